@@ -1,0 +1,126 @@
+"""What every test can use, and the rule that nothing is skipped where everything can run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scripts.provider_mirror import CONFIG_VARIABLE, terraform_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+
+NO_SKIP = "MNGEN_NO_SKIP"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="write what the golden tests render over what they expect",
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a session that skipped a test, where the environment says that all of them can run."""
+    if session.exitstatus == pytest.ExitCode.OK and forbidden_skips(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if skips := forbidden_skips(config):
+        terminalreporter.section(f"skipped, which {NO_SKIP}=1 forbids", red=True, bold=True)
+        for skip in skips:
+            terminalreporter.line(skip)
+
+
+def forbidden_skips(config: pytest.Config) -> list[str]:
+    """List each skipped test with its reason, if none may be skipped."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or os.environ.get(NO_SKIP) != "1":
+        return []
+    return sorted(
+        f"{report.nodeid}: {_reason(report)}" for report in reporter.getreports("skipped")
+    )
+
+
+def _reason(report: pytest.TestReport) -> str:
+    if isinstance(report.longrepr, tuple):
+        return report.longrepr[2].removeprefix("Skipped: ")
+    return str(report.longrepr)
+
+
+@pytest.fixture(scope="session")
+def update_golden(pytestconfig: pytest.Config) -> bool:
+    """Whether golden files are to be rewritten (`make golden`)."""
+    return bool(pytestconfig.getoption("update_golden"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_aws_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the account of whoever runs the tests out of every one of them."""
+    absent = tmp_path_factory.mktemp("aws") / "absent"
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        patch.setenv("AWS_CONFIG_FILE", str(absent))
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(absent))
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield
+
+
+@pytest.fixture(scope="session")
+def terraform_env(
+    no_aws_account: None, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> dict[str, str]:
+    """The environment for running the real Terraform, with the AWS provider where it can be had.
+
+    Skips where Terraform is missing. A test that needs the provider too asks for
+    `requires_provider`.
+    """
+    if shutil.which("terraform") is None:
+        pytest.skip("terraform is not on PATH")
+    config = tmp_path_factory.mktemp("terraform") / "terraform.rc"
+    env = terraform_environment(os.environ, config)
+    env.update(TF_IN_AUTOMATION="1", TF_INPUT="0", CHECKPOINT_DISABLE="1")
+    if CONFIG_VARIABLE not in env and "TF_PLUGIN_CACHE_DIR" not in env:
+        # Straight from the registry, the provider is some hundred MB for each `init`. Terraform's
+        # cache is not safe for two at once, so every worker has its own.
+        cache = ROOT / ".cache" / "terraform-plugins" / worker_id
+        cache.mkdir(parents=True, exist_ok=True)
+        env["TF_PLUGIN_CACHE_DIR"] = str(cache)
+    return env
+
+
+@pytest.fixture(scope="session")
+def requires_provider(
+    terraform_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Skip where neither a mirror nor the registry gives the AWS provider."""
+    folder = tmp_path_factory.mktemp("provider")
+    (folder / "main.tf.json").write_text(
+        '{"terraform": {"required_providers": {"aws": {"source": "hashicorp/aws"}}}}',
+        encoding="utf-8",
+    )
+    init = subprocess.run(
+        ["terraform", "init", "-no-color"],
+        cwd=folder,
+        env=terraform_env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if init.returncode != 0:
+        pytest.skip("neither a filesystem mirror nor the registry gives the provider hashicorp/aws")
