@@ -1,0 +1,26 @@
+"""The cluster: the spec joined with the instance catalog.
+
+Every number that nobody should have to compute by hand is computed here, once: the vCPUs that
+`max_vcpus` counts and those that the ECS agent counts, the memory that a job can ask for, the
+machine image that an environment needs. Rules, templates, images and jobs all read it from here.
+"""
+
+from mngen.cluster._resolve import (
+    Cluster,
+    ResolvedEnvironment,
+    ResolvedJob,
+    ResolvedQueue,
+    job_memory,
+    registered_memory,
+    resolve,
+)
+
+__all__ = [
+    "Cluster",
+    "ResolvedEnvironment",
+    "ResolvedJob",
+    "ResolvedQueue",
+    "job_memory",
+    "registered_memory",
+    "resolve",
+]

@@ -1,0 +1,202 @@
+"""Joins a spec with the catalog."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mngen.catalog import Catalog, InstanceType
+    from mngen.spec import Environment, Job, Queue, Spec
+
+_ALLOCATIONS = {
+    "best-fit": "BEST_FIT",
+    "best-fit-progressive": "BEST_FIT_PROGRESSIVE",
+    "spot-capacity-optimized": "SPOT_CAPACITY_OPTIMIZED",
+    "spot-price-capacity-optimized": "SPOT_PRICE_CAPACITY_OPTIMIZED",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedEnvironment:
+    """A compute environment with everything that follows from its instance type.
+
+    Attributes:
+        name: Its name in the spec.
+        spec: What the spec says of it.
+        instance: The instance type's facts.
+        image: Name of the machine image that it needs; environments with equal names share one.
+        nr_cpus: The kernel's CPU limit that the image sets; None where there is no limit to set.
+        schedulable_vcpus: CPUs of one node as the ECS agent registers them.
+        max_vcpus: Upper limit of the environment, in the vCPUs that EC2 sells.
+        min_vcpus: Lower limit, likewise.
+        allocation: Batch's allocation strategy.
+        placement_group: Name of its placement group within the deployment, or None.
+        zones: Availability zones; empty for the network's choice.
+    """
+
+    name: str
+    spec: Environment
+    instance: InstanceType
+    image: str
+    nr_cpus: int | None
+    schedulable_vcpus: int
+    max_vcpus: int
+    min_vcpus: int
+    allocation: str
+    placement_group: str | None
+    zones: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedQueue:
+    """A job queue with its environments in their order."""
+
+    name: str
+    spec: Queue
+    environments: tuple[ResolvedEnvironment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedJob:
+    """A job definition with its resources made explicit.
+
+    Attributes:
+        name: Its name in the spec.
+        spec: What the spec says of it.
+        queue: The queue that it is meant for.
+        vcpus: vCPUs of each node, as the ECS agent counts them.
+        memory: Memory of each node, MiB.
+        shared_memory: Size of /dev/shm, MiB.
+        efa_interfaces: EFA devices of each node; 0 unless every environment of the queue has EFA.
+    """
+
+    name: str
+    spec: Job
+    queue: ResolvedQueue
+    vcpus: int
+    memory: int
+    shared_memory: int
+    efa_interfaces: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A whole deployment, each part sorted by name."""
+
+    spec: Spec
+    environments: tuple[ResolvedEnvironment, ...]
+    queues: tuple[ResolvedQueue, ...]
+    jobs: tuple[ResolvedJob, ...]
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Names of the machine images that the environments need, sorted, each once."""
+        return tuple(sorted({environment.image for environment in self.environments}))
+
+    @property
+    def placement_groups(self) -> tuple[str, ...]:
+        """Names of the placement groups within the deployment, sorted, each once."""
+        groups = {environment.placement_group for environment in self.environments}
+        return tuple(sorted(group for group in groups if group is not None))
+
+
+def registered_memory(instance: InstanceType) -> int:
+    """Returns about how much memory the ECS agent registers for a machine, in MiB.
+
+    The kernel and the agent keep a share: a machine of 8192 MiB registers 7985, less the 32 that
+    Batch's image reserves, which is 97 %.
+    Source: https://docs.aws.amazon.com/batch/latest/userguide/memory-management.html
+    """
+    return instance.memory * 97 // 100
+
+
+def job_memory(instance: InstanceType) -> int:
+    """Returns the memory a job on the whole machine asks for by default, in MiB.
+
+    AWS recommends to leave 5 % to the agent and the system.
+    Source: https://docs.aws.amazon.com/batch/latest/userguide/ecs-reserved-memory.html
+    """
+    return instance.memory * 95 // 100
+
+
+def image_name(environment: Environment, instance: InstanceType) -> str:
+    """Names the machine image that an environment needs, by all that makes images differ.
+
+    One whose CPUs are limited fits one instance type only; the others serve any type of an
+    architecture.
+    """
+    limited = not environment.hyperthreading and instance.nr_cpus is not None
+    base = instance.name if limited else instance.architecture
+    return f"{base}-efa" if environment.efa else base
+
+
+def resolve(spec: Spec, catalog: Catalog) -> Cluster:
+    """Joins a spec with the catalog.
+
+    Args:
+        spec: A spec without errors; see `mngen.rules`.
+        catalog: The facts of the instance types.
+
+    Raises:
+        InputError: The spec names an instance type that is not in the catalog.
+        KeyError: The spec names an environment or a queue that it does not have.
+    """
+    environments = {
+        name: _environment(spec, name, catalog.require(environment.instance))
+        for name, environment in sorted(spec.environments.items())
+    }
+    queues = {
+        name: ResolvedQueue(name, queue, tuple(environments[each] for each in queue.environments))
+        for name, queue in sorted(spec.queues.items())
+    }
+    jobs = tuple(_job(name, job, queues[job.queue]) for name, job in sorted(spec.jobs.items()))
+    return Cluster(spec, tuple(environments.values()), tuple(queues.values()), jobs)
+
+
+def _environment(spec: Spec, name: str, instance: InstanceType) -> ResolvedEnvironment:
+    environment = spec.environments[name]
+    limit = None if environment.hyperthreading else instance.nr_cpus
+    default = "best-fit-progressive"
+    if environment.purchase == "spot":
+        default = "spot-price-capacity-optimized"
+    return ResolvedEnvironment(
+        name=name,
+        spec=environment,
+        instance=instance,
+        image=image_name(environment, instance),
+        nr_cpus=limit,
+        schedulable_vcpus=limit or instance.vcpus,
+        max_vcpus=environment.max_nodes * instance.vcpus,
+        min_vcpus=environment.min_nodes * instance.vcpus,
+        allocation=_ALLOCATIONS[environment.allocation or default],
+        placement_group=_placement_group(name, environment),
+        zones=environment.zones or (spec.network.zones[:1] if environment.multi_node else ()),
+    )
+
+
+def _placement_group(name: str, environment: Environment) -> str | None:
+    group = environment.placement_group
+    if group is None:
+        group = environment.multi_node
+    if isinstance(group, str):
+        return group
+    return name if group else None
+
+
+def _job(name: str, job: Job, queue: ResolvedQueue) -> ResolvedJob:
+    # A job may be placed on any environment of its queue, so the smallest machine decides.
+    nodes = queue.environments
+    memory = job.memory or min(job_memory(environment.instance) for environment in nodes)
+    return ResolvedJob(
+        name=name,
+        spec=job,
+        queue=queue,
+        vcpus=job.vcpus or min(environment.schedulable_vcpus for environment in nodes),
+        memory=memory,
+        shared_memory=job.shared_memory or max(64, memory // 4),
+        efa_interfaces=min(
+            environment.instance.max_efa_interfaces if environment.spec.efa else 0
+            for environment in nodes
+        ),
+    )

@@ -1,0 +1,48 @@
+"""The spec: mngen.yaml as typed data, loaded with line and column.
+
+`load` and `load_text` give a `LoadedSpec`; its `require` gives the `Spec` or raises every problem
+at once. The types are plain, frozen data: a notebook may build them without any YAML. `schema`
+gives the JSON Schema, so that an editor can explain each key.
+"""
+
+from mngen.spec._document import Document, Path, dotted
+from mngen.spec._load import LoadedSpec, load, load_text
+from mngen.spec._model import (
+    CancelAfter,
+    Container,
+    Efs,
+    Environment,
+    Image,
+    Job,
+    Network,
+    Queue,
+    Roles,
+    Spec,
+    Ssh,
+    State,
+    Storage,
+)
+from mngen.spec._schema import schema
+
+__all__ = [
+    "CancelAfter",
+    "Container",
+    "Document",
+    "Efs",
+    "Environment",
+    "Image",
+    "Job",
+    "LoadedSpec",
+    "Network",
+    "Path",
+    "Queue",
+    "Roles",
+    "Spec",
+    "Ssh",
+    "State",
+    "Storage",
+    "dotted",
+    "load",
+    "load_text",
+    "schema",
+]

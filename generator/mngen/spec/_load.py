@@ -1,0 +1,106 @@
+"""From a file to a spec: parse, check the shape, keep what is sound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mngen.errors import InputError, Problem, Severity
+from mngen.spec._document import parse
+from mngen.spec._model import Spec
+from mngen.spec._shape import ShapeCheck
+
+if TYPE_CHECKING:
+    from pathlib import Path as FilePath
+
+    from mngen.spec._document import Document, Path
+
+_START_HINT = "`mngen init` writes one to start from"
+
+# What a spec without sound required keys is judged with; `dropped` tells the rules which.
+_STAND_INS = {"name": "unnamed", "region": "us-east-1", "environments": {}, "queues": {}}
+
+
+@dataclass(frozen=True)
+class LoadedSpec:
+    """A spec with the document that it came from.
+
+    Attributes:
+        spec: The spec, or the sound part of it; None where too little is sound to go on.
+        document: The document, for the positions of problems found later.
+        problems: What is wrong with the shape; empty for a sound spec.
+        dropped: Paths of the entries that were left out of `spec` because they are wrong.
+    """
+
+    spec: Spec | None
+    document: Document
+    problems: tuple[Problem, ...] = ()
+    dropped: frozenset[Path] = frozenset()
+
+    def require(self) -> Spec:
+        """Returns the whole spec.
+
+        Raises:
+            InputError: The shape is wrong; carries every problem of it.
+        """
+        if self.spec is None or self.problems:
+            raise InputError(*self.problems)
+        return self.spec
+
+
+def load_text(raw: bytes, name: str = "mngen.yaml") -> LoadedSpec:
+    """Loads a spec from the bytes of a file.
+
+    Args:
+        raw: UTF-8 YAML.
+        name: The file as the user named it, for messages.
+
+    Raises:
+        InputError: The bytes are not one YAML document.
+    """
+    document = parse(name, raw)
+    if document.data is None:
+        problem = Problem(
+            f"{name} is empty", file=name, hint="`mngen init` writes one to start from"
+        )
+        return LoadedSpec(None, document, (problem,))
+    try:
+        spec = msgspec.convert(document.data, Spec)
+    except msgspec.ValidationError:
+        shape = ShapeCheck(document)
+        sound = shape.salvage_root(document.data, Spec, _STAND_INS)
+        problems = sorted((*document.problems, *shape.problems), key=_by_position)
+        return LoadedSpec(
+            msgspec.convert(sound, Spec),
+            document,
+            tuple(problems),
+            frozenset(shape.dropped),
+        )
+    return LoadedSpec(spec, document, tuple(document.problems))
+
+
+def load(path: FilePath) -> LoadedSpec:
+    """Loads a spec from a file.
+
+    Raises:
+        InputError: The file cannot be read or is not one YAML document.
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(
+            f"there is no file {path}",
+            hint=f"{_START_HINT}; --file names another",
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    return load_text(raw, str(path))
+
+
+def _by_position(problem: Problem) -> tuple[int, int, Severity]:
+    position = problem.position
+    return (
+        (position.line, position.column, problem.severity) if position else (0, 0, problem.severity)
+    )

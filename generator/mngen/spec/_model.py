@@ -1,0 +1,605 @@
+"""The words of mngen.yaml as typed data.
+
+Every class is a frozen `msgspec.Struct`; the `Meta` of a field carries what the JSON Schema, the
+editor and the error message say about it. A limit that AWS documents is written here, once, so
+that the loader refuses what AWS would refuse. What needs two fields or the instance catalog to
+judge is a rule (see `mngen.rules`), not a type.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+
+def _text(description: str, says: str, *, pattern: str, examples: tuple[str, ...] = ()) -> Meta:
+    """Describes a string: for the schema by its pattern, for a person by `says`."""
+    extra: dict[str, Any] | None = {"examples": list(examples)} if examples else None
+    return Meta(
+        pattern=pattern,
+        description=description,
+        extra_json_schema=extra,
+        extra={"says": says},
+    )
+
+
+def _id(prefix: str) -> str:
+    return rf"^{prefix}-[0-9a-f]{{8,17}}\Z"
+
+
+_ARN = r"^arn:aws[a-z-]*:iam::([0-9]{12}|aws):"
+
+DeploymentName = Annotated[
+    str,
+    _text(
+        "Name of the deployment; every resource is named after it.",
+        "1 to 24 lower-case letters and digits, single hyphens between, starting with a letter",
+        # 24 leaves room for the suffixes within the 38 characters of an IAM role's name prefix;
+        # the characters are those of an ECR namespace, the narrowest of all that carry the name.
+        pattern=r"^(?=.{1,24}\Z)[a-z]+(-?[a-z0-9]+)*\Z",
+        examples=("seismic",),
+    ),
+]
+ResourceName = Annotated[
+    str,
+    _text(
+        "A name that AWS Batch takes.",
+        "1 to 64 letters, digits, hyphens and underscores, starting with a letter or digit",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z",
+    ),
+]
+RegionName = Annotated[
+    str,
+    _text(
+        "AWS region of everything in the deployment.",
+        "the name of an AWS region, such as us-east-1",
+        pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}\Z",
+        examples=("us-east-1", "eu-central-1"),
+    ),
+]
+ZoneName = Annotated[
+    str,
+    _text(
+        "An availability zone.",
+        "the name of an availability zone, such as us-east-1a",
+        pattern=r"^[a-z]{2}(-[a-z0-9]+)+-[0-9]{1,2}[a-z]\Z",
+        examples=("us-east-1a",),
+    ),
+]
+InstanceTypeName = Annotated[
+    str,
+    _text(
+        "An EC2 instance type; `mngen instances` lists them.",
+        "an EC2 instance type, such as r5.12xlarge",
+        pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+\Z",
+        examples=("r5.12xlarge", "hpc7a.96xlarge"),
+    ),
+]
+Cidr = Annotated[
+    str,
+    _text(
+        "An IPv4 range in CIDR notation.",
+        "an IPv4 range in CIDR notation, such as 10.0.0.0/16",
+        pattern=r"^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}\Z",
+        examples=("10.0.0.0/16",),
+    ),
+]
+SubnetId = Annotated[
+    str, _text("A subnet.", "a subnet id, such as subnet-0123456789abcdef0", pattern=_id("subnet"))
+]
+RouteTableId = Annotated[
+    str,
+    _text("A route table.", "a route table id, such as rtb-0123456789abcdef0", pattern=_id("rtb")),
+]
+SecurityGroupId = Annotated[
+    str,
+    _text(
+        "A security group.",
+        "a security group id, such as sg-0123456789abcdef0",
+        pattern=_id("sg"),
+    ),
+]
+PolicyArn = Annotated[
+    str,
+    _text(
+        "ARN of an IAM policy.",
+        "the ARN of an IAM policy, such as arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess",
+        pattern=_ARN + r"policy/[A-Za-z0-9+=,.@_/-]{1,256}\Z",
+    ),
+]
+EndpointService = Literal[
+    "s3",
+    "ecr.api",
+    "ecr.dkr",
+    "ecs",
+    "ecs-agent",
+    "ecs-telemetry",
+    "logs",
+    "ssm",
+    "ssmmessages",
+    "ec2messages",
+]
+Command = Annotated[
+    tuple[str, ...],
+    Meta(description="Program and arguments; never passed through a shell.", min_length=1),
+]
+
+
+class _Section(Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of every mapping in the spec: unknown keys are errors."""
+
+
+class State(_Section, frozen=True, kw_only=True):
+    """Where Terraform keeps its state: an S3 bucket, locked by a lock file beside the state."""
+
+    bucket: Annotated[
+        str,
+        _text(
+            "An existing S3 bucket.",
+            "the name of an S3 bucket: 3 to 63 lower-case letters, digits, dots and hyphens",
+            pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z",
+        ),
+    ]
+    key: (
+        Annotated[
+            str,
+            _text(
+                "Object key of the state. Default: mngen/<name>/terraform.tfstate.",
+                "1 to 512 letters, digits and . _ - /, not starting with /",
+                pattern=r"^[A-Za-z0-9._-][A-Za-z0-9._/-]{0,511}\Z",
+            ),
+        ]
+        | None
+    ) = None
+    region: RegionName | None = None
+
+
+class Ssh(_Section, frozen=True, kw_only=True):
+    """SSH to the nodes; off unless this is written."""
+
+    key_pair: Annotated[
+        str,
+        _text(
+            "Name of an existing EC2 key pair.",
+            "the name of an EC2 key pair: 1 to 255 printable ASCII characters",
+            pattern=r"^[!-~]([ -~]{0,253}[!-~])?\Z",
+        ),
+    ]
+    from_: Annotated[
+        tuple[Cidr, ...],
+        Meta(description="IPv4 ranges that may connect to port 22.", min_length=1, max_length=50),
+    ] = field(name="from")
+
+
+class Network(_Section, frozen=True, kw_only=True):
+    """Where the nodes live: the default VPC, an existing one, or a new one."""
+
+    vpc: Annotated[
+        str,
+        _text(
+            "`default`: the account's default VPC. `new`: a VPC of its own with private subnets. "
+            "An id: that VPC, with `subnets`.",
+            "`default`, `new` or a VPC id, such as vpc-0123456789abcdef0",
+            pattern=r"^(default|new|vpc-[0-9a-f]{8,17})\Z",
+        ),
+    ] = "default"
+    cidr: (
+        Annotated[Cidr, Meta(description="Range of a new VPC, /16 to /22. Default: 10.0.0.0/16.")]
+        | None
+    ) = None
+    zones: Annotated[
+        tuple[ZoneName, ...],
+        Meta(
+            description="Availability zones to use, at most 6. Default: all that the default VPC "
+            "or the subnets have; the region's first two for a new VPC.",
+            max_length=6,
+        ),
+    ] = ()
+    subnets: Annotated[
+        tuple[SubnetId, ...],
+        Meta(description="Subnets of an existing VPC; the nodes are placed in these."),
+    ] = ()
+    route_tables: Annotated[
+        tuple[RouteTableId, ...],
+        Meta(
+            description="Route tables of an existing VPC that get the route to the S3 endpoint. "
+            "Default: the VPC's main route table.",
+        ),
+    ] = ()
+    nat: (
+        Annotated[
+            bool,
+            Meta(description="A NAT gateway for a new VPC's private subnets. Default: true."),
+        ]
+        | None
+    ) = None
+    endpoints: Annotated[
+        tuple[EndpointService, ...],
+        Meta(
+            description="AWS services reached through VPC endpoints: s3 by a gateway, which is "
+            "free; the others by interfaces, which are billed by the hour and zone. A VPC takes "
+            "each only once: `[]` if another deployment has made them.",
+        ),
+    ] = ("s3",)
+    security_groups: Annotated[
+        tuple[SecurityGroupId, ...],
+        Meta(description="Existing security groups to add to the nodes, at most 4.", max_length=4),
+    ] = ()
+    ssh: Ssh | None = None
+
+
+class Efs(_Section, frozen=True, kw_only=True):
+    """The file system that all nodes share."""
+
+    mount: Annotated[
+        str,
+        _text(
+            "Where the file system is mounted, on the host and in the container.",
+            "an absolute path of letters, digits and . _ - /, such as /efs",
+            pattern=r"^(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}){1,8}\Z",
+        ),
+    ] = "/efs"
+    id: (
+        Annotated[
+            str,
+            _text(
+                "An existing file system, used instead of a new one.",
+                "a file system id, such as fs-0123456789abcdef0",
+                pattern=_id("fs"),
+            ),
+        ]
+        | None
+    ) = None
+    security_group: (
+        Annotated[
+            SecurityGroupId,
+            Meta(
+                description="Security group of an existing file system's mount targets, to which "
+                "a rule is added that lets the nodes in.",
+            ),
+        ]
+        | None
+    ) = None
+    throughput: Annotated[
+        Literal["bursting", "elastic"],
+        Meta(description="`elastic` is billed by the byte read and written."),
+    ] = "bursting"
+    backup: Annotated[bool, Meta(description="Daily backups by AWS Backup.")] = True
+    protect: Annotated[
+        bool, Meta(description="Refuse every plan that would destroy the file system.")
+    ] = False
+
+
+class Storage(_Section, frozen=True, kw_only=True):
+    """Shared storage."""
+
+    efs: Efs = Efs()
+
+
+class Image(_Section, frozen=True, kw_only=True):
+    """The machine images."""
+
+    base: Annotated[
+        Literal["amazon-linux-2023", "amazon-linux-2"],
+        Meta(description="The ECS-optimized image to start from."),
+    ] = "amazon-linux-2023"
+
+
+class Roles(_Section, frozen=True, kw_only=True):
+    """IAM roles; what is not given is created for this deployment."""
+
+    service: Annotated[
+        str,
+        _text(
+            "Role that AWS Batch acts with: `service-linked`, `create` or an ARN. With anything "
+            "but `service-linked`, a changed image or instance type replaces the compute "
+            "environment.",
+            "`service-linked`, `create` or the ARN of an IAM role",
+            pattern=rf"^(service-linked|create|{_ARN[1:]}role/[A-Za-z0-9+=,.@_/-]{{1,512}})\Z",
+        ),
+    ] = "service-linked"
+    instance_profile: Annotated[
+        str,
+        _text(
+            "Instance profile of the nodes: `create` or an ARN.",
+            "`create` or the ARN of an instance profile",
+            pattern=rf"^(create|{_ARN[1:]}instance-profile/[A-Za-z0-9+=,.@_/-]{{1,512}})\Z",
+        ),
+    ] = "create"
+    spot_fleet: Annotated[
+        str,
+        _text(
+            "Role of the Spot fleet, needed by Spot environments that allocate by `best-fit`: "
+            "`none`, `create` or an ARN.",
+            "`none`, `create` or the ARN of an IAM role",
+            pattern=rf"^(none|create|{_ARN[1:]}role/[A-Za-z0-9+=,.@_/-]{{1,512}})\Z",
+        ),
+    ] = "none"
+    job_policies: Annotated[
+        tuple[PolicyArn, ...],
+        Meta(
+            description="Policies of the role that the containers run with; none by default.",
+            max_length=10,
+        ),
+    ] = ()
+    permissions_boundary: (
+        Annotated[PolicyArn, Meta(description="Permissions boundary of every created role.")] | None
+    ) = None
+
+
+Allocation = Literal[
+    "best-fit-progressive", "best-fit", "spot-capacity-optimized", "spot-price-capacity-optimized"
+]
+
+
+class Environment(_Section, frozen=True, kw_only=True):
+    """A compute environment: which machines, how many, how they are bought and placed."""
+
+    instance: InstanceTypeName
+    max_nodes: Annotated[
+        int,
+        Meta(description="Most machines at a time; max_vcpus follows from it.", ge=1, le=10_000),
+    ]
+    min_nodes: Annotated[
+        int, Meta(description="Machines kept running, and paid for, without jobs.", ge=0, le=10_000)
+    ] = 0
+    hyperthreading: Annotated[
+        bool, Meta(description="false: one thread a core; the image limits nr_cpus to the cores.")
+    ] = False
+    multi_node: Annotated[
+        bool, Meta(description="Takes multi-node parallel jobs; false: single-node jobs only.")
+    ] = True
+    purchase: Annotated[
+        Literal["on-demand", "spot"],
+        Meta(description="Spot takes single-node jobs only: AWS Batch runs no other there."),
+    ] = "on-demand"
+    bid_percentage: (
+        Annotated[
+            int,
+            Meta(
+                description="Highest Spot price, in percent of the on-demand price. Default: 100.",
+                ge=1,
+                le=100,
+            ),
+        ]
+        | None
+    ) = None
+    placement_group: (
+        Annotated[
+            ResourceName | bool,
+            Meta(
+                description="Name of a cluster placement group; environments of the same zone may "
+                "share one. true: one of its own. Default: true for multi-node, false otherwise.",
+            ),
+        ]
+        | None
+    ) = None
+    zones: Annotated[
+        tuple[ZoneName, ...],
+        Meta(
+            description="Zones of the machines. Multi-node takes one, the network's first by "
+            "default; single-node takes all by default.",
+            max_length=6,
+        ),
+    ] = ()
+    efa: Annotated[bool, Meta(description="Elastic Fabric Adapter, on the types that have it.")] = (
+        False
+    )
+    allocation: (
+        Annotated[
+            Allocation,
+            Meta(
+                description="How Batch chooses machines. Default: best-fit-progressive on demand, "
+                "spot-price-capacity-optimized on Spot. `best-fit` replaces the environment when "
+                "its image changes.",
+            ),
+        ]
+        | None
+    ) = None
+    root_volume: Annotated[
+        int, Meta(description="Size of the encrypted root volume, in GiB.", ge=30, le=16_384)
+    ] = 64
+
+
+class CancelAfter(_Section, frozen=True, kw_only=True):
+    """When Batch cancels a job that heads the queue and cannot be placed, in seconds."""
+
+    capacity: (
+        Annotated[
+            int,
+            Meta(
+                description="No capacity for the instance type. Default: the job waits.",
+                ge=600,
+                le=86_400,
+            ),
+        ]
+        | None
+    ) = None
+    misconfiguration: (
+        Annotated[
+            int,
+            Meta(
+                description="The job asks for more than its environments can ever give. "
+                "null: the job waits.",
+                ge=600,
+                le=86_400,
+            ),
+        ]
+        | None
+    ) = 600
+
+
+class Queue(_Section, frozen=True, kw_only=True):
+    """A job queue over one to three compute environments."""
+
+    environments: Annotated[
+        tuple[str, ...],
+        Meta(description="Names of environments, tried in this order.", min_length=1, max_length=3),
+    ]
+    priority: Annotated[
+        int,
+        Meta(description="Queues with a higher number are served first.", ge=0, le=1000),
+    ] = 1
+    enabled: Annotated[bool, Meta(description="false: takes no new jobs.")] = True
+    cancel_after: CancelAfter = CancelAfter()
+
+
+class Container(_Section, frozen=True, kw_only=True):
+    """The container image of the jobs."""
+
+    repository: Annotated[
+        str,
+        _text(
+            "Name of the ECR repository, created as <name>/<repository>.",
+            "2 to 128 lower-case letters, digits and single . _ - / between them",
+            pattern=r"^(?=.{2,128}\Z)[a-z0-9]+([._/-][a-z0-9]+)*\Z",
+        ),
+    ] = "mpi"
+    tag: Annotated[
+        str,
+        _text(
+            "Tag of the image; tags are immutable, so a new image takes a new tag.",
+            "1 to 128 letters, digits and . _ -, not starting with . or -",
+            pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z",
+        ),
+    ] = "v1"
+    image: (
+        Annotated[
+            str,
+            _text(
+                "An image elsewhere, with its tag or digest; no repository is created then.",
+                "the reference of a container image, such as docker.io/me/app:v1.1",
+                pattern=r"^(?=.{1,512}\Z)[A-Za-z0-9][A-Za-z0-9._/-]*(:[0-9]+/[A-Za-z0-9._/-]+)?"
+                r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?\Z",
+            ),
+        ]
+        | None
+    ) = None
+
+
+EnvironmentVariables = dict[str, str]
+
+
+class Job(_Section, frozen=True, kw_only=True):
+    """A job definition."""
+
+    queue: Annotated[str, Meta(description="Name of the queue that the job is meant for.")]
+    command: Command
+    nodes: (
+        Annotated[
+            int,
+            Meta(
+                description="Nodes of a multi-node parallel job. Default: a single-node job.",
+                ge=1,
+                le=1000,
+            ),
+        ]
+        | None
+    ) = None
+    vcpus: (
+        Annotated[
+            int,
+            Meta(
+                description="vCPUs of each node, as the ECS agent counts them: the cores, where "
+                "hyper-threading is off. Default: all of the machine.",
+                ge=1,
+            ),
+        ]
+        | None
+    ) = None
+    memory: (
+        Annotated[
+            int,
+            Meta(
+                description="Memory of each node in MiB. Default: the machine's, less what the "
+                "system keeps.",
+                ge=4,
+            ),
+        ]
+        | None
+    ) = None
+    shared_memory: (
+        Annotated[
+            int,
+            Meta(
+                description="Size of /dev/shm in MiB, which ranks on one node talk through. "
+                "Default: a quarter of `memory`.",
+                ge=1,
+            ),
+        ]
+        | None
+    ) = None
+    environment: Annotated[
+        EnvironmentVariables, Meta(description="Environment variables of the container.")
+    ] = {}
+    attempts: Annotated[
+        int, Meta(description="How often the job is tried in all.", ge=1, le=10)
+    ] = 1
+    timeout: Annotated[
+        int, Meta(description="Seconds after which an attempt is ended.", ge=60, le=31_536_000)
+    ] = 86_400
+    image: (
+        Annotated[str, Meta(description="Another container image for this job.", min_length=1)]
+        | None
+    ) = None
+
+
+Tags = Annotated[
+    dict[
+        Annotated[
+            str,
+            _text(
+                "Key of a tag.",
+                "1 to 128 letters, digits, spaces and _ . : / = + - @, not starting with aws:",
+                pattern=r"^(?![Aa][Ww][Ss]:)[\w .:/=+@-]{1,128}\Z",
+            ),
+        ],
+        Annotated[
+            str,
+            _text(
+                "Value of a tag.",
+                "at most 256 letters, digits, spaces and _ . : / = + - @",
+                pattern=r"^[\w .:/=+@-]{0,256}\Z",
+            ),
+        ],
+    ],
+    Meta(description="Tags on every resource.", max_length=40),
+]
+
+
+class Spec(_Section, frozen=True, kw_only=True):
+    """A whole mngen.yaml."""
+
+    name: DeploymentName
+    region: RegionName
+    account: (
+        Annotated[
+            str,
+            _text(
+                "The only AWS account that this may be applied to.",
+                "the 12 digits of an AWS account, in quotes",
+                pattern=r"^[0-9]{12}\Z",
+            ),
+        ]
+        | None
+    ) = None
+    provider: Annotated[
+        Literal[5, 6], Meta(description="Major version of the Terraform AWS provider.")
+    ] = 6
+    tags: Tags = {}
+    state: State | None = None
+    network: Network = Network()
+    storage: Storage = Storage()
+    image: Image = Image()
+    roles: Roles = Roles()
+    environments: Annotated[
+        dict[ResourceName, Environment],
+        Meta(description="Compute environments by name.", extra_json_schema={"minProperties": 1}),
+    ]
+    queues: Annotated[
+        dict[ResourceName, Queue],
+        Meta(description="Job queues by name.", extra_json_schema={"minProperties": 1}),
+    ]
+    container: Container = Container()
+    jobs: Annotated[dict[ResourceName, Job], Meta(description="Job definitions by name.")] = {}

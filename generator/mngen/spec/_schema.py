@@ -1,0 +1,33 @@
+"""The JSON Schema of mngen.yaml, from the types themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mngen.spec._model import Spec
+
+
+def schema() -> dict[str, Any]:
+    """Returns the JSON Schema (draft 2020-12) of a spec, as JSON-ready data."""
+    generated = msgspec.json.schema(Spec)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "mngen.yaml",
+        **_portable(generated),
+    }
+
+
+def _portable(node: Any) -> Any:
+    """Rewrites Python's end-of-text anchor, which JSON Schema's regular expressions lack."""
+    if isinstance(node, dict):
+        return {
+            key: value.replace(r"\Z", "$")
+            if key == "pattern" and isinstance(value, str)
+            else _portable(value)
+            for key, value in node.items()
+        }
+    if isinstance(node, list):
+        return [_portable(item) for item in node]
+    return node
