@@ -1,0 +1,202 @@
+"""The one way to AWS: how clients are made, and what their errors mean to a person.
+
+Clients honour the usual environment (`AWS_PROFILE`, `AWS_REGION`, `AWS_ENDPOINT_URL`, …): boto3
+reads it, and nothing here overrides it.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from mngen._version import __version__
+from mngen.errors import ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ATTEMPTS = 5
+_CONNECT_TIMEOUT = 10  # seconds
+_READ_TIMEOUT = 60  # seconds
+
+_LOG_IN = (
+    "log in again (`aws sso login`, or new keys), and check with `aws sts get-caller-identity`"
+)
+_REPEAT = "wait a minute and run the command again; it is safe to repeat"
+
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+_REJECTED = {
+    "AuthFailure",
+    "IncompleteSignature",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "MissingAuthenticationToken",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+}
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+_THROTTLES = {
+    "BandwidthLimitExceeded",
+    "EC2ThrottledException",
+    "PriorRequestNotComplete",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+}
+_SKEWED = {"RequestTimeTooSkewed", "RequestInTheFuture"}
+_NOT_OPTED_IN = {"OptInRequired", "SubscriptionRequiredException"}
+
+
+def client(service: str, region: str | None = None, *, endpoint_url: str | None = None) -> Any:
+    """Returns a boto3 client that retries adaptively, and gives up in reasonable time.
+
+    Args:
+        service: Such as `ec2`. Annotate the result with its boto3-stubs type.
+        region: Such as `us-east-1`; None for that of the AWS environment or profile.
+        endpoint_url: None for `AWS_ENDPOINT_URL` of the environment, or else AWS's own.
+
+    Raises:
+        ToolError: No region, or the profile does not exist.
+    """
+    from botocore.config import Config
+
+    config = Config(
+        retries={"mode": "adaptive", "total_max_attempts": _ATTEMPTS},
+        connect_timeout=_CONNECT_TIMEOUT,
+        read_timeout=_READ_TIMEOUT,
+        user_agent_extra=f"mngen/{__version__}",
+    )
+    with translated():
+        return _session().client(
+            service, region_name=region, endpoint_url=endpoint_url, config=config
+        )
+
+
+def region_of(region: str | None = None) -> str:
+    """Returns the region given, or else that of the AWS environment or profile.
+
+    Raises:
+        ToolError: There is none.
+    """
+    from botocore.exceptions import NoRegionError
+
+    if region:
+        return region
+    with translated():
+        # boto3 itself reads AWS_DEFAULT_REGION alone; the AWS CLI and the SDKs read AWS_REGION.
+        found = os.environ.get("AWS_REGION") or _session().region_name
+        if not found:
+            raise NoRegionError
+    return str(found)
+
+
+def _session() -> Any:
+    import boto3
+
+    return boto3.Session(region_name=os.environ.get("AWS_REGION"))
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Within it, an error of botocore leaves as a `ToolError` that says what to do."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise translate(error) from error
+
+
+def translate(error: Exception) -> ToolError:
+    """Returns what an error of botocore means, in the user's words.
+
+    Args:
+        error: A `BotoCoreError` (the request never got an answer) or a `ClientError` (AWS said no).
+    """
+    from botocore.exceptions import ClientError
+
+    return _refused(error) if isinstance(error, ClientError) else _unanswered(error)
+
+
+def _refused(error: Any) -> ToolError:
+    details: dict[str, Any] = error.response.get("Error", {})
+    meta: dict[str, Any] = error.response.get("ResponseMetadata", {})
+    code = str(details.get("Code", "unknown"))
+    action = str(error.operation_name)
+    # EC2 appends an encoded blob that only an administrator can decode.
+    said = str(details.get("Message") or "").partition(" Encoded authorization")[0].rstrip(".")
+    status = int(meta.get("HTTPStatusCode") or 0)
+    if code in _EXPIRED:
+        return ToolError("the AWS credentials have expired", hint=_LOG_IN)
+    if code in _SKEWED or "Signature expired" in said or "Signature not yet current" in said:
+        return ToolError(
+            "AWS refused the request because this machine's clock is wrong",
+            hint="set the clock (`timedatectl set-ntp true`) and run the command again",
+        )
+    if code in _REJECTED:
+        return ToolError(f"AWS does not accept the credentials ({code})", hint=_LOG_IN)
+    if code in _DENIED:
+        return ToolError(
+            f"AWS denies {action}: {said}",
+            hint=f"the role or user needs permission for {action}; `mngen policy` prints "
+            "the policies that mngen's commands need",
+        )
+    if code in _NOT_OPTED_IN:
+        return ToolError(
+            f"the AWS account has not enabled this service or region: {said}",
+            hint="enable it in the AWS console, or choose another region",
+        )
+    if code in _THROTTLES or status == HTTPStatus.TOO_MANY_REQUESTS:
+        return ToolError(f"AWS is throttling {action} ({code})", hint=_REPEAT)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return ToolError(f"AWS failed on {action} ({code}, HTTP {status})", hint=_REPEAT)
+    request = f", request {meta['RequestId']}" if meta.get("RequestId") else ""
+    return ToolError(f"AWS refused {action}: {said or 'no reason given'} ({code}{request})")
+
+
+def _unanswered(error: Exception) -> ToolError:
+    from botocore import exceptions as b
+
+    if isinstance(error, b.NoCredentialsError | b.PartialCredentialsError):
+        return ToolError(
+            "there are no AWS credentials, or only a part of them",
+            hint="set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run "
+            "`aws configure`; `--sandbox` needs none",
+        )
+    if isinstance(error, b.ProfileNotFound):
+        return ToolError(
+            f"{error}", hint="correct AWS_PROFILE; `aws configure list-profiles` names those there"
+        )
+    if isinstance(
+        error,
+        b.SSOError
+        | b.LoginError
+        | b.TokenRetrievalError
+        | b.NoAuthTokenError
+        | b.CredentialRetrievalError,
+    ):
+        return ToolError(f"the AWS credentials cannot be obtained: {error}", hint=_LOG_IN)
+    if isinstance(error, b.NoRegionError):
+        return ToolError(
+            "no AWS region is set", hint="pass `--region us-east-1`, or set AWS_REGION"
+        )
+    if isinstance(error, b.InvalidRegionError):
+        return ToolError(f"{error}", hint="a region is written as in `us-east-1`")
+    if isinstance(error, b.SSLError):
+        return ToolError(
+            f"the connection to AWS is not trusted: {error}",
+            hint="behind an inspecting proxy, point AWS_CA_BUNDLE at its certificate",
+        )
+    if isinstance(error, b.ConnectionError | b.HTTPClientError):
+        return ToolError(
+            f"AWS cannot be reached: {error}",
+            hint="check the network, HTTPS_PROXY, AWS_ENDPOINT_URL and the region's spelling",
+        )
+    return ToolError(f"the request to AWS failed: {error}")

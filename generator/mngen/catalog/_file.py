@@ -1,0 +1,113 @@
+"""The catalog's file format: JSON, one line an instance type, so that a refresh diffs by line."""
+
+import re
+from collections.abc import Iterable
+from datetime import date
+
+import msgspec
+
+from mngen.catalog._types import InstanceType, natural_key
+from mngen.errors import InputError, Position, Problem
+
+FORMAT = 1
+
+
+class CatalogFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole of a catalog file.
+
+    Attributes:
+        format: Version of this layout; raised whenever a field is added or changes its meaning.
+        date: The day on which the facts were read.
+        source: Where they were read, in words.
+        types: The instance types, in natural order.
+    """
+
+    format: int
+    date: date
+    source: str
+    types: list[InstanceType]
+
+
+class _Header(msgspec.Struct):
+    format: int
+
+
+def encode(types: Iterable[InstanceType], *, date: date, source: str) -> bytes:
+    """Returns the bytes of a catalog file; the same facts always give the same bytes."""
+    defaults = {
+        field.name: field.default
+        for field in msgspec.structs.fields(InstanceType)
+        if isinstance(field.default, tuple)
+    }
+
+    def row(each: InstanceType) -> bytes:
+        # msgspec leaves out a tuple only where it is the very object of the default.
+        same = {name: value for name, value in defaults.items() if getattr(each, name) == value}
+        return msgspec.json.encode(msgspec.structs.replace(each, **same))
+
+    head = msgspec.json.encode({"format": FORMAT, "date": date, "source": source})
+    rows = b",\n".join(row(each) for each in sorted(types, key=natural_key))
+    return head[:-1] + b',"types":[\n' + rows + b"\n]}\n"
+
+
+def decode(data: bytes, file: str) -> CatalogFile:
+    """Reads a catalog file.
+
+    Args:
+        data: The file's content.
+        file: Its name, for errors.
+
+    Raises:
+        InputError: It is damaged, of another version, or contradicts itself.
+    """
+    try:
+        content = msgspec.json.decode(data, type=CatalogFile)
+    except msgspec.ValidationError as error:
+        raise _invalid(data, file, error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _malformed(data, file, error) from None
+    if content.format != FORMAT:
+        raise _wrong_format(content.format, file)
+    return content
+
+
+_MEND = (
+    "restore the file from version control, or write it anew with "
+    "`mngen instances --refresh`, or remove it to use the catalog that mngen ships"
+)
+
+
+def _malformed(data: bytes, file: str, error: Exception) -> InputError:
+    found = re.search(r"byte (\d+)", str(error))
+    position = source_line = None
+    if found:
+        offset = min(int(found[1]), len(data))
+        start = data.rfind(b"\n", 0, offset) + 1
+        line = data[start:].split(b"\n", 1)[0]
+        position = Position(data.count(b"\n", 0, offset) + 1, offset - start + 1)
+        source_line = line.decode(errors="replace")
+    reason = "it ends too early" if "truncated" in str(error) else f"it is not JSON ({error})"
+    problem = Problem(f"the instance catalog cannot be read: {reason}", hint=_MEND)
+    return InputError(problem.at(file, position, source_line))
+
+
+def _invalid(data: bytes, file: str, error: msgspec.ValidationError) -> InputError:
+    try:
+        version = msgspec.json.decode(data, type=_Header).format
+    except msgspec.ValidationError:
+        version = None
+    if version not in (None, FORMAT):
+        return _wrong_format(version, file)
+    return InputError(
+        Problem(f"the instance catalog cannot be used: {error}", file=file, hint=_MEND)
+    )
+
+
+def _wrong_format(version: int | None, file: str) -> InputError:
+    return InputError(
+        Problem(
+            f"the instance catalog has format {version}, and this mngen reads format {FORMAT}",
+            file=file,
+            hint="use the mngen that wrote it, or write it anew with `mngen instances --refresh`",
+        )
+    )

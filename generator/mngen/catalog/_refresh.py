@@ -1,0 +1,261 @@
+"""Reads the instance types from EC2 and writes them as a catalog file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from mngen.catalog._file import decode, encode
+from mngen.catalog._types import InstanceType, natural_key
+from mngen.errors import InputError, Problem, ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import date
+    from pathlib import Path
+
+
+class _VCpus(msgspec.Struct, rename="pascal"):
+    default_v_cpus: int = msgspec.field(name="DefaultVCpus")
+    default_cores: int
+    default_threads_per_core: int
+
+
+class _Memory(msgspec.Struct):
+    size: int = msgspec.field(name="SizeInMiB")
+
+
+class _Processor(msgspec.Struct, rename="pascal"):
+    supported_architectures: Annotated[list[str], Meta(min_length=1)]
+
+
+class _Efa(msgspec.Struct, rename="pascal"):
+    maximum_efa_interfaces: int
+
+
+class _Card(msgspec.Struct, rename="pascal"):
+    network_card_index: int
+    interface_types: list[str] = []
+
+
+class _Network(msgspec.Struct, rename="pascal"):
+    network_performance: str = ""
+    maximum_network_cards: int = 1
+    network_cards: list[_Card] = []
+    efa_supported: bool = False
+    efa_info: _Efa | None = None
+    encryption_in_transit_supported: bool = False
+
+
+class _Placement(msgspec.Struct, rename="pascal"):
+    supported_strategies: list[str] = []
+
+
+class _Gpu(msgspec.Struct, rename="pascal"):
+    count: int = 0
+
+
+class _Gpus(msgspec.Struct, rename="pascal"):
+    gpus: list[_Gpu] = []
+
+
+class _Record(msgspec.Struct, rename="pascal"):
+    """What is read of one `InstanceTypeInfo`; a key without a default must be there."""
+
+    instance_type: str
+    v_cpu_info: _VCpus = msgspec.field(name="VCpuInfo")
+    memory_info: _Memory
+    processor_info: _Processor
+    network_info: _Network
+    placement_group_info: _Placement
+    supported_usage_classes: list[str]
+    current_generation: bool
+    bare_metal: bool
+    hypervisor: str | None = None
+    burstable_performance_supported: bool = False
+    gpu_info: _Gpus = msgspec.field(default_factory=_Gpus)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What EC2's records came to.
+
+    Attributes:
+        types: The instance types, in natural order.
+        left_out: Name and reason of each whose facts were missing or contradicted each other.
+            No figure is ever guessed, so such a type is not in the catalog.
+    """
+
+    types: list[InstanceType]
+    left_out: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a refresh did to a catalog file; all names in natural order.
+
+    Attributes:
+        path: The file written.
+        total: Types that it now holds.
+        added: Types that it did not hold before.
+        removed: Types that it held before and that EC2 did not name.
+        changed: Types with another fact than before.
+        left_out: Name and reason of each type whose facts cannot be used.
+    """
+
+    path: Path
+    total: int
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+    left_out: dict[str, str]
+
+
+def from_ec2(records: Iterable[dict[str, Any]]) -> Conversion:
+    """Converts EC2's `InstanceTypeInfo` records, as boto3 returns them, into instance types."""
+    types: list[InstanceType] = []
+    left_out: dict[str, str] = {}
+    for record in records:
+        try:
+            types.append(_convert(msgspec.convert(record, _Record)))
+        except msgspec.ValidationError as error:
+            left_out[str(record.get("InstanceType", "a type without a name"))] = str(error)
+    return Conversion(sorted(types, key=natural_key), dict(sorted(left_out.items())))
+
+
+def _convert(record: _Record) -> InstanceType:
+    network = record.network_info
+    # A type that also runs 32-bit code lists i386 first; what counts is what a 64-bit image needs.
+    wide = [each for each in record.processor_info.supported_architectures if each != "i386"]
+    efa = network.efa_info.maximum_efa_interfaces if network.efa_info else 0
+    cards = [
+        each.network_card_index for each in network.network_cards if "efa" in each.interface_types
+    ]
+    facts = {
+        "name": record.instance_type,
+        "vcpus": record.v_cpu_info.default_v_cpus,
+        "cores": record.v_cpu_info.default_cores,
+        "threads_per_core": record.v_cpu_info.default_threads_per_core,
+        "memory": record.memory_info.size,
+        "architecture": wide[0] if wide else "i386",
+        "max_efa_interfaces": efa if network.efa_supported else 0,
+        "efa_cards": sorted(cards) if network.efa_supported else [],
+        "network_cards": network.maximum_network_cards,
+        "network_performance": network.network_performance,
+        "placement_strategies": sorted(record.placement_group_info.supported_strategies),
+        "usage_classes": sorted(record.supported_usage_classes, key=_usage_order),
+        "hypervisor": record.hypervisor,
+        "bare_metal": record.bare_metal,
+        "burstable": record.burstable_performance_supported,
+        "current_generation": record.current_generation,
+        "encryption_in_transit": network.encryption_in_transit_supported,
+        "gpus": sum(each.count for each in record.gpu_info.gpus),
+    }
+    return msgspec.convert(facts, InstanceType)
+
+
+def _usage_order(usage_class: str) -> tuple[bool, str]:
+    return (usage_class not in ("on-demand", "spot"), usage_class)
+
+
+def fetch(region: str | None = None, endpoint_url: str | None = None) -> list[dict[str, Any]]:
+    """Asks EC2 for every instance type of a region; needs `ec2:DescribeInstanceTypes` alone.
+
+    Args:
+        region: Such as `us-east-1`; None for the region of the AWS environment or profile.
+        endpoint_url: Another endpoint than AWS's own.
+
+    Raises:
+        ToolError: AWS could not be asked: no credentials, no permission, no network, throttled.
+    """
+    from mngen._aws import client, translated
+
+    with translated():
+        pages = client("ec2", region, endpoint_url=endpoint_url).get_paginator(
+            "describe_instance_types"
+        )
+        return [record for page in pages.paginate() for record in page["InstanceTypes"]]
+
+
+def refresh(
+    path: Path,
+    region: str | None = None,
+    *,
+    endpoint_url: str | None = None,
+    source: str | None = None,
+    today: date | None = None,
+) -> Refreshed:
+    """Reads all types from EC2 and writes them to a catalog file, atomically.
+
+    A region's EC2 names the types offered in that region, so the file fits specs of that region.
+
+    Args:
+        path: The file; one that is there is compared and replaced.
+        region: Region to ask; None for that of the AWS environment or profile.
+        endpoint_url: Another endpoint than AWS's own.
+        source: What the file says of its origin; by default, the call and the region.
+        today: The date that it bears; by default, today's in UTC.
+
+    Raises:
+        ToolError: AWS could not be asked, or named no type that can be used.
+        InputError: The file cannot be written.
+    """
+    from mngen._aws import region_of
+
+    region = region_of(region)
+    conversion = from_ec2(fetch(region, endpoint_url))
+    if not conversion.types:
+        raise ToolError(
+            f"EC2 in {region} named no instance type that can be used; nothing was written",
+            hint="check the region with `--region`",
+        )
+    before = _previous(path)
+    after = {each.name: each for each in conversion.types}
+    content = encode(
+        conversion.types,
+        date=today or datetime.now(UTC).date(),
+        source=source or f"EC2 DescribeInstanceTypes, {region}",
+    )
+    _replace(path, content)
+    return Refreshed(
+        path=path,
+        total=len(after),
+        added=tuple(name for name in after if name not in before),
+        removed=tuple(name for name in before if name not in after),
+        changed=tuple(name for name in after if before.get(name, after[name]) != after[name]),
+        left_out=conversion.left_out,
+    )
+
+
+def _previous(path: Path) -> dict[str, InstanceType]:
+    """Reads what a refresh replaces; a file that is damaged counts as empty, and gets mended."""
+    try:
+        return {each.name: each for each in decode(path.read_bytes(), str(path)).types}
+    except (OSError, InputError):
+        return {}
+
+
+def _replace(path: Path, content: bytes) -> None:
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        try:
+            with scratch.open("xb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(
+            Problem(
+                f"the instance catalog cannot be written: {error.strerror}",
+                file=str(path),
+                hint="name another file with `--write FILE`",
+            )
+        ) from None

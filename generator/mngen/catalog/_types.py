@@ -1,0 +1,119 @@
+"""One EC2 instance type, with the facts that Batch, MPI and the image need."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Architecture = Literal["x86_64", "arm64", "x86_64_mac", "arm64_mac"]
+PlacementStrategy = Literal["cluster", "partition", "spread"]
+UsageClass = Literal["on-demand", "spot", "capacity-block"]
+
+Positive = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0)]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
+
+
+class InstanceType(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False
+):
+    """The facts of one EC2 instance type, as EC2's DescribeInstanceTypes gives them.
+
+    Attributes:
+        name: Such as `r5.24xlarge`.
+        vcpus: Virtual CPUs with the default CPU options (`VCpuInfo.DefaultVCpus`).
+        cores: Physical cores (`VCpuInfo.DefaultCores`).
+        threads_per_core: Hardware threads a core (`VCpuInfo.DefaultThreadsPerCore`).
+        memory: MiB (`MemoryInfo.SizeInMiB`). A container gets less: the system and the ECS agent
+            need their share.
+        architecture: `x86_64` or `arm64`; the `_mac` ones run macOS alone, and never Batch.
+        max_efa_interfaces: Elastic Fabric Adapters that can be attached; 0 where there is no EFA.
+        efa_cards: Indexes of the network cards that take an EFA interface, ascending. There can be
+            more of them than `max_efa_interfaces`.
+        network_cards: Network cards (`NetworkInfo.MaximumNetworkCards`).
+        network_performance: AWS's own words, such as `100 Gigabit` or `Up to 10 Gigabit`.
+        placement_strategies: What placement groups the type can join.
+        usage_classes: How it can be bought.
+        hypervisor: `nitro` or `xen`; None on bare metal.
+        bare_metal: Whether there is no hypervisor.
+        burstable: Whether the CPU is throttled once its credits are spent.
+        current_generation: Whether AWS counts the type as current.
+        encryption_in_transit: Whether traffic between such instances is encrypted by the network.
+        gpus: Whole GPUs, of any maker; 0 for a type that has a fraction of one.
+    """
+
+    name: Name
+    vcpus: Positive
+    cores: Positive
+    threads_per_core: Positive
+    memory: Positive
+    architecture: Architecture
+    max_efa_interfaces: Count = 0
+    efa_cards: tuple[Count, ...] = ()
+    network_cards: Count = 1
+    network_performance: str = ""
+    placement_strategies: tuple[PlacementStrategy, ...] = ("cluster", "partition", "spread")
+    usage_classes: tuple[UsageClass, ...] = ("on-demand", "spot")
+    hypervisor: Literal["nitro", "xen"] | None = None
+    bare_metal: bool = False
+    burstable: bool = False
+    current_generation: bool = True
+    encryption_in_transit: bool = False
+    gpus: Count = 0
+
+    def __post_init__(self) -> None:
+        """Refuses a type whose CPU figures contradict each other.
+
+        Raises:
+            ValueError: The vCPUs are not cores times threads a core.
+        """
+        if self.vcpus != self.cores * self.threads_per_core:
+            raise ValueError(
+                f"{self.name}: {self.vcpus} vCPUs are not {self.cores} cores "
+                f"x {self.threads_per_core} threads a core"
+            )
+
+    @property
+    def nr_cpus(self) -> int | None:
+        """The kernel's `nr_cpus=` that leaves one thread a core, or None where none is needed.
+
+        The number of physical cores for a type with several threads a core. None for one with a
+        single thread a core (hpc6a, hpc7a, c7a, Graviton): its vCPUs are cores already, and a limit
+        would throw real cores away.
+        """
+        return self.cores if self.threads_per_core > 1 else None
+
+    @property
+    def efa(self) -> bool:
+        """Whether the type takes an Elastic Fabric Adapter (`NetworkInfo.EfaSupported`)."""
+        return self.max_efa_interfaces > 0
+
+    @property
+    def cluster_placement(self) -> bool:
+        """Whether the type can join a placement group of the cluster strategy."""
+        return "cluster" in self.placement_strategies
+
+    @property
+    def spot(self) -> bool:
+        """Whether the type can be bought on the Spot market."""
+        return "spot" in self.usage_classes
+
+    @property
+    def family(self) -> str:
+        """The part before the dot, such as `r5` of `r5.24xlarge`."""
+        return self.name.partition(".")[0]
+
+    @property
+    def size(self) -> str:
+        """The part after the dot, such as `24xlarge` of `r5.24xlarge`."""
+        return self.name.partition(".")[2]
+
+
+def natural_key(instance: InstanceType) -> tuple[object, ...]:
+    """A sort key: family with its numbers as numbers, then vCPUs, virtual before bare metal."""
+    family = tuple(
+        int(part) if part.isdigit() else part for part in re.split(r"(\d+)", instance.family)
+    )
+    return (family, instance.vcpus, instance.bare_metal, instance.memory, instance.name)
