@@ -1,0 +1,103 @@
+# Two commands do all the set-up on a machine with Python 3.11 and make:
+#   make demo    the main job, on an emulated AWS
+#   make test    everything that can be tested on this machine
+# `make help` lists the rest.
+
+PYTHON ?= python3
+# Tests run side by side. The end-to-end ones mostly wait, so more of them than cores pays.
+JOBS ?= 2
+E2E_JOBS ?= 3
+# Further arguments for pytest, such as `make test PYTEST='-k network -x'`.
+PYTEST ?=
+UPGRADE ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := -m pip --disable-pip-version-check --quiet
+WITH_PROVIDER := $(BIN)/python scripts/provider_mirror.py --run
+UV_COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-config
+export UV_CUSTOM_COMPILE_COMMAND := make lock
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check e2e lint types unit golden bench lock format clean venv scanner python
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: venv ## Walk the whole road against an emulated AWS, with real Terraform
+	@$(WITH_PROVIDER) $(BIN)/mngen demo
+
+test: check e2e ## Run `check` and the end-to-end tests; list what was skipped and why
+
+check: lint types unit ## Lint, types, unit and golden tests, in under a minute
+
+lint: venv
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: venv
+	$(BIN)/mypy
+
+unit: venv
+	$(BIN)/pytest -m "not e2e" -n $(JOBS) $(PYTEST)
+
+e2e: venv scanner
+	$(WITH_PROVIDER) $(BIN)/pytest -m e2e -n $(E2E_JOBS) --dist loadgroup $(PYTEST)
+
+format: venv ## Format the code and fix what ruff can fix
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+golden: venv ## Regenerate the golden trees; review the change with git diff
+	$(BIN)/pytest -m "not e2e" -k golden --update-golden $(PYTEST)
+	@git --no-pager diff --stat -- tests/golden
+
+bench: venv ## Run the benchmarks
+	$(BIN)/python -m benchmarks
+
+lock: .venv-lock/.stamp ## Bring the locks up to pyproject.toml; all newest: UPGRADE=--upgrade
+	$(UV_COMPILE) $(UPGRADE) --all-extras --group dev -o requirements-dev.lock pyproject.toml
+	$(UV_COMPILE) $(UPGRADE) --group scan -o requirements-scan.lock
+
+clean: ## Remove what these commands made: virtual environments and caches
+	rm -rf .venv .venv-lock .venv-scan .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist
+	find generator tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+venv: $(VENV)/.stamp
+
+scanner: .venv-scan/.stamp
+
+# The package itself is installed with the build backend from the lock: nothing unhashed comes in.
+$(VENV)/.stamp: $(VENV)/.stamp-lock pyproject.toml
+	$(BIN)/python $(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.stamp-lock: requirements-dev.lock | python
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP) install --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+# The security scanner pins versions that conflict with ours, so it lives by itself.
+.venv-scan/.stamp: requirements-scan.lock | python
+	$(PYTHON) -m venv .venv-scan
+	.venv-scan/bin/python $(PIP) install --require-hashes --requirement requirements-scan.lock
+	@touch $@
+
+.venv-lock/.stamp: | python
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python $(PIP) install uv
+	@touch $@
+
+python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "mngen needs Python 3.11 or newer, and there is no $(PYTHON) on PATH." \
+	    "Name one: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "mngen needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)." \
+	    "Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments." \
+	    "On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }

@@ -1,0 +1,91 @@
+"""Checkov over what every example renders to: nothing fails, and what is skipped says why."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.cli import mngen
+
+ROOT = Path(__file__).resolve().parents[2]
+CHECKOV = ROOT / ".venv-scan" / "bin" / "checkov"
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+
+# What Checkov writes where a skip comment gives no reason.
+NO_REASON = "No comment provided"
+
+
+def scan(folder: Path) -> dict[str, Any]:
+    """Scan a folder of Terraform code, with no call to anything outside this machine."""
+    if not CHECKOV.exists():
+        pytest.skip("the security scanner is not installed: make scanner")
+    options = ("--framework", "terraform", "--compact", "--skip-download", "--soft-fail")
+    done = subprocess.run(
+        [CHECKOV, "-d", folder, "-o", "json", *options],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder.parent), "LOG_LEVEL": "ERROR"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_nothing_fails_and_every_skip_has_its_reason(example: Path, tmp_path: Path) -> None:
+    shutil.copy(example, tmp_path / "mngen.yaml")
+    rendered = mngen("render", "--file", "mngen.yaml", "--out", "deploy", cwd=tmp_path)
+    assert rendered.returncode == 0, rendered.stderr
+
+    report = scan(tmp_path / "deploy")
+
+    results = report["results"]
+    assert results["parsing_errors"] == []
+    assert report["summary"]["resource_count"] > 0
+    failed = [
+        f"{check['check_id']} {check['resource']} ({check['file_path']}): {check['check_name']}"
+        for check in results["failed_checks"]
+    ]
+    assert failed == []
+    unexplained = [
+        f"{check['check_id']} {check['resource']} ({check['file_path']})"
+        for check in results["skipped_checks"]
+        if check["check_result"]["suppress_comment"] in ("", NO_REASON)
+    ]
+    assert unexplained == []
+
+
+BAD = """
+resource "aws_ecr_repository" "images" {
+  #checkov:skip=CKV_AWS_136:the key of AWS is enough for images
+  #checkov:skip=CKV_AWS_163
+  name = "images"
+}
+"""
+
+
+def test_the_scanner_sees_what_is_wrong(tmp_path: Path) -> None:
+    """So that no example passes for want of a scan."""
+    folder = tmp_path / "deploy"
+    folder.mkdir()
+    (folder / "main.tf").write_text(BAD, encoding="utf-8")
+    results = scan(folder)["results"]
+    assert "CKV_AWS_51" in {check["check_id"] for check in results["failed_checks"]}
+    reasons = {
+        check["check_id"]: check["check_result"]["suppress_comment"]
+        for check in results["skipped_checks"]
+    }
+    assert reasons == {
+        "CKV_AWS_136": "the key of AWS is enough for images",
+        "CKV_AWS_163": NO_REASON,
+    }

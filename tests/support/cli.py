@@ -1,0 +1,53 @@
+"""Running the command line as a user does: in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+CHECKOUT = (sys.executable, "-m", "mngen")
+
+
+def mngen(
+    *arguments: str,
+    cwd: Path,
+    program: Sequence[str] = CHECKOUT,
+    env: dict[str, str] | None = None,
+    timeout: float = 60,
+) -> subprocess.CompletedProcess[str]:
+    """Run mngen with no terminal and no standard input.
+
+    Args:
+        arguments: The command with its options.
+        cwd: The folder to run in.
+        program: How mngen is started; from this checkout by default.
+        env: The whole environment; this process's own by default.
+        timeout: Seconds after which it is killed.
+
+    Raises:
+        subprocess.TimeoutExpired: It took longer than ``timeout``.
+    """
+    return subprocess.run(
+        [*program, *arguments],
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def read_tree(root: Path) -> dict[str, bytes]:
+    """Read every file below a folder, by its path relative to it."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
