@@ -1,0 +1,43 @@
+"""An emulated AWS on loopback: the same road as on AWS, with no account.
+
+`start_sandbox()` starts one that ends with the caller; `open_sandbox()` finds the one that the
+command belongs to, or starts one in the background. Either gives a `Sandbox`: its `environment`
+lets a child process see the emulator and nothing else, its `applied` does so for this process.
+
+    with start_sandbox() as sandbox:
+        subprocess.run(["terraform", "apply"], env=sandbox.environment("us-east-1"))
+
+The emulator is moto (extra `sandbox`), run in a process of its own. `_gaps` closes what it lacks.
+"""
+
+from mngen.sandbox._environment import (
+    ACCOUNT_ID,
+    ENDPOINT_VARIABLE,
+    WORKSPACE,
+    sandbox_environment,
+)
+from mngen.sandbox._lifecycle import (
+    DEFAULT_IDLE_SECONDS,
+    Sandbox,
+    open_sandbox,
+    sandbox_status,
+    start_sandbox,
+    stop_sandbox,
+)
+from mngen.sandbox._run import exports, run_command, serve_until_interrupted
+
+__all__ = [
+    "ACCOUNT_ID",
+    "DEFAULT_IDLE_SECONDS",
+    "ENDPOINT_VARIABLE",
+    "WORKSPACE",
+    "Sandbox",
+    "exports",
+    "open_sandbox",
+    "run_command",
+    "sandbox_environment",
+    "sandbox_status",
+    "serve_until_interrupted",
+    "start_sandbox",
+    "stop_sandbox",
+]

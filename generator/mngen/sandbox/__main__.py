@@ -1,0 +1,108 @@
+"""The emulator's own process; `_process` starts it and reads its one line of output."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+
+def main() -> int:
+    """Serves until the lifeline closes, a signal comes, or nobody has asked for a while."""
+    arguments = _parse(sys.argv[1:])
+    if arguments.detach:
+        if os.fork():
+            return 0
+        os.setsid()
+    logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
+    home = Path(tempfile.mkdtemp(prefix="mngen-sandbox-"))
+    try:
+        return _serve(arguments, home)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _serve(arguments: argparse.Namespace, home: Path) -> int:
+    from mngen.sandbox import _emulator
+
+    instance = secrets.token_hex(16)
+    application = _emulator.Application(home, instance)
+    try:
+        server = _emulator.make_emulator(arguments.port, application)
+    except OSError as error:
+        _announce({"error": f"port {arguments.port}: {error.strerror}"})
+        return 1
+
+    def stop(*_: object) -> None:
+        # shutdown() waits for serve_forever(), which runs in the thread that takes signals.
+        threading.Thread(target=server.shutdown, daemon=True).start()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if arguments.lifeline:
+        threading.Thread(target=_wait_for_end_of_input, args=(stop,), daemon=True).start()
+    if arguments.idle:
+        threading.Thread(
+            target=_wait_for_idleness, args=(application, arguments.idle, stop), daemon=True
+        ).start()
+    _announce(
+        {
+            "endpoint": f"http://{_emulator.HOST}:{server.port}",
+            "home": str(home),
+            "instance": instance,
+            "pid": os.getpid(),
+        }
+    )
+    server.serve_forever(poll_interval=0.1)
+    return 0
+
+
+def _announce(line: dict[str, object]) -> None:
+    """Prints the one line that the parent waits for and lets go of the pipe."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+def _wait_for_end_of_input(stop: object) -> None:
+    """Ends the emulator with its parent, however that one ended: the kernel closes its pipe."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    if callable(stop):
+        stop()
+
+
+def _wait_for_idleness(application: object, idle: float, stop: object) -> None:
+    while True:
+        last: float = getattr(application, "last_request", 0.0)
+        left = last + idle - time.monotonic()
+        if left <= 0:
+            break
+        time.sleep(left)
+    if callable(stop):
+        stop()
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m mngen.sandbox")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--lifeline", action="store_true", help="end when standard input ends")
+    parser.add_argument("--idle", type=float, default=0.0, help="end after so many idle seconds")
+    parser.add_argument("--detach", action="store_true", help="leave the parent and its session")
+    return parser.parse_args(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

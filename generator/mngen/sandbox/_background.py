@@ -1,0 +1,134 @@
+"""The record of a user's background sandbox: one file, one lock, both private to the user."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import stat
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mngen.errors import ToolError
+from mngen.sandbox import _process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mngen.sandbox._process import Emulator
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of the background sandbox; valid while its lock is held.
+
+    Attributes:
+        folder: The private folder that holds the state file and the emulator's log.
+    """
+
+    folder: Path
+
+    @property
+    def log(self) -> Path:
+        """Where the background emulator complains."""
+        return self.folder / "sandbox.log"
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "sandbox.json"
+
+    def running(self) -> Emulator | None:
+        """Returns the emulator on record if it still answers, and is the same one."""
+        recorded = self._read()
+        if recorded is None:
+            return None
+        return recorded if _process.probe(recorded.endpoint) == recorded else None
+
+    def write(self, emulator: Emulator) -> None:
+        """Records an emulator."""
+        text = json.dumps(
+            {
+                "endpoint": emulator.endpoint,
+                "home": str(emulator.home),
+                "instance": emulator.instance,
+                "pid": emulator.pid,
+            }
+        )
+        beside = self._file.with_suffix(".new")
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(self._file)
+
+    def clear(self) -> None:
+        """Forgets the emulator on record, and removes the home that a killed one left behind."""
+        recorded = self._read()
+        if recorded is not None and is_private(recorded.home):
+            shutil.rmtree(recorded.home, ignore_errors=True)
+        self._file.unlink(missing_ok=True)
+
+    def _read(self) -> Emulator | None:
+        try:
+            data = json.loads(self._file.read_text(encoding="utf-8"))
+            return _process.Emulator(
+                str(data["endpoint"]), Path(data["home"]), str(data["instance"]), int(data["pid"])
+            )
+        # A file cut short by a crash tells of nothing that could still be found.
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+@contextmanager
+def locked() -> Iterator[Record]:
+    """Holds the user's lock: of two commands that start a sandbox, one waits and attaches.
+
+    Raises:
+        ToolError: The folder cannot be made, or belongs to someone else.
+    """
+    folder = _folder()
+    with (folder / "sandbox.lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield Record(folder)
+
+
+def terminate(emulator: Emulator) -> None:
+    """Asks an emulator, which has just answered under this pid, to end."""
+    try:
+        os.kill(emulator.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return
+
+
+def is_private(folder: Path) -> bool:
+    """Says whether a folder is a real one, of this user, that no one else can enter."""
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    return (
+        stat.S_ISDIR(status.st_mode)
+        and status.st_uid == os.getuid()
+        and not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    )
+
+
+def _folder() -> Path:
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and Path(runtime).is_dir() and os.access(runtime, os.W_OK):
+        folder = Path(runtime) / "mngen"
+    else:
+        # The name can be guessed: another user may have made it first, hence the check.
+        folder = Path(tempfile.gettempdir()) / f"mngen-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ToolError(f"cannot make {folder}: {error.strerror}") from error
+    if not is_private(folder):
+        raise ToolError(
+            f"{folder} is not a private folder of yours",
+            hint="look at who made it; remove it, or set XDG_RUNTIME_DIR to a folder of your own",
+        )
+    return folder

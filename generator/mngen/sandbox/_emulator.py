@@ -1,0 +1,198 @@
+"""Serves moto on loopback, with its gaps closed and its faults told as AWS tells them.
+
+This module runs in a process of its own (`python -m mngen.sandbox`): moto keeps its state in
+globals, reads settings from the environment as it is imported, and takes a second to import.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import threading
+import time
+from http import HTTPStatus
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape
+
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import make_server
+
+from mngen import __version__
+from mngen.sandbox._gaps import close_gaps
+from mngen.sandbox._process import HEALTH_PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from werkzeug.serving import BaseWSGIServer
+
+HOST = "127.0.0.1"
+
+NOT_IMPLEMENTED = "SandboxNotImplemented"
+"""Error code for an action that the emulator does not have. No AWS client retries it."""
+
+FAULT = "SandboxFault"
+"""Error code for an action that the emulator has and that failed inside. No client retries it."""
+
+_SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/(?P<region>[^/]*)/(?P<service>[^/]+)/aws4_request")
+_ACTION = re.compile(rb"(?:^|&)Action=(\w+)")
+_QUERY_SERVICES = frozenset({"autoscaling", "iam", "sts", "sns", "sqs", "cloudformation"})
+logger = logging.getLogger("mngen.sandbox")
+
+
+class Application:
+    """A WSGI application around moto's that never answers with a server error.
+
+    AWS clients retry on 5xx, Terraform's provider for many minutes, so a fault inside the emulator
+    is answered as a client error that names the action. Requests are served one after another:
+    moto's state is not made for threads, and Terraform sends ten requests at a time.
+
+    Attributes:
+        last_request: Monotonic time of the last request, in seconds.
+    """
+
+    def __init__(self, home: Path, instance: str) -> None:
+        self.last_request = time.monotonic()
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._lock = threading.Lock()
+        self._health = {
+            "home": str(home),
+            "instance": instance,
+            "pid": os.getpid(),
+            "version": __version__,
+        }
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """Answers one request."""
+        self.last_request = time.monotonic()
+        if environ.get("PATH_INFO") == HEALTH_PATH:
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [json.dumps(self._health).encode()]
+        _buffer_form(environ)
+        answer: list[Any] = []
+
+        def remember(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> Any:
+            answer[:] = [status, headers]
+            return lambda _data: None
+
+        try:
+            with self._lock:
+                body = b"".join(self._moto(environ, remember))
+        except NotImplementedError as error:
+            return _refuse(environ, start_response, NOT_IMPLEMENTED, str(error))
+        # Whatever fails inside moto must reach the client as an answer, not as a hang-up.
+        except Exception as error:
+            logger.exception("%s", describe_request(environ))
+            return _refuse(environ, start_response, FAULT, f"{type(error).__name__}: {error}")
+        finally:
+            self.last_request = time.monotonic()
+        status, headers = answer
+        code = int(status.split(" ", 1)[0])
+        if code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            logger.warning("%s -> %s %s", describe_request(environ), status, body[:2000])
+            return _refuse(environ, start_response, FAULT, body.decode(errors="replace")[:500])
+        if _is_unrouted(code, headers, body, environ):
+            return _refuse(environ, start_response, NOT_IMPLEMENTED, "no such action")
+        start_response(status, headers)
+        return [body]
+
+
+def describe_request(environ: dict[str, Any]) -> str:
+    """Names a request for a person: `ec2 DescribeVpcs` or `efs PUT /2015-02-01/file-systems/x`."""
+    service = _service(environ) or "unsigned"
+    target = environ.get("HTTP_X_AMZ_TARGET")
+    if target:
+        return f"{service} {target.rsplit('.', 1)[-1]}"
+    action = _ACTION.search(environ.get("mngen.form", b""))
+    if action:
+        return f"{service} {action[1].decode()}"
+    return f"{service} {environ.get('REQUEST_METHOD')} {environ.get('PATH_INFO')}"
+
+
+def error_document(service: str | None, code: str, message: str) -> tuple[str, bytes]:
+    """Returns the content type and the body of an error in the service's own protocol."""
+    if service == "ec2":
+        text = (
+            f"<Response><Errors><Error><Code>{code}</Code><Message>{escape(message)}</Message>"
+            "</Error></Errors><RequestID>sandbox</RequestID></Response>"
+        )
+    elif service == "s3":
+        text = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+    elif service in _QUERY_SERVICES:
+        text = (
+            f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>"
+            f"{escape(message)}</Message></Error><RequestId>sandbox</RequestId></ErrorResponse>"
+        )
+    else:
+        document = {"__type": code, "code": code, "message": message, "Message": message}
+        return "application/json", json.dumps(document).encode()
+    return "text/xml", text.encode()
+
+
+def make_emulator(port: int, application: Application) -> BaseWSGIServer:
+    """Binds the emulator to a loopback port; port 0 takes a free one.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    close_gaps()
+    return make_server(HOST, port, application, threaded=True, request_handler=_Handler)
+
+
+class _Handler(MotoRequestHandler):
+    """Keeps connections open between requests; a Terraform run makes a thousand of them."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+
+def _service(environ: dict[str, Any]) -> str | None:
+    match = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
+    return match["service"] if match else None
+
+
+def _buffer_form(environ: dict[str, Any]) -> None:
+    """Keeps a form's body at hand: the action that an error must name stands in it."""
+    if not environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+        return
+    form = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = BytesIO(form)
+    environ["mngen.form"] = form
+
+
+def _is_unrouted(
+    code: int, headers: list[tuple[str, str]], body: bytes, environ: dict[str, Any]
+) -> bool:
+    """Says whether moto knew no handler: its web framework's own page, or a 404 without a word.
+
+    A client would read such a 404 as "the resource does not exist".
+    """
+    if code not in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+        return False
+    if _service(environ) in (None, "s3"):
+        return False
+    kind = dict(headers).get("Content-Type", "")
+    return not body or (kind.startswith("text/html") and body.startswith(b"<!doctype html"))
+
+
+def _refuse(
+    environ: dict[str, Any], start_response: Callable[..., Any], code: str, reason: str
+) -> list[bytes]:
+    request = describe_request(environ)
+    message = f"the sandbox's emulator cannot answer {request}: {reason}"
+    logger.warning("%s", message)
+    kind, body = error_document(_service(environ), code, message)
+    headers = [("Content-Type", kind), ("x-amzn-ErrorType", code)]
+    start_response("400 Bad Request", [*headers, ("Content-Length", str(len(body)))])
+    return [body]

@@ -1,0 +1,36 @@
+"""Where the emulator differs from AWS, and how each difference is closed.
+
+moto emulates most of what mngen needs. Where it answers unlike AWS, the difference is closed here,
+in the process that serves it, so that no fault of the emulator ever shapes what mngen renders. Each
+closure is a method that takes the place of moto's own, or is added beside it; its docstring says
+which behaviour of AWS it restores. One module a service:
+
+- `_gaps_batch`: compute environments, job queues, job definitions;
+- `_gaps_ec2`: placement groups, launch templates;
+- `_gaps_misc`: EFS, Service Quotas, IAM.
+"""
+
+from __future__ import annotations
+
+
+def graft(target: type, source: type) -> None:
+    """Puts the methods and class attributes of `source` into `target`.
+
+    moto's URL tables name its classes, so a subclass of ours would never be called.
+
+    Args:
+        target: A class of moto's.
+        source: A class of ours that holds what `target` lacks or gets wrong.
+    """
+    for name, member in vars(source).items():
+        if not name.startswith("__"):
+            setattr(target, name, member)
+
+
+def close_gaps() -> None:
+    """Closes every known gap in the moto of this process. Call once, before serving."""
+    from mngen.sandbox import _gaps_batch, _gaps_ec2, _gaps_misc
+
+    _gaps_batch.close()
+    _gaps_ec2.close()
+    _gaps_misc.close()

@@ -1,0 +1,192 @@
+"""The gaps of the smaller services: EFS, Service Quotas and IAM."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from moto.efs.exceptions import FileSystemNotFound
+from moto.efs.models import FileSystem
+from moto.efs.responses import EFSResponse
+from moto.iam.models import SERVICE_NAME_CONVERSION
+from moto.servicequotas.exceptions import NoSuchResource
+from moto.servicequotas.responses import ServiceQuotasResponse
+
+from mngen.sandbox._gaps import graft
+
+_JSON = {"Content-Type": "application/json"}
+
+_DEFAULT_VCPUS = 5.0
+"""What AWS gives a new account for most families of instance types."""
+
+_GRANTED_VCPUS = 4096.0
+"""What the sandbox's account has, an account in use: enough for every example."""
+
+VCPU_QUOTAS = {
+    "L-1216C47A": "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances",
+    "L-34B43A08": "All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests",
+    "L-DB2E81BA": "Running On-Demand G and VT instances",
+    "L-3819A6DF": "All G and VT Spot Instance Requests",
+    "L-417A185B": "Running On-Demand P instances",
+    "L-7212CCBC": "All P4, P3 and P2 Spot Instance Requests",
+    "L-74FC7D96": "Running On-Demand F instances",
+    "L-88CF9481": "All F Spot Instance Requests",
+    "L-1945791B": "Running On-Demand Inf instances",
+    "L-B5D1601B": "All Inf Spot Instance Requests",
+    "L-2C3B7624": "Running On-Demand Trn instances",
+    "L-6B0D517C": "All Trn Spot Instance Requests",
+    "L-7295265B": "Running On-Demand X instances",
+    "L-E3A00192": "All X Spot Instance Requests",
+    "L-43DA4232": "Running On-Demand High Memory instances",
+    "L-6E869C2A": "Running On-Demand DL instances",
+    "L-F7808C92": "Running On-Demand HPC instances",
+}
+"""EC2's vCPU quotas by code; each one bounds the sum of vCPUs of its families in a region."""
+
+
+class EfsActions:
+    """The EFS actions that moto lacks."""
+
+    efs_backend: Any
+    _get_param: Any
+
+    def update_file_system(self) -> tuple[str, dict[str, Any]]:
+        """Changes the throughput mode; EFS answers 202 with the file system."""
+        system = _file_system(self.efs_backend, self._get_param("FileSystemId"))
+        mode = self._get_param("ThroughputMode")
+        if mode:
+            system.throughput_mode = mode
+        system.provisioned_throughput_in_mibps = (
+            self._get_param("ProvisionedThroughputInMibps")
+            if system.throughput_mode == "provisioned"
+            else None
+        )
+        return json.dumps(system.info_json()), {**_JSON, "status": 202}
+
+    def put_backup_policy(self) -> tuple[str, dict[str, Any]]:
+        """Switches automatic backups on or off."""
+        system = _file_system(self.efs_backend, self._get_param("FileSystemId"))
+        policy = self._get_param("BackupPolicy")
+        system.automatic_backups = policy["Status"] in ("ENABLED", "ENABLING")
+        return json.dumps({"BackupPolicy": _backup_policy(system)}), dict(_JSON)
+
+    def describe_backup_policy(self) -> tuple[str, dict[str, Any]]:
+        """Answers DISABLED for a file system without backups, where moto answers not found."""
+        system = _file_system(self.efs_backend, self._get_param("FileSystemId"))
+        return json.dumps({"BackupPolicy": _backup_policy(system)}), dict(_JSON)
+
+
+class Backups:
+    """The switch that moto's file system keeps to itself."""
+
+    _backup: bool
+
+    @property
+    def automatic_backups(self) -> bool:
+        """Whether the file system is backed up automatically."""
+        return bool(self._backup)
+
+    @automatic_backups.setter
+    def automatic_backups(self, enabled: bool) -> None:
+        self._backup = enabled
+
+
+class QuotaActions:
+    """The vCPU quotas of EC2; moto knows only those of VPC."""
+
+    backend: Any
+    body: Any
+    region: str
+    current_account: str
+    partition: str
+
+    def get_service_quota(self) -> str:
+        """Returns the quota that applies to the account."""
+        request = json.loads(self.body)
+        service, code = request["ServiceCode"], request["QuotaCode"]
+        if service != "ec2":
+            quota = self.backend.get_service_quota(service_code=service, quota_code=code)
+            return json.dumps({"Quota": quota})
+        return json.dumps({"Quota": self._quota(code, self._granted().get(code, _GRANTED_VCPUS))})
+
+    def list_service_quotas(self) -> str:
+        """Returns all quotas that apply to the account for a service."""
+        if json.loads(self.body)["ServiceCode"] != "ec2":
+            return self.list_aws_default_service_quotas()
+        granted = self._granted()
+        return json.dumps(
+            {"Quotas": [self._quota(c, granted.get(c, _GRANTED_VCPUS)) for c in VCPU_QUOTAS]}
+        )
+
+    def get_aws_default_service_quota(self) -> str:
+        """Returns what AWS gives a new account."""
+        request = json.loads(self.body)
+        if request["ServiceCode"] != "ec2":
+            return self.get_service_quota()
+        return json.dumps({"Quota": self._quota(request["QuotaCode"], _DEFAULT_VCPUS)})
+
+    def list_aws_default_service_quotas(self) -> str:
+        """Returns what AWS gives a new account for a service."""
+        service = json.loads(self.body)["ServiceCode"]
+        if service == "ec2":
+            quotas = [self._quota(code, _DEFAULT_VCPUS) for code in VCPU_QUOTAS]
+        else:
+            quotas = self.backend.list_aws_default_service_quotas(service)
+        return json.dumps({"Quotas": quotas})
+
+    def request_service_quota_increase(self) -> str:
+        """Grants the value at once, also a lower one: this is how a rehearsal sets a quota."""
+        request = json.loads(self.body)
+        code = request["QuotaCode"]
+        self._quota(code, 0.0)
+        self._granted()[code] = float(request["DesiredValue"])
+        return json.dumps(
+            {
+                "RequestedQuota": {
+                    "Id": f"sandbox-{code}",
+                    "ServiceCode": request["ServiceCode"],
+                    "QuotaCode": code,
+                    "DesiredValue": float(request["DesiredValue"]),
+                    "Status": "APPROVED",
+                }
+            }
+        )
+
+    def _granted(self) -> dict[str, float]:
+        granted: dict[str, float] = self.backend.__dict__.setdefault("granted_vcpus", {})
+        return granted
+
+    def _quota(self, code: str, value: float) -> dict[str, Any]:
+        if code not in VCPU_QUOTAS:
+            raise NoSuchResource
+        return {
+            "ServiceCode": "ec2",
+            "ServiceName": "Amazon Elastic Compute Cloud (Amazon EC2)",
+            "QuotaArn": f"arn:{self.partition}:servicequotas:{self.region}:{self.current_account}"
+            f":ec2/{code}",
+            "QuotaCode": code,
+            "QuotaName": VCPU_QUOTAS[code],
+            "Value": value,
+            "Unit": "None",
+            "Adjustable": True,
+            "GlobalQuota": False,
+        }
+
+
+def _file_system(backend: Any, identifier: str) -> Any:
+    if identifier not in backend.file_systems_by_id:
+        raise FileSystemNotFound(identifier)
+    return backend.file_systems_by_id[identifier]
+
+
+def _backup_policy(system: Any) -> dict[str, str]:
+    return {"Status": "ENABLED" if system.automatic_backups else "DISABLED"}
+
+
+def close() -> None:
+    """Closes the gaps of the smaller services."""
+    # moto would name Batch's service-linked role AWSServiceRoleForbatch.
+    SERVICE_NAME_CONVERSION["batch"] = "Batch"
+    graft(FileSystem, Backups)
+    graft(EFSResponse, EfsActions)
+    graft(ServiceQuotasResponse, QuotaActions)

@@ -1,0 +1,177 @@
+"""Starts the emulator's process and speaks with it over loopback."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from mngen.errors import ToolError
+from mngen.sandbox._environment import ACCOUNT_ID, sandbox_environment
+
+HEALTH_PATH = "/_mngen/health"
+"""Where an emulator says who it is."""
+
+_HEALTH_SECONDS = 5.0
+_END_SECONDS = 5.0
+_RESET_SECONDS = 60.0
+_MAX_ANSWER = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Emulator:
+    """A running emulator.
+
+    Attributes:
+        endpoint: Its URL on loopback.
+        home: A private directory (mode 0700) that lives as long as the emulator.
+        instance: A random word that tells it from any other that ever had its port.
+        pid: Its process.
+    """
+
+    endpoint: str
+    home: Path
+    instance: str
+    pid: int
+
+
+def require_moto() -> None:
+    """Checks that the extra is installed, without importing it.
+
+    Raises:
+        ToolError: It is not.
+    """
+    if not all(importlib.util.find_spec(name) for name in ("moto", "flask", "flask_cors")):
+        raise ToolError(
+            "the sandbox needs packages that are not installed",
+            hint="run: pip install 'mngen[sandbox]'",
+        )
+
+
+def launch(
+    *, port: int = 0, idle: float | None = None, log: Path | None = None
+) -> tuple[Emulator, subprocess.Popen[bytes] | None]:
+    """Starts an emulator and waits until it serves.
+
+    Args:
+        port: Loopback port; 0 takes a free one.
+        idle: None ties the emulator to this process: it ends when this one ends, however it ends.
+            Otherwise it is detached, and ends after so many seconds without a request.
+        log: Where its complaints go; nowhere by default.
+
+    Returns:
+        The emulator, and its process where it is tied to this one.
+
+    Raises:
+        ToolError: The extra is missing, the port is taken, or the emulator did not come up.
+    """
+    require_moto()
+    command = [sys.executable, "-P", "-m", "mngen.sandbox", "--port", str(port)]
+    command += ["--lifeline"] if idle is None else ["--detach", "--idle", str(idle)]
+    with _open_log(log) as complaints:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE if idle is None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            env=_emulator_environment(),
+            cwd="/",
+            # Ctrl-C belongs to the command that runs in the sandbox, which may need it to clean up.
+            start_new_session=True,
+        )
+        answer = _first_line(process)
+    if "error" in answer:
+        end(process)
+        raise ToolError(
+            f"the sandbox's emulator did not start: {answer['error']}",
+            hint=f"see {log}" if log else None,
+        )
+    emulator = Emulator(answer["endpoint"], Path(answer["home"]), answer["instance"], answer["pid"])
+    if idle is not None:
+        process.wait()
+        return emulator, None
+    return emulator, process
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ends an emulator that is tied to this process, and waits until it is gone."""
+    if process.stdin is not None and not process.stdin.closed:
+        process.stdin.close()
+    try:
+        process.wait(timeout=_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def probe(endpoint: str) -> Emulator | None:
+    """Asks the emulator at an endpoint who it is; None where none answers."""
+    try:
+        health = json.loads(_ask(endpoint, "GET", HEALTH_PATH, _HEALTH_SECONDS))
+        return Emulator(endpoint, Path(health["home"]), health["instance"], int(health["pid"]))
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):
+        return None
+
+
+def reset(endpoint: str) -> None:
+    """Empties the emulator: everything that was made in it is gone, the default VPC is back.
+
+    Raises:
+        ToolError: No emulator answers.
+    """
+    try:
+        _ask(endpoint, "POST", "/moto-api/reset", _RESET_SECONDS)
+    except (OSError, HTTPException) as error:
+        raise ToolError(f"the sandbox at {endpoint} does not answer: {error}") from error
+
+
+def _ask(endpoint: str, method: str, path: str, seconds: float) -> bytes:
+    """Sends a request to loopback itself: a proxy named in the environment is not asked."""
+    parts = urlsplit(endpoint)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=seconds)
+    try:
+        connection.request(method, path, headers={"Content-Length": "0"})
+        return connection.getresponse().read(_MAX_ANSWER)
+    finally:
+        connection.close()
+
+
+def _first_line(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """Waits for the emulator's announcement; ends it where the wait is interrupted."""
+    pipe = process.stdout
+    try:
+        line = pipe.readline() if pipe else b""
+    except BaseException:
+        end(process)
+        raise
+    finally:
+        if pipe:
+            pipe.close()
+    answer: dict[str, Any] = json.loads(line) if line else {"error": "it ended before it served"}
+    return answer
+
+
+def _emulator_environment() -> dict[str, str]:
+    """The emulator is an AWS client's library too: it gets nothing of the user's account."""
+    environment = sandbox_environment("http://127.0.0.1:9", "us-east-1", os.environ)
+    environment.update(
+        {
+            "MOTO_ACCOUNT_ID": ACCOUNT_ID,
+            "MOTO_DISABLE_GLOBAL_CORS": "true",
+            "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
+        }
+    )
+    return environment
+
+
+def _open_log(log: Path | None) -> IO[bytes]:
+    if log is None:
+        return Path(os.devnull).open("wb")
+    return os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
