@@ -1,0 +1,100 @@
+"""What `plan`, `apply`, `destroy` and `output` share on the command line."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mngen.errors import InputError
+
+if TYPE_CHECKING:
+    from mngen.terraform import PlanSummary, Terraform
+
+DEFAULT_OUT = Path("deploy")
+
+
+class Format(StrEnum):
+    """How data is shown."""
+
+    PRETTY = "pretty"
+    JSON = "json"
+
+
+OutOption = Annotated[Path, typer.Option("--out", help="The rendered tree.")]
+SandboxOption = Annotated[
+    bool, typer.Option("--sandbox", help="Work on the emulated AWS, with a state of its own.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+FormatOption = Annotated[Format, typer.Option("--output", help="How it is shown.")]
+
+
+def report(line: str) -> None:
+    """Shows a line of progress."""
+    typer.echo(line, err=True)
+
+
+@contextmanager
+def opened(out: Path, *, sandbox: bool) -> Iterator["Terraform"]:
+    """Opens the Terraform of a rendered tree, on AWS or on the emulated one.
+
+    Args:
+        out: The rendered tree.
+        sandbox: Whether to work on a copy of its Terraform folder, against the sandbox.
+    """
+    from mngen.terraform import Terraform, check_folder, sandbox_folder
+
+    folder = out / "terraform"
+    if not sandbox:
+        yield Terraform(folder, report=report)
+        return
+    check_folder(folder)
+    from mngen.sandbox import open_sandbox
+
+    with open_sandbox(tell=report) as box:
+        copy = sandbox_folder(folder, box.home)
+        yield Terraform(copy, box.environment(), report=report)
+
+
+def require_someone_to_ask() -> None:
+    """Refuses at once where the question would come only after a long plan.
+
+    Raises:
+        InputError: Standard input is not a terminal.
+    """
+    if not sys.stdin.isatty():
+        raise InputError(
+            "there is nobody to ask: standard input is not a terminal",
+            hint="look at `mngen plan` first, then pass --yes",
+        )
+
+
+def ask(question: str) -> None:
+    """Asks for a yes; anything else ends the command with exit code 1.
+
+    Raises:
+        typer.Exit: The answer was no, or there was none.
+        KeyboardInterrupt: The user pressed Ctrl-C.
+    """
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort as abort:
+        if isinstance(abort.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        report("")
+        agreed = False
+    if not agreed:
+        report("Nothing was changed.")
+        raise typer.Exit(1)
+
+
+def show_summary(summary: "PlanSummary", *, err: bool) -> None:
+    """Prints the summary of a plan, in colour on a terminal."""
+    from rich.console import Console
+
+    from mngen.terraform import render_summary
+
+    Console(stderr=err, highlight=False).print(render_summary(summary), soft_wrap=True)

@@ -1,0 +1,36 @@
+"""`mngen destroy`: remove all that was built."""
+
+from mngen.cli._terraform import (
+    DEFAULT_OUT,
+    OutOption,
+    SandboxOption,
+    YesOption,
+    ask,
+    opened,
+    require_someone_to_ask,
+    show_summary,
+)
+
+
+def destroy(
+    out: OutOption = DEFAULT_OUT,
+    yes: YesOption = False,
+    sandbox: SandboxOption = False,
+) -> None:
+    """Destroy all that the rendered tree built, its data included.
+
+    Ctrl-C lets Terraform finish its current step and save its state, then says what is left.
+    """
+    if not yes:
+        require_someone_to_ask()
+    with (
+        opened(out, sandbox=sandbox) as terraform,
+        terraform.plan(destroy=True) as planned,
+    ):
+        show_summary(planned.summary, err=True)
+        if not planned.has_changes:
+            return
+        if not yes:
+            loses_data = any(change.loses_data for change in planned.summary.changes)
+            ask("Destroy all this, data included?" if loses_data else "Destroy all this?")
+        terraform.apply(planned)

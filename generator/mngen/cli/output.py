@@ -1,0 +1,53 @@
+"""`mngen output`: the values that an apply gave."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from mngen.cli._terraform import (
+    DEFAULT_OUT,
+    Format,
+    FormatOption,
+    OutOption,
+    SandboxOption,
+    opened,
+    report,
+)
+from mngen.errors import InputError, did_you_mean
+
+
+def output(
+    name: Annotated[str | None, typer.Argument(help="Show this one alone, as it is.")] = None,
+    out: OutOption = DEFAULT_OUT,
+    sandbox: SandboxOption = False,
+    output_format: FormatOption = Format.PRETTY,
+) -> None:
+    """Show the outputs of what was built: ids, names and addresses.
+
+    Secrets are shown by `--output json` alone.
+    """
+    with opened(out, sandbox=sandbox) as terraform:
+        outputs = terraform.read_outputs()
+    if name is not None and name not in outputs:
+        raise InputError(
+            f"there is no output `{name}`",
+            hint=did_you_mean(name, outputs)
+            or ("`mngen output` lists them" if outputs else "`mngen apply` comes first"),
+        )
+    if output_format is Format.JSON:
+        values = {key: item.value for key, item in outputs.items()}
+        typer.echo(json.dumps(values if name is None else values[name], indent=2))
+    elif name is not None:
+        if outputs[name].sensitive:
+            raise InputError(f"output `{name}` is a secret", hint="`--output json` prints it")
+        typer.echo(_text(outputs[name].value))
+    elif outputs:
+        for key, item in outputs.items():
+            typer.echo(f"{key} = {'(sensitive)' if item.sensitive else _text(item.value)}")
+    else:
+        report("There are no outputs: nothing is applied yet.")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, indent=2)

@@ -1,0 +1,31 @@
+"""`mngen plan`: what an apply would do."""
+
+import json
+
+import typer
+
+from mngen.cli._terraform import (
+    DEFAULT_OUT,
+    Format,
+    FormatOption,
+    OutOption,
+    SandboxOption,
+    opened,
+    show_summary,
+)
+
+
+def plan(
+    out: OutOption = DEFAULT_OUT,
+    sandbox: SandboxOption = False,
+    output: FormatOption = Format.PRETTY,
+) -> None:
+    """Show what `mngen apply` would do: additions, changes, destructions, replacements and why.
+
+    What loses data or interrupts jobs is named in red. Nothing is changed.
+    """
+    with opened(out, sandbox=sandbox) as terraform, terraform.plan() as planned:
+        if output is Format.JSON:
+            typer.echo(json.dumps(planned.summary.as_dict(), indent=2))
+        else:
+            show_summary(planned.summary, err=False)

@@ -1,0 +1,35 @@
+"""Terraform in the rendered folder: what `mngen plan|apply|destroy|output` are made of.
+
+The room runs the `terraform` (or `tofu`) on PATH, or the embedded one where there is none, the
+way a person would run it: nothing but Terraform itself writes into the folder. It adds what a
+person needs around it: a summary that names what is at stake, hints for the failures that we
+know, and an interrupt that ends in a saved state and says what is left to do.
+
+    terraform = Terraform(Path("deploy/terraform"), report=print)
+    with terraform.plan() as plan:
+        rich.print(render_summary(plan.summary))
+        terraform.apply(plan)
+
+`sandbox_folder` makes the copy of the folder in which Terraform works against the emulated AWS.
+"""
+
+from mngen.terraform._plan import Plan
+from mngen.terraform._progress import Progress
+from mngen.terraform._render import render_summary
+from mngen.terraform._sandbox_copy import sandbox_folder
+from mngen.terraform._summary import Change, Kind, PlanSummary, summarise
+from mngen.terraform._terraform import Output, Terraform, check_folder
+
+__all__ = [
+    "Change",
+    "Kind",
+    "Output",
+    "Plan",
+    "PlanSummary",
+    "Progress",
+    "Terraform",
+    "check_folder",
+    "render_summary",
+    "sandbox_folder",
+    "summarise",
+]

@@ -1,0 +1,131 @@
+"""What to do about the failures of Terraform that we know."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_REGISTRY = re.compile(
+    r"Failed to (query available|resolve) provider packages|could not connect to registry"
+    r"|Failed to install provider|registry service is unreachable",
+    re.IGNORECASE,
+)
+_CREDENTIALS = re.compile(
+    r"No valid credential sources|ExpiredToken|InvalidClientTokenId|UnrecognizedClientException"
+    r"|AuthFailure|security token included in the request is (expired|invalid)"
+    r"|SSO (session|token) .{0,80}(expired|invalid)|failed to refresh cached credentials"
+    r"|failed to get shared config profile|no EC2 IMDS role found",
+    re.IGNORECASE | re.DOTALL,
+)
+_DENIED = re.compile(
+    r"AccessDenied|UnauthorizedOperation|is not authorized to perform", re.IGNORECASE
+)
+_LOCK = re.compile(r"Error acquiring the state lock", re.IGNORECASE)
+_LOCK_FIELD = re.compile(r"^\s*(ID|Operation|Who|Created):\s*(.*?)\s*$", re.MULTILINE)
+_STATE_NOT_SAVED = re.compile(r"errored\.tfstate|Failed to (save|persist) state", re.IGNORECASE)
+_BACKEND = re.compile(r"Backend configuration (has )?changed|Backend type changed", re.IGNORECASE)
+_NO_BUCKET = re.compile(r"NoSuchBucket|S3 bucket .{0,80}does not exist", re.IGNORECASE | re.DOTALL)
+_CORE_VERSION = re.compile(r"Unsupported (Terraform|OpenTofu) Core version", re.IGNORECASE)
+_UPGRADE = re.compile(
+    r"init -upgrade|locked provider .{0,200}does not match", re.IGNORECASE | re.DOTALL
+)
+_STALE = re.compile(r"Saved plan is stale", re.IGNORECASE)
+_DISK = re.compile(r"no space left on device", re.IGNORECASE)
+
+
+# First what endangers the state: its text may well hold one of the others too.
+_HINTS = (
+    (
+        _STATE_NOT_SAVED,
+        (
+            "before anything else, while errored.tfstate is in that folder: "
+            "`{command} state push errored.tfstate`"
+        ),
+    ),
+    (
+        _BACKEND,
+        (
+            "to take the state along to the new place: `{command} init -migrate-state`; "
+            "to leave it and use what is there: `{command} init -reconfigure`"
+        ),
+    ),
+    (_NO_BUCKET, "create the bucket for the state first, or correct its name in the spec"),
+    (
+        _CORE_VERSION,
+        (
+            "this is {where}: install a newer one, or use the one from "
+            "`pip install 'mngen[embedded]'` with MNGEN_TERRAFORM=embedded"
+        ),
+    ),
+    (
+        _REGISTRY,
+        (
+            "the provider comes from registry.terraform.io: check the network and HTTPS_PROXY, "
+            "or name a provider mirror in ~/.terraformrc"
+        ),
+    ),
+    (
+        _UPGRADE,
+        (
+            "the lock file holds another version of the provider than the configuration asks "
+            "for: `{command} init -upgrade`"
+        ),
+    ),
+    (
+        _CREDENTIALS,
+        (
+            "AWS did not accept who you are: log in (`aws sso login`) or set AWS_PROFILE, and "
+            "check with `aws sts get-caller-identity`"
+        ),
+    ),
+    (
+        _DENIED,
+        (
+            "`mngen policy deployer` prints the permissions that this needs, for your "
+            "administrator to attach"
+        ),
+    ),
+    (_STALE, "something changed the state since the plan was made: run the command again"),
+    (_DISK, "free some space there: the AWS provider alone takes some 700 MB"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Where a failure happened, as far as its hint needs it.
+
+    Attributes:
+        command: What a person types to run the same Terraform in the same folder, such as
+            `terraform -chdir=deploy/terraform`.
+        where: The path of the Terraform that ran, or `embedded`.
+    """
+
+    command: str
+    where: str
+
+
+def hint_for(text: str, situation: Situation) -> str | None:
+    """Returns what to do about a failure, or None where we know no more than Terraform says.
+
+    Args:
+        text: Summary and detail of Terraform's diagnostic.
+        situation: Where it happened.
+    """
+    command = situation.command
+    if _LOCK.search(text):
+        return _lock_hint(text, command)
+    for pattern, hint in _HINTS:
+        if pattern.search(text):
+            return hint.format(command=command, where=situation.where)
+    return None
+
+
+def _lock_hint(text: str, command: str) -> str:
+    fields = dict(_LOCK_FIELD.findall(text))
+    who = fields.get("Who") or "someone"
+    since = f" since {fields['Created']}" if fields.get("Created") else ""
+    what = f" ({fields['Operation']})" if fields.get("Operation") else ""
+    hint = f"{who} holds the state{since}{what}: wait until that run is done"
+    if fields.get("ID"):
+        hint += f"; only if it is dead, unlock with `{command} force-unlock {fields['ID']}`"
+    return hint

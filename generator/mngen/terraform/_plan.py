@@ -1,0 +1,35 @@
+"""A plan that was made and not yet applied, in a file that nobody else can open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mngen.terraform._summary import PlanSummary
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What Terraform is going to do, saved so that exactly this is applied.
+
+    A plan holds secrets in clear. So its file has no name in any folder, from the start: only
+    this process and the Terraform that it starts can open it, and it is gone when they are,
+    however they end.
+
+    Attributes:
+        summary: What it would do.
+        is_destroy: Whether it destroys all that there is.
+        has_changes: Whether applying it does anything; changed outputs count.
+        descriptor: The open file, which Terraform inherits.
+    """
+
+    summary: PlanSummary
+    is_destroy: bool
+    has_changes: bool
+    descriptor: int
+
+
+def plan_path(descriptor: int) -> str:
+    """Returns the name by which a process opens a file that it inherited."""
+    return f"/dev/fd/{descriptor}"

@@ -1,0 +1,313 @@
+"""Terraform in one rendered folder: plan, apply, destroy, outputs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from mngen.errors import InputError, InterruptedRunError, Problem, ToolError, format_problem
+from mngen.terraform._events import EventStream, asks_for_init
+from mngen.terraform._hints import Situation, hint_for
+from mngen.terraform._plan import Plan, plan_path
+from mngen.terraform._process import FORCE_AT
+from mngen.terraform._program import find_program
+from mngen.terraform._progress import Progress, measure
+from mngen.terraform._summary import summarise
+from mngen.terraform._text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    Result = tuple[int, str, str]
+
+_HAS_CHANGES = 2
+_NO_STATE = "No state file was found"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One output of the configuration.
+
+    Attributes:
+        value: Its value: a string, number, bool, list or dict, or None.
+        sensitive: Whether the configuration declares it a secret.
+    """
+
+    value: object
+    sensitive: bool
+
+
+def _ignore(_line: str) -> None:
+    pass
+
+
+class Terraform:
+    """Terraform in a rendered folder, run as a person would run it there.
+
+    Nothing but Terraform itself writes into the folder, so plain `terraform` keeps working in
+    it at any time. Whatever is missing or outdated of `terraform init` is made good on the way.
+
+    Args:
+        folder: The folder with the `*.tf` files, such as `deploy/terraform`.
+        environment: The entire environment for Terraform; None is this process's own.
+        report: Called with each line of progress, free of control characters.
+
+    Raises:
+        InputError: The folder is missing or holds no Terraform files.
+        ToolError: There is no Terraform to run.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        report: Callable[[str], None] = _ignore,
+    ) -> None:
+        from mngen.terraform._commands import Commands
+
+        check_folder(folder)
+        environment = dict(os.environ if environment is None else environment)
+        program = find_program(environment)
+        self.folder = folder
+        self._report = report
+        self._situation = Situation(f"{program.shown} -chdir={folder}", program.where)
+        self._commands = Commands(program, folder.absolute(), environment, report)
+
+    @property
+    def program(self) -> str:
+        """The path of the Terraform in use, or `embedded`."""
+        return self._situation.where
+
+    def version(self) -> str:
+        """Returns the version of the Terraform in use, such as `1.11.4`."""
+        stdout = self._ask("version", json=_flag())
+        return str(json.loads(stdout)["terraform_version"])
+
+    @contextmanager
+    def plan(self, *, destroy: bool = False) -> Iterator[Plan]:
+        """Works out what is to be done, without doing it.
+
+        Args:
+            destroy: Plan to destroy all that there is.
+
+        Yields:
+            The plan, with its summary; it can be applied inside the `with` block only.
+
+        Raises:
+            ToolError: Terraform failed; its diagnostics are the problems.
+            InterruptedRunError: This process was interrupted; nothing was changed.
+        """
+        with tempfile.TemporaryFile(prefix="mngen-plan-") as file:
+            descriptor = file.fileno()
+            path = plan_path(descriptor)
+            code = self._stream(
+                self._commands.plan,
+                out=path,
+                destroy=_flag() if destroy else None,
+                descriptors=(descriptor,),
+            )
+            shown = self._ask("show", path, json=_flag(), descriptors=(descriptor,))
+            yield Plan(
+                summary=summarise(json.loads(shown)),
+                is_destroy=destroy,
+                has_changes=code == _HAS_CHANGES,
+                descriptor=descriptor,
+            )
+
+    def apply(self, plan: Plan) -> Progress:
+        """Does what a plan says, and nothing else.
+
+        Args:
+            plan: From this object's `plan`, inside its block, and not applied yet.
+
+        Returns:
+            What was done.
+
+        Raises:
+            ToolError: Terraform failed part of the way; its diagnostics, and what is left to
+                do, are the problems.
+            InterruptedRunError: This process was interrupted. Terraform has finished its
+                current step and saved its state; the problem says what is left to do.
+        """
+        from mngen.terraform._commands import InterruptedCommandError
+
+        stream = EventStream(self._report)
+        try:
+            code, _, _ = self._commands.apply(
+                plan_path(plan.descriptor),
+                skip_plan=True,
+                descriptors=(plan.descriptor,),
+                **self._streaming(stream),
+            )
+        except InterruptedCommandError as interrupted:
+            forced = interrupted.finished.interrupts >= FORCE_AT or interrupted.finished.code < 0
+            closing = self._closing(plan, stream, _interrupt_headline(stream, forced=forced))
+            raise InterruptedRunError(*self._problems(stream), closing) from None
+        if code != 0:
+            closing = self._closing(plan, stream, _failure_headline("apply", code))
+            raise ToolError(*self._problems(stream), closing)
+        return measure(plan.summary, stream.done)
+
+    def destroy(self) -> Progress:
+        """Destroys all that there is, without asking anybody.
+
+        Raises:
+            ToolError: As for `plan` and `apply`.
+            InterruptedRunError: As for `plan` and `apply`.
+        """
+        with self.plan(destroy=True) as plan:
+            return self.apply(plan)
+
+    def read_outputs(self) -> dict[str, Output]:
+        """Returns every output that the state holds, by name.
+
+        Raises:
+            ToolError: The state cannot be read.
+        """
+        outputs: dict[str, Any] = json.loads(self._ask("output", json=_flag()))
+        return {
+            name: Output(output["value"], bool(output["sensitive"]))
+            for name, output in sorted(outputs.items())
+        }
+
+    def outputs(self) -> dict[str, object]:
+        """Returns the value of every output that the state holds, secrets too, by name.
+
+        Raises:
+            ToolError: The state cannot be read.
+        """
+        return {name: output.value for name, output in self.read_outputs().items()}
+
+    def resources(self) -> list[str]:
+        """Returns the address of every resource that the state holds, data sources too.
+
+        Raises:
+            ToolError: The state cannot be read.
+        """
+        try:
+            return self._ask("state list").splitlines()
+        except ToolError as error:
+            if _NO_STATE in str(error):
+                return []
+            raise
+
+    def _ask(self, command: str, *arguments: str, **options: Any) -> str:
+        """Runs a command that changes nothing and returns what it prints."""
+        from mngen.terraform._commands import InterruptedCommandError
+
+        def attempt() -> Result:
+            return self._commands.cmd(command, *arguments, no_color=_flag(), **options)
+
+        try:
+            code, stdout, stderr = attempt()
+            if code != 0 and asks_for_init(stderr):
+                self._init()
+                code, stdout, stderr = attempt()
+        except InterruptedCommandError:
+            raise InterruptedRunError("interrupted; nothing was changed") from None
+        if code != 0:
+            self._fail(f"`terraform {command}` failed", stderr)
+        return stdout
+
+    def _stream(self, command: Callable[..., Result], **options: Any) -> int:
+        """Runs a command that changes nothing, showing what it does; returns its exit code."""
+        from mngen.terraform._commands import InterruptedCommandError
+
+        stream = EventStream(self._report, show_version=True)
+        try:
+            code, _, _ = command(**options, **self._streaming(stream))
+            if code == 1 and stream.asks_for_init:
+                self._init()
+                stream = EventStream(self._report)
+                code, _, _ = command(**options, **self._streaming(stream))
+        except InterruptedCommandError:
+            raise InterruptedRunError("interrupted while planning; nothing was changed") from None
+        problems = self._problems(stream)
+        if code not in (0, _HAS_CHANGES):
+            raise ToolError(*(problems or [Problem(_failure_headline("plan", code))]))
+        for problem in problems:
+            for line in format_problem(problem).splitlines():
+                self._report(line)
+        return code
+
+    def _streaming(self, stream: EventStream) -> dict[str, Any]:
+        return {
+            "json": _flag(),
+            "var": None,
+            "on_line": stream.feed,
+            "on_error_line": lambda line: self._report(printable(line)),
+        }
+
+    def _init(self) -> None:
+        self._report("Fetching the providers and modules that the configuration names (init)...")
+        code, stdout, stderr = self._commands.init_quietly()
+        if code != 0:
+            self._fail("`terraform init` failed", stderr or stdout)
+
+    def _fail(self, headline: str, text: str) -> NoReturn:
+        # Terraform wraps its text, and a hint may be looking for words now on two lines.
+        hint = hint_for(text, self._situation) or hint_for(" ".join(text.split()), self._situation)
+        text = "\n  ".join(printable(line) for line in text.strip().splitlines())
+        raise ToolError(Problem(f"{headline}: {text}" if text else headline, hint=hint))
+
+    def _problems(self, stream: EventStream) -> list[Problem]:
+        return stream.problems(self.folder, self._situation)
+
+    def _closing(self, plan: Plan, stream: EventStream, headline: str) -> Problem:
+        """Says how far an apply came, and how to go on."""
+        progress = measure(plan.summary, stream.done)
+        try:
+            in_state: int | None = len(self.resources())
+        except (ToolError, InterruptedRunError):
+            in_state = None
+        again = "mngen destroy" if plan.is_destroy else "mngen apply"
+        hint = f"`{again}` does the rest" if progress.left else None
+        if hint and not plan.is_destroy:
+            hint += "; `mngen destroy` removes what stands"
+        return Problem(f"{headline}: {progress.describe(in_state)}", hint=hint)
+
+
+def check_folder(folder: Path) -> None:
+    """Checks that there is something for Terraform to do.
+
+    Raises:
+        InputError: The folder is missing, cannot be read or holds no Terraform files.
+    """
+    try:
+        has_files = any(folder.glob("*.tf")) or any(folder.glob("*.tf.json"))
+    except OSError as error:
+        raise InputError(f"cannot read {folder}: {error.strerror}") from None
+    if not has_files:
+        raise InputError(
+            f"there is no Terraform in {folder}",
+            hint="run `mngen render` first, or name the rendered tree with --out",
+        )
+
+
+def _flag() -> Any:
+    from mngen.terraform._commands import FLAG
+
+    return FLAG
+
+
+def _failure_headline(command: str, code: int) -> str:
+    if code < 0:
+        return f"Terraform was killed by {signal.Signals(-code).name} during {command}"
+    return f"`terraform {command}` failed (exit code {code})"
+
+
+def _interrupt_headline(stream: EventStream, *, forced: bool) -> str:
+    if not forced:
+        return "interrupted; Terraform has finished its step and saved its state"
+    text = "interrupted and stopped at once"
+    if stream.under_way:
+        addresses = ", ".join(sorted({printable(address) for address, _ in stream.under_way}))
+        text += f"; the state may be wrong about {addresses}"
+    return text
