@@ -60,13 +60,15 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_manifest_is_valid() -> None:
-    done = run("pre-commit", "validate-manifest", str(ROOT / ".pre-commit-hooks.yaml"), cwd=ROOT)
-    assert done.returncode == 0, done.stdout
-
-
-def test_our_own_configuration_is_valid() -> None:
-    done = run("pre-commit", "validate-config", str(ROOT / ".pre-commit-config.yaml"), cwd=ROOT)
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        ("validate-manifest", ".pre-commit-hooks.yaml"),
+        ("validate-config", ".pre-commit-config.yaml"),
+    ],
+)
+def test_what_pre_commit_reads_is_valid(command: str, file: str, tmp_path: Path) -> None:
+    done = run("pre-commit", command, str(ROOT / file), cwd=tmp_path)
     assert done.returncode == 0, done.stdout
 
 
@@ -97,12 +99,12 @@ def test_a_hand_edit_below_deploy_is_refused(repository: Path) -> None:
 
 def test_other_files_do_not_start_the_hooks(repository: Path) -> None:
     (repository / "notes.txt").write_text("nothing of ours\n", encoding="utf-8")
-    done = run("git", "-c", "user.name=t", "-c", "user.email=t@t", *COMMIT, cwd=repository)
+    commit = ("commit", "--quiet", "--no-verify", "--message", "A cluster")
+    done = run(
+        "git", "-c", "user.name=A", "-c", "user.email=a@example.org", *commit, cwd=repository
+    )
     assert done.returncode == 0, done.stderr
     run("git", "add", "notes.txt", cwd=repository)
     done = run("pre-commit", "run", cwd=repository)
     assert done.returncode == 0
     assert done.stdout.count("Skipped") == 2
-
-
-COMMIT = ("commit", "--quiet", "--no-verify", "--message", "A cluster")
