@@ -1,0 +1,23 @@
+"""Rendering: a cluster into the text of every file, and that text onto the disk.
+
+`render` is pure: `cluster -> {path: text}`. `Deployment` is the tree on disk: it compares, and
+writes all or nothing.
+"""
+
+from mngen.render._render import (
+    DEPLOYMENT_TAG,
+    Tree,
+    creates_spot_fleet_role,
+    deployment_tags,
+    endpoint_service,
+    render,
+)
+
+__all__ = [
+    "DEPLOYMENT_TAG",
+    "Tree",
+    "creates_spot_fleet_role",
+    "deployment_tags",
+    "endpoint_service",
+    "render",
+]

@@ -1,0 +1,169 @@
+"""HCL from plain values, and the canonical layout of `terraform fmt`.
+
+Templates never quote anything by hand: Jinja passes every printed value through `expression`,
+which encodes it unless it is `Hcl` already. A string from the spec can therefore only ever become
+a string literal that evaluates to itself.
+Source of the grammar: https://github.com/hashicorp/hcl/blob/main/hclsyntax/spec.md
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_NEEDS_ESCAPE = re.compile(r'[\\"\n\r\t]|[$%](?=\{)|[^\x20-\x7e]')
+_ATTRIBUTE = re.compile(r'( *)([A-Za-z_][A-Za-z0-9_-]*|"(?:[^"\\]|\\.)*") = (.*)\Z')
+_STRING_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|#.*')
+_INDENT = "  "
+_LIST_WIDTH = 90
+
+
+class Hcl(str):
+    """Text that is HCL already and is printed as it stands."""
+
+    __slots__ = ()
+
+
+def quoted(text: str) -> str:
+    """Encodes a string as an HCL string literal that evaluates to exactly that string."""
+    return f'"{_NEEDS_ESCAPE.sub(_escape, text)}"'
+
+
+def _escape(match: re.Match[str]) -> str:
+    char = match[0]
+    if char in _ESCAPES:
+        return _ESCAPES[char]
+    if char in "$%":
+        return char * 2
+    if char.isprintable():
+        return char
+    return f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"
+
+
+def expression(value: object) -> Hcl:
+    """Encodes a value as an HCL expression; `layout` indents what spans lines.
+
+    Args:
+        value: None, a bool, an int, a str, or lists, tuples and dicts of such; `Hcl` anywhere in
+            it is taken as it stands. Keys are sorted.
+
+    Raises:
+        TypeError: The value is of another type; a template printed something it should not.
+    """
+    return Hcl(_encode(value))
+
+
+def _encode(value: object) -> str:
+    if isinstance(value, Hcl):
+        return str(value)
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, (list, tuple)):
+        items = [_encode(item) for item in value]
+        line = f"[{', '.join(items)}]"
+        if "\n" not in line and len(line) <= _LIST_WIDTH:
+            return line
+        return "[\n" + "".join(f"{item},\n" for item in items) + "]"
+    if isinstance(value, dict):
+        lines = [
+            f"{key_expression(key)} = {_encode(item)}\n" for key, item in sorted(value.items())
+        ]
+        return "{\n" + "".join(lines) + "}" if lines else "{}"
+    raise TypeError(f"cannot write {type(value).__name__} as HCL")
+
+
+def key_expression(key: str) -> str:
+    """Encodes the key of an object: bare where HCL would read it as that very text."""
+    return key if _IDENTIFIER.match(key) and key not in {"for", "null"} else quoted(key)
+
+
+def identifier(text: str) -> Hcl:
+    """Passes a name through as part of an HCL identifier.
+
+    Raises:
+        ValueError: It holds a character that an identifier cannot; the spec should have refused it.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", text):
+        raise ValueError(f"{text!r} cannot be part of an HCL identifier")
+    return Hcl(text)
+
+
+def comment(text: str) -> Hcl:
+    """Passes text through as the rest of a comment line: one line, no control characters."""
+    return Hcl("".join(char if char.isprintable() else "?" for char in text))
+
+
+def layout(text: str) -> str:
+    """Lays text out as `terraform fmt` does, as far as our templates need it.
+
+    Indents by the brackets that are open, aligns the equals signs of adjacent one-line attributes,
+    and removes blank lines at the start and the end of blocks and doubled ones between.
+    """
+    lines = _indented(_without_idle_blanks(text.split("\n")))
+    result: list[str] = []
+    group: list[re.Match[str]] = []
+    for line in lines:
+        match = _ATTRIBUTE.match(line)
+        if match and _open_brackets(match[3]) == 0 and (not group or group[0][1] == match[1]):
+            group.append(match)
+            continue
+        result.extend(_aligned(group))
+        group = [match] if match and _open_brackets(match[3]) == 0 else []
+        if not group:
+            result.append(line)
+    result.extend(_aligned(group))
+    return "\n".join(result).rstrip("\n") + "\n"
+
+
+def _aligned(group: list[re.Match[str]]) -> Iterable[str]:
+    width = max((len(match[2]) for match in group), default=0)
+    for match in group:
+        yield f"{match[1]}{match[2]:<{width}} = {match[3]}"
+
+
+def _open_brackets(line: str) -> int:
+    """Counts the brackets that a line leaves open; negative for those that it closes."""
+    bare = _STRING_OR_COMMENT.sub("", line)
+    return sum(map(bare.count, "([{")) - sum(map(bare.count, ")]}"))
+
+
+def _indented(lines: Iterable[str]) -> Iterable[str]:
+    # However many brackets a line opens, what follows is one level deeper.
+    levels: list[int] = []
+    for line in lines:
+        change = _open_brackets(line)
+        closed = max(0, -change)
+        while closed and levels:
+            taken = min(closed, levels[-1])
+            closed -= taken
+            levels[-1] -= taken
+            if levels[-1]:
+                break
+            levels.pop()
+        text = line.strip()
+        yield _INDENT * len(levels) + text if text else ""
+        if change > 0:
+            levels.append(change)
+
+
+def _without_idle_blanks(lines: list[str]) -> list[str]:
+    kept: list[str] = []
+    for line in (line.rstrip() for line in lines):
+        opens = not kept or not kept[-1] or kept[-1].endswith(("{", "[", "("))
+        if not line and opens:
+            continue
+        if line.lstrip().startswith(("}", "]", ")")) and kept and not kept[-1]:
+            kept.pop()
+        kept.append(line)
+    return kept

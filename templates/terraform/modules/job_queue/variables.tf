@@ -1,0 +1,32 @@
+variable "name" {
+  description = "Name of the job queue."
+  type        = string
+}
+
+variable "priority" {
+  description = "Queues with a higher number are served first."
+  type        = number
+}
+
+variable "enabled" {
+  description = "Whether the queue takes new jobs."
+  type        = bool
+  default     = true
+}
+
+variable "compute_environment_arns" {
+  description = "Compute environments in the order in which they are tried."
+  type        = list(string)
+}
+
+variable "cancel_without_capacity_after" {
+  description = "Seconds after which the job at the queue's head is cancelled if EC2 has no capacity; null: it waits."
+  type        = number
+  default     = null
+}
+
+variable "cancel_misconfigured_after" {
+  description = "Seconds after which the job at the queue's head is cancelled if no environment can ever hold it; null: it waits."
+  type        = number
+  default     = null
+}

@@ -1,0 +1,29 @@
+output "vpc_id" {
+  description = "The VPC."
+  value       = local.vpc_id
+}
+
+output "vpc_cidr" {
+  description = "IPv4 range of the VPC."
+  value       = local.vpc_cidr
+}
+
+output "subnets_by_zone" {
+  description = "Subnets for the nodes, by availability zone."
+  value       = local.subnets_by_zone
+}
+
+output "subnet_ids" {
+  description = "Subnets for the nodes in all zones."
+  value       = flatten([for zone in local.zones : local.subnets_by_zone[zone]])
+}
+
+output "first_zone_subnet_ids" {
+  description = "Subnets for the nodes in the first zone; a cluster placement group lives in one."
+  value       = local.subnets_by_zone[local.zones[0]]
+}
+
+output "node_security_group_id" {
+  description = "Security group of the nodes."
+  value       = aws_security_group.nodes.id
+}
