@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # https://docs.aws.amazon.com/batch/latest/APIReference/API_DeleteJobQueue.html
 # https://docs.aws.amazon.com/batch/latest/APIReference/API_DeleteComputeEnvironment.html
 _WHEN_DESTROYED = {
-    "aws_efs_file_system": "every file on it is lost, and AWS cannot bring them back",
+    "aws_efs_file_system": "every file on it is lost, unless a backup holds it",
     "aws_efs_mount_target": "running jobs that use the file system hang until they are ended",
     "aws_ecr_repository": "every container image in it is deleted",
     "aws_cloudwatch_log_group": "the job logs kept in it are deleted",
