@@ -1,0 +1,150 @@
+"""Judges a spec by every rule that needs no AWS."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from mngen.errors import InputError, Problem, Severity, did_you_mean
+from mngen.rules._registry import RULES, SPEC_RULES
+from mngen.rules._subject import make_subject
+from mngen.spec import LoadedSpec, dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from mngen.catalog import Catalog
+    from mngen.cluster import Cluster
+    from mngen.rules._rule import Match, Rule
+    from mngen.rules._subject import Subject
+    from mngen.spec import Document
+
+_RuleClass = TypeVar("_RuleClass", bound="type[Rule]")
+
+_WEIGHT = {severity: weight for weight, severity in enumerate(Severity)}
+
+
+def check(
+    loaded: LoadedSpec,
+    catalog: Catalog,
+    *,
+    skip: Collection[str] = (),
+    level: Severity | None = None,
+) -> list[Problem]:
+    """Returns everything that is wrong with a spec, as far as it can be known without AWS.
+
+    Args:
+        loaded: The spec, sound or not.
+        catalog: The instance types.
+        skip: Ids of rules to leave out.
+        level: The least severity to report; None for all.
+
+    Returns:
+        The faults of the shape and those that the rules found, in the order of the file.
+
+    Raises:
+        InputError: `skip` names a rule that there is not.
+    """
+    problems, _ = _judge(loaded, catalog, skip)
+    return at_level(problems, level)
+
+
+def require(
+    loaded: LoadedSpec,
+    catalog: Catalog,
+    *,
+    skip: Collection[str] = (),
+    warn: Callable[[Problem], None] | None = None,
+) -> Cluster:
+    """Returns the cluster of a spec without errors.
+
+    Args:
+        loaded: The spec.
+        catalog: The instance types.
+        skip: Ids of rules to leave out.
+        warn: Is called with each warning, in the order of the file.
+
+    Raises:
+        InputError: The spec has errors; carries all of them.
+    """
+    problems, subject = _judge(loaded, catalog, skip)
+    errors = [problem for problem in problems if problem.severity is Severity.ERROR]
+    if errors or subject is None:
+        raise InputError(*errors)
+    if warn is not None:
+        for problem in problems:
+            if problem.severity is Severity.WARNING:
+                warn(problem)
+    return subject.cluster
+
+
+def at_level(problems: Iterable[Problem], level: Severity | None) -> list[Problem]:
+    """Returns the problems that are at least as severe as `level`."""
+    return [p for p in problems if level is None or _WEIGHT[p.severity] <= _WEIGHT[level]]
+
+
+def chosen(rules: Iterable[_RuleClass], skip: Collection[str]) -> list[_RuleClass]:
+    """Returns the rules without those to be skipped.
+
+    Raises:
+        InputError: `skip` names a rule that there is not.
+    """
+    refuse_unknown(skip)
+    return [rule for rule in rules if rule.id not in skip]
+
+
+def refuse_unknown(ids: Iterable[str]) -> None:
+    """Refuses the id of a rule that there is not.
+
+    Raises:
+        InputError: Names every unknown id, each with the nearest known ones.
+    """
+    known = {rule.id for rule in RULES}
+    unknown = [
+        Problem(
+            f"there is no rule `{each}`",
+            hint=did_you_mean(each.upper(), known) or "`mngen rules` lists them",
+        )
+        for each in ids
+        if each not in known
+    ]
+    if unknown:
+        raise InputError(*unknown)
+
+
+def in_order(problem: Problem) -> tuple[int, int, int, str]:
+    """A sort key: the place in the file, then the severity, then the rule."""
+    position = problem.position
+    line, column = (position.line, position.column) if position else (0, 0)
+    return (line, column, _WEIGHT[problem.severity], problem.rule or "")
+
+
+def make_problem(rule: type[Rule], match: Match, document: Document | None) -> Problem:
+    """Makes a problem of a match, placed in the document where there is one."""
+    problem = Problem(
+        match.message,
+        severity=rule.severity,
+        path=dotted(match.path),
+        hint=match.hint or rule.remedy,
+        rule=rule.id,
+        source_url=rule.source_url,
+    )
+    if document is None:
+        return problem
+    located = document.locate(problem, match.path, key=match.key)
+    return replace(located, source_line=None) if match.secret else located
+
+
+def _judge(
+    loaded: LoadedSpec, catalog: Catalog, skip: Collection[str]
+) -> tuple[list[Problem], Subject | None]:
+    rules = chosen(SPEC_RULES, skip)
+    if loaded.spec is None:
+        return list(loaded.problems), None
+    subject = make_subject(loaded.spec, catalog, loaded.dropped)
+    found = [
+        make_problem(rule, match, loaded.document)
+        for rule in rules
+        for match in rule.matches(subject)
+    ]
+    return sorted((*loaded.problems, *found), key=in_order), subject

@@ -1,0 +1,65 @@
+"""The examples of a rule as whole specs, which the tests run and the documentation shows.
+
+An example is the part of a spec that matters; what every spec must have besides is appended here,
+below it, so that its lines keep their numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from mngen.errors import Position
+
+_MARK = "  #! "
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One example.
+
+    Attributes:
+        part: The part that matters, as a reader sees it.
+        spec: The whole spec, which begins with that part.
+        position: Where the problem is to be reported; None for an example without a problem.
+    """
+
+    part: str
+    spec: str
+    position: Position | None
+
+
+def read_example(written: str) -> Example:
+    """Reads an example: the line at fault ends in `#!` and the text at which the caret stands."""
+    position = None
+    lines = []
+    for number, line in enumerate(written.splitlines(), start=1):
+        shown, mark, pointed = line.partition(_MARK)
+        if mark:
+            position = Position(number, shown.index(pointed) + 1)
+        lines.append(shown)
+    part = "\n".join(lines) + "\n"
+    return Example(part, part + _rest(yaml.safe_load(part)), position)
+
+
+def _rest(data: dict[str, Any]) -> str:
+    """Returns the required keys that are not in the part."""
+    environments = data.get("environments")
+    queues = data.get("queues")
+    if environments is None:
+        named = [each for queue in (queues or {}).values() for each in queue["environments"]]
+        environments = {
+            name: {"instance": "r5.12xlarge", "max_nodes": 16} for name in named or ["r5"]
+        }
+    if queues is None:
+        queues = {f"queue-{name}": {"environments": [name]} for name in environments}
+    whole = {
+        "name": "seismic",
+        "region": "us-east-1",
+        "environments": environments,
+        "queues": queues,
+    }
+    missing = {key: value for key, value in whole.items() if key not in data}
+    return yaml.safe_dump(missing, sort_keys=False)

@@ -1,0 +1,68 @@
+"""Every rule's own examples: the failing one fails there, by that rule alone; the other passes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from mngen.catalog import load_catalog
+from mngen.errors import Severity
+from mngen.rules import RULES, SPEC_RULES, SpecRule, check
+from mngen.rules._examples import read_example
+from mngen.spec import load_text
+
+by_id = pytest.mark.parametrize("rule", SPEC_RULES, ids=lambda rule: rule.id)
+
+# An example about another matter may show what a quieter rule remarks on.
+LEVELS = {severity: weight for weight, severity in enumerate(Severity)}
+
+
+@by_id
+def test_failing_example_fails_by_this_rule_alone(rule: type[SpecRule]) -> None:
+    example = read_example(rule.failing)
+    loaded = load_text(example.spec.encode())
+    assert loaded.problems == ()
+
+    problems = check(loaded, load_catalog())
+
+    louder = [p for p in problems if LEVELS[p.severity] <= LEVELS[rule.severity]]
+    assert {problem.rule for problem in louder} == {rule.id}
+    assert louder[0].severity is rule.severity
+    assert louder[0].position == example.position
+
+
+@by_id
+def test_passing_example_passes(rule: type[SpecRule]) -> None:
+    loaded = load_text(read_example(rule.passing).spec.encode())
+    assert loaded.problems == ()
+
+    problems = check(loaded, load_catalog())
+
+    assert [p for p in problems if LEVELS[p.severity] <= LEVELS[rule.severity]] == []
+
+
+@by_id
+def test_skipped_rule_finds_nothing(rule: type[SpecRule]) -> None:
+    loaded = load_text(read_example(rule.failing).spec.encode())
+
+    problems = check(loaded, load_catalog(), skip={rule.id})
+
+    assert rule.id not in {problem.rule for problem in problems}
+
+
+def test_ids_are_unique_and_in_order() -> None:
+    ids = [rule.id for rule in RULES]
+    assert ids == sorted(set(ids))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_every_rule_explains_itself(rule: type[SpecRule]) -> None:
+    assert re.fullmatch(r"MN[12]\d\d", rule.id)
+    assert re.fullmatch(r"https://[a-z.]+/\S+", rule.source_url)
+    assert rule.manual_test.startswith("aws ")
+    assert rule.title
+    assert not rule.title.endswith(".")
+    assert rule.why.endswith(".")
+    assert rule.remedy
+    assert not rule.remedy.endswith(".")
