@@ -9,6 +9,7 @@ JOBS ?= 2
 E2E_JOBS ?= 3
 # Further arguments for pytest, such as `make test PYTEST='-k network -x'`.
 PYTEST ?=
+# Further arguments for `make lock`.
 UPGRADE ?=
 
 VENV := .venv
@@ -54,15 +55,16 @@ golden: venv ## Regenerate the golden trees; review the change with git diff
 	$(BIN)/pytest -m "not e2e" -k golden --update-golden $(PYTEST)
 	@git --no-pager diff --stat -- tests/golden
 
-bench: venv ## Run the benchmarks
+bench: venv .venv-bench/.stamp ## Run the benchmarks
 	$(BIN)/python -m benchmarks
 
 lock: .venv-lock/.stamp ## Bring the locks up to pyproject.toml; all newest: UPGRADE=--upgrade
 	$(UV_COMPILE) $(UPGRADE) --all-extras --group dev -o requirements-dev.lock pyproject.toml
+	$(UV_COMPILE) $(UPGRADE) --group bench -o requirements-bench.lock
 	$(UV_COMPILE) $(UPGRADE) --group scan -o requirements-scan.lock
 
 clean: ## Remove what these commands made: virtual environments and caches
-	rm -rf .venv .venv-lock .venv-scan .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-lock .venv-scan .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf build dist
 	find generator tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
@@ -80,10 +82,11 @@ $(VENV)/.stamp-lock: requirements-dev.lock | python
 	$(BIN)/python $(PIP) install --require-hashes --requirement requirements-dev.lock
 	@touch $@
 
-# The security scanner pins versions that conflict with ours, so it lives by itself.
-.venv-scan/.stamp: requirements-scan.lock | python
-	$(PYTHON) -m venv .venv-scan
-	.venv-scan/bin/python $(PIP) install --require-hashes --requirement requirements-scan.lock
+# The security scanner pins versions that conflict with ours, and what the benchmarks compare with
+# is large: each lives by itself.
+.venv-bench/.stamp .venv-scan/.stamp: .venv-%/.stamp: requirements-%.lock | python
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python $(PIP) install --require-hashes --requirement $<
 	@touch $@
 
 .venv-lock/.stamp: | python

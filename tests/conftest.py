@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from scripts.provider_mirror import CONFIG_VARIABLE, terraform_environment
 
@@ -26,6 +27,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what the golden tests render over what they expect",
     )
+
+
+def pytest_configure() -> None:
+    # A busy machine must not fail a property. CI's profile, which hypothesis chooses, stays.
+    settings.register_profile("mngen", settings(), deadline=None)
+    settings.load_profile("mngen")
 
 
 @pytest.hookimpl(trylast=True)
