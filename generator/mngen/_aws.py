@@ -63,7 +63,7 @@ def client(service: str, region: str | None = None, *, endpoint_url: str | None 
         endpoint_url: None for `AWS_ENDPOINT_URL` of the environment, or else AWS's own.
 
     Raises:
-        ToolError: No region, or the profile does not exist.
+        ToolError: No region, no such profile, or an endpoint that is not a URL.
     """
     from botocore.config import Config
 
@@ -73,10 +73,16 @@ def client(service: str, region: str | None = None, *, endpoint_url: str | None 
         read_timeout=_READ_TIMEOUT,
         user_agent_extra=f"mngen/{__version__}",
     )
-    with translated():
-        return _session().client(
-            service, region_name=region, endpoint_url=endpoint_url, config=config
-        )
+    try:
+        with translated():
+            return _session().client(
+                service, region_name=region, endpoint_url=endpoint_url, config=config
+            )
+    except ValueError as error:
+        raise ToolError(
+            f"AWS cannot be asked: {error}",
+            hint="AWS_ENDPOINT_URL is written as in `http://127.0.0.1:5000`",
+        ) from error
 
 
 def region_of(region: str | None = None) -> str:
@@ -90,8 +96,7 @@ def region_of(region: str | None = None) -> str:
     if region:
         return region
     with translated():
-        # boto3 itself reads AWS_DEFAULT_REGION alone; the AWS CLI and the SDKs read AWS_REGION.
-        found = os.environ.get("AWS_REGION") or _session().region_name
+        found = _session().region_name
         if not found:
             raise NoRegionError
     return str(found)
@@ -100,17 +105,19 @@ def region_of(region: str | None = None) -> str:
 def _session() -> Any:
     import boto3
 
-    return boto3.Session(region_name=os.environ.get("AWS_REGION"))
+    # boto3 itself reads AWS_DEFAULT_REGION alone; the AWS CLI and the other SDKs read AWS_REGION.
+    return boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
 
 
 @contextmanager
 def translated() -> Iterator[None]:
     """Within it, an error of botocore leaves as a `ToolError` that says what to do."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ResponseParserError) as error:
         raise translate(error) from error
 
 
@@ -118,7 +125,8 @@ def translate(error: Exception) -> ToolError:
     """Returns what an error of botocore means, in the user's words.
 
     Args:
-        error: A `BotoCoreError` (the request never got an answer) or a `ClientError` (AWS said no).
+        error: A `ClientError` (AWS said no), a `BotoCoreError` (the request got no answer) or a
+            `ResponseParserError` (the answer was not AWS's).
     """
     from botocore.exceptions import ClientError
 
@@ -163,7 +171,13 @@ def _refused(error: Any) -> ToolError:
 
 def _unanswered(error: Exception) -> ToolError:
     from botocore import exceptions as b
+    from botocore.parsers import ResponseParserError
 
+    if isinstance(error, ResponseParserError):
+        return ToolError(
+            "something other than AWS answered the request",
+            hint="check the network's login page or proxy (HTTPS_PROXY), and AWS_ENDPOINT_URL",
+        )
     if isinstance(error, b.NoCredentialsError | b.PartialCredentialsError):
         return ToolError(
             "there are no AWS credentials, or only a part of them",

@@ -9,19 +9,51 @@ the spec. Look-ups are made offline, in a few milliseconds for all types.
     48
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from mngen.catalog._load import CATALOG_NAME, Catalog, catalog_path, load_catalog
 from mngen.catalog._quotas import Quota, vcpu_quota
-from mngen.catalog._types import Architecture, InstanceType, PlacementStrategy, UsageClass
+from mngen.catalog._types import Architecture, InstanceType
+
+if TYPE_CHECKING:
+    from datetime import date
+    from pathlib import Path
+
+    from mngen.catalog._refresh import Refreshed
 
 __all__ = [
     "CATALOG_NAME",
     "Architecture",
     "Catalog",
     "InstanceType",
-    "PlacementStrategy",
     "Quota",
-    "UsageClass",
     "catalog_path",
     "load_catalog",
+    "refresh_catalog",
     "vcpu_quota",
 ]
+
+
+def refresh_catalog(
+    path: Path, region: str | None = None, *, source: str | None = None, today: date | None = None
+) -> Refreshed:
+    """Reads all types from EC2 and writes them to a catalog file, atomically.
+
+    EC2 names the types that are offered in the region asked, so the file fits specs of that region.
+    Needs the permission `ec2:DescribeInstanceTypes` alone.
+
+    Args:
+        path: The file; one that is there is compared and replaced.
+        region: Region to ask, such as `us-east-1`; None for that of the AWS environment or profile.
+        source: What the file says of its origin; by default, the call and the region.
+        today: The date that the file bears; by default, today's in UTC.
+
+    Raises:
+        ToolError: AWS could not be asked, or named no type that can be used.
+        InputError: The file cannot be written.
+    """
+    from mngen.catalog._refresh import refresh
+
+    return refresh(path, region, source=source, today=today)

@@ -1,6 +1,7 @@
 """The catalog's file format: JSON, one line an instance type, so that a refresh diffs by line."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from datetime import date
 
@@ -68,6 +69,8 @@ def decode(data: bytes, file: str) -> CatalogFile:
         raise _malformed(data, file, error) from None
     if content.format != FORMAT:
         raise _wrong_format(content.format, file)
+    if len({each.name for each in content.types}) != len(content.types):
+        raise _repeated(content.types, file)
     return content
 
 
@@ -96,10 +99,19 @@ def _invalid(data: bytes, file: str, error: msgspec.ValidationError) -> InputErr
         version = msgspec.json.decode(data, type=_Header).format
     except msgspec.ValidationError:
         version = None
+    except msgspec.DecodeError as malformed:
+        return _malformed(data, file, malformed)
     if version not in (None, FORMAT):
         return _wrong_format(version, file)
     return InputError(
         Problem(f"the instance catalog cannot be used: {error}", file=file, hint=_MEND)
+    )
+
+
+def _repeated(types: list[InstanceType], file: str) -> InputError:
+    name, _ = Counter(each.name for each in types).most_common(1)[0]
+    return InputError(
+        Problem(f"the instance catalog describes `{name}` more than once", file=file, hint=_MEND)
     )
 
 

@@ -108,22 +108,37 @@ class Catalog:
             and (architecture is None or each.architecture == architecture)
         ]
 
-    def _hint(self, name: str) -> str:
-        family, dot, size = name.lower().partition(".")
-        relatives = [each.name for each in self._types.values() if each.family == family]
-        if relatives and not size.strip("*"):
-            near = f"`{family}` is a family: name a size, such as `{relatives[-1]}`"
-        elif dot and relatives:
-            near = did_you_mean(name.lower(), relatives) or ""
-            near = near or f"`{family}` comes as " + ", ".join(f"`{each}`" for each in relatives)
-        else:
-            near = did_you_mean(name.lower(), self._types) or ""
-        origin = f"{self.path.name} of" if self.path else "the catalog shipped with mngen, of"
-        newer = (
-            f"for a type that is not in {origin} {self.date}, run `mngen instances --refresh` "
-            "and commit the file that it writes"
+    def no_match(self, pattern: str) -> Problem:
+        """Returns the problem to report where `match` found nothing: the name or the filters."""
+        count = len(self.match(pattern))
+        if count:
+            return Problem(
+                f"none of the {count} instance types that match `{pattern}` meets all the filters",
+                hint="loosen a filter",
+            )
+        return Problem(
+            f"no EC2 instance type matches `{pattern}`", hint=self._hint(pattern.strip("*"))
         )
-        return f"{near}; {newer}" if near else newer
+
+    def _hint(self, name: str) -> str:
+        newer = (
+            f"for a type newer than the catalog ({self._origin()}), run "
+            "`mngen instances --refresh` and commit the file that it writes"
+        )
+        near = self._near(name.lower())
+        return f"{near} {newer}" if near else newer
+
+    def _near(self, name: str) -> str | None:
+        family, _, size = name.partition(".")
+        sizes = [each.size for each in self._types.values() if each.family == family]
+        if not sizes:
+            families = dict.fromkeys(each.family for each in self._types.values())
+            return did_you_mean(name, self._types) or did_you_mean(family, families)
+        near = did_you_mean(name, [f"{family}.{each}" for each in sizes]) if size else None
+        return near or f"`{family}` comes in the sizes {', '.join(sizes)};"
+
+    def _origin(self) -> str:
+        return f"{self.path.name if self.path else 'shipped with mngen'}, {self.date}"
 
 
 def catalog_path(beside: Path) -> Path:

@@ -6,10 +6,12 @@ import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
+from mngen._aws import client, translated
 from mngen.catalog._file import decode, encode
 from mngen.catalog._types import InstanceType, natural_key
 from mngen.errors import InputError, Problem, ToolError
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date
     from pathlib import Path
+
+    from mypy_boto3_ec2 import EC2Client
 
 
 class _VCpus(msgspec.Struct, rename="pascal"):
@@ -163,55 +167,25 @@ def _usage_order(usage_class: str) -> tuple[bool, str]:
     return (usage_class not in ("on-demand", "spot"), usage_class)
 
 
-def fetch(region: str | None = None, endpoint_url: str | None = None) -> list[dict[str, Any]]:
-    """Asks EC2 for every instance type of a region; needs `ec2:DescribeInstanceTypes` alone.
-
-    Args:
-        region: Such as `us-east-1`; None for the region of the AWS environment or profile.
-        endpoint_url: Another endpoint than AWS's own.
+def fetch(ec2: EC2Client) -> list[dict[str, Any]]:
+    """Asks EC2 for every instance type of the client's region, page by page.
 
     Raises:
         ToolError: AWS could not be asked: no credentials, no permission, no network, throttled.
     """
-    from mngen._aws import client, translated
-
     with translated():
-        pages = client("ec2", region, endpoint_url=endpoint_url).get_paginator(
-            "describe_instance_types"
-        )
-        return [record for page in pages.paginate() for record in page["InstanceTypes"]]
+        pages = ec2.get_paginator("describe_instance_types").paginate()
+        return [dict(record) for page in pages for record in page.get("InstanceTypes", [])]
 
 
-def refresh(
-    path: Path,
-    region: str | None = None,
-    *,
-    endpoint_url: str | None = None,
-    source: str | None = None,
-    today: date | None = None,
-) -> Refreshed:
-    """Reads all types from EC2 and writes them to a catalog file, atomically.
-
-    A region's EC2 names the types offered in that region, so the file fits specs of that region.
-
-    Args:
-        path: The file; one that is there is compared and replaced.
-        region: Region to ask; None for that of the AWS environment or profile.
-        endpoint_url: Another endpoint than AWS's own.
-        source: What the file says of its origin; by default, the call and the region.
-        today: The date that it bears; by default, today's in UTC.
-
-    Raises:
-        ToolError: AWS could not be asked, or named no type that can be used.
-        InputError: The file cannot be written.
-    """
-    from mngen._aws import region_of
-
-    region = region_of(region)
-    conversion = from_ec2(fetch(region, endpoint_url))
+def refresh(path: Path, region: str | None, *, source: str | None, today: date | None) -> Refreshed:
+    """Reads all types from EC2 and writes them to a catalog file; see `refresh_catalog`."""
+    ec2: EC2Client = client("ec2", region)
+    conversion = from_ec2(fetch(ec2))
     if not conversion.types:
         raise ToolError(
-            f"EC2 in {region} named no instance type that can be used; nothing was written",
+            f"EC2 in {ec2.meta.region_name} named no instance type that can be used; nothing was "
+            "written",
             hint="check the region with `--region`",
         )
     before = _previous(path)
@@ -219,7 +193,7 @@ def refresh(
     content = encode(
         conversion.types,
         date=today or datetime.now(UTC).date(),
-        source=source or f"EC2 DescribeInstanceTypes, {region}",
+        source=source or _origin(ec2),
     )
     _replace(path, content)
     return Refreshed(
@@ -230,6 +204,13 @@ def refresh(
         changed=tuple(name for name in after if before.get(name, after[name]) != after[name]),
         left_out=conversion.left_out,
     )
+
+
+def _origin(ec2: EC2Client) -> str:
+    """Says where the facts are from, and never calls an emulator AWS."""
+    host = urlsplit(ec2.meta.endpoint_url).hostname
+    emulated = " of an emulator" if host in ("127.0.0.1", "::1", "localhost") else ""
+    return f"EC2 DescribeInstanceTypes{emulated}, {ec2.meta.region_name}"
 
 
 def _previous(path: Path) -> dict[str, InstanceType]:
@@ -244,7 +225,7 @@ def _replace(path: Path, content: bytes) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         try:
-            with scratch.open("xb") as stream:
+            with scratch.open("wb") as stream:
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())

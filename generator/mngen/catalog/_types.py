@@ -8,8 +8,6 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 Architecture = Literal["x86_64", "arm64", "x86_64_mac", "arm64_mac"]
-PlacementStrategy = Literal["cluster", "partition", "spread"]
-UsageClass = Literal["on-demand", "spot", "capacity-block"]
 
 Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
@@ -34,8 +32,9 @@ class InstanceType(
             more of them than `max_efa_interfaces`.
         network_cards: Network cards (`NetworkInfo.MaximumNetworkCards`).
         network_performance: AWS's own words, such as `100 Gigabit` or `Up to 10 Gigabit`.
-        placement_strategies: What placement groups the type can join.
-        usage_classes: How it can be bought.
+        placement_strategies: What placement groups the type can join: `cluster`, `partition`,
+            `spread`.
+        usage_classes: How it can be bought: `on-demand`, `spot`, `capacity-block`.
         hypervisor: `nitro` or `xen`; None on bare metal.
         bare_metal: Whether there is no hypervisor.
         burstable: Whether the CPU is throttled once its credits are spent.
@@ -54,9 +53,9 @@ class InstanceType(
     efa_cards: tuple[Count, ...] = ()
     network_cards: Count = 1
     network_performance: str = ""
-    placement_strategies: tuple[PlacementStrategy, ...] = ("cluster", "partition", "spread")
-    usage_classes: tuple[UsageClass, ...] = ("on-demand", "spot")
-    hypervisor: Literal["nitro", "xen"] | None = None
+    placement_strategies: tuple[str, ...] = ("cluster", "partition", "spread")
+    usage_classes: tuple[str, ...] = ("on-demand", "spot")
+    hypervisor: str | None = None
     bare_metal: bool = False
     burstable: bool = False
     current_generation: bool = True

@@ -1,0 +1,174 @@
+"""`mngen instances`: what is known of EC2's instance types, and the refresh of it."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mngen.cli._terraform import SandboxOption, report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mngen.catalog import Catalog, InstanceType
+
+_MIB_PER_GIB = 1024
+_NAMES_SHOWN = 10
+
+
+class Output(StrEnum):
+    """How the types are shown."""
+
+    PRETTY = "pretty"
+    JSON = "json"
+    NAMES = "names"
+
+
+class Arch(StrEnum):
+    """The processor architectures that Batch runs containers on."""
+
+    X86_64 = "x86_64"
+    ARM64 = "arm64"
+
+
+def instances(
+    pattern: Annotated[
+        str, typer.Argument(help="Names to show: a pattern such as 'r5*', or a family.")
+    ] = "*",
+    min_cores: Annotated[int | None, typer.Option(min=1, help="Least physical cores.")] = None,
+    max_cores: Annotated[int | None, typer.Option(min=1, help="Most physical cores.")] = None,
+    min_memory: Annotated[
+        int | None, typer.Option(min=1, metavar="GIB", help="Least memory in GiB.")
+    ] = None,
+    efa: Annotated[
+        bool | None, typer.Option("--efa/--no-efa", help="Only with, or only without, EFA.")
+    ] = None,
+    arch: Annotated[Arch | None, typer.Option(help="Processor architecture.")] = None,
+    output: Annotated[Output, typer.Option(help="How to show them.")] = Output.PRETTY,
+    spec: Annotated[
+        Path, typer.Option(help="The spec whose catalog file is used, where it has one.")
+    ] = Path("mngen.yaml"),
+    refresh: Annotated[
+        bool,
+        typer.Option("--refresh", help="Read all types from EC2 and write the catalog file."),
+    ] = False,
+    region: Annotated[
+        str | None, typer.Option(help="With --refresh: the region to ask (default: the AWS one).")
+    ] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(help="With --refresh: the file (default: mngen-catalog.json by the spec)."),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="With --refresh: the origin that the file states.")
+    ] = None,
+    sandbox: SandboxOption = False,
+) -> None:
+    """Show EC2 instance types, with the nr_cpus that mngen bakes for hyper-threading off.
+
+    The facts come with mngen, or from mngen-catalog.json beside the spec. `--refresh` writes that
+    file from EC2; commit it with the spec, and everyone renders from the same facts.
+    """
+    from mngen.catalog import load_catalog
+    from mngen.errors import InputError
+
+    if refresh:
+        from mngen.catalog import catalog_path
+
+        with _aws(region, sandbox=sandbox):
+            _refresh(write or catalog_path(spec), region, source)
+        return
+    for name, value in (("--region", region), ("--write", write), ("--source", source)):
+        if value is not None:
+            raise typer.BadParameter("only with --refresh", param_hint=name)
+    catalog = load_catalog(spec)
+    found = catalog.match(
+        pattern,
+        min_cores=min_cores,
+        max_cores=max_cores,
+        min_memory=None if min_memory is None else min_memory * _MIB_PER_GIB,
+        efa=efa,
+        architecture=None if arch is None else arch.value,
+    )
+    if not found:
+        raise InputError(catalog.no_match(pattern))
+    if output is Output.NAMES:
+        typer.echo("\n".join(each.name for each in found))
+    elif output is Output.JSON:
+        typer.echo(_as_json(catalog, found))
+    else:
+        _show(catalog, found)
+
+
+@contextmanager
+def _aws(region: str | None, *, sandbox: bool) -> Iterator[None]:
+    if not sandbox:
+        yield
+        return
+    from mngen.sandbox import open_sandbox
+
+    with open_sandbox(tell=report) as box, box.applied(region or "us-east-1"):
+        yield
+
+
+def _refresh(path: Path, region: str | None, source: str | None) -> None:
+    from mngen.catalog import refresh_catalog
+
+    done = refresh_catalog(path, region, source=source)
+    for name, reason in done.left_out.items():
+        report(f"warning: {name} is left out: {reason}")
+    typer.echo(f"{done.path}: {done.total} instance types")
+    for verb, names in (
+        ("added", done.added),
+        ("removed", done.removed),
+        ("changed", done.changed),
+    ):
+        if names:
+            shown = ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
+            typer.echo(f"  {verb} {len(names)}: {shown}")
+
+
+def _as_json(catalog: Catalog, found: list[InstanceType]) -> str:
+    import msgspec
+
+    rows = [
+        {**msgspec.structs.asdict(each), "efa": each.efa, "nr_cpus": each.nr_cpus} for each in found
+    ]
+    data = {"date": catalog.date, "source": catalog.source, "instance_types": rows}
+    return msgspec.json.format(msgspec.json.encode(data)).decode()
+
+
+def _show(catalog: Catalog, found: list[InstanceType]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    # What reads a pipe wants every column whole, however narrow the terminal behind it.
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    table = Table(box=SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+    table.add_column("type", style="bold", no_wrap=True)
+    for number in ("vCPUs", "cores", "threads/core", "nr_cpus", "memory GiB"):
+        table.add_column(number, justify="right")
+    for text in ("arch", "EFA", "cluster placement", "network"):
+        table.add_column(text)
+    for each in found:
+        table.add_row(
+            each.name,
+            str(each.vcpus),
+            str(each.cores),
+            str(each.threads_per_core),
+            "no limit" if each.nr_cpus is None else str(each.nr_cpus),
+            f"{each.memory / _MIB_PER_GIB:g}",
+            each.architecture,
+            str(each.max_efa_interfaces) if each.efa else "no",
+            "yes" if each.cluster_placement else "no",
+            each.network_performance,
+        )
+    console.print(table)
+    types = "type" if len(found) == 1 else "types"
+    report(f"{len(found)} {types} ({catalog.source}, {catalog.date})")

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mngen.catalog import load_catalog
+from mngen.catalog._refresh import from_ec2
+
+# As EC2 answers for c5n.18xlarge, without the keys that mngen does not read.
+RECORD: dict[str, Any] = {
+    "InstanceType": "c5n.18xlarge",
+    "CurrentGeneration": True,
+    "SupportedUsageClasses": ["spot", "on-demand"],
+    "BareMetal": False,
+    "Hypervisor": "nitro",
+    "ProcessorInfo": {"SupportedArchitectures": ["x86_64"]},
+    "VCpuInfo": {"DefaultVCpus": 72, "DefaultCores": 36, "DefaultThreadsPerCore": 2},
+    "MemoryInfo": {"SizeInMiB": 196608},
+    "NetworkInfo": {
+        "NetworkPerformance": "100 Gigabit",
+        "MaximumNetworkCards": 1,
+        "NetworkCards": [{"NetworkCardIndex": 0, "InterfaceTypes": ["interface", "efa"]}],
+        "EfaSupported": True,
+        "EfaInfo": {"MaximumEfaInterfaces": 1},
+        "EncryptionInTransitSupported": True,
+    },
+    "PlacementGroupInfo": {"SupportedStrategies": ["spread", "partition", "cluster"]},
+    "BurstablePerformanceSupported": False,
+}
+
+
+def changed(*path: str, to: Any) -> dict[str, Any]:
+    record = copy.deepcopy(RECORD)
+    place = record
+    for key in path[:-1]:
+        place = place[key]
+    if to is None:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = to
+    return record
+
+
+def test_a_record_becomes_the_type_that_the_catalog_holds() -> None:
+    conversion = from_ec2([RECORD])
+    assert conversion.types == [load_catalog().require("c5n.18xlarge")]
+    assert conversion.left_out == {}
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (changed("VCpuInfo", "DefaultCores", to=None), "DefaultCores"),
+        (changed("VCpuInfo", "DefaultThreadsPerCore", to=None), "DefaultThreadsPerCore"),
+        (changed("VCpuInfo", "DefaultCores", to=35), "72 vCPUs are not 35 cores"),
+        (changed("VCpuInfo", to=None), "VCpuInfo"),
+        (changed("MemoryInfo", "SizeInMiB", to=0), "memory"),
+        (changed("ProcessorInfo", "SupportedArchitectures", to=["riscv64"]), "architecture"),
+        (changed("ProcessorInfo", "SupportedArchitectures", to=["i386"]), "architecture"),
+        (changed("ProcessorInfo", "SupportedArchitectures", to=[]), "SupportedArchitectures"),
+    ],
+)
+def test_a_record_whose_facts_cannot_be_used_is_left_out_with_the_reason(
+    record: dict[str, Any], reason: str
+) -> None:
+    conversion = from_ec2([record, changed("InstanceType", to="c5n.metal")])
+    assert [each.name for each in conversion.types] == ["c5n.metal"]
+    assert list(conversion.left_out) == ["c5n.18xlarge"]
+    assert reason in conversion.left_out["c5n.18xlarge"]
+
+
+def test_words_that_are_new_to_mngen_do_not_lose_the_type() -> None:
+    record = changed("SupportedUsageClasses", to=["on-demand", "monthly"])
+    record["Hypervisor"] = "newer"
+    record["PlacementGroupInfo"]["SupportedStrategies"].append("orbit")
+    (instance,) = from_ec2([record]).types
+    assert instance.usage_classes == ("on-demand", "monthly")
+    assert instance.placement_strategies == ("cluster", "orbit", "partition", "spread")
+    assert instance.hypervisor == "newer"
+
+
+def test_a_type_that_also_runs_32_bit_code_is_of_the_64_bit_architecture() -> None:
+    record = changed("ProcessorInfo", "SupportedArchitectures", to=["i386", "x86_64"])
+    assert from_ec2([record]).types[0].architecture == "x86_64"
+
+
+def test_a_network_card_that_takes_no_efa_is_not_among_the_efa_cards() -> None:
+    record = changed(
+        "NetworkInfo",
+        "NetworkCards",
+        to=[
+            {"NetworkCardIndex": 2, "InterfaceTypes": ["efa"]},
+            {"NetworkCardIndex": 0, "InterfaceTypes": ["interface"]},
+            {"NetworkCardIndex": 1, "InterfaceTypes": ["efa", "interface"]},
+        ],
+    )
+    assert from_ec2([record]).types[0].efa_cards == (1, 2)
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(RECORD)),
+        st.none()
+        | st.integers()
+        | st.text()
+        | st.lists(st.text())
+        | st.dictionaries(st.text(), st.integers()),
+    )
+)
+def test_no_answer_of_ec2_breaks_the_conversion(values: dict[str, Any]) -> None:
+    conversion = from_ec2([{**RECORD, **values}])
+    assert len(conversion.types) + len(conversion.left_out) == 1
+    assert all(each.vcpus == each.cores * each.threads_per_core for each in conversion.types)
