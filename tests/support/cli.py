@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
-CHECKOUT = (sys.executable, "-m", "mngen")
+# The console script of the environment that the tests run in.
+CHECKOUT = (str(Path(sys.executable).with_name("mngen")),)
 
 
 def mngen(
