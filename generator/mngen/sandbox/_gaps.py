@@ -7,6 +7,7 @@ which behaviour of AWS it restores. One module a service:
 
 - `_gaps_batch`: compute environments, job queues, job definitions;
 - `_gaps_ec2`: placement groups, launch templates;
+- `_gaps_network`: security groups and their rules;
 - `_gaps_misc`: EFS, Service Quotas, IAM.
 """
 
@@ -29,8 +30,9 @@ def graft(target: type, source: type) -> None:
 
 def close_gaps() -> None:
     """Closes every known gap in the moto of this process. Call once, before serving."""
-    from mngen.sandbox import _gaps_batch, _gaps_ec2, _gaps_misc
+    from mngen.sandbox import _gaps_batch, _gaps_ec2, _gaps_misc, _gaps_network
 
     _gaps_batch.close()
     _gaps_ec2.close()
+    _gaps_network.close()
     _gaps_misc.close()

@@ -75,6 +75,12 @@ class EfsActions:
         system = _file_system(self.efs_backend, self._get_param("FileSystemId"))
         return json.dumps({"BackupPolicy": _backup_policy(system)}), dict(_JSON)
 
+    def delete_file_system_policy(self) -> tuple[str, dict[str, Any]]:
+        """Removes the resource policy."""
+        system = _file_system(self.efs_backend, self._get_param("FileSystemId"))
+        system.file_system_policy = None
+        return "", {**_JSON, "status": 200}
+
 
 class Backups:
     """The switch that moto's file system keeps to itself."""
