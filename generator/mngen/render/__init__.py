@@ -1,9 +1,11 @@
 """Rendering: a cluster into the text of every file, and that text onto the disk.
 
-`render` is pure: `cluster -> {path: text}`. `Deployment` is the tree on disk: it compares, and
-writes all or nothing.
+`render` is pure: `cluster -> {path: text}`; `render_file` does the same from the spec's file.
+`Deployment` is the tree on disk: it compares, and writes all or nothing.
 """
 
+from mngen.render._disk import MANIFEST, Changes, Deployment
+from mngen.render._file import render_file
 from mngen.render._render import (
     DEPLOYMENT_TAG,
     Tree,
@@ -15,9 +17,13 @@ from mngen.render._render import (
 
 __all__ = [
     "DEPLOYMENT_TAG",
+    "MANIFEST",
+    "Changes",
+    "Deployment",
     "Tree",
     "creates_spot_fleet_role",
     "deployment_tags",
     "endpoint_service",
     "render",
+    "render_file",
 ]

@@ -6,6 +6,7 @@ gives the JSON Schema, so that an editor can explain each key.
 """
 
 from mngen.spec._document import Document, Path, dotted
+from mngen.spec._initial import create, initial, name_from
 from mngen.spec._load import LoadedSpec, load, load_text
 from mngen.spec._model import (
     CancelAfter,
@@ -41,8 +42,11 @@ __all__ = [
     "Ssh",
     "State",
     "Storage",
+    "create",
     "dotted",
+    "initial",
     "load",
     "load_text",
+    "name_from",
     "schema",
 ]

@@ -1,0 +1,66 @@
+"""The application: all commands."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import click
+import typer
+
+from mngen import __version__
+from mngen.cli.apply import apply
+
+# Xfrom mngen.cli.check import check
+# Xfrom mngen.cli.demo import demo
+from mngen.cli.destroy import destroy
+from mngen.cli.init import init
+from mngen.cli.instances import instances
+from mngen.cli.output import output
+from mngen.cli.plan import plan
+
+# Xfrom mngen.cli.policy import policy
+from mngen.cli.render import render
+
+# Xfrom mngen.cli.rules import rules
+from mngen.cli.sandbox import sandbox
+from mngen.cli.schema import schema
+
+app = typer.Typer(
+    name="mngen",
+    no_args_is_help=True,
+    # Plain help needs no rich, which would take as long to import as all the rest.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    """One YAML file into a multi-node MPI cluster on AWS Batch."""
+    if version:
+        typer.echo(f"mngen {__version__}")
+    elif context.invoked_subcommand is None:
+        raise click.UsageError("name a command")
+
+
+# In the order of a user's road.
+_COMMANDS: tuple[Callable[..., None], ...] = (
+    init,
+    #check,
+    render,
+    plan,
+    apply,
+    output,
+    destroy,
+    instances,
+    #policy,
+    #rules,
+    schema,
+    sandbox,
+    #demo,
+)
+for command in _COMMANDS:
+    app.command()(command)

@@ -1,0 +1,19 @@
+"""What several commands share: options and the way to speak."""
+
+import os
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+
+DEFAULT_FILE = Path("mngen.yaml")
+
+FileOption = Annotated[Path, typer.Option("--file", "-f", help="The spec.")]
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Tells whether a stream shows colours: a terminal, unless NO_COLOR says otherwise.
+
+    Source: https://no-color.org
+    """
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,23 @@
+"""`mngen init`: a commented spec to start from."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mngen.cli._shared import DEFAULT_FILE, FileOption
+from mngen.cli._terraform import report
+
+
+def init(
+    file: FileOption = DEFAULT_FILE,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the deployment; the folder's by default.")
+    ] = None,
+    region: Annotated[str, typer.Option(help="AWS region.")] = "us-east-1",
+) -> None:
+    """Write a commented spec to start from; never overwrites one."""
+    from mngen.spec import create, initial, name_from
+
+    create(file, initial(name or name_from(Path.cwd().name), region))
+    report(f"wrote {file}\nnext: read it, then mngen check --file {file}")
