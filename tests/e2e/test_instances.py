@@ -203,7 +203,7 @@ def test_a_piped_table_is_whole_however_narrow_the_terminal(tmp_path: Path) -> N
     rows = {line.split()[0]: re.split(r"  +", line.strip()) for line in lines}
     assert rows["r5.24xlarge"][1:9] == ["96", "48", "2", "48", "768", "x86_64", "no", "yes"]
     assert rows["hpc7a.96xlarge"][4] == "no limit"
-    assert rows["hpc7a.96xlarge"][9] == "300 Gigabit"
+    assert rows["hpc7a.96xlarge"][7:] == ["2", "yes"]
     assert "DescribeInstanceTypes" in err
 
 

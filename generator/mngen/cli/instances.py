@@ -1,8 +1,6 @@
 """`mngen instances`: what is known of EC2's instance types, and the refresh of it."""
 
-from __future__ import annotations
-
-import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -10,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mngen.cli._shared import DEFAULT_FILE, FileOption
 from mngen.cli._terraform import SandboxOption, report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mngen.catalog import Catalog, InstanceType
 
 _MIB_PER_GIB = 1024
 _NAMES_SHOWN = 10
+_TABLE_WIDTH = 100
 
 
 class Output(StrEnum):
@@ -50,9 +48,7 @@ def instances(
     ] = None,
     arch: Annotated[Arch | None, typer.Option(help="Processor architecture.")] = None,
     output: Annotated[Output, typer.Option(help="How to show them.")] = Output.PRETTY,
-    spec: Annotated[
-        Path, typer.Option(help="The spec whose catalog file is used, where it has one.")
-    ] = Path("mngen.yaml"),
+    file: FileOption = DEFAULT_FILE,
     refresh: Annotated[
         bool,
         typer.Option("--refresh", help="Read all types from EC2 and write the catalog file."),
@@ -71,6 +67,9 @@ def instances(
 ) -> None:
     """Show EC2 instance types, with the nr_cpus that mngen bakes for hyper-threading off.
 
+    Threads are counted a core, EFA in adapters; cluster says whether the type joins a placement
+    group of that strategy. `--output json` shows all that is known.
+
     The facts come with mngen, or from mngen-catalog.json beside the spec. `--refresh` writes that
     file from EC2; commit it with the spec, and everyone renders from the same facts.
     """
@@ -81,12 +80,12 @@ def instances(
         from mngen.catalog import catalog_path
 
         with _aws(region, sandbox=sandbox):
-            _refresh(write or catalog_path(spec), region, source)
+            _refresh(write or catalog_path(file), region, source)
         return
     for name, value in (("--region", region), ("--write", write), ("--source", source)):
         if value is not None:
             raise typer.BadParameter("only with --refresh", param_hint=name)
-    catalog = load_catalog(spec)
+    catalog = load_catalog(file)
     found = catalog.match(
         pattern,
         min_cores=min_cores,
@@ -133,7 +132,7 @@ def _refresh(path: Path, region: str | None, source: str | None) -> None:
             typer.echo(f"  {verb} {len(names)}: {shown}")
 
 
-def _as_json(catalog: Catalog, found: list[InstanceType]) -> str:
+def _as_json(catalog: "Catalog", found: list["InstanceType"]) -> str:
     import msgspec
 
     rows = [
@@ -143,18 +142,18 @@ def _as_json(catalog: Catalog, found: list[InstanceType]) -> str:
     return msgspec.json.format(msgspec.json.encode(data)).decode()
 
 
-def _show(catalog: Catalog, found: list[InstanceType]) -> None:
-    from rich.box import SIMPLE_HEAD
+def _show(catalog: "Catalog", found: list["InstanceType"]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    # What reads a pipe wants every column whole, however narrow the terminal behind it.
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    table = Table(box=SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
-    table.add_column("type", style="bold", no_wrap=True)
-    for number in ("vCPUs", "cores", "threads/core", "nr_cpus", "memory GiB"):
+    console = Console()
+    # A figure cut short would be a wrong figure: in a narrow terminal, lines wrap instead.
+    console.width = max(console.width, _TABLE_WIDTH)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("type", style="bold")
+    for number in ("vCPUs", "cores", "threads", "nr_cpus", "mem GiB"):
         table.add_column(number, justify="right")
-    for text in ("arch", "EFA", "cluster placement", "network"):
+    for text in ("arch", "EFA", "cluster"):
         table.add_column(text)
     for each in found:
         table.add_row(
@@ -167,7 +166,6 @@ def _show(catalog: Catalog, found: list[InstanceType]) -> None:
             each.architecture,
             str(each.max_efa_interfaces) if each.efa else "no",
             "yes" if each.cluster_placement else "no",
-            each.network_performance,
         )
     console.print(table)
     types = "type" if len(found) == 1 else "types"
