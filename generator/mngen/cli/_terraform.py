@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,8 +33,12 @@ FormatOption = Annotated[Format, typer.Option("--output", help="How it is shown.
 
 
 def report(line: str) -> None:
-    """Shows a line of progress."""
-    typer.echo(line, err=True)
+    """Shows a line of progress.
+
+    A reader who has gone away is no reason to stop Terraform in the middle of its work.
+    """
+    with suppress(BrokenPipeError):
+        typer.echo(line, err=True)
 
 
 @contextmanager

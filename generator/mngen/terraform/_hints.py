@@ -23,7 +23,9 @@ _DENIED = re.compile(
 _LOCK = re.compile(r"Error acquiring the state lock", re.IGNORECASE)
 _LOCK_FIELD = re.compile(r"^\s*(ID|Operation|Who|Created):\s*(.*?)\s*$", re.MULTILINE)
 _STATE_NOT_SAVED = re.compile(r"errored\.tfstate|Failed to (save|persist) state", re.IGNORECASE)
-_BACKEND = re.compile(r"Backend configuration (has )?changed|Backend type changed", re.IGNORECASE)
+_BACKEND = re.compile(
+    r"Backend configuration (has )?changed|Backend type changed|state migration", re.IGNORECASE
+)
 _NO_BUCKET = re.compile(r"NoSuchBucket|S3 bucket .{0,80}does not exist", re.IGNORECASE | re.DOTALL)
 _CORE_VERSION = re.compile(r"Unsupported (Terraform|OpenTofu) Core version", re.IGNORECASE)
 _UPGRADE = re.compile(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -97,6 +98,34 @@ def test_a_failing_reader_leaves_no_process_behind(tmp_path: Path) -> None:
         )
     assert (tmp_path / "stopped").exists()
     assert not Path("/proc", marker.read_text().strip()).exists()
+
+
+def test_interrupts_are_passed_on_once_then_at_the_third_then_by_force(tmp_path: Path) -> None:
+    said: list[int] = []
+    received: list[str] = []
+
+    def interrupt(line: str) -> None:
+        received.append(line)
+        times = {"ready": 1, "one": 2, "two": 1}[line]
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGTERM if line == "one" else signal.SIGINT)
+
+    script = (
+        "n=0; trap 'n=$((n+1)); [ $n = 1 ] && echo one || echo two' INT; echo ready; "
+        "while :; do sleep 0.02; done"
+    )
+    finished = run(
+        ["sh", "-c", script],
+        folder=tmp_path,
+        environment={"PATH": SYSTEM},
+        on_line=interrupt,
+        on_error_line=lambda _: None,
+        on_interrupt=said.append,
+    )
+    assert received == ["ready", "one", "two"]
+    assert said == [1, 2, 3, 4]
+    assert (finished.code, finished.interrupts) == (-signal.SIGKILL, 4)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def executable(folder: Path, name: str) -> Path:
