@@ -1,7 +1,7 @@
 """The examples of a rule as whole specs, which the tests run and the documentation shows.
 
-An example is the part of a spec that matters; what every spec must have besides is appended here,
-below it, so that its lines keep their numbers.
+An example is the part of a spec that matters; what a sound spec has besides is appended here, below
+it, so that its lines keep their numbers.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def read_example(written: str) -> Example:
 
 
 def _rest(data: dict[str, Any]) -> str:
-    """Returns the required keys that are not in the part."""
+    """Returns the keys that are not in the part."""
     environments = data.get("environments")
     queues = data.get("queues")
     if environments is None:
@@ -58,6 +58,8 @@ def _rest(data: dict[str, Any]) -> str:
     whole = {
         "name": "seismic",
         "region": "us-east-1",
+        # In the default VPC there is something to remark on whatever the example is about.
+        "network": {"vpc": "new"},
         "environments": environments,
         "queues": queues,
     }

@@ -98,14 +98,14 @@ class SecondThreads(SpecRule):
     failing = """\
 environments:
   hpc:
-    instance: c7a.48xlarge
+    instance: c7a.8xlarge
     max_nodes: 4
     hyperthreading: true  #! true
 """
     passing = """\
 environments:
   hpc:
-    instance: c7a.48xlarge
+    instance: c7a.8xlarge
     max_nodes: 4
 """
 

@@ -1,19 +1,44 @@
-"""All rules, named one by one."""
+"""All rules, named one by one in their modules, in the order of their ids."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mngen.rules import _instances, _jobs, _queues, _resources
+from mngen.rules import (
+    _access,
+    _contents,
+    _efa,
+    _endpoints,
+    _identity,
+    _instances,
+    _jobs,
+    _names,
+    _network,
+    _placement,
+    _purchase,
+    _queues,
+    _resources,
+    _storage,
+)
 
 if TYPE_CHECKING:
     from mngen.rules._rule import Rule, SpecRule
 
 SPEC_RULES: tuple[type[SpecRule], ...] = (
     *_instances.RULES,
+    *_purchase.RULES,
+    *_placement.RULES,
+    *_efa.RULES,
     *_queues.RULES,
     *_jobs.RULES,
     *_resources.RULES,
+    *_contents.RULES,
+    *_endpoints.RULES,
+    *_network.RULES,
+    *_access.RULES,
+    *_storage.RULES,
+    *_identity.RULES,
+    *_names.RULES,
 )
 
 RULES: tuple[type[Rule], ...] = SPEC_RULES

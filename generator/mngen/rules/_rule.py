@@ -63,8 +63,10 @@ class SpecRule(Rule):
         failing: Part of a spec that breaks this rule and no other. The line at fault ends in `#!`
             and the text at which the problem points; see `mngen.rules._examples`.
         passing: The same part, mended.
+        besides: Ids of other rules that the examples cannot but break as well.
     """
 
+    besides: ClassVar[tuple[str, ...]] = ()
     failing: ClassVar[str]
     passing: ClassVar[str]
 
