@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ from scripts.provider_mirror import CONFIG_VARIABLE, terraform_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from mngen.sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -131,3 +134,14 @@ def requires_provider(
     )
     if init.returncode != 0:
         pytest.skip("neither a filesystem mirror nor the registry gives the provider hashicorp/aws")
+
+
+@pytest.fixture(scope="session")
+def sandbox(no_aws_account: None) -> Iterator[Sandbox]:
+    """An emulated AWS for the whole session; `sandbox.reset()` empties it."""
+    from mngen.sandbox import start_sandbox
+
+    if not importlib.util.find_spec("moto"):
+        pytest.skip("the extra `sandbox` is not installed")
+    with start_sandbox() as running:
+        yield running

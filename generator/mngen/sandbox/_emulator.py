@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import socket
 import threading
 import time
 from http import HTTPStatus
@@ -147,7 +148,16 @@ def make_emulator(port: int, application: Application) -> BaseWSGIServer:
     """
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     close_gaps()
-    return make_server(HOST, port, application, threaded=True, request_handler=_Handler)
+    # werkzeug ends the process where it cannot bind by itself.
+    with socket.create_server((HOST, port)) as listening:
+        return make_server(
+            HOST,
+            listening.getsockname()[1],
+            application,
+            threaded=True,
+            request_handler=_Handler,
+            fd=listening.fileno(),
+        )
 
 
 class _Handler(MotoRequestHandler):

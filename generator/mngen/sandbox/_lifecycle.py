@@ -198,7 +198,9 @@ def _attach(endpoint: str) -> Sandbox:
             hint=f"it has ended: leave its shell, or unset {ENDPOINT_VARIABLE}",
         )
     if not _background.is_private(emulator.home):
-        raise ToolError(f"the sandbox at {endpoint} belongs to another user")
+        raise ToolError(
+            f"the sandbox at {endpoint} is not yours: {emulator.home} is no private folder of yours"
+        )
     return Sandbox(emulator.endpoint, emulator.home, emulator.pid, owned=False)
 
 

@@ -1,0 +1,488 @@
+"""The sandbox as processes: what it keeps out, how it begins and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mngen.errors import InputError, MngenError, ToolError
+from mngen.sandbox import (
+    Sandbox,
+    open_sandbox,
+    sandbox_environment,
+    sandbox_status,
+    start_sandbox,
+    stop_sandbox,
+)
+from tests.support.sandbox import Recorder, Trap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+COMMAND_LINE = (sys.executable, "-c", "from mngen.cli import main; main()", "sandbox")
+
+CALLS = """
+import boto3
+session = boto3.session.Session()
+session.client("sts").get_caller_identity()
+session.client("s3").list_buckets()
+session.client("ec2").describe_vpcs()
+session.client("batch").describe_job_queues()
+session.client("iam").list_roles()
+session.client("ssm").get_parameter(
+    Name="/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id"
+)
+"""
+
+
+def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
+    """Wait until a condition holds, and return what it gave."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if result := condition():
+            return result
+        time.sleep(0.05)
+    return pytest.fail(f"not within {seconds} s")
+
+
+def answers(endpoint: str) -> bool:
+    port = int(endpoint.rsplit(":", 1)[1])
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def hostile_environment(home: Path, trap: Trap) -> dict[str, str]:
+    """An environment in which every road to AWS that the SDKs know leads into a trap."""
+    folder = home / ".aws"
+    folder.mkdir(parents=True)
+    profile = (
+        "aws_access_key_id = AKIAREALREALREALREAL\naws_secret_access_key = real\n"
+        f"endpoint_url = {trap.endpoint}\n"
+        f"services = traps\ncredential_process = /bin/touch {home}/credential-process-ran\n"
+    )
+    services = "".join(
+        f"{name} =\n  endpoint_url = {trap.endpoint}\n"
+        for name in ("s3", "sts", "ec2", "batch", "iam", "ssm")
+    )
+    for name in ("config", "credentials"):
+        (folder / name).write_text(
+            f"[default]\n{profile}[profile real]\n{profile}[services traps]\n{services}",
+            encoding="utf-8",
+        )
+    token = home / "token"
+    token.write_text("web-identity", encoding="utf-8")
+    per_service = {
+        f"AWS_ENDPOINT_URL_{name}": trap.endpoint
+        for name in ("S3", "STS", "EC2", "BATCH", "IAM", "SSM", "EFS", "ECR")
+    }
+    proxies = dict.fromkeys(
+        ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"),
+        trap.endpoint,
+    )
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "AWS_PROFILE": "real",
+        "AWS_ACCESS_KEY_ID": "AKIAREALREALREALREAL",
+        "AWS_SECRET_ACCESS_KEY": "real",
+        "AWS_SESSION_TOKEN": "real-session-token",
+        "AWS_CONFIG_FILE": str(folder / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(folder / "credentials"),
+        "AWS_SDK_LOAD_CONFIG": "1",
+        "AWS_ROLE_ARN": "arn:aws:iam::999999999999:role/real",
+        "AWS_WEB_IDENTITY_TOKEN_FILE": str(token),
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": trap.endpoint,
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": trap.endpoint,
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+        "AWS_ENDPOINT_URL": trap.endpoint,
+        "AWS_USE_FIPS_ENDPOINT": "true",
+        "AWS_USE_DUALSTACK_ENDPOINT": "true",
+        "AWS_REGION": "ap-northeast-1",
+        "AWS_CA_BUNDLE": str(home / "no-such-bundle"),
+        **per_service,
+        **proxies,
+    }
+
+
+def assert_sandboxed(recorder: Recorder, trap: Trap, home: Path) -> None:
+    assert trap.caught == []
+    assert not (home / "credential-process-ran").exists()
+    assert recorder.requests
+    for request in recorder.requests:
+        assert "Credential=mngen-sandbox/" in request["authorization"]
+        assert "x-amz-security-token" not in request
+        assert "AKIAREAL" not in str(request)
+
+
+class TestHostileEnvironment:
+    def run(self, environment: dict[str, str]) -> int:
+        # The proxies of the hostile environment must not stop the control, which fails in them.
+        return subprocess.run(
+            [sys.executable, "-c", CALLS],
+            env=environment,
+            timeout=60,
+            check=False,
+            capture_output=True,
+        ).returncode
+
+    def test_boto3_reaches_the_sandbox_and_nothing_else(
+        self, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        with Trap() as trap, Recorder(sandbox.endpoint) as recorder:
+            hostile = hostile_environment(tmp_path, trap)
+            environment = sandbox_environment(recorder.endpoint, "us-east-1", hostile)
+            assert self.run(environment) == 0
+            assert_sandboxed(recorder, trap, tmp_path)
+            assert len(recorder.requests) >= 6
+
+    def test_without_the_sandbox_the_trap_works(self, tmp_path: Path) -> None:
+        with Trap() as trap:
+            hostile = hostile_environment(tmp_path, trap)
+            hostile["AWS_MAX_ATTEMPTS"] = "1"
+            for name in ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"):
+                del hostile[name]
+            assert self.run(hostile) != 0
+            assert trap.caught
+
+    def test_this_very_process_can_be_sandboxed(
+        self, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import boto3
+
+        with Trap() as trap, Recorder(sandbox.endpoint) as recorder:
+            for name, value in hostile_environment(tmp_path, trap).items():
+                monkeypatch.setenv(name, value)
+            before = dict(os.environ)
+            recorded = Sandbox(recorder.endpoint, sandbox.home, sandbox.pid, owned=False)
+            with recorded.applied("eu-west-1"):
+                session = boto3.session.Session()
+                assert session.client("sts").get_caller_identity()["Account"] == "123456789012"
+                assert session.region_name == "eu-west-1"
+            assert dict(os.environ) == before
+            assert_sandboxed(recorder, trap, tmp_path)
+
+
+class TestOwned:
+    def test_it_ends_with_the_block_and_takes_its_home_along(self) -> None:
+        with start_sandbox() as running:
+            assert answers(running.endpoint)
+            assert running.home.stat().st_mode & 0o777 == 0o700
+            (running.home / "state").write_text("x", encoding="utf-8")
+        assert not answers(running.endpoint)
+        assert not running.home.exists()
+
+    def test_a_killed_emulator_leaves_no_home_either(self) -> None:
+        with start_sandbox() as running:
+            os.kill(running.pid, signal.SIGKILL)
+        assert not running.home.exists()
+
+    def test_a_taken_port_is_an_error(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            with pytest.raises(ToolError, match=f"port {port}: Address already in use"):
+                start_sandbox(port)
+
+    def test_it_listens_on_loopback_alone(self) -> None:
+        with start_sandbox() as running:
+            port = int(running.endpoint.rsplit(":", 1)[1])
+            # Addresses in /proc/net/tcp are little-endian hexadecimal: 0100007F is 127.0.0.1.
+            listening = [
+                line.split()[1]
+                for table in ("/proc/net/tcp", "/proc/net/tcp6")
+                if Path(table).exists()
+                for line in Path(table).read_text(encoding="ascii").splitlines()[1:]
+                if line.split()[3] == "0A" and line.split()[1].endswith(f":{port:04X}")
+            ]
+            assert listening == [f"0100007F:{port:04X}"]
+
+    def test_a_module_in_the_working_folder_is_not_imported(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("moto", "json", "argparse"):
+            (tmp_path / f"{name}.py").write_text("raise SystemExit(3)", encoding="utf-8")
+        monkeypatch.chdir(tmp_path)
+        with start_sandbox() as running:
+            assert answers(running.endpoint)
+
+    def test_without_the_extra_the_error_says_what_to_install(self) -> None:
+        source = str(Path(__file__).resolve().parents[2] / "generator")
+        script = (
+            "from mngen.errors import ToolError\nfrom mngen.sandbox import start_sandbox\n"
+            "try:\n    start_sandbox()\nexcept ToolError as error:\n"
+            "    print(error.problems[0].hint)\n"
+        )
+        run = subprocess.run(
+            [sys.executable, "-S", "-c", script],
+            env={"PYTHONPATH": source},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert run.stdout.strip() == "run: pip install 'mngen[sandbox]'", run.stderr
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A runtime folder of the test's own; the background sandbox in it is stopped at the end."""
+    folder = tmp_path / "runtime"
+    folder.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    monkeypatch.delenv("MNGEN_SANDBOX", raising=False)
+    yield folder
+    stop_sandbox()
+
+
+@pytest.mark.usefixtures("runtime")
+class TestBackground:
+    def test_commands_share_one_until_it_is_stopped(self) -> None:
+        told: list[str] = []
+        with open_sandbox(tell=told.append) as first:
+            pass
+        second = open_sandbox(tell=told.append)
+        assert (first.endpoint, first.pid) == (second.endpoint, second.pid)
+        assert len(told) == 1
+        assert "--stop" in told[0]
+        found = sandbox_status()
+        assert found is not None
+        assert found.pid == first.pid
+        assert stop_sandbox()
+        assert sandbox_status() is None
+        assert not stop_sandbox()
+        until(lambda: not first.home.exists())
+
+    def test_of_many_that_start_at_once_one_starts_it(self) -> None:
+        script = (
+            "from mngen.sandbox import open_sandbox; import sys; "
+            "print(open_sandbox(tell=lambda line: print(line, file=sys.stderr)).pid)"
+        )
+
+        def start(_: int) -> tuple[str, str]:
+            run = subprocess.run(
+                [sys.executable, "-c", script],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=True,
+            )
+            return run.stdout.strip(), run.stderr.strip()
+
+        with ThreadPoolExecutor(5) as pool:
+            results = list(pool.map(start, range(5)))
+        assert len({pid for pid, _ in results}) == 1
+        assert len([line for _, line in results if line]) == 1
+
+    def test_a_killed_one_is_replaced_and_cleaned_up_after(self) -> None:
+        first = open_sandbox()
+        os.kill(first.pid, signal.SIGKILL)
+        until(lambda: not answers(first.endpoint))
+        assert first.home.exists()
+        assert sandbox_status() is None
+        second = open_sandbox()
+        assert second.pid != first.pid
+        assert not first.home.exists()
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", '{"endpoint": 1}'])
+    def test_a_broken_record_is_no_obstacle(self, runtime: Path, text: str) -> None:
+        folder = runtime / "mngen"
+        folder.mkdir(mode=0o700)
+        (folder / "sandbox.json").write_text(text, encoding="utf-8")
+        assert sandbox_status() is None
+        assert not stop_sandbox()
+
+    def test_another_server_on_the_recorded_port_is_not_taken_for_it(
+        self, runtime: Path, sandbox: Sandbox
+    ) -> None:
+        folder = runtime / "mngen"
+        folder.mkdir(mode=0o700)
+        record = {
+            "endpoint": sandbox.endpoint,
+            "home": str(runtime / "gone"),
+            "instance": "of-one-long-gone",
+            "pid": sandbox.pid,
+        }
+        (folder / "sandbox.json").write_text(json.dumps(record), encoding="utf-8")
+        assert sandbox_status() is None
+        assert not stop_sandbox()
+        assert answers(sandbox.endpoint)
+
+    def test_it_ends_by_itself_when_nobody_asks(self) -> None:
+        running = open_sandbox(idle_seconds=1)
+        until(lambda: not answers(running.endpoint))
+        until(lambda: not running.home.exists())
+        assert sandbox_status() is None
+
+    def test_a_folder_that_others_can_enter_is_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+        (tmp_path / "mngen").mkdir()
+        (tmp_path / "mngen").chmod(0o777)
+        with pytest.raises(ToolError, match="not a private folder"):
+            sandbox_status()
+
+
+class TestInside:
+    def test_a_command_inside_a_sandbox_uses_that_one(self, sandbox: Sandbox) -> None:
+        found = open_sandbox(environment=sandbox.environment("us-east-1", {}))
+        assert (found.endpoint, found.home, found.pid) == (
+            sandbox.endpoint,
+            sandbox.home,
+            sandbox.pid,
+        )
+        found.stop()
+        assert answers(sandbox.endpoint)
+
+    @pytest.mark.parametrize(
+        ("endpoint", "error"),
+        [
+            ("https://ec2.us-east-1.amazonaws.com", InputError),
+            ("http://10.0.0.1:80", InputError),
+            ("http://127.0.0.1.example.com:80", InputError),
+            ("nonsense", InputError),
+            ("http://127.0.0.1:1", ToolError),
+        ],
+    )
+    def test_anything_else_under_that_name_is_refused(
+        self, endpoint: str, error: type[MngenError]
+    ) -> None:
+        with pytest.raises(error):
+            open_sandbox(environment={"MNGEN_SANDBOX": endpoint})
+
+
+class Running:
+    """`mngen sandbox -- …` in a process, with what its command reported about itself."""
+
+    def __init__(self, folder: Path, script: str, **options: Any) -> None:
+        self.report = folder / "report.json"
+        prelude = (
+            "import json, os, signal, sys, time\n"
+            f"path = {str(self.report)!r}\n"
+            "json.dump([os.environ['MNGEN_SANDBOX'], os.getpid()], open(path + '.new', 'w'))\n"
+        )
+        ready = "os.rename(path + '.new', path)\n"
+        self.process = subprocess.Popen(
+            [*COMMAND_LINE, "--", sys.executable, "-c", prelude + script.replace("READY", ready)],
+            **options,
+        )
+        self.endpoint, self.command = until(self._reported)
+
+    def _reported(self) -> Any:
+        return json.loads(self.report.read_text("utf-8")) if self.report.exists() else None
+
+
+class TestCommand:
+    def test_its_exit_code_is_passed_on(self) -> None:
+        for script, code in (("exit 7", 7), ("kill -KILL $$", 137), ("exit 0", 0)):
+            run = subprocess.run([*COMMAND_LINE, "--", "sh", "-c", script], timeout=60, check=False)
+            assert run.returncode == code
+
+    def test_a_command_that_does_not_exist_is_an_input_error(self) -> None:
+        run = subprocess.run(
+            [*COMMAND_LINE, "--", "no-such-command"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert run.returncode == 1
+        assert "cannot run `no-such-command`" in run.stderr
+        assert "Traceback" not in run.stderr
+
+    def test_a_signal_reaches_the_command_which_decides_how_it_ends(self, tmp_path: Path) -> None:
+        script = (
+            "signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\nREADYwhile True: time.sleep(1)"
+        )
+        running = Running(tmp_path, script)
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(10) == 5
+        assert not answers(running.endpoint)
+
+    def test_killed_it_leaves_no_emulator(self, tmp_path: Path) -> None:
+        running = Running(tmp_path, "READYtime.sleep(60)")
+        running.process.kill()
+        running.process.wait()
+        try:
+            until(lambda: not answers(running.endpoint))
+        finally:
+            os.kill(running.command, signal.SIGKILL)
+
+    def test_ctrl_c_reaches_the_command_once(self, tmp_path: Path) -> None:
+        script = (
+            "seen = []\nsignal.signal(signal.SIGINT, lambda *_: seen.append(1))\n"
+            "READYend = time.monotonic() + 10\n"
+            "while not seen and time.monotonic() < end: time.sleep(0.05)\n"
+            "time.sleep(1)\nsys.exit(40 + len(seen))"
+        )
+        terminal, slave = pty.openpty()
+        try:
+            # A session of its own whose terminal this is, as a shell would give it.
+            running = Running(
+                tmp_path,
+                script,
+                stdin=slave,
+                stdout=slave,
+                stderr=slave,
+                start_new_session=True,
+                preexec_fn=lambda: _take_terminal(0),
+            )
+            os.write(terminal, b"\x03")
+            assert running.process.wait(20) == 41
+            assert not answers(running.endpoint)
+        finally:
+            os.close(terminal)
+            os.close(slave)
+
+    def test_alone_it_prints_what_a_shell_needs_and_runs_until_ended(self) -> None:
+        process = subprocess.Popen(
+            COMMAND_LINE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "AWS_PROFILE": "real", "PYTHONUNBUFFERED": "1"},
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        lines = []
+        until(lambda: "Ctrl-C" in process.stderr.readline() if process.stderr else False)
+        process.send_signal(signal.SIGINT)
+        lines = process.stdout.read().splitlines()
+        process.stdout.close()
+        process.stderr.close()
+        assert process.wait(10) == 0
+        assert "unset AWS_PROFILE" in lines
+        endpoint = next(
+            line.split("=", 1)[1] for line in lines if line.startswith("export AWS_ENDPOINT_URL=")
+        )
+        assert not answers(endpoint)
+
+    @pytest.mark.usefixtures("runtime")
+    def test_status_and_stop_speak_of_the_background_one(self) -> None:
+        def ask(option: str) -> str:
+            return subprocess.run(
+                [*COMMAND_LINE, option], capture_output=True, text=True, timeout=60, check=True
+            ).stdout.strip()
+
+        assert ask("--status") == "no sandbox runs in the background"
+        running = open_sandbox()
+        assert ask("--status") == f"{running.endpoint} (process {running.pid})"
+        assert ask("--stop") == "stopped"
+        assert ask("--stop") == "no sandbox runs in the background"
+
+
+def _take_terminal(descriptor: int) -> None:
+    import fcntl
+    import termios
+
+    fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)

@@ -1,0 +1,197 @@
+"""Real Terraform with the real AWS provider against the sandbox."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mngen.sandbox import WORKSPACE, sandbox_environment
+from tests.e2e.test_sandbox_process import assert_sandboxed, hostile_environment
+from tests.support.sandbox import Recorder, Trap, client
+
+if TYPE_CHECKING:
+    from mngen.sandbox import Sandbox
+
+EVERYTHING = Path(__file__).parent / "sandbox_everything"
+
+SMALL = """
+terraform {
+  required_providers {
+    aws = { source = "hashicorp/aws" }
+  }
+}
+provider "aws" {}
+data "aws_caller_identity" "me" {}
+data "aws_vpc" "default" { default = true }
+resource "aws_placement_group" "this" {
+  name     = "small"
+  strategy = "cluster"
+}
+output "account" { value = data.aws_caller_identity.me.account_id }
+"""
+
+pytestmark = pytest.mark.usefixtures("requires_provider")
+
+
+def terraform(
+    folder: Path, environment: dict[str, str], *arguments: str, codes: tuple[int, ...] = (0,)
+) -> str:
+    run = subprocess.run(
+        ["terraform", *arguments],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert run.returncode in codes, run.stdout[-6000:]
+    return run.stdout
+
+
+def test_everything_is_built_changed_and_destroyed(
+    sandbox: Sandbox, terraform_env: dict[str, str], tmp_path: Path
+) -> None:
+    """Each resource type that mngen renders: no diff after apply, no leftovers after destroy."""
+    shutil.copytree(EVERYTHING, tmp_path, dirs_exist_ok=True)
+    sandbox.reset()
+    before = inventory(sandbox)
+    environment = sandbox.environment("us-east-1", terraform_env)
+    changed = ("-var", "suffix=b", "-var", "max_vcpus=384")
+    terraform(tmp_path, environment, "init")
+    terraform(tmp_path, environment, "apply", "-auto-approve")
+    terraform(tmp_path, environment, "plan", "-detailed-exitcode")
+    # A new placement group and launch template version: the environment is made anew before the
+    # old one goes, and the queue moves over in between.
+    terraform(tmp_path, environment, "apply", "-auto-approve", *changed)
+    terraform(tmp_path, environment, "plan", "-detailed-exitcode", *changed)
+    assert inventory(sandbox) != before
+    terraform(tmp_path, environment, "destroy", "-auto-approve", *changed)
+    assert terraform(tmp_path, environment, "state", "list").strip() == ""
+    assert inventory(sandbox) == before
+
+
+def inventory(sandbox: Sandbox) -> dict[str, Any]:
+    """Name all that the sandbox's account holds, but for what AWS itself leaves behind."""
+    batch, ec2, efs = (client(sandbox, name) for name in ("batch", "ec2", "efs"))
+    iam = client(sandbox, "iam")
+    definitions = batch.describe_job_definitions(status="ACTIVE")["jobDefinitions"]
+    nat = ec2.describe_nat_gateways()["NatGateways"]
+    return {
+        "environments": batch.describe_compute_environments()["computeEnvironments"],
+        "queues": batch.describe_job_queues()["jobQueues"],
+        "definitions": definitions,
+        "groups": sorted(g["GroupId"] for g in ec2.describe_security_groups()["SecurityGroups"]),
+        "vpcs": sorted(v["VpcId"] for v in ec2.describe_vpcs()["Vpcs"]),
+        "subnets": sorted(s["SubnetId"] for s in ec2.describe_subnets()["Subnets"]),
+        "addresses": ec2.describe_addresses()["Addresses"],
+        "nat": [gateway for gateway in nat if gateway["State"] != "deleted"],
+        "endpoints": ec2.describe_vpc_endpoints()["VpcEndpoints"],
+        "gateways": ec2.describe_internet_gateways()["InternetGateways"],
+        "templates": ec2.describe_launch_templates()["LaunchTemplates"],
+        "placement": ec2.describe_placement_groups()["PlacementGroups"],
+        "files": efs.describe_file_systems()["FileSystems"],
+        "profiles": iam.list_instance_profiles()["InstanceProfiles"],
+        "roles": [
+            role["RoleName"]
+            for role in iam.list_roles()["Roles"]
+            if not role["Path"].startswith("/aws-service-role/")
+        ],
+        "policies": iam.list_policies(Scope="Local")["Policies"],
+        "repositories": client(sandbox, "ecr").describe_repositories()["repositories"],
+        "logs": client(sandbox, "logs").describe_log_groups()["logGroups"],
+    }
+
+
+def test_a_hostile_environment_leads_nowhere_else(
+    sandbox: Sandbox, terraform_env: dict[str, str], tmp_path: Path
+) -> None:
+    folder, home = tmp_path / "tf", tmp_path / "home"
+    folder.mkdir()
+    (folder / "main.tf").write_text(SMALL, encoding="utf-8")
+    # What downloads the provider is not what is under test, and may need the real environment.
+    terraform(folder, {**terraform_env, "TF_WORKSPACE": WORKSPACE}, "init")
+    with Trap() as trap, Recorder(sandbox.endpoint) as recorder:
+        base = {
+            **{name: terraform_env[name] for name in terraform_env if name.startswith("TF_")},
+            **hostile_environment(home, trap),
+            "CHECKPOINT_DISABLE": "1",
+            "TF_CLI_ARGS_apply": f"-state={folder}/real.tfstate",
+        }
+        environment = sandbox_environment(recorder.endpoint, "us-east-1", base)
+        terraform(folder, environment, "apply", "-auto-approve")
+        account = terraform(folder, environment, "output", "-raw", "account")
+        terraform(folder, environment, "destroy", "-auto-approve")
+        assert account == "123456789012"
+        assert_sandboxed(recorder, trap, home)
+    assert not (folder / "real.tfstate").exists()
+
+
+def test_a_real_state_beside_it_is_not_touched(
+    sandbox: Sandbox, terraform_env: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "main.tf").write_text(SMALL.replace('"small"', '"beside"'), encoding="utf-8")
+    state = tmp_path / "terraform.tfstate"
+    real = json.dumps({"version": 4, "terraform_version": "1.11.4", "serial": 7, "lineage": "x"})
+    state.write_text(real, encoding="utf-8")
+    environment = sandbox.environment("us-east-1", terraform_env)
+    for step in ("init", "apply", "destroy"):
+        arguments = [step] if step == "init" else [step, "-auto-approve"]
+        terraform(tmp_path, environment, *arguments)
+        assert state.read_text(encoding="utf-8") == real
+    assert (tmp_path / "terraform.tfstate.d" / WORKSPACE / "terraform.tfstate").exists()
+
+
+def test_the_state_can_live_in_an_emulated_bucket_with_its_lock_file(
+    sandbox: Sandbox, terraform_env: dict[str, str], tmp_path: Path
+) -> None:
+    s3 = client(sandbox, "s3")
+    s3.create_bucket(Bucket="remote-state")
+    backend = (
+        'terraform {\n  backend "s3" {\n    bucket = "remote-state"\n    key = "a/b.tfstate"\n'
+        '    region = "us-east-1"\n    use_lockfile = true\n  }\n}\n'
+    )
+    (tmp_path / "main.tf").write_text(SMALL.replace('"small"', '"remote"'), encoding="utf-8")
+    (tmp_path / "backend.tf").write_text(backend, encoding="utf-8")
+    environment = sandbox.environment("us-east-1", terraform_env)
+    terraform(tmp_path, environment, "init")
+    terraform(tmp_path, environment, "apply", "-auto-approve")
+    key = f"env:/{WORKSPACE}/a/b.tfstate"
+    keys = [item["Key"] for item in s3.list_objects_v2(Bucket="remote-state")["Contents"]]
+    assert keys == [key]
+    s3.put_object(Bucket="remote-state", Key=f"{key}.tflock", Body=b'{"ID": "someone-else"}')
+    output = terraform(tmp_path, environment, "plan", "-no-color", codes=(1,))
+    assert "Error acquiring the state lock" in output
+    s3.delete_object(Bucket="remote-state", Key=f"{key}.tflock")
+    terraform(tmp_path, environment, "destroy", "-auto-approve")
+
+
+def test_what_the_emulator_lacks_fails_at_once(
+    sandbox: Sandbox, terraform_env: dict[str, str], tmp_path: Path
+) -> None:
+    """A server error would make the provider retry for many minutes."""
+    lacking = (
+        SMALL
+        + """
+resource "aws_ec2_capacity_reservation" "this" {
+  instance_type     = "t3.micro"
+  instance_platform = "Linux/UNIX"
+  availability_zone = "us-east-1a"
+  instance_count    = 1
+}
+"""
+    )
+    (tmp_path / "main.tf").write_text(lacking.replace('"small"', '"lacking"'), encoding="utf-8")
+    environment = sandbox.environment("us-east-1", terraform_env)
+    terraform(tmp_path, environment, "init")
+    output = terraform(tmp_path, environment, "apply", "-auto-approve", "-no-color", codes=(1,))
+    assert "SandboxNotImplemented" in output
+    assert "ec2 CreateCapacityReservation" in output
+    terraform(tmp_path, environment, "destroy", "-auto-approve")

@@ -1,0 +1,359 @@
+"""The emulated Batch answers as AWS does, over HTTP."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.support.sandbox import client
+
+if TYPE_CHECKING:
+    from mngen.sandbox import Sandbox
+
+Resources = dict[str, Any]
+
+
+LIMIT: Resources = {
+    "reason": "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT",
+    "state": "RUNNABLE",
+    "maxTimeSeconds": 600,
+    "action": "CANCEL",
+}
+
+
+NODES: Resources = {
+    "numNodes": 4,
+    "mainNode": 0,
+    "nodeRangeProperties": [
+        {
+            "targetNodes": "0:",
+            "container": {
+                "image": "example/mpi:1",
+                "command": ["hostname"],
+                "environment": [{"name": "A", "value": "b"}, {"name": "EMPTY", "value": ""}],
+                "resourceRequirements": [{"type": "VCPU", "value": "24"}],
+            },
+        }
+    ],
+}
+
+
+def unique(stem: str) -> str:
+    return f"{stem}-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="module")
+def batch(sandbox: Sandbox) -> Any:
+    return client(sandbox, "batch")
+
+
+@pytest.fixture(scope="module")
+def resources(sandbox: Sandbox) -> Resources:
+    """Compute resources that name things which exist."""
+    ec2, iam = client(sandbox, "ec2"), client(sandbox, "iam")
+    subnet = ec2.describe_subnets()["Subnets"][0]
+    group = ec2.describe_security_groups(Filters=[{"Name": "vpc-id", "Values": [subnet["VpcId"]]}])[
+        "SecurityGroups"
+    ][0]["GroupId"]
+    placement, profile = unique("pg"), unique("profile")
+    ec2.create_placement_group(GroupName=placement, Strategy="cluster")
+    iam.create_instance_profile(InstanceProfileName=profile)
+    template = ec2.create_launch_template(
+        LaunchTemplateName=unique("lt"), LaunchTemplateData={"EbsOptimized": True}
+    )["LaunchTemplate"]["LaunchTemplateId"]
+    return {
+        "type": "EC2",
+        "allocationStrategy": "BEST_FIT_PROGRESSIVE",
+        "minvCpus": 0,
+        "maxvCpus": 192,
+        "instanceTypes": ["r5.24xlarge"],
+        "instanceRole": profile,
+        "subnets": [subnet["SubnetId"]],
+        "securityGroupIds": [group],
+        "placementGroup": placement,
+        "ec2Configuration": [{"imageType": "ECS_AL2023", "imageIdOverride": "ami-12345678"}],
+        "launchTemplate": {"launchTemplateId": template, "version": "1"},
+        "tags": {"Name": "node"},
+    }
+
+
+def make_environment(batch: Any, resources: Resources, **changes: Any) -> str:
+    name = unique("env")
+    batch.create_compute_environment(
+        computeEnvironmentName=name, type="MANAGED", computeResources={**resources, **changes}
+    )
+    return name
+
+
+def described(batch: Any, name: str) -> Any:
+    return batch.describe_compute_environments(computeEnvironments=[name])["computeEnvironments"][0]
+
+
+def make_queue(batch: Any, *environments: str, **more: Any) -> str:
+    name = unique("queue")
+    order = [
+        {"order": place, "computeEnvironment": environment}
+        for place, environment in enumerate(environments, start=1)
+    ]
+    batch.create_job_queue(jobQueueName=name, priority=1, computeEnvironmentOrder=order, **more)
+    return name
+
+
+def refusal(call: Any, **arguments: Any) -> str:
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    error = caught.value.response["Error"]
+    assert error["Code"] == "ClientException"
+    return str(error["Message"])
+
+
+class TestComputeEnvironments:
+    def test_no_service_role_means_the_service_linked_one(
+        self, batch: Any, resources: Resources
+    ) -> None:
+        environment = described(batch, make_environment(batch, resources))
+        assert environment["serviceRole"].endswith(
+            ":role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"
+        )
+
+    def test_the_description_gives_back_what_was_sent(
+        self, batch: Any, resources: Resources
+    ) -> None:
+        environment = described(batch, make_environment(batch, resources))
+        assert environment["computeResources"] == {**resources, "desiredvCpus": 0}
+        assert environment["status"] == "VALID"
+
+    def test_an_image_type_and_a_template_version_are_filled_in(
+        self, batch: Any, resources: Resources
+    ) -> None:
+        template = {"launchTemplateId": resources["launchTemplate"]["launchTemplateId"]}
+        name = make_environment(batch, resources, ec2Configuration=[], launchTemplate=template)
+        seen = described(batch, name)["computeResources"]
+        assert seen["ec2Configuration"] == [{"imageType": "ECS_AL2023"}]
+        assert seen["launchTemplate"] == {**template, "version": "$Default"}
+
+    def test_a_taken_name_is_refused(self, batch: Any, resources: Resources) -> None:
+        name = make_environment(batch, resources)
+        message = refusal(
+            batch.create_compute_environment,
+            computeEnvironmentName=name,
+            type="MANAGED",
+            computeResources=resources,
+        )
+        assert message == "Object already exists"
+
+    @pytest.mark.parametrize("name", ["with space", "-first", "x" * 129, "dot.ted", "ünicode"])
+    def test_a_name_that_batch_refuses(self, batch: Any, resources: Resources, name: str) -> None:
+        message = refusal(
+            batch.create_compute_environment,
+            computeEnvironmentName=name,
+            type="MANAGED",
+            computeResources=resources,
+        )
+        assert "computeEnvironmentName" in message
+
+    def test_spot_with_best_fit_needs_a_fleet_role(self, batch: Any, resources: Resources) -> None:
+        message = refusal(
+            batch.create_compute_environment,
+            computeEnvironmentName=unique("env"),
+            type="MANAGED",
+            computeResources={**resources, "type": "SPOT", "allocationStrategy": "BEST_FIT"},
+        )
+        assert "spotIamFleetRole" in message
+
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            ({"placementGroup": "nowhere"}, "nowhere"),
+            ({"launchTemplate": {"launchTemplateId": "lt-0000"}}, "lt-0000"),
+        ],
+    )
+    def test_what_ec2_could_not_launch_is_invalid(
+        self, batch: Any, resources: Resources, change: Resources, reason: str
+    ) -> None:
+        environment = described(batch, make_environment(batch, resources, **change))
+        assert environment["status"] == "INVALID"
+        assert reason in environment["statusReason"]
+
+    def test_an_update_honours_every_field(self, batch: Any, resources: Resources) -> None:
+        name = make_environment(batch, resources)
+        changes = {
+            "maxvCpus": 384,
+            "instanceTypes": ["r5.12xlarge"],
+            "ec2Configuration": [{"imageType": "ECS_AL2023", "imageIdOverride": "ami-87654321"}],
+            "tags": {"Name": "other"},
+        }
+        batch.update_compute_environment(
+            computeEnvironment=name,
+            computeResources=changes,
+            updatePolicy={"terminateJobsOnUpdate": False, "jobExecutionTimeoutMinutes": 60},
+        )
+        environment = described(batch, name)
+        assert {key: environment["computeResources"][key] for key in changes} == changes
+        assert environment["computeResources"]["placementGroup"] == resources["placementGroup"]
+        assert environment["updatePolicy"]["jobExecutionTimeoutMinutes"] == 60
+
+    def test_best_fit_can_only_be_scaled(self, batch: Any, resources: Resources) -> None:
+        name = make_environment(batch, resources, allocationStrategy="BEST_FIT")
+        batch.update_compute_environment(
+            computeEnvironment=name, computeResources={"maxvCpus": 384}
+        )
+        assert described(batch, name)["computeResources"]["maxvCpus"] == 384
+        message = refusal(
+            batch.update_compute_environment,
+            computeEnvironment=name,
+            computeResources={"instanceTypes": ["r5.12xlarge"]},
+        )
+        assert "instanceTypes" in message
+
+    def test_it_is_deleted_only_when_disabled_and_out_of_every_queue(
+        self, batch: Any, resources: Resources
+    ) -> None:
+        name = make_environment(batch, resources)
+        queue = make_queue(batch, name)
+        assert "DISABLED" in refusal(batch.delete_compute_environment, computeEnvironment=name)
+        batch.update_compute_environment(computeEnvironment=name, state="DISABLED")
+        message = refusal(batch.delete_compute_environment, computeEnvironment=name)
+        assert message == "Cannot delete, found existing JobQueue relationship"
+        batch.update_job_queue(jobQueue=queue, state="DISABLED")
+        batch.delete_job_queue(jobQueue=queue)
+        batch.delete_compute_environment(computeEnvironment=name)
+        answer = batch.describe_compute_environments(computeEnvironments=[name])
+        assert answer["computeEnvironments"] == []
+
+
+class TestJobQueues:
+    def test_the_description_gives_back_what_was_sent(
+        self, batch: Any, resources: Resources
+    ) -> None:
+        environment = make_environment(batch, resources)
+        name = make_queue(batch, environment, tags={"a": "b"}, jobStateTimeLimitActions=[LIMIT])
+        queue = batch.describe_job_queues(jobQueues=[name])["jobQueues"][0]
+        arn = described(batch, environment)["computeEnvironmentArn"]
+        assert queue["computeEnvironmentOrder"] == [{"order": 1, "computeEnvironment": arn}]
+        assert queue["jobStateTimeLimitActions"] == [LIMIT]
+        assert queue["tags"] == {"a": "b"}
+        assert (queue["state"], queue["status"]) == ("ENABLED", "VALID")
+
+    def test_an_update_honours_every_field(self, batch: Any, resources: Resources) -> None:
+        old, new = make_environment(batch, resources), make_environment(batch, resources)
+        name = make_queue(batch, old, jobStateTimeLimitActions=[LIMIT])
+        batch.update_job_queue(
+            jobQueue=name,
+            priority=7,
+            computeEnvironmentOrder=[{"order": 1, "computeEnvironment": new}],
+            jobStateTimeLimitActions=[],
+        )
+        queue = batch.describe_job_queues(jobQueues=[name])["jobQueues"][0]
+        order = queue["computeEnvironmentOrder"]
+        assert order[0]["computeEnvironment"].endswith(f"/{new}")
+        assert queue["priority"] == 7
+        assert queue["jobStateTimeLimitActions"] == []
+        batch.update_compute_environment(computeEnvironment=old, state="DISABLED")
+        batch.delete_compute_environment(computeEnvironment=old)
+
+    def test_orders_that_batch_refuses(self, batch: Any, resources: Resources) -> None:
+        names = [make_environment(batch, resources) for _ in range(4)]
+        for order, reason in (
+            (names, "3"),
+            (["nowhere"], "nowhere"),
+            ([names[0], names[0]], "more than once"),
+            ([], "At least 1"),
+        ):
+            message = refusal(
+                batch.create_job_queue,
+                jobQueueName=unique("queue"),
+                priority=1,
+                computeEnvironmentOrder=[
+                    {"order": place, "computeEnvironment": name} for place, name in enumerate(order)
+                ],
+            )
+            assert reason in message
+
+    def test_it_is_deleted_only_when_disabled(self, batch: Any, resources: Resources) -> None:
+        name = make_queue(batch, make_environment(batch, resources))
+        assert "DISABLED" in refusal(batch.delete_job_queue, jobQueue=name)
+        batch.update_job_queue(jobQueue=name, state="DISABLED")
+        batch.delete_job_queue(jobQueue=name)
+        assert batch.describe_job_queues(jobQueues=[name])["jobQueues"] == []
+
+    def test_tags_can_be_changed(self, batch: Any, resources: Resources) -> None:
+        name = make_queue(batch, make_environment(batch, resources), tags={"a": "1", "b": "2"})
+        arn = batch.describe_job_queues(jobQueues=[name])["jobQueues"][0]["jobQueueArn"]
+        batch.tag_resource(resourceArn=arn, tags={"c": "3"})
+        batch.untag_resource(resourceArn=arn, tagKeys=["a", "b"])
+        assert batch.list_tags_for_resource(resourceArn=arn)["tags"] == {"c": "3"}
+
+
+class TestJobDefinitions:
+    def register(self, batch: Any, name: str, **more: Any) -> Any:
+        answer = batch.register_job_definition(
+            jobDefinitionName=name, type="multinode", nodeProperties=NODES, **more
+        )
+        return batch.describe_job_definitions(jobDefinitions=[answer["jobDefinitionArn"]])[
+            "jobDefinitions"
+        ][0]
+
+    def test_the_description_gives_back_what_was_sent(self, batch: Any) -> None:
+        more = {
+            "timeout": {"attemptDurationSeconds": 3600},
+            "retryStrategy": {
+                "attempts": 2,
+                "evaluateOnExit": [{"onReason": "*", "action": "exit"}],
+            },
+            "propagateTags": True,
+            "tags": {"a": "b"},
+            "schedulingPriority": 3,
+        }
+        definition = self.register(batch, unique("def"), **more)
+        assert {key: definition[key] for key in more} == more
+        nodes = definition["nodeProperties"]
+        assert (nodes["numNodes"], nodes["mainNode"]) == (4, 0)
+        container = nodes["nodeRangeProperties"][0]["container"]
+        assert container["image"] == "example/mpi:1"
+
+    def test_empty_variables_are_dropped_and_empty_lists_filled_in(self, batch: Any) -> None:
+        definition = self.register(batch, unique("def"))
+        container = definition["nodeProperties"]["nodeRangeProperties"][0]["container"]
+        assert container["environment"] == [{"name": "A", "value": "b"}]
+        assert container["mountPoints"] == []
+
+    def test_a_revision_inherits_nothing(self, batch: Any) -> None:
+        name = unique("def")
+        self.register(batch, name, timeout={"attemptDurationSeconds": 60}, propagateTags=True)
+        second = self.register(batch, name)
+        assert second["revision"] == 2
+        assert "timeout" not in second
+        assert second["propagateTags"] is False
+        found = batch.describe_job_definitions(jobDefinitions=[f"{name}:1"])["jobDefinitions"]
+        assert [definition["revision"] for definition in found] == [1]
+
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            ({"numNodes": 1001}, "1000"),
+            ({"mainNode": 4}, "mainNode"),
+            ({"nodeRangeProperties": []}, "nodeProperties"),
+        ],
+    )
+    def test_nodes_that_batch_refuses(self, batch: Any, change: Resources, reason: str) -> None:
+        message = refusal(
+            batch.register_job_definition,
+            jobDefinitionName=unique("def"),
+            type="multinode",
+            nodeProperties={**NODES, **change},
+        )
+        assert reason in message
+
+    def test_ranges_must_cover_all_nodes(self, batch: Any) -> None:
+        ranges = [{**NODES["nodeRangeProperties"][0], "targetNodes": "0:2"}]
+        message = refusal(
+            batch.register_job_definition,
+            jobDefinitionName=unique("def"),
+            type="multinode",
+            nodeProperties={**NODES, "nodeRangeProperties": ranges},
+        )
+        assert "cover" in message

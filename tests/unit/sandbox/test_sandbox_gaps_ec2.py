@@ -1,0 +1,258 @@
+"""The emulated EC2, EFS, SSM and quotas answer as AWS does, over HTTP."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.support.sandbox import client
+
+if TYPE_CHECKING:
+    from mngen.sandbox import Sandbox
+
+
+@pytest.fixture(scope="module")
+def ec2(sandbox: Sandbox) -> Any:
+    return client(sandbox, "ec2")
+
+
+def unique(stem: str) -> str:
+    return f"{stem}-{uuid.uuid4().hex[:12]}"
+
+
+def code(call: Any, **arguments: Any) -> str:
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    return str(caught.value.response["Error"]["Code"])
+
+
+class TestPlacementGroups:
+    def test_one_lives_and_dies(self, ec2: Any) -> None:
+        name = unique("MPIgroup")
+        tags = [{"ResourceType": "placement-group", "Tags": [{"Key": "a", "Value": "b"}]}]
+        made = ec2.create_placement_group(
+            GroupName=name, Strategy="cluster", TagSpecifications=tags
+        )["PlacementGroup"]
+        assert (made["GroupName"], made["State"], made["Strategy"]) == (
+            name,
+            "available",
+            "cluster",
+        )
+        assert made["Tags"] == [{"Key": "a", "Value": "b"}]
+        for question in (
+            {"GroupNames": [name]},
+            {"GroupIds": [made["GroupId"]]},
+            {"Filters": [{"Name": "group-name", "Values": [name]}]},
+            {"Filters": [{"Name": "tag:a", "Values": ["b"]}]},
+        ):
+            found = ec2.describe_placement_groups(**question)["PlacementGroups"]
+            assert [group["GroupArn"] for group in found] == [made["GroupArn"]]
+        ec2.create_tags(Resources=[made["GroupId"]], Tags=[{"Key": "c", "Value": "d"}])
+        tags = ec2.describe_placement_groups(GroupNames=[name])["PlacementGroups"][0]["Tags"]
+        assert {tag["Key"] for tag in tags} == {"a", "c"}
+        ec2.delete_placement_group(GroupName=name)
+        assert (
+            code(ec2.describe_placement_groups, GroupNames=[name])
+            == "InvalidPlacementGroup.Unknown"
+        )
+
+    def test_a_taken_name_and_an_unknown_one_are_refused(self, ec2: Any) -> None:
+        name = unique("pg")
+        ec2.create_placement_group(GroupName=name, Strategy="cluster")
+        assert (
+            code(ec2.create_placement_group, GroupName=name, Strategy="cluster")
+            == "InvalidPlacementGroup.Duplicate"
+        )
+        assert (
+            code(ec2.delete_placement_group, GroupName="nowhere") == "InvalidPlacementGroup.Unknown"
+        )
+
+    def test_a_reset_empties_them(self, ec2: Any, sandbox: Sandbox) -> None:
+        ec2.create_placement_group(GroupName=unique("pg"), Strategy="cluster")
+        sandbox.reset()
+        assert ec2.describe_placement_groups()["PlacementGroups"] == []
+        assert len(ec2.describe_vpcs()["Vpcs"]) == 1
+
+
+class TestLaunchTemplates:
+    def test_its_own_tags_stay_out_of_its_data(self, ec2: Any) -> None:
+        name = unique("lt")
+        inner = [{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": "node"}]}]
+        ec2.create_launch_template(
+            LaunchTemplateName=name,
+            LaunchTemplateData={"TagSpecifications": inner},
+            TagSpecifications=[
+                {"ResourceType": "launch-template", "Tags": [{"Key": "a", "Value": "b"}]}
+            ],
+        )
+        version = ec2.describe_launch_template_versions(LaunchTemplateName=name)[
+            "LaunchTemplateVersions"
+        ][0]
+        assert version["LaunchTemplateData"]["TagSpecifications"] == inner
+        template = ec2.describe_launch_templates(LaunchTemplateNames=[name])["LaunchTemplates"][0]
+        assert template["Tags"] == [{"Key": "a", "Value": "b"}]
+
+    def test_a_later_version_keeps_its_user_data_and_interfaces(self, ec2: Any) -> None:
+        name = unique("lt")
+        data = {
+            "UserData": base64.b64encode(b"Content-Type: multipart/mixed").decode(),
+            "NetworkInterfaces": [{"DeviceIndex": 0, "InterfaceType": "efa"}],
+        }
+        ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData={})
+        ec2.create_launch_template_version(LaunchTemplateName=name, LaunchTemplateData=data)
+        version = ec2.describe_launch_template_versions(
+            LaunchTemplateName=name, Versions=["$Latest"]
+        )["LaunchTemplateVersions"][0]
+        assert version["VersionNumber"] == 2
+        assert version["LaunchTemplateData"] == data
+
+
+class TestSecurityGroups:
+    @pytest.fixture
+    def group(self, ec2: Any) -> str:
+        vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+        made = ec2.create_security_group(GroupName=unique("sg"), Description="x", VpcId=vpc)
+        return str(made["GroupId"])
+
+    def test_a_rule_about_a_group_keeps_its_description_and_can_be_changed(
+        self, ec2: Any, group: str
+    ) -> None:
+        pair = {"GroupId": group, "Description": "each other"}
+        rule = ec2.authorize_security_group_ingress(
+            GroupId=group, IpPermissions=[{"IpProtocol": "-1", "UserIdGroupPairs": [pair]}]
+        )["SecurityGroupRules"][0]
+        assert rule["Description"] == "each other"
+        identifier = rule["SecurityGroupRuleId"]
+        change = {
+            "IpProtocol": "-1",
+            "ReferencedGroupId": group,
+            "Description": "all of them",
+        }
+        ec2.modify_security_group_rules(
+            GroupId=group,
+            SecurityGroupRules=[{"SecurityGroupRuleId": identifier, "SecurityGroupRule": change}],
+        )
+        seen = ec2.describe_security_group_rules(SecurityGroupRuleIds=[identifier])
+        changed = seen["SecurityGroupRules"][0]
+        assert changed["Description"] == "all of them"
+        assert changed["ReferencedGroupInfo"]["GroupId"] == group
+
+    def test_one_that_is_needed_is_not_deleted(self, ec2: Any, group: str) -> None:
+        subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+        eni = ec2.create_network_interface(SubnetId=subnet, Groups=[group])["NetworkInterface"]
+        assert code(ec2.delete_security_group, GroupId=group) == "DependencyViolation"
+        ec2.delete_network_interface(NetworkInterfaceId=eni["NetworkInterfaceId"])
+        ec2.delete_security_group(GroupId=group)
+        assert code(ec2.describe_security_groups, GroupIds=[group]) == "InvalidGroup.NotFound"
+
+
+class TestEfs:
+    def test_throughput_backup_and_policy_can_be_changed(self, sandbox: Sandbox) -> None:
+        efs = client(sandbox, "efs")
+        identifier = efs.create_file_system(CreationToken=unique("t"))["FileSystemId"]
+        efs.update_file_system(FileSystemId=identifier, ThroughputMode="elastic")
+        found = efs.describe_file_systems(FileSystemId=identifier)["FileSystems"][0]
+        assert found["ThroughputMode"] == "elastic"
+        for status in ("ENABLED", "DISABLED"):
+            efs.put_backup_policy(FileSystemId=identifier, BackupPolicy={"Status": status})
+            policy = efs.describe_backup_policy(FileSystemId=identifier)["BackupPolicy"]
+            assert policy["Status"] == status
+        efs.put_file_system_policy(FileSystemId=identifier, Policy='{"Statement": []}')
+        efs.delete_file_system_policy(FileSystemId=identifier)
+        assert code(efs.describe_file_system_policy, FileSystemId=identifier) == "PolicyNotFound"
+        assert code(efs.update_file_system, FileSystemId="fs-00000000") == "FileSystemNotFound"
+
+
+class TestAccountFacts:
+    @pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
+    @pytest.mark.parametrize(
+        "image",
+        [
+            "amazon-linux-2023",
+            "amazon-linux-2023/arm64",
+            "amazon-linux-2",
+            "amazon-linux-2/arm64",
+        ],
+    )
+    def test_the_images_that_ssm_recommends_exist(
+        self, sandbox: Sandbox, image: str, region: str
+    ) -> None:
+        name = f"/aws/service/ecs/optimized-ami/{image}/recommended/image_id"
+        value = client(sandbox, "ssm", region).get_parameter(Name=name)["Parameter"]["Value"]
+        found = client(sandbox, "ec2", region).describe_images(ImageIds=[value])["Images"][0]
+        assert found["Architecture"] == ("arm64" if "arm64" in image else "x86_64")
+
+    def test_every_instance_type_of_the_field_is_known(self, ec2: Any) -> None:
+        found = ec2.describe_instance_types(InstanceTypes=["r5.24xlarge", "c5n.18xlarge"])
+        cores = {
+            item["InstanceType"]: item["VCpuInfo"]["DefaultCores"]
+            for item in found["InstanceTypes"]
+        }
+        assert cores == {"r5.24xlarge": 48, "c5n.18xlarge": 36}
+
+    def test_managed_policies_are_loaded(self, sandbox: Sandbox) -> None:
+        arn = "arn:aws:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role"
+        policy = client(sandbox, "iam").get_policy(PolicyArn=arn)["Policy"]
+        assert policy["PolicyName"] == "AmazonEC2ContainerServiceforEC2Role"
+
+    def test_vcpu_quotas_can_be_read_and_set(self, sandbox: Sandbox) -> None:
+        quotas = client(sandbox, "service-quotas")
+        question = {"ServiceCode": "ec2", "QuotaCode": "L-1216C47A"}
+        assert quotas.get_aws_default_service_quota(**question)["Quota"]["Value"] == 5.0
+        assert quotas.get_service_quota(**question)["Quota"]["Value"] > 1000
+        quotas.request_service_quota_increase(**question, DesiredValue=64.0)
+        assert quotas.get_service_quota(**question)["Quota"]["Value"] == 64.0
+        listed = quotas.list_service_quotas(ServiceCode="ec2")["Quotas"]
+        assert {"L-1216C47A": 64.0}.items() <= {
+            quota["QuotaCode"]: quota["Value"] for quota in listed
+        }.items()
+        unknown = {"ServiceCode": "ec2", "QuotaCode": "L-0"}
+        assert code(quotas.get_service_quota, **unknown) == "NoSuchResourceException"
+
+
+class TestStateBucket:
+    def test_a_lock_file_is_written_once(self, sandbox: Sandbox) -> None:
+        s3 = client(sandbox, "s3")
+        bucket = unique("state")
+        s3.create_bucket(Bucket=bucket)
+        lock = {"Bucket": bucket, "Key": "terraform.tfstate.tflock", "IfNoneMatch": "*"}
+        s3.put_object(**lock, Body=b"mine")
+        assert code(s3.put_object, **lock, Body=b"yours") == "PreconditionFailed"
+        body = s3.get_object(Bucket=bucket, Key=lock["Key"])["Body"].read()
+        assert body == b"mine"
+
+
+class TestFaults:
+    @pytest.mark.parametrize(
+        ("service", "call", "arguments"),
+        [
+            ("ec2", "describe_capacity_reservations", {}),
+            ("iam", "list_organizations_features", {}),
+            ("batch", "list_consumable_resources", {}),
+            ("efs", "describe_replication_configurations", {}),
+            ("ecr", "describe_pull_through_cache_rules", {}),
+            ("service-quotas", "list_services", {}),
+        ],
+    )
+    def test_an_unknown_action_is_a_client_error_that_names_it(
+        self, sandbox: Sandbox, service: str, call: str, arguments: dict[str, Any]
+    ) -> None:
+        with pytest.raises(ClientError) as caught:
+            getattr(client(sandbox, service), call)(**arguments)
+        response = caught.value.response
+        assert response["Error"]["Code"] == "SandboxNotImplemented"
+        assert response["ResponseMetadata"]["HTTPStatusCode"] == 400
+        assert response["ResponseMetadata"]["RetryAttempts"] == 0
+
+    def test_a_fault_inside_is_a_client_error(self, sandbox: Sandbox) -> None:
+        ec2 = client(sandbox, "ec2")
+        with pytest.raises(ClientError) as caught:
+            ec2.delete_nat_gateway(NatGatewayId="nat-00000000000000000")
+        response = caught.value.response
+        assert response["Error"]["Code"] == "SandboxFault"
+        assert "ec2 DeleteNatGateway" in response["Error"]["Message"]
+        assert response["ResponseMetadata"]["HTTPStatusCode"] == 400
