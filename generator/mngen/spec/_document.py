@@ -7,6 +7,8 @@ up only when a problem needs one, so a sound spec pays nothing for them.
 
 from __future__ import annotations
 
+import codecs
+import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +22,13 @@ if TYPE_CHECKING:
 Path = tuple[str | int, ...]
 """A place in a document: keys and indices from the root."""
 
-_MAX_BYTES = 10 * 1024 * 1024
+MAX_BYTES = 10 * 1024 * 1024
 _MAX_DEPTH = 50
 _MAX_VALUES = 1_000_000
+
+# What YAML counts as the end of a line, so that its line numbers are ours.
+_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_COLLECTION_TAGS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -51,10 +57,11 @@ class Document:
     def __init__(self, name: str, text: str, root: yaml.Node | None, loader: Any) -> None:
         self.name = name
         self.problems: list[Problem] = []
-        self._lines = text.split("\n")
+        self._lines = _LINE_BREAK.split(text)
         self._root = root
         self._loader = loader
-        self._values = 0
+        if root is not None:
+            self._refuse_multiplication(root)
         self.data: Any = None if root is None else self._build(root, ())
 
     def locate(self, problem: Problem, path: Path, *, key: bool = False) -> Problem:
@@ -66,8 +73,7 @@ class Document:
             key: Whether the key itself is wrong rather than its value.
         """
         position = self._position(path, key=key)
-        line = self._lines[position.line - 1] if position.line <= len(self._lines) else ""
-        return problem.at(self.name, position, line.rstrip("\r"))
+        return problem.at(self.name, position, self._lines[position.line - 1])
 
     def problem(
         self, message: str, path: Path, *, hint: str | None = None, key: bool = False
@@ -95,22 +101,63 @@ class Document:
             position = _start(key_node if (key and last) or block else node)
         return position
 
+    def _refuse_multiplication(self, root: yaml.Node) -> None:
+        """Refuses aliases that multiply, before the merging of keys or the data makes them real."""
+        sizes: dict[int, int] = {}
+
+        def size(node: yaml.Node, depth: int) -> int:
+            if depth > _MAX_DEPTH:
+                # Deeper than the text: an alias that holds itself, or a chain of them.
+                return _MAX_VALUES + 1
+            if not isinstance(node, yaml.CollectionNode):
+                return 1
+            if id(node) not in sizes:
+                children = node.value
+                if isinstance(node, yaml.MappingNode):
+                    children = [child for pair in children for child in pair]
+                total = 1
+                for child in children:
+                    total += size(child, depth + 1)
+                    if total > _MAX_VALUES:
+                        break
+                sizes[id(node)] = total
+            return sizes[id(node)]
+
+        if size(root, 0) > _MAX_VALUES:
+            raise InputError(self._too_large())
+
+    def _too_large(self) -> Problem:
+        return self.problem("the document is too deep or its aliases multiply too far", ())
+
     def _build(self, node: yaml.Node, path: Path) -> Any:
-        self._values += 1
-        if len(path) > _MAX_DEPTH or self._values > _MAX_VALUES:
-            raise InputError(
-                self.problem(
-                    "the document is too deep or its aliases multiply too far", path[:_MAX_DEPTH]
-                )
-            )
-        if isinstance(node, yaml.MappingNode):
-            return self._build_mapping(node, path)
-        if isinstance(node, yaml.SequenceNode):
+        if len(path) > _MAX_DEPTH:
+            raise InputError(self._too_large())
+        if isinstance(node, yaml.CollectionNode):
+            if node.tag not in _COLLECTION_TAGS:
+                self.problems.append(self._at_node(f"the tag `{node.tag}` is unknown", node, path))
+            if isinstance(node, yaml.MappingNode):
+                return self._build_mapping(node, path)
             return [self._build(child, (*path, i)) for i, child in enumerate(node.value)]
-        value = self._loader.construct_object(node)
+        value = self._scalar(node, path)
         if isinstance(value, str):
             self._check_text(value, path)
         return value
+
+    def _scalar(self, node: yaml.Node, path: Path) -> Any:
+        try:
+            return self._loader.construct_object(node)
+        except (ValueError, LookupError, AttributeError):
+            # What PyYAML raises for a date, a number or a boolean that only looks like one.
+            kind = node.tag.rpartition(":")[2]
+            self.problems.append(
+                self._at_node(
+                    f"this is not a sound {kind}",
+                    node,
+                    path,
+                    hint="put it in quotes, if it is meant as text",
+                )
+            )
+            return node.value
 
     def _build_mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         seen: dict[str, int] = {}
@@ -138,9 +185,11 @@ class Document:
             result[key] = self._build(value_node, (*path, key))
         return result
 
-    def _at_node(self, message: str, node: yaml.Node, path: Path) -> Problem:
+    def _at_node(
+        self, message: str, node: yaml.Node, path: Path, *, hint: str | None = None
+    ) -> Problem:
         position = _start(node)
-        return Problem(message, path=dotted(path)).at(
+        return Problem(message, path=dotted(path), hint=hint).at(
             self.name, position, self._lines[position.line - 1]
         )
 
@@ -199,19 +248,15 @@ def parse(name: str, raw: bytes) -> Document:
     Raises:
         InputError: The bytes are not UTF-8, not YAML, or hold more than one document.
     """
-    if len(raw) > _MAX_BYTES:
+    if len(raw) > MAX_BYTES:
         raise InputError(Problem(f"{name} is larger than 10 MiB", file=name))
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode()
     except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
-        shown = raw.split(b"\n")[line - 1].decode("utf-8", "replace")
-        raise InputError(
-            Problem("the file is not UTF-8 text", hint="save it in UTF-8").at(
-                name, Position(line, column), shown
-            )
-        ) from None
+        offset = len(raw[: error.start].decode())
+        problem = Problem("the file is not UTF-8 text", hint="save it in UTF-8")
+        raise InputError(_at_offset(problem, name, raw.decode(errors="replace"), offset)) from None
     loader = None
     try:
         _refuse_nesting(name, text)
@@ -239,7 +284,7 @@ def _refuse_nesting(name: str, text: str) -> None:
         if depth > _MAX_DEPTH:
             raise InputError(
                 Problem(f"the document nests deeper than {_MAX_DEPTH} levels").at(
-                    name, _start(event), text.split("\n")[_start(event).line - 1]
+                    name, _start(event), _LINE_BREAK.split(text)[_start(event).line - 1]
                 )
             )
 
@@ -247,11 +292,16 @@ def _refuse_nesting(name: str, text: str) -> None:
 def _character_problem(name: str, text: str, error: yaml.reader.ReaderError) -> Problem:
     """Places a character that YAML itself does not allow."""
     found = next((match.start() for match in yaml.reader.Reader.NON_PRINTABLE.finditer(text)), 0)
-    line = text.count("\n", 0, found)
-    column = found - (text.rfind("\n", 0, found) + 1)
-    return Problem(
+    problem = Problem(
         f"not valid YAML: {error.reason}", hint="remove the character, or write it as \\n or \\t"
-    ).at(name, Position(line + 1, column + 1), text.split("\n")[line])
+    )
+    return _at_offset(problem, name, text, found)
+
+
+def _at_offset(problem: Problem, name: str, text: str, offset: int) -> Problem:
+    before = _LINE_BREAK.split(text[:offset])
+    position = Position(len(before), len(before[-1]) + 1)
+    return problem.at(name, position, _LINE_BREAK.split(text)[position.line - 1])
 
 
 def _syntax_problem(name: str, text: str, error: yaml.MarkedYAMLError) -> Problem:
@@ -268,6 +318,6 @@ def _syntax_problem(name: str, text: str, error: yaml.MarkedYAMLError) -> Proble
     problem = Problem(message, hint=hint)
     if mark is None:
         return problem.at(name, None, None)
-    lines = text.split("\n")
+    lines = _LINE_BREAK.split(text)
     line = min(mark.line, len(lines) - 1)
     return problem.at(name, Position(line + 1, mark.column + 1), lines[line])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -33,10 +34,17 @@ def initial(name: str, region: str) -> str:
         InputError: The name or the region is not one that AWS takes.
     """
     template = (_resources.templates() / "mngen.yaml").read_text(encoding="utf-8")
-    # Whatever a name could do to the YAML, the loader then says of it what it says of any spec.
-    text = template.replace("NAME", name, 1).replace("REGION", region, 1)
+    text = template.replace("NAME", _scalar(name), 1).replace("REGION", _scalar(region), 1)
     load_text(text.encode(), "mngen.yaml").require()
     return text
+
+
+def _scalar(text: str) -> str:
+    """Writes text as YAML that reads back as that text, bare where it can be."""
+    import yaml
+
+    bare = re.fullmatch(r"[a-z][a-z0-9-]*", text) and yaml.safe_load(text) == text
+    return text if bare else json.dumps(text, ensure_ascii=False)
 
 
 def create(path: Path, text: str) -> None:

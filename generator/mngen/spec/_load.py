@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mngen.errors import InputError, Problem, Severity
-from mngen.spec._document import parse
+from mngen.spec._document import MAX_BYTES, parse
 from mngen.spec._model import Spec
 from mngen.spec._shape import ShapeCheck
 
@@ -78,7 +78,7 @@ def load_text(raw: bytes, name: str = "mngen.yaml") -> LoadedSpec:
             tuple(problems),
             frozenset(shape.dropped),
         )
-    return LoadedSpec(spec, document, tuple(document.problems))
+    return LoadedSpec(spec, document, tuple(sorted(document.problems, key=_by_position)))
 
 
 def load(path: FilePath) -> LoadedSpec:
@@ -88,7 +88,9 @@ def load(path: FilePath) -> LoadedSpec:
         InputError: The file cannot be read or is not one YAML document.
     """
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            # No more than is refused: the path may name a device that never ends.
+            raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise InputError(
             f"there is no file {path}",
