@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mngen import __version__
 from mngen.errors import InputError, MngenError, ToolError
 from mngen.sandbox import (
     Sandbox,
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 COMMAND_LINE = (sys.executable, "-c", "from mngen.cli import main; main()", "sandbox")
+
+SOURCE = Path(__file__).resolve().parents[2] / "generator"
 
 CALLS = """
 import boto3
@@ -216,7 +220,6 @@ class TestOwned:
             assert answers(running.endpoint)
 
     def test_without_the_extra_the_error_says_what_to_install(self) -> None:
-        source = str(Path(__file__).resolve().parents[2] / "generator")
         script = (
             "from mngen.errors import ToolError\nfrom mngen.sandbox import start_sandbox\n"
             "try:\n    start_sandbox()\nexcept ToolError as error:\n"
@@ -224,7 +227,7 @@ class TestOwned:
         )
         run = subprocess.run(
             [sys.executable, "-S", "-c", script],
-            env={"PYTHONPATH": source},
+            env={"PYTHONPATH": str(SOURCE)},
             capture_output=True,
             text=True,
             timeout=30,
@@ -311,11 +314,32 @@ class TestBackground:
             "home": str(runtime / "gone"),
             "instance": "of-one-long-gone",
             "pid": sandbox.pid,
+            "version": __version__,
         }
         (folder / "sandbox.json").write_text(json.dumps(record), encoding="utf-8")
         assert sandbox_status() is None
         assert not stop_sandbox()
         assert answers(sandbox.endpoint)
+
+    def test_one_of_another_version_is_replaced(self, tmp_path: Path) -> None:
+        other = tmp_path / "other"
+        shutil.copytree(SOURCE / "mngen", other / "mngen")
+        (other / "mngen" / "_version.py").write_text('__version__ = "0.0.0"\n', encoding="utf-8")
+        script = (
+            "import mngen, mngen.sandbox as room; box = room.open_sandbox(); "
+            "print(mngen.__version__, box.pid, box.endpoint)"
+        )
+        version, pid, endpoint = subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONPATH": str(other)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout.split()
+        assert version == "0.0.0"
+        assert open_sandbox().pid != int(pid)
+        assert not answers(endpoint)
 
     def test_it_ends_by_itself_when_nobody_asks(self) -> None:
         running = open_sandbox(idle_seconds=1)
@@ -323,14 +347,15 @@ class TestBackground:
         until(lambda: not running.home.exists())
         assert sandbox_status() is None
 
-    def test_a_folder_that_others_can_enter_is_refused(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-        (tmp_path / "mngen").mkdir()
-        (tmp_path / "mngen").chmod(0o777)
-        with pytest.raises(ToolError, match="not a private folder"):
-            sandbox_status()
+
+def test_a_runtime_folder_that_others_can_enter_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / "mngen").mkdir()
+    (tmp_path / "mngen").chmod(0o777)
+    with pytest.raises(ToolError, match="not a private folder"):
+        sandbox_status()
 
 
 class TestInside:

@@ -84,6 +84,7 @@ def inventory(sandbox: Sandbox) -> dict[str, Any]:
     iam = client(sandbox, "iam")
     definitions = batch.describe_job_definitions(status="ACTIVE")["jobDefinitions"]
     nat = ec2.describe_nat_gateways()["NatGateways"]
+    endpoints = ec2.describe_vpc_endpoints()["VpcEndpoints"]
     return {
         "environments": batch.describe_compute_environments()["computeEnvironments"],
         "queues": batch.describe_job_queues()["jobQueues"],
@@ -93,7 +94,7 @@ def inventory(sandbox: Sandbox) -> dict[str, Any]:
         "subnets": sorted(s["SubnetId"] for s in ec2.describe_subnets()["Subnets"]),
         "addresses": ec2.describe_addresses()["Addresses"],
         "nat": [gateway for gateway in nat if gateway["State"] != "deleted"],
-        "endpoints": ec2.describe_vpc_endpoints()["VpcEndpoints"],
+        "endpoints": [endpoint for endpoint in endpoints if endpoint["State"] != "deleted"],
         "gateways": ec2.describe_internet_gateways()["InternetGateways"],
         "templates": ec2.describe_launch_templates()["LaunchTemplates"],
         "placement": ec2.describe_placement_groups()["PlacementGroups"],
@@ -147,6 +148,8 @@ def test_a_real_state_beside_it_is_not_touched(
         terraform(tmp_path, environment, *arguments)
         assert state.read_text(encoding="utf-8") == real
     assert (tmp_path / "terraform.tfstate.d" / WORKSPACE / "terraform.tfstate").exists()
+    # Outside the sandbox the working directory is where it was.
+    assert terraform(tmp_path, terraform_env, "workspace", "show").strip() == "default"
 
 
 def test_the_state_can_live_in_an_emulated_bucket_with_its_lock_file(

@@ -15,6 +15,8 @@ import threading
 import time
 from pathlib import Path
 
+from mngen import __version__
+
 
 def main() -> int:
     """Serves until the lifeline closes, a signal comes, or nobody has asked for a while."""
@@ -61,6 +63,7 @@ def _serve(arguments: argparse.Namespace, home: Path) -> int:
             "home": str(home),
             "instance": instance,
             "pid": os.getpid(),
+            "version": __version__,
         }
     )
     server.serve_forever(poll_interval=0.1)

@@ -9,7 +9,8 @@ import shutil
 import signal
 import stat
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mngen.sandbox._process import Emulator
+
+_END_SECONDS = 10.0
+_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Record:
                 "home": str(emulator.home),
                 "instance": emulator.instance,
                 "pid": emulator.pid,
+                "version": emulator.version,
             }
         )
         beside = self._file.with_suffix(".new")
@@ -72,12 +77,9 @@ class Record:
 
     def _read(self) -> Emulator | None:
         try:
-            data = json.loads(self._file.read_text(encoding="utf-8"))
-            return _process.Emulator(
-                str(data["endpoint"]), Path(data["home"]), str(data["instance"]), int(data["pid"])
-            )
+            return _process.Emulator.from_json(json.loads(self._file.read_text(encoding="utf-8")))
         # A file cut short by a crash tells of nothing that could still be found.
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError):
             return None
 
 
@@ -94,12 +96,22 @@ def locked() -> Iterator[Record]:
         yield Record(folder)
 
 
-def terminate(emulator: Emulator) -> None:
-    """Asks an emulator, which has just answered under this pid, to end."""
-    try:
+def end(emulator: Emulator) -> None:
+    """Ends an emulator, which has just answered under this pid, and waits until it is gone.
+
+    Raises:
+        ToolError: It does not end.
+    """
+    with suppress(ProcessLookupError):
         os.kill(emulator.pid, signal.SIGTERM)
-    except ProcessLookupError:
-        return
+    deadline = time.monotonic() + _END_SECONDS
+    while _process.probe(emulator.endpoint) == emulator:
+        if time.monotonic() > deadline:
+            raise ToolError(
+                f"the sandbox (process {emulator.pid}) does not end",
+                hint=f"end it by hand: kill -9 {emulator.pid}",
+            )
+        time.sleep(_POLL_SECONDS)
 
 
 def is_private(folder: Path) -> bool:

@@ -113,7 +113,11 @@ class BatchActions:
         return json.dumps({"computeEnvironments": chosen})
 
     def deletecomputeenvironment(self) -> str:
-        """Refuses an environment that is enabled or that a queue still names."""
+        """Refuses an environment that is enabled or that a queue still names.
+
+        One whose own service role has lost its policies stays behind, INVALID: Batch has no
+        permission left to tear it down.
+        """
         name = json.loads(self.body).get("computeEnvironment")
         backend = self.batch_backend
         environment = backend.get_compute_environment(name)
@@ -124,7 +128,11 @@ class BatchActions:
                 )
             if any(environment in queue.environments for queue in backend.queues.values()):
                 raise ClientException("Cannot delete, found existing JobQueue relationship")
-            backend.delete_compute_environment(name)
+            fault = _role_fault(backend, environment.service_role)
+            if fault is None:
+                backend.delete_compute_environment(name)
+            else:
+                environment.fault = fault
         return "{}"
 
     def createjobqueue(self) -> str:
@@ -439,7 +447,7 @@ def _complete(backend: Any, environment: ComputeEnvironment) -> None:
     """Fills in what Batch fills in, and notes what makes an environment INVALID."""
     resources = environment.compute_resources
     extra: Any = environment
-    extra.fault = None
+    extra.fault = _role_fault(backend, environment.service_role)
     if not resources or "FARGATE" in resources["type"]:
         return
     resources.setdefault("desiredvCpus", resources.get("minvCpus", 0))
@@ -448,10 +456,21 @@ def _complete(backend: Any, environment: ComputeEnvironment) -> None:
     template = resources.get("launchTemplate") or {}
     if template and not template.get("version"):
         template["version"] = "$Default"
-    extra.fault = _fault(backend.ec2_backend, resources)
+    extra.fault = extra.fault or _launch_fault(backend.ec2_backend, resources)
 
 
-def _fault(ec2: Any, resources: dict[str, Any]) -> str | None:
+def _role_fault(backend: Any, role_arn: str) -> str | None:
+    """Says what keeps Batch from acting through a service role, or None."""
+    iam = backend.iam_backend
+    role = next((role for role in iam.get_roles() if role.arn == role_arn), None)
+    if role is None:
+        return f"CLIENT_ERROR - The role {role_arn} does not exist"
+    if role.name == _SERVICE_LINKED_ROLE or role.managed_policies or role.policies:
+        return None
+    return f"CLIENT_ERROR - {role_arn} is not authorized to perform: autoscaling:*, ec2:*, ecs:*"
+
+
+def _launch_fault(ec2: Any, resources: dict[str, Any]) -> str | None:
     """Says why EC2 could not launch an instance for these resources, or None."""
     group = resources.get("placementGroup")
     if group and group not in placement_groups(ec2):

@@ -16,8 +16,8 @@ from mngen.sandbox._gaps import graft
 
 _JSON = {"Content-Type": "application/json"}
 
-_DEFAULT_VCPUS = 5.0
-"""What AWS gives a new account for most families of instance types."""
+_DEFAULT_VCPUS = {"L-1216C47A": 5.0, "L-34B43A08": 5.0}
+"""What AWS gives a new account: some vCPUs of the standard families, none of the others."""
 
 _GRANTED_VCPUS = 4096.0
 """What the sandbox's account has, an account in use: enough for every example."""
@@ -29,6 +29,7 @@ VCPU_QUOTAS = {
     "L-3819A6DF": "All G and VT Spot Instance Requests",
     "L-417A185B": "Running On-Demand P instances",
     "L-7212CCBC": "All P4, P3 and P2 Spot Instance Requests",
+    "L-C4BD4855": "All P5 Spot Instance Requests",
     "L-74FC7D96": "Running On-Demand F instances",
     "L-88CF9481": "All F Spot Instance Requests",
     "L-1945791B": "Running On-Demand Inf instances",
@@ -39,6 +40,7 @@ VCPU_QUOTAS = {
     "L-E3A00192": "All X Spot Instance Requests",
     "L-43DA4232": "Running On-Demand High Memory instances",
     "L-6E869C2A": "Running On-Demand DL instances",
+    "L-85EED4F7": "All DL Spot Instance Requests",
     "L-F7808C92": "Running On-Demand HPC instances",
 }
 """EC2's vCPU quotas by code; each one bounds the sum of vCPUs of its families in a region."""
@@ -129,13 +131,13 @@ class QuotaActions:
         request = json.loads(self.body)
         if request["ServiceCode"] != "ec2":
             return self.get_service_quota()
-        return json.dumps({"Quota": self._quota(request["QuotaCode"], _DEFAULT_VCPUS)})
+        return json.dumps({"Quota": self._default(request["QuotaCode"])})
 
     def list_aws_default_service_quotas(self) -> str:
         """Returns what AWS gives a new account for a service."""
         service = json.loads(self.body)["ServiceCode"]
         if service == "ec2":
-            quotas = [self._quota(code, _DEFAULT_VCPUS) for code in VCPU_QUOTAS]
+            quotas = [self._default(code) for code in VCPU_QUOTAS]
         else:
             quotas = self.backend.list_aws_default_service_quotas(service)
         return json.dumps({"Quotas": quotas})
@@ -157,6 +159,9 @@ class QuotaActions:
                 }
             }
         )
+
+    def _default(self, code: str) -> dict[str, Any]:
+        return self._quota(code, _DEFAULT_VCPUS.get(code, 0.0))
 
     def _granted(self) -> dict[str, float]:
         granted: dict[str, float] = self.backend.__dict__.setdefault("granted_vcpus", {})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+from mngen import __version__
 from mngen.errors import InputError, ToolError
 from mngen.sandbox import _background, _process
 from mngen.sandbox._environment import ENDPOINT_VARIABLE, sandbox_environment
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 DEFAULT_IDLE_SECONDS = 30 * 60.0
-_STOP_SECONDS = 10.0
 
 
 @dataclass(slots=True)
@@ -121,7 +120,7 @@ def open_sandbox(
 
     Inside `mngen sandbox -- …` it is that one. Otherwise it is this user's background sandbox, so
     that commands run one after another see the same emulated account; it is started where none
-    runs, and ends by itself after a while without requests.
+    of this version runs, and ends by itself after a while without requests.
 
     Args:
         idle_seconds: After how long without a request a newly started one ends.
@@ -137,6 +136,10 @@ def open_sandbox(
         return _attach(named)
     with _background.locked() as record:
         emulator = record.running()
+        if emulator is not None and emulator.version != __version__:
+            # Another mngen's emulator may close other gaps than this one relies on.
+            _background.end(emulator)
+            emulator = None
         if emulator is None:
             record.clear()
             emulator, _ = _process.launch(idle=idle_seconds, log=record.log)
@@ -171,15 +174,7 @@ def stop_sandbox() -> bool:
     with _background.locked() as record:
         emulator = record.running()
         if emulator is not None:
-            _background.terminate(emulator)
-            deadline = time.monotonic() + _STOP_SECONDS
-            while _process.probe(emulator.endpoint) == emulator:
-                if time.monotonic() > deadline:
-                    raise ToolError(
-                        f"the sandbox (process {emulator.pid}) does not end",
-                        hint=f"end it by hand: kill -9 {emulator.pid}",
-                    )
-                time.sleep(0.05)
+            _background.end(emulator)
         record.clear()
     return emulator is not None
 

@@ -34,12 +34,32 @@ class Emulator:
         home: A private directory (mode 0700) that lives as long as the emulator.
         instance: A random word that tells it from any other that ever had its port.
         pid: Its process.
+        version: The version of mngen that it runs.
     """
 
     endpoint: str
     home: Path
     instance: str
     pid: int
+    version: str
+
+    @classmethod
+    def from_json(cls, data: Any, endpoint: str | None = None) -> Emulator:
+        """Reads what an emulator says of itself, or what was recorded of one.
+
+        Raises:
+            ValueError: It says something else.
+        """
+        try:
+            return cls(
+                endpoint or str(data["endpoint"]),
+                Path(data["home"]),
+                str(data["instance"]),
+                int(data["pid"]),
+                str(data["version"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(data) from error
 
 
 def require_moto() -> None:
@@ -93,7 +113,7 @@ def launch(
             f"the sandbox's emulator did not start: {answer['error']}",
             hint=f"see {log}" if log else None,
         )
-    emulator = Emulator(answer["endpoint"], Path(answer["home"]), answer["instance"], answer["pid"])
+    emulator = Emulator.from_json(answer)
     if idle is not None:
         process.wait()
         return emulator, None
@@ -115,8 +135,8 @@ def probe(endpoint: str) -> Emulator | None:
     """Asks the emulator at an endpoint who it is; None where none answers."""
     try:
         health = json.loads(_ask(endpoint, "GET", HEALTH_PATH, _HEALTH_SECONDS))
-        return Emulator(endpoint, Path(health["home"]), health["instance"], int(health["pid"]))
-    except (OSError, HTTPException, ValueError, KeyError, TypeError):
+        return Emulator.from_json(health, endpoint)
+    except (OSError, HTTPException, ValueError):
         return None
 
 
@@ -174,4 +194,4 @@ def _emulator_environment() -> dict[str, str]:
 def _open_log(log: Path | None) -> IO[bytes]:
     if log is None:
         return Path(os.devnull).open("wb")
-    return os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+    return os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")

@@ -209,6 +209,45 @@ class TestComputeEnvironments:
         )
         assert "instanceTypes" in message
 
+    def test_a_service_role_must_keep_its_policies_until_the_end(
+        self, sandbox: Sandbox, batch: Any, resources: Resources
+    ) -> None:
+        iam = client(sandbox, "iam")
+        role = {"RoleName": unique("role")}
+        policy = "arn:aws:iam::aws:policy/service-role/AWSBatchServiceRole"
+        arn = iam.create_role(**role, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        iam.attach_role_policy(**role, PolicyArn=policy)
+        name = unique("env")
+        batch.create_compute_environment(
+            computeEnvironmentName=name,
+            type="MANAGED",
+            state="DISABLED",
+            serviceRole=arn,
+            computeResources=resources,
+        )
+        assert described(batch, name)["status"] == "VALID"
+        iam.detach_role_policy(**role, PolicyArn=policy)
+        batch.delete_compute_environment(computeEnvironment=name)
+        stuck = described(batch, name)
+        assert stuck["status"] == "INVALID"
+        assert "not authorized" in stuck["statusReason"]
+        iam.attach_role_policy(**role, PolicyArn=policy)
+        batch.delete_compute_environment(computeEnvironment=name)
+        answer = batch.describe_compute_environments(computeEnvironments=[name])
+        assert answer["computeEnvironments"] == []
+
+    def test_an_environment_that_keeps_instances_has_them(
+        self, sandbox: Sandbox, batch: Any, resources: Resources
+    ) -> None:
+        name = make_environment(batch, resources, minvCpus=96)
+        assert described(batch, name)["computeResources"]["desiredvCpus"] == 96
+        found = client(sandbox, "ec2").describe_instances(
+            Filters=[{"Name": "instance-type", "Values": ["r5.24xlarge"]}]
+        )
+        assert len(found["Reservations"]) == 1
+        batch.update_compute_environment(computeEnvironment=name, state="DISABLED")
+        batch.delete_compute_environment(computeEnvironment=name)
+
     def test_it_is_deleted_only_when_disabled_and_out_of_every_queue(
         self, batch: Any, resources: Resources
     ) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from mngen.catalog import load_catalog, vcpu_quota
 from tests.support.sandbox import client
 
 if TYPE_CHECKING:
@@ -212,6 +213,17 @@ class TestAccountFacts:
         }.items()
         unknown = {"ServiceCode": "ec2", "QuotaCode": "L-0"}
         assert code(quotas.get_service_quota, **unknown) == "NoSuchResourceException"
+
+    def test_every_quota_that_the_catalog_names_is_there(self, sandbox: Sandbox) -> None:
+        named = {
+            quota.code
+            for instance in load_catalog()
+            for spot in (False, True)
+            if (quota := vcpu_quota(instance, spot=spot)) is not None
+        }
+        listed = client(sandbox, "service-quotas").list_service_quotas(ServiceCode="ec2")
+        assert named <= {quota["QuotaCode"] for quota in listed["Quotas"]}
+        assert len(named) > 10
 
 
 class TestStateBucket:
