@@ -12,7 +12,7 @@ import hashlib
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -77,6 +77,7 @@ class Deployment:
             ToolError: The folder cannot be read.
         """
         with _explained(self.folder, "read"):
+            self._refuse_blocked(tree)
             known = self._manifest()
             changes = Changes()
             diff: list[str] = []
@@ -115,8 +116,8 @@ class Deployment:
             InputError: A file was edited by hand and `overwrite` is not set.
             ToolError: The folder cannot be written; the tree on disk is as it was.
         """
-        folder = Path(os.path.realpath(self.folder))
         with _explained(self.folder, "write"):
+            folder = Path(os.path.realpath(self.folder))
             folder.parent.mkdir(parents=True, exist_ok=True)
             with locked(folder.parent):
                 recover(folder)
@@ -145,8 +146,20 @@ class Deployment:
             path: digest
             for path, digest in manifest.files.items()
             if path and not path.startswith("/") and ".." not in path.split("/")
+            if "\0" not in path
         }
         return sound if manifest.version == 1 else {}
+
+    def _refuse_blocked(self, tree: Tree) -> None:
+        """Refuses files and links of the user's that stand where a rendered folder belongs."""
+        for below in sorted({parent for path in tree for parent in PurePosixPath(path).parents}):
+            place = self.folder / below
+            linked = place.is_symlink() and below.parts
+            if linked or (place.exists() and not place.is_dir()):
+                raise InputError(
+                    f"{place} is a {'symbolic link' if linked else 'file'}, where a folder belongs",
+                    hint="move it away" if below.parts else "--out names another folder",
+                )
 
     def _read(self, path: str) -> bytes | None:
         try:

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mngen.errors import ToolError
+from mngen.errors import InputError, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,6 +41,7 @@ def replace(folder: Path, files: Mapping[str, str], *, remove: set[str]) -> None
     Raises:
         OSError: Something could not be written; the folder is as it was.
         ToolError: Terraform is at work in the folder.
+        InputError: This process is in the folder.
     """
     staging = Path(tempfile.mkdtemp(prefix=_staging_prefix(folder), dir=folder.parent))
     try:
@@ -89,7 +90,7 @@ def _exchange(first: Path, second: Path) -> bool:
 
 def _link_others(source: Path, target: Path, *, skip: set[str]) -> None:
     """Links everything of `source` that is not rendered into `target`, keeping the very files."""
-    for parent, folders, names in os.walk(source):
+    for parent, folders, names in os.walk(source, onerror=_raise):
         below = os.path.relpath(parent, source)
         prefix = "" if below == "." else f"{below}/"
         links = [name for name in folders if (Path(parent) / name).is_symlink()]
@@ -103,6 +104,11 @@ def _link_others(source: Path, target: Path, *, skip: set[str]) -> None:
             (target / below).mkdir(parents=True, exist_ok=True)
         if (target / below).is_dir():
             _copy_mode(Path(parent), target / below)
+
+
+def _raise(error: OSError) -> None:
+    """What cannot be listed cannot be kept."""
+    raise error
 
 
 def _link(source: Path, target: Path) -> None:
@@ -150,8 +156,11 @@ def _old_name(folder: Path) -> str:
 def recover(folder: Path) -> None:
     """Mends what a killed write left beside the folder; the lock says that none is running."""
     old = folder.with_name(_old_name(folder))
-    if old.is_dir() and not folder.exists():
-        old.rename(folder)
+    if old.is_dir() and not old.is_symlink():
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.rename(folder)
     for leftover in folder.parent.glob(f"{_staging_prefix(folder)}*"):
         if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover, ignore_errors=True)
@@ -159,6 +168,11 @@ def recover(folder: Path) -> None:
 
 def _refuse_while_busy(folder: Path) -> None:
     """Refuses to move the folder from under a running Terraform, which would lose its state."""
+    if Path.cwd().is_relative_to(folder):
+        raise InputError(
+            f"{folder} is about to change places with its new contents, and you are in it",
+            hint="run this from outside the output folder, such as the spec's own",
+        )
     lock = folder / "terraform" / ".terraform.tfstate.lock.info"
     if lock.exists():
         raise ToolError(
