@@ -12,7 +12,7 @@ def sandbox(
     command: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[-- COMMAND…]",
+            metavar="-- COMMAND",
             help="What to run with the emulated AWS as its only one. Without a command, the "
             "sandbox stays in the foreground and prints the settings for another shell.",
             show_default=False,

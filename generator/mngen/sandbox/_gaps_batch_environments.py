@@ -1,0 +1,219 @@
+"""Compute environments of the emulated Batch, created, changed and described as Batch does."""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import TYPE_CHECKING, Any
+
+from moto.batch.exceptions import ClientException
+from moto.iam.exceptions import NotFoundException as RoleNotFoundError
+
+from mngen.sandbox._gaps_ec2 import placement_groups
+
+if TYPE_CHECKING:
+    from moto.batch.models import ComputeEnvironment
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_STATES = ("ENABLED", "DISABLED")
+_SERVICE_LINKED_ROLE = "AWSServiceRoleForBatch"
+_SCALING_KEYS = {"minvCpus", "maxvCpus", "desiredvCpus"}
+_UPDATABLE_STRATEGIES = {
+    "BEST_FIT_PROGRESSIVE",
+    "SPOT_CAPACITY_OPTIMIZED",
+    "SPOT_PRICE_CAPACITY_OPTIMIZED",
+}
+
+
+def create_environment(backend: Any, request: dict[str, Any]) -> ComputeEnvironment:
+    """Creates a compute environment from a CreateComputeEnvironment request.
+
+    Raises:
+        ClientException: Batch would refuse the request.
+    """
+    name = request.get("computeEnvironmentName") or ""
+    check_name("computeEnvironmentName", name)
+    check_state(request.get("state"))
+    if backend.get_compute_environment_by_name(name) is not None:
+        raise ClientException("Object already exists")
+    role = _service_role(backend, request.get("serviceRole"))
+    resources = copy.deepcopy(request.get("computeResources"))
+    if resources is not None:
+        _check_spot_role(resources)
+    environment: ComputeEnvironment = backend.create_compute_environment(
+        compute_environment_name=name,
+        _type=request.get("type"),
+        state=request.get("state") or "ENABLED",
+        compute_resources=resources,
+        service_role=role,
+        tags=request.get("tags"),
+    )
+    extra: Any = environment
+    extra.update_policy = request.get("updatePolicy")
+    extra.unmanaged_vcpus = request.get("unmanagedvCpus")
+    _complete(backend, environment)
+    return environment
+
+
+def update_environment(backend: Any, request: dict[str, Any]) -> ComputeEnvironment:
+    """Changes a compute environment as UpdateComputeEnvironment asks.
+
+    Scaling is always possible. Everything else ("infrastructure update") needs the service-linked
+    role and an allocation strategy other than BEST_FIT, see
+    https://docs.aws.amazon.com/batch/latest/userguide/updating-compute-environments.html.
+
+    Raises:
+        ClientException: Batch would refuse the request.
+    """
+    name = request.get("computeEnvironment")
+    environment: ComputeEnvironment | None = backend.get_compute_environment(name)
+    if environment is None:
+        raise ClientException(f"Compute environment {name} does not exist")
+    check_state(request.get("state"))
+    changes = request.get("computeResources") or {}
+    if changes:
+        _check_infrastructure_update(environment, changes)
+        merged = {**environment.compute_resources, **copy.deepcopy(changes)}
+        merged.pop("updateToLatestImageVersion", None)
+        merged["desiredvCpus"] = min(
+            max(merged.get("desiredvCpus") or 0, merged.get("minvCpus", 0)), merged["maxvCpus"]
+        )
+        backend.check_compute_resources(merged)
+        environment.compute_resources = merged
+    if request.get("serviceRole"):
+        environment.service_role = _service_role(backend, request["serviceRole"])
+    environment.state = request.get("state") or environment.state
+    extra: Any = environment
+    if request.get("updatePolicy") is not None:
+        extra.update_policy = request["updatePolicy"]
+    if request.get("unmanagedvCpus") is not None:
+        extra.unmanaged_vcpus = request["unmanagedvCpus"]
+    _complete(backend, environment)
+    return environment
+
+
+def describe_environment(backend: Any, environment: ComputeEnvironment) -> dict[str, Any]:
+    """Returns the structure that DescribeComputeEnvironments holds."""
+    extra: Any = environment
+    described: dict[str, Any] = {
+        "computeEnvironmentArn": environment.arn,
+        "computeEnvironmentName": environment.name,
+        "containerOrchestrationType": "ECS",
+        "ecsClusterArn": environment.ecs_arn,
+        "serviceRole": environment.service_role,
+        "state": environment.state,
+        "type": environment.env_type,
+        "status": "INVALID" if extra.fault else "VALID",
+        "statusReason": extra.fault or "ComputeEnvironment Healthy",
+        "tags": backend.list_tags_for_resource(environment.arn),
+    }
+    if environment.env_type == "MANAGED":
+        described["computeResources"] = environment.compute_resources
+    if extra.update_policy is not None:
+        described["updatePolicy"] = extra.update_policy
+    if extra.unmanaged_vcpus is not None:
+        described["unmanagedvCpus"] = extra.unmanaged_vcpus
+    return described
+
+
+def check_name(field: str, name: str) -> None:
+    """Refuses a name that Batch refuses."""
+    if not _NAME.fullmatch(name):
+        raise ClientException(
+            f"Error executing request, Exception : {field} {name!r} must be up to 128 letters, "
+            "digits, hyphens and underscores, beginning with a letter or a digit"
+        )
+
+
+def check_state(state: str | None) -> None:
+    """Refuses a state that Batch does not know."""
+    if state and state not in _STATES:
+        raise ClientException(f"state {state} must be one of {' | '.join(_STATES)}")
+
+
+def _check_spot_role(resources: dict[str, Any]) -> None:
+    strategy = resources.get("allocationStrategy") or "BEST_FIT"
+    if (
+        resources.get("type") == "SPOT"
+        and strategy == "BEST_FIT"
+        and not resources.get("spotIamFleetRole")
+    ):
+        raise ClientException(
+            "Error executing request, Exception : spotIamFleetRole is required for SPOT "
+            "compute environments with the BEST_FIT allocation strategy"
+        )
+
+
+def _check_infrastructure_update(environment: ComputeEnvironment, changes: dict[str, Any]) -> None:
+    resources = environment.compute_resources
+    if "FARGATE" in resources["type"] or not set(changes) - _SCALING_KEYS:
+        return
+    strategy = changes.get("allocationStrategy") or resources.get("allocationStrategy")
+    if strategy not in _UPDATABLE_STRATEGIES or not environment.service_role.endswith(
+        f"/{_SERVICE_LINKED_ROLE}"
+    ):
+        raise ClientException(
+            "Error executing request, Exception : "
+            f"{', '.join(sorted(set(changes) - _SCALING_KEYS))} can only be updated with the "
+            "service-linked role and an allocation strategy other than BEST_FIT"
+        )
+
+
+def _service_role(backend: Any, role: str | None) -> str:
+    """Returns the ARN of the role named, or of the service-linked one, made where missing."""
+    iam = backend.iam_backend
+    if role:
+        try:
+            iam.get_role_by_arn(role)
+        except RoleNotFoundError:
+            raise ClientException(
+                f"Error executing request, Exception : Could not find IAM role {role}"
+            ) from None
+        return role
+    for existing in iam.get_roles():
+        if existing.name == _SERVICE_LINKED_ROLE:
+            return str(existing.arn)
+    made = iam.create_service_linked_role("batch.amazonaws.com", "", "")
+    return str(made.arn)
+
+
+def _complete(backend: Any, environment: ComputeEnvironment) -> None:
+    """Fills in what Batch fills in, and notes what makes an environment INVALID."""
+    resources = environment.compute_resources
+    extra: Any = environment
+    extra.fault = role_fault(backend, environment.service_role)
+    if not resources or "FARGATE" in resources["type"]:
+        return
+    resources.setdefault("desiredvCpus", resources.get("minvCpus", 0))
+    if not resources.get("ec2Configuration"):
+        resources["ec2Configuration"] = [{"imageType": "ECS_AL2023"}]
+    template = resources.get("launchTemplate") or {}
+    if template and not template.get("version"):
+        template["version"] = "$Default"
+    extra.fault = extra.fault or _launch_fault(backend.ec2_backend, resources)
+
+
+def role_fault(backend: Any, role_arn: str) -> str | None:
+    """Says what keeps Batch from acting through a service role, or None."""
+    iam = backend.iam_backend
+    role = next((role for role in iam.get_roles() if role.arn == role_arn), None)
+    if role is None:
+        return f"CLIENT_ERROR - The role {role_arn} does not exist"
+    if role.name == _SERVICE_LINKED_ROLE or role.managed_policies or role.policies:
+        return None
+    return f"CLIENT_ERROR - {role_arn} is not authorized to perform: autoscaling:*, ec2:*, ecs:*"
+
+
+def _launch_fault(ec2: Any, resources: dict[str, Any]) -> str | None:
+    """Says why EC2 could not launch an instance for these resources, or None."""
+    group = resources.get("placementGroup")
+    if group and group not in placement_groups(ec2):
+        return f"CLIENT_ERROR - The Placement Group '{group}' is unknown"
+    template = resources.get("launchTemplate") or {}
+    template_id = template.get("launchTemplateId")
+    name = template.get("launchTemplateName")
+    if template_id and template_id not in ec2.launch_templates:
+        return f"CLIENT_ERROR - The launch template {template_id} does not exist"
+    if name and name not in ec2.launch_template_name_to_ids:
+        return f"CLIENT_ERROR - The launch template {name} does not exist"
+    return None

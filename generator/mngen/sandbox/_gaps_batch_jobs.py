@@ -1,0 +1,210 @@
+"""Job queues and job definitions of the emulated Batch, kept and described as Batch does."""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import TYPE_CHECKING, Any
+
+from moto.batch.exceptions import ClientException
+from moto.batch.models import JobDefinition, JobQueue
+
+from mngen.sandbox._gaps_batch_environments import check_name, check_state
+
+if TYPE_CHECKING:
+    from moto.batch.models import ComputeEnvironment
+
+_MAX_ENVIRONMENTS = 3
+_MAX_NODES = 1000
+_MAX_NODE_RANGES = 5
+_CONTAINER_LISTS = (
+    "command",
+    "environment",
+    "mountPoints",
+    "resourceRequirements",
+    "secrets",
+    "ulimits",
+    "volumes",
+)
+
+
+def create_queue(backend: Any, request: dict[str, Any]) -> JobQueue:
+    """Creates a job queue from a CreateJobQueue request.
+
+    Raises:
+        ClientException: Batch would refuse the request.
+    """
+    name = request.get("jobQueueName") or ""
+    check_name("jobQueueName", name)
+    state = request.get("state") or "ENABLED"
+    check_state(state)
+    if request.get("priority") is None:
+        raise ClientException("priority must be provided")
+    if backend.get_job_queue_by_name(name) is not None:
+        raise ClientException("Object already exists")
+    environments, order = _resolve_order(backend, request.get("computeEnvironmentOrder") or [])
+    # The type checker takes moto's models for abstract; moto makes them in the same way.
+    make_queue: Any = JobQueue
+    queue: JobQueue = make_queue(
+        name,
+        request["priority"],
+        state,
+        environments,
+        order,
+        schedule_policy=request.get("schedulingPolicyArn"),
+        backend=backend,
+        tags=request.get("tags"),
+    )
+    extra: Any = queue
+    extra.time_limit_actions = request.get("jobStateTimeLimitActions") or []
+    backend.queues[queue.arn] = queue
+    return queue
+
+
+def update_queue(backend: Any, request: dict[str, Any]) -> JobQueue:
+    """Changes a job queue as UpdateJobQueue asks.
+
+    Raises:
+        ClientException: Batch would refuse the request.
+    """
+    queue: Any = backend.get_job_queue(request.get("jobQueue"))
+    if queue is None:
+        raise ClientException(f"Job queue {request.get('jobQueue')} does not exist")
+    check_state(request.get("state"))
+    order = request.get("computeEnvironmentOrder")
+    if order is not None:
+        queue.environments, queue.env_order_json = _resolve_order(backend, order)
+    queue.state = request.get("state") or queue.state
+    if request.get("priority") is not None:
+        queue.priority = request["priority"]
+    if request.get("schedulingPolicyArn"):
+        queue.schedule_policy = request["schedulingPolicyArn"]
+    if request.get("jobStateTimeLimitActions") is not None:
+        queue.time_limit_actions = request["jobStateTimeLimitActions"]
+    updated: JobQueue = queue
+    return updated
+
+
+def describe_queue(queue: JobQueue) -> dict[str, Any]:
+    """Returns the structure that DescribeJobQueues holds."""
+    extra: Any = queue
+    described = {
+        **queue.describe(),
+        "statusReason": "JobQueue Healthy",
+        "jobStateTimeLimitActions": extra.time_limit_actions,
+    }
+    return {key: value for key, value in described.items() if value is not None}
+
+
+def register_definition(backend: Any, request: dict[str, Any]) -> JobDefinition:
+    """Registers the next revision of a job definition.
+
+    Raises:
+        ClientException: Batch would refuse the request.
+    """
+    name = request.get("jobDefinitionName") or ""
+    check_name("jobDefinitionName", name)
+    nodes = copy.deepcopy(request.get("nodeProperties"))
+    if request.get("type") == "multinode":
+        _check_nodes(nodes)
+    for node_range in (nodes or {}).get("nodeRangeProperties", []):
+        if "container" in node_range:
+            _complete_container(node_range["container"])
+    before = backend.get_job_definition_by_name(name)
+    make_definition: Any = JobDefinition
+    definition: JobDefinition = make_definition(
+        name,
+        request.get("parameters"),
+        request.get("type", ""),
+        copy.deepcopy(request.get("containerProperties")),
+        node_properties=nodes,
+        eks_properties=copy.deepcopy(request.get("eksProperties")),
+        tags=request.get("tags") or {},
+        retry_strategy=_retry_strategy(request.get("retryStrategy")),
+        timeout=request.get("timeout") or {},
+        backend=backend,
+        platform_capabilities=request.get("platformCapabilities") or [],
+        propagate_tags=bool(request.get("propagateTags")),
+        revision=before.revision if before else 0,
+    )
+    extra: Any = definition
+    extra.scheduling_priority = request.get("schedulingPriority")
+    backend.definitions[definition.arn] = definition
+    return definition
+
+
+def describe_definition(definition: JobDefinition) -> dict[str, Any]:
+    """Returns the structure that DescribeJobDefinitions holds, without what was never sent."""
+    extra: Any = definition
+    described = {
+        **definition.describe(),
+        "containerOrchestrationType": "ECS",
+        "nodeProperties": definition.node_properties,
+        "schedulingPriority": extra.scheduling_priority,
+    }
+    return {key: value for key, value in described.items() if value is not None}
+
+
+def _resolve_order(
+    backend: Any, order: list[dict[str, Any]]
+) -> tuple[list[ComputeEnvironment], list[dict[str, Any]]]:
+    """Resolves a queue's order to environments; refuses more than three and unknown ones."""
+    if not order:
+        raise ClientException("At least 1 compute environment must be provided")
+    if len(order) > _MAX_ENVIRONMENTS:
+        raise ClientException(
+            "Error executing request, Exception : the number of compute environments in a job "
+            f"queue must not exceed {_MAX_ENVIRONMENTS}"
+        )
+    environments, resolved = [], []
+    for item in sorted(order, key=lambda entry: int(entry["order"])):
+        environment = backend.get_compute_environment(item["computeEnvironment"])
+        if environment is None:
+            raise ClientException(f"{item['computeEnvironment']} does not exist")
+        if environment in environments:
+            raise ClientException(f"{item['computeEnvironment']} is named more than once")
+        environments.append(environment)
+        resolved.append({"order": item["order"], "computeEnvironment": environment.arn})
+    return environments, resolved
+
+
+def _check_nodes(nodes: dict[str, Any] | None) -> None:
+    """Refuses node properties that Batch refuses."""
+    if not nodes or not nodes.get("nodeRangeProperties"):
+        raise ClientException("nodeProperties must be provided for a multinode job definition")
+    count, main = int(nodes.get("numNodes", 0)), int(nodes.get("mainNode", 0))
+    if not 1 <= count <= _MAX_NODES:
+        raise ClientException(f"numNodes must be between 1 and {_MAX_NODES}")
+    if not 0 <= main < count:
+        raise ClientException("mainNode must be less than numNodes")
+    ranges = nodes["nodeRangeProperties"]
+    if len(ranges) > _MAX_NODE_RANGES:
+        raise ClientException(f"at most {_MAX_NODE_RANGES} node ranges may be given")
+    covered: set[int] = set()
+    for item in ranges:
+        match = re.fullmatch(r"(\d*):(\d*)", item.get("targetNodes", ""))
+        if match is None:
+            raise ClientException(f"targetNodes {item.get('targetNodes')!r} is not a node range")
+        first, last = int(match[1] or 0), int(match[2] or count - 1)
+        if first > last or last >= count:
+            raise ClientException(f"targetNodes {item['targetNodes']} is outside 0:{count - 1}")
+        covered.update(range(first, last + 1))
+    if len(covered) != count:
+        raise ClientException("nodeRangeProperties must cover all nodes")
+
+
+def _complete_container(container: dict[str, Any]) -> None:
+    """Fills in empty lists and drops variables without a value, as Batch does."""
+    for key in _CONTAINER_LISTS:
+        container.setdefault(key, [])
+    container["environment"] = [
+        variable for variable in container["environment"] if variable.get("value")
+    ]
+
+
+def _retry_strategy(strategy: dict[str, Any] | None) -> Any:
+    """Returns the strategy with its actions in lower case, as Batch stores them."""
+    strategy = copy.deepcopy(strategy)
+    for condition in (strategy or {}).get("evaluateOnExit", []):
+        condition["action"] = condition.get("action", "").lower()
+    return strategy
