@@ -1,0 +1,105 @@
+"""A deployment as its user sees it: a spec, the rendered tree, and the real Terraform in it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+from mngen.render import Deployment, render_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mngen.sandbox import Sandbox
+
+AMI = "ami-0123456789abcdef{}"
+
+Changes = dict[str, list[str]]
+"""Planned actions by resource address, those without any left out."""
+
+
+class Stack:
+    """One deployment in a folder of its own, against a sandbox.
+
+    Args:
+        folder: An empty folder.
+        sandbox: The emulated AWS.
+        env: The environment that finds the provider.
+        region: AWS region.
+    """
+
+    def __init__(
+        self, folder: Path, sandbox: Sandbox, env: dict[str, str], region: str = "us-east-1"
+    ) -> None:
+        self.folder = folder
+        self.terraform_folder = folder / "deploy" / "terraform"
+        self._env = sandbox.environment(region, env)
+
+    def render(self, spec: str) -> None:
+        """Write the spec and render it for the provider that is installed here."""
+        file = self.folder / "mngen.yaml"
+        file.write_text(spec, encoding="utf-8")
+        Deployment(self.folder / "deploy").write(render_file(file, provider=5))
+
+    def record_images(self, *images: str) -> None:
+        """Write the record that a bake would leave."""
+        amis = {image: {"id": AMI.format(n), "note": "x"} for n, image in enumerate(images)}
+        file = self.terraform_folder / "amis.auto.tfvars.json"
+        file.write_text(json.dumps({"amis": amis}), encoding="utf-8")
+
+    def plan(self, *arguments: str) -> Changes:
+        """Plan, and return what would change."""
+        self._terraform("init")
+        self._terraform("plan", "-out=plan.bin", *arguments)
+        plan = json.loads(self._terraform("show", "-json", "plan.bin"))
+        return {
+            change["address"]: change["change"]["actions"]
+            for change in plan.get("resource_changes", [])
+            if change["mode"] == "managed" and change["change"]["actions"] != ["no-op"]
+        }
+
+    def apply(self) -> None:
+        """Apply exactly the last plan."""
+        self._terraform("apply", "plan.bin")
+
+    def destroy(self) -> None:
+        """Destroy everything."""
+        self.plan("-destroy")
+        self.apply()
+
+    def outputs(self) -> dict[str, Any]:
+        """Read the outputs."""
+        outputs = json.loads(self._terraform("output", "-json"))
+        return {name: output["value"] for name, output in outputs.items()}
+
+    def resources(self) -> list[str]:
+        """List what is in the state, without data sources."""
+        addresses = self._terraform("state", "list").splitlines()
+        return [address for address in addresses if "data." not in address]
+
+    def _terraform(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["terraform", *arguments, "-no-color"]
+            if arguments[0] != "state"
+            else ["terraform", *arguments],
+            cwd=self.terraform_folder,
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise TerraformError(done.stdout[-2000:] + done.stderr[-6000:])
+        return done.stdout
+
+
+class TerraformError(AssertionError):
+    """Terraform failed; the message is what it said."""
+
+
+def only(changes: Changes, action: str) -> Changes:
+    """Return the changes that hold an action, such as `delete`."""
+    return {address: actions for address, actions in changes.items() if action in actions}
