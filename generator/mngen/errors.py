@@ -148,7 +148,7 @@ def format_problem(problem: Problem, *, colour: bool = False) -> str:
     lines = [f"{paint('1;' + _COLOURS[problem.severity], label)}: {_printable(problem.message)}"]
     gutter = ""
     if problem.file is not None:
-        place = problem.file
+        place = _printable(problem.file)
         if problem.position is not None:
             place += f":{problem.position.line}:{problem.position.column}"
         if problem.path:

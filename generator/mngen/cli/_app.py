@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from typing import Annotated
 
-import click
 import typer
 
 from mngen import __version__
 from mngen.cli.apply import apply
+from mngen.cli.check import check
 
-# Xfrom mngen.cli.check import check
 # Xfrom mngen.cli.demo import demo
 from mngen.cli.destroy import destroy
 from mngen.cli.init import init
@@ -19,8 +18,7 @@ from mngen.cli.plan import plan
 
 # Xfrom mngen.cli.policy import policy
 from mngen.cli.render import render
-
-# Xfrom mngen.cli.rules import rules
+from mngen.cli.rules import rules
 from mngen.cli.sandbox import sandbox
 from mngen.cli.schema import schema
 
@@ -43,13 +41,14 @@ def root(
     if version:
         typer.echo(f"mngen {__version__}")
     elif context.invoked_subcommand is None:
-        raise click.UsageError("name a command")
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
 
 
 # In the order of a user's road.
 _COMMANDS: tuple[Callable[..., None], ...] = (
     init,
-    #check,
+    check,
     render,
     plan,
     apply,
@@ -57,7 +56,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     destroy,
     instances,
     #policy,
-    #rules,
+    rules,
     schema,
     sandbox,
     #demo,

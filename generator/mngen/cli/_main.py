@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 from typing import TYPE_CHECKING
 
-import click
+import typer
 
 from mngen import __version__
-from mngen.errors import MngenError
+from mngen.errors import InputError, MngenError, ToolError
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Sequence
 
+_OUTPUT_FAILED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _TOOL_FAILED = 3
 _INTERRUPTED = 130
 
 
 def main() -> None:
     """Runs mngen with the process's arguments and exits."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            # Closed: the next file to be opened would take its place.
+            setattr(sys, name, io.TextIOWrapper(io.FileIO(os.devnull, "w"), "utf-8"))
+        elif isinstance(stream, io.TextIOWrapper):
+            # A locale without a character that the spec has is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -33,32 +44,56 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         The exit code; the messages have gone to standard error.
     """
-    from mngen.cli._app import app
-
     try:
-        result = app(list(arguments), standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
+        result = _invoke(arguments)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "mngen"
+        sys.stderr.write(f"error: {error.format_message()}\n  help: see `{command} --help`\n")
         return error.exit_code
     except MngenError as error:
         show_problems(error)
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("interrupted\n")
         return _INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has seen enough, as `head` does; the rest goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         return 0
     except Exception:
-        log, path = _crash_log()
+        log, place = _crash_log()
         log.exception("mngen %s crashed", __version__)
         sys.stderr.write(
             "error: mngen itself failed; this is a bug, not a fault of your spec\n"
-            f"  help: the details are in {path}; please report them\n"
+            f"  help: {place}; please report it\n"
         )
         return _TOOL_FAILED
     return result if isinstance(result, int) else 0
+
+
+def _invoke(arguments: Sequence[str]) -> object:
+    """Runs the command and explains the failures that any command can meet."""
+    from mngen.cli._app import app
+
+    try:
+        return app(list(arguments), standalone_mode=False)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.filename is None and error.errno in _OUTPUT_FAILED:
+            _silence()
+            raise ToolError(f"cannot write the output: {error.strerror}") from None
+        if error.filename is None and error.errno == errno.ENOENT:
+            raise InputError(
+                "the folder that you are in is gone", hint="change to another"
+            ) from None
+        raise
+
+
+def _silence() -> None:
+    """Sends what is still to be written to standard output nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show_problems(error: MngenError) -> None:
@@ -72,13 +107,19 @@ def show_problems(error: MngenError) -> None:
 
 
 def _crash_log() -> tuple[logging.Logger, str]:
-    """Opens a log file of its own for a traceback, which is not for the terminal."""
+    """Opens a log file for a traceback, which is not for the terminal; says where it is."""
     import logging
     import tempfile
 
-    descriptor, path = tempfile.mkstemp(prefix="mngen-crash-", suffix=".log")
-    os.close(descriptor)
+    # A log that cannot be written must not put a second traceback on the terminal.
+    logging.raiseExceptions = False
     log = logging.getLogger("mngen.crash")
     log.propagate = False
-    log.addHandler(logging.FileHandler(path))
-    return log, path
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="mngen-crash-", suffix=".log")
+    except OSError as error:
+        log.addHandler(logging.NullHandler())
+        return log, f"the details could not be kept ({error.strerror})"
+    os.close(descriptor)
+    log.addHandler(logging.FileHandler(path, encoding="utf-8"))
+    return log, f"the details are in {path}"

@@ -118,6 +118,8 @@ class Deployment:
         """
         with _explained(self.folder, "write"):
             folder = Path(os.path.realpath(self.folder))
+            if not folder.name:
+                raise InputError(f"{folder} cannot be an output folder")
             folder.parent.mkdir(parents=True, exist_ok=True)
             with locked(folder.parent):
                 recover(folder)
