@@ -13,17 +13,34 @@ them. `check` returns every problem; `require` gives the cluster of a spec witho
     'the spec lacks the key `region`'
 """
 
+from mngen.rules._aws_check import Answers, aws_calls, check_aws
+from mngen.rules._aws_rule import Account, AwsRule
 from mngen.rules._check import at_level, check, require
-from mngen.rules._registry import RULES, SPEC_RULES
+from mngen.rules._pages import page_of, pages, write_pages
+from mngen.rules._registry import AWS_RULES, RULES, SPEC_RULES
+from mngen.rules._report import Report, check_file
 from mngen.rules._rule import Match, Rule, SpecRule
+from mngen.rules._sarif import to_sarif
 
 __all__ = [
+    "AWS_RULES",
     "RULES",
     "SPEC_RULES",
+    "Account",
+    "Answers",
+    "AwsRule",
     "Match",
+    "Report",
     "Rule",
     "SpecRule",
     "at_level",
+    "aws_calls",
     "check",
+    "check_aws",
+    "check_file",
+    "page_of",
+    "pages",
     "require",
+    "to_sarif",
+    "write_pages",
 ]

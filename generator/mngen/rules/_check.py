@@ -99,7 +99,7 @@ def refuse_unknown(ids: Iterable[str]) -> None:
     Raises:
         InputError: Names every unknown id, each with the nearest known ones.
     """
-    known = {rule.id for rule in RULES}
+    known = [rule.id for rule in RULES]
     unknown = [
         Problem(
             f"there is no rule `{each}`",
@@ -131,8 +131,7 @@ def make_problem(rule: type[Rule], match: Match, document: Document | None) -> P
     )
     if document is None:
         return problem
-    located = document.locate(problem, match.path, key=match.key)
-    return replace(located, source_line=None) if match.secret else located
+    return document.locate(problem, match.path, key=match.key)
 
 
 def _judge(
@@ -142,9 +141,20 @@ def _judge(
     if loaded.spec is None:
         return list(loaded.problems), None
     subject = make_subject(loaded.spec, catalog, loaded.dropped)
-    found = [
-        make_problem(rule, match, loaded.document)
-        for rule in rules
-        for match in rule.matches(subject)
-    ]
-    return sorted((*loaded.problems, *found), key=in_order), subject
+    problems = list(loaded.problems)
+    secret_lines = set()
+    for rule in rules:
+        for match in rule.matches(subject):
+            problem = make_problem(rule, match, loaded.document)
+            problems.append(problem)
+            if match.secret and problem.position is not None:
+                secret_lines.add(problem.position.line)
+    problems.sort(key=in_order)
+    # Another problem on the line of a secret must not show it either.
+    return [_hidden(problem, secret_lines) for problem in problems], subject
+
+
+def _hidden(problem: Problem, lines: set[int]) -> Problem:
+    if problem.position is None or problem.position.line not in lines:
+        return problem
+    return replace(problem, source_line=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
@@ -274,6 +273,8 @@ def _size(command: tuple[str, ...], environment: dict[str, str]) -> int:
     if rough * 12 < _LARGEST_DEFINITION:
         # JSON writes no character in more than twelve.
         return rough
+    import json
+
     pairs = [{"name": key, "value": value} for key, value in environment.items()]
     return len(json.dumps([command, pairs], ensure_ascii=False).encode())
 

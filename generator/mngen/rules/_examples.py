@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from mngen.errors import Position
 
 _MARK = "  #! "
@@ -33,6 +31,8 @@ class Example:
 
 def read_example(written: str) -> Example:
     """Reads an example: the line at fault ends in `#!` and the text at which the caret stands."""
+    import yaml
+
     position = None
     lines = []
     for number, line in enumerate(written.splitlines(), start=1):
@@ -41,10 +41,11 @@ def read_example(written: str) -> Example:
             position = Position(number, shown.index(pointed) + 1)
         lines.append(shown)
     part = "\n".join(lines) + "\n"
-    return Example(part, part + _rest(yaml.safe_load(part)), position)
+    rest = yaml.safe_dump(_rest(yaml.safe_load(part)), sort_keys=False)
+    return Example(part, part + rest, position)
 
 
-def _rest(data: dict[str, Any]) -> str:
+def _rest(data: dict[str, Any]) -> dict[str, Any]:
     """Returns the keys that are not in the part."""
     environments = data.get("environments")
     queues = data.get("queues")
@@ -63,5 +64,4 @@ def _rest(data: dict[str, Any]) -> str:
         "environments": environments,
         "queues": queues,
     }
-    missing = {key: value for key, value in whole.items() if key not in data}
-    return yaml.safe_dump(missing, sort_keys=False)
+    return {key: value for key, value in whole.items() if key not in data}

@@ -108,8 +108,8 @@ roles:
 class FleetRoleUsed(SpecRule):
     id = "MN187"
     severity = Severity.INFO
-    title = "A Spot fleet role is there for a Spot environment that needs it"
-    why = "AWS Batch uses the role for Spot environments that allocate by best-fit, and no other."
+    title = "A Spot fleet role is there for a Spot environment"
+    why = "AWS Batch uses it to buy Spot machines by best-fit, and for nothing else."
     remedy = "remove `spot_fleet`"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/spot_fleet_IAM_role.html"
     manual_test = "aws iam get-role --role-name AmazonEC2SpotFleetTaggingRole"
@@ -126,14 +126,10 @@ roles:
     def matches(cls, subject: Subject) -> Iterator[Match]:
         if not subject.sound("environments"):
             return
-        needed = any(
-            each.spec.purchase == "spot" and each.allocation == "BEST_FIT"
-            for each in subject.environments
-        )
-        if subject.spec.roles.spot_fleet != "none" and not needed:
+        spot = any(each.purchase == "spot" for each in subject.spec.environments.values())
+        if subject.spec.roles.spot_fleet != "none" and not spot:
             yield Match(
-                ("roles", "spot_fleet"),
-                "no environment needs a Spot fleet role: none is Spot and allocates by best-fit",
+                ("roles", "spot_fleet"), "no environment is Spot, and no other uses this role"
             )
 
 

@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING
 
 from mngen.rules import (
     _access,
+    _aws_identity,
+    _aws_machines,
+    _aws_network,
+    _aws_storage,
     _contents,
     _efa,
     _endpoints,
@@ -22,6 +26,7 @@ from mngen.rules import (
 )
 
 if TYPE_CHECKING:
+    from mngen.rules._aws_rule import AwsRule
     from mngen.rules._rule import Rule, SpecRule
 
 SPEC_RULES: tuple[type[SpecRule], ...] = (
@@ -41,4 +46,16 @@ SPEC_RULES: tuple[type[SpecRule], ...] = (
     *_names.RULES,
 )
 
-RULES: tuple[type[Rule], ...] = SPEC_RULES
+AWS_RULES: tuple[type[AwsRule], ...] = tuple(
+    sorted(
+        (
+            *_aws_identity.RULES,
+            *_aws_network.RULES,
+            *_aws_storage.RULES,
+            *_aws_machines.RULES,
+        ),
+        key=lambda rule: rule.id,
+    )
+)
+
+RULES: tuple[type[Rule], ...] = (*SPEC_RULES, *AWS_RULES)

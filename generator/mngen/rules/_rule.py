@@ -55,6 +55,19 @@ class Rule:
     source_url: ClassVar[str]
     manual_test: ClassVar[str]
 
+    @classmethod
+    def as_dict(cls) -> dict[str, str]:
+        """Returns what the rule says of itself, as JSON-ready data."""
+        return {
+            "id": cls.id,
+            "severity": cls.severity.value,
+            "title": cls.title,
+            "why": cls.why,
+            "remedy": cls.remedy,
+            "manual_test": cls.manual_test,
+            "source_url": cls.source_url,
+        }
+
 
 class SpecRule(Rule):
     """A rule that the spec and the instance catalog suffice to judge (MN1xx).

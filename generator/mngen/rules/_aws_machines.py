@@ -1,0 +1,217 @@
+"""Rules that ask AWS about machines: keys, quotas, offers and images."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from mngen.catalog import vcpu_quota
+from mngen.errors import did_you_mean
+from mngen.rules._aws_rule import AwsRule
+from mngen.rules._rule import Match
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_ec2.type_defs import ImageTypeDef
+    from mypy_boto3_service_quotas.client import ServiceQuotasClient
+
+    from mngen.catalog import Quota
+    from mngen.cluster import ResolvedEnvironment
+    from mngen.rules._aws_rule import Account
+
+IMAGE_TAG = "mngen:image"
+"""Key of the tag that tells which image of a cluster a machine image is."""
+
+
+class KeyPairExists(AwsRule):
+    id = "MN210"
+    title = "The key pair exists"
+    why = "AWS Batch marks an environment INVALID if its key pair is not there."
+    remedy = "correct the name, or create it: `aws ec2 create-key-pair`"
+    source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-key-pairs.html"
+    manual_test = "aws ec2 describe-key-pairs --query 'KeyPairs[].KeyName'"
+    calls = ("ec2:DescribeKeyPairs",)
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        ssh = account.cluster.spec.network.ssh
+        if ssh is None:
+            return
+        known = [each.get("KeyName", "") for each in account.ec2.describe_key_pairs()["KeyPairs"]]
+        if ssh.key_pair not in known:
+            yield Match(
+                ("network", "ssh", "key_pair"),
+                f"there is no key pair `{ssh.key_pair}` in {account.cluster.spec.region}",
+                did_you_mean(ssh.key_pair, known),
+            )
+
+
+class QuotaSuffices(AwsRule):
+    id = "MN211"
+    title = "The account's quota covers every environment"
+    why = (
+        "EC2 counts the vCPUs of all running machines of a class of families. At the quota no more "
+        "are started: the jobs wait, with the reason in the console alone. New accounts begin low, "
+        "at 0 for some families."
+    )
+    remedy = "ask for more at Service Quotas, which can take days, or lower `max_nodes`"
+    source_url = (
+        "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-on-demand-instances.html"
+        "#ec2-on-demand-instances-limits"
+    )
+    manual_test = (
+        "aws service-quotas get-service-quota --service-code ec2 --quota-code L-1216C47A "
+        "--query Quota.Value"
+    )
+    calls = ("servicequotas:GetServiceQuota", "servicequotas:GetAWSDefaultServiceQuota")
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        sharing: dict[Quota, list[ResolvedEnvironment]] = defaultdict(list)
+        for each in account.cluster.environments:
+            quota = vcpu_quota(each.instance, spot=each.spec.purchase == "spot")
+            if quota is not None:
+                sharing[quota].append(each)
+        for quota, environments in sharing.items():
+            value = _value(account, quota)
+            if value is None:
+                continue
+            for each in environments:
+                if each.max_vcpus > value:
+                    fit = int(value) // each.instance.vcpus
+                    yield Match(
+                        ("environments", each.name, "max_nodes"),
+                        f"{each.spec.max_nodes} nodes are {each.max_vcpus} vCPUs, and the quota "
+                        f'"{quota.name}" is {value:g}: enough for {fit} nodes',
+                        f"ask for more (Service Quotas, code {quota.code}), which can take days, "
+                        f"or lower `max_nodes` to {fit}"
+                        if fit
+                        else None,
+                    )
+
+
+def _value(account: Account, quota: Quota) -> float | None:
+    """Returns a quota's value in vCPUs; AWS's default where the account has none of its own."""
+    client: ServiceQuotasClient = account.client("service-quotas")
+    missing = client.exceptions.NoSuchResourceException
+    try:
+        found = client.get_service_quota(ServiceCode="ec2", QuotaCode=quota.code)
+    except missing:
+        try:
+            default = client.get_aws_default_service_quota(ServiceCode="ec2", QuotaCode=quota.code)
+        except missing:
+            return None
+        return default["Quota"].get("Value")
+    return found["Quota"].get("Value")
+
+
+class OfferedInZone(AwsRule):
+    id = "MN212"
+    title = "The zones offer the instance types"
+    why = (
+        "Not every zone has every type, HPC types often one zone of a region alone. Elsewhere jobs "
+        "wait in RUNNABLE for capacity that there never is."
+    )
+    remedy = "choose a zone that offers the type, or another type"
+    source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-discovery.html"
+    manual_test = (
+        "aws ec2 describe-instance-type-offerings --location-type availability-zone "
+        "--filters Name=instance-type,Values=hpc7a.96xlarge "
+        "--query 'InstanceTypeOfferings[].Location'"
+    )
+    calls = (
+        "ec2:DescribeInstanceTypeOfferings",
+        "ec2:DescribeSubnets",
+        "ec2:DescribeVpcs",
+        "ec2:DescribeAvailabilityZones",
+    )
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        offered = _offers(account)
+        region = account.cluster.spec.region
+        for each in account.cluster.environments:
+            where = offered[each.instance.name]
+            zones = account.zones_of(each)
+            if not where:
+                yield Match(
+                    ("environments", each.name, "instance"),
+                    f"`{each.instance.name}` is not offered in {region}",
+                    "choose another type, or another region",
+                )
+            elif zones and not where & set(zones):
+                yield Match(
+                    ("environments", each.name, "zones" if each.spec.zones else "instance"),
+                    f"`{each.instance.name}` is not offered in {', '.join(zones)}",
+                    f"it is offered in {', '.join(sorted(where))}",
+                )
+
+
+def _offers(account: Account) -> dict[str, set[str]]:
+    """Returns the zones that offer each type of the cluster."""
+    types = sorted({each.instance.name for each in account.cluster.environments})
+    pages = account.ec2.get_paginator("describe_instance_type_offerings").paginate(
+        LocationType="availability-zone", Filters=[{"Name": "instance-type", "Values": types}]
+    )
+    offered: dict[str, set[str]] = {name: set() for name in types}
+    for page in pages:
+        for each in page["InstanceTypeOfferings"]:
+            offered[each.get("InstanceType", "")].add(each.get("Location", ""))
+    return offered
+
+
+class ImagesFit(AwsRule):
+    id = "MN213"
+    title = "The machine images exist and are made for their environments"
+    why = (
+        "An image sets the CPU limit of one instance type. On another type, cores would be missing "
+        "or threads left on; an image that is gone stops every new machine."
+    )
+    remedy = "bake the image again: `mngen bake`"
+    source_url = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImages.html"
+    manual_test = "aws ec2 describe-images --owners self --filters Name=tag-key,Values=mngen:image"
+    calls = ("ec2:DescribeImages",)
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        wanted = {
+            name: account.amis[name] for name in account.cluster.images if name in account.amis
+        }
+        if not wanted:
+            return
+        found = account.ec2.describe_images(
+            Filters=[{"Name": "image-id", "Values": sorted(set(wanted.values()))}]
+        )
+        images = {each.get("ImageId"): each for each in found["Images"]}
+        for each in account.cluster.environments:
+            if each.image in wanted:
+                ami = wanted[each.image]
+                wrong = _wrong(each, images.get(ami))
+                if wrong is not None:
+                    yield Match(
+                        ("environments", each.name, "instance"),
+                        f"the machine image `{each.image}` ({ami}) {wrong}",
+                    )
+
+
+def _wrong(environment: ResolvedEnvironment, image: ImageTypeDef | None) -> str | None:
+    if image is None:
+        return "is not there, or not shared with this account"
+    if image.get("State") != "available":
+        return f"is {image.get('State')}, not available"
+    if image.get("Architecture") != environment.instance.architecture:
+        return (
+            f"is for {image.get('Architecture')}, and `{environment.instance.name}` is "
+            f"{environment.instance.architecture}"
+        )
+    tags = {tag.get("Key"): tag.get("Value") for tag in image.get("Tags", [])}
+    made_for = tags.get(IMAGE_TAG)
+    if made_for is None:
+        return f"has no tag `{IMAGE_TAG}`, so it is not known what it was baked for"
+    if made_for != environment.image:
+        return f"was baked as `{made_for}`"
+    return None
+
+
+RULES: tuple[type[AwsRule], ...] = (KeyPairExists, QuotaSuffices, OfferedInZone, ImagesFit)

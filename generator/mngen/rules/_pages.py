@@ -1,0 +1,134 @@
+"""The documentation of the rules, from the rules themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mngen.errors import InputError, format_problem
+from mngen.rules._aws_rule import AwsRule
+from mngen.rules._check import check, refuse_unknown
+from mngen.rules._examples import read_example
+from mngen.rules._registry import RULES
+from mngen.rules._rule import SpecRule
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mngen.rules._rule import Rule
+
+_WIDEST = 100
+
+_INDEX = """\
+# Rules
+
+Everything that `mngen check` can find before money is spent. Rules from MN101 on need the spec and
+the instance catalog alone, and `mngen render` refuses a spec that breaks one of them with severity
+error; rules from MN201 on ask AWS, with `mngen check --aws`.
+
+An **error** certainly fails or costs, a **warning** probably does, an **info** is worth knowing.
+`mngen check --skip MN124` leaves a rule out; `--level warning` leaves out what is less severe.
+
+These pages are made from the rules by `mngen rules --write docs/rules`.
+
+| Rule | Severity | What holds |
+|------|----------|------------|
+"""
+
+
+def page(rule: type[Rule]) -> str:
+    """Returns the documentation of one rule as Markdown."""
+    parts = [
+        f"# {rule.id}: {rule.title}",
+        f"Severity: **{rule.severity.value}**. {_needs(rule)}",
+        rule.why,
+        f"What to do: {rule.remedy}.",
+    ]
+    if issubclass(rule, SpecRule):
+        parts += [
+            "## Fails",
+            _block("yaml", read_example(rule.failing).part),
+            _block("text", _shown(rule)),
+            "## Passes",
+            _block("yaml", read_example(rule.passing).part),
+        ]
+    parts += [
+        "## See for yourself",
+        _block("sh", rule.manual_test + "\n"),
+        f"Source: <{rule.source_url}>",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def page_of(rule_id: str) -> str:
+    """Returns the documentation of the rule of this id, as Markdown.
+
+    Raises:
+        InputError: There is no such rule.
+    """
+    refuse_unknown([rule_id])
+    return next(page(rule) for rule in RULES if rule.id == rule_id)
+
+
+def pages() -> dict[str, str]:
+    """Returns all of the documentation: file names and their Markdown."""
+    rows = [
+        f"| [{rule.id}]({rule.id}.md) | {rule.severity.value} | {rule.title} |" for rule in RULES
+    ]
+    return {
+        "index.md": _INDEX + "\n".join(rows) + "\n",
+        **{f"{rule.id}.md": page(rule) for rule in RULES},
+    }
+
+
+def write_pages(folder: Path) -> list[str]:
+    """Writes the documentation and removes the pages of rules that are no more.
+
+    Args:
+        folder: Is created where it is not there.
+
+    Returns:
+        The names of the files written or removed, sorted; empty if all were up to date.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    wanted = pages()
+    changed = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in sorted({path.name for path in folder.glob("MN*.md")} - wanted.keys()):
+            (folder / stale).unlink()
+            changed.append(stale)
+        for name, text in wanted.items():
+            path = folder / name
+            if not path.is_file() or path.read_text(encoding="utf-8") != text:
+                path.write_text(text, encoding="utf-8")
+                changed.append(name)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror}") from None
+    return sorted(changed)
+
+
+def _needs(rule: type[Rule]) -> str:
+    if issubclass(rule, AwsRule):
+        calls = ", ".join(f"`{call}`" for call in rule.calls)
+        return f"Asks AWS (`mngen check --aws`), with {calls}."
+    return "Needs the spec alone."
+
+
+def _shown(rule: type[SpecRule]) -> str:
+    """Returns what a user sees of the failing example."""
+    from mngen.catalog import load_catalog
+    from mngen.spec import load_text
+
+    loaded = load_text(read_example(rule.failing).spec.encode())
+    found = check(loaded, load_catalog(), skip=rule.besides)
+    return "\n".join(format_problem(problem) + "\n" for problem in found)
+
+
+def _block(language: str, text: str) -> str:
+    lines = [
+        line if len(line) <= _WIDEST or language != "yaml" else line[: _WIDEST - 1] + "…"
+        for line in text.rstrip("\n").split("\n")
+    ]
+    return f"```{language}\n" + "\n".join(lines) + "\n```"
