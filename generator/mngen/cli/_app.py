@@ -8,8 +8,7 @@ import typer
 from mngen import __version__
 from mngen.cli.apply import apply
 from mngen.cli.check import check
-
-# Xfrom mngen.cli.demo import demo
+from mngen.cli.demo import demo
 from mngen.cli.destroy import destroy
 from mngen.cli.init import init
 from mngen.cli.instances import instances
@@ -24,7 +23,6 @@ from mngen.cli.schema import schema
 
 app = typer.Typer(
     name="mngen",
-    no_args_is_help=True,
     # Plain help needs no rich, which would take as long to import as all the rest.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -55,11 +53,11 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     output,
     destroy,
     instances,
-    #policy,
+    # policy,
     rules,
     schema,
     sandbox,
-    #demo,
+    demo,
 )
 for command in _COMMANDS:
     app.command()(command)

@@ -8,6 +8,7 @@ from mngen.render._disk import MANIFEST, Changes, Deployment
 from mngen.render._file import render_file
 from mngen.render._render import (
     DEPLOYMENT_TAG,
+    PROVIDER_RANGES,
     Tree,
     creates_spot_fleet_role,
     deployment_tags,
@@ -18,6 +19,7 @@ from mngen.render._render import (
 __all__ = [
     "DEPLOYMENT_TAG",
     "MANIFEST",
+    "PROVIDER_RANGES",
     "Changes",
     "Deployment",
     "Tree",

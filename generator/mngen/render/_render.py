@@ -20,7 +20,7 @@ Tree = dict[str, str]
 
 DEPLOYMENT_TAG = "mngen:deployment"
 
-_PROVIDER_RANGES = {5: ">= 5.100.0, < 6.0.0", 6: ">= 6.0.0, < 7.0.0"}
+PROVIDER_RANGES = {5: ">= 5.100.0, < 6.0.0", 6: ">= 6.0.0, < 7.0.0"}
 _IMAGE_TYPES = {"amazon-linux-2023": "ECS_AL2023", "amazon-linux-2": "ECS_AL2"}
 _VPC_TEMPLATES = {"default": "vpc_default.tf.j2", "new": "vpc_new.tf.j2"}
 
@@ -81,7 +81,7 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         "spec": spec,
         "cluster": cluster,
         "tags": deployment_tags(spec),
-        "provider_range": _PROVIDER_RANGES[provider],
+        "provider_range": PROVIDER_RANGES[provider],
         "name_prefix": Hcl("compute_environment_name_prefix" if provider == 5 else "name_prefix"),
         "image_type": _IMAGE_TYPES[spec.image.base],
         "gateway_endpoint": gateway,
