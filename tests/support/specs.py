@@ -1,0 +1,368 @@
+"""Sound specs for tests: every feature in every combination, and free text of the worst kind.
+
+`FEATURES` lists what a spec can have; `make_spec` builds one from a choice, `pairwise` gives few
+choices in which every two options meet, and `specs` is the hypothesis strategy of them all.
+"""
+
+from __future__ import annotations
+
+import itertools
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from hypothesis import strategies as st
+
+from mngen.catalog import load_catalog
+from mngen.rules import require
+from mngen.spec import load_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mngen.cluster import Cluster
+
+Data = dict[str, Any]
+Choice = dict[str, str]
+
+_ACCOUNT = "123456789012"
+_ARN = f"arn:aws:iam::{_ACCOUNT}:"
+_ID = "0a1b2c3d4e5f60718"
+_ZONES = ["us-east-1a", "us-east-1b", "us-east-1c"]
+_ALL_ENDPOINTS = ["s3", "ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs"]
+
+FEATURES: dict[str, tuple[str, ...]] = {
+    "vpc": ("default", "existing", "existing with tables", "new"),
+    "zones": ("none", "one", "three"),
+    "nat": ("default", "yes", "no"),
+    "endpoints": ("default", "none", "registry", "all"),
+    "ssh": ("no", "yes"),
+    "groups": ("no", "yes"),
+    "efs": ("new", "new protected", "existing", "existing with group"),
+    "service": ("service-linked", "create", "arn"),
+    "profile": ("create", "arn"),
+    "fleet": ("none", "create", "arn"),
+    "policies": ("no", "yes"),
+    "boundary": ("no", "yes"),
+    "machines": ("mpi", "efa", "serial", "spot", "best-fit spot", "arm", "many"),
+    "jobs": ("none", "single", "multi", "both"),
+    "container": ("default", "named", "elsewhere"),
+    "state": ("local", "short", "full"),
+    "account": ("any", "one"),
+    "provider": ("5", "6"),
+    "base": ("amazon-linux-2023", "amazon-linux-2"),
+    "tags": ("no", "yes"),
+}
+
+# Fragments that mean something to HCL, YAML, a shell, a terminal or a careless template.
+FRAGMENTS = (
+    *("${", "$${", "$$${", "%{", "%%{", "%%%{", "}", "~}", "$", "%", "$$", "%%"),
+    *('"', "'", "\\", "\\\\", "\\n", '\\"', "\n", "\t", "\n\n", " ", "  "),
+    *(
+        "<<EOT\n",
+        "<<-EOT\n",
+        "\nEOT\n",
+        "EOT",
+        "#",
+        "//",
+        "/*",
+        "*/",
+        "# {",
+        "{{",
+        "}}",
+        "{%",
+        "%}",
+    ),
+    *("{#", "#}", "[", "]", "(", ")", "=", " = ", ",", ":", ": ", "- ", "?", "|", ">", "&a", "*a"),
+    *("!tag", "@", "`", "`id`", "$(id)", "null", "true", "no", "~", "1", "0x10", "1_000", "1e3"),
+    *("2026-01-01", "12:30:45", ".inf", "...", "---", "<<", "for", "in", "if", "var.amis"),
+    *("é", "ß", "中", "ทำ", "🧪", "👩\u200d🔬", "\u2028", "\u2029", "\u00a0", "\u200b", "\u202e"),
+    *("\uffff", "\U0001f1e6", "\U000e0001", "\U0010ffff", "\u0345", "\ue000"),
+)
+
+
+def _carried(text: str) -> str:
+    """Returns text as a spec may hold it: in NFC."""
+    return unicodedata.normalize("NFC", text)
+
+
+_CHARACTERS = st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="\ufeff")
+
+
+def texts(*, min_size: int = 0) -> st.SearchStrategy[str]:
+    """Strategy of all text that a spec may hold, most of it nasty."""
+    part = st.one_of(st.sampled_from(FRAGMENTS), st.text(_CHARACTERS, max_size=6))
+    return st.lists(part, min_size=min_size, max_size=6).map("".join).map(_carried)
+
+
+def names(*, max_size: int = 20) -> st.SearchStrategy[str]:
+    """Strategy of the names that AWS Batch takes."""
+    letters = "abcXYZ019"
+    return st.builds(
+        str.__add__,
+        st.sampled_from(letters),
+        st.text(letters + "-_", max_size=max_size - 1),
+    )
+
+
+def make_spec(choice: Mapping[str, str]) -> Data:
+    """Builds the data of a sound spec with the chosen features.
+
+    Args:
+        choice: An option of each of `FEATURES`. Where one needs another (no NAT needs all
+            endpoints), the other is added.
+    """
+    data: Data = {"name": "test-1", "region": "us-east-1", "provider": int(choice["provider"])}
+    if choice["account"] == "one":
+        data["account"] = _ACCOUNT
+    if choice["tags"] == "yes":
+        data["tags"] = {"project": "seismic", "cost-center": "4711"}
+    if choice["state"] != "local":
+        data["state"] = {"bucket": "my-terraform-state"}
+        if choice["state"] == "full":
+            data["state"] |= {"key": "here/state", "region": "eu-central-1"}
+    data["network"] = _network(choice)
+    data["storage"] = {"efs": _efs(choice["efs"])}
+    data["image"] = {"base": choice["base"]}
+    data["roles"] = _roles(choice)
+    data["environments"] = _environments(choice)
+    data["queues"] = _queues(data["environments"])
+    if choice["container"] == "named":
+        data["container"] = {"repository": "my/app", "tag": "v1.1"}
+    elif choice["container"] == "elsewhere":
+        data["container"] = {"image": "docker.io/me/app:v1.1"}
+    data["jobs"] = _jobs(choice["jobs"], data["environments"])
+    return data
+
+
+def _network(choice: Mapping[str, str]) -> Data:
+    network: Data = {}
+    if choice["vpc"] == "new":
+        network |= {"vpc": "new", "cidr": "10.40.0.0/16"}
+        if choice["nat"] != "default":
+            network["nat"] = choice["nat"] == "yes"
+    elif choice["vpc"] != "default":
+        network |= {"vpc": f"vpc-{_ID}", "subnets": [f"subnet-{_ID}", "subnet-0b1c2d3e4f5a60718"]}
+        if choice["vpc"] == "existing with tables":
+            network["route_tables"] = [f"rtb-{_ID}"]
+    if choice["zones"] != "none":
+        network["zones"] = _ZONES[: 1 if choice["zones"] == "one" else 3]
+    closed = network.get("nat") is False
+    if closed or choice["endpoints"] == "all":
+        network["endpoints"] = _ALL_ENDPOINTS
+    elif choice["endpoints"] != "default":
+        network["endpoints"] = [] if choice["endpoints"] == "none" else ["ecr.dkr", "s3", "ecr.api"]
+    if choice["groups"] == "yes":
+        network["security_groups"] = [f"sg-{_ID}", "sg-0b1c2d3e4f5a60718"]
+    if choice["ssh"] == "yes":
+        network["ssh"] = {"key_pair": "my key", "from": ["10.0.0.0/8", "192.168.0.0/16"]}
+    return network
+
+
+def _efs(option: str) -> Data:
+    if option == "existing":
+        return {"id": f"fs-{_ID}", "mount": "/shared"}
+    if option == "existing with group":
+        return {"id": f"fs-{_ID}", "security_group": "sg-0c1d2e3f4a5b60718"}
+    if option == "new protected":
+        return {"protect": True, "throughput": "elastic", "backup": False}
+    return {"mount": "/efs"}
+
+
+def _roles(choice: Mapping[str, str]) -> Data:
+    service, fleet = choice["service"], choice["fleet"]
+    if fleet == "none" and choice["machines"] in {"best-fit spot", "many"}:
+        fleet = "create"
+    roles: Data = {
+        "service": f"{_ARN}role/batch" if service == "arn" else service,
+        "instance_profile": (
+            f"{_ARN}instance-profile/nodes" if choice["profile"] == "arn" else "create"
+        ),
+        "spot_fleet": f"{_ARN}role/fleet" if fleet == "arn" else fleet,
+    }
+    if choice["policies"] == "yes":
+        roles["job_policies"] = [
+            "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess",
+            f"{_ARN}policy/mine",
+        ]
+    if choice["boundary"] == "yes":
+        roles["permissions_boundary"] = f"{_ARN}policy/department-boundary"
+    return roles
+
+
+def _environments(choice: Mapping[str, str]) -> dict[str, Data]:
+    zone = {} if choice["zones"] == "none" else {"zones": _ZONES[:1]}
+    serial = {"multi_node": False, "max_nodes": 20}
+    every: dict[str, Data] = {
+        "mpi": {"instance": "r5.12xlarge", "max_nodes": 16, "min_nodes": 1},
+        "efa": {
+            "instance": "c5n.18xlarge",
+            "max_nodes": 8,
+            "efa": True,
+            "placement_group": "MPIgroup",
+            **zone,
+        },
+        "serial": {"instance": "m5.4xlarge", "hyperthreading": True, **serial},
+        "spot": {
+            "instance": "m4.4xlarge",
+            "purchase": "spot",
+            "bid_percentage": 60,
+            "root_volume": 100,
+            **serial,
+        },
+        "best-fit spot": {
+            "instance": "m4.4xlarge",
+            "purchase": "spot",
+            "allocation": "best-fit",
+            **serial,
+        },
+        "arm": {"instance": "c7g.16xlarge", "max_nodes": 4, "placement_group": False},
+    }
+    chosen = choice["machines"]
+    kept = every if chosen == "many" else {chosen: every[chosen]}
+    return {name.replace(" ", "_"): environment for name, environment in kept.items()}
+
+
+def _queues(environments: dict[str, Data]) -> dict[str, Data]:
+    queues = {
+        f"{name}-queue": {"environments": [name], "priority": 1 + index}
+        for index, name in enumerate(environments)
+    }
+    if {"mpi", "efa"} <= environments.keys():
+        queues["two"] = {
+            "environments": ["mpi", "efa"],
+            "enabled": False,
+            "cancel_after": {"capacity": 3600, "misconfiguration": None},
+        }
+    return queues
+
+
+def _jobs(option: str, environments: dict[str, Data]) -> dict[str, Data]:
+    jobs: dict[str, Data] = {}
+    for name, environment in environments.items():
+        multi = environment.get("multi_node", True)
+        if option in {"single", "both"}:
+            jobs[f"one-{name}"] = {
+                "queue": f"{name}-queue",
+                "command": ["true"],
+                "vcpus": 1,
+                "memory": 2048,
+                "shared_memory": 64,
+            }
+        if option in {"multi", "both"} and multi:
+            jobs[f"all-{name}"] = {
+                "queue": f"{name}-queue",
+                "nodes": 2,
+                "command": ["python3", "/efs/mpi_example.py"],
+                "environment": {"OMP_NUM_THREADS": "1"},
+                "image": "docker.io/me/other:v2",
+                "attempts": 2,
+                "timeout": 3600,
+            }
+    return jobs
+
+
+def pairwise() -> list[Choice]:
+    """Returns few choices in which every option of a feature meets every option of another."""
+    keys = list(FEATURES)
+    missing = {
+        ((one, a), (two, b))
+        for one, two in itertools.combinations(keys, 2)
+        for a in FEATURES[one]
+        for b in FEATURES[two]
+    }
+    choices: list[Choice] = []
+    while missing:
+        # The first pair still missing, then for each other feature the option that meets most.
+        choice: Choice = dict(min(missing))
+        for key in keys:
+            if key not in choice:
+                choice[key] = max(
+                    FEATURES[key],
+                    key=lambda option, key=key: sum(  # type: ignore[misc]
+                        tuple(sorted([(key, option), pair], key=lambda p: keys.index(p[0])))
+                        in missing
+                        for pair in choice.items()
+                    ),
+                )
+        ordered = sorted(choice.items(), key=lambda pair: keys.index(pair[0]))
+        missing -= set(itertools.combinations(ordered, 2))
+        choices.append(choice)
+    return choices
+
+
+_TAG = st.text(
+    st.characters(categories=("Lu", "Ll", "Lt", "Lo", "Nd"), include_characters="_ .:/=+@-"),
+    min_size=1,
+    max_size=12,
+).map(_carried)
+
+
+def _is_free_tag(key: str) -> bool:
+    return not key.casefold().startswith(("aws:", "mngen:")) and len(key) <= 128
+
+
+def variables() -> st.SearchStrategy[dict[str, str]]:
+    """Strategy of a job's environment variables."""
+    free = texts(min_size=1).filter(
+        lambda name: name != "" and "=" not in name and not name.upper().startswith("AWS_BATCH")
+    )
+    return st.dictionaries(free, texts(), max_size=4)
+
+
+@st.composite
+def choices(draw: st.DrawFn) -> Choice:
+    """Strategy of the features of a spec."""
+    return {name: draw(st.sampled_from(options)) for name, options in FEATURES.items()}
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> Data:
+    """Strategy of the data of sound specs."""
+    data = make_spec(draw(choices()))
+    if "tags" in data:
+        data["tags"] = draw(
+            st.dictionaries(_TAG.filter(_is_free_tag), _TAG | st.just(""), max_size=4).filter(
+                lambda tags: len({key.casefold() for key in tags}) == len(tags)
+            )
+        )
+    if "ssh" in data["network"]:
+        data["network"]["ssh"]["key_pair"] = draw(
+            st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
+        )
+    for job in data["jobs"].values():
+        job["command"] = ["run", *draw(st.lists(texts(), max_size=3))]
+        job["environment"] = draw(variables())
+    for section in ("environments", "queues", "jobs"):
+        old = list(data[section])
+        new = draw(
+            st.lists(
+                names(), min_size=len(old), max_size=len(old), unique_by=lambda name: name.lower()
+            )
+        )
+        _rename(data, section, dict(zip(old, new, strict=True)))
+    return data
+
+
+def _rename(data: Data, section: str, renamed: dict[str, str]) -> None:
+    data[section] = {renamed[name]: entry for name, entry in data[section].items()}
+    if section == "environments":
+        for queue in data["queues"].values():
+            queue["environments"] = [renamed[name] for name in queue["environments"]]
+    if section == "queues":
+        for job in data["jobs"].values():
+            job["queue"] = renamed[job["queue"]]
+
+
+def to_yaml(data: Data) -> bytes:
+    """Writes a spec's data as YAML."""
+    return yaml.safe_dump(data, allow_unicode=True, sort_keys=False).encode()
+
+
+def to_cluster(data: Data) -> Cluster:
+    """Loads a spec's data through YAML, judges it and resolves it, as `mngen render` does.
+
+    Raises:
+        InputError: The spec is not sound.
+    """
+    return require(load_text(to_yaml(data)), load_catalog())
