@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mngen.errors import Severity
-from mngen.rules._network import is_private, parse_range, ranges
+from mngen.rules._ranges import is_private, parse_range, ranges
 from mngen.rules._rule import Match, SpecRule
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class SshNotOpen(SpecRule):
     failing = """\
 network:
   vpc: new
+  zones: [us-east-1a, us-east-1b]
   ssh:
     key_pair: my-key
     from: [0.0.0.0/0]  #! 0.0.0.0/0
@@ -39,6 +40,7 @@ network:
     passing = """\
 network:
   vpc: new
+  zones: [us-east-1a, us-east-1b]
   ssh:
     key_pair: my-key
     from: [10.0.0.0/8]
@@ -100,6 +102,7 @@ class SshRangesApart(SpecRule):
     failing = """\
 network:
   vpc: new
+  zones: [us-east-1a, us-east-1b]
   ssh:
     key_pair: my-key
     from: [10.0.0.0/8, 10.20.0.0/16]  #! 10.20.0.0/16
@@ -107,6 +110,7 @@ network:
     passing = """\
 network:
   vpc: new
+  zones: [us-east-1a, us-east-1b]
   ssh:
     key_pair: my-key
     from: [10.0.0.0/8, 172.16.0.0/12]
@@ -137,6 +141,7 @@ class SshReachesNodes(SpecRule):
     failing = """\
 network:
   vpc: new
+  zones: [us-east-1a, us-east-1b]
   ssh:
     key_pair: my-key
     from: [198.51.100.0/24]  #! 198.51.100.0/24
@@ -144,6 +149,7 @@ network:
     passing = """\
 network:
   vpc: new
+  zones: [us-east-1a, us-east-1b]
   ssh:
     key_pair: my-key
     from: [10.0.0.0/8]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mngen._aws import client, translated
 from mngen.errors import Problem, ToolError
 from mngen.rules._aws_rule import Account
 from mngen.rules._check import chosen, in_order, make_problem
 from mngen.rules._registry import AWS_RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from mngen.cluster import Cluster
     from mngen.rules._aws_rule import AwsRule
@@ -37,6 +38,7 @@ def check_aws(
     skip: Collection[str] = (),
     document: Document | None = None,
     amis: Mapping[str, str] | None = None,
+    connect: Callable[[str, str], Any] = client,
 ) -> Answers:
     """Returns what is wrong with a cluster on the account that the environment's credentials open.
 
@@ -48,13 +50,12 @@ def check_aws(
         skip: Ids of rules to leave out.
         document: The spec's document, for the places of the problems; None without one.
         amis: Ids of the machine images that were baked, by the images' names; None for none.
+        connect: Makes a boto3 client of a service and a region, from a session of one's own, say.
 
     Raises:
         InputError: `skip` names a rule that there is not.
     """
-    from mngen._aws import translated
-
-    account = Account(cluster, amis or {})
+    account = Account(cluster, amis or {}, connect)
     problems: list[Problem] = []
     failed: dict[Problem, list[str]] = {}
     for rule in chosen(AWS_RULES, skip):

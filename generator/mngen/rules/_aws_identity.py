@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mngen.errors import Severity
 from mngen.rules._aws_rule import AwsRule
+from mngen.rules._identity import arns
 from mngen.rules._rule import Match
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sts.client import STSClient
 
     from mngen.rules._aws_rule import Account
-    from mngen.spec import Path
 
 _ROLES = "https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html"
 
@@ -53,22 +53,16 @@ class RolesExist(AwsRule):
 
     @classmethod
     def matches(cls, account: Account) -> Iterator[Match]:
-        roles = account.cluster.spec.roles
+        named = list(arns(account.cluster.spec.roles))
+        if not named:
+            return
         iam: IAMClient = account.client("iam")
-        for key in ("service", "spot_fleet"):
-            arn: str = getattr(roles, key)
-            if arn.startswith("arn:") and not _role_exists(iam, arn):
-                yield Match(("roles", key), f"there is no role {arn}")
-        if roles.instance_profile.startswith("arn:"):
-            yield from _instance_profile(iam, roles.instance_profile)
-        policies: list[tuple[Path, str]] = [
-            (("roles", "job_policies", index), arn) for index, arn in enumerate(roles.job_policies)
-        ]
-        if roles.permissions_boundary is not None:
-            policies.append((("roles", "permissions_boundary"), roles.permissions_boundary))
-        for path, arn in policies:
-            if not _policy_exists(iam, arn):
-                yield Match(path, f"there is no policy {arn}")
+        for path, arn in named:
+            kind = arn.split(":")[5].partition("/")[0]
+            if kind == "instance-profile":
+                yield from _instance_profile(iam, arn)
+            elif not (_role_exists if kind == "role" else _policy_exists)(iam, arn):
+                yield Match(path, f"there is no {kind} {arn}")
 
 
 def _role_exists(iam: IAMClient, arn: str) -> bool:

@@ -9,7 +9,7 @@ from mngen._aws import client
 from mngen.rules._rule import Match, Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from mypy_boto3_ec2.client import EC2Client
     from mypy_boto3_ec2.type_defs import (
@@ -53,16 +53,22 @@ class Account:
         amis: Ids of the machine images that were baked, by the images' names.
     """
 
-    def __init__(self, cluster: Cluster, amis: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        amis: Mapping[str, str],
+        connect: Callable[[str, str], Any] = client,
+    ) -> None:
         self.cluster = cluster
         self.amis = amis
+        self._connect = connect
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str, region: str | None = None) -> Any:
         """Returns a client of a service in the cluster's region, or in another."""
         key = f"{service} {region}"
         if key not in self._clients:
-            self._clients[key] = client(service, region or self.cluster.spec.region)
+            self._clients[key] = self._connect(service, region or self.cluster.spec.region)
         return self._clients[key]
 
     @property

@@ -249,6 +249,7 @@ environments:
     passing = """\
 network:
   vpc: new
+  zones: [us-east-1a, us-east-1b]
 environments:
   hpc:
     instance: hpc7a.96xlarge

@@ -32,12 +32,14 @@ class EndpointsWithoutNat(SpecRule):
     failing = """\
 network:
   vpc: new
+  zones: [us-east-1a, us-east-1b]
   nat: false
   endpoints: [s3, ecr.api, ecr.dkr, logs]  #! [
 """
     passing = """\
 network:
   vpc: new
+  zones: [us-east-1a, us-east-1b]
   nat: false
   endpoints: [s3, ecr.api, ecr.dkr, logs, ecs, ecs-agent, ecs-telemetry]
 """
@@ -84,6 +86,7 @@ environments:
     passing = """\
 network:
   vpc: new
+  zones: [us-east-1a, us-east-1b]
 environments:
   r5: {instance: r5.12xlarge, max_nodes: 4}
 """
@@ -117,11 +120,13 @@ class ImagesNeedS3(SpecRule):
     failing = """\
 network:
   vpc: new
+  zones: [us-east-1a, us-east-1b]
   endpoints: [s3, ecr.dkr]  #! [
 """
     passing = """\
 network:
   vpc: new
+  zones: [us-east-1a, us-east-1b]
   endpoints: [s3, ecr.api, ecr.dkr]
 """
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mngen.rules._subject import Subject
-    from mngen.spec import Path
+    from mngen.spec import Path, Roles
 
 _PARTITIONS = {
     "cn-": "aws-cn",
@@ -94,7 +94,7 @@ roles:
         if not subject.sound("region"):
             return
         expected = partition_of(subject.spec.region)
-        for path, arn in arns(subject):
+        for path, arn in arns(subject.spec.roles):
             given = arn.split(":")[1]
             if given != expected:
                 yield Match(
@@ -154,7 +154,7 @@ roles:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         owner = subject.spec.account
-        for path, arn in arns(subject):
+        for path, arn in arns(subject.spec.roles):
             account = arn.split(":")[4]
             if account == "aws":
                 continue
@@ -196,9 +196,8 @@ roles:
                 )
 
 
-def arns(subject: Subject) -> Iterator[tuple[Path, str]]:
-    """Yields every ARN of the spec with its place."""
-    roles = subject.spec.roles
+def arns(roles: Roles) -> Iterator[tuple[Path, str]]:
+    """Yields every ARN of the roles with its place in the spec."""
     for key in ("service", "instance_profile", "spot_fleet", "permissions_boundary"):
         value = getattr(roles, key)
         if value is not None and value.startswith("arn:"):

@@ -21,6 +21,7 @@ from mngen.rules import (
     _placement,
     _purchase,
     _queues,
+    _ranges,
     _resources,
     _storage,
 )
@@ -40,6 +41,7 @@ SPEC_RULES: tuple[type[SpecRule], ...] = (
     *_contents.RULES,
     *_endpoints.RULES,
     *_network.RULES,
+    *_ranges.RULES,
     *_access.RULES,
     *_storage.RULES,
     *_identity.RULES,

@@ -1,0 +1,598 @@
+"""The rules that ask AWS, with real boto3 over HTTP against the emulated AWS."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from mngen._aws import client
+from mngen.catalog import load_catalog
+from mngen.errors import Position, Severity
+from mngen.rules import AWS_RULES, Account, AwsRule, Match, aws_calls, check_aws, require
+from mngen.spec import load_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mngen.cluster import Cluster
+    from mngen.rules import Answers
+    from mngen.sandbox import Sandbox
+    from mngen.spec import LoadedSpec
+
+Connect = Callable[[str, str], Any]
+
+REGION = "us-east-1"
+ACCOUNT_ID = "123456789012"
+
+HEAD = f"name: seismic\nregion: {REGION}\n"
+ENVIRONMENT = """\
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 4, zones: [us-east-1a]}
+"""
+QUEUE = "queues:\n  mpi: {environments: [r5]}\n"
+
+
+def load(part: str = "", environments: str = ENVIRONMENT) -> LoadedSpec:
+    return load_text((HEAD + part + environments + QUEUE).encode())
+
+
+def cluster(part: str = "") -> Cluster:
+    return require(load(part), load_catalog())
+
+
+class Aws:
+    """The emulated account of one test."""
+
+    def __init__(self, connect: Connect) -> None:
+        self.connect = connect
+        self.ec2 = connect("ec2", REGION)
+        self.begin()
+
+    def begin(self) -> None:
+        self.vpc_id: str = self.vpcs()[0]["VpcId"]
+        self._give_default_vpc_its_gateway()
+
+    def security_group(self, vpc_id: str | None = None) -> str:
+        made = self.ec2.create_security_group(
+            GroupName=uuid4().hex, Description="of a test", VpcId=vpc_id or self.vpc_id
+        )
+        return str(made["GroupId"])
+
+    @contextmanager
+    def quota(self, code: str, value: float) -> Iterator[None]:
+        quotas = self.connect("service-quotas", REGION)
+        before = quotas.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]["Value"]
+        for wanted in (value, before):
+            quotas.request_service_quota_increase(
+                ServiceCode="ec2", QuotaCode=code, DesiredValue=wanted
+            )
+            if wanted == value:
+                yield
+
+    def vpcs(self) -> list[dict[str, Any]]:
+        found = self.ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])
+        return list(found["Vpcs"])
+
+    def main_table(self, vpc_id: str) -> str:
+        found = self.ec2.describe_route_tables(
+            Filters=[
+                {"Name": "vpc-id", "Values": [vpc_id]},
+                {"Name": "association.main", "Values": ["true"]},
+            ]
+        )
+        return str(found["RouteTables"][0]["RouteTableId"])
+
+    @contextmanager
+    def s3_endpoint(self, table: str, *tags: dict[str, str]) -> Iterator[None]:
+        made = self.ec2.create_vpc_endpoint(
+            VpcId=self.vpc_id,
+            ServiceName=f"com.amazonaws.{REGION}.s3",
+            VpcEndpointType="Gateway",
+            RouteTableIds=[table],
+            TagSpecifications=[{"ResourceType": "vpc-endpoint", "Tags": list(tags)}],
+        )
+        yield
+        self.ec2.delete_vpc_endpoints(VpcEndpointIds=[made["VpcEndpoint"]["VpcEndpointId"]])
+
+    def subnet(self, vpc_id: str, cidr: str, zone: str = "us-east-1a") -> str:
+        made = self.ec2.create_subnet(VpcId=vpc_id, CidrBlock=cidr, AvailabilityZone=zone)
+        return str(made["Subnet"]["SubnetId"])
+
+    def vpc(self, cidr: str = "10.1.0.0/16") -> str:
+        return str(self.ec2.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"])
+
+    def gateway_route(self, vpc_id: str) -> None:
+        gateway = self.ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+        self.ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc_id)
+        self.ec2.create_route(
+            RouteTableId=self.main_table(vpc_id),
+            DestinationCidrBlock="0.0.0.0/0",
+            GatewayId=gateway,
+        )
+
+    def _give_default_vpc_its_gateway(self) -> None:
+        # On AWS a default VPC has one from the start.
+        found = self.ec2.describe_internet_gateways(
+            Filters=[{"Name": "attachment.vpc-id", "Values": [self.vpc_id]}]
+        )
+        if not found["InternetGateways"]:
+            self.gateway_route(self.vpc_id)
+
+    def ask(
+        self,
+        part: str = "",
+        *,
+        environments: str = ENVIRONMENT,
+        amis: dict[str, str] | None = None,
+        skip: tuple[str, ...] = (),
+    ) -> Answers:
+        """Judge a spec, of which `part` is what matters."""
+        loaded = load(part, environments)
+        return check_aws(
+            require(loaded, load_catalog()),
+            document=loaded.document,
+            amis=amis,
+            skip=skip,
+            connect=self.connect,
+        )
+
+
+@pytest.fixture(scope="module")
+def connect(sandbox: Sandbox) -> Iterator[Connect]:
+    """The clients that mngen makes, each kept for the next test: EC2's takes most of a second."""
+    with sandbox.applied(REGION):
+        yield functools.cache(client)
+
+
+@pytest.fixture(scope="module")
+def aws(sandbox: Sandbox, connect: Connect) -> Aws:
+    """One account for all tests, as emptying it takes long: each cleans up what disturbs others."""
+    sandbox.reset()
+    return Aws(connect)
+
+
+@pytest.fixture
+def emptied_after(sandbox: Sandbox, aws: Aws) -> Iterator[None]:
+    yield
+    sandbox.reset()
+    aws.begin()
+
+
+def found(answers: Answers) -> list[tuple[str | None, str, str]]:
+    assert answers.unanswered == ()
+    return [(each.rule, each.path, each.message) for each in answers.problems]
+
+
+def test_default_vpc_has_no_problems(aws: Aws) -> None:
+    assert found(aws.ask()) == []
+
+
+def test_new_vpc_has_no_problems(aws: Aws) -> None:
+    assert found(aws.ask("network: {vpc: new}\n")) == []
+
+
+def test_wrong_account(aws: Aws) -> None:
+    answers = aws.ask('account: "999999999999"\n')
+    assert found(answers) == [
+        ("MN201", "account", "the credentials are of the account 123456789012, not 999999999999")
+    ]
+    assert answers.problems[0].position == Position(3, 10)
+    assert found(aws.ask(f'account: "{ACCOUNT_ID}"\n')) == []
+
+
+def test_no_default_vpc(aws: Aws, emptied_after: None) -> None:
+    for subnet in aws.ec2.describe_subnets()["Subnets"]:
+        aws.ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+    for gateway in aws.ec2.describe_internet_gateways()["InternetGateways"]:
+        ids = {"InternetGatewayId": gateway["InternetGatewayId"]}
+        aws.ec2.detach_internet_gateway(**ids, VpcId=aws.vpc_id)
+        aws.ec2.delete_internet_gateway(**ids)
+    aws.ec2.delete_vpc(VpcId=aws.vpc_id)
+
+    assert found(aws.ask()) == [
+        ("MN202", "network.vpc", "the account has no default VPC in us-east-1")
+    ]
+
+
+def test_unknown_vpc(aws: Aws) -> None:
+    part = "network: {vpc: vpc-0123456789abcdef0, subnets: [subnet-0123456789abcdef0]}\n"
+    assert found(aws.ask(part)) == [
+        ("MN202", "network.vpc", "there is no VPC `vpc-0123456789abcdef0` in us-east-1")
+    ]
+
+
+def test_unknown_and_foreign_subnets(aws: Aws) -> None:
+    vpc = aws.vpc()
+    aws.gateway_route(vpc)
+    good = aws.subnet(vpc, "10.1.0.0/24")
+    aws.ec2.modify_subnet_attribute(SubnetId=good, MapPublicIpOnLaunch={"Value": True})
+    foreign = aws.subnet(aws.vpc("10.2.0.0/16"), "10.2.0.0/24")
+    part = f"network: {{vpc: {vpc}, subnets: [{good}, subnet-0123456789abcdef0, {foreign}]}}\n"
+
+    answers = aws.ask(part, skip=("MN206",))
+
+    assert [(rule, path) for rule, path, _ in found(answers)] == [
+        ("MN203", "network.subnets[1]"),
+        ("MN203", "network.subnets[2]"),
+    ]
+
+
+def test_zone_without_subnet(aws: Aws) -> None:
+    vpc = aws.vpc()
+    aws.gateway_route(vpc)
+    subnet = aws.subnet(vpc, "10.1.0.0/24", "us-east-1b")
+    aws.ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": True})
+
+    answers = aws.ask(f"network: {{vpc: {vpc}, subnets: [{subnet}]}}\n", skip=("MN206",))
+
+    assert found(answers) == [
+        ("MN204", "environments.r5.zones[0]", "the network has no subnet in `us-east-1a`")
+    ]
+    assert answers.problems[0].hint == "did you mean `us-east-1b`?"
+
+
+def test_zone_that_the_region_lacks(aws: Aws) -> None:
+    assert [
+        each[:2]
+        for each in found(aws.ask("network: {vpc: new, zones: [us-east-1a, us-east-1z]}\n"))
+    ] == [("MN204", "network.zones[1]")]
+
+
+def test_subnet_without_a_way_out(aws: Aws) -> None:
+    vpc = aws.vpc()
+    subnet = aws.subnet(vpc, "10.1.0.0/24")
+    part = f"network: {{vpc: {vpc}, subnets: [{subnet}]}}\n"
+
+    rule, path, message = found(aws.ask(part))[0]
+
+    assert (rule, path) == ("MN205", "network.subnets[0]")
+    assert f"`{subnet}` has no route to the internet" in message
+
+
+def test_endpoints_are_a_way_out(aws: Aws) -> None:
+    vpc = aws.vpc()
+    subnet = aws.subnet(vpc, "10.1.0.0/24")
+    services = "s3, ecr.api, ecr.dkr, logs, ecs, ecs-agent, ecs-telemetry"
+    part = f"network: {{vpc: {vpc}, subnets: [{subnet}], endpoints: [{services}]}}\n"
+    assert found(aws.ask(part)) == []
+
+
+def test_public_subnet_that_gives_no_address(aws: Aws) -> None:
+    vpc = aws.vpc()
+    aws.gateway_route(vpc)
+    subnet = aws.subnet(vpc, "10.1.0.0/24")
+    part = f"network: {{vpc: {vpc}, subnets: [{subnet}]}}\n"
+
+    problems = found(aws.ask(part))
+
+    assert [each[0] for each in problems] == ["MN205", "MN206"]
+    assert "gives machines no public address" in problems[0][2]
+
+
+def test_nat_is_a_way_out(aws: Aws) -> None:
+    vpc = aws.vpc()
+    subnet = aws.subnet(vpc, "10.1.0.0/24")
+    address = aws.ec2.allocate_address(Domain="vpc")["AllocationId"]
+    nat = aws.ec2.create_nat_gateway(SubnetId=subnet, AllocationId=address)
+    table = aws.ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    aws.ec2.create_route(
+        RouteTableId=table,
+        DestinationCidrBlock="0.0.0.0/0",
+        NatGatewayId=nat["NatGateway"]["NatGatewayId"],
+    )
+    aws.ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
+
+    assert found(aws.ask(f"network: {{vpc: {vpc}, subnets: [{subnet}]}}\n")) == []
+
+
+def test_endpoint_that_is_there(aws: Aws) -> None:
+    with aws.s3_endpoint(aws.main_table(aws.vpc_id)):
+        answers = aws.ask()
+        without = aws.ask("network: {endpoints: []}\n")
+
+    [(rule, path, message)] = found(answers)
+    assert (rule, path) == ("MN207", "network.vpc")
+    assert message.startswith("the VPC has an endpoint for s3 already: `vpce-")
+    assert str(answers.problems[0].hint).startswith("write `endpoints: []`")
+    assert found(without) == []
+
+
+def test_own_endpoint_is_no_obstacle(aws: Aws) -> None:
+    tag = {"Key": "mngen:deployment", "Value": "seismic"}
+    with aws.s3_endpoint(aws.main_table(aws.vpc_id), tag):
+        assert found(aws.ask()) == []
+
+
+def test_endpoint_on_another_route_table_is_no_obstacle(aws: Aws) -> None:
+    table = aws.ec2.create_route_table(VpcId=aws.vpc_id)["RouteTable"]["RouteTableId"]
+    with aws.s3_endpoint(table):
+        assert found(aws.ask()) == []
+
+
+class TestFileSystem:
+    def make(self, aws: Aws, zone: str, *, open_to: str | None) -> tuple[str, str]:
+        efs: Any = aws.connect("efs", REGION)
+        file_system = efs.create_file_system(CreationToken=uuid4().hex)["FileSystemId"]
+        group = aws.security_group()
+        if open_to is not None:
+            aws.ec2.authorize_security_group_ingress(
+                GroupId=group, IpProtocol="tcp", FromPort=2049, ToPort=2049, CidrIp=open_to
+            )
+        subnets = aws.ec2.describe_subnets(
+            Filters=[
+                {"Name": "availability-zone", "Values": [zone]},
+                {"Name": "vpc-id", "Values": [aws.vpc_id]},
+            ]
+        )["Subnets"]
+        efs.create_mount_target(
+            FileSystemId=file_system, SubnetId=subnets[0]["SubnetId"], SecurityGroups=[group]
+        )
+        return str(file_system), str(group)
+
+    def test_serves(self, aws: Aws) -> None:
+        file_system, _ = self.make(aws, "us-east-1a", open_to="172.31.0.0/16")
+        assert found(aws.ask(f"storage: {{efs: {{id: {file_system}}}}}\n")) == []
+
+    def test_unknown(self, aws: Aws) -> None:
+        assert found(aws.ask("storage: {efs: {id: fs-0123456789abcdef0}}\n")) == [
+            (
+                "MN208",
+                "storage.efs.id",
+                "there is no file system `fs-0123456789abcdef0` in us-east-1",
+            )
+        ]
+
+    def test_no_mount_target_in_the_zone(self, aws: Aws) -> None:
+        file_system, _ = self.make(aws, "us-east-1b", open_to="172.31.0.0/16")
+        problems = found(aws.ask(f"storage: {{efs: {{id: {file_system}}}}}\n"))
+        assert [each[:2] for each in problems] == [("MN208", "storage.efs.id")]
+        assert "no mount target in us-east-1a" in problems[0][2]
+
+    @pytest.mark.parametrize("open_to", [None, "172.31.0.0/20"])
+    def test_lets_nobody_or_too_few_in(self, aws: Aws, open_to: str | None) -> None:
+        file_system, _ = self.make(aws, "us-east-1a", open_to=open_to)
+        assert [
+            each[0] for each in found(aws.ask(f"storage: {{efs: {{id: {file_system}}}}}\n"))
+        ] == ["MN209"]
+
+    def test_named_group_gets_the_rule(self, aws: Aws) -> None:
+        file_system, group = self.make(aws, "us-east-1a", open_to=None)
+        part = f"storage: {{efs: {{id: {file_system}, security_group: {group}}}}}\n"
+        assert found(aws.ask(part)) == []
+
+    def test_named_group_is_not_the_mount_targets(self, aws: Aws) -> None:
+        file_system, _ = self.make(aws, "us-east-1a", open_to="172.31.0.0/16")
+        part = f"storage: {{efs: {{id: {file_system}, security_group: {aws.security_group()}}}}}\n"
+        assert [each[:2] for each in found(aws.ask(part))] == [
+            ("MN209", "storage.efs.security_group")
+        ]
+
+    def test_cannot_be_in_a_new_vpc(self, aws: Aws) -> None:
+        file_system, _ = self.make(aws, "us-east-1a", open_to="172.31.0.0/16")
+        part = f"network: {{vpc: new}}\nstorage: {{efs: {{id: {file_system}}}}}\n"
+        assert [each[0] for each in found(aws.ask(part))] == ["MN208"]
+
+
+def test_key_pair(aws: Aws) -> None:
+    part = "network: {ssh: {key_pair: my-kay, from: [10.0.0.0/8]}}\n"
+    aws.ec2.create_key_pair(KeyName="my-key")
+
+    answers = aws.ask(part)
+
+    assert found(answers) == [
+        ("MN210", "network.ssh.key_pair", "there is no key pair `my-kay` in us-east-1")
+    ]
+    assert answers.problems[0].hint == "did you mean `my-key`?"
+    assert found(aws.ask(part.replace("my-kay", "my-key"))) == []
+
+
+def test_quota(aws: Aws) -> None:
+    with aws.quota("L-1216C47A", 100):
+        answers = aws.ask()
+    [(rule, path, message)] = found(answers)
+    assert (rule, path) == ("MN211", "environments.r5.max_nodes")
+    assert message.startswith("4 nodes are 192 vCPUs, and the quota")
+    assert message.endswith("is 100: enough for 2 nodes")
+    assert answers.problems[0].position == Position(4, 42)
+
+
+def test_spot_has_a_quota_of_its_own(aws: Aws) -> None:
+    quotas: Any = aws.connect("service-quotas", REGION)
+    quotas.request_service_quota_increase(ServiceCode="ec2", QuotaCode="L-34B43A08", DesiredValue=0)
+    assert found(aws.ask()) == []
+    spot = ENVIRONMENT.replace("zones", "purchase: spot, multi_node: false, zones")
+    assert [each[0] for each in found(aws.ask(environments=spot))] == ["MN211"]
+
+
+def test_type_is_offered_elsewhere(aws: Aws) -> None:
+    # us-east-1e is the zone of old: it has no r5.
+    answers = aws.ask(environments=ENVIRONMENT.replace("us-east-1a", "us-east-1e"))
+    assert found(answers) == [
+        ("MN212", "environments.r5.zones", "`r5.12xlarge` is not offered in us-east-1e")
+    ]
+    assert "it is offered in us-east-1a, us-east-1b" in str(answers.problems[0].hint)
+
+
+def test_type_is_not_offered_in_the_region(aws: Aws) -> None:
+    environments = "environments:\n  r5: {instance: hpc7a.96xlarge, max_nodes: 1}\n"
+    assert found(aws.ask("network: {vpc: new}\n", environments=environments, skip=("MN131",))) == [
+        ("MN212", "environments.r5.instance", "`hpc7a.96xlarge` is not offered in us-east-1")
+    ]
+
+
+class TestImages:
+    def bake(self, aws: Aws, tag: str | None, architecture: str = "x86_64") -> str:
+        some = aws.ec2.describe_images(Filters=[{"Name": "architecture", "Values": [architecture]}])
+        image = aws.ec2.copy_image(
+            Name="baked", SourceImageId=some["Images"][0]["ImageId"], SourceRegion=REGION
+        )
+        if tag is not None:
+            aws.ec2.create_tags(
+                Resources=[image["ImageId"]], Tags=[{"Key": "mngen:image", "Value": tag}]
+            )
+        return str(image["ImageId"])
+
+    def test_fits(self, aws: Aws) -> None:
+        assert found(aws.ask(amis={"r5.12xlarge": self.bake(aws, "r5.12xlarge")})) == []
+
+    def test_is_gone(self, aws: Aws) -> None:
+        [(rule, path, message)] = found(aws.ask(amis={"r5.12xlarge": "ami-0123456789abcdef0"}))
+        assert (rule, path) == ("MN213", "environments.r5.instance")
+        assert "(ami-0123456789abcdef0) is not there" in message
+
+    @pytest.mark.parametrize(
+        ("tag", "architecture", "said"),
+        [
+            ("r5.24xlarge", "x86_64", "was baked as `r5.24xlarge`"),
+            (None, "x86_64", "has no tag `mngen:image`"),
+            ("r5.12xlarge", "arm64", "is for arm64, and `r5.12xlarge` is x86_64"),
+        ],
+    )
+    def test_is_of_another(self, aws: Aws, tag: str | None, architecture: str, said: str) -> None:
+        problems = found(aws.ask(amis={"r5.12xlarge": self.bake(aws, tag, architecture)}))
+        assert [each[0] for each in problems] == ["MN213"]
+        assert said in problems[0][2]
+
+
+def test_identities(aws: Aws) -> None:
+    iam: Any = aws.connect("iam", REGION)
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    role = iam.create_role(RoleName="batch", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    profile = iam.create_instance_profile(InstanceProfileName="nodes")["InstanceProfile"]["Arn"]
+    gone = f"arn:aws:iam::{ACCOUNT_ID}"
+    part = f"""\
+roles:
+  service: {role}
+  instance_profile: {profile}
+  spot_fleet: {gone}:role/fleet
+  job_policies: ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess", "{gone}:policy/gone"]
+  permissions_boundary: {gone}:policy/boundary
+"""
+    problems = found(aws.ask(part))
+    assert [each[:2] for each in problems] == [
+        ("MN214", "roles.instance_profile"),
+        ("MN214", "roles.spot_fleet"),
+        ("MN214", "roles.job_policies[1]"),
+        ("MN214", "roles.permissions_boundary"),
+    ]
+    assert "has no role" in problems[0][2]
+
+    iam.add_role_to_instance_profile(InstanceProfileName="nodes", RoleName="batch")
+    assert found(aws.ask(f"roles:\n  service: {role}\n  instance_profile: {profile}\n")) == []
+    missing = f"roles:\n  instance_profile: {gone}:instance-profile/gone\n"
+    assert [each[2] for each in found(aws.ask(missing))] == [
+        f"there is no instance profile {gone}:instance-profile/gone"
+    ]
+
+
+def test_security_groups(aws: Aws) -> None:
+    ids = [aws.security_group(), "sg-0123456789abcdef0", aws.security_group(aws.vpc())]
+    part = f"network: {{security_groups: [{', '.join(ids)}]}}\n"
+
+    assert [each[:2] for each in found(aws.ask(part))] == [
+        ("MN215", "network.security_groups[1]"),
+        ("MN215", "network.security_groups[2]"),
+    ]
+    assert [each[0] for each in found(aws.ask(part.replace("{sec", "{vpc: new, sec")))] == [
+        "MN215"
+    ] * 3
+
+
+def test_state_bucket(aws: Aws) -> None:
+    part = "state: {bucket: seismic-state}\n"
+    assert found(aws.ask(part)) == [("MN216", "state.bucket", "there is no bucket `seismic-state`")]
+
+    s3: Any = aws.connect("s3", REGION)
+    s3.create_bucket(Bucket="seismic-state")
+    answers = aws.ask(part)
+    assert [each[0] for each in found(answers)] == ["MN217"]
+    assert answers.problems[0].severity is Severity.WARNING
+
+    s3.put_bucket_versioning(Bucket="seismic-state", VersioningConfiguration={"Status": "Enabled"})
+    assert found(aws.ask(part)) == []
+
+
+def test_addresses(aws: Aws) -> None:
+    vpc = aws.vpc()
+    aws.gateway_route(vpc)
+    subnet = aws.subnet(vpc, "10.1.0.0/28")
+    aws.ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": True})
+    part = f"network: {{vpc: {vpc}, subnets: [{subnet}]}}\n"
+    many = ENVIRONMENT.replace("max_nodes: 4", "max_nodes: 6")
+
+    assert found(aws.ask(part, skip=("MN206",))) == []
+    assert found(aws.ask(part, environments=many, skip=("MN206",))) == [
+        (
+            "MN218",
+            "environments.r5.max_nodes",
+            "6 nodes take 12 addresses, and the subnets in us-east-1a have 11",
+        )
+    ]
+
+
+def test_without_credentials_one_answer_covers_all_rules(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sandbox.applied(REGION):
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            monkeypatch.delenv(name, raising=False)
+        answers = check_aws(cluster())
+
+    assert answers.problems == ()
+    [unanswered] = answers.unanswered
+    assert unanswered.rule == "MN201"
+    assert "no AWS credentials" in unanswered.message
+    assert "MN212" in unanswered.message
+
+
+def test_unreachable_service_hides_no_other(
+    aws: Aws, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(service: str, region: str) -> Any:
+        # Nothing listens on port 9, the discard protocol of old.
+        down = service == "service-quotas"
+        return (
+            client(service, region, endpoint_url="http://127.0.0.1:9")
+            if down
+            else aws.connect(service, region)
+        )
+
+    with sandbox.applied(REGION):
+        answers = check_aws(
+            cluster("network: {ssh: {key_pair: gone, from: [10.0.0.0/8]}}\n"), connect=connect
+        )
+
+    assert [each.rule for each in answers.problems] == ["MN210"]
+    assert [each.rule for each in answers.unanswered] == ["MN211"]
+    assert "AWS cannot be reached" in answers.unanswered[0].message
+
+
+def test_every_rule_names_its_calls() -> None:
+    assert all(rule.calls for rule in AWS_RULES)
+    assert "ec2:DescribeSubnets" in aws_calls()
+    assert list(aws_calls()) == sorted(set(aws_calls()))
+
+
+def test_facts_are_asked_for_once(aws: Aws) -> None:
+    account = Account(cluster(), {}, aws.connect)
+    asked: list[str] = []
+
+    def note(model: Any, **_: object) -> None:
+        asked.append(model.name)
+
+    account.ec2.meta.events.register("before-call", note)
+
+    matches: list[tuple[type[AwsRule], Match]] = [
+        (rule, match) for rule in AWS_RULES for match in rule.matches(account)
+    ]
+
+    account.ec2.meta.events.unregister("before-call", note)
+    assert matches == []
+    assert "DescribeSubnets" in asked
+    assert len(asked) == len(set(asked))
