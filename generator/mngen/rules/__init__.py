@@ -13,14 +13,19 @@ them. `check` returns every problem; `require` gives the cluster of a spec witho
     'the spec lacks the key `region`'
 """
 
-from mngen.rules._aws_check import Answers, aws_calls, check_aws
-from mngen.rules._aws_rule import Account, AwsRule
+from typing import TYPE_CHECKING, Any
+
 from mngen.rules._check import at_level, check, require
-from mngen.rules._pages import page_of, pages, write_pages
-from mngen.rules._registry import AWS_RULES, RULES, SPEC_RULES
-from mngen.rules._report import Report, check_file
+from mngen.rules._registry import SPEC_RULES
 from mngen.rules._rule import Match, Rule, SpecRule
-from mngen.rules._sarif import to_sarif
+
+if TYPE_CHECKING:
+    from mngen.rules._aws_check import Answers, aws_calls, check_aws
+    from mngen.rules._aws_registry import AWS_RULES, RULES
+    from mngen.rules._aws_rule import Account, AwsRule
+    from mngen.rules._pages import page_of, pages, write_pages
+    from mngen.rules._report import Report, check_file
+    from mngen.rules._sarif import to_sarif
 
 __all__ = [
     "AWS_RULES",
@@ -44,3 +49,29 @@ __all__ = [
     "to_sarif",
     "write_pages",
 ]
+
+# What `render` does without, imported when it is first asked for.
+_LATER = {
+    "AWS_RULES": "_aws_registry",
+    "RULES": "_aws_registry",
+    "Account": "_aws_rule",
+    "Answers": "_aws_check",
+    "AwsRule": "_aws_rule",
+    "Report": "_report",
+    "aws_calls": "_aws_check",
+    "check_aws": "_aws_check",
+    "check_file": "_report",
+    "page_of": "_pages",
+    "pages": "_pages",
+    "to_sarif": "_sarif",
+    "write_pages": "_pages",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is not needed by every user of the room."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from mngen._aws import client, translated
 from mngen.errors import Problem, ToolError
+from mngen.rules._aws_registry import AWS_RULES
 from mngen.rules._aws_rule import Account
 from mngen.rules._check import chosen, in_order, make_problem
-from mngen.rules._registry import AWS_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

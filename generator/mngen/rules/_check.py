@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from mngen.errors import InputError, Problem, Severity, did_you_mean
-from mngen.rules._registry import RULES, SPEC_RULES
+from mngen.rules._registry import SPEC_RULES
 from mngen.rules._subject import make_subject
 from mngen.spec import LoadedSpec, dotted
 
@@ -93,12 +93,16 @@ def chosen(rules: Iterable[_RuleClass], skip: Collection[str]) -> list[_RuleClas
     return [rule for rule in rules if rule.id not in skip]
 
 
-def refuse_unknown(ids: Iterable[str]) -> None:
+def refuse_unknown(ids: Collection[str]) -> None:
     """Refuses the id of a rule that there is not.
 
     Raises:
         InputError: Names every unknown id, each with the nearest known ones.
     """
+    if not ids:
+        return
+    from mngen.rules._aws_registry import RULES
+
     known = [rule.id for rule in RULES]
     unknown = [
         Problem(

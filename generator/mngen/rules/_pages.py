@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mngen.errors import InputError, format_problem
+from mngen.rules._aws_registry import RULES
 from mngen.rules._aws_rule import AwsRule
 from mngen.rules._check import check, refuse_unknown
 from mngen.rules._examples import read_example
-from mngen.rules._registry import RULES
 from mngen.rules._rule import SpecRule
 
 if TYPE_CHECKING:

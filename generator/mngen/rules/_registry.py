@@ -1,4 +1,4 @@
-"""All rules, named one by one in their modules, in the order of their ids."""
+"""The rules of the spec, named one by one in their modules, in the order of their ids."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ from typing import TYPE_CHECKING
 
 from mngen.rules import (
     _access,
-    _aws_identity,
-    _aws_machines,
-    _aws_network,
-    _aws_storage,
     _contents,
     _efa,
     _endpoints,
@@ -27,8 +23,7 @@ from mngen.rules import (
 )
 
 if TYPE_CHECKING:
-    from mngen.rules._aws_rule import AwsRule
-    from mngen.rules._rule import Rule, SpecRule
+    from mngen.rules._rule import SpecRule
 
 SPEC_RULES: tuple[type[SpecRule], ...] = (
     *_instances.RULES,
@@ -47,17 +42,3 @@ SPEC_RULES: tuple[type[SpecRule], ...] = (
     *_identity.RULES,
     *_names.RULES,
 )
-
-AWS_RULES: tuple[type[AwsRule], ...] = tuple(
-    sorted(
-        (
-            *_aws_identity.RULES,
-            *_aws_network.RULES,
-            *_aws_storage.RULES,
-            *_aws_machines.RULES,
-        ),
-        key=lambda rule: rule.id,
-    )
-)
-
-RULES: tuple[type[Rule], ...] = (*SPEC_RULES, *AWS_RULES)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mngen.errors import InputError, Severity
+from mngen.rules._aws_registry import AWS_RULES
 from mngen.rules._check import at_level, check, chosen, refuse_unknown, require
-from mngen.rules._registry import AWS_RULES, SPEC_RULES
+from mngen.rules._registry import SPEC_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -10,7 +10,6 @@ import msgspec
 from mngen.errors import InputError, Problem, Severity
 from mngen.spec._document import MAX_BYTES, parse
 from mngen.spec._model import Spec
-from mngen.spec._shape import ShapeCheck
 
 if TYPE_CHECKING:
     from pathlib import Path as FilePath
@@ -69,6 +68,9 @@ def load_text(raw: bytes, name: str = "mngen.yaml") -> LoadedSpec:
     try:
         spec = msgspec.convert(document.data, Spec)
     except msgspec.ValidationError:
+        # Only a spec that is wrong is worth the import.
+        from mngen.spec._shape import ShapeCheck
+
         shape = ShapeCheck(document)
         sound = shape.salvage_root(document.data, Spec, _STAND_INS)
         problems = sorted((*document.problems, *shape.problems), key=_by_position)
