@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _NEEDS_ESCAPE = re.compile(r'[\\"\n\r\t]|[$%](?=\{)|[^\x20-\x7e]')
+# All but characters that surely fill one column each: ASCII, Latin, Greek, Cyrillic, kana, Han and
+# Hangul. Others may melt into one with their neighbours, and `terraform fmt` aligns by the result.
+_MAY_COMBINE = re.compile(
+    "[^\x20-\x7e\u00c0-\u02ff\u0370-\u0482\u048a-\u052f\u3041-\u3096\u30a1-\u30fa"
+    "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]"
+)
 _ATTRIBUTE = re.compile(r'( *)([A-Za-z_][A-Za-z0-9_-]*|"(?:[^"\\]|\\.)*") = (.*)\Z')
 _STRING_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|#.*')
 _INDENT = "  "
@@ -40,8 +46,11 @@ def _escape(match: re.Match[str]) -> str:
         return _ESCAPES[char]
     if char in "$%":
         return char * 2
-    if char.isprintable():
-        return char
+    return char if char.isprintable() else _numbered(match)
+
+
+def _numbered(match: re.Match[str]) -> str:
+    char = match[0]
     return f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"
 
 
@@ -85,7 +94,9 @@ def _encode(value: object) -> str:
 
 def key_expression(key: str) -> str:
     """Encodes the key of an object: bare where HCL would read it as that very text."""
-    return key if _IDENTIFIER.match(key) and key not in {"for", "null"} else quoted(key)
+    if _IDENTIFIER.match(key) and key not in {"for", "null"}:
+        return key
+    return _MAY_COMBINE.sub(_numbered, quoted(key))
 
 
 def identifier(text: str) -> Hcl:
