@@ -125,10 +125,8 @@ class Account:
     def zones(self) -> list[str]:
         """The zones of the network, in the order in which Terraform takes them."""
         network = self.cluster.spec.network
-        if network.zones:
+        if network.zones or network.vpc == "new":
             return list(network.zones)
-        if network.vpc == "new":
-            return self.available_zones[:2]
         return sorted({each["AvailabilityZone"] for each in self.subnets})
 
     def zones_of(self, environment: ResolvedEnvironment) -> list[str]:

@@ -56,11 +56,12 @@ def _rest(data: dict[str, Any]) -> dict[str, Any]:
         }
     if queues is None:
         queues = {f"queue-{name}": {"environments": [name]} for name in environments}
+    region = data.get("region", "us-east-1")
     whole = {
         "name": "seismic",
         "region": "us-east-1",
         # In the default VPC there is something to remark on whatever the example is about.
-        "network": {"vpc": "new"},
+        "network": {"vpc": "new", "zones": [f"{region}{letter}" for letter in "abcdef"]},
         "environments": environments,
         "queues": queues,
     }

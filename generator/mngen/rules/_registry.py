@@ -25,20 +25,25 @@ from mngen.rules import (
 if TYPE_CHECKING:
     from mngen.rules._rule import SpecRule
 
-SPEC_RULES: tuple[type[SpecRule], ...] = (
-    *_instances.RULES,
-    *_purchase.RULES,
-    *_placement.RULES,
-    *_efa.RULES,
-    *_queues.RULES,
-    *_jobs.RULES,
-    *_resources.RULES,
-    *_contents.RULES,
-    *_endpoints.RULES,
-    *_network.RULES,
-    *_ranges.RULES,
-    *_access.RULES,
-    *_storage.RULES,
-    *_identity.RULES,
-    *_names.RULES,
+SPEC_RULES: tuple[type[SpecRule], ...] = tuple(
+    sorted(
+        (
+            *_instances.RULES,
+            *_purchase.RULES,
+            *_placement.RULES,
+            *_efa.RULES,
+            *_queues.RULES,
+            *_jobs.RULES,
+            *_resources.RULES,
+            *_contents.RULES,
+            *_endpoints.RULES,
+            *_network.RULES,
+            *_ranges.RULES,
+            *_access.RULES,
+            *_storage.RULES,
+            *_identity.RULES,
+            *_names.RULES,
+        ),
+        key=lambda rule: rule.id,
+    )
 )

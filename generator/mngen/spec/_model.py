@@ -192,7 +192,7 @@ class Network(_Section, frozen=True, kw_only=True):
         tuple[ZoneName, ...],
         Meta(
             description="Availability zones to use, at most 6. Default: all that the default VPC "
-            "or the subnets have; the region's first two for a new VPC.",
+            "or the subnets have; a new VPC needs them named.",
             max_length=6,
         ),
     ] = ()

@@ -174,7 +174,7 @@ def test_default_vpc_has_no_problems(aws: Aws) -> None:
 
 
 def test_new_vpc_has_no_problems(aws: Aws) -> None:
-    assert found(aws.ask("network: {vpc: new}\n")) == []
+    assert found(aws.ask("network: {vpc: new, zones: [us-east-1a]}\n")) == []
 
 
 def test_wrong_account(aws: Aws) -> None:
@@ -375,7 +375,7 @@ class TestFileSystem:
 
     def test_cannot_be_in_a_new_vpc(self, aws: Aws) -> None:
         file_system, _ = self.make(aws, "us-east-1a", open_to="172.31.0.0/16")
-        part = f"network: {{vpc: new}}\nstorage: {{efs: {{id: {file_system}}}}}\n"
+        part = f"network: {{vpc: new, zones: [us-east-1a]}}\nstorage: {{efs: {{id: {file_system}}}}}\n"
         assert [each[0] for each in found(aws.ask(part))] == ["MN208"]
 
 
@@ -421,9 +421,11 @@ def test_type_is_offered_elsewhere(aws: Aws) -> None:
 
 def test_type_is_not_offered_in_the_region(aws: Aws) -> None:
     environments = "environments:\n  r5: {instance: hpc7a.96xlarge, max_nodes: 1}\n"
-    assert found(aws.ask("network: {vpc: new}\n", environments=environments, skip=("MN131",))) == [
-        ("MN212", "environments.r5.instance", "`hpc7a.96xlarge` is not offered in us-east-1")
-    ]
+    assert found(
+        aws.ask(
+            "network: {vpc: new, zones: [us-east-1a]}\n", environments=environments, skip=("MN131",)
+        )
+    ) == [("MN212", "environments.r5.instance", "`hpc7a.96xlarge` is not offered in us-east-1")]
 
 
 class TestImages:
@@ -499,7 +501,7 @@ def test_security_groups(aws: Aws) -> None:
         ("MN215", "network.security_groups[1]"),
         ("MN215", "network.security_groups[2]"),
     ]
-    assert [each[0] for each in found(aws.ask(part.replace("{sec", "{vpc: new, sec")))] == [
+    assert [each[0] for each in found(aws.ask(part.replace("{sec", "{vpc: new, zones: [us-east-1a], sec")))] == [
         "MN215"
     ] * 3
 
