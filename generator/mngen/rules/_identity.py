@@ -21,7 +21,6 @@ _PARTITIONS = {
     "us-isob-": "aws-iso-b",
     "us-isof-": "aws-iso-f",
     "eu-isoe-": "aws-iso-e",
-    "eusc-": "aws-eusc",
 }
 _SWEEPING = frozenset(("AdministratorAccess", "PowerUserAccess", "IAMFullAccess"))
 

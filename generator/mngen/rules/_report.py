@@ -60,7 +60,7 @@ class Report:
             if (count := self.count(severity))
         ]
         if self.unanswered:
-            parts.append(f"AWS left {len(self.unanswered)} unanswered")
+            parts.append("AWS did not answer all of it")
         where = " and AWS" if self.asked_aws else ""
         return f"{self.file}{where}: {self.rules} rules, {', '.join(parts) or 'no problems'}"
 

@@ -375,7 +375,9 @@ class TestFileSystem:
 
     def test_cannot_be_in_a_new_vpc(self, aws: Aws) -> None:
         file_system, _ = self.make(aws, "us-east-1a", open_to="172.31.0.0/16")
-        part = f"network: {{vpc: new, zones: [us-east-1a]}}\nstorage: {{efs: {{id: {file_system}}}}}\n"
+        part = (
+            f"network: {{vpc: new, zones: [us-east-1a]}}\nstorage: {{efs: {{id: {file_system}}}}}\n"
+        )
         assert [each[0] for each in found(aws.ask(part))] == ["MN208"]
 
 
@@ -501,9 +503,10 @@ def test_security_groups(aws: Aws) -> None:
         ("MN215", "network.security_groups[1]"),
         ("MN215", "network.security_groups[2]"),
     ]
-    assert [each[0] for each in found(aws.ask(part.replace("{sec", "{vpc: new, zones: [us-east-1a], sec")))] == [
-        "MN215"
-    ] * 3
+    assert [
+        each[0]
+        for each in found(aws.ask(part.replace("{sec", "{vpc: new, zones: [us-east-1a], sec")))
+    ] == ["MN215"] * 3
 
 
 def test_state_bucket(aws: Aws) -> None:

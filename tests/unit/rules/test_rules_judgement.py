@@ -1,0 +1,402 @@
+"""What the rules say of particular specs: the subtle ones, and what they must not say."""
+
+from __future__ import annotations
+
+import pytest
+
+from mngen.catalog import load_catalog
+from mngen.errors import InputError, Problem, Severity
+from mngen.rules import at_level, check, require
+from mngen.rules._ranges import parse_range
+from mngen.spec import load_text
+
+HEAD = (
+    "name: seismic\nregion: us-east-1\nnetwork: {vpc: vpc-01234567, subnets: [subnet-01234567]}\n"
+)
+IAM = "arn:aws:iam::123456789012"
+R5 = "environments:\n  r5: {instance: r5.12xlarge, max_nodes: 16}\n"
+MPI = "queues:\n  mpi: {environments: [r5]}\n"
+
+
+def problems(text: str) -> list[Problem]:
+    return check(load_text(text.encode()), load_catalog())
+
+
+def ids(text: str) -> list[str | None]:
+    return [problem.rule for problem in problems(text)]
+
+
+def environment(**fields: object) -> str:
+    written = {"instance": "r5.12xlarge", "max_nodes": 16, **fields}
+    inner = ", ".join(f"{key}: {value}" for key, value in written.items())
+    return f"{HEAD}environments:\n  r5: {{{inner}}}\n{MPI}"
+
+
+def job(**fields: object) -> str:
+    written = {"queue": "mpi", "command": "[hostname]", **fields}
+    inner = ", ".join(f"{key}: {value}" for key, value in written.items())
+    return f"{HEAD}{R5}{MPI}jobs:\n  hello: {{{inner}}}\n"
+
+
+def network(inner: str) -> str:
+    return f"name: seismic\nregion: us-east-1\nnetwork: {{{inner}}}\n{R5}{MPI}"
+
+
+class TestUnsoundParts:
+    """What the loader refused must not make a rule complain of what stands in its place."""
+
+    def test_queue_of_a_dropped_environment(self) -> None:
+        text = HEAD + R5.replace("max_nodes: 16", "max_nodes: many") + MPI
+        [problem] = problems(text)
+        assert problem.rule is None
+        assert problem.path == "environments.r5.max_nodes"
+
+    def test_job_of_a_dropped_queue(self) -> None:
+        assert ids(job(nodes=2).replace("[r5]", "r5")) == [None]
+
+    def test_default_in_place_of_an_unsound_value(self) -> None:
+        # `multi_node` falls back to true, which Spot would not allow.
+        assert ids(environment(purchase="spot", multi_node="maybe")) == [None]
+
+    def test_unsound_network(self) -> None:
+        assert ids(network("vpc: new, nat: false, endpoints: [s4]")) == [None]
+
+    def test_unsound_region(self) -> None:
+        text = environment(zones="[us-east-1a]").replace("region: us-east-1", "region: Frankfurt")
+        assert ids(text) == [None]
+
+    def test_everything_missing(self) -> None:
+        assert {problem.rule for problem in problems("tags: {}\n")} == {None}
+
+    def test_everything_unsound_besides_is_still_judged(self) -> None:
+        text = environment(instance="r5.12xlrge") + "container: {tag: '-'}\n"
+        assert ids(text) == ["MN101", None]
+
+    def test_misspelt_environment_is_reported_once(self) -> None:
+        assert ids(HEAD + R5 + "queues:\n  mpi: {environments: [r6]}\n") == ["MN135"]
+
+    def test_job_of_an_unsound_queue_is_judged_when_that_is_mended(self) -> None:
+        assert ids(job(vcpus=96).replace("[r5]", "[r6]")) == ["MN135"]
+
+
+class TestOrderAndChoice:
+    TEXT = (
+        job(nodes=32, environment="{AWS_BATCH_X: '', TOKEN: abcdef}")
+        + "container: {tag: latest}\nprovider: 5\n"
+    )
+
+    def test_in_the_order_of_the_file(self) -> None:
+        found = problems(self.TEXT)
+        places = [
+            (each.position.line, each.position.column)
+            for each in found
+            if each.position is not None
+        ]
+        assert len(places) == len(found)
+        assert places == sorted(places)
+
+    def test_levels(self) -> None:
+        found = problems(self.TEXT)
+        assert {each.severity for each in found} == set(Severity)
+        warnings = at_level(found, Severity.WARNING)
+        assert {each.severity for each in warnings} == {Severity.ERROR, Severity.WARNING}
+        assert at_level(found, None) == found
+        loaded = load_text(self.TEXT.encode())
+        assert check(loaded, load_catalog(), level=Severity.WARNING) == warnings
+
+    def test_unknown_rule_to_skip(self) -> None:
+        with pytest.raises(InputError) as refused:
+            check(load_text(self.TEXT.encode()), load_catalog(), skip=["MN101", "MN1O1", "x"])
+        [first, second] = refused.value.problems
+        assert first.message == "there is no rule `MN1O1`"
+        assert str(first.hint).startswith("did you mean `MN")
+        assert second.hint == "`mngen rules` lists them"
+
+
+class TestRequire:
+    def test_gives_the_cluster_and_the_warnings(self) -> None:
+        warned: list[Problem] = []
+        text = environment() + "container: {tag: latest}\nprovider: 5\n"
+        cluster = require(load_text(text.encode()), load_catalog(), warn=warned.append)
+        assert [each.nr_cpus for each in cluster.environments] == [24]
+        assert [each.rule for each in warned] == ["MN159"]
+
+    def test_raises_all_errors_and_only_these(self) -> None:
+        text = job(nodes=32, memory=393_216) + "container: {tag: latest}\nsurplus: 1\n"
+        with pytest.raises(InputError) as refused:
+            require(load_text(text.encode()), load_catalog())
+        assert [each.rule for each in refused.value.problems] == ["MN145", "MN148", None]
+
+    def test_empty_file(self) -> None:
+        with pytest.raises(InputError, match="is empty"):
+            require(load_text(b""), load_catalog())
+
+    def test_skipped_error_is_let_through(self) -> None:
+        cluster = require(load_text(job(nodes=32).encode()), load_catalog(), skip=["MN145"])
+        assert cluster.jobs[0].spec.nodes == 32
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        # One thread a core: vCPUs are cores, and none of them is out of reach.
+        ({"instance": "hpc7a.96xlarge", "efa": "true"}, []),
+        # hpc7a and its like are not sold on the Spot market.
+        ({"instance": "hpc7a.96xlarge", "purchase": "spot", "multi_node": "false"}, ["MN111"]),
+        ({"purchase": "spot", "multi_node": "false"}, []),
+        ({"purchase": "spot"}, ["MN110"]),
+        # best-fit on Spot: replaced on update, and a role of its own.
+        (
+            {"purchase": "spot", "multi_node": "false", "allocation": "best-fit"},
+            ["MN115", "MN114"],
+        ),
+        ({"multi_node": "false", "allocation": "spot-price-capacity-optimized"}, ["MN113"]),
+        ({"purchase": "spot", "multi_node": "false", "allocation": "best-fit-progressive"}, []),
+        ({"multi_node": "false", "placement_group": "g", "zones": "[us-east-1a]"}, []),
+        ({"multi_node": "false", "zones": "[us-east-1a, us-east-1b]"}, []),
+        ({"zones": "[us-east-1a, us-east-1b]"}, ["MN120"]),
+        # A Local Zone is in its region; a zone of another region with a longer name is not.
+        ({"zones": "[us-east-1-bos-1a]"}, []),
+        ({"zones": "[us-east-11a]"}, ["MN125"]),
+        # A burstable type cannot join the group that multi-node environments have by default.
+        ({"instance": "t3.2xlarge"}, ["MN123", "MN104"]),
+        ({"instance": "p4d.24xlarge", "efa": "true"}, ["MN105"]),
+        ({"min_nodes": 17}, ["MN116"]),
+        ({"hyperthreading": "true"}, []),
+    ],
+)
+def test_environments(fields: dict[str, object], expected: list[str]) -> None:
+    assert ids(environment(**fields)) == expected
+
+
+def test_nearest_types_with_efa_are_named() -> None:
+    [problem] = problems(environment(instance="c5n.4xlarge", efa="true"))
+    assert problem.rule == "MN128"
+    assert str(problem.hint).startswith(
+        "types near it that have one: `c5n.9xlarge`, `c5n.18xlarge`"
+    )
+    [problem] = problems(environment(instance="r5.24xlarge", efa="true"))
+    assert "`r5n.24xlarge`" in str(problem.hint)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        # An r5.12xlarge without hyper-threading registers 24 of its 48 vCPUs.
+        ({"vcpus": 24}, []),
+        ({"vcpus": 25}, ["MN147"]),
+        ({"nodes": 16}, []),
+        ({"nodes": 17}, ["MN145"]),
+        # 393216 MiB: 5 % are to be left, and one part in 64 can never be had.
+        ({"memory": 373_555}, []),
+        ({"memory": 373_556}, ["MN149"]),
+        ({"memory": 387_072}, ["MN149"]),
+        ({"memory": 387_073}, ["MN148"]),
+        ({"memory": 8192, "shared_memory": 8192}, []),
+        ({"memory": 8192, "shared_memory": 8193}, ["MN151"]),
+        ({"shared_memory": 400_000}, ["MN151"]),
+        ({"environment": "{OMP_NUM_THREADS: '4'}"}, []),
+        ({"environment": "{aws_batch_x: '4'}"}, ["MN154"]),
+        ({"environment": "{'': '4'}"}, ["MN153"]),
+        ({"environment": "{AWS_SECRET_ACCESS_KEY: x}"}, ["MN155"]),
+        ({"environment": "{SOME: AKIAIOSFODNN7EXAMPLE}"}, ["MN155"]),
+        ({"environment": "{URL: 'https://me:pass@example.org/'}"}, ["MN155"]),
+        ({"environment": "{GITHUB_TOKEN: x, SECRET_ARN: y, TOKENS_PER_SECOND: '3'}"}, ["MN155"]),
+        ({"environment": "{PASSWORD: ''}"}, ["MN156"]),
+        ({"image": "quay.io/me/app"}, ["MN159"]),
+        ({"image": "localhost:5000/me/app"}, ["MN159"]),
+        ({"image": "quay.io/me/app:latest"}, ["MN159"]),
+        ({"image": f"quay.io/me/app@sha256:{'0' * 64}"}, []),
+        ({"image": "'quay.io/me/app v1'"}, ["MN158"]),
+        ({"command": "[' ']"}, ["MN152"]),
+    ],
+)
+def test_jobs(fields: dict[str, object], expected: list[str]) -> None:
+    assert ids(job(**fields)) == expected
+
+
+def test_hyperthreading_doubles_what_a_job_may_ask_for() -> None:
+    text = job(vcpus=48).replace("max_nodes: 16", "max_nodes: 16, hyperthreading: true")
+    assert ids(text) == []
+    assert ids(text.replace("vcpus: 48", "vcpus: 49")) == ["MN147"]
+
+
+def test_job_in_the_smaller_of_two_environments() -> None:
+    text = (
+        job(vcpus=48)
+        .replace(R5, R5 + "  big: {instance: r5.24xlarge, max_nodes: 16}\n")
+        .replace("[r5]", "[r5, big]")
+    )
+    assert ids(text) == ["MN138", "MN150"]
+
+
+def test_same_type_in_two_zones_is_the_answer_to_no_capacity() -> None:
+    text = (
+        HEAD
+        + "environments:\n"
+        + "".join(
+            f"  {zone}: {{instance: r5.12xlarge, max_nodes: 16, zones: [us-east-1{zone}]}}\n"
+            for zone in "abc"
+        )
+        + "queues:\n  mpi: {environments: [a, b, c]}\n"
+    )
+    assert ids(text) == []
+
+
+@pytest.mark.parametrize(
+    ("inner", "expected"),
+    [
+        ("vpc: new, zones: [us-east-1a]", []),
+        ("vpc: new", ["MN172"]),
+        ("vpc: default", ["MN161"]),
+        ("vpc: new, zones: [us-east-1a], cidr: 10.0.0.0/16", []),
+        ("vpc: new, zones: [us-east-1a], cidr: 10.0.0.0/15", ["MN167"]),
+        ("vpc: new, zones: [us-east-1a], cidr: 10.0.0.0/22", []),
+        ("vpc: new, zones: [us-east-1a], cidr: 10.0.0.0/23", ["MN167"]),
+        ("vpc: new, zones: [us-east-1a], cidr: 10.0.0.300/16", ["MN166"]),
+        ("vpc: new, zones: [us-east-1a], cidr: 10.0.0.0/33", ["MN166"]),
+        ("vpc: new, zones: [us-east-1a], cidr: 10.0.0.1/16", ["MN166"]),
+        ("vpc: new, zones: [us-east-1a], cidr: 010.0.0.0/16", ["MN166"]),
+        ("vpc: new, zones: [us-east-1a], cidr: 127.0.0.0/16", ["MN168"]),
+        ("vpc: new, zones: [us-east-1a], cidr: 224.0.0.0/16", ["MN168"]),
+        ("vpc: new, zones: [us-east-1a], cidr: 172.17.128.0/20", ["MN170"]),
+        ("vpc: new, zones: [us-east-1a], cidr: 172.16.0.0/16", []),
+        ("vpc: new, zones: [us-east-1a], cidr: 100.64.0.0/16", []),
+        ("vpc: new, zones: [us-east-1a], cidr: 8.8.0.0/16", ["MN169"]),
+        ("vpc: new, zones: [us-east-1a], nat: false", ["MN160"]),
+        ("vpc: new, zones: [us-east-1a], nat: true, endpoints: []", []),
+        ("vpc: new, zones: [us-east-1a], endpoints: [s3, ecr.api]", ["MN162"]),
+        ("vpc: new, zones: [us-east-1a], endpoints: [s3, s3]", ["MN177"]),
+        ("vpc: default, nat: true", ["MN161", "MN165"]),
+        ("vpc: vpc-0123456789abcdef0", ["MN163"]),
+        ("vpc: vpc-0123456789abcdef0, subnets: [subnet-01234567]", []),
+        ("vpc: new, zones: [us-east-1a], route_tables: [rtb-01234567]", ["MN164"]),
+        ("vpc: new, zones: [us-east-1a], ssh: {key_pair: k, from: [10.0.0.0/8]}", []),
+        ("vpc: new, zones: [us-east-1a], ssh: {key_pair: k, from: [0.0.0.0/0]}", ["MN173"]),
+        ("vpc: new, zones: [us-east-1a], ssh: {key_pair: k, from: [0.0.0.0/1]}", ["MN173"]),
+        ("vpc: new, zones: [us-east-1a], ssh: {key_pair: k, from: [8.8.8.8/32]}", ["MN176"]),
+        (
+            "vpc: new, zones: [us-east-1a], ssh: {key_pair: k, from: [10.0.0.0/8, 10.1.0.0/16]}",
+            ["MN175"],
+        ),
+        (
+            "vpc: new, zones: [us-east-1a], ssh: {key_pair: k, from: [10.1.0.0/16, 10.0.0.0/8]}",
+            ["MN175"],
+        ),
+        (
+            "vpc: new, zones: [us-east-1a], ssh: {key_pair: k, from: [10.0.0.0/8, 10.0.0.0/8]}",
+            ["MN177"],
+        ),
+    ],
+)
+def test_networks(inner: str, expected: list[str]) -> None:
+    assert ids(network(inner)) == expected
+
+
+def test_bits_below_the_prefix_are_explained() -> None:
+    [problem] = problems(network("vpc: new, zones: [us-east-1a], cidr: 10.1.2.3/16"))
+    assert problem.hint == (
+        "write 10.1.0.0/16 for the whole range, or 10.1.2.3/32 for the one address"
+    )
+
+
+@pytest.mark.parametrize("text", ["10.0.0.0/16", "0.0.0.0/0", "10.0.0.1/32"])
+def test_ranges(text: str) -> None:
+    assert str(parse_range(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("mount", "sound"),
+    [
+        ("/efs", True),
+        ("/shared/efs", True),
+        ("/home/efs", True),
+        ("/mnt/efs", True),
+        ("/home", False),
+        ("/opt", False),
+        ("/tmp", False),
+        ("/var/lib/docker", False),
+        ("/proc/efs", False),
+        ("/dev/shm", False),
+    ],
+)
+def test_mount_points(mount: str, sound: bool) -> None:
+    assert ids(environment() + f"storage: {{efs: {{mount: {mount}}}}}\n") == (
+        [] if sound else ["MN181"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("roles", "expected"),
+    [
+        ("service: create", ["MN185"]),
+        ("service: 'arn:aws:iam::123456789012:role/AWSBatchServiceRole'", ["MN185"]),
+        (f"service: '{IAM}:role/aws-service-role/batch.amazonaws.com/AWSServiceRole'", []),
+        ("spot_fleet: create", ["MN187"]),
+        ("permissions_boundary: 'arn:aws-us-gov:iam::123456789012:policy/b'", ["MN186"]),
+        (f"instance_profile: '{IAM}:instance-profile/i'", []),
+        ("job_policies: ['arn:aws:iam::aws:policy/job-function/Billing']", []),
+        ("job_policies: ['arn:aws:iam::123456789012:policy/AdministratorAccess']", []),
+        ("job_policies: ['arn:aws:iam::aws:policy/PowerUserAccess']", ["MN189"]),
+    ],
+)
+def test_identities(roles: str, expected: list[str]) -> None:
+    assert ids(environment() + f"roles: {{{roles}}}\n") == expected
+
+
+def test_two_accounts() -> None:
+    roles = f"instance_profile: '{IAM}:instance-profile/i', spot_fleet: none"
+    other = "permissions_boundary: 'arn:aws:iam::210987654321:policy/b'"
+    assert ids(environment() + f"roles: {{{roles}, {other}}}\n") == ["MN188"]
+
+
+def test_placement_group_that_spans_all_zones_by_default() -> None:
+    text = environment(multi_node="false", placement_group="MPIgroup")
+    assert ids(text) == []  # one subnet, so one zone
+    default = text.replace("vpc: vpc-01234567, subnets: [subnet-01234567]", "vpc: default")
+    assert ids(default) == ["MN120"]
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [
+        ("us-east-1", "aws"),
+        ("cn-northwest-1", "aws-cn"),
+        ("us-gov-west-1", "aws-us-gov"),
+        ("us-iso-east-1", "aws-iso"),
+        ("us-isob-east-1", "aws-iso-b"),
+    ],
+)
+def test_partitions(region: str, partition: str) -> None:
+    text = environment().replace("us-east-1", region)
+    roles = f"roles: {{permissions_boundary: 'arn:{partition}:iam::123456789012:policy/b'}}\n"
+    assert ids(text + roles) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("tags: {Project: a, project: b}", ["MN193"]),
+        ("tags: {'Mngen:image': a}", ["MN191"]),
+        ("state: {bucket: 192.168.1.1}", ["MN195"]),
+        ("state: {bucket: my-state-s3alias}", ["MN195"]),
+        ("state: {bucket: my.state}", []),
+        ("container: {image: 'docker.io/me/app:v1', tag: v2}", ["MN194"]),
+        ("container: {image: 'docker.io/me/app'}", ["MN159"]),
+        ("container: {image: 'localhost:5000/me/app:v1'}", []),
+    ],
+)
+def test_names(text: str, expected: list[str]) -> None:
+    assert ids(environment() + text + "\n") == expected
+
+
+def test_every_problem_leads_on() -> None:
+    text = (
+        job(nodes=32, vcpus=96, memory=10**6, environment="{AWS_BATCH_X: ''}")
+        + "tags: {Name: x}\nroles: {service: create}\n"
+    )
+    for problem in problems(text):
+        assert problem.hint
+        assert str(problem.source_url).startswith("https://")
+        assert problem.position is not None
+        assert problem.source_line
