@@ -1,0 +1,97 @@
+"""Keeps compiled templates between runs, as Python keeps compiled modules.
+
+Compiling the templates takes as long as all else that rendering does. The result lives in the
+user's cache folder; bytecode can do anything, so only a folder that is closed to everybody else is
+trusted. Whatever is wrong with it, the templates are compiled anew and nobody is told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jinja2.compiler
+from jinja2 import BytecodeCache
+
+from mngen import __version__
+from mngen.render import _hcl
+
+if TYPE_CHECKING:
+    from jinja2.bccache import Bucket
+
+
+class TemplateCache(BytecodeCache):
+    """Compiled templates in a folder, one file each.
+
+    Args:
+        folder: The folder; it exists and is the user's alone.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._compiler = _compiler()
+
+    def get_source_checksum(self, source: str) -> str:
+        """Returns a checksum of all that the compiled template follows from."""
+        return super().get_source_checksum(f"{self._compiler}\n{source}")
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Loads a compiled template, where there is one that is still right."""
+        try:
+            digest, code = _parted((self._folder / bucket.key).read_bytes())
+        except OSError:
+            return
+        if digest == _digest(code):
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Writes a compiled template, whole or not at all."""
+        code = bucket.bytecode_to_string()
+        with suppress(OSError):
+            descriptor, name = tempfile.mkstemp(dir=self._folder)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(_digest(code) + code)
+                Path(name).replace(self._folder / bucket.key)
+            finally:
+                Path(name).unlink(missing_ok=True)
+
+
+def template_cache() -> TemplateCache | None:
+    """Returns the user's cache, or None where there is no folder that can be trusted.
+
+    Source: https://specifications.freedesktop.org/basedir-spec/latest/
+    """
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        parent = named if named.is_absolute() else Path.home() / ".cache"
+        folder = parent / "mngen"
+        parent.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except (OSError, RuntimeError):
+        return None
+    closed = stat.S_ISDIR(found.st_mode) and not stat.S_IMODE(found.st_mode) & 0o077
+    return TemplateCache(folder) if closed and found.st_uid == os.geteuid() else None
+
+
+def _compiler() -> str:
+    """Names what compiles: Jinja and our encoding of constants, by file as Python does."""
+    files = [Path(module) for module in (jinja2.compiler.__file__, _hcl.__file__)]
+    stamps = [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
+    return repr((__version__, stamps))
+
+
+def _digest(code: bytes) -> bytes:
+    """Returns what tells a whole file from a damaged one."""
+    return hashlib.sha256(code).digest()
+
+
+def _parted(content: bytes) -> tuple[bytes, bytes]:
+    size = hashlib.sha256().digest_size
+    return content[:size], content[size:]
