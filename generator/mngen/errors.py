@@ -152,10 +152,10 @@ def format_problem(problem: Problem, *, colour: bool = False) -> str:
         if problem.position is not None:
             place += f":{problem.position.line}:{problem.position.column}"
         if problem.path:
-            place += f" ({_printable(problem.path)})"
+            place += f" ({_on_one_line(problem.path)})"
         lines.append(f"  {paint('34', '-->')} {place}")
     elif problem.path:
-        lines.append(f"  {paint('34', '-->')} {_printable(problem.path)}")
+        lines.append(f"  {paint('34', '-->')} {_on_one_line(problem.path)}")
     if problem.position is not None and problem.source_line is not None:
         number = str(problem.position.line)
         gutter = " " * len(number)
@@ -179,6 +179,11 @@ def _printable(text: str) -> str:
     return "".join(
         char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text
     )
+
+
+def _on_one_line(text: str) -> str:
+    shown = _printable(text).replace("\n", "\\n")
+    return shown if len(shown) <= _MAX_SOURCE_WIDTH else shown[: _MAX_SOURCE_WIDTH - 1] + "…"
 
 
 def _window(line: str, column: int) -> tuple[str, int]:

@@ -203,7 +203,7 @@ def _short(value: Any, *, quote: bool = True) -> str:
         return "a mapping"
     if isinstance(value, list):
         return "a list"
-    text = str(value)
+    text = str(value).replace("\n", "\\n")
     if len(text) > 60:
         text = text[:57] + "…"
     return f'"{text}"' if quote and isinstance(value, str) else text
