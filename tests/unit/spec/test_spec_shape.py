@@ -1,0 +1,237 @@
+"""Every fault of a spec's shape at once, each at its place; and what is sound is kept."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mngen.catalog import load_catalog
+from mngen.errors import InputError, Problem, format_problems
+from mngen.rules import check
+from mngen.spec import Spec, load, load_text
+from tests.support.specs import FEATURES, Data, make_spec, specs, to_yaml
+
+HERE = Path(__file__).resolve().parent
+
+# One spec with every key of the language in it.
+FULL: Data = make_spec(
+    {name: options[-1] for name, options in FEATURES.items()} | {"vpc": "existing with tables"}
+)
+
+
+def value_paths(data: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """List the path of every value in a document, the document's own left out."""
+    items: list[tuple[str | int, Any]] = []
+    if isinstance(data, dict):
+        items = list(data.items())
+    elif isinstance(data, list):
+        items = list(enumerate(data))
+    return [
+        found for key, value in items for found in [(*path, key), *value_paths(value, (*path, key))]
+    ]
+
+
+def parent_of(data: Any, path: tuple[str | int, ...]) -> Any:
+    for part in path[:-1]:
+        data = data[part]
+    return data
+
+
+def problems(data: Any) -> tuple[Problem, ...]:
+    return load_text(yaml.safe_dump(data, sort_keys=False).encode()).problems
+
+
+def test_the_full_spec_has_every_key_of_the_language() -> None:
+    assert problems(FULL) == ()
+    for name in ("network", "storage", "roles", "state", "container"):
+        assert name in FULL
+    assert len(value_paths(FULL)) > 100
+
+
+WRONG = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.dates(),
+    st.datetimes(),
+    st.binary(max_size=3),
+    st.text(max_size=5).map(lambda text: text.encode(errors="ignore").decode()),
+    st.just("x" * 10_000),
+    st.just(10**30),
+    st.lists(st.integers() | st.text("ab${", max_size=3), max_size=3),
+    st.dictionaries(st.text("ab", max_size=3), st.integers(), max_size=2),
+)
+
+
+@settings(max_examples=100)
+@given(st.sampled_from(value_paths(FULL)), WRONG)
+def test_a_wrong_value_is_refused_at_its_key_and_never_a_crash(
+    path: tuple[str | int, ...], wrong: Any
+) -> None:
+    data = copy.deepcopy(FULL)
+    parent_of(data, path)[path[-1]] = wrong
+    text = yaml.safe_dump(data, sort_keys=False).encode()
+    loaded = load_text(text)
+    # The rules get what is sound of it, and must not stumble over what is missing.
+    check(loaded, load_catalog())
+    try:
+        msgspec.convert(yaml.load(text, yaml.CSafeLoader), Spec)
+    except msgspec.ValidationError:
+        assert loaded.problems
+        root = yaml.compose(text, yaml.CSafeLoader)
+        first, last = lines_of(root, path)
+        for problem in loaded.problems:
+            assert problem.position is not None
+            assert first <= problem.position.line <= last, problem
+            assert problem.source_line == text.decode().split("\n")[problem.position.line - 1]
+        with pytest.raises(InputError):
+            loaded.require()
+
+
+def lines_of(node: yaml.Node | None, path: tuple[str | int, ...]) -> tuple[int, int]:
+    """Return the first and last line of an entry, counted from 1."""
+    first = 1
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            key, node = next(pair for pair in node.value if pair[0].value == part)
+            first = key.start_mark.line + 1
+        else:
+            assert isinstance(node, yaml.SequenceNode)
+            assert isinstance(part, int)
+            node = node.value[part]
+            first = node.start_mark.line + 1
+    assert node is not None
+    return first, max(first, node.end_mark.line + 1)
+
+
+@pytest.mark.parametrize("path", value_paths(FULL), ids=lambda path: ".".join(map(str, path)))
+def test_every_key_refuses_a_value_of_another_kind(path: tuple[str | int, ...]) -> None:
+    data = copy.deepcopy(FULL)
+    parent = parent_of(data, path)
+    parent[path[-1]] = [] if isinstance(parent[path[-1]], dict) else {"a": {"b": "c"}}
+    found = problems(data)
+    assert found
+    assert all(problem.path.startswith(str(path[0])) for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "near"),
+    [
+        ((), "enviroments", "environments"),
+        ((), "job", "jobs"),
+        (("network",), "zone", "zones"),
+        (("storage", "efs"), "mounts", "mount"),
+        (("roles",), "instance-profile", "instance_profile"),
+        (("environments", "mpi"), "instnace", "instance"),
+        (("environments", "mpi"), "hyper_threading", "hyperthreading"),
+        (("queues", "mpi-queue"), "prio", "priority"),
+        (("jobs", "all-mpi"), "node", "nodes"),
+        (("network", "ssh"), "keypair", "key_pair"),
+    ],
+)
+def test_an_unknown_key_is_told_the_near_one(section: tuple[str, ...], key: str, near: str) -> None:
+    data = copy.deepcopy(FULL)
+    parent_of(data, (*section, key))[key] = 1
+    (problem,) = problems(data)
+    assert f"has no key `{key}`" in problem.message
+    assert problem.hint is not None
+    assert f"`{near}`" in problem.hint
+    assert problem.path == ".".join((*section, key))
+
+
+def test_a_key_near_to_none_is_told_all() -> None:
+    (problem,) = problems(FULL | {"xyzzy": 1})
+    assert problem.hint is not None
+    assert problem.hint.startswith("known keys: name, region, account")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("name",),
+        ("region",),
+        ("environments",),
+        ("queues",),
+        ("environments", "mpi", "instance"),
+        ("environments", "mpi", "max_nodes"),
+        ("queues", "two", "environments"),
+        ("jobs", "all-mpi", "queue"),
+        ("jobs", "all-mpi", "command"),
+        ("network", "ssh", "key_pair"),
+        ("network", "ssh", "from"),
+        ("state", "bucket"),
+    ],
+    ids=".".join,
+)
+def test_a_missing_key_is_named_with_what_belongs_there(path: tuple[str, ...]) -> None:
+    data = copy.deepcopy(FULL)
+    del parent_of(data, path)[path[-1]]
+    (problem,) = problems(data)
+    assert problem.message.endswith(f"lacks the key `{path[-1]}`")
+    assert problem.path == ".".join(path)
+    assert problem.hint is not None
+    assert problem.position is not None
+
+
+def test_what_is_sound_is_kept_for_the_rules() -> None:
+    data = copy.deepcopy(FULL)
+    data["environments"]["mpi"]["max_nodes"] = 0
+    data["queues"]["two"]["environments"] = []
+    data["region"] = 3
+    loaded = load_text(to_yaml(data))
+    assert loaded.spec is not None
+    assert "mpi" not in loaded.spec.environments
+    assert "efa" in loaded.spec.environments
+    assert "two" not in loaded.spec.queues
+    assert {("environments", "mpi"), ("queues", "two"), ("region",)} <= loaded.dropped
+    assert len(loaded.problems) == 3
+
+
+def test_problems_come_in_the_order_of_the_file() -> None:
+    raw = b"region: 1\nname: 2\nname: test\nqueues: 3\nenvironments: 4\n"
+    found = [
+        problem.position.line for problem in load_text(raw).problems if problem.position is not None
+    ]
+    assert found == [1, 3, 4, 5]
+
+
+def test_text_from_the_spec_cannot_forge_a_message() -> None:
+    found = problems(FULL | {"name": "a\nerror: all is well", "region": "\x1b[31m"})
+    shown = format_problems(found)
+    assert "\nerror: all is well" not in shown
+    assert "\x1b" not in shown
+
+
+def test_long_text_is_shown_in_part() -> None:
+    for data in (FULL | {"name": "x" * 10_000}, FULL | {"y" * 10_000: 1}):
+        shown = format_problems(problems(data))
+        assert max(map(len, shown.splitlines())) < 300
+
+
+@settings(max_examples=40)
+@given(specs())
+def test_sound_specs_are_accepted(data: Data) -> None:
+    spec = load_text(to_yaml(data)).require()
+    # What was written is what was read, key by key.
+    for name, job in data["jobs"].items():
+        assert list(spec.jobs[name].command) == job["command"]
+        assert spec.jobs[name].environment == job.get("environment", {})
+    assert spec.tags == data.get("tags", {})
+
+
+def test_all_that_is_wrong_is_said_at_once(*, update_golden: bool) -> None:
+    loaded = load(HERE / "data" / "bad.yaml")
+    found = check(loaded, load_catalog())
+    shown = format_problems(found).replace(f"{HERE / 'data'}/", "") + "\n"
+    expected = HERE / "data" / "bad.txt"
+    if update_golden:
+        expected.write_text(shown, encoding="utf-8")
+    assert shown == expected.read_text(encoding="utf-8")
