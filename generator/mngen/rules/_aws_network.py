@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
@@ -134,21 +135,24 @@ class NodesHaveWayOut(AwsRule):
 
     @classmethod
     def matches(cls, account: Account) -> Iterator[Match]:
-        if account.vpc is None:
-            return
+        stuck: dict[tuple[Path, str], list[str]] = defaultdict(list)
         for subnet in account.subnets:
             way = way_out(account, subnet)
-            if way == "nat" or (way == "public" and subnet.get("MapPublicIpOnLaunch")):
+            if way == "public" and not subnet.get("MapPublicIpOnLaunch"):
+                lack = "an internet gateway but no public addresses for machines"
+            elif way is None:
+                lack = "no route to the internet"
+            else:
                 continue
-            if _has_all_endpoints(account):
-                return
-            without = "no route to the internet"
-            if way == "public":
-                without = "an internet gateway, but gives machines no public address"
+            stuck[_path_of(account, subnet), lack].append(f"`{subnet['SubnetId']}`")
+        if not stuck or _has_all_endpoints(account):
+            return
+        for (path, lack), subnets in stuck.items():
+            have = "have" if len(subnets) > 1 else "has"
             yield Match(
-                _path_of(account, subnet),
-                f"the subnet `{subnet['SubnetId']}` has {without}, and the VPC not all the "
-                "endpoints that nodes need",
+                path,
+                f"{', '.join(subnets)} {have} {lack}, and the VPC not all the endpoints that nodes "
+                "need",
             )
 
 

@@ -255,6 +255,27 @@ def test_subnet_without_a_way_out(aws: Aws) -> None:
     assert f"`{subnet}` has no route to the internet" in message
 
 
+def test_subnets_of_the_default_vpc_are_named_together(aws: Aws) -> None:
+    table = aws.main_table(aws.vpc_id)
+    [route] = [
+        route
+        for route in aws.ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"][0][
+            "Routes"
+        ]
+        if route["DestinationCidrBlock"] == "0.0.0.0/0"
+    ]
+    target = {"RouteTableId": table, "DestinationCidrBlock": "0.0.0.0/0"}
+    aws.ec2.delete_route(**target)
+    try:
+        answers = aws.ask()
+    finally:
+        aws.ec2.create_route(**target, GatewayId=route["GatewayId"])
+
+    [(rule, path, message)] = found(answers)
+    assert (rule, path) == ("MN205", "network.vpc")
+    assert message.count("`subnet-") == 6
+
+
 def test_endpoints_are_a_way_out(aws: Aws) -> None:
     vpc = aws.vpc()
     subnet = aws.subnet(vpc, "10.1.0.0/24")
@@ -272,7 +293,7 @@ def test_public_subnet_that_gives_no_address(aws: Aws) -> None:
     problems = found(aws.ask(part))
 
     assert [each[0] for each in problems] == ["MN205", "MN206"]
-    assert "gives machines no public address" in problems[0][2]
+    assert "no public addresses for machines" in problems[0][2]
 
 
 def test_nat_is_a_way_out(aws: Aws) -> None:
