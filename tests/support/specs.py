@@ -110,7 +110,7 @@ def make_spec(choice: Mapping[str, str]) -> Data:
 
     Args:
         choice: An option of each of `FEATURES`. Where one needs another (no NAT needs all
-            endpoints), the other is added.
+            endpoints, a new VPC needs zones), the other is added.
     """
     data: Data = {"name": "test-1", "region": "us-east-1", "provider": int(choice["provider"])}
     if choice["account"] == "one":
@@ -147,6 +147,8 @@ def _network(choice: Mapping[str, str]) -> Data:
             network["route_tables"] = [f"rtb-{_ID}"]
     if choice["zones"] != "none":
         network["zones"] = _ZONES[: 1 if choice["zones"] == "one" else 3]
+    elif choice["vpc"] == "new":
+        network["zones"] = _ZONES[:2]
     closed = network.get("nat") is False
     if closed or choice["endpoints"] == "all":
         network["endpoints"] = _ALL_ENDPOINTS

@@ -227,7 +227,7 @@ def test_sound_specs_are_accepted(data: Data) -> None:
     assert spec.tags == data.get("tags", {})
 
 
-def test_all_that_is_wrong_is_said_at_once(*, update_golden: bool) -> None:
+def test_golden_all_that_is_wrong_is_said_at_once(*, update_golden: bool) -> None:
     loaded = load(HERE / "data" / "bad.yaml")
     found = check(loaded, load_catalog())
     shown = format_problems(found).replace(f"{HERE / 'data'}/", "") + "\n"

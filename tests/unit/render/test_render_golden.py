@@ -1,0 +1,33 @@
+"""The rendered examples, byte for byte; `make golden` rewrites what is expected."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mngen import _resources
+from mngen.render import render_file
+from tests.support.cli import read_tree
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
+EXAMPLES = sorted(_resources.examples().glob("*.yaml"))
+
+
+@pytest.mark.parametrize("provider", [5, 6])
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_golden_tree(example: Path, provider: int, *, update_golden: bool) -> None:
+    tree = {path: text.encode() for path, text in render_file(example, provider=provider).items()}
+    expected = GOLDEN / example.stem / f"provider-{provider}"
+    if update_golden:
+        shutil.rmtree(expected, ignore_errors=True)
+        for path, content in tree.items():
+            target = expected / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+    assert tree == read_tree(expected)
+
+
+def test_golden_trees_are_of_examples_that_there_are() -> None:
+    assert {path.name for path in GOLDEN.iterdir()} == {path.stem for path in EXAMPLES}
