@@ -165,9 +165,7 @@ class ContainersHaveWayOut(AwsRule):
         "address. In a public subnet, whatever the application itself calls needs an endpoint."
     )
     remedy = "name private subnets, whose way out is a NAT gateway"
-    source_url = (
-        "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-networking-awsvpc.html"
-    )
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/mnp-ce.html"
     manual_test = "aws ec2 describe-subnets --query 'Subnets[].[SubnetId,MapPublicIpOnLaunch]'"
     calls = ("ec2:DescribeRouteTables", "ec2:DescribeSubnets", "ec2:DescribeVpcs")
 

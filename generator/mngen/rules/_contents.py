@@ -200,7 +200,7 @@ class VariablesHaveValues(SpecRule):
         "it is not set at all."
     )
     remedy = "give it a value, or remove it"
-    source_url = "https://github.com/hashicorp/terraform-provider-aws/issues/16491"
+    source_url = "https://github.com/hashicorp/terraform-provider-aws/issues/26960"
     manual_test = _ENVIRONMENT
     failing = """\
 queues:

@@ -70,9 +70,7 @@ class ContainersReachAws(SpecRule):
         "add an endpoint for each service that the application calls, or write `vpc: new` for "
         "private subnets with NAT"
     )
-    source_url = (
-        "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-networking-awsvpc.html"
-    )
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/mnp-ce.html"
     manual_test = (
         "aws ec2 describe-route-tables --query "
         "'RouteTables[].Routes[].[DestinationCidrBlock,GatewayId,NatGatewayId]'"

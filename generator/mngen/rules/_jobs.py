@@ -159,7 +159,7 @@ class QueueTakesJobs(SpecRule):
     title = "Jobs are meant for queues that take jobs"
     why = "A disabled queue finishes the jobs that it has and refuses new ones."
     remedy = "remove `enabled: false` when jobs are to be submitted again"
-    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_queue_parameters.html"
+    source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html"
     manual_test = "aws batch describe-job-queues --query 'jobQueues[].[jobQueueName,state]'"
     failing = """\
 environments:

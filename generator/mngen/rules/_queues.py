@@ -87,7 +87,7 @@ class OneArchitecture(SpecRule):
     title = "The environments of a queue have one processor architecture"
     why = "AWS Batch does not mix architectures in a job queue, and refuses to create it."
     remedy = "make one queue for x86_64 and one for arm64"
-    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_queue_parameters.html"
+    source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html"
     manual_test = (
         "aws ec2 describe-instance-types --instance-types r5.12xlarge c7g.16xlarge "
         "--query 'InstanceTypes[].ProcessorInfo.SupportedArchitectures'"

@@ -190,7 +190,7 @@ class FitsEveryEnvironment(SpecRule):
         "or without capacity, the job waits although the queue seems to offer a way out."
     )
     remedy = "ask for what the smallest environment can give, or remove that one from the queue"
-    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_queue_parameters.html"
+    source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html"
     manual_test = (
         "aws batch describe-compute-environments --query 'computeEnvironments[].computeResources'"
     )

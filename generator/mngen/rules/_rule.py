@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
 
 from mngen.errors import Severity
 
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from mngen.spec import Path
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(msgspec.Struct, frozen=True):
     """One place where a rule does not hold.
 
     Attributes:

@@ -8,7 +8,6 @@ value alone, such as a reference, works on `Subject.spec`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
     from mngen.spec import Path, Spec
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True):
     """What the rules judge.
 
     Attributes:
