@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from mngen.catalog import Catalog, InstanceType
@@ -17,8 +18,7 @@ _ALLOCATIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedEnvironment:
+class ResolvedEnvironment(msgspec.Struct, frozen=True):
     """A compute environment with everything that follows from its instance type.
 
     Attributes:
@@ -48,8 +48,7 @@ class ResolvedEnvironment:
     zones: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedQueue:
+class ResolvedQueue(msgspec.Struct, frozen=True):
     """A job queue with its environments in their order."""
 
     name: str
@@ -57,8 +56,7 @@ class ResolvedQueue:
     environments: tuple[ResolvedEnvironment, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedJob:
+class ResolvedJob(msgspec.Struct, frozen=True):
     """A job definition with its resources made explicit.
 
     Attributes:
@@ -80,8 +78,7 @@ class ResolvedJob:
     efa_interfaces: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(msgspec.Struct, frozen=True):
     """A whole deployment, each part sorted by name."""
 
     spec: Spec

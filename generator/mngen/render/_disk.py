@@ -11,7 +11,6 @@ import difflib
 import hashlib
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -37,8 +36,7 @@ class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     files: dict[str, str]
 
 
-@dataclass(frozen=True)
-class Changes:
+class Changes(msgspec.Struct, frozen=True):
     """How the tree on disk differs from a rendered one.
 
     Attributes:
@@ -49,10 +47,10 @@ class Changes:
         diff: A unified diff from the disk to the rendered tree.
     """
 
-    added: list[str] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    edited: list[str] = field(default_factory=list)
+    added: list[str] = msgspec.field(default_factory=list)
+    changed: list[str] = msgspec.field(default_factory=list)
+    removed: list[str] = msgspec.field(default_factory=list)
+    edited: list[str] = msgspec.field(default_factory=list)
     diff: str = ""
 
     def __bool__(self) -> bool:

@@ -19,7 +19,8 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _NEEDS_ESCAPE = re.compile(r'[\\"\n\r\t]|[$%](?=\{)|[^\x20-\x7e]')
 # All but characters that surely fill one column each: ASCII, Latin, Greek, Cyrillic, kana, Han and
 # Hangul. Others may melt into one with their neighbours, and `terraform fmt` aligns by the result.
-_MAY_COMBINE = re.compile(
+# A pattern of this size takes long to compile; few keys need it.
+_MAY_COMBINE = (
     "[^\x20-\x7e\u00c0-\u02ff\u0370-\u0482\u048a-\u052f\u3041-\u3096\u30a1-\u30fa"
     "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]"
 )
@@ -96,7 +97,8 @@ def key_expression(key: str) -> str:
     """Encodes the key of an object: bare where HCL would read it as that very text."""
     if _IDENTIFIER.match(key) and key not in {"for", "null"}:
         return key
-    return _MAY_COMBINE.sub(_numbered, quoted(key))
+    text = quoted(key)
+    return text if text.isascii() else re.sub(_MAY_COMBINE, _numbered, text)
 
 
 def identifier(text: str) -> Hcl:

@@ -8,7 +8,6 @@ moment, the folder holds the old contents or the new ones, never a mixture.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
@@ -72,6 +71,8 @@ def _exchange(first: Path, second: Path) -> bool:
     Raises:
         OSError: The system can, but refused.
     """
+    import ctypes
+
     libc = ctypes.CDLL(None, use_errno=True)
     paths = os.fsencode(first), os.fsencode(second)
     if hasattr(libc, "renameat2"):

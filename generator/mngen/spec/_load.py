@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,8 +21,7 @@ _START_HINT = "`mngen init` writes one to start from"
 _STAND_INS = {"name": "unnamed", "region": "us-east-1", "environments": {}, "queues": {}}
 
 
-@dataclass(frozen=True)
-class LoadedSpec:
+class LoadedSpec(msgspec.Struct, frozen=True):
     """A spec with the document that it came from.
 
     Attributes:
