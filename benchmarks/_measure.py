@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 MNGEN = str(Path(sys.executable).with_name("mngen"))
 
+# An installed package comes with its bytecode; a checkout writes it during the warm-up.
+_ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+}
+
 # ru_maxrss counts KiB, on macOS bytes: https://man7.org/linux/man-pages/man2/getrusage.2.html
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
@@ -87,7 +92,12 @@ def _run(command: list[str], folder: Path) -> Run:
     with tempfile.TemporaryFile() as output:
         start = time.perf_counter()
         process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            command,
+            cwd=folder,
+            env=_ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
