@@ -1,0 +1,22 @@
+"""The least-privilege IAM policy of each part that people have in a deployment.
+
+`policy` is pure: part, cluster and account in, one policy document out; `documents` cuts it to the
+length that IAM takes. Three parts: the deployer applies the rendered Terraform, the baker makes
+machine and container images, the submitter runs jobs.
+"""
+
+from mngen.policy._deployer import UNSEEN
+from mngen.policy._policy import Part, account_of, documents, policy
+from mngen.policy._statement import MAX_CHARACTERS, characters, partition_of, split
+
+__all__ = [
+    "MAX_CHARACTERS",
+    "UNSEEN",
+    "Part",
+    "account_of",
+    "characters",
+    "documents",
+    "partition_of",
+    "policy",
+    "split",
+]

@@ -1,0 +1,204 @@
+"""The baker: `mngen bake`, `images`, `sweep` and `image push`, that is, all that makes images.
+
+Machine images and container images are the work of the same person, at the same time: someone
+changes what jobs run on. So the right to push into the repository is here, and not with those who
+only submit.
+
+Everything that a bake starts carries two tags from the request on that starts it:
+`mngen:deployment`, and `mngen:image` with the name of the image. What carries both may be ended;
+the machines of the cluster carry the first alone, and are none of the baker's business. With Packer
+that means `run_tags`, `run_volume_tags`, `tags` and `snapshot_tags`, which its Amazon plugin brings
+at creation since version 1. The temporary key pair is known by its name instead,
+`<deployment>-bake-…`, because EC2 names key pairs in ARNs by name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mngen.policy._shared import Vpc, ec2_service, instance_role, look, read_state
+from mngen.policy._statement import Scope, Statement, merged
+
+if TYPE_CHECKING:
+    from mngen.cluster import Cluster
+    from mngen.policy._statement import Conditions
+    from mngen.spec import Spec
+
+_READS = (
+    "ec2:DescribeInstanceStatus",
+    "ec2:DescribeInstanceTypes",
+    "ec2:DescribeInstances",
+    "ec2:DescribeRegions",
+    "ec2:DescribeSnapshots",
+    "ec2:DescribeTags",
+    "ec2:DescribeVolumes",
+)
+
+_IMAGE_TAG = "mngen:image"
+
+_CREATING = ("CreateImage", "CreateKeyPair", "CreateSecurityGroup", "ImportKeyPair", "RunInstances")
+
+
+def baker_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
+    """Returns the permissions of whoever bakes machine images and pushes container images."""
+    spec = cluster.spec
+    return [
+        *look(spec, scope, _READS),
+        # The ids of the public images to start from.
+        Statement(
+            "BaseImages",
+            ("ssm:GetParameter", "ssm:GetParameters"),
+            (scope.public_arn("ssm", "parameter/aws/service/ecs/optimized-ami/*"),),
+        ),
+        *_builder(spec, scope),
+        *_access(spec, scope),
+        *_image(scope),
+        *read_state(spec, scope),
+        *_push(spec, scope),
+    ]
+
+
+def _begun(scope: Scope) -> Conditions:
+    """Condition: the request gives the resource both tags of a bake."""
+    return merged(scope.tagged, {"Null": {f"aws:RequestTag/{_IMAGE_TAG}": ["false"]}})
+
+
+def _baked(scope: Scope) -> Conditions:
+    """Condition: the resource carries both tags of a bake."""
+    return merged(scope.own, {"Null": {f"aws:ResourceTag/{_IMAGE_TAG}": ["false"]}})
+
+
+def _builder(spec: Spec, scope: Scope) -> list[Statement]:
+    """The machine that an image is made of, with its tag from the start, from Amazon's image."""
+    vpc = Vpc.of(spec, scope)
+
+    def ec2(*kinds: str) -> tuple[str, ...]:
+        return tuple(scope.arn("ec2", kind) for kind in kinds)
+
+    run = ("ec2:RunInstances",)
+    groups = (f"security-group/{group}" for group in spec.network.security_groups)
+    subnets = Statement("BuilderSubnet", run, ec2("subnet/*"), vpc.conditions)
+    if not vpc.new and spec.network.vpc != "default":
+        subnets = Statement(
+            "BuilderSubnet", run, ec2("subnet/*"), {"ArnEquals": {"ec2:Vpc": [vpc.arn]}}
+        )
+    return [
+        Statement("Builder", run, ec2("instance/*", "volume/*"), _begun(scope)),
+        Statement(
+            "BuilderFrom",
+            run,
+            (scope.public_arn("ec2", "image/*"),),
+            {"StringEquals": {"ec2:Owner": ["amazon"]}},
+        ),
+        subnets,
+        Statement("BuilderGroup", run, ec2("security-group/*"), scope.own),
+        Statement(
+            "BuilderWith",
+            run,
+            (
+                *ec2("network-interface/*", f"key-pair/{scope.name}-bake-*", *groups),
+                scope.public_arn("ec2", "snapshot/*"),
+            ),
+        ),
+        # A profile lets the builder be reached without an open port, and read what it installs.
+        Statement(
+            "BuilderRole",
+            ("iam:PassRole",),
+            (instance_role(spec, scope),),
+            {"StringEquals": {"iam:PassedToService": [ec2_service(scope)]}},
+        ),
+        Statement(
+            "BuilderProfile",
+            ("iam:GetInstanceProfile",) if spec.roles.instance_profile == "create" else (),
+            (scope.iam_arn(f"instance-profile/{scope.name}-*"),),
+        ),
+        Statement(
+            "BuilderEnd",
+            (
+                "ec2:DeleteVolume",
+                "ec2:GetConsoleOutput",
+                "ec2:StopInstances",
+                "ec2:TerminateInstances",
+            ),
+            ec2("instance/*", "volume/*"),
+            _baked(scope),
+        ),
+    ]
+
+
+def _access(spec: Spec, scope: Scope) -> list[Statement]:
+    """The temporary key pair and security group, by which the builder is reached over SSH."""
+    vpc = Vpc.of(spec, scope)
+    groups = (scope.arn("ec2", "security-group/*"),)
+    return [
+        Statement(
+            "KeyPair",
+            ("ec2:CreateKeyPair", "ec2:DeleteKeyPair", "ec2:ImportKeyPair"),
+            (scope.arn("ec2", f"key-pair/{scope.name}-bake-*"),),
+        ),
+        Statement("GroupCreate", ("ec2:CreateSecurityGroup",), groups, _begun(scope)),
+        Statement("GroupIn", ("ec2:CreateSecurityGroup",), (vpc.arn,), vpc.conditions),
+        Statement(
+            "Group",
+            (
+                "ec2:AuthorizeSecurityGroupIngress",
+                "ec2:DeleteSecurityGroup",
+                "ec2:RevokeSecurityGroupIngress",
+            ),
+            groups,
+            _baked(scope),
+        ),
+        Statement(
+            "GroupRule",
+            ("ec2:AuthorizeSecurityGroupIngress",),
+            (scope.arn("ec2", "security-group-rule/*"),),
+        ),
+    ]
+
+
+def _image(scope: Scope) -> list[Statement]:
+    """The image with its snapshots; what carries the tag may be withdrawn again."""
+    images = (scope.public_arn("ec2", "image/*"), scope.public_arn("ec2", "snapshot/*"))
+    everything = (scope.arn("ec2", "*/*"), scope.public_arn("ec2", "*/*"))
+    at_creation = {"StringEquals": {"ec2:CreateAction": list(_CREATING)}}
+    return [
+        Statement("ImageCreate", ("ec2:CreateImage",), images, _begun(scope)),
+        Statement(
+            "ImageFrom", ("ec2:CreateImage",), (scope.arn("ec2", "instance/*"),), _baked(scope)
+        ),
+        Statement(
+            "ImageDelete",
+            ("ec2:DeleteSnapshot", "ec2:DeregisterImage"),
+            images,
+            _baked(scope),
+        ),
+        Statement(
+            "CreateTags", ("ec2:CreateTags",), everything, merged(_begun(scope), at_creation)
+        ),
+        # The record of an image, such as when it was verified, is added once it is known.
+        Statement("ImageTags", ("ec2:CreateTags",), images, _baked(scope)),
+    ]
+
+
+def _push(spec: Spec, scope: Scope) -> list[Statement]:
+    """Pushing the container image; pulling, because a build starts from the layers before."""
+    if spec.container.image:
+        return []
+    return [
+        Statement("PushLogin", ("ecr:GetAuthorizationToken",), ("*",), scope.here),
+        Statement(
+            "Push",
+            (
+                "ecr:BatchCheckLayerAvailability",
+                "ecr:BatchGetImage",
+                "ecr:CompleteLayerUpload",
+                "ecr:DescribeImages",
+                "ecr:DescribeRepositories",
+                "ecr:GetDownloadUrlForLayer",
+                "ecr:InitiateLayerUpload",
+                "ecr:PutImage",
+                "ecr:UploadLayerPart",
+            ),
+            (scope.arn("ecr", f"repository/{scope.name}/*"),),
+        ),
+    ]

@@ -1,0 +1,352 @@
+"""The deployer: `terraform plan`, `apply` and `destroy` of the rendered tree, and `mngen check`.
+
+What carries a name of its own is scoped by the deployment's prefix, what EC2 and EFS give an id by
+the tag `mngen:deployment`, which every request that creates something must bring. A permission is
+for what the spec asks for: whoever changes it from a new VPC to an existing one needs the policies
+of both until the old one is gone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mngen.policy._network import network_statements
+from mngen.policy._shared import (
+    ec2_service,
+    file_system,
+    instance_role,
+    look,
+    read_state,
+    state_key,
+)
+from mngen.policy._statement import Scope, Statement, merged
+from mngen.render import creates_spot_fleet_role
+
+if TYPE_CHECKING:
+    from mngen.cluster import Cluster
+    from mngen.spec import Spec
+
+_READS = (
+    "batch:DescribeComputeEnvironments",
+    "batch:DescribeJobDefinitions",
+    "batch:DescribeJobQueues",
+    "ec2:DescribeLaunchTemplateVersions",
+    "ec2:DescribeLaunchTemplates",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribePlacementGroups",
+    "ec2:DescribePrefixLists",
+    "ec2:DescribeSecurityGroupRules",
+    "logs:DescribeLogGroups",
+)
+_READS_OF_NEW_VPC = (
+    "ec2:DescribeAddresses",
+    "ec2:DescribeAddressesAttribute",
+    "ec2:DescribeInternetGateways",
+    "ec2:DescribeNatGateways",
+    "ec2:DescribeNetworkAcls",
+)
+
+UNSEEN = {
+    "batch:ListTagsForResource": "read where a description comes without its tags",
+    "batch:UntagResource": "a tag was taken out of the spec",
+    "ec2:CreateNetworkInterface": "EFS asks for it in the caller's name to make a mount target",
+    "ec2:DeleteNetworkInterface": "EFS asks for it in the caller's name to delete a mount target",
+    "ec2:DeleteTags": "a tag was taken out of the spec",
+    "ec2:DescribeImages": "`mngen check --aws`",
+    "ec2:DescribeInstanceTypeOfferings": "`mngen check --aws`",
+    "ec2:DescribeKeyPairs": "`mngen check --aws`",
+    "ec2:DescribeAvailabilityZones": "`mngen check --aws`",
+    "ec2:DescribeRouteTables": "`mngen check --aws`",
+    "ec2:ModifyNetworkInterfaceAttribute": (
+        "EFS asks for it in the caller's name to change a mount target's security groups"
+    ),
+    "ec2:ModifySecurityGroupRules": "a rule's description or range changed",
+    "ec2:ModifyVpcEndpoint": "the subnets or route tables of the network changed",
+    "ec2:ReplaceRouteTableAssociation": "the route table of a subnet changed",
+    "ecr:PutImageScanningConfiguration": "someone changed it by hand, and apply puts it back",
+    "ecr:PutImageTagMutability": "someone changed it by hand, and apply puts it back",
+    "ecr:UntagResource": "a tag was taken out of the spec",
+    "elasticfilesystem:ModifyMountTargetSecurityGroups": (
+        "the security group of the mount targets was replaced"
+    ),
+    "elasticfilesystem:UntagResource": "a tag was taken out of the spec",
+    "elasticfilesystem:UpdateFileSystem": "the throughput changed",
+    "iam:GetPolicy": "`mngen check --aws`",
+    "iam:PutRolePermissionsBoundary": "the boundary in the spec changed",
+    "iam:UntagInstanceProfile": "a tag was taken out of the spec",
+    "iam:UntagRole": "a tag was taken out of the spec",
+    "iam:UpdateAssumeRolePolicy": "an upgrade of mngen that renders another trust policy",
+    "logs:UntagResource": "a tag was taken out of the spec",
+    "s3:GetBucketVersioning": "`mngen check --aws`",
+    "servicequotas:GetAWSDefaultServiceQuota": "`mngen check --aws`",
+    "servicequotas:GetServiceQuota": "`mngen check --aws`",
+}
+"""Why a deployer may do what a first apply and a destroy do not, by action."""
+
+
+def deployer_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
+    """Returns the permissions of whoever applies the rendered tree."""
+    spec = cluster.spec
+    reads = (*_READS, *(_READS_OF_NEW_VPC if spec.network.vpc == "new" else ()))
+    return [
+        *look(spec, scope, reads),
+        *_batch(scope),
+        *_identity(spec, scope),
+        *_logs(scope),
+        *_registry(spec, scope),
+        *_storage(spec, scope),
+        *_state(spec, scope),
+        *network_statements(cluster, scope),
+    ]
+
+
+def _batch(scope: Scope) -> list[Statement]:
+    kinds = ("compute-environment", "job-definition", "job-queue")
+    return [
+        Statement(
+            "Batch",
+            (
+                "batch:CreateComputeEnvironment",
+                "batch:CreateJobQueue",
+                "batch:DeleteComputeEnvironment",
+                "batch:DeleteJobQueue",
+                "batch:DeregisterJobDefinition",
+                "batch:ListTagsForResource",
+                "batch:RegisterJobDefinition",
+                "batch:TagResource",
+                "batch:UntagResource",
+                "batch:UpdateComputeEnvironment",
+                "batch:UpdateJobQueue",
+            ),
+            tuple(scope.arn("batch", f"{kind}/{scope.name}-*") for kind in kinds),
+        )
+    ]
+
+
+def _identity(spec: Spec, scope: Scope) -> list[Statement]:
+    """Roles, and what keeps them from being a way to more rights than the deployer has.
+
+    Only the policies that the templates attach can be attached, inline ones cannot be written, and
+    the boundary of the spec cannot be left out or taken off.
+    """
+    roles = scope.iam_arn(f"role/{scope.name}-*")
+    boundary = spec.roles.permissions_boundary
+    bounded = {"StringEquals": {"iam:PermissionsBoundary": [boundary]}} if boundary else {}
+    attached = _attached_policies(spec, scope)
+    statements = [
+        Statement(
+            "Roles",
+            (
+                "iam:DeleteRole",
+                "iam:GetRole",
+                "iam:ListAttachedRolePolicies",
+                "iam:ListInstanceProfilesForRole",
+                "iam:ListRolePolicies",
+                "iam:TagRole",
+                "iam:UntagRole",
+                "iam:UpdateAssumeRolePolicy",
+            ),
+            (roles,),
+        ),
+        Statement(
+            "RoleCreate",
+            ("iam:CreateRole", *(("iam:PutRolePermissionsBoundary",) if boundary else ())),
+            (roles,),
+            bounded,
+        ),
+        Statement(
+            "RolePolicies",
+            ("iam:AttachRolePolicy", "iam:DetachRolePolicy") if attached else (),
+            (roles,),
+            {"ArnEquals": {"iam:PolicyARN": attached}},
+        ),
+        Statement(
+            "PassRoles", ("iam:PassRole",), _passed_roles(spec, scope), _passed_to(spec, scope)
+        ),
+    ]
+    if spec.roles.instance_profile == "create":
+        statements.append(
+            Statement(
+                "InstanceProfile",
+                (
+                    "iam:AddRoleToInstanceProfile",
+                    "iam:CreateInstanceProfile",
+                    "iam:DeleteInstanceProfile",
+                    "iam:GetInstanceProfile",
+                    "iam:RemoveRoleFromInstanceProfile",
+                    "iam:TagInstanceProfile",
+                    "iam:UntagInstanceProfile",
+                ),
+                (scope.iam_arn(f"instance-profile/{scope.name}-*"),),
+            )
+        )
+    services = _service_linked(spec)
+    statements.append(
+        Statement(
+            "ServiceLinkedRoles",
+            ("iam:CreateServiceLinkedRole",) if services else (),
+            tuple(scope.iam_arn(f"role/aws-service-role/{service}/*") for service in services),
+            {"StringEquals": {"iam:AWSServiceName": services}},
+        )
+    )
+    return statements
+
+
+def _attached_policies(spec: Spec, scope: Scope) -> list[str]:
+    def managed(name: str) -> str:
+        return f"arn:{scope.partition}:iam::aws:policy/service-role/{name}"
+
+    policies = list(spec.roles.job_policies)
+    if spec.roles.instance_profile == "create":
+        policies.append(managed("AmazonEC2ContainerServiceforEC2Role"))
+    if spec.roles.service == "create":
+        policies.append(managed("AWSBatchServiceRole"))
+    if creates_spot_fleet_role(spec):
+        policies.append(managed("AmazonEC2SpotFleetTaggingRole"))
+    return sorted(set(policies))
+
+
+def _passed_roles(spec: Spec, scope: Scope) -> tuple[str, ...]:
+    # The role of the containers is always created, so the prefix is always there.
+    roles = [scope.iam_arn(f"role/{scope.name}-*"), instance_role(spec, scope)]
+    if spec.roles.service.startswith("arn:"):
+        roles.append(spec.roles.service)
+    if spec.roles.spot_fleet.startswith("arn:") and _uses_spot(spec):
+        roles.append(spec.roles.spot_fleet)
+    return tuple(dict.fromkeys(roles))
+
+
+def _passed_to(spec: Spec, scope: Scope) -> dict[str, dict[str, list[str]]]:
+    """The services that roles are passed to.
+
+    Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_batch.html
+    """
+    services = [ec2_service(scope), "ecs-tasks.amazonaws.com"]
+    if spec.roles.service != "service-linked":
+        services.append("batch.amazonaws.com")
+    if spec.roles.spot_fleet != "none" and _uses_spot(spec):
+        services.append("spotfleet.amazonaws.com")
+    return {"StringEquals": {"iam:PassedToService": sorted(services)}}
+
+
+def _service_linked(spec: Spec) -> list[str]:
+    """The services whose own role appears in an account the first time that they are used.
+
+    Sources: https://docs.aws.amazon.com/batch/latest/userguide/using-service-linked-roles.html,
+    https://docs.aws.amazon.com/efs/latest/ug/using-service-linked-roles.html,
+    https://docs.aws.amazon.com/batch/latest/userguide/spot_fleet_IAM_role.html
+    """
+    services = []
+    if spec.roles.service == "service-linked":
+        services.append("batch.amazonaws.com")
+    if spec.storage.efs.id is None:
+        services.append("elasticfilesystem.amazonaws.com")
+    if _uses_spot(spec):
+        services += ["spot.amazonaws.com", "spotfleet.amazonaws.com"]
+    return services
+
+
+def _uses_spot(spec: Spec) -> bool:
+    return any(environment.purchase == "spot" for environment in spec.environments.values())
+
+
+def _logs(scope: Scope) -> list[Statement]:
+    return [
+        Statement(
+            "Logs",
+            (
+                "logs:CreateLogGroup",
+                "logs:DeleteLogGroup",
+                "logs:ListTagsForResource",
+                "logs:PutRetentionPolicy",
+                "logs:TagResource",
+                "logs:UntagResource",
+            ),
+            (scope.arn("logs", f"log-group:/mngen/{scope.name}/*"),),
+        )
+    ]
+
+
+def _registry(spec: Spec, scope: Scope) -> list[Statement]:
+    if spec.container.image:
+        return []
+    return [
+        Statement(
+            "Registry",
+            (
+                "ecr:CreateRepository",
+                "ecr:DeleteLifecyclePolicy",
+                "ecr:DeleteRepository",
+                "ecr:DescribeRepositories",
+                "ecr:GetLifecyclePolicy",
+                "ecr:ListTagsForResource",
+                "ecr:PutImageScanningConfiguration",
+                "ecr:PutImageTagMutability",
+                "ecr:PutLifecyclePolicy",
+                "ecr:TagResource",
+                "ecr:UntagResource",
+            ),
+            (scope.arn("ecr", f"repository/{scope.name}/*"),),
+        )
+    ]
+
+
+def _storage(spec: Spec, scope: Scope) -> list[Statement]:
+    file_systems = (file_system(spec, scope),)
+    reads = Statement(
+        "FileSystemRead",
+        (
+            "elasticfilesystem:DescribeLifecycleConfiguration",
+            *(() if spec.storage.efs.id else ("elasticfilesystem:DescribeBackupPolicy",)),
+        ),
+        file_systems,
+    )
+    if spec.storage.efs.id:
+        return [reads]
+    creates = {"StringEquals": {"elasticfilesystem:CreateAction": ["CreateFileSystem"]}}
+    return [
+        reads,
+        Statement(
+            "FileSystemCreate",
+            ("elasticfilesystem:CreateFileSystem",),
+            ("*",),
+            merged(scope.tagged, scope.here),
+        ),
+        Statement(
+            "FileSystemCreateTags",
+            ("elasticfilesystem:TagResource",),
+            file_systems,
+            merged(scope.tagged, creates),
+        ),
+        Statement(
+            "FileSystem",
+            (
+                "elasticfilesystem:CreateMountTarget",
+                "elasticfilesystem:DeleteFileSystem",
+                "elasticfilesystem:DeleteMountTarget",
+                "elasticfilesystem:ModifyMountTargetSecurityGroups",
+                "elasticfilesystem:PutBackupPolicy",
+                "elasticfilesystem:TagResource",
+                "elasticfilesystem:UntagResource",
+                "elasticfilesystem:UpdateFileSystem",
+            ),
+            file_systems,
+            scope.own,
+        ),
+    ]
+
+
+def _state(spec: Spec, scope: Scope) -> list[Statement]:
+    """Terraform's state: never deleted, unlike the lock beside it."""
+    if spec.state is None:
+        return []
+    key = scope.global_arn("s3", f"{spec.state.bucket}/{state_key(spec)}")
+    return [
+        *read_state(spec, scope),
+        Statement("StateWrite", ("s3:PutObject",), (key,)),
+        Statement(
+            "StateLock",
+            ("s3:DeleteObject", "s3:GetObject", "s3:PutObject"),
+            (f"{key}.tflock",),
+        ),
+    ]

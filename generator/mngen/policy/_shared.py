@@ -1,0 +1,143 @@
+"""Permissions that more than one part needs: reading, Terraform's state, passing roles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mngen.policy._statement import Scope, Statement
+from mngen.rules import aws_calls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mngen.policy._statement import Conditions
+    from mngen.spec import Spec
+
+LISTED_STATES = "env:/"
+"""What Terraform lists at `init`, to know the workspaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vpc:
+    """How permissions speak of the VPC.
+
+    Attributes:
+        arn: The VPC, or any, where the id is unknown: the default one is the account's choice, a
+            new one is made later.
+        conditions: What must hold of it and of the subnets and route tables in it: the tag of the
+            deployment where they are new; nothing where they were there before.
+        new: Whether the deployment makes it.
+    """
+
+    arn: str
+    conditions: Conditions
+    new: bool
+
+    @classmethod
+    def of(cls, spec: Spec, scope: Scope) -> Vpc:
+        """Returns the VPC of a spec."""
+        chosen = spec.network.vpc
+        if chosen == "new":
+            return cls(scope.arn("ec2", "vpc/*"), scope.own, new=True)
+        return cls(
+            scope.arn("ec2", "vpc/*" if chosen == "default" else f"vpc/{chosen}"), {}, new=False
+        )
+
+
+def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
+    """Returns what looking at things needs: the given actions, and what `mngen check --aws` asks.
+
+    The checks are what its rules say of themselves. Asking who one is (`sts:GetCallerIdentity`)
+    needs no permission.
+
+    Args:
+        spec: The spec.
+        scope: The deployment.
+        actions: Actions that know no resources.
+    """
+    calls = aws_calls()
+    general = {call for call in calls if call.startswith("ec2:")}
+    given = [spec.roles.service, spec.roles.spot_fleet, spec.roles.instance_profile]
+    policies = [*spec.roles.job_policies, *filter(None, [spec.roles.permissions_boundary])]
+    return [
+        Statement(
+            "Look",
+            (*actions, *general, "servicequotas:GetAWSDefaultServiceQuota"),
+            ("*",),
+            scope.here,
+        ),
+        Statement(
+            "CheckQuotas",
+            ("servicequotas:GetServiceQuota",),
+            (scope.arn("servicequotas", "ec2/*"),),
+        ),
+        Statement(
+            "CheckRoles", ("iam:GetRole",), tuple(each for each in given if ":role/" in each)
+        ),
+        Statement(
+            "CheckProfile",
+            ("iam:GetInstanceProfile",),
+            tuple(each for each in given if ":instance-profile/" in each),
+        ),
+        Statement("CheckPolicies", ("iam:GetPolicy",), tuple(policies)),
+        Statement(
+            "CheckFileSystem",
+            tuple(call for call in calls if call.startswith("elasticfilesystem:")),
+            (file_system(spec, scope),),
+        ),
+    ]
+
+
+def file_system(spec: Spec, scope: Scope) -> str:
+    """Names the file system: the existing one, or any, since AWS chooses the id of a new one."""
+    return scope.arn("elasticfilesystem", f"file-system/{spec.storage.efs.id or '*'}")
+
+
+def state_key(spec: Spec) -> str:
+    """Returns the object key of the state."""
+    key = spec.state.key if spec.state else None
+    return key or f"mngen/{spec.name}/terraform.tfstate"
+
+
+def read_state(spec: Spec, scope: Scope) -> list[Statement]:
+    """Returns what reading the outputs needs where the state is in a bucket; else nothing.
+
+    The look for a state that is not there yet, and the check for the bucket, name no prefix:
+    without the right to list, S3 answers 403 in place of 404, and Terraform gives up. Hence
+    `IfExists`, which lets a listing without a prefix through as well.
+    Source: https://developer.hashicorp.com/terraform/language/backend/s3#permissions-required
+    """
+    if spec.state is None:
+        return []
+    bucket = scope.global_arn("s3", spec.state.bucket)
+    return [
+        Statement(
+            "StateList",
+            ("s3:ListBucket",),
+            (bucket,),
+            {"StringEqualsIfExists": {"s3:prefix": [state_key(spec), LISTED_STATES]}},
+        ),
+        Statement("StateRead", ("s3:GetObject",), (f"{bucket}/{state_key(spec)}",)),
+        Statement("CheckState", ("s3:GetBucketVersioning",), (bucket,)),
+    ]
+
+
+def instance_role(spec: Spec, scope: Scope) -> str:
+    """Names the role of the machines: a pattern for the created one.
+
+    Of an instance profile that the spec names, the role is taken to have the profile's own name,
+    as every role that the console makes for EC2.
+    """
+    profile = spec.roles.instance_profile
+    if profile == "create":
+        return scope.iam_arn(f"role/{scope.name}-*")
+    return profile.replace(":instance-profile/", ":role/", 1)
+
+
+def ec2_service(scope: Scope) -> str:
+    """Names EC2 as roles know it, which in China has a domain of its own.
+
+    Source: https://docs.amazonaws.cn/en_us/aws/latest/userguide/iam.html
+    """
+    return "ec2.amazonaws.com" + (".cn" if scope.partition == "aws-cn" else "")

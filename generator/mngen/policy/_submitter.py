@@ -1,0 +1,61 @@
+"""The submitter: jobs of the deployment, from submission to logs, and nothing that changes it.
+
+Queues, job definitions and the log group are known by their names, which follow from the spec, so
+a submitter needs no access to Terraform's state. Inputs and results lie on the file system.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mngen.policy._statement import Scope, Statement
+
+if TYPE_CHECKING:
+    from mngen.cluster import Cluster
+
+
+def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
+    """Returns the permissions of whoever runs jobs.
+
+    Batch names a job by an id of its own choice, so a job is the deployment's by its tag, which
+    `mngen submit` gives it. A job that was submitted without it can be watched and not ended.
+    Source: https://docs.aws.amazon.com/batch/latest/userguide/using-tags.html
+    """
+    jobs = (scope.arn("batch", "job/*"),)
+    log_group = scope.arn("logs", f"log-group:/mngen/{cluster.spec.name}/*")
+    return [
+        # None of these knows resources: whoever sees one queue's jobs sees those of all.
+        Statement(
+            "Look",
+            (
+                "batch:DescribeComputeEnvironments",
+                "batch:DescribeJobDefinitions",
+                "batch:DescribeJobQueues",
+                "batch:DescribeJobs",
+                "batch:ListJobs",
+            ),
+            ("*",),
+            scope.here,
+        ),
+        Statement(
+            "Submit",
+            ("batch:SubmitJob",),
+            (
+                scope.arn("batch", f"job-definition/{scope.name}-*"),
+                scope.arn("batch", f"job-queue/{scope.name}-*"),
+                *jobs,
+            ),
+        ),
+        Statement("SubmitTags", ("batch:TagResource",), jobs, scope.tagged),
+        Statement(
+            "Queue",
+            ("batch:GetJobQueueSnapshot",),
+            (scope.arn("batch", f"job-queue/{scope.name}-*"),),
+        ),
+        Statement("End", ("batch:CancelJob", "batch:TerminateJob"), jobs, scope.own),
+        Statement(
+            "Logs",
+            ("logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents"),
+            (log_group,),
+        ),
+    ]

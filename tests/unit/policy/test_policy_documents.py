@@ -1,0 +1,424 @@
+"""The policies as documents: sound by AWS's own tables, no wider than a spec needs, in size."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.session import Session
+
+from mngen.catalog import load_catalog
+from mngen.cluster import resolve
+from mngen.errors import InputError
+from mngen.policy import (
+    MAX_CHARACTERS,
+    UNSEEN,
+    Part,
+    account_of,
+    characters,
+    documents,
+    partition_of,
+    policy,
+    split,
+)
+from mngen.rules import aws_calls
+from mngen.spec import load_text
+from tests.support.iam import action_named, actions, matches, overlap
+from tests.support.specs import make_spec, pairwise, to_yaml
+
+if TYPE_CHECKING:
+    from mngen.cluster import Cluster
+
+ACCOUNT = "123456789012"
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+
+# Actions that the tables name as dependencies, and that nothing here asks for.
+NOT_NEEDED = {
+    # Of launch templates and machines whose image is named as `resolve:ssm:…`; ours are ids.
+    "ssm:GetParameters",
+    # Of quotas of services other than EC2.
+    "autoscaling:DescribeAccountLimits",
+    "cloudformation:DescribeAccountLimits",
+    "dynamodb:DescribeLimits",
+    "elasticloadbalancing:DescribeAccountLimits",
+    "iam:GetAccountSummary",
+    "kinesis:DescribeLimits",
+    "rds:DescribeAccountAttributes",
+    "route53:GetAccountLimit",
+}
+
+
+def cluster_of(text: str) -> Cluster:
+    return resolve(load_text(text.encode()).require(), load_catalog())
+
+
+@lru_cache
+def example(name: str, region: str | None = None) -> Cluster:
+    text = (EXAMPLES / f"{name}.yaml").read_text(encoding="utf-8")
+    return cluster_of(text if region is None else text.replace("us-east-1", region))
+
+
+def minimal(more: str = "") -> Cluster:
+    return cluster_of((EXAMPLES / "minimal.yaml").read_text(encoding="utf-8") + more)
+
+
+@lru_cache
+def specimens() -> list[Cluster]:
+    """Few clusters in which every option of a feature meets every option of another."""
+    specs = [load_text(to_yaml(make_spec(choice))).require() for choice in pairwise()]
+    return [resolve(spec, load_catalog()) for spec in specs]
+
+
+def granted(part: Part, cluster: Cluster) -> set[str]:
+    return actions([policy(part, cluster, ACCOUNT)])
+
+
+def statements(part: Part, cluster: Cluster) -> dict[str, Any]:
+    return {each["Sid"]: each for each in policy(part, cluster, ACCOUNT)["Statement"]}
+
+
+@pytest.mark.parametrize("part", Part)
+def test_every_statement_means_something_to_aws(part: Part) -> None:
+    """Each action exists, each resource is one that it touches, each key one that it knows."""
+    for cluster in specimens():
+        document = policy(part, cluster, ACCOUNT)
+        sids = [statement["Sid"] for statement in document["Statement"]]
+        assert len(set(sids)) == len(sids)
+        for statement in document["Statement"]:
+            assert statement["Sid"].isalnum()
+            keys = {key for keys in statement.get("Condition", {}).values() for key in keys}
+            for name in statement["Action"]:
+                assert "*" not in name
+                action = action_named(name)
+                if statement["Resource"] == ["*"]:
+                    assert not action.types, f"{name} can be scoped"
+                    assert all(known(key, action.keys) for key in keys), (name, keys)
+                    continue
+                assert "*" not in statement["Resource"]
+                touched = [
+                    kind
+                    for kind in action.types
+                    if any(overlap(kind.arn, pattern) for pattern in statement["Resource"])
+                ]
+                assert any(all(known(key, kind.keys) for key in keys) for kind in touched), (
+                    f"{statement['Sid']}: {name} never holds"
+                )
+
+
+@pytest.mark.parametrize("part", Part)
+def test_no_resource_is_named_in_vain(part: Part) -> None:
+    for cluster in specimens():
+        for statement in policy(part, cluster, ACCOUNT)["Statement"]:
+            kinds = [kind.arn for name in statement["Action"] for kind in action_named(name).types]
+            for pattern in statement["Resource"]:
+                assert pattern == "*" or any(overlap(kind, pattern) for kind in kinds), pattern
+
+
+@pytest.mark.parametrize("part", Part)
+def test_every_action_reaches_all_that_it_touches(part: Part) -> None:
+    for cluster in specimens():
+        document = policy(part, cluster, ACCOUNT)
+        for name in actions([document]):
+            for kind in action_named(name).types:
+                if not kind.required:
+                    continue
+                assert any(
+                    overlap(kind.arn, pattern)
+                    for statement in document["Statement"]
+                    if name in statement["Action"]
+                    for pattern in statement["Resource"]
+                ), f"{name} reaches no {kind.name}"
+
+
+@pytest.mark.parametrize("part", Part)
+def test_what_an_action_needs_besides_is_granted(part: Part) -> None:
+    for cluster in specimens():
+        names = granted(part, cluster)
+        spared = NOT_NEEDED
+        if set(cluster.spec.network.endpoints) <= {"s3"}:
+            # A gateway has no private names.
+            spared = spared | {"route53:AssociateVPCWithHostedZone"}
+        for name in names:
+            missing = action_named(name).depends - names - spared
+            assert not missing, f"{name} needs {missing}"
+
+
+def known(key: str, keys: frozenset[str]) -> bool:
+    everywhere = {"aws:RequestedRegion"}
+    return key in everywhere or any(matches(each, key) for each in keys)
+
+
+@pytest.mark.parametrize("part", Part)
+def test_each_document_fits_and_all_hold_the_whole(part: Part) -> None:
+    for cluster in specimens():
+        whole = policy(part, cluster, ACCOUNT)
+        parts = documents(part, cluster, ACCOUNT)
+        assert all(characters(each) <= MAX_CHARACTERS for each in parts)
+        assert [s for each in parts for s in each["Statement"]] == whole["Statement"]
+        # As few as the length of the whole allows, or one more.
+        assert len(parts) <= characters(whole) // MAX_CHARACTERS + 2
+
+
+@pytest.mark.parametrize("part", Part)
+def test_the_longest_names_fit_too(part: Part) -> None:
+    text = (EXAMPLES / "tutorial.yaml").read_text(encoding="utf-8")
+    policies = ", ".join(f"arn:aws:iam::{ACCOUNT}:policy/{n}{'p' * 255}" for n in range(10))
+    cluster = cluster_of(
+        text.replace("name: tutorial", f"name: {'n' * 24}").replace(
+            "spot_fleet: create",
+            f"spot_fleet: create\n  service: create\n  job_policies: [{policies}]\n"
+            f"  permissions_boundary: arn:aws:iam::{ACCOUNT}:policy/{'b' * 256}",
+        )
+        + f"state: {{bucket: {'b' * 63}, key: {'k' * 512}}}\n"
+    )
+    for each in documents(part, cluster, ACCOUNT):
+        assert characters(each) <= MAX_CHARACTERS
+
+
+@pytest.mark.parametrize("part", Part)
+def test_equal_input_gives_an_equal_policy(part: Part) -> None:
+    one, other = minimal(), minimal()
+    assert repr(policy(part, one, ACCOUNT)) == repr(policy(part, other, ACCOUNT))
+
+
+def test_a_statement_too_long_for_any_document_is_refused() -> None:
+    with pytest.raises(ValueError, match="Batch alone"):
+        split({"Version": "x", "Statement": [{"Sid": "Batch", "Resource": ["r" * 100]}]}, 50)
+
+
+def test_white_space_does_not_count_but_every_other_character_does() -> None:
+    assert characters({"a": ["b", "é"]}) == len('{"a":["b","é"]}')
+
+
+@pytest.mark.parametrize("part", [Part.DEPLOYER, Part.BAKER])
+def test_the_checks_that_ask_aws_are_covered(part: Part) -> None:
+    everything = minimal("state: {bucket: my-state}\nroles: {service: create}\n")
+    given = example("existing-network")
+    names = granted(part, everything) | granted(part, given)
+    # Who one is, AWS tells everyone.
+    assert set(aws_calls()) - names == {"sts:GetCallerIdentity"}
+
+
+def test_the_checks_may_look_at_the_roles_that_the_spec_names() -> None:
+    found = statements(Part.DEPLOYER, example("existing-network"))
+    assert found["CheckRoles"]["Resource"] == [f"arn:aws:iam::{ACCOUNT}:role/AWSBatchServiceRole"]
+    assert found["CheckProfile"]["Resource"] == [
+        f"arn:aws:iam::{ACCOUNT}:instance-profile/ecsInstanceRole"
+    ]
+    assert found["CheckPolicies"]["Resource"] == [
+        "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess",
+        f"arn:aws:iam::{ACCOUNT}:policy/department-boundary",
+    ]
+
+
+def test_no_vpc_is_made_where_one_is_there() -> None:
+    for cluster in (minimal(), example("existing-network")):
+        names = granted(Part.DEPLOYER, cluster)
+        assert not {name for name in names if name.endswith(("Vpc", "Subnet", "Gateway", "Route"))}
+        assert not {name for name in names if "Address" in name}
+
+
+def test_no_nat_gateway_is_made_where_none_is_wanted() -> None:
+    without = granted(Part.DEPLOYER, example("private-network"))
+    with_nat = granted(Part.DEPLOYER, minimal("network: {vpc: new}\n"))
+    assert {"ec2:CreateVpc", "ec2:CreateSubnet"} <= without
+    assert not {"ec2:CreateNatGateway", "ec2:AllocateAddress", "ec2:CreateRoute"} & without
+    assert {"ec2:CreateNatGateway", "ec2:AllocateAddress", "ec2:CreateRoute"} <= with_nat
+
+
+def test_an_existing_file_system_is_only_looked_at() -> None:
+    cluster = example("existing-network")
+    names = granted(Part.DEPLOYER, cluster)
+    assert {name for name in names if name.startswith("elasticfilesystem:")} == {
+        "elasticfilesystem:DescribeFileSystems",
+        "elasticfilesystem:DescribeLifecycleConfiguration",
+        "elasticfilesystem:DescribeMountTargetSecurityGroups",
+        "elasticfilesystem:DescribeMountTargets",
+    }
+    assert "ec2:CreateNetworkInterface" not in names
+    group = statements(Part.DEPLOYER, cluster)["MountTargetGroup"]
+    assert group["Resource"] == [
+        f"arn:aws:ec2:eu-central-1:{ACCOUNT}:security-group/sg-0b1c2d3e4f5a60718"
+    ]
+
+
+def test_an_image_elsewhere_needs_no_registry() -> None:
+    for part in Part:
+        names = granted(part, example("existing-network"))
+        assert not {name for name in names if name.startswith("ecr:")}
+
+
+def test_endpoints_are_made_only_where_asked_for() -> None:
+    none = granted(Part.DEPLOYER, minimal("network: {endpoints: []}\n"))
+    gateway = granted(Part.DEPLOYER, minimal())
+    interface = granted(Part.DEPLOYER, example("private-network"))
+    assert "ec2:CreateVpcEndpoint" not in none
+    assert "ec2:CreateVpcEndpoint" in gateway
+    assert "route53:AssociateVPCWithHostedZone" not in gateway
+    assert "route53:AssociateVPCWithHostedZone" in interface
+
+
+def test_roles_are_no_way_to_more_rights() -> None:
+    for cluster in specimens():
+        found = statements(Part.DEPLOYER, cluster)
+        names = granted(Part.DEPLOYER, cluster)
+        assert not names & {
+            "iam:CreatePolicy",
+            "iam:CreatePolicyVersion",
+            "iam:DeleteRolePermissionsBoundary",
+            "iam:PutRolePolicy",
+        }
+        if policies := found.get("RolePolicies"):
+            attached = policies["Condition"]["ArnEquals"]["iam:PolicyARN"]
+            assert not any("*" in arn for arn in attached)
+            assert set(cluster.spec.roles.job_policies) <= set(attached)
+        if boundary := cluster.spec.roles.permissions_boundary:
+            assert found["RoleCreate"]["Condition"] == {
+                "StringEquals": {"iam:PermissionsBoundary": [boundary]}
+            }
+        for arn in found["PassRoles"]["Resource"]:
+            assert not arn.endswith("role/*")
+        services = found["PassRoles"]["Condition"]["StringEquals"]["iam:PassedToService"]
+        assert set(services) <= {
+            "batch.amazonaws.com",
+            "ec2.amazonaws.com",
+            "ecs-tasks.amazonaws.com",
+            "spotfleet.amazonaws.com",
+        }
+
+
+def test_roles_are_passed_only_to_the_services_that_the_spec_uses() -> None:
+    def passed_to(cluster: Cluster) -> list[str]:
+        condition = statements(Part.DEPLOYER, cluster)["PassRoles"]["Condition"]
+        services: list[str] = condition["StringEquals"]["iam:PassedToService"]
+        return [service.partition(".")[0] for service in services]
+
+    assert passed_to(minimal()) == ["ec2", "ecs-tasks"]
+    assert passed_to(example("existing-network")) == ["batch", "ec2", "ecs-tasks"]
+    assert passed_to(example("tutorial")) == ["ec2", "ecs-tasks", "spotfleet"]
+
+
+def test_service_linked_roles_are_those_that_the_spec_brings_about() -> None:
+    def services(cluster: Cluster) -> list[str]:
+        statement = statements(Part.DEPLOYER, cluster).get("ServiceLinkedRoles")
+        if statement is None:
+            return []
+        names: list[str] = statement["Condition"]["StringEquals"]["iam:AWSServiceName"]
+        assert statement["Resource"] == [
+            f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{name}/*" for name in names
+        ]
+        return [name.partition(".")[0] for name in names]
+
+    assert services(minimal()) == ["batch", "elasticfilesystem"]
+    assert services(example("existing-network")) == []
+    assert services(example("tutorial")) == ["batch", "elasticfilesystem", "spot", "spotfleet"]
+
+
+def test_the_state_is_never_deleted_and_its_lock_is() -> None:
+    found = statements(Part.DEPLOYER, example("private-network"))
+    state = "arn:aws:s3:::climate-terraform-state/mngen/private/terraform.tfstate"
+    assert found["StateWrite"]["Resource"] == [state]
+    assert found["StateWrite"]["Action"] == ["s3:PutObject"]
+    deleting = [each for each in found.values() if "s3:DeleteObject" in each["Action"]]
+    assert [each["Resource"] for each in deleting] == [[f"{state}.tflock"]]
+    prefixes = found["StateList"]["Condition"]["StringEqualsIfExists"]["s3:prefix"]
+    assert prefixes == ["mngen/private/terraform.tfstate", "env:/"]
+
+
+def test_only_the_deployer_writes_the_state() -> None:
+    cluster = example("private-network")
+    assert {name for name in granted(Part.BAKER, cluster) if name.startswith("s3:")} == {
+        "s3:GetBucketVersioning",
+        "s3:GetObject",
+        "s3:ListBucket",
+    }
+    assert not {name for name in granted(Part.SUBMITTER, cluster) if name.startswith("s3:")}
+
+
+def test_no_state_in_a_bucket_means_no_rights_on_buckets() -> None:
+    for part in Part:
+        assert not {name for name in granted(part, minimal()) if name.startswith("s3:")}
+
+
+def test_a_submitter_changes_nothing_but_jobs() -> None:
+    for cluster in specimens():
+        writes = {
+            name
+            for name in granted(Part.SUBMITTER, cluster)
+            if not name.partition(":")[2].startswith(("Describe", "Get", "List", "Filter"))
+        }
+        assert writes == {
+            "batch:CancelJob",
+            "batch:SubmitJob",
+            "batch:TagResource",
+            "batch:TerminateJob",
+        }
+
+
+def test_only_jobs_of_the_deployment_can_be_ended() -> None:
+    end = statements(Part.SUBMITTER, minimal())["End"]
+    assert end["Condition"] == {"StringEquals": {"aws:ResourceTag/mngen:deployment": ["minimal"]}}
+
+
+@pytest.mark.parametrize(
+    ("region", "partition", "service"),
+    [
+        ("us-east-1", "aws", "ec2.amazonaws.com"),
+        ("cn-north-1", "aws-cn", "ec2.amazonaws.com.cn"),
+        ("us-gov-west-1", "aws-us-gov", "ec2.amazonaws.com"),
+    ],
+)
+def test_arns_are_of_the_regions_partition(region: str, partition: str, service: str) -> None:
+    cluster = example("private-network", region)
+    for part in Part:
+        for statement in policy(part, cluster, ACCOUNT)["Statement"]:
+            for arn in statement["Resource"]:
+                assert arn == "*" or arn.startswith(f"arn:{partition}:")
+    passed = statements(Part.DEPLOYER, cluster)["PassRoles"]["Condition"]["StringEquals"]
+    assert service in passed["iam:PassedToService"]
+    attached = statements(Part.DEPLOYER, cluster)["RolePolicies"]["Condition"]["ArnEquals"]
+    assert all(arn.startswith(f"arn:{partition}:iam::aws:") for arn in attached["iam:PolicyARN"])
+
+
+def test_partitions_are_those_that_botocore_knows() -> None:
+    session = Session()
+    regions = [
+        region
+        for partition in session.get_available_partitions()
+        for region in session.get_available_regions("ec2", partition)
+    ]
+    assert len(regions) > 30
+    # The spec takes no region of the European sovereign cloud, whose names have another form.
+    for region in regions:
+        if not region.startswith("eusc-"):
+            assert partition_of(region) == session.get_partition_for_region(region)
+
+
+def test_every_reason_is_for_something_that_a_deployer_may_do() -> None:
+    everything = set.union(*(granted(Part.DEPLOYER, cluster) for cluster in specimens()))
+    assert set(UNSEEN) <= everything
+
+
+def test_the_account_comes_from_the_option_or_the_spec() -> None:
+    assert account_of(minimal(), ACCOUNT) == ACCOUNT
+    assert account_of(example("existing-network"), None) == ACCOUNT
+    assert account_of(example("existing-network"), ACCOUNT) == ACCOUNT
+
+
+@pytest.mark.parametrize(
+    ("cluster", "given", "says"),
+    [
+        (minimal(), None, "the spec does not"),
+        (minimal(), "12345", "no AWS account"),
+        (minimal(), "١٢٣٤٥٦٧٨٩٠١٢", "no AWS account"),
+        (example("existing-network"), "210987654321", "is for the account 123456789012"),
+    ],
+)
+def test_an_account_that_cannot_be_is_refused(
+    cluster: Cluster, given: str | None, says: str
+) -> None:
+    with pytest.raises(InputError, match=says) as caught:
+        account_of(cluster, given)
+    assert caught.value.problems[0].hint
