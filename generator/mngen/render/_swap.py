@@ -182,11 +182,12 @@ def _refuse_while_busy(folder: Path) -> None:
         )
     for link in Path("/proc").glob("[0-9]*/cwd"):
         try:
-            inside = Path(link.readlink()).is_relative_to(folder)
+            if not Path(link.readlink()).is_relative_to(folder):
+                continue
             name = (link.parent / "comm").read_text().strip()
         except OSError:
             continue
-        if inside and name in _TOOLS:
+        if name in _TOOLS:
             raise ToolError(
                 f"{name} (process {link.parent.name}) is running in {folder}",
                 hint="wait until it has ended",
