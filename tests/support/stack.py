@@ -48,6 +48,11 @@ class Stack:
         file = self.terraform_folder / "amis.auto.tfvars.json"
         file.write_text(json.dumps({"amis": amis}), encoding="utf-8")
 
+    def ami(self, image: str) -> str:
+        """Return the id that is recorded for an image."""
+        file = self.terraform_folder / "amis.auto.tfvars.json"
+        return str(json.loads(file.read_text(encoding="utf-8"))["amis"][image]["id"])
+
     def plan(self, *arguments: str) -> Changes:
         """Plan, and return what would change."""
         self._terraform("init")

@@ -7,7 +7,7 @@ which behaviour of AWS it restores. One module a service:
 
 - `_gaps_batch`, `_gaps_batch_environments`, `_gaps_batch_jobs`: Batch;
 - `_gaps_ec2`: placement groups, launch templates;
-- `_gaps_network`: security groups and their rules;
+- `_gaps_network`: security groups and their rules, the default VPC;
 - `_gaps_misc`: EFS, Service Quotas, IAM.
 """
 

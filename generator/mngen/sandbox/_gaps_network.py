@@ -1,8 +1,8 @@
-"""The gaps of the emulated EC2's security groups."""
+"""The gaps of the emulated EC2's networks: security groups, the default VPC."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import (
@@ -10,10 +10,14 @@ from moto.ec2.exceptions import (
     InvalidSecurityGroupNotFoundError,
     InvalidSecurityGroupRuleIdNotFoundError,
 )
-from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.ec2.models.security_groups import SecurityGroupBackend, SecurityGroupRule
+from moto.ec2.models.vpcs import VPCBackend
 from moto.ec2.responses.security_groups import SecurityGroups
 
 from mngen.sandbox._gaps import graft
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _ALL_PROTOCOLS = "-1"
 
@@ -72,6 +76,40 @@ class SecurityGroupActions:
         return ActionResult({"Return": True, "GroupId": group_id})
 
 
+_moto_rules: Any = vars(SecurityGroupBackend)["_iterate_security_rules"]
+_moto_default_vpc: Any = vars(VPCBackend)["create_default_vpc"]
+
+
+class SecurityGroupRules:
+    """Rules as they are made."""
+
+    def _iterate_security_rules(self, *arguments: Any, **named: Any) -> Iterator[Any]:
+        """Keeps the description of a rule for a prefix list, which moto loses."""
+        lists = named.get("prefix_list_ids", arguments[6] if len(arguments) > 6 else [])
+        descriptions = {each["PrefixListId"]: each.get("Description") for each in lists}
+        for rule in _moto_rules(self, *arguments, **named):
+            if descriptions.get(rule.prefix_list_id):
+                rule.ip_range["Description"] = descriptions[rule.prefix_list_id]
+            yield rule
+
+
+class DefaultVpc:
+    """The VPC that every account starts with."""
+
+    def create_default_vpc(self) -> Any:
+        """Gives the VPC its way to the internet, as AWS does.
+
+        Source: https://docs.aws.amazon.com/vpc/latest/userguide/default-vpc-components.html
+        """
+        backend: Any = self
+        vpc = _moto_default_vpc(backend)
+        gateway = backend.create_internet_gateway()
+        backend.attach_internet_gateway(gateway.id, vpc.id)
+        main = backend.describe_route_tables(filters={"vpc-id": vpc.id, "association.main": "true"})
+        backend.create_route(main[0].id, "0.0.0.0/0", gateway_id=gateway.id)
+        return vpc
+
+
 def _replace_rule(rule: Any, change: dict[str, Any]) -> None:
     rule.ip_protocol = change.get("IpProtocol", _ALL_PROTOCOLS)
     unported = rule.ip_protocol == _ALL_PROTOCOLS
@@ -108,6 +146,8 @@ def _is_needed(backend: Any, group_id: str) -> bool:
 
 
 def close() -> None:
-    """Closes the gaps of security groups."""
+    """Closes the gaps of security groups and of the default VPC."""
+    graft(SecurityGroupBackend, SecurityGroupRules)
+    graft(VPCBackend, DefaultVpc)
     graft(SecurityGroupRule, Rule)
     graft(SecurityGroups, SecurityGroupActions)

@@ -54,7 +54,7 @@ RegionName = Annotated[
     _text(
         "AWS region of everything in the deployment.",
         "the name of an AWS region, such as us-east-1",
-        pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}\Z",
+        pattern=r"^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}\Z",
         examples=("us-east-1", "eu-central-1"),
     ),
 ]
@@ -63,7 +63,7 @@ ZoneName = Annotated[
     _text(
         "An availability zone.",
         "the name of an availability zone, such as us-east-1a",
-        pattern=r"^[a-z]{2}(-[a-z0-9]+)+-[0-9]{1,2}[a-z]\Z",
+        pattern=r"^[a-z]{2,4}(-[a-z0-9]+)+-[0-9]{1,2}[a-z]\Z",
         examples=("us-east-1a",),
     ),
 ]

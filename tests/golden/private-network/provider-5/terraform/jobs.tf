@@ -8,11 +8,11 @@ module "job_ocean-model" {
   nodes             = 16
   image             = local.container_image
   command           = ["./ocean", "--config", "/shared/config.nml"]
-  vcpus             = 192
-  memory_mib        = 747110
-  shared_memory_mib = 186777
+  vcpus             = 96
+  memory_mib        = 373555
+  shared_memory_mib = 93388
   efs_mount         = "/shared"
-  efa_devices       = 2
+  efa_devices       = 1
   attempts          = 2
   timeout_seconds   = 172800
   job_role_arn      = module.identity.job_role_arn

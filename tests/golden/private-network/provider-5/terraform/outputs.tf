@@ -46,8 +46,8 @@ output "instance_profile_arn" {
 output "compute_environments" {
   description = "Compute environments by their name in the spec; null until the image is baked."
   value = merge(
-    { hpc7a-a = one(module.environment_hpc7a-a[*].arn) },
-    { hpc7a-b = one(module.environment_hpc7a-b[*].arn) },
+    { c7i-a = one(module.environment_c7i-a[*].arn) },
+    { c7i-b = one(module.environment_c7i-b[*].arn) },
   )
 }
 
@@ -69,7 +69,7 @@ output "images_to_bake" {
   description = "Images that an environment waits for: `mngen bake` makes them."
   value = setsubtract(
     [
-      "x86_64-efa",
+      "c7i.48xlarge-efa",
     ],
     keys(var.amis),
   )

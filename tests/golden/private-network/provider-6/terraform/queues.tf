@@ -2,12 +2,12 @@
 
 module "queue_ocean" {
   source = "./modules/job_queue"
-  count  = length(concat(module.environment_hpc7a-a[*].arn, module.environment_hpc7a-b[*].arn)) > 0 ? 1 : 0
+  count  = length(concat(module.environment_c7i-a[*].arn, module.environment_c7i-b[*].arn)) > 0 ? 1 : 0
 
   name     = "private-ocean"
   priority = 10
   # In the order in which Batch tries them.
-  compute_environment_arns      = concat(module.environment_hpc7a-a[*].arn, module.environment_hpc7a-b[*].arn)
+  compute_environment_arns      = concat(module.environment_c7i-a[*].arn, module.environment_c7i-b[*].arn)
   cancel_without_capacity_after = 3600
   cancel_misconfigured_after    = 600
 }
