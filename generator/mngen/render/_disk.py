@@ -8,6 +8,7 @@ removed; any other file in the folder is someone else's and stays.
 from __future__ import annotations
 
 import difflib
+import errno
 import hashlib
 import os
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 MANIFEST = ".mngen/manifest.json"
 
 _LISTED = 10
+# A folder changes places with its new contents within one file system only.
+_MOUNTED = {errno.EBUSY, errno.EXDEV}
 
 
 class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -211,7 +214,12 @@ def _explained(folder: Path, verb: str) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
+        hint = None
+        if error.errno in _MOUNTED:
+            hint = "a mount point is in the way; let --out name a folder within it"
+        elif verb == "write":
+            hint = "nothing in the folder was changed"
         raise ToolError(
             f"cannot {verb} {error.filename or folder}: {reason}",
-            hint="nothing in the folder was changed" if verb == "write" else None,
+            hint=hint,
         ) from None
