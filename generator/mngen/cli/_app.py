@@ -14,8 +14,7 @@ from mngen.cli.init import init
 from mngen.cli.instances import instances
 from mngen.cli.output import output
 from mngen.cli.plan import plan
-
-# Xfrom mngen.cli.policy import policy
+from mngen.cli.policy import policy
 from mngen.cli.render import render
 from mngen.cli.rules import rules
 from mngen.cli.sandbox import sandbox
@@ -53,7 +52,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     output,
     destroy,
     instances,
-    # policy,
+    policy,
     rules,
     schema,
     sandbox,
