@@ -17,7 +17,7 @@ from moto.core.config import default_user_config
 
 from mngen.sandbox import _gaps_batch_environments as environments
 from mngen.sandbox import _gaps_batch_jobs as jobs
-from mngen.sandbox._gaps import graft
+from mngen.sandbox._graft import graft
 
 if TYPE_CHECKING:
     from moto.batch.models import ComputeEnvironment, JobDefinition, JobQueue

@@ -12,7 +12,7 @@ from moto.iam.models import SERVICE_NAME_CONVERSION
 from moto.servicequotas.exceptions import NoSuchResource
 from moto.servicequotas.responses import ServiceQuotasResponse
 
-from mngen.sandbox._gaps import graft
+from mngen.sandbox._graft import graft
 
 _JSON = {"Content-Type": "application/json"}
 
