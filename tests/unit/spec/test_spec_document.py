@@ -35,6 +35,13 @@ def multiplied(times: int) -> bytes:
     return "\n".join(["a0: &a0 [x]", *lines]).encode()
 
 
+def chained(times: int) -> bytes:
+    """A text that is flat, and deep in what its aliases stand for."""
+    return "\n".join(
+        ["a0: &a0 [x]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, times))]
+    ).encode()
+
+
 def merged(times: int) -> bytes:
     """The same with merge keys, whose lists PyYAML would build before anyone could count."""
     text = "&a0 {x: 1}"
@@ -59,6 +66,7 @@ def merged(times: int) -> bytes:
         pytest.param(b"{? " * 60, 1, 151, "deeper than 50 levels", id="deep keys"),
         pytest.param(multiplied(9), 1, 1, "multiply too far", id="multiplying aliases"),
         pytest.param(merged(3), 1, 1, "multiply too far", id="multiplying merges"),
+        pytest.param(chained(60), 1, 1, "too deep", id="chain of aliases"),
         pytest.param(b"a: &a [*a]", 1, 1, "too deep", id="alias within itself"),
         pytest.param(b"a: &a {b: *a}", 1, 1, "too deep", id="mapping within itself"),
         pytest.param(b"&a {<<: *a}", 1, 1, "too deep", id="merge with itself"),

@@ -93,7 +93,7 @@ def places(data: Any) -> Iterator[tuple[Any, Any]]:
         st.booleans(),
         st.integers(-5, 20_000),
         st.sampled_from([1.5, "", "a", "A b", "10.0.0.0/8", "x" * 300, [], {}, [1], {"a": 1}]),
-        st.sampled_from(["create", "default", "sg-0123456789", "us-east-1a", "a\n", "é"]),
+        st.sampled_from(["create", "default", "sg-0123456789", "us-east-1a", "é"]),
     ),
 )
 def test_loader_and_schema_agree_on_any_value(place: int, value: Any) -> None:

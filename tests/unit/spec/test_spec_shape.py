@@ -181,6 +181,13 @@ def test_a_missing_key_is_named_with_what_belongs_there(path: tuple[str, ...]) -
     assert problem.position is not None
 
 
+def test_too_many_entries_are_counted() -> None:
+    tags = {f"key-{index}": "x" for index in range(41)}
+    (problem,) = problems(FULL | {"tags": tags})
+    assert problem.message == "`tags` has 41 entries; at most 40 are allowed"
+    assert problem.path == "tags"
+
+
 def test_what_is_sound_is_kept_for_the_rules() -> None:
     data = copy.deepcopy(FULL)
     data["environments"]["mpi"]["max_nodes"] = 0
