@@ -203,6 +203,7 @@ def test_what_a_job_says_reaches_the_job_definition(tmp_path: Path, env: dict[st
             "environment": variables | {"V": part[-1], "EMPTY": ""},
         }
         jobs[f"single-{start}"] = {"queue": queue, "command": ["run", *part]}
+    jobs["long"] = {"queue": queue, "command": ["run", "${" * (LONG // 2), '"' * (LONG // 2)]}
     data["jobs"] = jobs
     folder = write(rendered(data), tmp_path) / "terraform"
 
