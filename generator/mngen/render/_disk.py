@@ -122,7 +122,7 @@ class Deployment:
             if not folder.name:
                 raise InputError(f"{folder} cannot be an output folder")
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with locked(folder.parent):
+            with locked(folder):
                 recover(folder)
                 changes = self.compare(tree)
                 if changes.edited and not overwrite:

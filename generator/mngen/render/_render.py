@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mngen import __version__, _resources
+from mngen.errors import ToolError
 from mngen.render._hcl import Hcl, comment
 from mngen.render._templates import render_template
 
@@ -102,9 +103,10 @@ def _header(source: str) -> str:
 @lru_cache(maxsize=1)
 def _all_names() -> tuple[str, ...]:
     root: Path = _resources.templates() / "terraform"
-    return tuple(
-        sorted(path.relative_to(root).as_posix() for path in root.rglob("*.tf*") if path.is_file())
-    )
+    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.tf*"))
+    if not names:
+        raise ToolError(f"the templates are missing from {root}", hint="install mngen again")
+    return tuple(names)
 
 
 @lru_cache(maxsize=64)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _TOOLS = {"terraform", "tofu", "packer"}
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_UNLOCKABLE = {errno.EBADF, errno.ENOLCK, errno.EINVAL, errno.ENOTSUP}
 _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
 
 
@@ -195,11 +196,29 @@ def _refuse_while_busy(folder: Path) -> None:
 
 
 @contextmanager
-def locked(parent: Path) -> Iterator[None]:
-    """Lets one write at a time work in a folder; the lock ends with the process."""
-    descriptor = os.open(parent, os.O_RDONLY)
+def locked(folder: Path) -> Iterator[None]:
+    """Lets one write at a time replace a folder; the lock ends with the process.
+
+    Args:
+        folder: The folder; the lock is on the one that it stands in.
+    """
+    descriptor = _lock(folder)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(folder: Path) -> int:
+    descriptor = os.open(folder.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno not in _UNLOCKABLE:
+            raise
+        # NFS locks only what is open for writing, which a folder never is.
+        name = folder.parent / f".{folder.name}.mngen-lock"
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
