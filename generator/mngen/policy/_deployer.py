@@ -1,9 +1,11 @@
 """The deployer: `terraform plan`, `apply` and `destroy` of the rendered tree, and `mngen check`.
 
 What carries a name of its own is scoped by the deployment's prefix, what EC2 and EFS give an id by
-the tag `mngen:deployment`, which every request that creates something must bring. A permission is
-for what the spec asks for: whoever changes it from a new VPC to an existing one needs the policies
-of both until the old one is gone.
+the tag `mngen:deployment`, which every request that creates something must bring. By its prefix
+alone, a deployment `a` reaches the queues and roles of one that is named `a-b`.
+
+A permission is for what the spec asks for: whoever changes it from a new VPC to an existing one
+needs the policies of both until the old one is gone.
 """
 
 from __future__ import annotations
@@ -33,22 +35,20 @@ _READS = (
     "ec2:DescribeLaunchTemplateVersions",
     "ec2:DescribeLaunchTemplates",
     "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribePlacementGroups",
-    "ec2:DescribePrefixLists",
     "ec2:DescribeSecurityGroupRules",
     "logs:DescribeLogGroups",
 )
-_READS_OF_NEW_VPC = (
+_READS_OF_NAT = (
     "ec2:DescribeAddresses",
     "ec2:DescribeAddressesAttribute",
     "ec2:DescribeInternetGateways",
     "ec2:DescribeNatGateways",
-    "ec2:DescribeNetworkAcls",
 )
 
 UNSEEN = {
     "batch:ListTagsForResource": "read where a description comes without its tags",
     "batch:UntagResource": "a tag was taken out of the spec",
+    "ec2:CreateLaunchTemplateVersion": "the tags, volumes or adapters of the machines changed",
     "ec2:CreateNetworkInterface": "EFS asks for it in the caller's name to make a mount target",
     "ec2:DeleteNetworkInterface": "EFS asks for it in the caller's name to delete a mount target",
     "ec2:DeleteTags": "a tag was taken out of the spec",
@@ -56,7 +56,7 @@ UNSEEN = {
     "ec2:DescribeInstanceTypeOfferings": "`mngen check --aws`",
     "ec2:DescribeKeyPairs": "`mngen check --aws`",
     "ec2:DescribeAvailabilityZones": "`mngen check --aws`",
-    "ec2:DescribeRouteTables": "`mngen check --aws`",
+    "ec2:ModifyLaunchTemplate": "a new version becomes the default",
     "ec2:ModifyNetworkInterfaceAttribute": (
         "EFS asks for it in the caller's name to change a mount target's security groups"
     ),
@@ -66,11 +66,14 @@ UNSEEN = {
     "ecr:PutImageScanningConfiguration": "someone changed it by hand, and apply puts it back",
     "ecr:PutImageTagMutability": "someone changed it by hand, and apply puts it back",
     "ecr:UntagResource": "a tag was taken out of the spec",
+    "elasticfilesystem:DescribeMountTargetSecurityGroups": "`mngen check --aws`",
+    "elasticfilesystem:DescribeMountTargets": "`mngen check --aws`",
     "elasticfilesystem:ModifyMountTargetSecurityGroups": (
         "the security group of the mount targets was replaced"
     ),
     "elasticfilesystem:UntagResource": "a tag was taken out of the spec",
     "elasticfilesystem:UpdateFileSystem": "the throughput changed",
+    "iam:GetInstanceProfile": "`mngen check --aws`",
     "iam:GetPolicy": "`mngen check --aws`",
     "iam:PutRolePermissionsBoundary": "the boundary in the spec changed",
     "iam:UntagInstanceProfile": "a tag was taken out of the spec",
@@ -87,9 +90,8 @@ UNSEEN = {
 def deployer_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
     """Returns the permissions of whoever applies the rendered tree."""
     spec = cluster.spec
-    reads = (*_READS, *(_READS_OF_NEW_VPC if spec.network.vpc == "new" else ()))
     return [
-        *look(spec, scope, reads),
+        *look(spec, scope, _reads(cluster)),
         *_batch(scope),
         *_identity(spec, scope),
         *_logs(scope),
@@ -98,6 +100,20 @@ def deployer_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
         *_state(spec, scope),
         *network_statements(cluster, scope),
     ]
+
+
+def _reads(cluster: Cluster) -> tuple[str, ...]:
+    network = cluster.spec.network
+    reads = _READS
+    if cluster.placement_groups:
+        reads += ("ec2:DescribePlacementGroups",)
+    if "s3" in network.endpoints:
+        reads += ("ec2:DescribePrefixLists",)
+    if network.vpc == "new":
+        # Where the provider finds what AWS made together with the VPC.
+        reads += ("ec2:DescribeNetworkAcls",)
+        reads += _READS_OF_NAT if network.nat is not False else ()
+    return reads
 
 
 def _batch(scope: Scope) -> list[Statement]:

@@ -9,8 +9,9 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from mngen.cli.policy import policy
+from mngen.cli.policy import PartName, policy
 from mngen.errors import InputError
+from mngen.policy import Part
 
 ACCOUNT = "123456789012"
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
@@ -22,6 +23,10 @@ app.command()(policy)
 def run(*arguments: str, example: str = "tutorial") -> Result:
     file = str(EXAMPLES / f"{example}.yaml")
     return CliRunner().invoke(app, [*arguments, "--file", file])
+
+
+def test_the_command_knows_every_part() -> None:
+    assert [part.value for part in PartName] == [part.value for part in Part]
 
 
 def test_one_document_is_all_of_standard_output() -> None:
