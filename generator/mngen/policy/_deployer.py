@@ -104,7 +104,7 @@ def deployer_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
 
 def _reads(cluster: Cluster) -> tuple[str, ...]:
     network = cluster.spec.network
-    reads = _READS
+    reads: tuple[str, ...] = _READS
     if cluster.placement_groups:
         reads += ("ec2:DescribePlacementGroups",)
     if "s3" in network.endpoints:
