@@ -87,10 +87,15 @@ def test_in_place_changes(
     [after] = environments(sandbox)
     assert after["computeResources"]["ec2Configuration"][0]["imageIdOverride"].endswith("0")
 
+    # Tags of the machines are in the launch template: a new version of it, taken over in place.
+    tagged = SPEC.replace("r5.12xlarge", "r5.24xlarge") + "tags: {grant: x}\n"
+    planned = change(stack, tagged)
+    assert only(planned, "delete") == {}
+    assert planned[environment] == ["update"]
+
     # A second environment joins: nothing that stood is touched but the queue that now names it.
-    both = SPEC.replace("r5.12xlarge", "r5.24xlarge").replace(
-        "queues:", "  extra: {instance: r5.24xlarge, max_nodes: 2}\nqueues:"
-    )
+    extra = "extra: {instance: r5.24xlarge, max_nodes: 2, multi_node: false, purchase: spot}"
+    both = tagged.replace("queues:", f"  {extra}\nqueues:")
     planned = change(stack, both.replace("[r5-24]", "[r5-24, extra]"))
     assert only(planned, "delete") == {}
     assert only(planned, "update") == {"module.queue_mpi[0].aws_batch_job_queue.this": ["update"]}
@@ -130,12 +135,17 @@ def test_replacements_never_strand_the_queue(
 def test_custom_service_role_replaces_in_order(
     tmp_path: Path, sandbox: Sandbox, terraform_env: dict[str, str], requires_provider: None
 ) -> None:
-    stack = deployed(tmp_path, sandbox, terraform_env, SPEC + "roles: {service: create}\n")
+    spec = SPEC + "roles: {service: create}\n"
+    stack = deployed(tmp_path, sandbox, terraform_env, spec)
     stack.record_images("r5.24xlarge", "r5.12xlarge")
     planned = stack.plan()
     environment = "module.environment_r5-24[0].aws_batch_compute_environment.this"
     assert planned[environment] == ["create", "delete"]
     stack.apply()
+
+    # A new version of the launch template, whose number is known only when it is applied.
+    planned = change(stack, spec + "tags: {grant: x}\n")
+    assert planned[environment] == ["create", "delete"]
     [only_one] = environments(sandbox)
     assert only_one["serviceRole"].startswith("arn:aws:iam::123456789012:role/lab-service-")
     stack.destroy()

@@ -14,7 +14,6 @@ _ALLOCATIONS = {
     "best-fit": "BEST_FIT",
     "best-fit-progressive": "BEST_FIT_PROGRESSIVE",
     "spot-capacity-optimized": "SPOT_CAPACITY_OPTIMIZED",
-    "spot-price-capacity-optimized": "SPOT_PRICE_CAPACITY_OPTIMIZED",
 }
 
 
@@ -156,7 +155,7 @@ def _environment(spec: Spec, name: str, instance: InstanceType) -> ResolvedEnvir
     limit = None if environment.hyperthreading else instance.nr_cpus
     default = "best-fit-progressive"
     if environment.purchase == "spot":
-        default = "spot-price-capacity-optimized"
+        default = "spot-capacity-optimized"
     return ResolvedEnvironment(
         name=name,
         spec=environment,

@@ -328,9 +328,7 @@ class Roles(_Section, frozen=True, kw_only=True):
     ) = None
 
 
-Allocation = Literal[
-    "best-fit-progressive", "best-fit", "spot-capacity-optimized", "spot-price-capacity-optimized"
-]
+Allocation = Literal["best-fit-progressive", "best-fit", "spot-capacity-optimized"]
 
 
 class Environment(_Section, frozen=True, kw_only=True):
@@ -391,7 +389,7 @@ class Environment(_Section, frozen=True, kw_only=True):
             Allocation,
             Meta(
                 description="How Batch chooses machines. Default: best-fit-progressive on demand, "
-                "spot-price-capacity-optimized on Spot. `best-fit` replaces the environment when "
+                "spot-capacity-optimized on Spot. `best-fit` replaces the environment when "
                 "its image changes.",
             ),
         ]

@@ -150,7 +150,7 @@ class TestRequire:
             {"purchase": "spot", "multi_node": "false", "allocation": "best-fit"},
             ["MN115", "MN114"],
         ),
-        ({"multi_node": "false", "allocation": "spot-price-capacity-optimized"}, ["MN113"]),
+        ({"multi_node": "false", "allocation": "spot-capacity-optimized"}, ["MN113"]),
         ({"purchase": "spot", "multi_node": "false", "allocation": "best-fit-progressive"}, []),
         ({"multi_node": "false", "placement_group": "g", "zones": "[us-east-1a]"}, []),
         ({"multi_node": "false", "zones": "[us-east-1a, us-east-1b]"}, []),

@@ -15,7 +15,7 @@ module "environment_M4_SPOT_MAXCPU_8" {
   ami_id              = var.amis["m4.4xlarge"].id
   ami_type            = "ECS_AL2023"
   purchase            = "SPOT"
-  allocation_strategy = "SPOT_PRICE_CAPACITY_OPTIMIZED"
+  allocation_strategy = "SPOT_CAPACITY_OPTIMIZED"
   bid_percentage      = 60
   # 32 × 16 vCPUs: Batch counts what EC2 sells, whatever the image leaves online.
   max_vcpus            = 512

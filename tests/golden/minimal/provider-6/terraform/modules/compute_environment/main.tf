@@ -56,6 +56,12 @@ resource "aws_launch_template" "this" {
   }
 }
 
+# Where there is no update in place, a new version of the launch template replaces the environment.
+# Terraform must know so when it plans: the provider finds out only when it applies, and fails.
+resource "terraform_data" "replacement" {
+  input = local.updates_in_place ? 0 : aws_launch_template.this.latest_version
+}
+
 resource "aws_batch_compute_environment" "this" {
   # A prefix, never a fixed name: what cannot be updated in place is replaced, and the new
   # environment must stand beside the old one until the queue has moved over.
@@ -105,5 +111,6 @@ resource "aws_batch_compute_environment" "this" {
 
   lifecycle {
     create_before_destroy = true
+    replace_triggered_by  = [terraform_data.replacement]
   }
 }
