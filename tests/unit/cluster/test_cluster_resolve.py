@@ -81,7 +81,7 @@ def test_placement_group(said: dict[str, Any], group: str | None) -> None:
     [
         ({}, "BEST_FIT_PROGRESSIVE"),
         ({"allocation": "best-fit"}, "BEST_FIT"),
-        ({"purchase": "spot", "multi_node": False}, "SPOT_PRICE_CAPACITY_OPTIMIZED"),
+        ({"purchase": "spot", "multi_node": False}, "SPOT_CAPACITY_OPTIMIZED"),
         (
             {
                 "purchase": "spot",

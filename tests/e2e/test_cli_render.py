@@ -411,17 +411,17 @@ HEAVY = {"boto3", "botocore", "jinja2", "yaml", "msgspec", "moto", "rich", "pyth
 @pytest.mark.parametrize(
     ("arguments", "allowed"),
     [
-        (["--help"], set()),
-        (["--version"], set()),
-        (["render", "--help"], set()),
-        (["rendr"], set()),
-        (["schema"], {"msgspec", "yaml"}),
-        (["render"], {"msgspec", "yaml", "jinja2"}),
+        (["--help"], []),
+        (["--version"], []),
+        (["render", "--help"], []),
+        (["rendr"], []),
+        (["schema"], ["msgspec", "yaml"]),
+        (["render"], ["jinja2", "msgspec", "yaml"]),
     ],
     ids=str,
 )
 def test_no_command_imports_what_it_does_not_need(
-    here: Path, arguments: list[str], allowed: set[str]
+    here: Path, arguments: list[str], allowed: list[str]
 ) -> None:
     script = (
         "import sys\n"
@@ -432,7 +432,7 @@ def test_no_command_imports_what_it_does_not_need(
     )
     done = mngen(*arguments, cwd=here, program=[sys.executable, "-c", script])
     found = set(yaml.safe_load(done.stderr.splitlines()[-1]))
-    assert found <= allowed
+    assert found <= set(allowed)
 
 
 def test_a_spec_by_another_name_is_named_in_every_file(here: Path) -> None:
