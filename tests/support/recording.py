@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from dataclasses import dataclass
 from functools import lru_cache
-from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
+from tests.support.relay import Answer, Relay, Request
+
 _SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/(?P<region>[^/]*)/(?P<service>[^/]+)/aws4_request")
 _MODELS = {"elasticfilesystem": "efs"}
-_METHODS = tuple(f"do_{verb}" for verb in ("GET", "POST", "PUT", "DELETE", "HEAD", "PATCH"))
 
 
 @dataclass(frozen=True)
@@ -45,83 +43,45 @@ class Call:
     status: int
     answer: str
 
+    @property
+    def action(self) -> str:
+        """The call's name in a log, such as `ec2:RunInstances`."""
+        return f"{self.service}:{self.operation}"
 
-class Recording:
+
+class Recording(Relay):
     """A loopback port that hands requests on to a sandbox and keeps them.
 
     Attributes:
-        endpoint: Its URL.
         calls: All requests so far, in the order in which they were answered.
     """
 
     def __init__(self, target: str) -> None:
-        calls: list[Call] = []
-        parts = urlsplit(target)
+        super().__init__(target)
+        self.calls: list[Call] = []
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def relay(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                onward = HTTPConnection(parts.hostname or "", parts.port, timeout=60)
-                onward.request(self.command, self.path, body, dict(self.headers.items()))
-                answer = onward.getresponse()
-                data = answer.read()
-                onward.close()
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                call = read_call(self.command, self.path, headers, body, answer.status, data)
-                calls.append(call)
-                self.send_response(answer.status)
-                for name, value in answer.getheaders():
-                    if name.lower() not in ("content-length", "transfer-encoding", "connection"):
-                        self.send_header(name, value)
-                length = answer.getheader("Content-Length") if self.command == "HEAD" else None
-                self.send_header("Content-Length", length or str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            locals().update(dict.fromkeys(_METHODS, relay))
-
-            def log_request(self, *_: object, **__: object) -> None:
-                return
-
-        self.calls = calls
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+    def handle(self, request: Request) -> Answer | None:
+        """Hand the request on and keep it with its answer."""
+        answer = self.forward(request)
+        self.calls.append(read_call(request, answer))
+        return answer
 
 
-def read_call(
-    method: str, target: str, headers: dict[str, str], body: bytes, status: int, answer: bytes
-) -> Call:
+def read_call(request: Request, answer: Answer) -> Call:
     """Read a request: which operation it is, and what it asks for.
 
     Args:
-        method: The HTTP method.
-        target: Path and query.
-        headers: The headers, names in lower case.
-        body: The request's body.
-        status: What it was answered.
-        answer: The answer's body.
+        request: The request.
+        answer: What it was answered.
 
     Raises:
         AssertionError: The request is unsigned, or none of its service's operations.
     """
+    headers, body = request.headers, request.body
     scope = _SCOPE.search(headers.get("authorization", ""))
-    assert scope, f"unsigned request: {method} {target}"
+    assert scope, f"unsigned request: {request.method} {request.target}"
     service = scope["service"]
-    parts = urlsplit(target)
+    parts = urlsplit(request.target)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     values: dict[str, Any]
     if "x-amz-target" in headers:
@@ -131,12 +91,12 @@ def read_call(
         values = dict(parse_qsl(body.decode(), keep_blank_values=True))
         operation = values.pop("Action")
     else:
-        operation, in_path = _rest(service, method, parts.path, query)
+        operation, in_path = _rest(service, request.method, parts.path, query)
         values = {**query, **in_path}
         if headers.get("content-type", "").startswith("application/json") and body:
             values |= json.loads(body)
-    text = answer.decode(errors="replace")
-    return Call(service, operation, scope["region"], values, status, text)
+    text = answer.body.decode(errors="replace")
+    return Call(service, operation, scope["region"], values, answer.status, text)
 
 
 def _rest(

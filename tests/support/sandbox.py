@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
-from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
 
 import boto3
+
+from tests.support.relay import Answer, Relay, Request
 
 if TYPE_CHECKING:
     from mngen.sandbox import Sandbox
@@ -62,55 +61,18 @@ class Trap:
         self._thread.join()
 
 
-class Recorder:
+class Recorder(Relay):
     """A loopback port that hands requests on to a sandbox and keeps their headers.
 
     Attributes:
-        endpoint: Its URL.
         requests: Headers of every request, names in lower case.
     """
 
     def __init__(self, target: str) -> None:
-        requests: list[dict[str, str]] = []
-        parts = urlsplit(target)
+        super().__init__(target)
+        self.requests: list[dict[str, str]] = []
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def relay(self) -> None:
-                requests.append({name.lower(): value for name, value in self.headers.items()})
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                onward = HTTPConnection(parts.hostname or "", parts.port, timeout=60)
-                onward.request(self.command, self.path, body, dict(self.headers.items()))
-                answer = onward.getresponse()
-                data = answer.read()
-                self.send_response(answer.status)
-                for name, value in answer.getheaders():
-                    if name.lower() not in ("content-length", "transfer-encoding", "connection"):
-                        self.send_header(name, value)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-                onward.close()
-
-            def __getattr__(self, name: str) -> Any:
-                if name.startswith("do_"):
-                    return self.relay
-                raise AttributeError(name)
-
-            def log_request(self, *_: object, **__: object) -> None:
-                return
-
-        self.requests = requests
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+    def handle(self, request: Request) -> Answer | None:
+        """Keep the headers and hand the request on."""
+        self.requests.append(request.headers)
+        return self.forward(request)

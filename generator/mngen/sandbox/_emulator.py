@@ -16,7 +16,6 @@ import time
 from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
 
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -28,6 +27,7 @@ from werkzeug.serving import make_server
 from mngen import __version__
 from mngen.sandbox._gaps import close_gaps
 from mngen.sandbox._process import HEALTH_PATH
+from mngen.sandbox._protocol import error_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -45,7 +45,6 @@ FAULT = "SandboxFault"
 
 _SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/(?P<region>[^/]*)/(?P<service>[^/]+)/aws4_request")
 _ACTION = re.compile(rb"(?:^|&)Action=(\w+)")
-_QUERY_SERVICES = frozenset({"autoscaling", "iam", "sts", "sns", "sqs", "cloudformation"})
 logger = logging.getLogger("mngen.sandbox")
 
 
@@ -118,26 +117,6 @@ def describe_request(environ: dict[str, Any]) -> str:
     if action:
         return f"{service} {action[1].decode()}"
     return f"{service} {environ.get('REQUEST_METHOD')} {environ.get('PATH_INFO')}"
-
-
-def error_document(service: str | None, code: str, message: str) -> tuple[str, bytes]:
-    """Returns the content type and the body of an error in the service's own protocol."""
-    if service == "ec2":
-        text = (
-            f"<Response><Errors><Error><Code>{code}</Code><Message>{escape(message)}</Message>"
-            "</Error></Errors><RequestID>sandbox</RequestID></Response>"
-        )
-    elif service == "s3":
-        text = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
-    elif service in _QUERY_SERVICES:
-        text = (
-            f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>"
-            f"{escape(message)}</Message></Error><RequestId>sandbox</RequestId></ErrorResponse>"
-        )
-    else:
-        document = {"__type": code, "code": code, "message": message, "Message": message}
-        return "application/json", json.dumps(document).encode()
-    return "text/xml", text.encode()
 
 
 def make_emulator(port: int, application: Application) -> BaseWSGIServer:
