@@ -1,4 +1,4 @@
-"""Where the templates and examples are: in the installed package, or in the checkout around it."""
+"""Where mngen's own files are: in the installed package, or in the checkout around it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PACKAGE = Path(__file__).parent
 
 @lru_cache(maxsize=1)
 def root() -> Path:
-    """Returns the folder that holds `templates/` and `examples/`."""
+    """Returns the folder that holds `templates/`, `container/` and `examples/`."""
     installed = _PACKAGE / "_data"
     return installed if installed.is_dir() else _PACKAGE.parent.parent
 
@@ -18,6 +18,11 @@ def root() -> Path:
 def templates() -> Path:
     """Returns the folder of the templates."""
     return root() / "templates"
+
+
+def container() -> Path:
+    """Returns the folder of the container image: the Dockerfile and what it copies."""
+    return root() / "container"
 
 
 def examples() -> Path:

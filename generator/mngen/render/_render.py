@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mngen import __version__, _resources
 from mngen.errors import ToolError
 from mngen.render._hcl import Hcl, comment
+from mngen.render._static import static_tree
 from mngen.render._templates import render_template
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def render(cluster: Cluster, *, provider: int | None = None, source: str = "mnge
         # A template that has nothing to say for this spec leaves no file.
         if body.strip():
             tree[f"terraform/{_target(name)}"] = header + body
+    tree |= static_tree(_static_folders(spec))
     return dict(sorted(tree.items()))
 
 
@@ -123,6 +125,14 @@ def _template_names(spec: Spec) -> list[str]:
         if not name.startswith("modules/registry/") or not spec.container.image
         if not name.startswith("modules/job_definition/") or spec.jobs
     ]
+
+
+def _static_folders(spec: Spec) -> list[tuple[Path, str]]:
+    """Returns what is rendered as it is, with its place in the tree."""
+    folders = []
+    if not spec.container.image:
+        folders.append((_resources.container(), "container"))
+    return folders
 
 
 def _target(name: str) -> str:
