@@ -16,10 +16,11 @@ ROOT = Path(__file__).resolve().parents[2]
 CHECKOV = ROOT / ".venv-scan" / "bin" / "checkov"
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 
-# What no example asks for, but a user may: a new VPC in zones that nobody named, with ssh.
+# What no example asks for, but a user may: a new VPC with everything at its defaults, and ssh.
 NEW_VPC = """
 network:
   vpc: new
+  zones: [us-east-1a, us-east-1b]
   ssh: {key_pair: a-key, from: [192.0.2.0/24]}
 """
 

@@ -26,7 +26,7 @@ from werkzeug.serving import make_server
 
 from mngen import __version__
 from mngen.sandbox._gaps import close_gaps
-from mngen.sandbox._process import HEALTH_PATH
+from mngen.sandbox._process import HEALTH_PATH, RESET_PATH
 from mngen.sandbox._protocol import error_document
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ FAULT = "SandboxFault"
 
 _SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/(?P<region>[^/]*)/(?P<service>[^/]+)/aws4_request")
 _ACTION = re.compile(rb"(?:^|&)Action=(\w+)")
+_CLIENT_TOKEN = re.compile(rb"(?:^|&)ClientToken=([^&]+)")
 logger = logging.getLogger("mngen.sandbox")
 
 
@@ -63,6 +64,7 @@ class Application:
         self.last_request = time.monotonic()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._lock = threading.Lock()
+        self._repeatable: dict[str, tuple[str, list[tuple[str, str]], bytes]] = {}
         self._health = {
             "home": str(home),
             "instance": instance,
@@ -78,6 +80,8 @@ class Application:
         if environ.get("PATH_INFO") == HEALTH_PATH:
             start_response("200 OK", [("Content-Type", "application/json")])
             return [json.dumps(self._health).encode()]
+        if environ.get("PATH_INFO") == RESET_PATH:
+            self._repeatable.clear()
         _buffer_form(environ)
         answer: list[Any] = []
 
@@ -85,9 +89,15 @@ class Application:
             answer[:] = [status, headers]
             return lambda _data: None
 
+        token = _token(environ)
         try:
             with self._lock:
-                body = b"".join(self._moto(environ, remember))
+                if token in self._repeatable:
+                    *answer, body = self._repeatable[token]
+                else:
+                    body = b"".join(self._moto(environ, remember))
+                if token and answer[0].startswith("200"):
+                    self._repeatable[token] = (*answer, body)
         except NotImplementedError as error:
             return _refuse(environ, start_response, NOT_IMPLEMENTED, str(error))
         # Whatever fails inside moto must reach the client as an answer, not as a hang-up.
@@ -158,6 +168,19 @@ def _buffer_form(environ: dict[str, Any]) -> None:
     form = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = BytesIO(form)
     environ["mngen.form"] = form
+
+
+def _token(environ: dict[str, Any]) -> str:
+    """Names a request that its client may send twice, with the same answer; "" for any other.
+
+    A client that lost the answer sends the request again with its token, which moto ignores.
+    Source: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html
+    """
+    found = _CLIENT_TOKEN.search(environ.get("mngen.form", b""))
+    scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
+    if found is None or scope is None:
+        return ""
+    return f"{scope['region']} {describe_request(environ)} {found[1].decode()}"
 
 
 def _is_unrouted(

@@ -19,6 +19,9 @@ from mngen.sandbox._environment import ACCOUNT_ID, sandbox_environment
 HEALTH_PATH = "/_mngen/health"
 """Where an emulator says who it is."""
 
+RESET_PATH = "/moto-api/reset"
+"""What empties an emulator."""
+
 _HEALTH_SECONDS = 5.0
 _END_SECONDS = 5.0
 _RESET_SECONDS = 60.0
@@ -147,7 +150,7 @@ def reset(endpoint: str) -> None:
         ToolError: No emulator answers.
     """
     try:
-        _ask(endpoint, "POST", "/moto-api/reset", _RESET_SECONDS)
+        _ask(endpoint, "POST", RESET_PATH, _RESET_SECONDS)
     except (OSError, HTTPException) as error:
         raise ToolError(f"the sandbox at {endpoint} does not answer: {error}") from error
 

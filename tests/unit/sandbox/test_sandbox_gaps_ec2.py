@@ -31,6 +31,20 @@ def code(call: Any, **arguments: Any) -> str:
     return str(caught.value.response["Error"]["Code"])
 
 
+def test_a_request_that_is_sent_again_with_its_token_does_nothing_twice(ec2: Any) -> None:
+    vpc = ec2.create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.8.0.0/24")["Subnet"]["SubnetId"]
+    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    asked = {"SubnetId": subnet, "AllocationId": address, "ClientToken": unique("token")}
+    first = ec2.create_nat_gateway(**asked)["NatGateway"]
+    assert ec2.create_nat_gateway(**asked)["NatGateway"] == first
+    there = ec2.describe_nat_gateways(Filters=[{"Name": "subnet-id", "Values": [subnet]}])
+    assert [each["NatGatewayId"] for each in there["NatGateways"]] == [first["NatGatewayId"]]
+    assert code(ec2.create_nat_gateway, **{**asked, "ClientToken": unique("token")}) == (
+        "Resource.AlreadyAssociated"
+    )
+
+
 class TestPlacementGroups:
     def test_one_lives_and_dies(self, ec2: Any) -> None:
         name = unique("MPIgroup")
