@@ -29,7 +29,10 @@ _ACCOUNT = "123456789012"
 _ARN = f"arn:aws:iam::{_ACCOUNT}:"
 _ID = "0a1b2c3d4e5f60718"
 _ZONES = ["us-east-1a", "us-east-1b", "us-east-1c"]
-_ALL_ENDPOINTS = ["s3", "ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs"]
+_ALL_ENDPOINTS = [
+    *("s3", "ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs"),
+    *("ssm", "ssmmessages"),
+]
 
 FEATURES: dict[str, tuple[str, ...]] = {
     "vpc": ("default", "existing", "existing with tables", "new"),

@@ -7,9 +7,11 @@ machine image that an environment needs. Rules, templates, images and jobs all r
 
 from mngen.cluster._resolve import (
     Cluster,
+    MachineImage,
     ResolvedEnvironment,
     ResolvedJob,
     ResolvedQueue,
+    image_label,
     job_memory,
     registered_memory,
     resolve,
@@ -17,9 +19,11 @@ from mngen.cluster._resolve import (
 
 __all__ = [
     "Cluster",
+    "MachineImage",
     "ResolvedEnvironment",
     "ResolvedJob",
     "ResolvedQueue",
+    "image_label",
     "job_memory",
     "registered_memory",
     "resolve",

@@ -17,6 +17,9 @@ _ALLOCATIONS = {
 }
 
 
+_BUILDERS = {"x86_64": "t3.micro", "arm64": "t4g.micro"}
+
+
 class ResolvedEnvironment(msgspec.Struct, frozen=True):
     """A compute environment with everything that follows from its instance type.
 
@@ -45,6 +48,38 @@ class ResolvedEnvironment(msgspec.Struct, frozen=True):
     allocation: str
     placement_group: str | None
     zones: tuple[str, ...]
+
+
+class MachineImage(msgspec.Struct, frozen=True):
+    """A machine image to bake: everything that makes one differ from another within a cluster.
+
+    Attributes:
+        names: The images of environments that it serves, sorted. Types that want the same limit on
+            the same architecture share one.
+        architecture: `x86_64` or `arm64`.
+        nr_cpus: The kernel's CPU limit that it sets; None where there is no limit to set.
+        efa: Whether it has the software of the Elastic Fabric Adapter.
+    """
+
+    names: tuple[str, ...]
+    architecture: str
+    nr_cpus: int | None
+    efa: bool
+
+    @property
+    def name(self) -> str:
+        """Its own name: the first of those that it serves."""
+        return self.names[0]
+
+    @property
+    def label(self) -> str:
+        """Its name where dots are not allowed, as in Packer's language."""
+        return image_label(self.name)
+
+    @property
+    def builder(self) -> str:
+        """The instance type that it is baked on: a cheap one of the architecture."""
+        return _BUILDERS[self.architecture]
 
 
 class ResolvedQueue(msgspec.Struct, frozen=True):
@@ -91,6 +126,22 @@ class Cluster(msgspec.Struct, frozen=True):
         return tuple(sorted({environment.image for environment in self.environments}))
 
     @property
+    def machine_images(self) -> tuple[MachineImage, ...]:
+        """The machine images to bake, sorted by name; each serves one or more of `images`."""
+        names: dict[tuple[str, int | None, bool], set[str]] = {}
+        for each in self.environments:
+            content = (each.instance.architecture, each.nr_cpus, each.spec.efa)
+            names.setdefault(content, set()).add(each.image)
+        images = [MachineImage(tuple(sorted(names[content])), *content) for content in names]
+        return tuple(sorted(images, key=lambda image: image.name))
+
+    @property
+    def connection(self) -> str:
+        """How builders are reached: `public-ip`, `private-ip` or `session-manager`."""
+        by_default = "public-ip" if self.spec.network.vpc == "default" else "session-manager"
+        return self.spec.image.connect or by_default
+
+    @property
     def placement_groups(self) -> tuple[str, ...]:
         """Names of the placement groups within the deployment, sorted, each once."""
         groups = {environment.placement_group for environment in self.environments}
@@ -125,6 +176,11 @@ def image_name(environment: Environment, instance: InstanceType) -> str:
     limited = not environment.hyperthreading and instance.nr_cpus is not None
     base = instance.name if limited else instance.architecture
     return f"{base}-efa" if environment.efa else base
+
+
+def image_label(name: str) -> str:
+    """Returns the name of an image where dots are not allowed."""
+    return name.replace(".", "_")
 
 
 def resolve(spec: Spec, catalog: Catalog) -> Cluster:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mngen.amis import IMAGE_TAG
 from mngen.policy._shared import Vpc, ec2_service, instance_role, look, read_state
 from mngen.policy._statement import Scope, Statement, merged
 
@@ -33,8 +34,6 @@ _READS = (
     "ec2:DescribeTags",
     "ec2:DescribeVolumes",
 )
-
-_IMAGE_TAG = "mngen:image"
 
 _CREATING = ("CreateImage", "CreateKeyPair", "CreateSecurityGroup", "ImportKeyPair", "RunInstances")
 
@@ -60,12 +59,12 @@ def baker_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
 
 def _begun(scope: Scope) -> Conditions:
     """Condition: the request gives the resource both tags of a bake."""
-    return merged(scope.tagged, {"Null": {f"aws:RequestTag/{_IMAGE_TAG}": ["false"]}})
+    return merged(scope.tagged, {"Null": {f"aws:RequestTag/{IMAGE_TAG}": ["false"]}})
 
 
 def _baked(scope: Scope) -> Conditions:
     """Condition: the resource carries both tags of a bake."""
-    return merged(scope.own, {"Null": {f"aws:ResourceTag/{_IMAGE_TAG}": ["false"]}})
+    return merged(scope.own, {"Null": {f"aws:ResourceTag/{IMAGE_TAG}": ["false"]}})
 
 
 def _builder(spec: Spec, scope: Scope) -> list[Statement]:

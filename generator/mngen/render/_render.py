@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from mngen import __version__, _resources
+from mngen import __version__, _resources, amis
 from mngen.errors import ToolError
 from mngen.render._hcl import Hcl, comment
 from mngen.render._static import static_tree
@@ -23,6 +23,7 @@ Tree = dict[str, str]
 DEPLOYMENT_TAG = "mngen:deployment"
 
 PROVIDER_RANGES = {5: ">= 5.100.0, < 6.0.0", 6: ">= 6.0.0, < 7.0.0"}
+_PACKER = ("packer/images.pkr.hcl.j2", "packer/plugins.pkr.hcl")
 _IMAGE_TYPES = {"amazon-linux-2023": "ECS_AL2023", "amazon-linux-2": "ECS_AL2"}
 _VPC_TEMPLATES = {"default": "vpc_default.tf.j2", "new": "vpc_new.tf.j2"}
 
@@ -47,6 +48,9 @@ def render(cluster: Cluster, *, provider: int | None = None, source: str = "mnge
         # A template that has nothing to say for this spec leaves no file.
         if body.strip():
             tree[f"terraform/{_target(name)}"] = header + body
+    images, plugins = _PACKER
+    tree[images.removesuffix(".j2")] = header + render_template(images, values)
+    tree[plugins] = header + (_resources.root() / plugins).read_text(encoding="utf-8")
     tree |= static_tree(_static_folders(spec))
     return dict(sorted(tree.items()))
 
@@ -92,6 +96,9 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         "nat": nat,
         "reaches_internet": spec.network.vpc != "new" or nat,
         "creates_spot_fleet_role": creates_spot_fleet_role(spec),
+        "amis": amis,
+        "ssh_interface": cluster.connection.replace("-", "_"),
+        "version": __version__,
     }
 
 

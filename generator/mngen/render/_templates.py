@@ -27,7 +27,7 @@ def environment() -> Environment:
     """Returns the one Jinja environment."""
     # HTML escaping would corrupt HCL; `finalize` does what autoescape does for pages.
     jinja = Environment(
-        loader=FileSystemLoader(_resources.templates() / "terraform"),
+        loader=FileSystemLoader([_resources.templates() / "terraform", _resources.root()]),
         undefined=StrictUndefined,
         finalize=_hcl.expression,
         autoescape=select_autoescape(enabled_extensions=(), default=False),
@@ -50,7 +50,13 @@ def environment() -> Environment:
 
 
 def render_template(name: str, values: Mapping[str, object]) -> str:
-    """Renders one template, by its path below `templates/terraform/`, and lays it out."""
+    """Renders one template and lays it out.
+
+    Args:
+        name: Its path below `templates/terraform/`, or that of a folder beside `templates/`, such
+            as `packer/images.pkr.hcl.j2`.
+        values: What the template prints.
+    """
     return _hcl.layout(environment().get_template(name).render(values))
 
 

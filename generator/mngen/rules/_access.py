@@ -118,8 +118,9 @@ network:
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
-        earlier: list[IPv4Network] = []
+        lists: dict[Path, list[IPv4Network]] = {}
         for path, network in _ssh(subject):
+            earlier = lists.setdefault(path[:-1], [])
             for other in earlier:
                 if network.overlaps(other) and network != other:
                     yield Match(path, f"`{network}` overlaps with `{other}`")
@@ -205,6 +206,7 @@ def _lists(subject: Subject) -> Iterator[tuple[Path, tuple[str, ...]]]:
     yield ("network", "security_groups"), network.security_groups
     if network.ssh is not None:
         yield ("network", "ssh", "from"), network.ssh.from_
+    yield ("image", "ssh_from"), subject.spec.image.ssh_from
     yield ("roles", "job_policies"), subject.spec.roles.job_policies
     for name, environment in subject.spec.environments.items():
         yield ("environments", name, "zones"), environment.zones
@@ -213,7 +215,7 @@ def _lists(subject: Subject) -> Iterator[tuple[Path, tuple[str, ...]]]:
 def _ssh(subject: Subject) -> Iterator[tuple[Path, IPv4Network]]:
     for path, text in ranges(subject):
         network = parse_range(text)
-        if path[1] == "ssh" and network is not None:
+        if path[1] in {"ssh", "ssh_from"} and network is not None:
             yield path, network
 
 

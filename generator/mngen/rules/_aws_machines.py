@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from mngen.amis import IMAGE_TAG, NR_CPUS_TAG
 from mngen.catalog import vcpu_quota
 from mngen.errors import did_you_mean
 from mngen.rules._aws_rule import AwsRule
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from mngen.catalog import Quota
     from mngen.cluster import ResolvedEnvironment
     from mngen.rules._aws_rule import Account
-
-IMAGE_TAG = "mngen:image"
-"""Key of the tag that tells which image of a cluster a machine image is."""
 
 
 class KeyPairExists(AwsRule):
@@ -209,8 +207,15 @@ def _wrong(environment: ResolvedEnvironment, image: ImageTypeDef | None) -> str 
     made_for = tags.get(IMAGE_TAG)
     if made_for is None:
         return f"has no tag `{IMAGE_TAG}`, so it is not known what it was baked for"
-    if made_for != environment.image:
-        return f"was baked as `{made_for}`"
+    limit = tags.get(NR_CPUS_TAG)
+    if limit is None:
+        return None if made_for == environment.image else f"was baked as `{made_for}`"
+    # Types that want the same limit share an image, so its name alone says too little.
+    wanted = environment.nr_cpus or 0
+    if limit != str(wanted):
+        return f"was baked with nr_cpus={limit}, where {wanted or 'no limit'} is wanted"
+    if made_for.endswith("-efa") != environment.image.endswith("-efa"):
+        return f"was baked as `{made_for}`, which differs in EFA"
     return None
 
 

@@ -34,14 +34,14 @@ network:
   vpc: new
   zones: [us-east-1a, us-east-1b]
   nat: false
-  endpoints: [s3, ecr.api, ecr.dkr, logs]  #! [
+  endpoints: [s3, ecr.api, ecr.dkr, logs, ssm, ssmmessages]  #! [
 """
     passing = """\
 network:
   vpc: new
   zones: [us-east-1a, us-east-1b]
   nat: false
-  endpoints: [s3, ecr.api, ecr.dkr, logs, ecs, ecs-agent, ecs-telemetry]
+  endpoints: [s3, ecr.api, ecr.dkr, logs, ecs, ecs-agent, ecs-telemetry, ssm, ssmmessages]
 """
 
     @classmethod

@@ -84,6 +84,8 @@ def ranges(subject: Subject) -> Iterator[tuple[Path, str]]:
         yield ("network", "cidr"), network.cidr
     for index, text in enumerate(network.ssh.from_ if network.ssh else ()):
         yield ("network", "ssh", "from", index), text
+    for index, text in enumerate(subject.spec.image.ssh_from):
+        yield ("image", "ssh_from", index), text
 
 
 def _wrong(text: str) -> tuple[str, str | None]:

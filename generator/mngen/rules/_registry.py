@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mngen.rules import (
     _access,
+    _baking,
     _contents,
     _efa,
     _endpoints,
@@ -40,6 +41,7 @@ SPEC_RULES: tuple[type[SpecRule], ...] = tuple(
             *_network.RULES,
             *_ranges.RULES,
             *_access.RULES,
+            *_baking.RULES,
             *_storage.RULES,
             *_identity.RULES,
             *_names.RULES,

@@ -111,7 +111,7 @@ def check_file(
     unanswered: tuple[Problem, ...] = ()
     sound = all(problem.severity is not Severity.ERROR for problem in problems)
     if aws and sound:
-        from mngen.rules._amis import read_amis
+        from mngen.amis import read_amis
         from mngen.rules._aws_check import check_aws
 
         answers = check_aws(

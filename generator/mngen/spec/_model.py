@@ -261,6 +261,12 @@ class Efs(_Section, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    tls: Annotated[
+        bool,
+        Meta(
+            description="Encrypt the traffic: amazon-efs-utils with TLS. false: plain NFS 4.1.",
+        ),
+    ] = True
     throughput: Annotated[
         Literal["bursting", "elastic"],
         Meta(description="`elastic` is billed by the byte read and written."),
@@ -284,6 +290,26 @@ class Image(_Section, frozen=True, kw_only=True):
         Literal["amazon-linux-2023", "amazon-linux-2"],
         Meta(description="The ECS-optimized image to start from."),
     ] = "amazon-linux-2023"
+    connect: (
+        Annotated[
+            Literal["public-ip", "private-ip", "session-manager"],
+            Meta(
+                description="How the machine that an image is made of is reached while it is "
+                "baked: over SSH at its public address, at its private one (from within the "
+                "network, or a VPN), or through Session Manager, with no port open. Default: "
+                "public-ip in the default VPC, session-manager elsewhere.",
+            ),
+        ]
+        | None
+    ) = None
+    ssh_from: Annotated[
+        tuple[Cidr, ...],
+        Meta(
+            description="IPv4 ranges that may reach that machine's port 22 while an image is "
+            "baked. Default: the address that you bake from.",
+            max_length=20,
+        ),
+    ] = ()
 
 
 class Roles(_Section, frozen=True, kw_only=True):

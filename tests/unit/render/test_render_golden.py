@@ -22,7 +22,7 @@ def test_golden_tree(example: Path, provider: int, *, update_golden: bool) -> No
         path: text.encode()
         for path, text in render_file(example, provider=provider).items()
         # The rest is copied as it is, see test_render_static.py.
-        if path.startswith("terraform/")
+        if path.startswith(("packer/", "terraform/"))
     }
     expected = GOLDEN / example.stem / f"provider-{provider}"
     if update_golden:

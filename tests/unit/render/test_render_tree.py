@@ -139,6 +139,9 @@ def test_another_environment_adds_lines_about_it_and_no_others(data: Data, name:
             assert len([line for line in added if line]) == 2
             assert any(f"module.environment_{name}[*].arn" in line for line in added)
             assert '      "r6i.32xlarge",' in added
+        elif path == "packer/images.pkr.hcl":
+            sources = [line for line in added if line.startswith("source ")]
+            assert sources == ['source "amazon-ebs" "r6i_32xlarge" {']
         else:
             assert added == [], path
 
@@ -149,6 +152,7 @@ def test_modules_do_not_know_the_environments() -> None:
     # The role of the Spot fleet is there for Spot environments alone.
     changed = {path for path in one if one[path] != many[path]}
     assert changed <= {
+        "packer/images.pkr.hcl",
         "terraform/environments.tf",
         "terraform/queues.tf",
         "terraform/jobs.tf",

@@ -263,7 +263,7 @@ def test_same_type_in_two_zones_is_the_answer_to_no_capacity() -> None:
         ("vpc: new, zones: [us-east-1a], cidr: 172.16.0.0/16", []),
         ("vpc: new, zones: [us-east-1a], cidr: 100.64.0.0/16", []),
         ("vpc: new, zones: [us-east-1a], cidr: 8.8.0.0/16", ["MN169"]),
-        ("vpc: new, zones: [us-east-1a], nat: false", ["MN160"]),
+        ("vpc: new, zones: [us-east-1a], nat: false", ["MN160", "MN109"]),
         ("vpc: new, zones: [us-east-1a], nat: true, endpoints: []", []),
         ("vpc: new, zones: [us-east-1a], endpoints: [s3, ecr.api]", ["MN162"]),
         ("vpc: new, zones: [us-east-1a], endpoints: [s3, s3]", ["MN177"]),

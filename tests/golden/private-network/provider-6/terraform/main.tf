@@ -13,6 +13,8 @@ module "network" {
     ecs-agent     = "com.amazonaws.us-east-1.ecs-agent"
     ecs-telemetry = "com.amazonaws.us-east-1.ecs-telemetry"
     logs          = "com.amazonaws.us-east-1.logs"
+    ssm           = "com.amazonaws.us-east-1.ssm"
+    ssmmessages   = "com.amazonaws.us-east-1.ssmmessages"
   }
 }
 

@@ -23,6 +23,12 @@ resource "aws_iam_role_policy_attachment" "instance" {
   policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role"
 }
 
+# Builders of machine images are reached through Session Manager, with no port open.
+resource "aws_iam_role_policy_attachment" "instance_sessions" {
+  role       = aws_iam_role.instance.name
+  policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore"
+}
+
 resource "aws_iam_instance_profile" "instance" {
   name_prefix = "${var.name}-instance-"
   role        = aws_iam_role.instance.name

@@ -1,0 +1,21 @@
+"""The record of the machine images: which AMI each environment starts from, and how it was made.
+
+One file beside the rendered Terraform, which Terraform reads as a variable: a new image is a line
+that a pull request shows. Terraform takes the ids; the rest of a record is for mngen and people.
+"""
+
+from mngen.amis._file import AMIS_FILE, AmiFile, AmiRecord, BakedFrom, read_amis
+from mngen.amis._tags import BUILDER_LIFETIME, IMAGE_TAG, INPUTS_TAG, NR_CPUS_TAG, RUN_TAG
+
+__all__ = [
+    "AMIS_FILE",
+    "BUILDER_LIFETIME",
+    "IMAGE_TAG",
+    "INPUTS_TAG",
+    "NR_CPUS_TAG",
+    "RUN_TAG",
+    "AmiFile",
+    "AmiRecord",
+    "BakedFrom",
+    "read_amis",
+]
