@@ -1,0 +1,292 @@
+"""The file systems that the sandbox's machines start from: Debian, made to look like Amazon's.
+
+Two layers for overlayfs. The lower one is a small Debian that debootstrap makes, the upper one a
+few files that make it look like Amazon Linux 2023 or 2: programs that Debian lacks, boot
+configuration, the user `ec2-user`, what a base image leaves behind. Both are made once and kept in
+the user's cache folder, each under a name that follows from all that it is made of; the folder
+`mngen/machines` there may be removed whenever no machine runs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mngen.errors import ToolError
+from mngen.sandbox import _debian
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+BASES = ("amazon-linux-2023", "amazon-linux-2")
+"""The bases that a machine can look like, as the spec's `image.base` names them."""
+
+USER = "ec2-user"
+"""Who may log in, and has sudo without a password."""
+
+_USER_ID = 1000
+_SOURCES = Path(__file__).parent / "machine"
+_PYTHON = Path("usr/libexec/mngen-machine/python3")
+_REPOSITORY = Path("usr/share/mngen-machine/packages")
+_WANTED_BY_BOOT = Path("etc/systemd/system/multi-user.target.wants")
+
+# Where each program of `machine/` goes.
+_PROGRAMS = {
+    "usr/sbin/grubby": "grubby.py",
+    "usr/sbin/grub2-mkconfig": "grub2_mkconfig.py",
+    "usr/bin/cloud-init": "cloud_init.py",
+    f"{_REPOSITORY}/amazon-efs-utils/usr/sbin/mount.efs": "mount_efs.py",
+    f"{_REPOSITORY}/nfs-utils/usr/sbin/mount.nfs4": "mount_efs.py",
+}
+_BASE_PROGRAMS = {
+    "amazon-linux-2023": {"usr/bin/dnf": "packages.py", "usr/bin/yum": "packages.py"},
+    "amazon-linux-2": {"usr/bin/yum": "packages.py", "usr/bin/amazon-linux-extras": "packages.py"},
+}
+# What Amazon's system has not. No Python of Amazon Linux 2 is new enough for Ansible until
+# amazon-linux-extras brings one, so a machine that looks like it starts with none.
+_ABSENT = ("etc/debian_version", "usr/bin/apt", "usr/bin/apt-get", "usr/bin/dpkg")
+_BASE_ABSENT = {
+    "amazon-linux-2023": (),
+    "amazon-linux-2": ("usr/bin/python3", "usr/bin/python3.11"),
+}
+_MODES = {
+    f"home/{USER}": 0o700,
+    "etc/sudoers.d/90-cloud-init-users": 0o440,
+    "etc/shadow": 0o640,
+    "etc/gshadow": 0o640,
+    "var/lib/ecs/data/agent.db": 0o600,
+}
+_PROGRAM_FOLDERS = ("usr/bin", "usr/sbin", "usr/libexec")
+_NEEDED = {
+    "debootstrap": "debootstrap",
+    "setpriv": "util-linux",
+    "unshare": "util-linux",
+    "mount": "mount",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+}
+
+
+def machines_unavailable() -> str | None:
+    """Says in a sentence why this computer can run no machines; None where it can."""
+    if os.geteuid() != 0:
+        return "the sandbox's machines are made of chroots and overlays, which only root may make"
+    missing = sorted({package for tool, package in _NEEDED.items() if not shutil.which(tool)})
+    if missing:
+        return f"the sandbox's machines need Debian packages: {' '.join(missing)}"
+    return _overlay_unavailable()
+
+
+def machine_layers(base: str) -> tuple[Path, ...]:
+    """Returns the folders that a machine's file system is made of, the topmost first.
+
+    They are for `lowerdir` of an overlay mount, joined by colons; nothing may write to them. The
+    first call makes them, which takes a minute and some 300 MB; processes that ask at the same
+    time wait for one another. There are no SSH host keys in them: who starts a machine makes its
+    own.
+
+    Args:
+        base: One of `BASES`.
+
+    Raises:
+        ToolError: This computer can run no machines, or debootstrap failed.
+        ValueError: There is no such base.
+    """
+    if base not in BASES:
+        raise ValueError(base)
+    if reason := machines_unavailable():
+        raise ToolError(reason)
+    folder = _cache()
+    debian_key = _digest(_debian.RECIPE)
+    debian = folder / f"debian-{debian_key}"
+    layer = folder / f"{base}-{_digest(debian_key, base, *_recipe(base))}"
+    if not (debian.is_dir() and layer.is_dir()):
+        with _locked(folder):
+            _make(debian, _debian.build)
+            _make(layer, lambda place: _build_layer(place, base, debian))
+    return layer, debian
+
+
+def _make(place: Path, build: Callable[[Path], None]) -> None:
+    """Builds a folder whole or not at all. The caller holds the lock."""
+    if place.is_dir():
+        return
+    for left_by_a_crash in place.parent.glob("making-*"):
+        shutil.rmtree(left_by_a_crash)
+    making = Path(tempfile.mkdtemp(prefix="making-", dir=place.parent))
+    try:
+        making.chmod(0o755)
+        build(making)
+        making.rename(place)
+    except BaseException:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
+
+
+def _build_layer(place: Path, base: str, debian: Path) -> None:
+    """Lays what makes Debian look like one of Amazon's systems."""
+    for tree in ("common", base):
+        shutil.copytree(_SOURCES / "files" / tree, place, dirs_exist_ok=True)
+    for name, source in (_PROGRAMS | _BASE_PROGRAMS[base]).items():
+        text = (_SOURCES / source).read_text(encoding="utf-8")
+        _write(place / name, f"#!/{_PYTHON}\n{text}")
+    for empty in ("srv/efs", "run/sshd", f"home/{USER}"):
+        (place / empty).mkdir(parents=True, exist_ok=True)
+    _lay_links(place)
+    _lay_python(place, base, debian)
+    _lay_user(place, debian)
+    _set_modes(place, debian)
+    for name in (*_ABSENT, *_BASE_ABSENT[base]):
+        whiteout = place / name
+        whiteout.parent.mkdir(parents=True, exist_ok=True)
+        os.mknod(whiteout, stat.S_IFCHR, os.makedev(0, 0))
+
+
+def _lay_links(place: Path) -> None:
+    """Makes the links, which a wheel cannot carry: units that are enabled, the last instance."""
+    for unit in ("docker.service", "ecs.service"):
+        link = place / _WANTED_BY_BOOT / unit
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(f"/usr/lib/systemd/system/{unit}")
+    (instance,) = (place / "var/lib/cloud/instances").iterdir()
+    (place / "var/lib/cloud/instance").symlink_to(f"/var/lib/cloud/instances/{instance.name}")
+
+
+def _lay_python(place: Path, base: str, debian: Path) -> None:
+    """Gives the stand-ins a Python that is there whatever the system calls its own."""
+    interpreter = place / _PYTHON
+    interpreter.parent.mkdir(parents=True, exist_ok=True)
+    if base == "amazon-linux-2":
+        shutil.copy2(debian / "usr/bin/python3", interpreter)
+        packaged = place / _REPOSITORY / "python3.8/usr/bin/python3.8"
+        packaged.parent.mkdir(parents=True)
+        packaged.symlink_to(f"/{_PYTHON}")
+    else:
+        interpreter.symlink_to("/usr/bin/python3")
+
+
+def _lay_user(place: Path, debian: Path) -> None:
+    """Adds the user that Amazon's images log in, without a password but not locked."""
+    lines = {
+        "passwd": f"{USER}:x:{_USER_ID}:{_USER_ID}:EC2 Default User:/home/{USER}:/bin/bash",
+        "shadow": f"{USER}:*:19700:0:99999:7:::",
+        "group": f"{USER}:x:{_USER_ID}:",
+        "gshadow": f"{USER}:!::",
+    }
+    for name, line in lines.items():
+        text = (debian / "etc" / name).read_text(encoding="utf-8")
+        _write(place / "etc" / name, f"{text}{line}\n")
+
+
+def _set_modes(place: Path, debian: Path) -> None:
+    """Gives each file the mode and owner that it has in Debian, or ought to have."""
+    for path in [place, *place.rglob("*")]:
+        if path.is_symlink():
+            continue
+        name = path.relative_to(place).as_posix()
+        below = debian / name
+        if path.is_dir() and below.is_dir():
+            shutil.copystat(below, path)
+        else:
+            program = any(part in name for part in _PROGRAM_FOLDERS)
+            path.chmod(0o755 if path.is_dir() or program else 0o644)
+        if name in _MODES:
+            path.chmod(_MODES[name])
+        if f"{name}/".startswith(f"home/{USER}/"):
+            os.chown(path, _USER_ID, _USER_ID)
+        elif below.exists():
+            os.chown(path, below.stat().st_uid, below.stat().st_gid)
+
+
+def _recipe(base: str) -> list[str]:
+    """Lists what a layer follows from: this module and every file that goes into it."""
+    files = [
+        Path(__file__),
+        *(path for path in _SOURCES.glob("*.py")),
+        *(path for tree in ("common", base) for path in (_SOURCES / "files" / tree).rglob("*")),
+    ]
+    return [
+        f"{path.relative_to(_SOURCES.parent)} {_digest(path.read_bytes())}"
+        for path in sorted(files)
+        if path.is_file()
+    ]
+
+
+@lru_cache(maxsize=1)
+def _overlay_unavailable() -> str | None:
+    """Tries what a machine needs, in a mount namespace that ends with the attempt."""
+    try:
+        folder = _cache()
+        with tempfile.TemporaryDirectory(prefix="probe-", dir=folder) as probe:
+            for name in ("lower", "upper", "work", "machine"):
+                (Path(probe) / name).mkdir()
+            os.mknod(Path(probe) / "lower" / "whiteout", stat.S_IFCHR, os.makedev(0, 0))
+            attempt = subprocess.run(
+                [
+                    *("unshare", "--mount", "mount", "-t", "overlay", "overlay"),
+                    *("-o", "lowerdir=lower,upperdir=upper,workdir=work", "machine"),
+                ],
+                cwd=probe,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+    except (OSError, subprocess.SubprocessError, ToolError) as error:
+        return f"the sandbox's machines need overlay file systems: {error}"
+    if attempt.returncode:
+        return f"the sandbox's machines need overlay file systems: {attempt.stderr.strip()}"
+    return None
+
+
+def _cache() -> Path:
+    """Returns the folder of the layers, closed to everybody else.
+
+    Source: https://specifications.freedesktop.org/basedir-spec/latest/
+
+    Raises:
+        ToolError: It cannot be made.
+    """
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    folder = (named if named.is_absolute() else Path.home() / ".cache") / "mngen" / "machines"
+    try:
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ToolError(
+            f"cannot make {folder}: {error.strerror}",
+            hint="set XDG_CACHE_HOME to a folder that can be written to",
+        ) from error
+    return folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Holds the folder's lock: of several processes that need a layer, one makes it."""
+    with (folder / "lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _digest(*parts: str | bytes) -> str:
+    """Returns a short name for contents."""
+    digest = hashlib.sha256()
+    for part in parts:
+        content = part.encode() if isinstance(part, str) else part
+        digest.update(b"%d:%b" % (len(content), content))
+    return digest.hexdigest()[:16]
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,70 @@
+"""Stand-in for dnf, yum and amazon-linux-extras: brings a package's files and records it.
+
+`/usr/share/mngen-machine/packages/<name>/` holds what a package brings. Like the real ones it
+leaves a cache and a log behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+REPOSITORY = Path("/usr/share/mngen-machine/packages")
+INSTALLED = Path("/var/lib/mngen-machine/installed")
+REQUIRES = {"amazon-efs-utils": ("nfs-utils",)}
+
+
+def installed() -> list[str]:
+    """Returns the names of the packages that were installed, in their order."""
+    return INSTALLED.read_text().split() if INSTALLED.exists() else []
+
+
+def install(name: str) -> None:
+    """Brings a package, after those that it needs."""
+    for required in REQUIRES.get(name, ()):
+        install(required)
+    if name in installed():
+        print(f"Package {name} is already installed.")
+        return
+    shutil.copytree(REPOSITORY / name, "/", symlinks=True, dirs_exist_ok=True)
+    INSTALLED.parent.mkdir(parents=True, exist_ok=True)
+    with INSTALLED.open("a") as record:
+        print(name, file=record)
+    print(f"Installed:\n  {name}")
+
+
+def main() -> int:
+    """Runs the command."""
+    program = Path(sys.argv[0]).name
+    parser = argparse.ArgumentParser(prog=program)
+    parser.add_argument("action", choices=["install", "clean"])
+    parser.add_argument("names", nargs="+")
+    parser.add_argument("-y", "--assumeyes", action="store_true")
+    options = parser.parse_intermixed_args()
+    cache = Path("/var/cache") / ("dnf" if program == "dnf" else "yum")
+    if options.action == "clean":
+        for path in cache.glob("*"):
+            shutil.rmtree(path)
+        return 0
+    unknown = [name for name in options.names if not (REPOSITORY / name).is_dir()]
+    for name in unknown:
+        print(f"No match for argument: {name}", file=sys.stderr)
+    if unknown:
+        print(f"Error: Unable to find a match: {' '.join(unknown)}", file=sys.stderr)
+        return 1
+    if not options.assumeyes:
+        print("Operation aborted.", file=sys.stderr)
+        return 1
+    for name in options.names:
+        install(name)
+    (cache / "amazonlinux").mkdir(parents=True, exist_ok=True)
+    (cache / "amazonlinux" / "repomd.xml").write_text("<repomd/>\n")
+    with (Path("/var/log") / f"{program}.log").open("a") as log:
+        print("installed:", *options.names, file=log)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
