@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import unicodedata
@@ -200,6 +201,7 @@ def test_what_a_job_says_reaches_the_job_definition(tmp_path: Path, env: dict[st
             "queue": queue,
             "nodes": 2,
             "command": ["run", *part],
+            "mpi_args": part,
             "environment": variables | {"V": part[-1], "EMPTY": ""},
         }
         jobs[f"single-{start}"] = {"queue": queue, "command": ["run", *part]}
@@ -223,6 +225,9 @@ def test_what_a_job_says_reaches_the_job_definition(tmp_path: Path, env: dict[st
             container = json.loads(values["container_properties"])
         assert container["command"] == said["command"]
         found = {pair["name"]: pair["value"] for pair in container["environment"]}
+        assert found.pop("MNGEN_SHARED") == data["storage"]["efs"]["mount"]
+        assert int(found.pop("MNGEN_CPUS", "1")) > 0
+        assert shlex.split(found.pop("MNGEN_MPI_ARGS", "")) == said.get("mpi_args", [])
         assert found == {k: v for k, v in said.get("environment", {}).items() if v}
 
 

@@ -259,7 +259,11 @@ def _jobs(option: str, environments: dict[str, Data]) -> dict[str, Data]:
                 "queue": f"{name}-queue",
                 "nodes": 2,
                 "command": ["python3", "/efs/mpi_example.py"],
-                "environment": {"OMP_NUM_THREADS": "1"},
+                "ranks_per_node": 4,
+                "threads_per_rank": 2,
+                "launcher": "openmpi",
+                "mpi_args": ["--bind-to", "core"],
+                "environment": {"DEBUG": "1"},
                 "image": "docker.io/me/other:v2",
                 "attempts": 2,
                 "timeout": 3600,
@@ -338,6 +342,8 @@ def specs(draw: st.DrawFn) -> Data:
     for job in data["jobs"].values():
         job["command"] = ["run", *draw(st.lists(texts(), max_size=3))]
         job["environment"] = draw(variables())
+        if "mpi_args" in job:
+            job["mpi_args"] = draw(st.lists(texts(), max_size=3))
     for section in ("environments", "queues", "jobs"):
         old = list(data[section])
         new = draw(

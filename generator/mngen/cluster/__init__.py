@@ -16,8 +16,16 @@ from mngen.cluster._resolve import (
     registered_memory,
     resolve,
 )
+from mngen.cluster._variables import (
+    KEY_VARIABLES,
+    WIRE_UP_VARIABLES,
+    job_variables,
+    key_variables,
+)
 
 __all__ = [
+    "KEY_VARIABLES",
+    "WIRE_UP_VARIABLES",
     "Cluster",
     "MachineImage",
     "ResolvedEnvironment",
@@ -25,6 +33,8 @@ __all__ = [
     "ResolvedQueue",
     "image_label",
     "job_memory",
+    "job_variables",
+    "key_variables",
     "registered_memory",
     "resolve",
 ]

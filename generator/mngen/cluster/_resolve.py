@@ -101,6 +101,8 @@ class ResolvedJob(msgspec.Struct, frozen=True):
         memory: Memory of each node, MiB.
         shared_memory: Size of /dev/shm, MiB.
         efa_interfaces: EFA devices of each node; 0 unless every environment of the queue has EFA.
+        nr_cpus: The kernel's CPU limit on each node; None unless every environment of the queue
+            sets the same.
     """
 
     name: str
@@ -110,6 +112,7 @@ class ResolvedJob(msgspec.Struct, frozen=True):
     memory: int
     shared_memory: int
     efa_interfaces: int
+    nr_cpus: int | None
 
 
 class Cluster(msgspec.Struct, frozen=True):
@@ -240,6 +243,7 @@ def _job(name: str, job: Job, queue: ResolvedQueue) -> ResolvedJob:
     # A job may be placed on any environment of its queue, so the smallest machine decides.
     nodes = queue.environments
     memory = job.memory or min(job_memory(environment.instance) for environment in nodes)
+    limits = {environment.nr_cpus for environment in nodes}
     return ResolvedJob(
         name=name,
         spec=job,
@@ -251,4 +255,5 @@ def _job(name: str, job: Job, queue: ResolvedQueue) -> ResolvedJob:
             environment.instance.max_efa_interfaces if environment.spec.efa else 0
             for environment in nodes
         ),
+        nr_cpus=limits.pop() if len(limits) == 1 else None,
     )

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mngen import __version__, _resources, amis
+from mngen.cluster import job_variables
 from mngen.errors import ToolError
 from mngen.render._hcl import Hcl, comment
 from mngen.render._static import static_tree
@@ -95,6 +96,7 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         "interface_endpoints": names,
         "nat": nat,
         "reaches_internet": spec.network.vpc != "new" or nat,
+        "job_variables": {job.name: job_variables(spec, job) for job in cluster.jobs},
         "creates_spot_fleet_role": creates_spot_fleet_role(spec),
         "amis": amis,
         "ssh_interface": cluster.connection.replace("-", "_"),

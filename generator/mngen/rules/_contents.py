@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from mngen.cluster import key_variables
 from mngen.errors import Severity
 from mngen.rules._rule import Match, SpecRule
 
@@ -257,7 +258,7 @@ jobs:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for name, job in subject.spec.jobs.items():
-            size = _size(job.command, job.environment)
+            size = _size(job.command, key_variables(job) | job.environment)
             if size > _LARGEST_DEFINITION:
                 yield Match(
                     ("jobs", name),

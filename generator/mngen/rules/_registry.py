@@ -21,6 +21,7 @@ from mngen.rules import (
     _ranges,
     _resources,
     _storage,
+    _wireup,
 )
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ SPEC_RULES: tuple[type[SpecRule], ...] = tuple(
             *_jobs.RULES,
             *_resources.RULES,
             *_contents.RULES,
+            *_wireup.RULES,
             *_endpoints.RULES,
             *_network.RULES,
             *_ranges.RULES,

@@ -503,6 +503,7 @@ class Container(_Section, frozen=True, kw_only=True):
 
 
 EnvironmentVariables = dict[str, str]
+Launcher = Literal["openmpi", "intelmpi", "mpich", "none"]
 
 
 class Job(_Section, frozen=True, kw_only=True):
@@ -554,8 +555,45 @@ class Job(_Section, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    ranks_per_node: (
+        Annotated[
+            int,
+            Meta(
+                description="MPI ranks on each node. Default: one for each CPU that the node has.",
+                ge=1,
+                le=1024,
+            ),
+        ]
+        | None
+    ) = None
+    threads_per_rank: (
+        Annotated[
+            int,
+            Meta(description="Threads of each rank: OMP_NUM_THREADS. Default: 1.", ge=1, le=1024),
+        ]
+        | None
+    ) = None
+    launcher: (
+        Annotated[
+            Launcher,
+            Meta(
+                description="What starts the ranks: the mpirun of Open MPI, Intel MPI or MPICH. "
+                "`none` runs the command once on each node, with the variables that torchrun and "
+                "its like need. Default: openmpi.",
+            ),
+        ]
+        | None
+    ) = None
+    mpi_args: Annotated[
+        tuple[str, ...],
+        Meta(description="Further arguments of mpirun, such as [--bind-to, core]."),
+    ] = ()
     environment: Annotated[
-        EnvironmentVariables, Meta(description="Environment variables of the container.")
+        EnvironmentVariables,
+        Meta(
+            description="Environment variables of the container; one that begins with MNGEN_ comes "
+            "before what mngen itself would set.",
+        ),
     ] = {}
     attempts: Annotated[
         int, Meta(description="How often the job is tried in all.", ge=1, le=10)

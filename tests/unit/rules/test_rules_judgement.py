@@ -400,3 +400,57 @@ def test_every_problem_leads_on() -> None:
         assert str(problem.source_url).startswith("https://")
         assert problem.position is not None
         assert problem.source_line
+
+
+class TestWireUp:
+    """What a job tells the wire-up."""
+
+    @pytest.mark.parametrize(
+        ("fields", "expected"),
+        [
+            ({"nodes": 2, "ranks_per_node": 24}, []),
+            ({"nodes": 2, "ranks_per_node": 25}, ["MN198"]),
+            ({"nodes": 2, "ranks_per_node": 6, "threads_per_rank": 4}, []),
+            # There is a rank for each CPU unless something else is said.
+            ({"nodes": 2, "threads_per_rank": 2}, ["MN198"]),
+            ({"nodes": 2, "threads_per_rank": 24, "launcher": "none"}, []),
+            # A node of a multi-node job has the machine for itself; a single-node job does not.
+            ({"nodes": 2, "vcpus": 4, "ranks_per_node": 24}, []),
+            ({"vcpus": 4, "ranks_per_node": 8}, ["MN198"]),
+        ],
+    )
+    def test_threads_and_cpus(self, fields: dict[str, object], expected: list[str]) -> None:
+        assert ids(job(**fields)) == expected
+
+    def test_threads_without_ranks_get_a_number_of_ranks(self) -> None:
+        [problem] = problems(job(nodes=2, threads_per_rank=5))
+        assert problem.path == "jobs.hello.threads_per_rank"
+        assert problem.hint == "write `ranks_per_node: 4`"
+
+    @pytest.mark.parametrize(
+        ("fields", "expected"),
+        [
+            (
+                {
+                    "ranks_per_node": 1,
+                    "threads_per_rank": 2,
+                    "environment": '{OMP_NUM_THREADS: "2"}',
+                },
+                [],
+            ),
+            (
+                {
+                    "ranks_per_node": 1,
+                    "threads_per_rank": 2,
+                    "environment": '{OMP_NUM_THREADS: "1"}',
+                },
+                ["MN197"],
+            ),
+            ({"mpi_args": "[-x, A]", "environment": '{MNGEN_MPI_ARGS: "-x A"}'}, []),
+            ({"mpi_args": "[-x, A]", "environment": '{MNGEN_MPI_ARGS: "-x B"}'}, ["MN197"]),
+            ({"environment": '{MNGEN_RANKS_PER_NODE: "2"}'}, []),
+            ({"environment": '{MNGEN_RANK_PER_NODE: "2"}'}, ["MN199"]),
+        ],
+    )
+    def test_what_is_said_twice(self, fields: dict[str, object], expected: list[str]) -> None:
+        assert ids(job(nodes=2, **fields)) == expected

@@ -10,12 +10,15 @@ module "job_collect" {
   vcpus             = 1
   memory_mib        = 2048
   shared_memory_mib = 512
-  efs_mount         = "/efs"
-  attempts          = 1
-  timeout_seconds   = 86400
-  job_role_arn      = module.identity.job_role_arn
-  log_group         = aws_cloudwatch_log_group.jobs.name
-  log_region        = "eu-central-1"
+  environment = {
+    MNGEN_SHARED = "/efs"
+  }
+  efs_mount       = "/efs"
+  attempts        = 1
+  timeout_seconds = 86400
+  job_role_arn    = module.identity.job_role_arn
+  log_group       = aws_cloudwatch_log_group.jobs.name
+  log_region      = "eu-central-1"
 }
 
 # For mpi.
@@ -31,6 +34,8 @@ module "job_cp2k" {
   shared_memory_mib = 16384
   environment = {
     LABEL           = "it's $${fine} \"quoted\""
+    MNGEN_CPUS      = "36"
+    MNGEN_SHARED    = "/efs"
     OMP_NUM_THREADS = "2"
   }
   efs_mount       = "/efs"

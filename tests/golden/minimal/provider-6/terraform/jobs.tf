@@ -11,10 +11,14 @@ module "job_hello" {
   vcpus             = 24
   memory_mib        = 373555
   shared_memory_mib = 93388
-  efs_mount         = "/efs"
-  attempts          = 1
-  timeout_seconds   = 86400
-  job_role_arn      = module.identity.job_role_arn
-  log_group         = aws_cloudwatch_log_group.jobs.name
-  log_region        = "us-east-1"
+  environment = {
+    MNGEN_CPUS   = "24"
+    MNGEN_SHARED = "/efs"
+  }
+  efs_mount       = "/efs"
+  attempts        = 1
+  timeout_seconds = 86400
+  job_role_arn    = module.identity.job_role_arn
+  log_group       = aws_cloudwatch_log_group.jobs.name
+  log_region      = "us-east-1"
 }

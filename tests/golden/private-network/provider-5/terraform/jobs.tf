@@ -11,11 +11,15 @@ module "job_ocean-model" {
   vcpus             = 96
   memory_mib        = 373555
   shared_memory_mib = 93388
-  efs_mount         = "/shared"
-  efa_devices       = 1
-  attempts          = 2
-  timeout_seconds   = 172800
-  job_role_arn      = module.identity.job_role_arn
-  log_group         = aws_cloudwatch_log_group.jobs.name
-  log_region        = "us-east-1"
+  environment = {
+    MNGEN_CPUS   = "96"
+    MNGEN_SHARED = "/shared"
+  }
+  efs_mount       = "/shared"
+  efa_devices     = 1
+  attempts        = 2
+  timeout_seconds = 172800
+  job_role_arn    = module.identity.job_role_arn
+  log_group       = aws_cloudwatch_log_group.jobs.name
+  log_region      = "us-east-1"
 }

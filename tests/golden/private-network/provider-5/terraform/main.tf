@@ -56,7 +56,11 @@ locals {
     project            = "climate"
   }
 
-  container_image = "${module.registry.url}:v1"
+  # By its digest once it is known, so that all nodes run the very image that was pushed.
+  container_image = try(
+    "${module.registry.url}@${var.container_digests["v1"]}",
+    "${module.registry.url}:v1",
+  )
   security_group_ids = [
     module.network.node_security_group_id,
   ]

@@ -12,6 +12,8 @@ module "job_mpi-example" {
   memory_mib        = 373555
   shared_memory_mib = 93388
   environment = {
+    MNGEN_CPUS      = "24"
+    MNGEN_SHARED    = "/efs"
     OMP_NUM_THREADS = "1"
   }
   efs_mount       = "/efs"

@@ -12,3 +12,15 @@ variable "amis" {
     error_message = "Every image needs the id of an AMI, such as ami-0123456789abcdef0."
   }
 }
+
+# `mngen image push` fills this in container.auto.tfvars.json.
+variable "container_digests" {
+  description = "Digests of the container images that were pushed, by tag."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for digest in values(var.container_digests) : can(regex("^sha256:[0-9a-f]{64}$", digest))])
+    error_message = "A digest is written as in sha256: with 64 hexadecimal digits."
+  }
+}
