@@ -25,6 +25,8 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import make_server
 
 from mngen import __version__
+from mngen.sandbox._control import PATH as CONTROL_PATH
+from mngen.sandbox._control import control
 from mngen.sandbox._gaps import close_gaps
 from mngen.sandbox._process import HEALTH_PATH, RESET_PATH
 from mngen.sandbox._protocol import error_document
@@ -80,6 +82,8 @@ class Application:
         if environ.get("PATH_INFO") == HEALTH_PATH:
             start_response("200 OK", [("Content-Type", "application/json")])
             return [json.dumps(self._health).encode()]
+        if environ.get("PATH_INFO") == CONTROL_PATH:
+            return self._control(environ, start_response)
         if environ.get("PATH_INFO") == RESET_PATH:
             self._repeatable.clear()
         _buffer_form(environ)
@@ -115,6 +119,20 @@ class Application:
             return _refuse(environ, start_response, NOT_IMPLEMENTED, "no such action")
         start_response(status, headers)
         return [body]
+
+    def _control(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        status = "200 OK"
+        try:
+            with self._lock:
+                answer = control(body)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            status, answer = "400 Bad Request", json.dumps({"error": repr(error)}).encode()
+        kind = ("Content-Type", "application/json")
+        start_response(status, [kind, ("Content-Length", str(len(answer)))])
+        return [answer]
 
 
 def describe_request(environ: dict[str, Any]) -> str:

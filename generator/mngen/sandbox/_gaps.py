@@ -5,7 +5,9 @@ in the process that serves it, so that no fault of the emulator ever shapes what
 closure is a method that takes the place of moto's own, or is added beside it; its docstring says
 which behaviour of AWS it restores. One module a service:
 
-- `_gaps_batch`, `_gaps_batch_environments`, `_gaps_batch_jobs`: Batch;
+- `_gaps_batch`, `_gaps_batch_environments`, `_gaps_batch_jobs`: Batch's resources;
+- `_gaps_batch_actions`, `_gaps_batch_submit`, `_gaps_batch_job`, `_gaps_batch_schedule`,
+  `_gaps_batch_list`, `_gaps_batch_logs`: Batch's jobs;
 - `_gaps_ec2`: placement groups, launch templates;
 - `_gaps_network`: security groups and their rules, the default VPC;
 - `_gaps_misc`: EFS, Service Quotas, IAM.

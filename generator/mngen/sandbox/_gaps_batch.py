@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from moto.batch.exceptions import ClientException, InvalidParameterValueException
 from moto.batch.models import BatchBackend
 from moto.batch.responses import BatchResponse
-from moto.core.config import default_user_config
+from moto.logs.responses import LogsResponse
 
 from mngen.sandbox import _gaps_batch_environments as environments
 from mngen.sandbox import _gaps_batch_jobs as jobs
+from mngen.sandbox._gaps_batch_actions import JobActions, LogActions
 from mngen.sandbox._graft import graft
 
 if TYPE_CHECKING:
@@ -181,5 +182,5 @@ def close() -> None:
     InvalidParameterValueException.TYPE = "ClientException"
     graft(BatchBackend, Tables)
     graft(BatchResponse, BatchActions)
-    # Without this moto runs each job as a Docker container of this machine.
-    default_user_config["batch"] = {"use_docker": False}
+    graft(BatchResponse, JobActions)
+    graft(LogsResponse, LogActions)

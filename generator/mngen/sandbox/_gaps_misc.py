@@ -10,6 +10,7 @@ from moto.efs.models import FileSystem
 from moto.efs.responses import EFSResponse
 from moto.iam.models import SERVICE_NAME_CONVERSION
 from moto.servicequotas.exceptions import NoSuchResource
+from moto.servicequotas.models import servicequotas_backends
 from moto.servicequotas.responses import ServiceQuotasResponse
 
 from mngen.sandbox._graft import graft
@@ -182,6 +183,12 @@ class QuotaActions:
             "Adjustable": True,
             "GlobalQuota": False,
         }
+
+
+def granted_vcpus(account: str, region: str, code: str) -> float:
+    """Returns the vCPU quota of an account in a region."""
+    granted = servicequotas_backends[account][region].__dict__.get("granted_vcpus", {})
+    return float(granted.get(code, _GRANTED_VCPUS))
 
 
 def _file_system(backend: Any, identifier: str) -> Any:

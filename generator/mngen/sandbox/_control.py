@@ -1,0 +1,68 @@
+"""What AWS has no call for: how the applications of the emulated jobs behave.
+
+`POST /_mngen/batch` with a JSON object sets it; every key is optional:
+
+- `region`: whose jobs, `us-east-1` by default;
+- `exhausted`: instance types of which EC2 has none left;
+- `start_seconds`, `run_seconds`: how long jobs take that do not say so themselves;
+- `jobs`: by id, any of `hold` (a state that the job does not leave, or null), `seconds`, `exits`,
+  `node_exits`, `reason`, and `log`: lines to write now, by node index;
+- `forget`: ids of jobs of which Batch knows nothing any more, as a week after their end.
+
+A job's own environment can say `MNGEN_SANDBOX_HOLD`, `MNGEN_SANDBOX_SECONDS` and
+`MNGEN_SANDBOX_EXIT` (codes of the attempts, with commas).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from mngen.sandbox._environment import ACCOUNT_ID
+
+if TYPE_CHECKING:
+    from mngen.sandbox._gaps_batch_job import Job
+
+PATH = "/_mngen/batch"
+
+
+def control(body: bytes) -> bytes:
+    """Does what a request to the control says, and returns the answer.
+
+    Raises:
+        ValueError: It is no such request.
+        KeyError: It names a job that there is not.
+    """
+    from moto.batch.models import batch_backends
+
+    from mngen.sandbox._gaps_batch_actions import tick
+
+    wishes: dict[str, Any] = json.loads(body)
+    backend: Any = batch_backends[ACCOUNT_ID][wishes.get("region", "us-east-1")]
+    state = tick(backend)
+    if "exhausted" in wishes:
+        state.exhausted = set(wishes["exhausted"])
+    state.start_seconds = float(wishes.get("start_seconds", state.start_seconds))
+    state.run_seconds = float(wishes.get("run_seconds", state.run_seconds))
+    for identifier, wish in wishes.get("jobs", {}).items():
+        _direct(backend, state.jobs[identifier], wish)
+    for identifier in wishes.get("forget", ()):
+        del state.jobs[identifier]
+    return b"{}"
+
+
+def _direct(backend: Any, job: Job, wish: dict[str, Any]) -> None:
+    from mngen.sandbox._gaps_batch_logs import put
+
+    script = job.script
+    if "hold" in wish:
+        script.hold = wish["hold"]
+    script.seconds = float(wish.get("seconds", script.seconds))
+    script.exits = tuple(wish.get("exits", script.exits))
+    script.reason = wish.get("reason", script.reason)
+    for node, code in wish.get("node_exits", {}).items():
+        script.node_exits[int(node)] = int(code)
+    now = time.time()
+    for node, lines in wish.get("log", {}).items():
+        put(backend, job, int(node), len(job.attempts) - 1, ((now, line) for line in lines))

@@ -1,0 +1,149 @@
+"""The job actions of the emulated Batch, and the reading of what the jobs wrote."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from moto.batch.exceptions import ClientException
+from moto.batch.models import batch_backends
+from moto.logs.exceptions import InvalidParameterException
+from moto.logs.models import logs_backends
+from moto.logs.responses import LogsResponse
+
+from mngen.sandbox import _gaps_batch_job as job_model
+from mngen.sandbox._gaps_batch_list import list_jobs
+from mngen.sandbox._gaps_batch_logs import write_output
+from mngen.sandbox._gaps_batch_schedule import State, advance, state_of, stop
+from mngen.sandbox._gaps_batch_submit import submit
+
+_MAX_DESCRIBED = 100
+_WAITING = ("SUBMITTED", "PENDING", "RUNNABLE")
+_KILLED = 137
+
+
+class JobActions:
+    """The actions on jobs; moto's run Docker containers."""
+
+    batch_backend: Any
+    body: Any
+
+    def submitjob(self) -> str:
+        """Refuses what Batch refuses, and honours the overrides of multi-node jobs."""
+        state = tick(self.batch_backend)
+        job = submit(self.batch_backend, self.body, state.jobs, state.run_seconds)
+        tick(self.batch_backend)
+        return json.dumps({"jobArn": job.arn, "jobId": job.id, "jobName": job.name})
+
+    def describejobs(self) -> str:
+        """Describes at most 100 jobs, nodes of multi-node jobs among them; leaves unknown ones out.
+
+        A node exists once the job is placed; its id is that of the job with `#` and its index.
+        """
+        wanted = json.loads(self.body or "{}").get("jobs") or []
+        if not 1 <= len(wanted) <= _MAX_DESCRIBED:
+            raise ClientException(f"Expected between 1 and {_MAX_DESCRIBED} job ids")
+        state = tick(self.batch_backend)
+        found = (_described(self.batch_backend, state, each) for each in dict.fromkeys(wanted))
+        return json.dumps({"jobs": [each for each in found if each is not None]})
+
+    def listjobs(self) -> str:
+        """Filters, sorts and pages as Batch does; without a state, lists what is RUNNING."""
+        request = json.loads(self.body or "{}")
+        return json.dumps(list_jobs(self.batch_backend, tick(self.batch_backend), request))
+
+    def canceljob(self) -> str:
+        """Ends a job that is not yet placed; leaves any other as it is, without a word."""
+        job, _, reason = self._target()
+        if job is not None and job.status in _WAITING:
+            stop(job, reason, "cancelled", time.time())
+        return "{}"
+
+    def terminatejob(self) -> str:
+        """Ends a job in any state, with all its nodes; the id of a single node ends that one."""
+        job, node, reason = self._target()
+        if job is not None and node is not None and node != job.main:
+            job.script.node_exits[node] = _KILLED
+        elif job is not None:
+            stop(job, reason, "terminated", time.time())
+            write_output(self.batch_backend)
+        return "{}"
+
+    def _target(self) -> tuple[job_model.Job | None, int | None, str]:
+        request = json.loads(self.body or "{}")
+        for field in ("jobId", "reason"):
+            if not request.get(field):
+                raise ClientException(f"'{field}' is a required field (cannot be an empty string)")
+        identifier, _, node = request["jobId"].partition("#")
+        job = tick(self.batch_backend).jobs.get(identifier)
+        return job, int(node) if node.isdigit() else None, request["reason"]
+
+
+class LogActions:
+    """Reading of logs, which first lets the jobs write what they have said by now."""
+
+    body: Any
+    current_account: str
+    region: str
+
+    def get_log_events(self) -> Any:
+        """Reads one stream."""
+        tick(batch_backends[self.current_account][self.region])
+        return _GET(self)
+
+    def filter_log_events(self) -> Any:
+        """Reads many streams, at most 100, and interleaves their events by time, as AWS does.
+
+        Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
+        """
+        tick(batch_backends[self.current_account][self.region])
+        request = json.loads(self.body or "{}")
+        names = request.get("logStreamNames") or []
+        if len(names) > _MAX_DESCRIBED:
+            raise InvalidParameterException(
+                "1 validation error detected: Value at 'logStreamNames' failed to satisfy "
+                f"constraint: Member must have length less than or equal to {_MAX_DESCRIBED}"
+            )
+        events, token, searched = logs_backends[self.current_account][
+            self.region
+        ].filter_log_events(
+            request.get("logGroupName"),
+            names,
+            request.get("startTime"),
+            request.get("endTime"),
+            request.get("limit"),
+            request.get("nextToken"),
+            request.get("filterPattern"),
+            interleaved=True,
+        )
+        answer = {"events": events, "nextToken": token, "searchedLogStreams": searched}
+        return json.dumps({key: value for key, value in answer.items() if value is not None})
+
+    def describe_log_streams(self) -> Any:
+        """Lists the streams of a group."""
+        tick(batch_backends[self.current_account][self.region])
+        return _DESCRIBE(self)
+
+
+_GET: Any = LogsResponse.get_log_events
+_DESCRIBE: Any = LogsResponse.describe_log_streams
+
+
+def tick(backend: Any) -> State:
+    """Brings all jobs and their output to the present; returns them."""
+    advance(backend, time.time())
+    write_output(backend)
+    return state_of(backend)
+
+
+def _described(backend: Any, state: State, wanted: str) -> dict[str, Any] | None:
+    identifier, _, node = wanted.rpartition(":job/")[2].partition("#")
+    job = state.jobs.get(identifier)
+    if job is None:
+        return None
+    if not node:
+        return job_model.detail(job, backend.list_tags_for_resource(job.arn))
+    if not job.attempts or not node.isdigit() or int(node) >= len(job.containers):
+        return None
+    return job_model.node_detail(job, int(node))

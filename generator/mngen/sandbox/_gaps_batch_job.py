@@ -1,0 +1,324 @@
+"""A job of the emulated Batch: what was submitted, how far it is, and how Batch describes it.
+
+moto runs a job as a Docker container of the machine that it runs on. Here a job is data: which
+state it has reached follows from the time that has passed (`_gaps_batch_schedule`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from moto.batch.models import ComputeEnvironment, JobDefinition, JobQueue
+
+ENDED = ("SUCCEEDED", "FAILED")
+
+
+@dataclass(slots=True)
+class Script:
+    """What the application of a job does, where no container runs.
+
+    Attributes:
+        hold: A state that the job does not leave; None for none.
+        seconds: How long an attempt runs.
+        exits: Exit codes of the main node, one an attempt; the last one is that of all further.
+        node_exits: Exit codes of single nodes, by index.
+        reason: Batch's reason for the end of the container, such as `OutOfMemoryError: …`.
+    """
+
+    hold: str | None = None
+    seconds: float = 1.0
+    exits: tuple[int, ...] = (0,)
+    node_exits: dict[int, int] = field(default_factory=dict)
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt of a job; times are seconds since the epoch, 0 for not yet.
+
+    Attributes:
+        placed: When an environment took it.
+        environment: The environment.
+        started: When its containers started.
+        stopped: When they ended.
+        exit_code: What the main node's container exited with.
+        reason: Why its container ended, in Docker's or ECS's words.
+        written: How much of its output is in the logs: 0 nothing, 1 the beginning, 2 all.
+    """
+
+    placed: float
+    environment: ComputeEnvironment
+    started: float = 0.0
+    stopped: float = 0.0
+    exit_code: int | None = None
+    reason: str | None = None
+    written: int = 0
+
+
+@dataclass(slots=True)
+class Job:
+    """A job, multi-node parallel or of one node.
+
+    Attributes:
+        id: Its id.
+        name: Its name.
+        arn: Its ARN.
+        queue: The queue that it waits in.
+        definition: The revision of the definition that it was submitted with.
+        request: The request that submitted it.
+        containers: What each node runs: the definition with the overrides applied, by node index;
+            that of node 0 alone for a job of one node.
+        main: Index of the main node.
+        multi_node: Whether it is a multi-node parallel job.
+        created: When it was submitted, in seconds since the epoch.
+        script: What its application does.
+        status: Batch's word for its state.
+        status_reason: Why it is in that state, or None.
+        attempts: The attempts so far, the last one perhaps running.
+        end: What ended it from outside: `cancelled`, `terminated` or an empty string.
+    """
+
+    id: str
+    name: str
+    arn: str
+    queue: JobQueue
+    definition: JobDefinition
+    request: dict[str, Any]
+    containers: list[dict[str, Any]]
+    main: int
+    multi_node: bool
+    created: float
+    script: Script
+    status: str = "SUBMITTED"
+    status_reason: str | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    end: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is in a final state."""
+        return self.status in ENDED
+
+    @property
+    def most_attempts(self) -> int:
+        """How often it is tried in all."""
+        strategy = self.request.get("retryStrategy") or self.definition.retry_strategy or {}
+        return int(dict(strategy).get("attempts") or 1)
+
+    @property
+    def timeout(self) -> dict[str, Any]:
+        """The timeout that holds: the submission's, or the definition's."""
+        return dict(self.request.get("timeout") or self.definition.timeout or {})
+
+    def exit_of(self, node: int, attempt: int) -> int:
+        """Returns the exit code of a node in an attempt, both counted from 0."""
+        if node in self.script.node_exits:
+            return self.script.node_exits[node]
+        return self.script.exits[min(attempt, len(self.script.exits) - 1)]
+
+    def stream(self, node: int, attempt: int) -> str:
+        """Returns the name of the log stream of a node in an attempt."""
+        options = self.log_options(node)
+        prefix = options.get("awslogs-stream-prefix") or self.definition.name
+        return f"{prefix}/default/{self.task(node, attempt)}"
+
+    def task(self, node: int, attempt: int) -> str:
+        """Returns the id of a node's ECS task, as many hexadecimal digits as ECS gives it."""
+        return f"{self.id.replace('-', '')[:24]}{attempt:02x}{node:06x}"
+
+    def log_options(self, node: int) -> dict[str, str]:
+        """Returns the options of a node's log driver."""
+        configuration = self.containers[node].get("logConfiguration") or {}
+        return dict(configuration.get("options") or {})
+
+    def log_group(self, node: int) -> str:
+        """Returns the log group of a node: Batch's own where the definition names none."""
+        return self.log_options(node).get("awslogs-group") or "/aws/batch/job"
+
+
+def summary(job: Job) -> dict[str, Any]:
+    """Returns the structure that ListJobs holds."""
+    found: dict[str, Any] = {
+        "jobArn": job.arn,
+        "jobId": job.id,
+        "jobName": job.name,
+        "createdAt": _ms(job.created),
+        "status": job.status,
+        "statusReason": job.status_reason,
+        "startedAt": _ms(_started(job)),
+        "stoppedAt": _ms(_stopped(job)),
+        "jobDefinition": job.definition.arn,
+    }
+    if job.multi_node:
+        found["nodeProperties"] = {"numNodes": len(job.containers)}
+    elif job.attempts and job.attempts[-1].exit_code is not None:
+        found["container"] = _exit(job.attempts[-1].exit_code, job.attempts[-1].reason)
+    return _present(found)
+
+
+def detail(job: Job, tags: dict[str, str]) -> dict[str, Any]:
+    """Returns the structure that DescribeJobs holds for a job as a whole."""
+    found: dict[str, Any] = {
+        **summary(job),
+        "jobQueue": job.queue.arn,
+        "dependsOn": job.request.get("dependsOn") or [],
+        "parameters": {**job.definition.parameters, **(job.request.get("parameters") or {})},
+        "retryStrategy": {"attempts": job.most_attempts, "evaluateOnExit": []},
+        "timeout": job.timeout or None,
+        "tags": tags,
+        "propagateTags": bool(job.definition.propagate_tags),
+        "platformCapabilities": job.definition.platform_capabilities or ["EC2"],
+        "attempts": [
+            _attempt(job, job.main, number, ended) for number, ended in enumerate(_ended(job))
+        ],
+        "isCancelled": job.end == "cancelled",
+        "isTerminated": job.end == "terminated",
+    }
+    if job.multi_node:
+        found["nodeProperties"] = {
+            "numNodes": len(job.containers),
+            "mainNode": job.main,
+            "nodeRangeProperties": _ranges(job),
+        }
+    else:
+        found["container"] = {**job.containers[0], **_container(job, 0)}
+    return _present(found)
+
+
+def node_summary(job: Job, node: int) -> dict[str, Any]:
+    """Returns the structure that ListJobs holds for one node of a multi-node job."""
+    found = {
+        **summary(job),
+        "jobArn": f"{job.arn}#{node}",
+        "jobId": f"{job.id}#{node}",
+        **_node_state(job, node),
+        "nodeProperties": {
+            "isMainNode": node == job.main,
+            "numNodes": len(job.containers),
+            "nodeIndex": node,
+        },
+    }
+    container = _container(job, node)
+    if "exitCode" in container:
+        found["container"] = _present(
+            {"exitCode": container["exitCode"], "reason": container.get("reason")}
+        )
+    return _present(found)
+
+
+def node_detail(job: Job, node: int) -> dict[str, Any]:
+    """Returns the structure that DescribeJobs holds for one node of a multi-node job."""
+    found = {
+        **detail(job, {}),
+        "jobArn": f"{job.arn}#{node}",
+        "jobId": f"{job.id}#{node}",
+        **_node_state(job, node),
+        "nodeDetails": {"nodeIndex": node, "isMainNode": node == job.main},
+        "container": {**job.containers[node], **_container(job, node)},
+        "attempts": [
+            _attempt(job, node, number, ended) for number, ended in enumerate(_ended(job))
+        ],
+    }
+    del found["nodeProperties"]
+    return _present(found)
+
+
+def _node_state(job: Job, node: int) -> dict[str, Any]:
+    """A node that ends before the main one is in its final state while the job runs on."""
+    if job.ended and node != job.main and job.attempts and not job.end:
+        failed = job.exit_of(node, len(job.attempts) - 1) != 0
+        return {"status": "FAILED" if failed else "SUCCEEDED"}
+    if job.status == "RUNNING" and node != job.main and job.script.node_exits.get(node):
+        return {"status": "FAILED", "statusReason": "Essential container in task exited"}
+    return {"status": job.status, "statusReason": job.status_reason}
+
+
+def _container(job: Job, node: int) -> dict[str, Any]:
+    """Returns what Batch knows of a node's container once it is placed."""
+    if not job.attempts:
+        return {}
+    number, attempt = len(job.attempts) - 1, job.attempts[-1]
+    index = node % 250
+    found: dict[str, Any] = {
+        "containerInstanceArn": f"{_ecs(job)}:container-instance/sandbox/{job.task(node, 255)}",
+        "taskArn": f"{_ecs(job)}:task/sandbox/{job.task(node, number)}",
+        "instanceType": attempt.environment.compute_resources["instanceTypes"][0],
+    }
+    if attempt.started:
+        found["logStreamName"] = job.stream(node, number)
+        found["networkInterfaces"] = [
+            {
+                "attachmentId": job.task(node, number),
+                "privateIpv4Address": f"10.0.{node // 250}.{index + 4}",
+            }
+        ]
+    early = node != job.main and job.status == "RUNNING" and job.script.node_exits.get(node)
+    if attempt.exit_code is not None or early:
+        code = job.exit_of(node, number)
+        if node == job.main or job.end:
+            code = 0 if attempt.exit_code is None else attempt.exit_code
+        found |= _exit(code, attempt.reason if node == job.main else None)
+    return found
+
+
+def _attempt(job: Job, node: int, number: int, attempt: Attempt) -> dict[str, Any]:
+    code = attempt.exit_code if node == job.main else job.exit_of(node, number)
+    return _present(
+        {
+            "container": _present(
+                {
+                    "taskArn": f"{_ecs(job)}:task/sandbox/{job.task(node, number)}",
+                    "exitCode": code,
+                    "reason": attempt.reason,
+                    "logStreamName": job.stream(node, number) if attempt.started else None,
+                }
+            ),
+            "startedAt": _ms(attempt.started),
+            "stoppedAt": _ms(attempt.stopped),
+            "statusReason": "Essential container in task exited",
+        }
+    )
+
+
+def _ended(job: Job) -> list[Attempt]:
+    return [attempt for attempt in job.attempts if attempt.stopped]
+
+
+def _ecs(job: Job) -> str:
+    return job.arn.partition(":job/")[0].replace(":batch:", ":ecs:")
+
+
+def _ranges(job: Job) -> list[dict[str, Any]]:
+    """Returns the node ranges with the overrides applied and their ends filled in."""
+    ranges = []
+    for each in (job.definition.node_properties or {})["nodeRangeProperties"]:
+        first, _, last = each["targetNodes"].partition(":")
+        first, last = first or "0", last or str(len(job.containers) - 1)
+        ranges.append(
+            {"targetNodes": f"{first}:{last}", "container": job.containers[int(first)]},
+        )
+    return ranges
+
+
+def _started(job: Job) -> float:
+    return job.attempts[-1].started if job.attempts else 0.0
+
+
+def _stopped(job: Job) -> float:
+    if not job.ended:
+        return 0.0
+    return job.attempts[-1].stopped if job.attempts else job.created
+
+
+def _exit(code: int | None, reason: str | None) -> dict[str, Any]:
+    return _present({"exitCode": code, "reason": reason})
+
+
+def _ms(seconds: float) -> int | None:
+    return round(seconds * 1000) or None
+
+
+def _present(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}

@@ -1,0 +1,254 @@
+"""The clockwork of the emulated Batch: which job runs where, and since when.
+
+Nothing runs in the background. Each request first brings every job to the state that it has
+reached by now, so what is seen depends on the time alone and not on how often was asked: a job is
+RUNNABLE at once, STARTING as soon as an environment of its queue has room for it, RUNNING a moment
+later, and it ends when its script says so.
+
+The reasons of a job that cannot be placed are AWS's own words.
+Source: https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from mngen.catalog import load_catalog, vcpu_quota
+from mngen.cluster import registered_memory
+from mngen.sandbox._gaps_batch_job import Attempt, Job
+from mngen.sandbox._gaps_misc import granted_vcpus
+
+if TYPE_CHECKING:
+    from moto.batch.models import ComputeEnvironment
+
+    from mngen.catalog import Catalog, InstanceType
+
+IMAGE_TAG = "mngen:image"
+
+_INVALID = "ACTION_REQUIRED - CE(s) associated with the job queue are invalid."
+_DISABLED = "ACTION_REQUIRED - CE(s) associated with the job queue are disabled."
+_TOO_LARGE = (
+    "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is "
+    "higher than that can be met by the CE(s) attached to the job queue."
+)
+_TOO_MANY = (
+    "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - CE(s) associated with the job queue "
+    "cannot meet the CPU requirement of the job."
+)
+_NO_CAPACITY = (
+    "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - Service cannot fulfill the capacity requested for "
+    "instance type [{}]"
+)
+_UNKNOWN = "UNDETERMINED - Batch job is blocked, root cause is undetermined."
+_TIMED_OUT = "Job attempt duration exceeded timeout"
+_EXITED = "Essential container in task exited"
+_KILLED = 137
+
+
+@dataclass(slots=True)
+class State:
+    """The jobs of one account and region.
+
+    Attributes:
+        jobs: By id, in the order of submission.
+        exhausted: Instance types of which EC2 has none left.
+        start_seconds: How long a placed job is STARTING.
+        run_seconds: How long a job runs that does not say so itself.
+    """
+
+    jobs: dict[str, Job] = field(default_factory=dict)
+    exhausted: set[str] = field(default_factory=set)
+    start_seconds: float = 0.1
+    run_seconds: float = 1.0
+
+
+def state_of(backend: Any) -> State:
+    """Returns the jobs of a Batch; moto's reset drops them with all else that it holds."""
+    state: State = backend.__dict__.setdefault("sandbox_state", State())
+    return state
+
+
+def advance(backend: Any, now: float) -> None:
+    """Brings every job to the state that it has reached.
+
+    Args:
+        backend: The Batch of an account and region.
+        now: Seconds since the epoch.
+    """
+    state = state_of(backend)
+    for job in state.jobs.values():
+        while not job.ended and _step(backend, state, job, now):
+            pass
+
+
+def stop(job: Job, reason: str, how: str, now: float) -> None:
+    """Ends a job from outside: all its nodes, whichever state it is in."""
+    if job.ended:
+        return
+    job.end = how
+    job.status, job.status_reason = "FAILED", reason
+    if job.attempts and not job.attempts[-1].stopped:
+        attempt = job.attempts[-1]
+        attempt.stopped = now
+        attempt.exit_code = _KILLED if attempt.started else None
+
+
+def _step(backend: Any, state: State, job: Job, now: float) -> bool:
+    """Takes a job one state further; False where it stays for now."""
+    if job.script.hold == job.status:
+        return False
+    if job.status in ("SUBMITTED", "PENDING"):
+        return _queue_up(state, job)
+    if job.status == "RUNNABLE":
+        environment, job.status_reason = place(backend, state, job)
+        if environment is None:
+            return False
+        job.status = "STARTING"
+        job.attempts.append(Attempt(now, environment))
+        return True
+    attempt = job.attempts[-1]
+    if job.status == "STARTING":
+        if now < attempt.placed + state.start_seconds:
+            return False
+        attempt.started = attempt.placed + state.start_seconds
+        _start(backend, job, attempt)
+        return True
+    return _finish(job, attempt, now)
+
+
+def _queue_up(state: State, job: Job) -> bool:
+    before = [state.jobs[each["jobId"]] for each in job.request.get("dependsOn") or []]
+    if job.status == "SUBMITTED":
+        job.status = "PENDING"
+    elif any(each.status == "FAILED" for each in before):
+        job.status, job.status_reason = "FAILED", "Dependent Job failed"
+    elif all(each.status == "SUCCEEDED" for each in before):
+        job.status = "RUNNABLE"
+    else:
+        return False
+    return True
+
+
+def _start(backend: Any, job: Job, attempt: Attempt) -> None:
+    """Starts the containers; their log driver needs its group, which Batch makes for its own."""
+    group = job.log_group(job.main)
+    if group == "/aws/batch/job":
+        backend.logs_backend.ensure_log_group(group)
+    if group in backend.logs_backend.groups:
+        job.status = "RUNNING"
+        return
+    attempt.stopped = attempt.started
+    attempt.started = 0.0
+    attempt.reason = (
+        "CannotStartContainerError: Error response from daemon: failed to initialize logging "
+        "driver: failed to create Cloudwatch log stream: ResourceNotFoundException: The specified "
+        "log group does not exist."
+    )
+    job.status, job.status_reason = "FAILED", "Task failed to start"
+
+
+def _finish(job: Job, attempt: Attempt, now: float) -> bool:
+    limit = float(job.timeout.get("attemptDurationSeconds") or job.script.seconds)
+    end = attempt.started + min(limit, job.script.seconds)
+    if now < end:
+        return False
+    attempt.stopped = end
+    timed_out = limit < job.script.seconds
+    number = len(job.attempts) - 1
+    attempt.exit_code = _KILLED if timed_out else job.exit_of(job.main, number)
+    attempt.reason = job.script.reason
+    if attempt.exit_code == 0:
+        job.status, job.status_reason = "SUCCEEDED", _EXITED
+    elif len(job.attempts) < job.most_attempts and not timed_out:
+        job.status, job.status_reason = "RUNNABLE", None
+    else:
+        job.status, job.status_reason = "FAILED", _TIMED_OUT if timed_out else _EXITED
+    return True
+
+
+def place(backend: Any, state: State, job: Job) -> tuple[ComputeEnvironment | None, str | None]:
+    """Returns the environment that takes a job, or why none does; neither where it is full."""
+    environments: list[Any] = list(job.queue.environments)
+    valid = [each for each in environments if not each.fault]
+    if not valid:
+        return None, _INVALID
+    enabled = [each for each in valid if each.state == "ENABLED"]
+    if not enabled:
+        return None, _DISABLED
+    reasons = []
+    for environment in enabled:
+        reason = _obstacle(backend, state, job, environment)
+        if reason == "":
+            return environment, None
+        reasons.append(reason)
+    # A full environment is no fault: the job waits its turn.
+    return None, None if None in reasons else reasons[0]
+
+
+def _obstacle(backend: Any, state: State, job: Job, environment: ComputeEnvironment) -> str | None:
+    """Says why an environment does not take a job: "" if it does, None if it is full."""
+    resources = environment.compute_resources
+    instance = _catalog().get(resources["instanceTypes"][0])
+    spot = resources["type"] == "SPOT"
+    if instance is None or (job.multi_node and spot):
+        return _UNKNOWN
+    override = (resources.get("ec2Configuration") or [{}])[0].get("imageIdOverride")
+    image = backend.ec2_backend.amis.get(override) if override else None
+    if (override and image is None) or not _has_profile(backend, resources):
+        return _UNKNOWN
+    vcpus, memory = _needs(job)
+    if vcpus > _registered(instance, image) or memory > registered_memory(instance):
+        return _TOO_LARGE
+    nodes = len(job.containers)
+    if nodes * instance.vcpus > resources["maxvCpus"]:
+        return _TOO_MANY
+    if instance.name in state.exhausted:
+        return _NO_CAPACITY.format(instance.name)
+    running = sum(
+        len(each.containers)
+        for each in state.jobs.values()
+        if each.status in ("STARTING", "RUNNING") and each.attempts[-1].environment is environment
+    )
+    total = (running + nodes) * instance.vcpus
+    if total > resources["maxvCpus"]:
+        return None
+    return "" if _within_quota(backend, instance, total, spot=spot) else _UNKNOWN
+
+
+def _needs(job: Job) -> tuple[float, int]:
+    """Returns the vCPUs and the MiB that the largest node asks for."""
+    needs = [
+        {each["type"]: float(each["value"]) for each in one.get("resourceRequirements") or []}
+        for one in job.containers
+    ]
+    return (
+        max(each.get("VCPU", 1.0) for each in needs),
+        int(max(each.get("MEMORY", 4.0) for each in needs)),
+    )
+
+
+def _registered(instance: InstanceType, image: Any) -> int:
+    """Returns the CPUs that the ECS agent registers: the cores, if the image limits it to them."""
+    tags = {tag["key"]: tag["value"] for tag in image.get_tags()} if image is not None else {}
+    limited = str(tags.get(IMAGE_TAG, "")).removesuffix("-efa") == instance.name
+    return instance.nr_cpus or instance.vcpus if limited else instance.vcpus
+
+
+def _has_profile(backend: Any, resources: dict[str, Any]) -> bool:
+    role = resources.get("instanceRole", "")
+    profiles = backend.iam_backend.get_instance_profiles()
+    return any(role in (each.arn, each.name) for each in profiles)
+
+
+def _within_quota(backend: Any, instance: InstanceType, vcpus: int, *, spot: bool) -> bool:
+    quota = vcpu_quota(instance, spot=spot)
+    if quota is None:
+        return True
+    return vcpus <= granted_vcpus(backend.account_id, backend.region_name, quota.code)
+
+
+@lru_cache
+def _catalog() -> Catalog:
+    return load_catalog()

@@ -1,0 +1,203 @@
+"""A deployment's Batch resources in a sandbox, made with boto3 as Terraform would make them.
+
+Real Terraform takes half a minute for the same; that the two agree is tested end to end.
+"""
+
+from __future__ import annotations
+
+import json
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from mngen.catalog import load_catalog
+from mngen.rules import require
+from mngen.spec import load_text
+from tests.support.sandbox import client
+
+if TYPE_CHECKING:
+    from mngen.cluster import Cluster, ResolvedEnvironment, ResolvedJob
+    from mngen.sandbox import Sandbox
+
+
+def spec_text(name: str, *, nodes: int = 2, max_nodes: int = 4, more: str = "") -> str:
+    """Write a spec with a multi-node job `mpi`, a single-node job `one`, and a queue for each."""
+    return f"""\
+name: {name}
+region: us-east-1
+environments:
+  r5: {{instance: r5.12xlarge, max_nodes: {max_nodes}, zones: [us-east-1a]}}
+  m4: {{instance: m4.4xlarge, max_nodes: 8, multi_node: false, purchase: spot}}
+queues:
+  big: {{environments: [r5]}}
+  small: {{environments: [m4]}}
+jobs:
+  mpi:
+    queue: big
+    nodes: {nodes}
+    command: [python3, /efs/mpi_example.py]
+    environment: {{OMP_NUM_THREADS: "1"}}
+    timeout: 3600
+  one: {{queue: small, command: [hostname]}}
+{more}"""
+
+
+class Deployed:
+    """A deployment that stands in a sandbox.
+
+    Attributes:
+        cluster: The spec joined with the catalog.
+        sandbox: The emulated AWS.
+        images: Ids of the machine images, by the images' names.
+        environments: Names of the compute environments, by their name in the spec.
+    """
+
+    def __init__(self, sandbox: Sandbox, text: str) -> None:
+        self.sandbox = sandbox
+        self.cluster: Cluster = require(load_text(text.encode()), load_catalog())
+        self.name = self.cluster.spec.name
+        self.batch = client(sandbox, "batch")
+        self.ec2 = client(sandbox, "ec2")
+        self.iam = client(sandbox, "iam")
+        self.logs = client(sandbox, "logs")
+        self.environments: dict[str, str] = {}
+        self._account = client(sandbox, "sts").get_caller_identity()["Account"]
+        self._make()
+
+    def control(self, **wishes: Any) -> None:
+        """Tell the emulator how its jobs behave."""
+        parts = urlsplit(self.sandbox.endpoint)
+        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        body = json.dumps(wishes).encode()
+        connection.request("POST", "/_mngen/batch", body)
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        assert answer.status == 200, text
+
+    def job(self, identifier: str) -> dict[str, Any]:
+        """Describe a job."""
+        found: dict[str, Any] = self.batch.describe_jobs(jobs=[identifier])["jobs"][0]
+        return found
+
+    def register(self, job: ResolvedJob, **changes: Any) -> None:
+        """Register a job's definition as the rendered module does."""
+        container = {**self._container(job), **changes}
+        arguments: dict[str, Any] = {"containerProperties": container, "type": "container"}
+        if job.spec.nodes is not None:
+            nodes = [{"targetNodes": "0:", "container": container}]
+            arguments = {
+                "type": "multinode",
+                "nodeProperties": {
+                    "mainNode": 0,
+                    "numNodes": job.spec.nodes,
+                    "nodeRangeProperties": nodes,
+                },
+            }
+        self.batch.register_job_definition(
+            jobDefinitionName=f"{self.name}-{job.name}",
+            platformCapabilities=["EC2"],
+            propagateTags=True,
+            retryStrategy={"attempts": job.spec.attempts},
+            timeout={"attemptDurationSeconds": job.spec.timeout},
+            tags={"mngen:deployment": self.name},
+            **arguments,
+        )
+
+    def _make(self) -> None:
+        self.logs.create_log_group(logGroupName=f"/mngen/{self.name}/jobs")
+        self.profile = f"{self.name}-node"
+        self.iam.create_instance_profile(InstanceProfileName=self.profile)
+        base = self.ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+        self.images = {name: self._image(name, base) for name in self.cluster.images}
+        self.push_image()
+        for environment in self.cluster.environments:
+            self._environment(environment)
+        for queue in self.cluster.queues:
+            self.batch.create_job_queue(
+                jobQueueName=f"{self.name}-{queue.name}",
+                priority=queue.spec.priority,
+                state="ENABLED" if queue.spec.enabled else "DISABLED",
+                computeEnvironmentOrder=[
+                    {"order": place, "computeEnvironment": self.environments[each.name]}
+                    for place, each in enumerate(queue.environments)
+                ],
+                tags={"mngen:deployment": self.name},
+            )
+        for job in self.cluster.jobs:
+            self.register(job)
+
+    def push_image(self) -> None:
+        """Make the repository and put an image with the spec's tag into it."""
+        container = self.cluster.spec.container
+        if container.image:
+            return
+        ecr = client(self.sandbox, "ecr")
+        name = f"{self.name}/{container.repository}"
+        made = ecr.create_repository(repositoryName=name)["repository"]
+        self.repository = str(made["repositoryUri"])
+        ecr.put_image(
+            repositoryName=name,
+            imageManifest=json.dumps({"schemaVersion": 2, "config": {"digest": self.name}}),
+            imageManifestMediaType="application/vnd.docker.distribution.manifest.v2+json",
+            imageTag=container.tag,
+        )
+
+    def _image(self, name: str, base: str) -> str:
+        made = self.ec2.copy_image(
+            Name=f"{self.name}-{name}", SourceImageId=base, SourceRegion="us-east-1"
+        )["ImageId"]
+        self.ec2.create_tags(Resources=[made], Tags=[{"Key": "mngen:image", "Value": name}])
+        return str(made)
+
+    def _environment(self, each: ResolvedEnvironment) -> None:
+        subnets = self.ec2.describe_subnets()["Subnets"]
+        zones = each.zones or ("us-east-1a",)
+        subnet = next(one for one in subnets if one["AvailabilityZone"] in zones)
+        group = self.ec2.describe_security_groups(
+            Filters=[{"Name": "vpc-id", "Values": [subnet["VpcId"]]}]
+        )["SecurityGroups"][0]["GroupId"]
+        name = f"{self.name}-{each.name}-00000000000000000000000000"
+        spot = each.spec.purchase == "spot"
+        self.batch.create_compute_environment(
+            computeEnvironmentName=name,
+            type="MANAGED",
+            computeResources={
+                "type": "SPOT" if spot else "EC2",
+                "allocationStrategy": each.allocation,
+                "minvCpus": each.min_vcpus,
+                "maxvCpus": each.max_vcpus,
+                "instanceTypes": [each.instance.name],
+                "instanceRole": f"arn:aws:iam::{self._account}:instance-profile/{self.profile}",
+                "subnets": [subnet["SubnetId"]],
+                "securityGroupIds": [group],
+                "ec2Configuration": [
+                    {"imageType": "ECS_AL2023", "imageIdOverride": self.images[each.image]}
+                ],
+            },
+            tags={"mngen:deployment": self.name},
+        )
+        self.environments[each.name] = name
+
+    def _container(self, job: ResolvedJob) -> dict[str, Any]:
+        container = self.cluster.spec.container
+        image = job.spec.image or container.image or f"{self.repository}:{container.tag}"
+        return {
+            "image": image,
+            "command": list(job.spec.command),
+            "resourceRequirements": [
+                {"type": "MEMORY", "value": str(job.memory)},
+                {"type": "VCPU", "value": str(job.vcpus)},
+            ],
+            "environment": [
+                {"name": name, "value": value} for name, value in job.spec.environment.items()
+            ],
+            "logConfiguration": {
+                "logDriver": "awslogs",
+                "options": {
+                    "awslogs-group": f"/mngen/{self.name}/jobs",
+                    "awslogs-region": "us-east-1",
+                    "awslogs-stream-prefix": f"{self.name}-{job.name}",
+                },
+            },
+        }

@@ -1,0 +1,324 @@
+"""Jobs of the emulated Batch, over HTTP: accepted, placed, run, ended and described as on AWS."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.support.batch import Deployed, spec_text
+from tests.support.sandbox import client
+
+if TYPE_CHECKING:
+    from mngen.sandbox import Sandbox
+
+ENDED = ("SUCCEEDED", "FAILED")
+GONE = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.fixture(scope="module")
+def deployed(sandbox: Sandbox) -> Deployed:
+    return Deployed(sandbox, spec_text(f"j{uuid4().hex[:10]}"))
+
+
+@pytest.fixture
+def submit(deployed: Deployed) -> Any:
+    def submitted(job: str = "mpi", **changes: Any) -> str:
+        queue = "big" if job == "mpi" else "small"
+        answer = deployed.batch.submit_job(
+            **{
+                "jobName": "test",
+                "jobQueue": f"{deployed.name}-{queue}",
+                "jobDefinition": f"{deployed.name}-{job}",
+                **changes,
+            }
+        )
+        return str(answer["jobId"])
+
+    return submitted
+
+
+def variables(**values: str) -> dict[str, Any]:
+    """Overrides of a multi-node job's environment."""
+    environment = [{"name": name, "value": value} for name, value in values.items()]
+    return {
+        "nodePropertyOverrides": [
+            {"targetNodes": "0:", "containerOverrides": {"environment": environment}}
+        ]
+    }
+
+
+def reached(deployed: Deployed, job: str, *states: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 60
+    while (found := deployed.job(job))["status"] not in states:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+    return found
+
+
+def refused(call: Any, **arguments: Any) -> str:
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    assert caught.value.response["Error"]["Code"] == "ClientException"
+    return str(caught.value.response["Error"]["Message"])
+
+
+def test_a_job_goes_through_its_states_and_succeeds(deployed: Deployed, submit: Any) -> None:
+    held = submit(nodeOverrides=variables(MNGEN_SANDBOX_HOLD="RUNNABLE"))
+    assert deployed.job(held)["status"] == "RUNNABLE"
+    deployed.control(jobs={held: {"hold": "RUNNING", "seconds": 0}})
+    running = reached(deployed, held, "RUNNING")
+    assert running["startedAt"] > running["createdAt"]
+    deployed.control(jobs={held: {"hold": None}})
+    ended = reached(deployed, held, *ENDED)
+    assert ended["status"] == "SUCCEEDED"
+    assert [each["container"]["exitCode"] for each in ended["attempts"]] == [0]
+
+
+def test_overrides_of_nodes_take_effect(deployed: Deployed, submit: Any) -> None:
+    overrides = variables(A="quotes \" and '", OMP_NUM_THREADS="2")
+    container = overrides["nodePropertyOverrides"][0]["containerOverrides"]
+    container |= {
+        "command": ["a", "b c"],
+        "resourceRequirements": [{"type": "VCPU", "value": "3"}],
+    }
+    job = deployed.job(submit(nodeOverrides={**overrides, "numNodes": 3}))
+    properties = job["nodeProperties"]
+    assert (properties["numNodes"], properties["mainNode"]) == (3, 0)
+    found = properties["nodeRangeProperties"][0]["container"]
+    assert found["command"] == ["a", "b c"]
+    assert {each["name"]: each["value"] for each in found["environment"]} == {
+        "A": "quotes \" and '",
+        "OMP_NUM_THREADS": "2",
+    }
+    assert {each["type"]: each["value"] for each in found["resourceRequirements"]}["VCPU"] == "3"
+
+
+def test_nodes_have_ids_streams_and_addresses_of_their_own(deployed: Deployed, submit: Any) -> None:
+    job = submit(nodeOverrides={**variables(MNGEN_SANDBOX_HOLD="RUNNING"), "numNodes": 3})
+    reached(deployed, job, "RUNNING")
+    wanted = [f"{job}#{node}" for node in range(4)]
+    nodes = deployed.batch.describe_jobs(jobs=wanted)["jobs"]
+    assert [each["jobId"] for each in nodes] == wanted[:3]
+    assert [each["nodeDetails"]["isMainNode"] for each in nodes] == [True, False, False]
+    containers = [each["container"] for each in nodes]
+    assert len({each["logStreamName"] for each in containers}) == 3
+    assert len({each["networkInterfaces"][0]["privateIpv4Address"] for each in containers}) == 3
+    listed = deployed.batch.list_jobs(multiNodeJobId=job, maxResults=2)
+    assert [each["jobId"] for each in listed["jobSummaryList"]] == wanted[:2]
+    rest = deployed.batch.list_jobs(multiNodeJobId=job, nextToken=listed["nextToken"])
+    assert [each["jobId"] for each in rest["jobSummaryList"]] == wanted[2:3]
+    deployed.batch.terminate_job(jobId=job, reason="test")
+
+
+def test_a_failing_job_is_tried_again(deployed: Deployed, submit: Any) -> None:
+    overrides = variables(MNGEN_SANDBOX_EXIT="9,3", MNGEN_SANDBOX_SECONDS="0")
+    job = submit(nodeOverrides=overrides, retryStrategy={"attempts": 2})
+    ended = reached(deployed, job, *ENDED)
+    assert ended["status"] == "FAILED"
+    assert [each["container"]["exitCode"] for each in ended["attempts"]] == [9, 3]
+    streams = [each["container"]["logStreamName"] for each in ended["attempts"]]
+    assert streams[0] != streams[1]
+
+
+def test_a_lost_child_does_not_end_the_job(deployed: Deployed, submit: Any) -> None:
+    job = submit(nodeOverrides={**variables(MNGEN_SANDBOX_HOLD="RUNNING"), "numNodes": 2})
+    reached(deployed, job, "RUNNING")
+    deployed.batch.terminate_job(jobId=f"{job}#1", reason="lost")
+    main, child = deployed.batch.describe_jobs(jobs=[f"{job}#0", f"{job}#1"])["jobs"]
+    assert (main["status"], child["status"]) == ("RUNNING", "FAILED")
+    assert child["container"]["exitCode"] == 137
+    assert deployed.job(job)["status"] == "RUNNING"
+    deployed.batch.terminate_job(jobId=job, reason="test")
+    assert deployed.job(job)["statusReason"] == "test"
+
+
+def test_cancelling_spares_what_runs(deployed: Deployed, submit: Any) -> None:
+    waiting = submit(nodeOverrides=variables(MNGEN_SANDBOX_HOLD="RUNNABLE"))
+    deployed.batch.cancel_job(jobId=waiting, reason="no more")
+    found = deployed.job(waiting)
+    assert (found["status"], found["statusReason"]) == ("FAILED", "no more")
+    assert found["isCancelled"] is True
+    running = submit(nodeOverrides=variables(MNGEN_SANDBOX_HOLD="RUNNING"))
+    reached(deployed, running, "RUNNING")
+    deployed.batch.cancel_job(jobId=running, reason="no more")
+    assert deployed.job(running)["status"] == "RUNNING"
+    deployed.batch.terminate_job(jobId=running, reason="no more")
+    found = deployed.job(running)
+    assert (found["status"], found["isTerminated"]) == ("FAILED", True)
+
+
+def test_a_job_waits_for_those_that_it_depends_on(deployed: Deployed, submit: Any) -> None:
+    first = submit("one", containerOverrides={})
+    deployed.control(jobs={first: {"hold": "RUNNING"}})
+    second = submit("one", dependsOn=[{"jobId": first}])
+    assert deployed.job(second)["status"] == "PENDING"
+    deployed.batch.terminate_job(jobId=first, reason="test")
+    assert deployed.job(second)["statusReason"] == "Dependent Job failed"
+
+
+@pytest.mark.parametrize(
+    ("job", "change", "says"),
+    [
+        ("mpi", {"jobName": "a b"}, "Job name"),
+        ("mpi", {"jobName": "x" * 129}, "Job name"),
+        ("mpi", {"jobQueue": "nowhere"}, "does not exist"),
+        ("mpi", {"jobDefinition": "nothing"}, "does not exist"),
+        ("mpi", {"containerOverrides": {"command": ["x"]}}, "multi-node"),
+        ("one", {"nodeOverrides": {"numNodes": 2}}, "multi-node"),
+        ("mpi", {"nodeOverrides": {"numNodes": 1001}}, "1000"),
+        ("mpi", {"retryStrategy": {"attempts": 11}}, "10"),
+        ("mpi", {"timeout": {"attemptDurationSeconds": 59}}, "60"),
+        ("mpi", {"dependsOn": [{"jobId": GONE}]}, "does not exist"),
+        ("mpi", {"tags": {str(n): "" for n in range(51)}}, "50"),
+        ("one", {"containerOverrides": {"command": ["x" * 8200]}}, "8192"),
+        ("mpi", {"parameters": {"x": "y" * 31000}}, "30 KiB"),
+    ],
+)
+def test_what_batch_refuses(
+    deployed: Deployed, submit: Any, job: str, change: dict[str, Any], says: str
+) -> None:
+    assert says in refused(lambda **more: submit(job, **more), **change)
+
+
+def test_a_disabled_queue_takes_no_jobs(deployed: Deployed, submit: Any) -> None:
+    deployed.batch.update_job_queue(jobQueue=f"{deployed.name}-small", state="DISABLED")
+    try:
+        assert "ENABLED" in refused(submit, job="one")
+    finally:
+        deployed.batch.update_job_queue(jobQueue=f"{deployed.name}-small", state="ENABLED")
+
+
+def test_array_jobs_are_said_to_be_missing(submit: Any) -> None:
+    with pytest.raises(ClientError) as caught:
+        submit("one", arrayProperties={"size": 2})
+    assert caught.value.response["Error"]["Code"] == "SandboxNotImplemented"
+
+
+def test_at_most_100_jobs_are_described_at_once(deployed: Deployed) -> None:
+    assert "100" in refused(deployed.batch.describe_jobs, jobs=[GONE] * 101)
+    assert deployed.batch.describe_jobs(jobs=[GONE])["jobs"] == []
+
+
+def test_jobs_are_listed_by_state_name_and_age(deployed: Deployed, submit: Any) -> None:
+    name = f"n{uuid4().hex[:8]}"
+    jobs = [submit("one", jobName=f"{name}-{n}") for n in range(3)]
+    queue = f"{deployed.name}-small"
+
+    def listed(**arguments: Any) -> list[str]:
+        found = deployed.batch.list_jobs(jobQueue=queue, **arguments)["jobSummaryList"]
+        return [each["jobId"] for each in found if each["jobName"].startswith(name)]
+
+    def filtered(key: str, value: str) -> list[str]:
+        return listed(filters=[{"name": key, "values": [value]}])
+
+    assert filtered("JOB_NAME", f"{name.upper()}*") == jobs[::-1]
+    assert filtered("JOB_NAME", f"{name}-1") == [jobs[1]]
+    assert filtered("JOB_DEFINITION", f"{deployed.name}-one") == jobs[::-1]
+    made = deployed.job(jobs[1])["createdAt"]
+    assert set(filtered("AFTER_CREATED_AT", str(made))) <= {jobs[2]}
+    assert jobs[0] in filtered("BEFORE_CREATED_AT", str(made))
+    reached(deployed, jobs[2], "SUCCEEDED")
+    assert listed(jobStatus="SUCCEEDED") == jobs
+    assert listed() == []
+    assert "one filter" in refused(
+        deployed.batch.list_jobs,
+        jobQueue=queue,
+        filters=[{"name": "JOB_NAME", "values": ["a"]}] * 2,
+    )
+
+
+class TestWaiting:
+    """Each reason for which a job is not placed, in AWS's words."""
+
+    def waits(self, deployed: Deployed, submit: Any, reason: str | None, **more: Any) -> str:
+        job = submit(**more)
+        time.sleep(0.05)
+        found = deployed.job(job)
+        assert found["status"] == "RUNNABLE"
+        assert (found.get("statusReason") or "").partition(" -")[0] == (reason or "")
+        return str(job)
+
+    def end(self, deployed: Deployed, *jobs: str) -> None:
+        for job in jobs:
+            deployed.batch.terminate_job(jobId=job, reason="test")
+
+    def test_for_more_than_a_machine_has(self, deployed: Deployed, submit: Any) -> None:
+        needs = {"resourceRequirements": [{"type": "VCPU", "value": "25"}]}
+        overrides = {"nodePropertyOverrides": [{"targetNodes": "0:", "containerOverrides": needs}]}
+        reason = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"
+        self.end(deployed, self.waits(deployed, submit, reason, nodeOverrides=overrides))
+
+    def test_for_more_nodes_than_there_may_be(self, deployed: Deployed, submit: Any) -> None:
+        reason = "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE"
+        self.end(deployed, self.waits(deployed, submit, reason, nodeOverrides={"numNodes": 5}))
+
+    def test_for_capacity(self, deployed: Deployed, submit: Any) -> None:
+        deployed.control(exhausted=["r5.12xlarge"])
+        job = self.waits(deployed, submit, "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY")
+        deployed.control(exhausted=[])
+        reached(deployed, job, "STARTING", "RUNNING", "SUCCEEDED")
+        self.end(deployed, job)
+
+    def test_for_its_turn(self, deployed: Deployed, submit: Any) -> None:
+        overrides = {**variables(MNGEN_SANDBOX_HOLD="RUNNING"), "numNodes": 4}
+        running = submit(nodeOverrides=overrides)
+        waiting = self.waits(deployed, submit, None)
+        self.end(deployed, running)
+        reached(deployed, waiting, "STARTING", "RUNNING", "SUCCEEDED")
+        self.end(deployed, waiting)
+
+    def test_for_an_environment(self, deployed: Deployed, submit: Any) -> None:
+        name = deployed.environments["r5"]
+        deployed.batch.update_compute_environment(computeEnvironment=name, state="DISABLED")
+        job = self.waits(deployed, submit, "ACTION_REQUIRED")
+        deployed.batch.update_compute_environment(computeEnvironment=name, state="ENABLED")
+        reached(deployed, job, "STARTING", "RUNNING", "SUCCEEDED")
+        self.end(deployed, job)
+
+    def test_for_a_quota(self, sandbox: Sandbox, deployed: Deployed, submit: Any) -> None:
+        quotas = client(sandbox, "service-quotas")
+        quota = {"ServiceCode": "ec2", "QuotaCode": "L-1216C47A"}
+        before = quotas.get_service_quota(**quota)["Quota"]["Value"]
+        quotas.request_service_quota_increase(**quota, DesiredValue=48)
+        try:
+            self.end(deployed, self.waits(deployed, submit, "UNDETERMINED"))
+        finally:
+            quotas.request_service_quota_increase(**quota, DesiredValue=before)
+
+    def test_for_ever_on_spot_with_many_nodes(self, deployed: Deployed, submit: Any) -> None:
+        queue = f"{deployed.name}-small"
+        self.end(deployed, self.waits(deployed, submit, "UNDETERMINED", jobQueue=queue))
+
+
+def test_without_its_log_group_no_container_starts(sandbox: Sandbox) -> None:
+    deployed = Deployed(sandbox, spec_text(f"j{uuid4().hex[:10]}"))
+    deployed.logs.delete_log_group(logGroupName=f"/mngen/{deployed.name}/jobs")
+    job = deployed.batch.submit_job(
+        jobName="x", jobQueue=f"{deployed.name}-small", jobDefinition=f"{deployed.name}-one"
+    )["jobId"]
+    found = reached(deployed, job, *ENDED)
+    assert found["status"] == "FAILED"
+    assert "log group does not exist" in found["attempts"][0]["container"]["reason"]
+
+
+def test_the_nodes_speak_as_the_wire_up_does(deployed: Deployed, submit: Any) -> None:
+    job = submit(nodeOverrides=variables(MNGEN_SANDBOX_SECONDS="0"))
+    reached(deployed, job, "SUCCEEDED")
+    nodes = deployed.batch.describe_jobs(jobs=[f"{job}#0", f"{job}#1"])["jobs"]
+    streams = [each["container"]["logStreamName"] for each in nodes]
+    group = f"/mngen/{deployed.name}/jobs"
+    events = deployed.logs.filter_log_events(logGroupName=group, logStreamNames=streams)["events"]
+    times = [each["timestamp"] for each in events]
+    assert times == sorted(times)
+    last = [each["message"] for each in events if each["logStreamName"] == streams[0]][-1]
+    assert last.startswith("mngen[0] +")
+    assert " end: exit 0; rendezvous " in last
+
+
+def test_a_wrong_wish_is_refused(sandbox: Sandbox, deployed: Deployed) -> None:
+    with pytest.raises(AssertionError, match="KeyError"):
+        deployed.control(jobs={GONE: {"hold": "RUNNING"}})
