@@ -1,4 +1,4 @@
-"""`mngen rules`: what `mngen check` looks at, and why."""
+"""`mngen rules`: what `mngen check` and `mngen submit` look at, and why."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ def rules(
     ] = None,
     output: FormatOption = Format.PRETTY,
 ) -> None:
-    """List the rules of `mngen check`, or explain one of them."""
+    """List the rules of `mngen check` and `mngen submit`, or explain one of them."""
     from mngen.rules import RULES, page_of, write_pages
 
     if write is not None:

@@ -1,9 +1,9 @@
 """The rules: everything that can be known to be wrong before money is spent.
 
-One class a rule (`SpecRule`: from the spec and the instance catalog; `AwsRule`: AWS is asked),
-which carries its own reason, remedy, source and examples; the pages in docs/rules are made of
-them. `check` returns every problem; `require` gives the cluster of a spec without errors;
-`check_aws` asks AWS.
+One class a rule (`SpecRule`: from the spec and the instance catalog; `AwsRule`: AWS is asked;
+`SubmissionRule`: a job that is about to be submitted), which carries its own reason, remedy and
+source; the pages in docs/rules are made of them. `check` returns every problem; `require` gives the
+cluster of a spec without errors; `check_aws` asks AWS; `check_submission` judges a submission.
 
     >>> from mngen.catalog import load_catalog
     >>> from mngen.rules import check
@@ -21,31 +21,39 @@ from mngen.rules._rule import Match, Rule, SpecRule
 
 if TYPE_CHECKING:
     from mngen.rules._aws_check import Answers, aws_calls, check_aws
-    from mngen.rules._aws_registry import AWS_RULES, RULES
+    from mngen.rules._aws_registry import AWS_RULES, RULES, SUBMISSION_RULES
     from mngen.rules._aws_rule import Account, AwsRule
     from mngen.rules._pages import page_of, pages, write_pages
     from mngen.rules._report import Report, check_file
     from mngen.rules._sarif import to_sarif
+    from mngen.rules._submission import Intent, SubmissionRule, Target
+    from mngen.rules._submission_check import check_submission, submission_calls
 
 __all__ = [
     "AWS_RULES",
     "RULES",
     "SPEC_RULES",
+    "SUBMISSION_RULES",
     "Account",
     "Answers",
     "AwsRule",
+    "Intent",
     "Match",
     "Report",
     "Rule",
     "SpecRule",
+    "SubmissionRule",
+    "Target",
     "at_level",
     "aws_calls",
     "check",
     "check_aws",
     "check_file",
+    "check_submission",
     "page_of",
     "pages",
     "require",
+    "submission_calls",
     "to_sarif",
     "write_pages",
 ]
@@ -53,7 +61,11 @@ __all__ = [
 # What `render` does without, imported when it is first asked for.
 _LATER = {
     "AWS_RULES": "_aws_registry",
+    "Intent": "_submission",
     "RULES": "_aws_registry",
+    "SUBMISSION_RULES": "_aws_registry",
+    "SubmissionRule": "_submission",
+    "Target": "_submission",
     "Account": "_aws_rule",
     "Answers": "_aws_check",
     "AwsRule": "_aws_rule",
@@ -61,8 +73,10 @@ _LATER = {
     "aws_calls": "_aws_check",
     "check_aws": "_aws_check",
     "check_file": "_report",
+    "check_submission": "_submission_check",
     "page_of": "_pages",
     "pages": "_pages",
+    "submission_calls": "_submission_check",
     "to_sarif": "_sarif",
     "write_pages": "_pages",
 }

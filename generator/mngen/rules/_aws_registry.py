@@ -1,15 +1,23 @@
-"""The rules that ask AWS, and all rules; apart, since rendering needs neither."""
+"""The rules that ask AWS or judge a submission, and all rules; rendering needs none of these."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mngen.rules import _aws_identity, _aws_machines, _aws_network, _aws_storage
+from mngen.rules import (
+    _aws_identity,
+    _aws_machines,
+    _aws_network,
+    _aws_storage,
+    _submission_account,
+    _submission_rules,
+)
 from mngen.rules._registry import SPEC_RULES
 
 if TYPE_CHECKING:
     from mngen.rules._aws_rule import AwsRule
     from mngen.rules._rule import Rule
+    from mngen.rules._submission import SubmissionRule
 
 AWS_RULES: tuple[type[AwsRule], ...] = tuple(
     sorted(
@@ -23,4 +31,8 @@ AWS_RULES: tuple[type[AwsRule], ...] = tuple(
     )
 )
 
-RULES: tuple[type[Rule], ...] = (*SPEC_RULES, *AWS_RULES)
+SUBMISSION_RULES: tuple[type[SubmissionRule], ...] = tuple(
+    sorted((*_submission_account.RULES, *_submission_rules.RULES), key=lambda rule: rule.id)
+)
+
+RULES: tuple[type[Rule], ...] = (*SPEC_RULES, *AWS_RULES, *SUBMISSION_RULES)

@@ -10,6 +10,7 @@ from mngen.rules._aws_rule import AwsRule
 from mngen.rules._check import check, refuse_unknown
 from mngen.rules._examples import read_example
 from mngen.rules._rule import SpecRule
+from mngen.rules._submission import SubmissionRule
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +22,10 @@ _WIDEST = 100
 _INDEX = """\
 # Rules
 
-Everything that `mngen check` can find before money is spent. Rules from MN101 on need the spec and
-the instance catalog alone, and `mngen render` refuses a spec that breaks one of them with severity
-error; rules from MN201 on ask AWS, with `mngen check --aws`.
+Everything that can be found before money is spent. Rules from MN101 on need the spec and the
+instance catalog alone, and `mngen render` refuses a spec that breaks one of them with severity
+error; rules from MN201 on ask AWS, with `mngen check --aws`; rules from MN301 on judge a job that
+`mngen submit` is about to send, and nothing is sent that breaks one of them with severity error.
 
 An **error** certainly fails or costs, a **warning** probably does, an **info** is worth knowing.
 `mngen check --skip MN124` leaves a rule out; `--level warning` leaves out what is less severe.
@@ -113,6 +115,9 @@ def _needs(rule: type[Rule]) -> str:
     if issubclass(rule, AwsRule):
         calls = ", ".join(f"`{call}`" for call in rule.calls)
         return f"Asks AWS (`mngen check --aws`), with {calls}."
+    if issubclass(rule, SubmissionRule):
+        calls = ", ".join(f"`{call}`" for call in rule.calls)
+        return "Judges a submission (`mngen submit`)" + (f", with {calls}." if calls else ".")
     return "Needs the spec alone."
 
 

@@ -1,0 +1,305 @@
+"""Rules of a submission: whether what it needs is there in the account."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from mngen.errors import Severity
+from mngen.rules._rule import Match
+from mngen.rules._submission import SubmissionRule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_ecr.client import ECRClient
+    from mypy_boto3_ecr.type_defs import ImageIdentifierTypeDef
+
+    from mngen.rules._submission import Target
+
+_STUCK = "https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable.html"
+_ECR_IMAGE = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/"
+    r"(?P<repository>[^:@]+)(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+
+
+class DefinitionExists(SubmissionRule):
+    id = "MN301"
+    title = "The job definition is there"
+    why = "A job is submitted by the name of its definition, which `mngen apply` makes."
+    remedy = "run `mngen apply`"
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_definitions.html"
+    manual_test = (
+        "aws batch describe-job-definitions --status ACTIVE "
+        "--query 'jobDefinitions[].[jobDefinitionName,revision]'"
+    )
+    calls = ("batch:DescribeJobDefinitions",)
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        if target.definition is None:
+            name = target.intent.job.name
+            yield Match(
+                ("jobs", name),
+                f"there is no job definition `{target.deployment}-{name}` in "
+                f"{target.account.cluster.spec.region}",
+            )
+
+
+class QueueIsThere(SubmissionRule):
+    id = "MN302"
+    title = "The queue is there and takes jobs"
+    why = (
+        "A queue is made once an environment of it stands, and an environment once its image is "
+        "baked. A disabled queue refuses every job."
+    )
+    remedy = "bake the images (`mngen bake`) and run `mngen apply`"
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_queues.html"
+    manual_test = "aws batch describe-job-queues --query 'jobQueues[].[jobQueueName,state,status]'"
+    calls = ("batch:DescribeJobQueues",)
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        name = target.intent.queue.name
+        queue = target.queue
+        if queue is None:
+            yield Match(
+                ("queues", name),
+                f"there is no queue `{target.deployment}-{name}` in "
+                f"{target.account.cluster.spec.region}",
+            )
+        elif queue["state"] != "ENABLED":
+            yield Match(
+                ("queues", name),
+                f"the queue `{name}` is disabled and takes no jobs",
+                "remove `enabled: false` and run `mngen apply`",
+            )
+        elif queue.get("status") in ("INVALID", "DELETING", "DELETED"):
+            yield Match(
+                ("queues", name),
+                f"the queue `{name}` is {queue.get('status')}: {queue.get('statusReason')}",
+                "run `mngen apply`",
+            )
+
+
+class EnvironmentTakesJobs(SubmissionRule):
+    id = "MN311"
+    title = "An environment of the queue is valid and enabled"
+    why = (
+        "Batch starts no machine in an environment that is INVALID or DISABLED; a job waits in "
+        "RUNNABLE until one of its queue is neither."
+    )
+    remedy = "mend what the reason names and run `mngen apply`"
+    source_url = (
+        "https://docs.aws.amazon.com/batch/latest/userguide/invalid_compute_environment.html"
+    )
+    manual_test = (
+        "aws batch describe-compute-environments "
+        "--query 'computeEnvironments[].[computeEnvironmentName,state,status,statusReason]'"
+    )
+    calls = ("batch:DescribeComputeEnvironments", "batch:DescribeJobQueues")
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        broken = []
+        for each in target.environments:
+            fault = fault_of(each)
+            if fault is None:
+                return
+            broken.append(f"`{each['computeEnvironmentName']}` {fault}")
+        if broken:
+            name = target.intent.queue.name
+            yield Match(
+                ("queues", name),
+                f"no environment of the queue `{name}` takes jobs: {'; '.join(broken)}",
+            )
+
+
+def fault_of(environment: Any) -> str | None:
+    """Says what keeps an environment of the account from taking jobs, or None.
+
+    Args:
+        environment: The structure that DescribeComputeEnvironments holds.
+    """
+    if environment.get("status") == "INVALID":
+        return f"is INVALID: {environment.get('statusReason') or 'no reason given'}"
+    if environment.get("state") == "DISABLED":
+        return "is disabled"
+    if environment.get("status") in ("DELETING", "DELETED"):
+        return "is being deleted"
+    return None
+
+
+class ContainerImageExists(SubmissionRule):
+    id = "MN312"
+    title = "The container image is in its repository"
+    why = (
+        "Machines are started, and paid for, before the image is pulled; then the job fails with "
+        "CannotPullContainerError."
+    )
+    remedy = "build and push it, or correct `container.tag`"
+    source_url = (
+        "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_cannot_pull_image.html"
+    )
+    manual_test = (
+        "aws ecr describe-images --repository-name NAME --query 'imageDetails[].imageTags'"
+    )
+    calls = ("ecr:DescribeImages",)
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        image = str(target.container.get("image", ""))
+        # Of registries other than ECR, AWS cannot tell.
+        named = _ECR_IMAGE.fullmatch(image)
+        if named is None:
+            return
+        client: ECRClient = target.account.client("ecr", named["region"])
+        wanted: ImageIdentifierTypeDef = {"imageTag": named["tag"] or "latest"}
+        if named["digest"]:
+            wanted = {"imageDigest": named["digest"]}
+        try:
+            client.describe_images(
+                registryId=named["account"],
+                repositoryName=named["repository"],
+                imageIds=[wanted],
+            )
+        except client.exceptions.ImageNotFoundException:
+            what = named["digest"] or f"tag `{named['tag'] or 'latest'}`"
+            message = f"the repository `{named['repository']}` has no image with the {what}"
+        except client.exceptions.RepositoryNotFoundException:
+            message = f"there is no repository `{named['repository']}`"
+        else:
+            return
+        yield Match(("jobs", target.intent.job.name), message)
+
+
+class MachineImagesExist(SubmissionRule):
+    id = "MN313"
+    title = "The machine images of the environments are there"
+    why = "An image that is gone stops every new machine: the job waits in RUNNABLE."
+    remedy = "bake the image again (`mngen bake`) and run `mngen apply`"
+    source_url = _STUCK
+    manual_test = "aws ec2 describe-images --owners self --filters Name=tag-key,Values=mngen:image"
+    calls = (
+        "batch:DescribeComputeEnvironments",
+        "batch:DescribeJobQueues",
+        "ec2:DescribeImages",
+    )
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        wanted = {
+            each["computeEnvironmentName"]: image
+            for each in target.environments
+            for image in [image_of(each)]
+            if image
+        }
+        if not wanted:
+            return
+        found = target.account.ec2.describe_images(
+            Filters=[{"Name": "image-id", "Values": sorted(set(wanted.values()))}]
+        )
+        states = {each.get("ImageId"): each.get("State") for each in found["Images"]}
+        for environment, image in wanted.items():
+            state = states.get(image)
+            if state == "available":
+                continue
+            fault = "is not there, or not shared with this account"
+            if state is not None:
+                fault = f"is {state}, not available"
+            yield Match(
+                ("queues", target.intent.queue.name),
+                f"the machine image {image} of `{environment}` {fault}",
+            )
+
+
+def image_of(environment: Any) -> str | None:
+    """Returns the machine image that an environment of the account names, or None.
+
+    Args:
+        environment: The structure that DescribeComputeEnvironments holds.
+    """
+    resources = environment.get("computeResources", {})
+    for each in resources.get("ec2Configuration", []):
+        if each.get("imageIdOverride"):
+            return str(each["imageIdOverride"])
+    image = resources.get("imageId")
+    return str(image) if image else None
+
+
+class DefinitionIsOfSpec(SubmissionRule):
+    id = "MN314"
+    severity = Severity.WARNING
+    title = "The job definition is that of the spec"
+    why = (
+        "A job runs with the definition that is in AWS. What was changed in the spec since the "
+        "last apply has no effect yet."
+    )
+    remedy = "run `mngen apply`, or submit with `--register`"
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_definitions.html"
+    manual_test = "aws batch describe-job-definitions --status ACTIVE"
+    calls = ("batch:DescribeJobDefinitions",)
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        if target.definition is None or target.intent.registering:
+            return
+        differences = differences_of(target)
+        if differences:
+            yield Match(
+                ("jobs", target.intent.job.name),
+                f"the job definition in AWS (revision {target.definition['revision']}) differs "
+                f"from the spec in {', '.join(differences)}",
+            )
+
+
+def differences_of(target: Target) -> list[str]:
+    """Returns the keys of the spec's job in which the definition of the account differs."""
+    job, container = target.intent.job, target.container
+    definition: dict[str, Any] = dict(target.definition or {})
+    needs = {each["type"]: each["value"] for each in container.get("resourceRequirements", [])}
+    own = {each["name"]: each["value"] for each in container.get("environment", [])}
+    image = str(container.get("image", ""))
+    nodes = definition.get("nodeProperties", {}).get("numNodes")
+    pairs = {
+        "command": (list(job.spec.command), list(container.get("command", []))),
+        "vcpus": (str(job.vcpus), needs.get("VCPU")),
+        "memory": (str(job.memory), needs.get("MEMORY")),
+        "environment": ({name: text for name, text in job.spec.environment.items() if text}, own),
+        "image": (image_wanted(target), image),
+        "nodes": (job.spec.nodes, nodes),
+        "attempts": (job.spec.attempts, definition.get("retryStrategy", {}).get("attempts", 1)),
+        "timeout": (
+            job.spec.timeout,
+            definition.get("timeout", {}).get("attemptDurationSeconds"),
+        ),
+        "shared_memory": (
+            job.shared_memory,
+            container.get("linuxParameters", {}).get("sharedMemorySize", job.shared_memory),
+        ),
+    }
+    return [name for name, (wanted, found) in pairs.items() if wanted != found]
+
+
+def image_wanted(target: Target) -> str:
+    """Returns the container image that the spec names.
+
+    The address of the deployment's own repository is the account's: it is that of the definition.
+    """
+    spec = target.account.cluster.spec
+    named = target.intent.job.spec.image or spec.container.image
+    if named:
+        return named
+    registry = str(target.container.get("image", "")).partition("/")[0]
+    return f"{registry}/{spec.name}/{spec.container.repository}:{spec.container.tag}"
+
+
+RULES: tuple[type[SubmissionRule], ...] = (
+    DefinitionExists,
+    QueueIsThere,
+    EnvironmentTakesJobs,
+    ContainerImageExists,
+    MachineImagesExist,
+    DefinitionIsOfSpec,
+)
