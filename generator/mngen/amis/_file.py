@@ -145,15 +145,3 @@ class AmiFile:
         except BaseException:
             Path(beside).unlink(missing_ok=True)
             raise
-
-
-def read_amis(out: Path) -> dict[str, str]:
-    """Returns the ids of the machine images that were baked, by the images' names.
-
-    Args:
-        out: The rendered tree. Without the file in it there are no images yet.
-
-    Raises:
-        InputError: The file is damaged or cannot be read.
-    """
-    return {name: record.id for name, record in AmiFile(out / AMIS_FILE).read().items()}

@@ -7,9 +7,11 @@ import typer
 
 from mngen import __version__
 from mngen.cli.apply import apply
+from mngen.cli.bake import bake
 from mngen.cli.check import check
 from mngen.cli.demo import demo
 from mngen.cli.destroy import destroy
+from mngen.cli.images import images
 from mngen.cli.init import init
 from mngen.cli.instances import instances
 from mngen.cli.output import output
@@ -19,6 +21,7 @@ from mngen.cli.render import render
 from mngen.cli.rules import rules
 from mngen.cli.sandbox import sandbox
 from mngen.cli.schema import schema
+from mngen.cli.sweep import sweep
 
 app = typer.Typer(
     name="mngen",
@@ -49,6 +52,8 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     render,
     plan,
     apply,
+    bake,
+    sweep,
     output,
     destroy,
     instances,
@@ -60,3 +65,4 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
 )
 for command in _COMMANDS:
     app.command()(command)
+app.add_typer(images, name="images")

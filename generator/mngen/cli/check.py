@@ -49,7 +49,8 @@ def check(
     Exits with 1 if there is an error, and with 3 if there is none but AWS left something
     unanswered. `mngen rules ID` explains a rule.
     """
-    from mngen.rules import check_file
+    from mngen.cli._bake import stale_images_of
+    from mngen.rules import at_level, check_file
 
     with _emulated(file) if sandbox else nullcontext():
         found = check_file(
@@ -59,6 +60,8 @@ def check(
             aws=aws or sandbox,
             out=out,
         )
+    if not found.count(Severity.ERROR):
+        found = found.with_more(at_level(stale_images_of(file, out), level))
     _show(found, output)
     if found.exit_code:
         raise typer.Exit(found.exit_code)

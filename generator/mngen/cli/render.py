@@ -45,6 +45,7 @@ def render(
     Writes all files or none. Files that were edited by hand are left alone and named; files of
     yours in the same folder are never touched.
     """
+    from mngen.cli._bake import stale_images_of
     from mngen.render import Deployment, render_file
 
     tree = render_file(file, provider=int(provider.value) if provider else None, warn=_warn)
@@ -59,6 +60,8 @@ def render(
         typer.echo(_coloured(changes.diff), nl=False)
     else:
         report(_summary(changes, len(tree), out))
+    for problem in stale_images_of(file, out):
+        _warn(problem)
     if check and changes:
         raise OutOfDateError(
             f"{out} is not what {file} renders to: {_counts(changes)}",

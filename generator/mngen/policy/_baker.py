@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from mngen.spec import Spec
 
 _READS = (
+    # What starts nodes from an image, which is therefore not to be withdrawn.
+    "batch:DescribeComputeEnvironments",
     "ec2:DescribeInstanceStatus",
     "ec2:DescribeInstanceTypes",
     "ec2:DescribeInstances",
@@ -46,11 +48,12 @@ def baker_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
         # The ids of the public images to start from.
         Statement(
             "BaseImages",
-            ("ssm:GetParameter", "ssm:GetParameters"),
+            ("ssm:GetParameter",),
             (scope.public_arn("ssm", "parameter/aws/service/ecs/optimized-ami/*"),),
         ),
         *_builder(spec, scope),
         *_access(spec, scope),
+        *(_sessions(scope) if cluster.connection == "session-manager" else ()),
         *_image(scope),
         *read_state(spec, scope),
         *_push(spec, scope),
@@ -151,6 +154,30 @@ def _access(spec: Spec, scope: Scope) -> list[Statement]:
             "GroupRule",
             ("ec2:AuthorizeSecurityGroupIngress",),
             (scope.arn("ec2", "security-group-rule/*"),),
+        ),
+    ]
+
+
+def _sessions(scope: Scope) -> list[Statement]:
+    """SSH to builders through Session Manager; a session is ended by who began it.
+
+    Source: https://docs.aws.amazon.com/systems-manager/latest/userguide/
+    getting-started-restrict-access-examples.html
+    """
+    return [
+        Statement("SessionSeen", ("ssm:DescribeInstanceInformation",), ("*",), scope.here),
+        Statement(
+            "Session", ("ssm:StartSession",), (scope.arn("ec2", "instance/*"),), _baked(scope)
+        ),
+        Statement(
+            "SessionSsh",
+            ("ssm:StartSession",),
+            (scope.public_arn("ssm", "document/AWS-StartSSHSession"),),
+        ),
+        Statement(
+            "SessionEnd",
+            ("ssm:ResumeSession", "ssm:TerminateSession"),
+            (scope.arn("ssm", "session/${aws:userid}-*"),),
         ),
     ]
 

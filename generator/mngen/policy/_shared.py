@@ -73,6 +73,11 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
             (scope.arn("servicequotas", "ec2/*"),),
         ),
         Statement(
+            "CheckBaseImages",
+            ("ssm:GetParameters",),
+            (scope.public_arn("ssm", "parameter/aws/service/ecs/optimized-ami/*"),),
+        ),
+        Statement(
             "CheckRoles", ("iam:GetRole",), tuple(each for each in given if ":role/" in each)
         ),
         Statement(

@@ -14,6 +14,7 @@ from mngen.rules._check import chosen, in_order, make_problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from mngen.amis import AmiRecord
     from mngen.cluster import Cluster
     from mngen.rules._aws_rule import AwsRule
     from mngen.spec import Document
@@ -37,7 +38,7 @@ def check_aws(
     *,
     skip: Collection[str] = (),
     document: Document | None = None,
-    amis: Mapping[str, str] | None = None,
+    images: Mapping[str, AmiRecord] | None = None,
     connect: Callable[[str, str], Any] = client,
 ) -> Answers:
     """Returns what is wrong with a cluster on the account that the environment's credentials open.
@@ -49,13 +50,14 @@ def check_aws(
         cluster: A cluster without errors; see `require`.
         skip: Ids of rules to leave out.
         document: The spec's document, for the places of the problems; None without one.
-        amis: Ids of the machine images that were baked, by the images' names; None for none.
+        images: The record of the machine images that were baked, by the images' names; None for
+            none.
         connect: Makes a boto3 client of a service and a region, from a session of one's own, say.
 
     Raises:
         InputError: `skip` names a rule that there is not.
     """
-    account = Account(cluster, amis or {}, connect)
+    account = Account(cluster, images or {}, connect)
     problems: list[Problem] = []
     failed: dict[Problem, list[str]] = {}
     for rule in chosen(AWS_RULES, skip):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from mngen.amis import IMAGE_TAG, NR_CPUS_TAG
+from mngen.amis import IMAGE_TAG, NR_CPUS_TAG, base_image_parameter
 from mngen.catalog import vcpu_quota
-from mngen.errors import did_you_mean
+from mngen.errors import Severity, did_you_mean
 from mngen.rules._aws_rule import AwsRule
 from mngen.rules._rule import Match
 
@@ -174,7 +174,9 @@ class ImagesFit(AwsRule):
     @classmethod
     def matches(cls, account: Account) -> Iterator[Match]:
         wanted = {
-            name: account.amis[name] for name in account.cluster.images if name in account.amis
+            name: account.images[name].id
+            for name in account.cluster.images
+            if name in account.images
         }
         if not wanted:
             return
@@ -219,4 +221,49 @@ def _wrong(environment: ResolvedEnvironment, image: ImageTypeDef | None) -> str 
     return None
 
 
-RULES: tuple[type[AwsRule], ...] = (KeyPairExists, QuotaSuffices, OfferedInZone, ImagesFit)
+class ImagesAreCurrent(AwsRule):
+    id = "MN219"
+    severity = Severity.WARNING
+    title = "The machine images start from the newest base image"
+    why = (
+        "The ECS-optimized images bring the fixes of the kernel, Docker and the ECS agent. An "
+        "image that was baked from an older one keeps the old ones, holes included."
+    )
+    remedy = "bake again and apply: `mngen bake`"
+    source_url = "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/retrieve-ecs-optimized_AMI.html"
+    manual_test = (
+        "aws ssm get-parameter --query Parameter.Value "
+        "--name /aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id"
+    )
+    calls = ("ssm:GetParameters",)
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        base = account.cluster.spec.image.base
+        baked = {
+            each: record.baked_from
+            for each in account.cluster.environments
+            if (record := account.images.get(each.image)) and record.baked_from
+        }
+        wanted = {base_image_parameter(base, each.architecture) for each in baked.values()}
+        if not wanted:
+            return
+        found = account.client("ssm").get_parameters(Names=sorted(wanted))["Parameters"]
+        newest = {each["Name"]: each["Value"] for each in found}
+        for environment, made_of in baked.items():
+            newer = newest.get(base_image_parameter(base, made_of.architecture))
+            if newer is not None and newer != made_of.base_ami:
+                yield Match(
+                    ("environments", environment.name, "instance"),
+                    f"the machine image `{environment.image}` was baked from {made_of.base_ami}, "
+                    f"and the newest {base} is {newer}",
+                )
+
+
+RULES: tuple[type[AwsRule], ...] = (
+    KeyPairExists,
+    QuotaSuffices,
+    OfferedInZone,
+    ImagesFit,
+    ImagesAreCurrent,
+)

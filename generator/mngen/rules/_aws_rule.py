@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         VpcTypeDef,
     )
 
+    from mngen.amis import AmiRecord
     from mngen.cluster import Cluster, ResolvedEnvironment
 
 
@@ -50,17 +51,17 @@ class Account:
 
     Attributes:
         cluster: The cluster.
-        amis: Ids of the machine images that were baked, by the images' names.
+        images: The record of the machine images that were baked, by the images' names.
     """
 
     def __init__(
         self,
         cluster: Cluster,
-        amis: Mapping[str, str],
+        images: Mapping[str, AmiRecord],
         connect: Callable[[str, str], Any] = client,
     ) -> None:
         self.cluster = cluster
-        self.amis = amis
+        self.images = images
         self._connect = connect
         self._clients: dict[str, Any] = {}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mngen.errors import InputError, Severity
@@ -11,7 +11,7 @@ from mngen.rules._check import at_level, check, chosen, refuse_unknown, require
 from mngen.rules._registry import SPEC_RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from mngen.errors import Problem
@@ -34,6 +34,10 @@ class Report:
     unanswered: tuple[Problem, ...]
     rules: int
     asked_aws: bool
+
+    def with_more(self, problems: Iterable[Problem]) -> Report:
+        """Returns the report with further problems of the deployment."""
+        return replace(self, problems=(*self.problems, *problems))
 
     @property
     def everything(self) -> tuple[Problem, ...]:
@@ -111,14 +115,14 @@ def check_file(
     unanswered: tuple[Problem, ...] = ()
     sound = all(problem.severity is not Severity.ERROR for problem in problems)
     if aws and sound:
-        from mngen.amis import read_amis
+        from mngen.amis import AMIS_FILE, AmiFile
         from mngen.rules._aws_check import check_aws
 
         answers = check_aws(
             require(loaded, catalog, skip=skip),
             skip=skip,
             document=loaded.document,
-            amis=read_amis(out) if out else {},
+            images=AmiFile(out / AMIS_FILE).read() if out else {},
         )
         problems += answers.problems
         unanswered = answers.unanswered

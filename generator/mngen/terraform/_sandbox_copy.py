@@ -18,6 +18,12 @@ terraform {
   backend "local" {}
 }
 """
+SANDBOX_AMIS = "zz_sandbox_amis.auto.tfvars.json"
+"""The sandbox's own record of machine images, in its copy.
+
+Terraform reads it after the real record, whose images the sandbox does not have.
+"""
+
 _TERRAFORM_FOLDER = ".terraform"
 _TERRAFORM_FILES = (".terraform.lock.hcl", ".terraform.tfstate.lock.info", "crash.log")
 
@@ -65,15 +71,17 @@ def _bring_up_to_date(real: Path, copy: Path) -> None:
 
 
 def _files(folder: Path) -> set[Path]:
-    """Lists the files of a configuration, without what Terraform keeps beside them."""
+    """Lists the files of a configuration, without what Terraform and a bake keep beside them."""
     return {
         path.relative_to(folder)
         for path in folder.rglob("*")
-        if not path.is_dir() and not _is_terraforms_own(path.relative_to(folder))
+        if not path.is_dir() and not _is_kept_apart(path.relative_to(folder))
     }
 
 
-def _is_terraforms_own(path: Path) -> bool:
+def _is_kept_apart(path: Path) -> bool:
     return (
-        _TERRAFORM_FOLDER in path.parts or path.name in _TERRAFORM_FILES or ".tfstate" in path.name
+        _TERRAFORM_FOLDER in path.parts
+        or path.name in (*_TERRAFORM_FILES, SANDBOX_AMIS)
+        or ".tfstate" in path.name
     )

@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from mngen._aws import client
+from mngen.amis import AmiRecord, BakedFrom, base_image_parameter
 from mngen.catalog import load_catalog
 from mngen.errors import Position, Severity
 from mngen.rules import AWS_RULES, Account, AwsRule, Match, aws_calls, check_aws, require
@@ -129,7 +130,7 @@ class Aws:
         part: str = "",
         *,
         environments: str = ENVIRONMENT,
-        amis: dict[str, str] | None = None,
+        images: dict[str, AmiRecord] | None = None,
         skip: tuple[str, ...] = (),
     ) -> Answers:
         """Judge a spec, of which `part` is what matters."""
@@ -137,7 +138,7 @@ class Aws:
         return check_aws(
             require(loaded, load_catalog()),
             document=loaded.document,
-            amis=amis,
+            images=images,
             skip=skip,
             connect=self.connect,
         )
@@ -464,10 +465,15 @@ class TestImages:
         return str(image["ImageId"])
 
     def test_fits(self, aws: Aws) -> None:
-        assert found(aws.ask(amis={"r5.12xlarge": self.bake(aws, "r5.12xlarge")})) == []
+        assert (
+            found(aws.ask(images={"r5.12xlarge": AmiRecord(id=self.bake(aws, "r5.12xlarge"))}))
+            == []
+        )
 
     def test_is_gone(self, aws: Aws) -> None:
-        [(rule, path, message)] = found(aws.ask(amis={"r5.12xlarge": "ami-0123456789abcdef0"}))
+        [(rule, path, message)] = found(
+            aws.ask(images={"r5.12xlarge": AmiRecord(id="ami-0123456789abcdef0")})
+        )
         assert (rule, path) == ("MN213", "environments.r5.instance")
         assert "(ami-0123456789abcdef0) is not there" in message
 
@@ -480,9 +486,44 @@ class TestImages:
         ],
     )
     def test_is_of_another(self, aws: Aws, tag: str | None, architecture: str, said: str) -> None:
-        problems = found(aws.ask(amis={"r5.12xlarge": self.bake(aws, tag, architecture)}))
+        image = AmiRecord(id=self.bake(aws, tag, architecture))
+        problems = found(aws.ask(images={"r5.12xlarge": image}))
         assert [each[0] for each in problems] == ["MN213"]
         assert said in problems[0][2]
+
+    @pytest.mark.parametrize(
+        ("limit", "said"),
+        [("24", None), ("48", "was baked with nr_cpus=48, where 24 is wanted")],
+    )
+    def test_is_shared_with_types_that_want_the_same_limit(
+        self, aws: Aws, limit: str, said: str | None
+    ) -> None:
+        image = self.bake(aws, "m5.12xlarge")
+        aws.ec2.create_tags(Resources=[image], Tags=[{"Key": "mngen:nr-cpus", "Value": limit}])
+        problems = found(aws.ask(images={"r5.12xlarge": AmiRecord(id=image)}))
+        assert [message.endswith(said or "?") for _, _, message in problems] == [True] * bool(said)
+
+    def test_has_an_old_base(self, aws: Aws) -> None:
+        ssm: Any = aws.connect("ssm", REGION)
+        newest = ssm.get_parameter(Name=base_image_parameter("amazon-linux-2023", "x86_64"))
+        image = self.bake(aws, "r5.12xlarge")
+        for base in (newest["Parameter"]["Value"], "ami-0123456789abcdef0"):
+            made_of = BakedFrom(
+                architecture="x86_64",
+                base="amazon-linux-2023",
+                base_ami=base,
+                nr_cpus=24,
+                efa=False,
+                efs="fs-1",
+                mount="/efs",
+                tls=True,
+                playbooks="",
+            )
+            problems = found(
+                aws.ask(images={"r5.12xlarge": AmiRecord(id=image, baked_from=made_of)})
+            )
+            old = base == "ami-0123456789abcdef0"
+            assert [each[0] for each in problems] == ["MN219"] * old
 
 
 def test_identities(aws: Aws) -> None:

@@ -1,0 +1,77 @@
+"""Machine images: what `mngen bake`, `images` and `sweep` are made of.
+
+An image is made on a small builder: launched from the ECS-optimized AMI, brought to what the spec
+asks for by the playbooks over SSH, verified, stopped, taken, ended. Two engines do that, Packer and
+one that needs nothing but boto3 and Ansible, with the same result. Everything that a bake starts
+carries its tags from the first request on, so that what a killed one left is found again.
+
+    survey = look(cluster, site, tree=Path("deploy"), record=AmiFile(path))
+    result = bake(survey, record=AmiFile(path), engine=PackerEngine())
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from mngen.bake._plan import BakePlan, Kept, Target, chosen_images, playbooks_digest
+from mngen.bake._site import Site
+from mngen.bake._stale import stale_images
+
+if TYPE_CHECKING:
+    from mngen.bake._bake import BakeResult, Options, Outcome, bake
+    from mngen.bake._cancel import Cancel
+    from mngen.bake._engines import choose_engine
+    from mngen.bake._images import Listed, list_images, prunable, prune
+    from mngen.bake._leftovers import Leftover, end_leftovers, find_leftovers
+    from mngen.bake._survey import Survey, look
+
+__all__ = [
+    "BakePlan",
+    "BakeResult",
+    "Cancel",
+    "Kept",
+    "Leftover",
+    "Listed",
+    "Options",
+    "Outcome",
+    "Site",
+    "Survey",
+    "Target",
+    "bake",
+    "choose_engine",
+    "chosen_images",
+    "end_leftovers",
+    "find_leftovers",
+    "list_images",
+    "look",
+    "playbooks_digest",
+    "prunable",
+    "prune",
+    "stale_images",
+]
+
+# What `render` does without, imported when it is first asked for.
+_LATER = {
+    "BakeResult": "_bake",
+    "Cancel": "_cancel",
+    "Leftover": "_leftovers",
+    "Listed": "_images",
+    "Options": "_bake",
+    "Outcome": "_bake",
+    "Survey": "_survey",
+    "bake": "_bake",
+    "choose_engine": "_engines",
+    "end_leftovers": "_leftovers",
+    "find_leftovers": "_leftovers",
+    "list_images": "_images",
+    "look": "_survey",
+    "prunable": "_images",
+    "prune": "_images",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is not needed by every user of the room."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

@@ -1,0 +1,115 @@
+"""Runs the playbook on a builder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mngen.errors import InterruptedRunError, ToolError
+
+if TYPE_CHECKING:
+    from mngen.bake._job import Job
+
+SSH_OPTIONS = (
+    # A connection kept from an earlier builder at the same address would reach the wrong machine.
+    "-o ControlMaster=no -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "
+    "-o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+)
+"""A builder's host key is made at its first boot, so there is nothing to compare it with."""
+
+_FAILED = ("runner_on_failed", "runner_on_unreachable")
+
+
+def find_ansible() -> str:
+    """Returns the path of `ansible-playbook`: the one installed with mngen, or that on PATH.
+
+    Raises:
+        ToolError: There is none.
+    """
+    beside = Path(sys.executable).with_name("ansible-playbook")
+    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("ansible-playbook")
+    if found is None:
+        raise ToolError(
+            "baking needs Ansible, which is not installed", hint="run: pip install 'mngen[bake]'"
+        )
+    return found
+
+
+def play(job: Job, *, host: str, user: str, key: Path, proxy: str | None = None) -> None:
+    """Runs `image.yml` on one machine; its output goes to the job's log.
+
+    Args:
+        job: The job.
+        host: Address or instance id.
+        user: Who may log in and become root.
+        key: The private key.
+        proxy: OpenSSH's ProxyCommand; None for none.
+
+    Raises:
+        ToolError: A task failed; names it, with what it said.
+        InterruptedRunError: The user interrupted.
+    """
+    try:
+        import ansible_runner
+    except ModuleNotFoundError:
+        raise ToolError(
+            "baking without Packer needs ansible-runner, which is not installed",
+            hint="run: pip install 'mngen[bake]'",
+        ) from None
+
+    options = SSH_OPTIONS + (f' -o ProxyCommand="{proxy}"' if proxy else "")
+    failures: list[str] = []
+    program = Path(find_ansible())
+    with job.log.open("a", encoding="utf-8") as log:
+
+        def take(event: dict[str, Any]) -> bool:
+            if event.get("stdout"):
+                log.write(event["stdout"] + "\n")
+                log.flush()
+            data = event.get("event_data", {})
+            if event.get("event") == "playbook_on_task_start":
+                job.tell(str(data.get("task", "")))
+            elif event.get("event") in _FAILED and not data.get("ignore_errors"):
+                failures.append(_failure(data))
+            return False
+
+        result = ansible_runner.run(
+            private_data_dir=str(job.folder / "ansible"),
+            playbook=str(job.run.templates / "playbooks" / "image.yml"),
+            inventory={
+                "all": {
+                    "hosts": {
+                        job.target.image.label: {
+                            "ansible_host": host,
+                            "ansible_port": job.run.ssh_port,
+                            "ansible_user": user,
+                            "ansible_ssh_private_key_file": str(key),
+                            "ansible_ssh_common_args": options,
+                        }
+                    }
+                }
+            },
+            extravars=dict(job.variables),
+            envvars={
+                "ANSIBLE_HOST_KEY_CHECKING": "False",
+                "ANSIBLE_NOCOLOR": "1",
+                "PATH": f"{program.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            },
+            event_handler=take,
+            cancel_callback=lambda: job.run.cancel.wanted,
+            quiet=True,
+        )
+    if job.run.cancel.wanted:
+        raise InterruptedRunError("interrupted")
+    if result.status != "successful":
+        said = failures[-1] if failures else f"it ended as `{result.status}`"
+        raise ToolError(f"the playbook failed: {said}")
+
+
+def _failure(data: dict[str, Any]) -> str:
+    result = data.get("res") or {}
+    said = str(result.get("msg") or result.get("stderr") or "no reason given").strip()
+    return f"{data.get('task', 'a task')}: {said}"

@@ -1,0 +1,311 @@
+"""Bakes the images of a cluster, side by side, each to its own end."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mngen import __version__
+from mngen._aws import client
+from mngen.amis import AmiFile, AmiRecord
+from mngen.bake._access import callers_range, ssh_group
+from mngen.bake._cancel import Cancel
+from mngen.bake._errors import CapacityError
+from mngen.bake._job import Job, Run
+from mngen.bake._lock import only_bake, state_folder
+from mngen.bake._session import require_session_manager
+from mngen.bake._survey import Survey, finished_before
+from mngen.errors import InterruptedRunError, MngenError, Problem, ToolError
+from mngen.render import deployment_tags
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mngen.bake._job import Engine
+    from mngen.bake._plan import BakePlan, Target
+    from mngen.bake._site import Site
+    from mngen.cluster import MachineImage
+
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How images are baked.
+
+    Attributes:
+        connection: How builders are reached; None for what the spec says.
+        ssh_port: Port of the builders' sshd.
+        ssh_from: Who may connect; none for what the spec says, or else the caller's address.
+        keep: Leave a builder running whose bake failed, to look at it.
+    """
+
+    connection: str | None = None
+    ssh_port: int = 22
+    ssh_from: tuple[str, ...] = ()
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one image.
+
+    Attributes:
+        image: The image.
+        id: Its AMI; None where there is none.
+        problems: Why there is none.
+        log: Where all is written that the programs said; None where nothing was started.
+        seconds: How long it took.
+    """
+
+    image: MachineImage
+    id: str | None
+    problems: tuple[Problem, ...] = ()
+    log: Path | None = None
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class BakeResult:
+    """What a bake did.
+
+    Attributes:
+        outcomes: What became of each image, in the order of the plan.
+        problems: What else went wrong, such as what could not be ended.
+        interrupted: Whether the user interrupted.
+    """
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    interrupted: bool = False
+
+
+def bake(
+    survey: Survey,
+    *,
+    record: AmiFile,
+    engine: Engine,
+    options: Options | None = None,
+    cancel: Cancel | None = None,
+    tell: Callable[[str, str], None] | None = None,
+) -> BakeResult:
+    """Bakes what a survey found, side by side; a failing image stops no other.
+
+    An image is recorded as soon as it is there, so that nothing that fails later loses it.
+
+    Args:
+        survey: What to bake; from `look`.
+        record: The file of machine images.
+        engine: What makes them; from `choose_engine`.
+        options: How.
+        cancel: The user's interrupt; is called by whoever takes the signals.
+        tell: Is called with an image's name and its stage, from several threads.
+
+    Raises:
+        InputError: Another bake into the same record is running.
+        ToolError: AWS or a program is not to be had, before anything was started.
+    """
+    cancel = cancel or Cancel()
+    options = options or Options()
+    tell = tell or (lambda _name, _stage: None)
+    result = BakeResult()
+    with only_bake(record.path):
+        _record_kept(survey.plan, record)
+        targets = _adopted(survey, record, result)
+        if not targets:
+            return result
+        try:
+            with ExitStack() as stack:
+                run = _prepared(survey, engine, options, cancel, stack)
+                _bake_all(run, targets, record, engine, tell, result)
+        except MngenError as error:
+            if not result.outcomes:
+                raise
+            result.problems += error.problems
+    result.interrupted = cancel.wanted
+    return result
+
+
+def _record_kept(plan: BakePlan, record: AmiFile) -> None:
+    """Gives an instance type that was added to the spec the image that serves it already."""
+    known = record.read()
+    shared = {
+        name: kept.record
+        for kept in plan.kept
+        for name in kept.image.names
+        if known.get(name) != kept.record
+    }
+    if shared:
+        record.update(shared)
+
+
+def _adopted(survey: Survey, record: AmiFile, result: BakeResult) -> list[Target]:
+    """Records what a bake finished and could not record; returns what is left to bake."""
+    left = []
+    spec = survey.cluster.spec
+    for target in survey.plan.targets:
+        ami = None
+        if target.reason != "asked for":
+            ami = finished_before(spec.region, spec.name, target)
+        if ami is None:
+            left.append(target)
+            continue
+        record.update({name: _recorded(ami, target) for name in target.image.names})
+        result.outcomes.append(Outcome(target.image, ami))
+    return left
+
+
+def _prepared(
+    survey: Survey, engine: Engine, options: Options, cancel: Cancel, stack: ExitStack
+) -> Run:
+    """Makes what all images share: the copied templates, the security group."""
+    spec, site = survey.cluster.spec, survey.site
+    suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime()) + secrets.token_hex(2)
+    connection = options.connection or survey.cluster.connection
+    folder = state_folder() / "bake" / f"{spec.name}-{suffix}"
+    folder.mkdir(mode=0o700, parents=True)
+    # A copy, so that a render in the meantime changes nothing under a running bake.
+    for name in ("packer", "playbooks"):
+        shutil.copytree(survey.tree / name, folder / name)
+    engine.prepare(folder)
+    groups = site.security_group_ids
+    if connection == "session-manager":
+        require_session_manager()
+    else:
+        sources = options.ssh_from or spec.image.ssh_from or (callers_range(),)
+        group = ssh_group(
+            client("ec2", spec.region),
+            name=spec.name,
+            suffix=suffix,
+            vpc_id=site.vpc_id,
+            port=options.ssh_port,
+            sources=sources,
+            tags=deployment_tags(spec),
+        )
+        groups = (*groups, stack.enter_context(group))
+    return Run(
+        name=spec.name,
+        region=spec.region,
+        suffix=suffix,
+        site=site,
+        security_group_ids=groups,
+        connection=connection,
+        ssh_port=options.ssh_port,
+        tags=deployment_tags(spec),
+        base_amis=survey.base_amis,
+        templates=folder,
+        keep=options.keep,
+        cancel=cancel,
+    )
+
+
+def _bake_all(
+    run: Run,
+    targets: list[Target],
+    record: AmiFile,
+    engine: Engine,
+    tell: Callable[[str, str], None],
+    result: BakeResult,
+) -> None:
+    """Bakes each image in a thread of its own, and waits while this one takes the signals."""
+    with ThreadPoolExecutor(max_workers=len(targets)) as pool:
+        futures = [pool.submit(_bake_one, run, target, record, engine, tell) for target in targets]
+        # In small portions: a signal is handled between two of them.
+        while wait(futures, timeout=_POLL_SECONDS).not_done:
+            pass
+    result.outcomes += [future.result() for future in futures]
+    if run.cancel.abandoned:
+        raise InterruptedRunError(
+            "ended at once: what was started may still run, and cost money",
+            hint="`mngen sweep` finds it and ends it",
+        )
+
+
+def _bake_one(
+    run: Run,
+    target: Target,
+    record: AmiFile,
+    engine: Engine,
+    tell: Callable[[str, str], None],
+) -> Outcome:
+    name = target.image.name
+    folder = run.templates / target.image.label
+    folder.mkdir(mode=0o700)
+    log = run.templates / f"{target.image.label}.log"
+    log.touch(mode=0o600)
+    start = time.monotonic()
+    try:
+        ami = _in_some_zone(run, target, engine, folder, log, tell)
+        record.update({each: _recorded(ami, target) for each in target.image.names})
+    except MngenError as error:
+        tell(name, "interrupted" if isinstance(error, InterruptedRunError) else "failed")
+        return Outcome(target.image, None, error.problems, log, time.monotonic() - start)
+    tell(name, f"done: {ami}")
+    return Outcome(target.image, ami, (), log, time.monotonic() - start)
+
+
+def _in_some_zone(
+    run: Run,
+    target: Target,
+    engine: Engine,
+    folder: Path,
+    log: Path,
+    tell: Callable[[str, str], None],
+) -> str:
+    """Bakes in the first zone that has a machine for the builder."""
+    refused: list[Problem] = []
+    for zone, subnet in run.site.subnets.items():
+        place = folder / zone
+        place.mkdir(mode=0o700)
+        job = Job(
+            run=run,
+            target=target,
+            variables=_variables(run.site, target),
+            subnet=subnet,
+            folder=place,
+            log=log,
+            tell=lambda stage: tell(target.image.name, stage),
+        )
+        try:
+            return engine.bake(job)
+        except CapacityError as error:
+            refused += error.problems
+    raise ToolError(
+        *refused,
+        Problem(
+            f"no zone has a {target.image.builder} for the builder of `{target.image.name}`",
+            hint="try again in some minutes",
+        ),
+    )
+
+
+def _variables(site: Site, target: Target) -> dict[str, object]:
+    """Returns the playbook's variables."""
+    image, made_of = target.image, target.baked_from
+    return {
+        "mngen_arch": image.architecture,
+        "mngen_base": made_of.base,
+        "mngen_efa": image.efa,
+        "mngen_efs_dns_name": site.efs_dns_name,
+        "mngen_efs_id": site.efs_id,
+        "mngen_efs_mount": made_of.mount,
+        "mngen_efs_tls": made_of.tls,
+        "mngen_image": image.name,
+        "mngen_nr_cpus": image.nr_cpus or 0,
+        "mngen_version": __version__,
+    }
+
+
+def _recorded(ami: str, target: Target) -> AmiRecord:
+    return AmiRecord(
+        id=ami,
+        baked_from=target.baked_from,
+        baked_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        mngen=__version__,
+    )

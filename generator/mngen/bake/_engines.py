@@ -1,0 +1,23 @@
+"""The choice between the engines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from mngen.bake._packer import PackerEngine, find_packer
+
+if TYPE_CHECKING:
+    from mngen.bake._job import Engine
+
+
+def choose_engine(name: Literal["packer", "direct"] | None = None) -> Engine:
+    """Returns an engine: the one named, or Packer where it is on PATH, or the direct one.
+
+    Raises:
+        ToolError: Packer is asked for and not there, or what is there is no Packer.
+    """
+    if name == "packer" or (name is None and find_packer()):
+        return PackerEngine()
+    from mngen.bake._direct import DirectEngine
+
+    return DirectEngine()

@@ -1,0 +1,9 @@
+"""What can go wrong with one image."""
+
+from __future__ import annotations
+
+from mngen.errors import ToolError
+
+
+class CapacityError(ToolError):
+    """The zone has no machine for the builder just now; another one may."""

@@ -1,0 +1,126 @@
+"""What an engine is given, and what it must do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from mngen.amis import IMAGE_TAG, INPUTS_TAG, NR_CPUS_TAG, RUN_TAG
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from mngen.bake._cancel import Cancel
+    from mngen.bake._plan import Target
+    from mngen.bake._site import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What all images of one bake share.
+
+    Attributes:
+        name: The deployment.
+        region: AWS region.
+        suffix: What makes the names of this bake unique; letters and digits.
+        site: What the first apply made.
+        security_group_ids: Security groups of the builders.
+        connection: `public-ip`, `private-ip` or `session-manager`.
+        ssh_port: Port of the builders' sshd.
+        tags: Tags of everything, the deployment's among them.
+        base_amis: The AMIs to start from, by architecture.
+        templates: The rendered tree's `packer/` and `playbooks/`, copied for this bake.
+        keep: Leave a builder running whose bake failed, to look at it.
+        cancel: The user's interrupt.
+    """
+
+    name: str
+    region: str
+    suffix: str
+    site: Site
+    security_group_ids: tuple[str, ...]
+    connection: str
+    ssh_port: int
+    tags: Mapping[str, str]
+    base_amis: Mapping[str, str]
+    templates: Path
+    keep: bool
+    cancel: Cancel
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One image to bake.
+
+    Attributes:
+        run: What it shares with the others.
+        target: The image.
+        variables: The playbook's variables.
+        subnet: Where its builder is started.
+        folder: A private folder for its files.
+        log: Where everything is written that the programs say.
+        tell: Is called with each stage, a few words.
+    """
+
+    run: Run
+    target: Target
+    variables: Mapping[str, object]
+    subnet: str
+    folder: Path
+    log: Path
+    tell: Callable[[str], None]
+
+    @property
+    def name(self) -> str:
+        """The image's name."""
+        return self.target.image.name
+
+    @property
+    def resource_name(self) -> str:
+        """The name of its AMI; unique."""
+        return f"{self.run.name}-{self.name}-{self.run.suffix}"
+
+    @property
+    def key_pair_name(self) -> str:
+        """The name of its temporary key pair, by which the baker's policy knows it; unique."""
+        return f"{self.run.name}-bake-{self.target.image.label}-{self.run.suffix}"
+
+    @property
+    def run_tags(self) -> dict[str, str]:
+        """Tags of everything that the bake ends again."""
+        return {**self.run.tags, IMAGE_TAG: self.name, RUN_TAG: self.run.suffix}
+
+    @property
+    def ami_tags(self) -> dict[str, str]:
+        """Tags of the AMI."""
+        return {
+            **self.run.tags,
+            IMAGE_TAG: self.name,
+            NR_CPUS_TAG: str(self.target.image.nr_cpus or 0),
+            INPUTS_TAG: self.target.baked_from.digest,
+        }
+
+
+class Engine(Protocol):
+    """Makes an AMI: launches a builder, runs the playbook on it, takes the image, ends it."""
+
+    def prepare(self, templates: Path) -> None:
+        """Prepares the bake's copy of the rendered templates; is called once, before all images.
+
+        Raises:
+            ToolError: The engine cannot work here.
+        """
+        ...
+
+    def bake(self, job: Job) -> str:
+        """Returns the id of the AMI, which is available and verified.
+
+        Whatever it started is ended when it returns or raises, unless `run.keep` says otherwise.
+
+        Raises:
+            CapacityError: The zone has no machine for the builder.
+            ToolError: Something else failed.
+            InterruptedRunError: The user interrupted.
+        """
+        ...

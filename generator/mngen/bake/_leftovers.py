@@ -1,0 +1,149 @@
+"""What a bake that was killed left behind on AWS, found by its tags, and its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mngen._aws import translated
+from mngen.amis import IMAGE_TAG, RUN_TAG
+from mngen.bake._tags import tags_of, with_tags
+from mngen.cluster import image_label
+from mngen.render import DEPLOYMENT_TAG
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.client import EC2Client
+    from mypy_boto3_ec2.type_defs import FilterTypeDef
+
+_ALIVE = ["pending", "running", "shutting-down", "stopping", "stopped"]
+
+
+class Leftover(msgspec.Struct, frozen=True):
+    """One resource that a bake did not end.
+
+    Attributes:
+        kind: `instance`, `key pair`, `volume` or `security group`.
+        id: Its id; a key pair's name.
+        image: The image that it was started for.
+        state: Its state as EC2 names it, or an empty string.
+        since: When it was made, as EC2 says it, or an empty string.
+    """
+
+    kind: str
+    id: str
+    image: str
+    state: str = ""
+    since: str = ""
+
+
+def find_leftovers(
+    ec2: EC2Client, deployment: str, *, run: str | None = None, image: str | None = None
+) -> list[Leftover]:
+    """Finds what bakes of a deployment have started and not ended.
+
+    Args:
+        ec2: The client.
+        deployment: The deployment's name.
+        run: Of this bake alone; None for all.
+        image: Of this image alone; None for all.
+
+    Returns:
+        In the order in which they can be ended.
+
+    Raises:
+        ToolError: AWS did not answer.
+    """
+    marks = {DEPLOYMENT_TAG: deployment}
+    if run:
+        marks[RUN_TAG] = run
+    if image:
+        marks[IMAGE_TAG] = image
+    filters = with_tags(marks, IMAGE_TAG)
+    with translated():
+        return [
+            *_instances(ec2, filters),
+            *_key_pairs(ec2, deployment, run, image),
+            *_volumes(ec2, filters),
+            *_groups(ec2, filters),
+        ]
+
+
+def end_leftovers(ec2: EC2Client, leftovers: list[Leftover], *, wait_seconds: int = 600) -> None:
+    """Ends them: machines first, and waits for their end, since all else hangs on them.
+
+    Raises:
+        ToolError: AWS refused one.
+    """
+    by_kind: dict[str, list[str]] = {}
+    for each in leftovers:
+        by_kind.setdefault(each.kind, []).append(each.id)
+    with translated():
+        if ids := by_kind.get("instance"):
+            ec2.terminate_instances(InstanceIds=ids)
+            ec2.get_waiter("instance_terminated").wait(
+                InstanceIds=ids, WaiterConfig={"Delay": 5, "MaxAttempts": wait_seconds // 5}
+            )
+        for name in by_kind.get("key pair", []):
+            ec2.delete_key_pair(KeyName=name)
+        gone = ec2.exceptions.ClientError
+        for volume in by_kind.get("volume", []):
+            try:
+                ec2.delete_volume(VolumeId=volume)
+            except gone as error:
+                # Most volumes end with their machine, as they were told to.
+                if error.response.get("Error", {}).get("Code") != "InvalidVolume.NotFound":
+                    raise
+        for group in by_kind.get("security group", []):
+            ec2.delete_security_group(GroupId=group)
+
+
+def _instances(ec2: EC2Client, filters: list[FilterTypeDef]) -> list[Leftover]:
+    alive: FilterTypeDef = {"Name": "instance-state-name", "Values": _ALIVE}
+    pages = ec2.get_paginator("describe_instances").paginate(Filters=[*filters, alive])
+    return [
+        Leftover(
+            "instance",
+            each["InstanceId"],
+            tags_of(each)[IMAGE_TAG],
+            each["State"]["Name"],
+            each["LaunchTime"].strftime("%Y-%m-%d %H:%M UTC"),
+        )
+        for page in pages
+        for reservation in page["Reservations"]
+        for each in reservation["Instances"]
+    ]
+
+
+def _key_pairs(
+    ec2: EC2Client, deployment: str, run: str | None, image: str | None
+) -> list[Leftover]:
+    """Finds key pairs by their name, since Packer tags none of its own in older versions."""
+    pairs = ec2.describe_key_pairs(
+        Filters=[{"Name": "key-name", "Values": [f"{deployment}-bake-*{run or ''}"]}]
+    )["KeyPairs"]
+    found = []
+    for pair in pairs:
+        name = pair["KeyName"]
+        made_for = name.removeprefix(f"{deployment}-bake-").rpartition("-")[0]
+        if image is None or made_for == image_label(image):
+            found.append(Leftover("key pair", name, made_for))
+    return found
+
+
+def _volumes(ec2: EC2Client, filters: list[FilterTypeDef]) -> list[Leftover]:
+    pages = ec2.get_paginator("describe_volumes").paginate(Filters=filters)
+    return [
+        Leftover("volume", each["VolumeId"], tags_of(each)[IMAGE_TAG], each["State"])
+        for page in pages
+        for each in page["Volumes"]
+    ]
+
+
+def _groups(ec2: EC2Client, filters: list[FilterTypeDef]) -> list[Leftover]:
+    pages = ec2.get_paginator("describe_security_groups").paginate(Filters=filters)
+    return [
+        Leftover("security group", each["GroupId"], tags_of(each)[IMAGE_TAG])
+        for page in pages
+        for each in page["SecurityGroups"]
+    ]

@@ -1,0 +1,66 @@
+"""One bake at a time for each record of images."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mngen.errors import InputError, ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def state_folder() -> Path:
+    """Returns the private folder in which bakes keep their logs; makes it.
+
+    Source: https://specifications.freedesktop.org/basedir-spec/latest/
+
+    Raises:
+        ToolError: It cannot be made.
+    """
+    named = Path(os.environ.get("XDG_STATE_HOME", ""))
+    try:
+        parent = named if named.is_absolute() else Path.home() / ".local" / "state"
+        folder = parent / "mngen"
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except (OSError, RuntimeError) as error:
+        raise ToolError(
+            f"there is no folder for logs: {error}", hint="let XDG_STATE_HOME name one"
+        ) from None
+    return folder
+
+
+@contextmanager
+def only_bake(record: Path) -> Iterator[None]:
+    """Holds the lock of a record for as long as images are baked into it.
+
+    Args:
+        record: The file of machine images.
+
+    Raises:
+        InputError: Another bake holds it.
+    """
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(record))).hexdigest()[:16]
+    path = state_folder() / f"bake-{digest}.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise InputError(
+            f"another bake into {record} is running (process {holder or 'unknown'})",
+            hint="wait until it has ended, or interrupt it there with Ctrl-C",
+        ) from None
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,261 @@
+"""Bakes with Packer, from the rendered template."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+from mngen._aws import client, translated
+from mngen.amis import INPUTS_TAG
+from mngen.bake._ansible import SSH_OPTIONS, find_ansible
+from mngen.bake._children import run_logged
+from mngen.bake._direct import NO_CAPACITY
+from mngen.bake._errors import CapacityError
+from mngen.bake._leftovers import end_leftovers, find_leftovers
+from mngen.bake._tags import with_tags
+from mngen.errors import InterruptedRunError, ToolError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mypy_boto3_ec2.client import EC2Client
+
+    from mngen.bake._job import Job
+
+TEMPLATE = "images.pkr.hcl"
+
+_FIRST_WITH_PLUGINS = (1, 7)
+# Packer 1.6 cannot ask for IMDSv2; the AMIs of Amazon Linux 2023 do so by themselves.
+_NEWER_BLOCKS = re.compile(r"\n  metadata_options \{.*?\n  \}\n", re.DOTALL)
+
+_STAGES = (
+    ("Prevalidating", "prepare"),
+    ("Launching a source AWS instance", "launch"),
+    ("Waiting for instance", "wait for the machine"),
+    ("Waiting for SSH", "wait for ssh"),
+    ("Provisioning with Ansible", "provision"),
+    ("Stopping the source instance", "stop"),
+    ("Creating AMI", "create the image"),
+    ("Terminating the source AWS instance", "terminate"),
+)
+_TASK = re.compile(r"TASK \[(?P<task>[^\]]+)\]")
+_FATAL = re.compile(r"fatal: \[[^\]]*\]: \w+!? => (?P<result>\{.*)")
+_ERROR = re.compile(r"==> [^:]*: (?P<said>(?:Error|Build .* errored|Timeout)\b.*)")
+
+
+def find_packer() -> str | None:
+    """Returns the path of Packer, or None where there is none on PATH."""
+    return shutil.which("packer")
+
+
+class PackerEngine:
+    """The engine that runs `packer build`, once for each image.
+
+    One process an image: a failing image cannot take others with it, and each has a manifest and a
+    log of its own.
+    """
+
+    def __init__(self) -> None:
+        program = find_packer()
+        if program is None:
+            raise ToolError(
+                "there is no packer on PATH",
+                hint="install it, or bake without it: `mngen bake --engine direct`",
+            )
+        self._program = program
+        self._has_plugins = packer_version(program) >= _FIRST_WITH_PLUGINS
+
+    def prepare(self, templates: Path) -> None:
+        """Brings the copy of the template to what this version of Packer takes.
+
+        Args:
+            templates: The folder that holds `packer/`.
+
+        Raises:
+            ToolError: Packer's plugins cannot be installed.
+        """
+        folder = templates / "packer"
+        if not self._has_plugins:
+            template = folder / TEMPLATE
+            template.write_text(_NEWER_BLOCKS.sub("", template.read_text("utf-8")), "utf-8")
+            return
+        done = subprocess.run(
+            [self._program, "init", str(folder)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ToolError(
+                f"packer cannot install its plugins: {(done.stderr or done.stdout).strip()}",
+                hint="`mngen bake --engine direct` needs none",
+            )
+
+    def bake(self, job: Job) -> str:
+        """Bakes one image; see `Engine`."""
+        log = _Reading(job)
+        code = run_logged(
+            self._command(job),
+            folder=job.folder,
+            environment=_environment(),
+            log=job.log,
+            cancel=job.run.cancel,
+            on_line=log.take,
+        )
+        ec2: EC2Client = client("ec2", job.run.region)
+        if code == 0:
+            return _checked(ec2, job)
+        if not job.run.keep:
+            # Packer ends what it started, unless it was killed or AWS did not let it.
+            left = find_leftovers(ec2, job.run.name, run=job.run.suffix, image=job.name)
+            if left:
+                job.tell("terminate")
+                end_leftovers(ec2, left)
+        if job.run.cancel.wanted:
+            raise InterruptedRunError("interrupted")
+        if any(each in log.said for each in NO_CAPACITY):
+            raise CapacityError(log.said)
+        raise ToolError(log.said or f"packer ended with exit code {code} and said nothing")
+
+    def _command(self, job: Job) -> list[str]:
+        template = job.run.templates / "packer"
+        values = job.folder / "values.pkrvars.json"
+        values.write_text(json.dumps(_values(job), indent=2), encoding="utf-8")
+        return [
+            self._program,
+            "build",
+            "-color=false",
+            f"-only=amazon-ebs.{job.target.image.label}",
+            f"-on-error={'abort' if job.run.keep else 'cleanup'}",
+            f"-var-file={values}",
+            str(template if self._has_plugins else template / TEMPLATE),
+        ]
+
+
+def packer_version(program: str) -> tuple[int, ...]:
+    """Returns a Packer's version, such as (1, 11, 2).
+
+    Raises:
+        ToolError: It is no Packer.
+    """
+    try:
+        done = subprocess.run(
+            [program, "version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ToolError(f"{program} does not run: {error}") from None
+    found = re.search(r"Packer v(\d+)\.(\d+)\.(\d+)", done.stdout)
+    if not found:
+        raise ToolError(
+            f"{program} is not HashiCorp's Packer",
+            hint="some systems have another program of that name; put Packer first on PATH",
+        )
+    return tuple(map(int, found.groups()))
+
+
+class _Reading:
+    """Reads what Packer and Ansible say: the stage, and the reason of a failure."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._errors: list[str] = []
+        self._task = ""
+
+    @property
+    def said(self) -> str:
+        """Why it failed; the first reason, since the others follow from it."""
+        return self._errors[0] if self._errors else ""
+
+    def take(self, line: str) -> None:
+        """Takes a line of the log."""
+        if task := _TASK.search(line):
+            self._task = task["task"]
+            self._job.tell(self._task)
+        elif fatal := _FATAL.search(line):
+            self._errors.append(f"the playbook failed: {self._task}: {_message(fatal['result'])}")
+        elif error := _ERROR.search(line):
+            self._errors.append(error["said"])
+        else:
+            for words, stage in _STAGES:
+                if words in line:
+                    self._job.tell(stage)
+
+
+def _message(result: str) -> str:
+    try:
+        decoded = json.loads(result)
+    except json.JSONDecodeError:
+        return result
+    return str(decoded.get("msg") or decoded.get("stderr") or result).strip()
+
+
+def _environment() -> dict[str, str]:
+    return {
+        **os.environ,
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_SSH_ARGS": SSH_OPTIONS,
+        "CHECKPOINT_DISABLE": "1",
+        # Python holds back the output of a program that writes to a file.
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _values(job: Job) -> dict[str, Any]:
+    run = job.run
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_EC2") or os.environ.get("AWS_ENDPOINT_URL", "")
+    return {
+        "ansible_playbook": find_ansible(),
+        "base_amis": dict(run.base_amis),
+        "ec2_endpoint": endpoint,
+        "efs_dns_name": run.site.efs_dns_name,
+        "efs_id": run.site.efs_id,
+        "inputs": {job.name: job.target.baked_from.digest},
+        "instance_profile": run.site.instance_profile,
+        "manifest": str(job.folder / "manifest.json"),
+        "security_group_ids": list(run.security_group_ids),
+        "ssh_interface": run.connection.replace("-", "_"),
+        "ssh_port": run.ssh_port,
+        "subnet_id": job.subnet,
+        "suffix": run.suffix,
+    }
+
+
+def _checked(ec2: EC2Client, job: Job) -> str:
+    """Returns the AMI that AWS knows by this bake's inputs, and that the manifest names."""
+    marks = {**job.ami_tags}
+    with translated():
+        found = ec2.describe_images(
+            Owners=["self"],
+            Filters=[
+                *with_tags({INPUTS_TAG: marks[INPUTS_TAG]}),
+                {"Name": "name", "Values": [job.resource_name]},
+            ],
+        )["Images"]
+    ids = [image.get("ImageId", "") for image in found if image.get("State") == "available"]
+    listed = _listed(job.folder / "manifest.json")
+    if len(ids) != 1 or (listed and ids[0] not in listed):
+        raise ToolError(
+            f"packer says that it is done, but AWS has {', '.join(ids) or 'no such image'}, and "
+            f"the manifest names {', '.join(listed) or 'none'}",
+            hint="`mngen bake` makes it again",
+        )
+    return ids[0]
+
+
+def _listed(manifest: Path) -> list[str]:
+    """Returns the AMIs of a manifest; none where Packer wrote none."""
+    try:
+        builds = json.loads(manifest.read_text(encoding="utf-8"))["builds"]
+        return [str(build["artifact_id"]).rpartition(":")[2] for build in builds]
+    except (OSError, ValueError, KeyError):
+        return []

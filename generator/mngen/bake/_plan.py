@@ -1,0 +1,194 @@
+"""Which images are to be baked, and why: pure, from what is wanted, recorded and there."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mngen.amis import BakedFrom
+from mngen.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    from mngen.amis import AmiRecord
+    from mngen.cluster import Cluster, MachineImage
+
+_CHANGES = {
+    "architecture": "the architecture changed",
+    "base": "the base system changed",
+    "base_ami": "there is a newer base image",
+    "nr_cpus": "the limit of CPUs changed",
+    "efa": "EFA changed",
+    "efs": "the file system changed",
+    "mount": "the mount point changed",
+    "tls": "the way to mount changed",
+    "playbooks": "the playbooks changed",
+}
+
+
+class Target(msgspec.Struct, frozen=True):
+    """One image that is to be baked.
+
+    Attributes:
+        image: The image.
+        baked_from: What it will be made of.
+        reason: Why it is baked, in a few words.
+    """
+
+    image: MachineImage
+    baked_from: BakedFrom
+    reason: str
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """One image that needs no bake.
+
+    Attributes:
+        image: The image.
+        record: What was baked before.
+    """
+
+    image: MachineImage
+    record: AmiRecord
+
+    @property
+    def reason(self) -> str:
+        """Why it is kept, in a few words."""
+        return "up to date" if self.record.baked_from else "recorded by hand"
+
+
+class BakePlan(msgspec.Struct, frozen=True):
+    """What a bake would do."""
+
+    targets: tuple[Target, ...]
+    kept: tuple[Kept, ...]
+
+
+def wanted_inputs(
+    cluster: Cluster,
+    image: MachineImage,
+    *,
+    efs: str,
+    base_amis: Mapping[str, str],
+    playbooks: str,
+) -> BakedFrom:
+    """Returns what an image of a cluster is made of.
+
+    Args:
+        cluster: The cluster.
+        image: One of its images.
+        efs: Id of the file system.
+        base_amis: The AMIs to start from, by architecture.
+        playbooks: The playbooks' digest.
+    """
+    spec = cluster.spec
+    return BakedFrom(
+        architecture=image.architecture,
+        base=spec.image.base,
+        base_ami=base_amis[image.architecture],
+        nr_cpus=image.nr_cpus,
+        efa=image.efa,
+        efs=efs,
+        mount=spec.storage.efs.mount,
+        tls=spec.storage.efs.tls,
+        playbooks=playbooks,
+    )
+
+
+def plan_bake(
+    wanted: Mapping[MachineImage, BakedFrom],
+    records: Mapping[str, AmiRecord],
+    *,
+    there: Collection[str],
+    force: bool = False,
+) -> BakePlan:
+    """Decides which images are baked.
+
+    Args:
+        wanted: What each image is to be made of.
+        records: What was baked before, by the images' names.
+        there: The AMIs among the recorded ones that exist and can be used.
+        force: Bake all of them, whatever is recorded.
+    """
+    targets = []
+    kept = []
+    for image, baked_from in wanted.items():
+        recorded = [records[name] for name in image.names if name in records]
+        reasons = {each: _why_again(each, baked_from, there) for each in recorded}
+        current = next((each for each, reason in reasons.items() if reason is None), None)
+        if current is not None and not force:
+            kept.append(Kept(image, current))
+            continue
+        reason = "asked for" if current else next(iter(reasons.values()), None)
+        targets.append(Target(image, baked_from, reason or "not baked yet"))
+    return BakePlan(tuple(targets), tuple(kept))
+
+
+def differences(
+    old: BakedFrom, new: BakedFrom, *, unknown: Collection[str] = frozenset()
+) -> list[str]:
+    """Says in which inputs an image differs from what is wanted.
+
+    Args:
+        old: What it was baked from.
+        new: What it would be baked from now.
+        unknown: Fields of `new` that are not known, and not compared.
+    """
+    return [
+        words
+        for name, words in _CHANGES.items()
+        if name not in unknown and getattr(old, name) != getattr(new, name)
+    ]
+
+
+def _why_again(record: AmiRecord, wanted: BakedFrom, there: Collection[str]) -> str | None:
+    if record.id not in there:
+        return f"{record.id} is gone"
+    if record.baked_from is None:
+        return None
+    return ", ".join(differences(record.baked_from, wanted)) or None
+
+
+def chosen_images(cluster: Cluster, types: Collection[str]) -> tuple[MachineImage, ...]:
+    """Returns the images that serve the given instance types; all of them for none.
+
+    Raises:
+        InputError: No environment of the spec has a type; names the nearest ones.
+    """
+    if not types:
+        return cluster.machine_images
+    names: set[str] = set()
+    known: dict[str, set[str]] = {}
+    for environment in cluster.environments:
+        known.setdefault(environment.instance.name, set()).add(environment.image)
+    for each in types:
+        if each not in known:
+            raise InputError(
+                f"no environment of the spec has the instance type `{each}`",
+                hint=did_you_mean(each, known) or f"they have {', '.join(sorted(known))}",
+            )
+        names |= known[each]
+    return tuple(image for image in cluster.machine_images if names & set(image.names))
+
+
+def playbooks_digest(folder: Path) -> str:
+    """Returns the SHA-256 of all files of a folder of playbooks, with their paths.
+
+    Raises:
+        InputError: There is no playbook in it.
+    """
+    digest = hashlib.sha256()
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not (folder / "image.yml").is_file():
+        raise InputError(
+            f"there are no playbooks in {folder}", hint="`mngen render` writes them there"
+        )
+    for path in files:
+        name = path.relative_to(folder).as_posix()
+        content = path.read_bytes()
+        digest.update(f"{len(name)} {name} {len(content)} ".encode() + content)
+    return digest.hexdigest()

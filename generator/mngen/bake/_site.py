@@ -1,0 +1,64 @@
+"""What the first apply made that a bake needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mngen.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """Where images are baked, and what they mount.
+
+    Attributes:
+        efs_id: The file system.
+        efs_dns_name: Its DNS name.
+        vpc_id: The VPC of the nodes.
+        subnets: One subnet of each zone, by zone, in the order in which they are tried.
+        security_group_ids: The nodes' security groups, which the file system lets in.
+        instance_profile: Name of the nodes' instance profile.
+    """
+
+    efs_id: str
+    efs_dns_name: str
+    vpc_id: str
+    subnets: dict[str, str]
+    security_group_ids: tuple[str, ...]
+    instance_profile: str
+
+    @classmethod
+    def from_outputs(cls, outputs: Mapping[str, Any]) -> Site:
+        """Reads the outputs of the rendered Terraform.
+
+        Args:
+            outputs: Values by output name, as `Terraform.outputs()` returns them.
+
+        Raises:
+            InputError: They are not there: nothing was applied yet.
+        """
+        missing = [each for each in _NEEDED if outputs.get(each) is None]
+        if missing:
+            raise InputError(
+                f"Terraform has no output {', '.join(f'`{each}`' for each in missing)}: an image "
+                "mounts the file system, which is not there yet",
+                hint="run `mngen apply` first; it makes everything but the compute environments",
+            )
+        network, efs = outputs["network"], outputs["efs"]
+        return cls(
+            efs_id=efs["id"],
+            efs_dns_name=efs["dns_name"],
+            vpc_id=network["vpc_id"],
+            subnets={
+                zone: ids[0] for zone, ids in sorted(network["subnets_by_zone"].items()) if ids
+            },
+            security_group_ids=tuple(network["security_group_ids"]),
+            instance_profile=outputs["instance_profile_arn"].rpartition("/")[2],
+        )
+
+
+_NEEDED = ("efs", "instance_profile_arn", "network")

@@ -1,0 +1,57 @@
+"""Which recorded images are no longer what the spec asks for, as far as it is known without AWS."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mngen import _resources
+from mngen.bake._plan import differences, playbooks_digest, wanted_inputs
+from mngen.errors import Problem, Severity
+
+if TYPE_CHECKING:
+    from mngen.amis import AmiFile
+    from mngen.cluster import Cluster
+
+
+def stale_images(cluster: Cluster, record: AmiFile) -> list[Problem]:
+    """Says of each recorded image in what it differs from what would be baked now.
+
+    Whether there is a newer base image, and whether the image is still there, only AWS knows:
+    `mngen check --aws` asks it.
+
+    Args:
+        cluster: The cluster.
+        record: The file of machine images.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    records = record.read()
+    if not records:
+        return []
+    playbooks = playbooks_digest(_resources.playbooks())
+    efs = cluster.spec.storage.efs.id
+    unknown = {"base_ami"} if efs else {"base_ami", "efs"}
+    problems = []
+    for image in cluster.machine_images:
+        wanted = wanted_inputs(
+            cluster,
+            image,
+            efs=efs or "",
+            base_amis={image.architecture: ""},
+            playbooks=playbooks,
+        )
+        for name in image.names:
+            found = records.get(name)
+            if found is None or found.baked_from is None:
+                continue
+            if changed := differences(found.baked_from, wanted, unknown=unknown):
+                problems.append(
+                    Problem(
+                        f"the machine image `{name}` ({found.id}) is stale: {', '.join(changed)}",
+                        severity=Severity.WARNING,
+                        file=str(record.path),
+                        hint="`mngen bake` makes it anew; until then, nodes start from the old one",
+                    )
+                )
+    return problems

@@ -1,0 +1,121 @@
+"""What there is to bake: the spec, the record and the account, looked at and not changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mngen._aws import client, translated
+from mngen.amis import INPUTS_TAG, base_image_parameter
+from mngen.bake._plan import BakePlan, plan_bake, playbooks_digest, wanted_inputs
+from mngen.bake._tags import with_tags
+from mngen.errors import ToolError
+from mngen.render import DEPLOYMENT_TAG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from mypy_boto3_ec2.client import EC2Client
+
+    from mngen.amis import AmiFile
+    from mngen.bake._plan import Target
+    from mngen.bake._site import Site
+    from mngen.cluster import Cluster, MachineImage
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a bake would do, and with what.
+
+    Attributes:
+        cluster: The cluster.
+        site: What the first apply made.
+        base_amis: The AMIs to start from, by architecture.
+        plan: The images to bake, and those that need no bake.
+        tree: The rendered tree.
+    """
+
+    cluster: Cluster
+    site: Site
+    base_amis: Mapping[str, str]
+    plan: BakePlan
+    tree: Path
+
+
+def look(
+    cluster: Cluster,
+    site: Site,
+    *,
+    tree: Path,
+    record: AmiFile,
+    images: Iterable[MachineImage] | None = None,
+    force: bool = False,
+) -> Survey:
+    """Finds out what there is to bake, changing nothing.
+
+    Args:
+        cluster: The cluster.
+        site: What the first apply made.
+        tree: The rendered tree, with `packer/` and `playbooks/`.
+        record: The file of machine images.
+        images: The images to think of; None for all.
+        force: Bake them whatever is recorded.
+
+    Raises:
+        InputError: The record is damaged, or the tree has no playbooks.
+        ToolError: AWS did not answer, or does not know the base image.
+    """
+    region = cluster.spec.region
+    chosen = tuple(cluster.machine_images if images is None else images)
+    records = record.read()
+    playbooks = playbooks_digest(tree / "playbooks")
+    base_amis = _base_amis(region, cluster.spec.image.base, {each.architecture for each in chosen})
+    wanted = {
+        image: wanted_inputs(
+            cluster, image, efs=site.efs_id, base_amis=base_amis, playbooks=playbooks
+        )
+        for image in chosen
+    }
+    names = {name for image in chosen for name in image.names}
+    there = _usable(region, {each.id for name, each in records.items() if name in names})
+    plan = plan_bake(wanted, records, there=there, force=force)
+    return Survey(cluster, site, base_amis, plan, tree)
+
+
+def _base_amis(region: str, base: str, architectures: Iterable[str]) -> dict[str, str]:
+    """Asks for the newest ECS-optimized AMIs."""
+    ssm: Any = client("ssm", region)
+    found = {}
+    for architecture in sorted(architectures):
+        path = base_image_parameter(base, architecture)
+        with translated():
+            try:
+                found[architecture] = ssm.get_parameter(Name=path)["Parameter"]["Value"]
+            except ssm.exceptions.ParameterNotFound:
+                raise ToolError(
+                    f"there is no ECS-optimized image of {base} for {architecture} in {region} "
+                    f"({path})",
+                    hint="choose another base in the spec: `image: {base: amazon-linux-2023}`",
+                ) from None
+    return found
+
+
+def _usable(region: str, ids: set[str]) -> set[str]:
+    """Returns those AMIs that exist and can be launched."""
+    if not ids:
+        return set()
+    ec2: EC2Client = client("ec2", region)
+    with translated():
+        found = ec2.describe_images(Filters=[{"Name": "image-id", "Values": sorted(ids)}])
+    return {image["ImageId"] for image in found["Images"] if image.get("State") == "available"}
+
+
+def finished_before(region: str, deployment: str, target: Target) -> str | None:
+    """Finds an AMI of exactly these inputs: a bake that was killed after its last step."""
+    ec2: EC2Client = client("ec2", region)
+    marks = {DEPLOYMENT_TAG: deployment, INPUTS_TAG: target.baked_from.digest}
+    with translated():
+        found = ec2.describe_images(Owners=["self"], Filters=with_tags(marks))["Images"]
+    newest = sorted(found, key=lambda image: image.get("CreationDate", ""), reverse=True)
+    return next((each["ImageId"] for each in newest if each.get("State") == "available"), None)

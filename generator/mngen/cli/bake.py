@@ -1,0 +1,123 @@
+"""`mngen bake`: the machine images that the environments start from."""
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mngen.cli._bake import Baking, opened_for_baking
+from mngen.cli._shared import DEFAULT_FILE, FileOption
+from mngen.cli._terraform import DEFAULT_OUT, OutOption, SandboxOption, report
+from mngen.errors import InterruptedRunError, Problem, ToolError
+
+if TYPE_CHECKING:
+    from mngen.bake import BakePlan, BakeResult
+
+
+class EngineName(StrEnum):
+    """What makes the images."""
+
+    PACKER = "packer"
+    DIRECT = "direct"
+
+
+def bake(
+    file: FileOption = DEFAULT_FILE,
+    instance: Annotated[
+        list[str] | None,
+        typer.Option("--instance", metavar="TYPE", help="For this instance type; repeatable."),
+    ] = None,
+    all_images: Annotated[
+        bool, typer.Option("--all", help="For all instance types of the spec; the default.")
+    ] = False,
+    engine: Annotated[
+        EngineName | None,
+        typer.Option(
+            help="What bakes: Packer, the default where it is on PATH, or EC2's API with Ansible.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be baked and why; start nothing.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Bake even what is up to date.")] = False,
+    keep_on_failure: Annotated[
+        bool,
+        typer.Option(
+            "--keep-on-failure",
+            help="Leave a builder running whose bake failed, to look at it; it costs money.",
+        ),
+    ] = False,
+    out: OutOption = DEFAULT_OUT,
+    sandbox: SandboxOption = False,
+) -> None:
+    """Bake the machine images of the spec, side by side, and record them for the next apply.
+
+    Each starts from the newest ECS-optimized image, mounts the file system and limits the CPUs to
+    the cores. What is baked from the same inputs already is left as it is. Ctrl-C ends the builders
+    first; `mngen sweep` finds what a killed bake left.
+    """
+    if all_images and instance:
+        raise typer.BadParameter("--all and --instance exclude each other")
+    with opened_for_baking(file, out, sandbox=sandbox) as baking:
+        survey = baking.look(tuple(instance or ()), force=force)
+        _show_plan(survey.plan, baking)
+        if dry_run:
+            return
+        result = baking.bake(survey, engine.value if engine else None, keep=keep_on_failure)
+    _show_result(result, out)
+
+
+def _show_plan(plan: "BakePlan", baking: Baking) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("image", "nr_cpus", "architecture", "serves", "bake"):
+        table.add_column(title, overflow="fold")
+    rows = [
+        *((each.image, f"yes: {each.reason}") for each in plan.targets),
+        *((each.image, f"no: {each.reason}, {each.record.id}") for each in plan.kept),
+    ]
+    for image, verdict in sorted(rows, key=lambda row: row[0].name):
+        table.add_row(
+            image.name,
+            str(image.nr_cpus or "all"),
+            image.architecture,
+            ", ".join(image.names),
+            verdict,
+        )
+    Console(stderr=True, highlight=False).print(table)
+    if baking.leftovers:
+        report(
+            f"{baking.leftovers} of an earlier bake still there, or another bake runs elsewhere: "
+            "see `mngen sweep`"
+        )
+
+
+def _show_result(result: "BakeResult", out: Path) -> None:
+    """Says what became of each image, and ends the command with the right exit code."""
+    problems: list[Problem] = []
+    for outcome in result.outcomes:
+        if outcome.id is not None:
+            names = ", ".join(outcome.image.names)
+            took = f"  {outcome.seconds:.0f} s" if outcome.seconds else "  found, baked before"
+            report(f"{names}: {outcome.id}{took}")
+            continue
+        problems += [
+            replace(problem, message=f"{outcome.image.name}: {problem.message}")
+            for problem in outcome.problems
+        ]
+        if outcome.log is not None:
+            report(f"{outcome.image.name}: not baked; its log is {outcome.log}")
+    problems += result.problems
+    if result.interrupted:
+        done = sum(outcome.id is not None for outcome in result.outcomes)
+        raise InterruptedRunError(
+            f"interrupted: {done} of {len(result.outcomes)} images were baked and are recorded",
+            hint="`mngen bake` goes on with the rest; `mngen sweep` looks for leftovers",
+        )
+    if problems:
+        raise ToolError(*problems)
+    report(f"next: mngen apply --out {out}" if result.outcomes else "All images are up to date.")
