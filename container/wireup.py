@@ -784,9 +784,9 @@ def descendants(root: int) -> list[int]:
 
 
 def send_signal(pid: int, number: int) -> None:
-    """Sends a signal to a process that may be gone."""
+    """Sends a signal to a process, which may be gone, and to the group that it leads."""
     try:
-        os.kill(pid, number)
+        (os.killpg if os.getpgid(pid) == pid else os.kill)(pid, number)
     except OSError:
         pass
 
@@ -1159,11 +1159,11 @@ def hostfile(plan: Plan, hosts: Iterable[Host]) -> str:
 
 
 # Names a rank to the wire-up of its node, then becomes the application.
-RANK = 'echo $$ >"$MNGEN_RANKS"; unset MNGEN_RANKS; exec "$@"'
+RANK = ("/bin/sh", "-c", 'echo $$ >"$MNGEN_RANKS"; unset MNGEN_RANKS; exec "$@"', "rank")
 
 
 def launcher_command(plan: Plan, hosts: Sequence[Host], folder: str, version: str) -> list[str]:
-    """Returns the command that main runs.
+    """Returns the command that main runs, up to the application.
 
     An option that is in the user's own arguments is left to them.
 
@@ -1180,7 +1180,7 @@ def launcher_command(plan: Plan, hosts: Sequence[Host], folder: str, version: st
         name = option[1] if len(option) == 3 else option[0].lstrip("-")
         if name not in given and not (name == "np" and given & {"n", "c"}):
             words += option
-    return [*words, *plan.mpi_args, "/bin/sh", "-c", RANK, "rank", *plan.command]
+    return [*words, *plan.mpi_args]
 
 
 def found_launcher(launcher: str) -> str:
@@ -1298,6 +1298,7 @@ class Node:
 
     Attributes:
         ranks: Pids of the ranks that have started here.
+        stopping: Whether the ranks have been asked to end.
         ending: The message that ends the job; empty while it goes on.
     """
 
@@ -1306,6 +1307,7 @@ class Node:
         self.loop = Loop()
         self.folder = ""
         self.ranks: list[int] = []
+        self.stopping = False
         self.ending: Message = {}
 
     def prepare(self) -> None:
@@ -1367,19 +1369,19 @@ class Node:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            self.step(min(left, self.plan.heartbeat / 2, 1.0))
+            # That a rank has ended is seen by looking; all else makes itself felt.
+            self.step(min(left, 0.05 if self.stopping else self.plan.heartbeat / 2, 1.0))
         return True
+
+    def quiet(self) -> bool:
+        """Whether no rank of this node is running."""
+        return not any(alive(pid) for pid in self.ranks)
 
     def terminate(self, *others: int) -> None:
         """Sends SIGTERM to the ranks; before there are any, to other processes."""
+        self.stopping = True
         for pid in self.ranks or others:
-            if pid in self.loop.exits:
-                continue
-            try:
-                # A rank may be a script, whose programs are in its process group.
-                (os.killpg if os.getpgid(pid) == pid else os.kill)(pid, signal.SIGTERM)
-            except OSError:
-                pass  # it has just ended
+            send_signal(pid, signal.SIGTERM)
 
     def start_command(self, env: Mapping[str, str], main_address: str) -> int:
         """Starts the job's command itself, for launcher `none`; returns its pid."""
@@ -1404,8 +1406,11 @@ class Main(Node):
         super().__init__(plan, log)
         self.rendezvous: Rendezvous | None = None
         self.shared: SharedSecret | None = None
+        self.gathered = False
+        self.came: set[int] = set()
         self.ready: set[int] = set()
         self.running: set[int] = set()
+        self.quieted: set[int] = set()
         self.codes: dict[int, int] = {}
         self.lost: list[str] = []
         self.launched = 0
@@ -1476,6 +1481,7 @@ class Main(Node):
                     + (f" ({said})" if said else ""),
                 )
             self.log.say("rendezvous", f"still waiting for {named(missing)} of {plan.nodes}")
+        self.gathered = True
         if self.shared:
             self.shared.remove()
         self.log.say("rendezvous", f"all {plan.nodes} nodes are here")
@@ -1511,8 +1517,8 @@ class Main(Node):
         if plan.launcher != "openmpi":
             env = hydra_environment(env, self.folder, mine.address)
         ranks = sum(ranks_on(plan, host) for host in hosts)
-        self.log.say("launch", f"{ranks} ranks: {' '.join(command)}")
-        self.launched = self.loop.spawn(command, env, {})
+        self.log.say("launch", f"{ranks} ranks: {' '.join([*command, *plan.command])}")
+        self.launched = self.loop.spawn([*command, *RANK, *plan.command], env, {})
         self.until(lambda: self.launched in self.loop.exits)
         code = self.loop.exits[self.launched]
         if code:
@@ -1528,7 +1534,7 @@ class Main(Node):
     def _watch_commands(self, mine: Host) -> tuple[int, str]:
         env = job_environment(os.environ, self.plan, mine, efa=mine.efa)
         self.launched = self.start_command(env, mine.address)
-        self.until(lambda: self._all_done() or any(self._outcomes().values()))
+        self.until(lambda: len(self._outcomes()) == self.plan.nodes or any(self.codes.values()))
         failed = {index: code for index, code in self._outcomes().items() if code}
         for index, code in failed.items():
             self._doubt()
@@ -1540,10 +1546,11 @@ class Main(Node):
             self.codes[self.plan.node] = self.loop.exits[self.launched]
         return self.codes
 
-    def _all_done(self) -> bool:
-        if self.plan.launcher == "none":
-            return len(self._outcomes()) == self.plan.nodes
-        return self.launched in self.loop.exits
+    def _all_quiet(self) -> bool:
+        if not self.ranks:  # none had been started; or none here, by the user's own arguments
+            return self.launched in self.loop.exits
+        there = self.rendezvous.members if self.rendezvous else {}
+        return self.quiet() and self.quieted.issuperset(there)
 
     def _doubt(self) -> None:
         """Before a failure is called the application's: is it that of a node that was lost?"""
@@ -1586,9 +1593,12 @@ class Main(Node):
 
     def _hear(self, guest: Guest, message: Message) -> None:
         index = guest.host.node if guest.host else -1
+        self.came.add(index)
         if "done" in message:
             self.codes[index] = int(message["done"])
-        if self.ending:
+        elif "quiet" in message:
+            self.quieted.add(index)
+        elif self.ending:
             guest.link.tell(**self.ending)
         elif "failed" in message:
             code, why = message["failed"]
@@ -1630,21 +1640,20 @@ class Main(Node):
             why: What they are to say.
             grace: Seconds that the ranks have between SIGTERM and SIGKILL.
         """
-        gathered = self.rendezvous is None or not self.rendezvous.missing()
         self.ending = {"stop": True}
         if grace and self.launched:
             if self.rendezvous:
                 self.rendezvous.tell_all(stop=True)
             self.terminate(self.launched)
-            self.until(self._all_done, grace)
+            self.until(self._all_quiet, grace)
         self.ending = {"end": [code, why]}
         if self.rendezvous:
             rendezvous = self.rendezvous
             rendezvous.tell_all(**self.ending)
             self.loop.kill_all()
-            if not gathered and BAD_ENVIRONMENT <= code <= REFUSED and code != MISSING:
+            if not self.gathered and code in (BAD_ENVIRONMENT, BAD_CPUS, BAD_LAUNCH):
                 # Those who are just coming would wait for long.
-                self.until(lambda: False, 3.0)
+                self.until(lambda: len(self.came) == self.plan.nodes - 1, 3.0)
             self.until(lambda: not rendezvous.members, 5.0)
             rendezvous.close()
         self.clean()
@@ -1663,6 +1672,7 @@ class Child(Node):
         self.wrong = ""
         self.go: list[Any] = []
         self.beaten = time.monotonic()
+        self.told_quiet = False
         self.door: socket.socket | None = None
         self.host = this_host(plan.node, "")
 
@@ -1853,6 +1863,9 @@ class Child(Node):
         if now - self.beaten >= self.plan.heartbeat:
             self.beaten = now
             self.link.tell(beat=True)
+        if self.stopping and not self.told_quiet and self.quiet():
+            self.told_quiet = True
+            self.link.tell(quiet=True)
         silence = now - self.link.heard
         if silence > 3 * self.plan.heartbeat:
             self._main_gone(f"sent no heartbeat for {silence:.0f} s")
@@ -1869,6 +1882,15 @@ class Child(Node):
             except TroubleError as later:
                 said = [later.code, str(later)] if not trouble.grace else said
         self.ending = self.ending or {"end": said}
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return stat.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except OSError:
+        return False
 
 
 def tail(path: str) -> str:
