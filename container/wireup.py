@@ -1205,6 +1205,9 @@ def _options(
         yield ("-machinefile" if plan.launcher == "intelmpi" else "-f", f"{folder}/hosts")
         yield ("-n", str(ranks))
         yield ("-bootstrap" if plan.launcher == "intelmpi" else "-launcher", "ssh")
+        # A rank has the environment of its own container, not that of main's.
+        if not {"genvall", "genvlist"}.intersection(word.lstrip("-") for word in plan.mpi_args):
+            yield ("-genvnone",)
         return
     newer = "Open MPI) 4" not in version and "Open MPI) 3" not in version
     yield ("--hostfile", f"{folder}/hosts")
@@ -1258,7 +1261,8 @@ def job_environment(
     elif plan.nodes > 1 and plan.launcher in ("intelmpi", "mpich"):
         env.setdefault("FI_PROVIDER", "tcp")
     if interface:
-        for name in ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "FI_TCP_IFACE"):
+        names = ["NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME"]
+        for name in names if efa else [*names, "FI_TCP_IFACE", "UCX_NET_DEVICES"]:
             env.setdefault(name, interface)
     return env
 
