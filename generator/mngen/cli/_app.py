@@ -11,6 +11,7 @@ from mngen.cli.bake import bake
 from mngen.cli.check import check
 from mngen.cli.demo import demo
 from mngen.cli.destroy import destroy
+from mngen.cli.image import image
 from mngen.cli.images import images
 from mngen.cli.init import init
 from mngen.cli.instances import instances
@@ -66,3 +67,4 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
 for command in _COMMANDS:
     app.command()(command)
 app.add_typer(images, name="images")
+app.add_typer(image)

@@ -1,0 +1,190 @@
+"""`mngen image`: the container image of the jobs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mngen.cli._shared import DEFAULT_FILE, FileOption
+from mngen.cli._terraform import (
+    DEFAULT_OUT,
+    Format,
+    FormatOption,
+    OutOption,
+    SandboxOption,
+    report,
+)
+from mngen.errors import InputError
+
+if TYPE_CHECKING:
+    from mngen.cluster import Cluster
+    from mngen.container import RegistryImage
+    from mngen.terraform import Terraform
+
+image = typer.Typer(name="image", rich_markup_mode=None)
+
+EngineOption = Annotated[
+    str | None, typer.Option("--engine", help="docker, podman or buildah; the first by default.")
+]
+TagOption = Annotated[str | None, typer.Option("--tag", help="Another tag than the spec's.")]
+_MIB = 1024 * 1024
+
+
+@image.callback(invoke_without_command=True)
+def root(context: typer.Context) -> None:
+    """Build, push and list the container image of the jobs."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
+
+
+@image.command()
+def build(
+    file: FileOption = DEFAULT_FILE,
+    out: OutOption = DEFAULT_OUT,
+    context: Annotated[
+        Path | None,
+        typer.Option(help="Folder with the Dockerfile; the rendered `container` by default."),
+    ] = None,
+    engine: EngineOption = None,
+    tag: TagOption = None,
+    build_arg: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Build argument; repeatable.")
+    ] = None,
+    platform: Annotated[
+        str | None, typer.Option(help="Such as linux/arm64; that of the machines by default.")
+    ] = None,
+) -> None:
+    """Build the container image, for the processors that the spec's machines have.
+
+    Nodes with an Elastic Fabric Adapter get an image with its libraries.
+    """
+    from mngen.container import build_image, find_engine, plan_image
+
+    arguments = dict(_pair(each) for each in build_arg or [])
+    planned = plan_image(_cluster(file), tag=tag, target_platform=platform)
+    reference = build_image(
+        planned,
+        context or out / "container",
+        find_engine(engine),
+        build_args=arguments,
+        report=report,
+    )
+    typer.echo(reference)
+    report("next: mngen image push")
+
+
+@image.command()
+def push(
+    file: FileOption = DEFAULT_FILE,
+    out: OutOption = DEFAULT_OUT,
+    engine: EngineOption = None,
+    tag: TagOption = None,
+    sandbox: SandboxOption = False,
+) -> None:
+    """Push the image to the deployment's repository, and record its digest for Terraform.
+
+    The record, container.auto.tfvars.json, belongs into version control: job definitions run the
+    very image that it names once `mngen apply` has run. In the sandbox the image is registered
+    without its layers, and nothing is recorded.
+    """
+    from mngen.container import find_engine, open_registry, plan_image, push_image, record_digest
+
+    cluster = _cluster(file)
+    # Another platform than the machines' is no matter here: what was built is pushed.
+    planned = plan_image(cluster, tag=tag, target_platform="any")
+    found = find_engine(engine)
+    with _terraform(out, cluster.spec.region, sandbox=sandbox) as terraform:
+        registry = open_registry(terraform.outputs(), cluster.spec.region)
+        done = push_image(planned, registry, found, emulated=sandbox, report=report)
+    if not done.new:
+        report(f"{registry.url}:{done.tag} is there already")
+    typer.echo(done.reference)
+    if not sandbox:
+        report(f"recorded in {record_digest(out / 'terraform', done.tag, done.digest)}")
+        report(f"next: mngen apply --out {out}")
+
+
+@image.command(name="list")
+def list_(
+    file: FileOption = DEFAULT_FILE,
+    out: OutOption = DEFAULT_OUT,
+    sandbox: SandboxOption = False,
+    output: FormatOption = Format.PRETTY,
+) -> None:
+    """Show the images in the deployment's repository, and the jobs that run them."""
+    from mngen import _aws
+    from mngen.container import list_images, open_registry, read_digests
+
+    region = _cluster(file).spec.region
+    with _terraform(out, region, sandbox=sandbox) as terraform:
+        outputs = terraform.outputs()
+        named = outputs.get("job_definitions")
+        images = list_images(
+            open_registry(outputs, region),
+            _aws.client("batch", region),
+            job_definitions=named if isinstance(named, dict) else {},
+            digests=read_digests(out / "terraform"),
+        )
+    if output is Format.JSON:
+        import msgspec
+
+        typer.echo(msgspec.json.format(msgspec.json.encode(images)).decode())
+    elif images:
+        _show(images)
+    else:
+        report("There are no images yet: mngen image build, then mngen image push")
+
+
+def _cluster(file: Path) -> "Cluster":
+    from mngen.catalog import load_catalog
+    from mngen.rules import require
+    from mngen.spec import load
+
+    return require(load(file), load_catalog(file))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise InputError(f"`{text}` is no build argument", hint="it is written as NAME=VALUE")
+    return name, value
+
+
+@contextmanager
+def _terraform(out: Path, region: str, *, sandbox: bool) -> Iterator["Terraform"]:
+    """Opens the Terraform of a rendered tree; in the sandbox, this process sees that alone."""
+    from mngen.terraform import Terraform, check_folder, sandbox_folder
+
+    folder = out / "terraform"
+    if not sandbox:
+        yield Terraform(folder, report=report)
+        return
+    check_folder(folder)
+    from mngen.sandbox import open_sandbox
+
+    with open_sandbox(tell=report) as box, box.applied(region):
+        yield Terraform(sandbox_folder(folder, box.home), report=report)
+
+
+def _show(images: list["RegistryImage"]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("tags", "digest", "MiB", "pushed", "in use by"):
+        table.add_column(heading, justify="right" if heading == "MiB" else "left")
+    for each in images:
+        table.add_row(
+            ", ".join(each.tags) or "none",
+            each.digest[:19],
+            f"{each.size / _MIB:.0f}",
+            f"{each.pushed:%Y-%m-%d %H:%M}" if each.pushed else "unknown",
+            ", ".join(each.used_by) or "no job",
+        )
+    console = Console(highlight=False)
+    # What is cut short could be mistaken for another image.
+    console.width = max(console.width, 100)
+    console.print(table)

@@ -1,0 +1,38 @@
+"""The container image of the jobs: built, pushed to the deployment's registry, listed.
+
+What `mngen image build|push|list` do is a function each. The image is built by docker, podman or
+buildah, whichever is there, from the rendered tree's `container` folder; its digest is recorded
+beside the rendered Terraform, so that job definitions run exactly what was pushed.
+
+    engine = find_engine()
+    planned = plan_image(cluster)
+    build_image(planned, Path("deploy/container"), engine, report=print)
+    push_image(planned, registry, engine, report=print)
+"""
+
+from mngen.container._build import build_image
+from mngen.container._engine import ENGINES, Engine, find_engine
+from mngen.container._list import RegistryImage, list_images
+from mngen.container._plan import ImagePlan, plan_image
+from mngen.container._push import Pushed, next_tag, push_image
+from mngen.container._record import DIGESTS_FILE, read_digests, record_digest
+from mngen.container._registry import Registry, open_registry
+
+__all__ = [
+    "DIGESTS_FILE",
+    "ENGINES",
+    "Engine",
+    "ImagePlan",
+    "Pushed",
+    "Registry",
+    "RegistryImage",
+    "build_image",
+    "find_engine",
+    "list_images",
+    "next_tag",
+    "open_registry",
+    "plan_image",
+    "push_image",
+    "read_digests",
+    "record_digest",
+]

@@ -1,0 +1,75 @@
+"""Building the image."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from mngen.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from mngen.container._engine import Engine
+    from mngen.container._plan import ImagePlan
+
+_NAMES = ("Containerfile", "Dockerfile")
+_ARGUMENT = re.compile(r"^\s*ARG\s+([A-Za-z_]\w*)", re.MULTILINE | re.IGNORECASE)
+
+
+def build_image(
+    plan: ImagePlan,
+    context: Path,
+    engine: Engine,
+    *,
+    build_args: Mapping[str, str] | None = None,
+    report: Callable[[str], None],
+) -> str:
+    """Builds the image of a spec.
+
+    Args:
+        plan: See `plan_image`.
+        context: The folder with the Dockerfile: the rendered tree's `container`, or another.
+        engine: See `find_engine`.
+        build_args: Build arguments; they come before those that follow from the spec.
+        report: Called with each line of progress.
+
+    Returns:
+        What the image is called on this machine.
+
+    Raises:
+        InputError: The folder holds no Dockerfile.
+        ToolError: The build failed.
+        InterruptedRunError: Ctrl-C or SIGTERM; the engine has ended.
+    """
+    arguments = {**_arguments(plan, context), **(build_args or {})}
+    engine.build(
+        context,
+        plan.reference,
+        build_args=arguments,
+        platform=plan.platform,
+        report=report,
+    )
+    return plan.reference
+
+
+def _arguments(plan: ImagePlan, context: Path) -> dict[str, str]:
+    """Returns what follows from the spec, as far as the Dockerfile asks for it."""
+    asked = set(_ARGUMENT.findall(_dockerfile(context)))
+    known = {"EFA": "yes" if plan.efa else "no", "VERSION": plan.tag}
+    return {name: value for name, value in known.items() if name in asked}
+
+
+def _dockerfile(context: Path) -> str:
+    for name in _NAMES:
+        try:
+            return (context / name).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise InputError(f"cannot read {context / name}: {error.strerror}") from None
+    raise InputError(
+        f"there is no Dockerfile in {context}",
+        hint="`mngen render` writes the container folder; --context names another",
+    )

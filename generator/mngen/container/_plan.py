@@ -1,0 +1,77 @@
+"""Which image a spec asks for: its name, for which processors, with EFA or without."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mngen.errors import InputError
+
+if TYPE_CHECKING:
+    from mngen.cluster import Cluster
+
+_PLATFORMS = {"x86_64": "linux/amd64", "arm64": "linux/arm64"}
+_HERE = {"amd64": "x86_64", "aarch64": "arm64"}
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePlan:
+    """The image that a spec asks for.
+
+    Attributes:
+        name: `<deployment>/<repository>`, as in the registry.
+        tag: Its tag.
+        platform: What it is built for; None where that is this machine's own.
+        efa: Whether nodes have an Elastic Fabric Adapter.
+    """
+
+    name: str
+    tag: str
+    platform: str | None
+    efa: bool
+
+    @property
+    def reference(self) -> str:
+        """What the image is called on this machine."""
+        return f"localhost/{self.name}:{self.tag}"
+
+
+def plan_image(
+    cluster: Cluster, *, tag: str | None = None, target_platform: str | None = None
+) -> ImagePlan:
+    """Returns the image that a spec asks for.
+
+    Args:
+        cluster: The spec, resolved.
+        tag: Another tag than the spec's.
+        target_platform: Such as `linux/arm64`; None for that of the spec's machines.
+
+    Raises:
+        InputError: The spec's image is elsewhere, or its machines have two architectures.
+    """
+    spec = cluster.spec
+    if spec.container.image:
+        raise InputError(
+            f"the spec's container image is elsewhere: {spec.container.image}",
+            hint="take `container.image` out of the spec to have a repository made for it",
+        )
+    return ImagePlan(
+        name=f"{spec.name}/{spec.container.repository}",
+        tag=tag or spec.container.tag,
+        platform=target_platform or _platform(cluster),
+        efa=any(environment.spec.efa for environment in cluster.environments),
+    )
+
+
+def _platform(cluster: Cluster) -> str | None:
+    wanted = sorted({environment.instance.architecture for environment in cluster.environments})
+    if len(wanted) > 1:
+        raise InputError(
+            f"the machines of the spec have two architectures: {' and '.join(wanted)}",
+            hint="build an image for each: `--platform linux/amd64 --tag …` and "
+            "`--platform linux/arm64 --tag …`, and name the second in the jobs' `image`",
+        )
+    machine = platform.machine().lower()
+    here = _HERE.get(machine, machine)
+    return None if wanted[0] == here else _PLATFORMS[wanted[0]]

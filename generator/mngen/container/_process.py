@@ -1,0 +1,136 @@
+"""Running a container engine: its output line by line, and nothing left running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections import deque
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from mngen.errors import InterruptedRunError, ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+_GRACE = 10.0  # seconds between asking an engine to end and killing it
+_SHOWN = 12  # last lines of a failed engine
+
+
+def run(
+    command: Sequence[str],
+    *,
+    doing: str,
+    report: Callable[[str], None] | None = None,
+    stdin: str = "",
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Runs an engine to its end, in a session of its own.
+
+    Args:
+        command: Program and arguments; never a secret, which others could read in `ps`.
+        doing: What it does, for the message: `building localhost/mpi:v1`.
+        report: Called with each line that it writes; None keeps quiet.
+        stdin: What it reads.
+        environment: Its whole environment; this process's own by default.
+
+    Raises:
+        ToolError: It could not be started or failed; says what it wrote last.
+        InterruptedRunError: This process received SIGINT or SIGTERM; the engine has ended.
+    """
+    last: deque[str] = deque(maxlen=_SHOWN)
+    with _term_as_interrupt():
+        process = _start(command, environment)
+        try:
+            feeder = threading.Thread(target=_feed, args=(process, stdin), daemon=True)
+            feeder.start()
+            for line in process.stdout or ():
+                text = line.rstrip()
+                last.append(text)
+                if report is not None:
+                    report(text)
+            process.wait()
+            feeder.join()
+        except KeyboardInterrupt:
+            _end(process)
+            raise InterruptedRunError(f"interrupted while {doing}") from None
+        finally:
+            _end(process)
+            if process.stdout is not None:
+                process.stdout.close()
+    if process.returncode != 0:
+        said = "\n  ".join(line for line in last if line)
+        # What was shown already need not be said twice.
+        told = f": {said}" if said and report is None else ""
+        raise ToolError(f"{doing} failed (exit code {process.returncode}){told}")
+
+
+def ask(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> str | None:
+    """Runs an engine that answers at once; returns what it prints, None where it fails.
+
+    Raises:
+        ToolError: It cannot be started.
+    """
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=None if environment is None else dict(environment),
+        )
+    except OSError as error:
+        raise ToolError(f"cannot run {command[0]}: {error.strerror}") from None
+    return done.stdout if done.returncode == 0 else None
+
+
+def _start(command: Sequence[str], environment: Mapping[str, str] | None) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=None if environment is None else dict(environment),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ToolError(f"cannot run {command[0]}: {error.strerror}") from None
+
+
+def _feed(process: subprocess.Popen[str], text: str) -> None:
+    if process.stdin is not None:
+        with suppress(OSError, ValueError), process.stdin:
+            process.stdin.write(text)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    for number, seconds in ((signal.SIGINT, _GRACE), (signal.SIGKILL, None)):
+        if process.poll() is not None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+
+
+@contextmanager
+def _term_as_interrupt() -> Iterator[None]:
+    """Treats SIGTERM as Ctrl-C for a while; outside the main thread no signal arrives anyway."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt

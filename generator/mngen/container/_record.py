@@ -1,0 +1,83 @@
+"""The record of what was pushed, which Terraform reads: a digest for each tag."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from mngen.errors import InputError, Problem, ToolError
+
+DIGESTS_FILE = "container.auto.tfvars.json"
+"""Its name in the rendered Terraform folder; `render` leaves it alone."""
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    container_digests: dict[str, str] = {}
+
+
+def read_digests(folder: Path) -> dict[str, str]:
+    """Returns the digests of the images that were pushed, by tag.
+
+    Args:
+        folder: The rendered Terraform folder. Without the file in it nothing was pushed yet.
+
+    Raises:
+        InputError: The file is damaged or cannot be read.
+    """
+    path = folder / DIGESTS_FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_File).container_digests
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(
+            Problem(
+                f"the record of pushed images is damaged: {error}",
+                file=str(path),
+                hint="restore it from version control, or remove it and push again",
+            )
+        ) from None
+
+
+def record_digest(folder: Path, tag: str, digest: str) -> Path:
+    """Records what was pushed under a tag; all of the file is written, or none.
+
+    Args:
+        folder: The rendered Terraform folder.
+        tag: The tag.
+        digest: `sha256:` and 64 hexadecimal digits.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: The record is damaged.
+        ToolError: It cannot be written.
+    """
+    path = folder / DIGESTS_FILE
+    digests = {**read_digests(folder), tag: digest}
+    record = _File(dict(sorted(digests.items())))
+    text = msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{DIGESTS_FILE}.", dir=folder)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(text)
+            # As open() would have made it, where mkstemp keeps others out.
+            mask = os.umask(0)
+            os.umask(mask)
+            Path(name).chmod(0o666 & ~mask)
+            Path(name).replace(path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    except OSError as error:
+        raise ToolError(
+            f"cannot write {path}: {error.strerror}",
+            hint=f"the image was pushed; write its digest there by hand: {digest}",
+        ) from None
+    return path
