@@ -43,7 +43,8 @@ def main() -> int:
     parser.add_argument("names", nargs="+")
     parser.add_argument("-y", "--assumeyes", action="store_true")
     options = parser.parse_intermixed_args()
-    cache = Path("/var/cache") / ("dnf" if program == "dnf" else "yum")
+    manager = "dnf" if program == "dnf" else "yum"
+    cache = Path("/var/cache") / manager
     if options.action == "clean":
         for path in cache.glob("*"):
             shutil.rmtree(path)
@@ -61,7 +62,7 @@ def main() -> int:
         install(name)
     (cache / "amazonlinux").mkdir(parents=True, exist_ok=True)
     (cache / "amazonlinux" / "repomd.xml").write_text("<repomd/>\n")
-    with (Path("/var/log") / f"{program}.log").open("a") as log:
+    with (Path("/var/log") / f"{manager}.log").open("a") as log:
         print("installed:", *options.names, file=log)
     return 0
 
