@@ -8,6 +8,10 @@ lets a child process see the emulator and nothing else, its `applied` does so fo
         subprocess.run(["terraform", "apply"], env=sandbox.environment("us-east-1"))
 
 The emulator is moto (extra `sandbox`), run in a process of its own. `_gaps` closes what it lacks.
+
+Where this computer can run them (`machines_unavailable()` says), the instances that bake images are
+real: each is a chroot of its own with an sshd on port `MACHINE_SSH_PORT` of a loopback address of
+its own, and an AMI made of one keeps its disk (`Sandbox.image_folder`, `Sandbox.image_root`).
 """
 
 from mngen.sandbox._environment import (
@@ -24,16 +28,22 @@ from mngen.sandbox._lifecycle import (
     start_sandbox,
     stop_sandbox,
 )
+from mngen.sandbox._machine_address import MACHINE_SSH_PORT
+from mngen.sandbox._machine_root import machines_unavailable
+from mngen.sandbox._machines import prepare_machines
 from mngen.sandbox._run import exports, run_command, serve_until_interrupted
 
 __all__ = [
     "ACCOUNT_ID",
     "DEFAULT_IDLE_SECONDS",
     "ENDPOINT_VARIABLE",
+    "MACHINE_SSH_PORT",
     "WORKSPACE",
     "Sandbox",
     "exports",
+    "machines_unavailable",
     "open_sandbox",
+    "prepare_machines",
     "run_command",
     "sandbox_environment",
     "sandbox_status",

@@ -67,6 +67,7 @@ def _serve(arguments: argparse.Namespace, home: Path) -> int:
         }
     )
     server.serve_forever(poll_interval=0.1)
+    application.machines.end()
     return 0
 
 

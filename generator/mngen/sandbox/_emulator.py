@@ -28,6 +28,7 @@ from mngen import __version__
 from mngen.sandbox._control import PATH as CONTROL_PATH
 from mngen.sandbox._control import control
 from mngen.sandbox._gaps import close_gaps
+from mngen.sandbox._machines import Machines
 from mngen.sandbox._process import HEALTH_PATH, RESET_PATH
 from mngen.sandbox._protocol import error_document
 
@@ -60,6 +61,7 @@ class Application:
 
     Attributes:
         last_request: Monotonic time of the last request, in seconds.
+        machines: The machines that some of its instances are.
     """
 
     def __init__(self, home: Path, instance: str) -> None:
@@ -67,6 +69,7 @@ class Application:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._lock = threading.Lock()
         self._repeatable: dict[str, tuple[str, list[tuple[str, str]], bytes]] = {}
+        self.machines = Machines(home)
         self._health = {
             "home": str(home),
             "instance": instance,
@@ -96,6 +99,7 @@ class Application:
         token = _token(environ)
         try:
             with self._lock:
+                self.machines.settle()
                 if token in self._repeatable:
                     *answer, body = self._repeatable[token]
                 else:
@@ -154,7 +158,7 @@ def make_emulator(port: int, application: Application) -> BaseWSGIServer:
         OSError: The port is taken.
     """
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    close_gaps()
+    close_gaps(application.machines)
     # werkzeug ends the process where it cannot bind by itself.
     with socket.create_server((HOST, port)) as listening:
         return make_server(

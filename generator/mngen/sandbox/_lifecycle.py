@@ -13,6 +13,7 @@ from mngen import __version__
 from mngen.errors import InputError, ToolError
 from mngen.sandbox import _background, _process
 from mngen.sandbox._environment import ENDPOINT_VARIABLE, sandbox_environment
+from mngen.sandbox._machine_image import Images, mounted
 
 if TYPE_CHECKING:
     import subprocess
@@ -69,8 +70,41 @@ class Sandbox:
         finally:
             _replace_environment(before)
 
+    def image_folder(self, ami_id: str) -> Path:
+        """Returns what an AMI's disk has that the image below it has not, or has differently.
+
+        It is an overlay's upper folder: a file that is gone is a character device 0/0 there.
+
+        Args:
+            ami_id: An image made of one of the sandbox's machines.
+
+        Raises:
+            InputError: The AMI was not made of a machine, or is not available yet.
+        """
+        return Images(self.home).folder(ami_id)
+
+    @contextmanager
+    def image_root(self, ami_id: str) -> Iterator[Path]:
+        """Shows an AMI's whole file system in a `with` block, to be read only. Needs root.
+
+        Symbolic links in it that begin with `/` lead to this computer's own files, not to the
+        image's: read those with `os.readlink`, or with `chroot`.
+
+        Args:
+            ami_id: An image made of one of the sandbox's machines.
+
+        Raises:
+            InputError: As `image_folder`.
+            ToolError: It cannot be mounted.
+        """
+        with mounted(Images(self.home).layers(ami_id)) as root:
+            yield root
+
     def reset(self) -> None:
-        """Empties the emulator, for the next test. Its home is left as it is.
+        """Empties the emulator, for the next test.
+
+        Its machines end, and what their images keep is removed from its home; the rest of that is
+        left as it is.
 
         Raises:
             ToolError: The emulator does not answer.

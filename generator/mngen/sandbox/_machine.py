@@ -1,0 +1,220 @@
+"""One emulated machine: an overlay, namespaces, an sshd, and nothing left when it ends."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mngen.sandbox._machine_address import MACHINE_SSH_PORT, Address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+PENDING, RUNNING, ENDED, FAILED = "pending", "running", "ended", "failed"
+
+_BOOT = Path(__file__).with_name("_machine_boot.sh")
+_UNSHARE = ("unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--")
+_BOOT_SECONDS = 180.0
+_END_SECONDS = 20.0
+_POLL_SECONDS = 0.05
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class BootError(Exception):
+    """The machine did not come up; the message says why."""
+
+
+class Machine:
+    """A machine with a disk of its own, which can be booted, ended and copied.
+
+    What takes time happens in a thread of the machine's own, one thing after the other. It ends
+    with this process, however this process ends: its first process reads from a pipe that only
+    this process holds.
+
+    Attributes:
+        folder: Holds its disk (`upper`) and its console's output (`console.log`).
+        address: Where its sshd listens, on `MACHINE_SSH_PORT`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        layers: Callable[[], Sequence[Path]],
+        address: Address,
+        host: tuple[str, str],
+        key: str = "",
+        user_data: bytes = b"",
+    ) -> None:
+        """Makes a machine that has not booted yet.
+
+        Args:
+            folder: A folder that does not exist yet.
+            layers: Called at the first boot for the folders below its disk, topmost first; may
+                take a minute where they have to be built.
+            address: Its address; released when the machine is removed.
+            host: Its name and its domain.
+            key: The public key, in OpenSSH's format, that may log in as `ec2-user`.
+            user_data: Run as root at the first boot, if it is a script.
+        """
+        self.folder = folder
+        self.address = address
+        self._layers = layers
+        self._host = host
+        self._key = key
+        self._user_data = user_data
+        self._worker = ThreadPoolExecutor(1)
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._wanted = threading.Event()
+        self._booting: Future[None] | None = None
+
+    @property
+    def upper(self) -> Path:
+        """What differs on its disk from the layers below."""
+        return self.folder / "upper"
+
+    @property
+    def state(self) -> str:
+        """`pending` until its sshd answers, then `running`; `ended`; `failed` if it never came up.
+
+        A machine whose own processes ended it has `ended` as well.
+        """
+        booting, process = self._booting, self._process
+        if booting is not None:
+            if not booting.done():
+                return PENDING
+            if booting.exception() is not None and self._wanted.is_set():
+                return FAILED
+        if process is None or process.poll() is not None:
+            return ENDED
+        return RUNNING
+
+    @property
+    def failure(self) -> str:
+        """Why it is `failed`."""
+        booting = self._booting
+        error = booting.exception() if booting is not None and booting.done() else None
+        return str(error) if error else ""
+
+    def boot(self) -> None:
+        """Begins to boot; `state` tells when it is up."""
+        self._wanted.set()
+        self._booting = self._worker.submit(self._boot)
+
+    def end(self) -> None:
+        """Ends all its processes, if it runs, and waits until they are gone."""
+        with self._lock:
+            self._wanted.clear()
+            process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def copy(self, target: Path) -> Future[None]:
+        """Begins to copy its disk, after what was asked of it before.
+
+        Args:
+            target: The copy, a folder that does not exist yet: an overlay's upper folder, with its
+                whiteouts and extended attributes.
+        """
+        return self._worker.submit(_copy, self.upper, target)
+
+    def layers(self) -> Sequence[Path]:
+        """Returns the folders below its disk, topmost first."""
+        return self._layers()
+
+    def remove(self) -> None:
+        """Ends it, and removes its disk once the copies that were begun are complete."""
+        self.end()
+        self._worker.submit(self._remove)
+        self._worker.shutdown(wait=False)
+
+    def _remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.address.release()
+
+    def _boot(self) -> None:
+        first = not self.folder.exists()
+        if first:
+            for each in (self.upper, self.folder / "root"):
+                each.mkdir(parents=True)
+            (self.folder / "user-data").write_bytes(self._user_data)
+            for number, layer in enumerate(self._layers()):
+                (self.folder / f"lower{number}").symlink_to(layer)
+        # An overlay that was not unmounted cleanly may not be mounted over its old work folder.
+        shutil.rmtree(self.folder / "work", ignore_errors=True)
+        (self.folder / "work").mkdir()
+        with self._lock:
+            if not self._wanted.is_set():
+                return
+            process = self._process = self._start(first=first)
+        deadline = time.monotonic() + _BOOT_SECONDS
+        while self._wanted.is_set() and not _answers(self.address.ip):
+            if process.poll() is not None:
+                raise BootError(f"it ended while it booted: {self._last_words()}")
+            if time.monotonic() > deadline:
+                raise BootError(f"no sshd within {_BOOT_SECONDS:g} s: {self._last_words()}")
+            time.sleep(_POLL_SECONDS)
+
+    def _start(self, *, first: bool) -> subprocess.Popen[bytes]:
+        name, domain = self._host
+        lower = ":".join(sorted(each.name for each in self.folder.glob("lower*")))
+        environment = {
+            "PATH": _PATH,
+            "LC_ALL": "C",
+            "LOWER": lower,
+            "ADDRESS": self.address.ip,
+            "PORT": str(MACHINE_SSH_PORT),
+            "HOST": name,
+            "DOMAIN": domain,
+            "FIRST": "1" if first else "0",
+            "KEY": self._key,
+        }
+        with (self.folder / "console.log").open("ab") as console:
+            return subprocess.Popen(
+                [*_UNSHARE, "/bin/sh", _BOOT],
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+            )
+
+    def _last_words(self) -> str:
+        with suppress(OSError):
+            lines = (self.folder / "console.log").read_text("utf-8", "replace").splitlines()
+            return " / ".join(lines[-3:]) or "it said nothing"
+        return "it said nothing"
+
+
+def _answers(ip: str) -> bool:
+    try:
+        with socket.create_connection((ip, MACHINE_SSH_PORT), timeout=5) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def _copy(source: Path, target: Path) -> None:
+    # `cp` ends with this process: what is left of a copy is nobody's then.
+    subprocess.run(
+        ["setpriv", "--pdeathsig", "KILL", "cp", "-a", "--reflink=auto", "--", source, target],
+        env={"PATH": _PATH, "LC_ALL": "C"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+    )
