@@ -10,7 +10,7 @@ _PACKAGE = Path(__file__).parent
 
 @lru_cache(maxsize=1)
 def root() -> Path:
-    """Returns the folder that holds `templates/`, `container/` and `examples/`."""
+    """Returns the folder that holds `templates/`, `container/`, `playbooks/` and `examples/`."""
     installed = _PACKAGE / "_data"
     return installed if installed.is_dir() else _PACKAGE.parent.parent
 
@@ -23,6 +23,11 @@ def templates() -> Path:
 def container() -> Path:
     """Returns the folder of the container image: the Dockerfile and what it copies."""
     return root() / "container"
+
+
+def playbooks() -> Path:
+    """Returns the folder of the playbooks that make machine images."""
+    return root() / "playbooks"
 
 
 def examples() -> Path:

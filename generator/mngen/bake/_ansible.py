@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,25 @@ from mngen.errors import InterruptedRunError, ToolError
 if TYPE_CHECKING:
     from mngen.bake._job import Job
 
-SSH_OPTIONS = (
-    # A connection kept from an earlier builder at the same address would reach the wrong machine.
-    "-o ControlMaster=no -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "
-    "-o ServerAliveInterval=15 -o ServerAliveCountMax=4"
-)
-"""A builder's host key is made at its first boot, so there is nothing to compare it with."""
+SECONDS_TO_CONNECT = 60
+
+
+def ssh_options(control: Path) -> str:
+    """Returns OpenSSH's options for the way to one builder.
+
+    A builder's host key is made at its first boot, so there is nothing to compare it with. One
+    connection serves all tasks, and its socket is this bake's own: one that was kept from an
+    earlier builder at the same address would reach the wrong machine.
+
+    Args:
+        control: A folder for the socket, whose path is short.
+    """
+    return (
+        "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "
+        f"-o ControlMaster=auto -o ControlPersist=60s -o ControlPath={control}/%C "
+        "-o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+    )
+
 
 _FAILED = ("runner_on_failed", "runner_on_unreachable")
 
@@ -60,10 +74,12 @@ def play(job: Job, *, host: str, user: str, key: Path, proxy: str | None = None)
             hint="run: pip install 'mngen[bake]'",
         ) from None
 
-    options = SSH_OPTIONS + (f' -o ProxyCommand="{proxy}"' if proxy else "")
     failures: list[str] = []
     program = Path(find_ansible())
-    with job.log.open("a", encoding="utf-8") as log:
+    private = job.folder / "ansible"
+    private.mkdir(mode=0o700)
+    with tempfile.TemporaryDirectory(prefix="mngen-") as control, job.log.open("a") as log:
+        options = ssh_options(Path(control)) + (f' -o ProxyCommand="{proxy}"' if proxy else "")
 
         def take(event: dict[str, Any]) -> bool:
             if event.get("stdout"):
@@ -77,7 +93,7 @@ def play(job: Job, *, host: str, user: str, key: Path, proxy: str | None = None)
             return False
 
         result = ansible_runner.run(
-            private_data_dir=str(job.folder / "ansible"),
+            private_data_dir=str(private),
             playbook=str(job.run.templates / "playbooks" / "image.yml"),
             inventory={
                 "all": {
@@ -87,7 +103,7 @@ def play(job: Job, *, host: str, user: str, key: Path, proxy: str | None = None)
                             "ansible_port": job.run.ssh_port,
                             "ansible_user": user,
                             "ansible_ssh_private_key_file": str(key),
-                            "ansible_ssh_common_args": options,
+                            "ansible_ssh_args": options,
                         }
                     }
                 }
@@ -96,6 +112,7 @@ def play(job: Job, *, host: str, user: str, key: Path, proxy: str | None = None)
             envvars={
                 "ANSIBLE_HOST_KEY_CHECKING": "False",
                 "ANSIBLE_NOCOLOR": "1",
+                "ANSIBLE_TIMEOUT": str(SECONDS_TO_CONNECT),
                 "PATH": f"{program.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             },
             event_handler=take,

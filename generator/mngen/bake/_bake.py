@@ -43,12 +43,14 @@ class Options:
         connection: How builders are reached; None for what the spec says.
         ssh_port: Port of the builders' sshd.
         ssh_from: Who may connect; none for what the spec says, or else the caller's address.
+        ssh_seconds: How long to wait until a builder lets us in.
         keep: Leave a builder running whose bake failed, to look at it.
     """
 
     connection: str | None = None
     ssh_port: int = 22
     ssh_from: tuple[str, ...] = ()
+    ssh_seconds: int = 600
     keep: bool = False
 
 
@@ -197,6 +199,7 @@ def _prepared(
         security_group_ids=groups,
         connection=connection,
         ssh_port=options.ssh_port,
+        ssh_seconds=options.ssh_seconds,
         tags=deployment_tags(spec),
         base_amis=survey.base_amis,
         templates=folder,

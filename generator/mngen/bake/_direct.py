@@ -38,7 +38,6 @@ NO_CAPACITY = frozenset(
 
 _EVERY = 2.0
 _START_SECONDS = 300
-_SSH_SECONDS = 600
 _STOP_SECONDS = 300
 _IMAGE_SECONDS = 3600
 
@@ -215,7 +214,7 @@ def _wait_for_ssh(job: Job, host: str) -> None:
         job.run.cancel.wait_until(
             answers,
             f"sshd on the builder ({host}, port {job.run.ssh_port})",
-            seconds=_SSH_SECONDS,
+            seconds=job.run.ssh_seconds,
             every=_EVERY,
         )
     except ToolError as error:
@@ -237,7 +236,7 @@ def _wait_for_session_manager(job: Job, instance: str) -> None:
         return bool(found["InstanceInformationList"])
 
     job.run.cancel.wait_until(
-        registered, f"{instance} to reach Session Manager", seconds=_SSH_SECONDS, every=5
+        registered, f"{instance} to reach Session Manager", seconds=job.run.ssh_seconds, every=5
     )
 
 

@@ -28,6 +28,7 @@ class Run:
         security_group_ids: Security groups of the builders.
         connection: `public-ip`, `private-ip` or `session-manager`.
         ssh_port: Port of the builders' sshd.
+        ssh_seconds: How long to wait until a builder lets us in.
         tags: Tags of everything, the deployment's among them.
         base_amis: The AMIs to start from, by architecture.
         templates: The rendered tree's `packer/` and `playbooks/`, copied for this bake.
@@ -42,6 +43,7 @@ class Run:
     security_group_ids: tuple[str, ...]
     connection: str
     ssh_port: int
+    ssh_seconds: int
     tags: Mapping[str, str]
     base_amis: Mapping[str, str]
     templates: Path

@@ -7,11 +7,13 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mngen._aws import client, translated
 from mngen.amis import INPUTS_TAG
-from mngen.bake._ansible import SSH_OPTIONS, find_ansible
+from mngen.bake._ansible import SECONDS_TO_CONNECT, find_ansible, ssh_options
 from mngen.bake._children import run_logged
 from mngen.bake._direct import NO_CAPACITY
 from mngen.bake._errors import CapacityError
@@ -20,8 +22,6 @@ from mngen.bake._tags import with_tags
 from mngen.errors import InterruptedRunError, ToolError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mypy_boto3_ec2.client import EC2Client
 
     from mngen.bake._job import Job
@@ -99,14 +99,15 @@ class PackerEngine:
     def bake(self, job: Job) -> str:
         """Bakes one image; see `Engine`."""
         log = _Reading(job)
-        code = run_logged(
-            self._command(job),
-            folder=job.folder,
-            environment=_environment(),
-            log=job.log,
-            cancel=job.run.cancel,
-            on_line=log.take,
-        )
+        with tempfile.TemporaryDirectory(prefix="mngen-") as control:
+            code = run_logged(
+                self._command(job, ssh_options(Path(control))),
+                folder=job.folder,
+                environment=self._environment(),
+                log=job.log,
+                cancel=job.run.cancel,
+                on_line=log.take,
+            )
         ec2: EC2Client = client("ec2", job.run.region)
         if code == 0:
             return _checked(ec2, job)
@@ -122,10 +123,24 @@ class PackerEngine:
             raise CapacityError(log.said)
         raise ToolError(log.said or f"packer ended with exit code {code} and said nothing")
 
-    def _command(self, job: Job) -> list[str]:
+    def _environment(self) -> dict[str, str]:
+        environment = {
+            **os.environ,
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_TIMEOUT": str(SECONDS_TO_CONNECT),
+            "CHECKPOINT_DISABLE": "1",
+            # Python holds back the output of a program that writes to a file.
+            "PYTHONUNBUFFERED": "1",
+        }
+        if not self._has_plugins:
+            # Here these are not the retries of a failed call, but how often a state is asked for.
+            environment |= {"AWS_POLL_DELAY_SECONDS": "2", "AWS_MAX_ATTEMPTS": "1800"}
+        return environment
+
+    def _command(self, job: Job, ssh: str) -> list[str]:
         template = job.run.templates / "packer"
         values = job.folder / "values.pkrvars.json"
-        values.write_text(json.dumps(_values(job), indent=2), encoding="utf-8")
+        values.write_text(json.dumps(_values(job, ssh), indent=2), encoding="utf-8")
         return [
             self._program,
             "build",
@@ -179,7 +194,7 @@ class _Reading:
     def take(self, line: str) -> None:
         """Takes a line of the log."""
         if task := _TASK.search(line):
-            self._task = task["task"]
+            self._task = task["task"].rpartition(" : ")[2]
             self._job.tell(self._task)
         elif fatal := _FATAL.search(line):
             self._errors.append(f"the playbook failed: {self._task}: {_message(fatal['result'])}")
@@ -199,18 +214,7 @@ def _message(result: str) -> str:
     return str(decoded.get("msg") or decoded.get("stderr") or result).strip()
 
 
-def _environment() -> dict[str, str]:
-    return {
-        **os.environ,
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_SSH_ARGS": SSH_OPTIONS,
-        "CHECKPOINT_DISABLE": "1",
-        # Python holds back the output of a program that writes to a file.
-        "PYTHONUNBUFFERED": "1",
-    }
-
-
-def _values(job: Job) -> dict[str, Any]:
+def _values(job: Job, ssh: str) -> dict[str, Any]:
     run = job.run
     endpoint = os.environ.get("AWS_ENDPOINT_URL_EC2") or os.environ.get("AWS_ENDPOINT_URL", "")
     return {
@@ -223,8 +227,10 @@ def _values(job: Job) -> dict[str, Any]:
         "instance_profile": run.site.instance_profile,
         "manifest": str(job.folder / "manifest.json"),
         "security_group_ids": list(run.security_group_ids),
+        "ssh_arguments": ssh,
         "ssh_interface": run.connection.replace("-", "_"),
         "ssh_port": run.ssh_port,
+        "ssh_timeout": f"{run.ssh_seconds}s",
         "subnet_id": job.subnet,
         "suffix": run.suffix,
     }

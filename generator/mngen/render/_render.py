@@ -138,7 +138,7 @@ def _template_names(spec: Spec) -> list[str]:
 
 def _static_folders(spec: Spec) -> list[tuple[Path, str]]:
     """Returns what is rendered as it is, with its place in the tree."""
-    folders = []
+    folders = [(_resources.playbooks(), "playbooks")]
     if not spec.container.image:
         folders.append((_resources.container(), "container"))
     return folders

@@ -76,9 +76,12 @@ def test_an_interrupt_lets_the_program_clean_up(tmp_path: Path) -> None:
     cancel = Cancel()
     log = tmp_path / "log"
     log.touch()
-    interrupter = threading.Thread(
-        target=lambda: (wait_until(lambda: b"\n" in log.read_bytes(), "start"), cancel())
-    )
+
+    def interrupt() -> None:
+        wait_until(lambda: b"\n" in log.read_bytes(), "start")
+        cancel()
+
+    interrupter = threading.Thread(target=interrupt)
     interrupter.start()
     ended, lines = run(tmp_path, TIDY, cancel)
     interrupter.join()

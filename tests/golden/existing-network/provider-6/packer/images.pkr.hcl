@@ -56,6 +56,18 @@ variable "ssh_port" {
   default     = 22
 }
 
+variable "ssh_arguments" {
+  description = "Ansible's arguments for ssh. A connection kept from an earlier builder at the same address would reach the wrong machine."
+  type        = string
+  default     = "-o ControlMaster=no -o UserKnownHostsFile=/dev/null"
+}
+
+variable "ssh_timeout" {
+  description = "How long to wait until a builder lets us in."
+  type        = string
+  default     = "10m"
+}
+
 variable "ansible_playbook" {
   description = "The program that runs the playbook."
   type        = string
@@ -102,7 +114,7 @@ source "amazon-ebs" "c5_18xlarge" {
   ssh_username              = "ec2-user"
   ssh_interface             = var.ssh_interface
   ssh_port                  = var.ssh_port
-  ssh_timeout               = "10m"
+  ssh_timeout               = var.ssh_timeout
   ssh_clear_authorized_keys = true
   temporary_key_pair_name   = "chemistry-bake-c5_18xlarge-${var.suffix}"
 
@@ -143,8 +155,8 @@ build {
     user          = "ec2-user"
     use_proxy     = false
 
-    # A connection kept from an earlier builder at the same address would reach the wrong machine.
-    ansible_env_vars = ["ANSIBLE_HOST_KEY_CHECKING=False", "ANSIBLE_SSH_ARGS=-o ControlMaster=no -o UserKnownHostsFile=/dev/null"]
+    # A builder's host key is made at its first boot: there is nothing to compare it with.
+    ansible_env_vars = ["ANSIBLE_HOST_KEY_CHECKING=False", "ANSIBLE_SSH_ARGS=${var.ssh_arguments}"]
     extra_arguments = ["--extra-vars", jsonencode({
       mngen_arch         = "x86_64"
       mngen_base         = "amazon-linux-2"
@@ -181,7 +193,7 @@ source "amazon-ebs" "x86_64" {
   ssh_username              = "ec2-user"
   ssh_interface             = var.ssh_interface
   ssh_port                  = var.ssh_port
-  ssh_timeout               = "10m"
+  ssh_timeout               = var.ssh_timeout
   ssh_clear_authorized_keys = true
   temporary_key_pair_name   = "chemistry-bake-x86_64-${var.suffix}"
 
@@ -222,8 +234,8 @@ build {
     user          = "ec2-user"
     use_proxy     = false
 
-    # A connection kept from an earlier builder at the same address would reach the wrong machine.
-    ansible_env_vars = ["ANSIBLE_HOST_KEY_CHECKING=False", "ANSIBLE_SSH_ARGS=-o ControlMaster=no -o UserKnownHostsFile=/dev/null"]
+    # A builder's host key is made at its first boot: there is nothing to compare it with.
+    ansible_env_vars = ["ANSIBLE_HOST_KEY_CHECKING=False", "ANSIBLE_SSH_ARGS=${var.ssh_arguments}"]
     extra_arguments = ["--extra-vars", jsonencode({
       mngen_arch         = "x86_64"
       mngen_base         = "amazon-linux-2"

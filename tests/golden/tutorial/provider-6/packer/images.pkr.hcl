@@ -56,6 +56,18 @@ variable "ssh_port" {
   default     = 22
 }
 
+variable "ssh_arguments" {
+  description = "Ansible's arguments for ssh. A connection kept from an earlier builder at the same address would reach the wrong machine."
+  type        = string
+  default     = "-o ControlMaster=no -o UserKnownHostsFile=/dev/null"
+}
+
+variable "ssh_timeout" {
+  description = "How long to wait until a builder lets us in."
+  type        = string
+  default     = "10m"
+}
+
 variable "ansible_playbook" {
   description = "The program that runs the playbook."
   type        = string
@@ -103,7 +115,7 @@ source "amazon-ebs" "c5n_18xlarge-efa" {
   ssh_username              = "ec2-user"
   ssh_interface             = var.ssh_interface
   ssh_port                  = var.ssh_port
-  ssh_timeout               = "10m"
+  ssh_timeout               = var.ssh_timeout
   ssh_clear_authorized_keys = true
   temporary_key_pair_name   = "tutorial-bake-c5n_18xlarge-efa-${var.suffix}"
 
@@ -144,8 +156,8 @@ build {
     user          = "ec2-user"
     use_proxy     = false
 
-    # A connection kept from an earlier builder at the same address would reach the wrong machine.
-    ansible_env_vars = ["ANSIBLE_HOST_KEY_CHECKING=False", "ANSIBLE_SSH_ARGS=-o ControlMaster=no -o UserKnownHostsFile=/dev/null"]
+    # A builder's host key is made at its first boot: there is nothing to compare it with.
+    ansible_env_vars = ["ANSIBLE_HOST_KEY_CHECKING=False", "ANSIBLE_SSH_ARGS=${var.ssh_arguments}"]
     extra_arguments = ["--extra-vars", jsonencode({
       mngen_arch         = "x86_64"
       mngen_base         = "amazon-linux-2023"
@@ -182,7 +194,7 @@ source "amazon-ebs" "m4_4xlarge" {
   ssh_username              = "ec2-user"
   ssh_interface             = var.ssh_interface
   ssh_port                  = var.ssh_port
-  ssh_timeout               = "10m"
+  ssh_timeout               = var.ssh_timeout
   ssh_clear_authorized_keys = true
   temporary_key_pair_name   = "tutorial-bake-m4_4xlarge-${var.suffix}"
 
@@ -223,8 +235,8 @@ build {
     user          = "ec2-user"
     use_proxy     = false
 
-    # A connection kept from an earlier builder at the same address would reach the wrong machine.
-    ansible_env_vars = ["ANSIBLE_HOST_KEY_CHECKING=False", "ANSIBLE_SSH_ARGS=-o ControlMaster=no -o UserKnownHostsFile=/dev/null"]
+    # A builder's host key is made at its first boot: there is nothing to compare it with.
+    ansible_env_vars = ["ANSIBLE_HOST_KEY_CHECKING=False", "ANSIBLE_SSH_ARGS=${var.ssh_arguments}"]
     extra_arguments = ["--extra-vars", jsonencode({
       mngen_arch         = "x86_64"
       mngen_base         = "amazon-linux-2023"
@@ -261,7 +273,7 @@ source "amazon-ebs" "r5_12xlarge" {
   ssh_username              = "ec2-user"
   ssh_interface             = var.ssh_interface
   ssh_port                  = var.ssh_port
-  ssh_timeout               = "10m"
+  ssh_timeout               = var.ssh_timeout
   ssh_clear_authorized_keys = true
   temporary_key_pair_name   = "tutorial-bake-r5_12xlarge-${var.suffix}"
 
@@ -302,8 +314,8 @@ build {
     user          = "ec2-user"
     use_proxy     = false
 
-    # A connection kept from an earlier builder at the same address would reach the wrong machine.
-    ansible_env_vars = ["ANSIBLE_HOST_KEY_CHECKING=False", "ANSIBLE_SSH_ARGS=-o ControlMaster=no -o UserKnownHostsFile=/dev/null"]
+    # A builder's host key is made at its first boot: there is nothing to compare it with.
+    ansible_env_vars = ["ANSIBLE_HOST_KEY_CHECKING=False", "ANSIBLE_SSH_ARGS=${var.ssh_arguments}"]
     extra_arguments = ["--extra-vars", jsonencode({
       mngen_arch         = "x86_64"
       mngen_base         = "amazon-linux-2023"
@@ -340,7 +352,7 @@ source "amazon-ebs" "r5_24xlarge" {
   ssh_username              = "ec2-user"
   ssh_interface             = var.ssh_interface
   ssh_port                  = var.ssh_port
-  ssh_timeout               = "10m"
+  ssh_timeout               = var.ssh_timeout
   ssh_clear_authorized_keys = true
   temporary_key_pair_name   = "tutorial-bake-r5_24xlarge-${var.suffix}"
 
@@ -381,8 +393,8 @@ build {
     user          = "ec2-user"
     use_proxy     = false
 
-    # A connection kept from an earlier builder at the same address would reach the wrong machine.
-    ansible_env_vars = ["ANSIBLE_HOST_KEY_CHECKING=False", "ANSIBLE_SSH_ARGS=-o ControlMaster=no -o UserKnownHostsFile=/dev/null"]
+    # A builder's host key is made at its first boot: there is nothing to compare it with.
+    ansible_env_vars = ["ANSIBLE_HOST_KEY_CHECKING=False", "ANSIBLE_SSH_ARGS=${var.ssh_arguments}"]
     extra_arguments = ["--extra-vars", jsonencode({
       mngen_arch         = "x86_64"
       mngen_base         = "amazon-linux-2023"
