@@ -18,6 +18,7 @@ from mngen.cli.instances import instances
 from mngen.cli.output import output
 from mngen.cli.plan import plan
 from mngen.cli.policy import policy
+from mngen.cli.rehearse import RehearseCommand, rehearse
 from mngen.cli.render import render
 from mngen.cli.rules import rules
 from mngen.cli.sandbox import sandbox
@@ -56,6 +57,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     bake,
     sweep,
     output,
+    rehearse,
     destroy,
     instances,
     policy,
@@ -65,6 +67,6 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     demo,
 )
 for command in _COMMANDS:
-    app.command()(command)
+    app.command(cls=RehearseCommand if command is rehearse else None)(command)
 app.add_typer(images, name="images")
 app.add_typer(image)

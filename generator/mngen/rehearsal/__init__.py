@@ -1,16 +1,49 @@
-"""A multi-node job on this machine: its nodes as network namespaces, before it costs anything.
+"""A multi-node job on this machine, before it costs anything.
 
-`start_nodes` starts the nodes of a `NodesRequest` in one instant, each with an address, a host
-name, processes and folders of its own and with Batch's variables; the `Nodes` that it gives are
-watched and harmed: killed, cut off, frozen. `unavailable` says why that cannot be done here.
+`rehearse` runs a `Rehearsal`, a job of the spec (`rehearsal_of`) or any command, with the real
+wire-up, and with `Fault`s on demand; its `Outcome` has the exit codes and the timeline. What
+starts the nodes is an engine: `NetworkNamespaces`, or a `ContainerEngine` (Docker, Podman).
+
+    outcome = rehearse(
+        Rehearsal(name="try", command=("./app",), nodes=4),
+        NetworkNamespaces(), on_line=print, tell=print, shared=Path("."),
+    )
+
+Below it, `start_nodes` starts the nodes of a `NodesRequest` in one instant, each with an address,
+a host name, processes and folders of its own and with Batch's variables; the `Nodes` that it gives
+are watched and harmed: killed, cut off, frozen. `unavailable` says why that cannot be done here.
 
     with start_nodes(NodesRequest(command=("hostname",), count=4)) as nodes:
         nodes.wait(timeout=10)
         print(nodes.exit_codes, nodes.lines)
 """
 
+from mngen.rehearsal._containers import ContainerEngine
+from mngen.rehearsal._faults import Fault, FaultKind, check_faults, parse_fault
 from mngen.rehearsal._nodes import Line, Nodes
+from mngen.rehearsal._plan import Rehearsal, image_of, rehearsal_of
+from mngen.rehearsal._rehearse import Engine, Outcome, RunningNodes, rehearse
 from mngen.rehearsal._request import Bind, NodesRequest
-from mngen.rehearsal._start import start_nodes, unavailable
+from mngen.rehearsal._start import NetworkNamespaces, start_nodes, unavailable
 
-__all__ = ["Bind", "Line", "Nodes", "NodesRequest", "start_nodes", "unavailable"]
+__all__ = [
+    "Bind",
+    "ContainerEngine",
+    "Engine",
+    "Fault",
+    "FaultKind",
+    "Line",
+    "NetworkNamespaces",
+    "Nodes",
+    "NodesRequest",
+    "Outcome",
+    "Rehearsal",
+    "RunningNodes",
+    "check_faults",
+    "image_of",
+    "parse_fault",
+    "rehearsal_of",
+    "rehearse",
+    "start_nodes",
+    "unavailable",
+]

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from mngen.rehearsal import _linux, _network
-from mngen.rehearsal._node import Gates, Node, live
+from mngen.rehearsal._node import Gates, Habits, Node, live
 from mngen.rehearsal._root import Roots
 
 
@@ -96,7 +96,7 @@ class _Keeper:
             if pid == 0:
                 # Never returns.
                 others = [each.pipe for each in nodes if each is not node]
-                live(node, others, gates, roots, workdir=message["workdir"], init=message["init"])
+                live(node, others, gates, roots, Habits(**message["habits"]))
             self._alive[node.index] = pid
             _linux.leave_pids_to_own()
         for node in nodes:

@@ -37,6 +37,15 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Habits:
+    """What all nodes do alike; see `mngen.rehearsal.NodesRequest`."""
+
+    workdir: str
+    user: Sequence[int] | None
+    init: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Gates:
     """Where nodes report, and the two gates that all of them wait at.
 
@@ -90,9 +99,7 @@ def live(
     others: Sequence[int],
     gates: Gates,
     roots: Roots,
-    *,
-    workdir: str,
-    init: bool,
+    habits: Habits,
 ) -> NoReturn:
     """Is the node: the calling process, just forked and first of its PID namespace.
 
@@ -101,8 +108,7 @@ def live(
         others: Descriptors of the other nodes' output, to be let go of.
         gates: Where to report and to wait.
         roots: Where the node's root comes from.
-        workdir: Where the command runs.
-        init: Whether to stay as an init above the command.
+        habits: How the command is run.
     """
     try:
         gates.join()
@@ -116,8 +122,8 @@ def live(
         os._exit(1)
     try:
         _wait(gates.start[0])
-        time.sleep(node.late)
-        _become(node, workdir, init=init)
+        _sleep(node.late)
+        _become(node, habits)
     except OSError as error:
         os.write(1, f"cannot run `{node.command[0]}`: {error.strerror}\n".encode())
         os._exit(_NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE)
@@ -152,10 +158,24 @@ def _wait(gate: int) -> None:
     os.read(gate, 1)
 
 
-def _become(node: Node, workdir: str, *, init: bool) -> NoReturn:
+def _sleep(seconds: float) -> None:
+    """Waits for a late start; SIGTERM ends that, and with it the node."""
+    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
+    time.sleep(seconds)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _become(node: Node, habits: Habits) -> NoReturn:
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    os.chdir(workdir)
-    if init:
+    if habits.user is not None:
+        user, group = habits.user
+        # Whoever opens /dev/stdout opens this pipe anew.
+        os.fchown(1, user, group)
+        os.setgroups([group])
+        os.setgid(group)
+        os.setuid(user)
+    os.chdir(habits.workdir)
+    if habits.init:
         _stay_above(node)
     _execute(node)
 

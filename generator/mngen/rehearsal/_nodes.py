@@ -146,7 +146,7 @@ class Nodes:
         """Sends a signal to a node's first process; SIGKILL ends the whole node at once.
 
         As in any container, a signal that the process has no handler for, other than SIGKILL and
-        SIGSTOP, does nothing. A node that has ended is left alone.
+        SIGSTOP, does nothing. A node that has ended, or never came, is left alone.
 
         Raises:
             ToolError: It was refused.
@@ -236,8 +236,10 @@ class Nodes:
         return len(self.exit_codes) == len(self.request.indexes) and not self._pipes
 
     def _order(self, what: str, index: int, number: int = 0) -> None:
-        if index not in self.request.indexes:
+        if index not in range(self.request.count):
             raise ToolError(f"there is no node {index}")
+        if index in self.request.missing:
+            return
         with self._news:
             self._orders += 1
             order = self._orders

@@ -59,6 +59,7 @@ class NodesRequest:
             own. By default nodes see this machine's folders, read-only, with empty ones of their
             own in place of /dev, /dev/shm, /root, /run, /tmp and /var/tmp.
         workdir: Working directory.
+        user: Numbers of the user and group that commands run as; root by default.
         init: Whether a small init is PID 1 and the command its child, as tini does it.
         missing: Indexes of nodes that never come, though the others are told to expect them.
         late: Seconds after the common start at which a node's command starts, by index.
@@ -75,6 +76,7 @@ class NodesRequest:
     binds: tuple[Bind, ...] = ()
     root: Path | None = None
     workdir: str = "/"
+    user: tuple[int, int] | None = None
     init: bool = False
     missing: AbstractSet[int] = frozenset()
     late: Mapping[int, float] = field(default_factory=dict)
@@ -154,6 +156,5 @@ def as_message(request: NodesRequest, pipes: Mapping[int, int]) -> dict[str, Any
         ],
         "binds": [[str(each.source), each.target, each.read_only] for each in request.binds],
         "root": None if request.root is None else str(request.root),
-        "workdir": request.workdir,
-        "init": request.init,
+        "habits": {"workdir": request.workdir, "user": request.user, "init": request.init},
     }

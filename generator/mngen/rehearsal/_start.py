@@ -19,6 +19,7 @@ from mngen.rehearsal._request import MAX_NODES, NodesRequest, as_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 _PROBE_SECONDS = 60.0
 
@@ -29,14 +30,9 @@ def unavailable() -> str | None:
 
     Whether the kernel lets it is found out by starting one.
     """
-    if sys.platform != "linux":
-        return "nodes as network namespaces need Linux"
-    if os.geteuid() != 0:
-        return "nodes as network namespaces need root"
-    if find_ip() is None:
-        return "the program `ip` is missing (package iproute2)"
-    if shutil.which("nsenter") is None:
-        return "the program `nsenter` is missing (package util-linux)"
+    reason = _lacking()
+    if reason is not None:
+        return reason
     try:
         with _started(NodesRequest(command=("true",), count=1), None) as nodes:
             if not nodes.wait(_PROBE_SECONDS):
@@ -45,6 +41,18 @@ def unavailable() -> str | None:
         return str(error)
     code = nodes.exit_codes[0]
     return None if code == 0 else f"a node was started to see whether it works: exit code {code}"
+
+
+def _lacking() -> str | None:
+    if sys.platform != "linux":
+        return "nodes as network namespaces need Linux"
+    if os.geteuid() != 0:
+        return "nodes as network namespaces need root"
+    if find_ip() is None:
+        return "the program `ip` is missing (package iproute2)"
+    if shutil.which("nsenter") is None:
+        return "the program `nsenter` is missing (package util-linux)"
+    return None
 
 
 @contextmanager
@@ -69,9 +77,11 @@ def start_nodes(
         ToolError: Nodes cannot be started here.
     """
     _check(request)
-    reason = unavailable()
+    reason = _lacking()
     if reason is not None:
-        raise ToolError(reason)
+        raise ToolError(
+            reason, hint='run as root: sudo "$(command -v mngen)" …; or --engine docker or podman'
+        )
     with _started(request, on_line) as nodes:
         yield nodes
 
@@ -92,6 +102,18 @@ def _check(request: NodesRequest) -> None:
             raise InputError(f"{bind.target}: a place in a node is an absolute path")
         if not bind.source.exists():
             raise InputError(f"{bind.source}: there is no such file or folder")
+
+
+class NetworkNamespaces:
+    """The engine that starts nodes with `start_nodes`."""
+
+    in_image = False
+
+    def start(
+        self, request: NodesRequest, on_line: Callable[[Line], None]
+    ) -> AbstractContextManager[Nodes]:
+        """Starts nodes; see `start_nodes`."""
+        return start_nodes(request, on_line)
 
 
 @contextmanager

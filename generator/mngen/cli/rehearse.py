@@ -1,0 +1,293 @@
+"""`mngen rehearse`: a multi-node job on this machine, before it costs anything."""
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from mngen.cli._shared import DEFAULT_FILE, FileOption, wants_colour
+from mngen.cli._terraform import Format, report
+
+if TYPE_CHECKING:
+    from mngen.rehearsal import Engine, Fault, Line, Outcome, Rehearsal
+
+_COMMAND = "mngen.rehearse.command"
+# No red, which is for errors, and nothing that is unreadable on either background.
+_COLOURS = ("36", "33", "32", "35", "34", "96", "93", "92", "95", "94")
+
+
+class EngineName(StrEnum):
+    """What the nodes are."""
+
+    NETNS = "netns"
+    DOCKER = "docker"
+    PODMAN = "podman"
+
+
+class RehearseCommand(TyperCommand):
+    """Keeps what follows `--` apart, which would otherwise be taken for the job's name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Takes the job's command off the arguments."""
+        if "--" in args:
+            position = args.index("--")
+            ctx.meta[_COMMAND] = tuple(args[position + 1 :])
+            args = args[:position]
+        return super().parse_args(ctx, args)
+
+
+def rehearse(
+    context: typer.Context,
+    job: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[JOB] [-- COMMAND ...]",
+            help="A job of the spec, by default its only one, and another command for it. A "
+            "command alone needs no spec.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    file: FileOption = DEFAULT_FILE,
+    nodes: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Number of nodes; default: the job's.")
+    ] = None,
+    ranks_per_node: Annotated[
+        int, typer.Option(min=1, max=1024, help="MPI ranks of each node, for this small machine.")
+    ] = 1,
+    engine: Annotated[
+        EngineName,
+        typer.Option(help="What the nodes are: network namespaces (needs root), or containers."),
+    ] = EngineName.NETNS,
+    image: Annotated[
+        str | None, typer.Option(help="Container image for docker and podman; default: the job's.")
+    ] = None,
+    shared: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder that stands for the EFS; default: a new one with mpi_example.py.",
+        ),
+    ] = None,
+    env: Annotated[
+        list[str] | None, typer.Option("--env", metavar="K=V", help="Environment variable.")
+    ] = None,
+    kill: Annotated[
+        list[str] | None, typer.Option(metavar="N@TIME", help="Kill node N, as 2@5s.")
+    ] = None,
+    cut: Annotated[
+        list[str] | None, typer.Option(metavar="N@TIME", help="Cut node N off the network.")
+    ] = None,
+    freeze: Annotated[
+        list[str] | None, typer.Option(metavar="N@TIME", help="Stop all processes of node N.")
+    ] = None,
+    slow: Annotated[
+        list[str] | None, typer.Option(metavar="N@TIME", help="Start node N so much later.")
+    ] = None,
+    missing: Annotated[
+        list[str] | None, typer.Option(metavar="N", help="Never start node N.")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds; default: the job's timeout.")
+    ] = None,
+    svg: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the timeline into this file.")
+    ] = None,
+    output: Annotated[
+        Format, typer.Option(help="json: the result as data; the logs go to standard error.")
+    ] = Format.PRETTY,
+) -> None:
+    """Rehearse a multi-node job on this machine: its real wire-up, Batch's variables, and faults.
+
+    Exits with 0 if the job succeeded and with 1 if not; its own exit code is shown. Ctrl-C cancels
+    the job as AWS Batch does, and exits with 130.
+    """
+    from mngen import rehearsal as room
+
+    planned = _planned(job, context.meta.get(_COMMAND, ()), file)
+    faults = _faults(
+        {
+            room.FaultKind.KILL: kill,
+            room.FaultKind.CUT: cut,
+            room.FaultKind.FREEZE: freeze,
+            room.FaultKind.SLOW: slow,
+            room.FaultKind.MISSING: missing,
+        },
+        nodes or planned.nodes,
+    )
+    planned = replace(
+        planned,
+        nodes=nodes or planned.nodes,
+        ranks_per_node=ranks_per_node,
+        environment={**planned.environment, **_variables(env or [])},
+        image=image or planned.image,
+        faults=faults,
+        timeout=timeout or planned.timeout,
+    )
+    if svg is not None:
+        _require_folder(svg)
+    report(_introduction(planned, engine))
+    outcome = room.rehearse(
+        planned,
+        _engine(engine, planned),
+        on_line=_Printer(err=output is Format.JSON).show,
+        tell=lambda text: report(f"mngen: {text}"),
+        shared=shared,
+    )
+    _show(planned, outcome, output, svg)
+    if outcome.stopped == "interrupt":
+        raise typer.Exit(130)
+    if not outcome.succeeded:
+        raise typer.Exit(1)
+
+
+def _planned(job: str | None, command: tuple[str, ...], file: Path) -> "Rehearsal":
+    """Reads the job from the spec; a command alone takes from it only what there is."""
+    from mngen.rehearsal import Rehearsal, rehearsal_of
+
+    if job is None and command and not file.exists():
+        return Rehearsal(name=command[0], command=command)
+    from mngen.catalog import load_catalog
+    from mngen.rules import require
+    from mngen.spec import load
+
+    cluster = require(load(file), load_catalog(file))
+    if job is None and command:
+        return Rehearsal(name=command[0], command=command, mount=cluster.spec.storage.efs.mount)
+    planned = rehearsal_of(cluster, job)
+    return replace(planned, command=command) if command else planned
+
+
+def _faults(asked: dict[Any, list[str] | None], nodes: int) -> "tuple[Fault, ...]":
+    from mngen.rehearsal import check_faults, parse_fault
+
+    faults: list[Fault] = []
+    for kind, texts in asked.items():
+        for text in texts or ():
+            try:
+                fault = parse_fault(kind, text)
+                check_faults((*faults, fault), nodes)
+            except ValueError as error:
+                raise typer.BadParameter(str(error), param_hint=f"--{kind}") from None
+            faults.append(fault)
+    return tuple(faults)
+
+
+def _variables(texts: list[str]) -> dict[str, str]:
+    variables = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier() or not name.isascii():
+            raise typer.BadParameter(f"`{text}` is not NAME=VALUE", param_hint="--env")
+        variables[name] = value
+    return variables
+
+
+def _require_folder(svg: Path) -> None:
+    """Refuses before the job what could only fail after it."""
+    from mngen.errors import InputError
+
+    if svg.is_dir() or not svg.parent.is_dir():
+        raise InputError(f"{svg}: cannot be written: there is no such folder, or it is one")
+
+
+def _engine(name: EngineName, planned: "Rehearsal") -> "Engine":
+    from mngen.rehearsal import ContainerEngine, NetworkNamespaces
+
+    if name is EngineName.NETNS:
+        return NetworkNamespaces()
+    if planned.image is None:
+        raise typer.BadParameter("a command alone needs one for this engine", param_hint="--image")
+    return ContainerEngine(name.value, planned.image)
+
+
+def _introduction(planned: "Rehearsal", engine: EngineName) -> str:
+    kind = "network namespaces" if engine is EngineName.NETNS else f"containers of {planned.image}"
+    text = (
+        f"mngen: rehearsing {planned.name}: {_count(planned.nodes, 'node')} as {kind}, "
+        f"{_count(planned.ranks_per_node, 'rank')} each"
+    )
+    real = planned.real_nodes, planned.real_ranks_per_node
+    if None not in real and real != (planned.nodes, planned.ranks_per_node):
+        text += f" (on AWS: {real[0]} and {real[1]})"
+    return "\n".join([text, *(f"mngen: {fault}" for fault in planned.faults)])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+class _Printer:
+    """Shows each node's lines in its own colour."""
+
+    def __init__(self, *, err: bool) -> None:
+        self._stream = sys.stderr if err else sys.stdout
+        self._colour = wants_colour(self._stream)
+
+    def show(self, line: "Line") -> None:
+        """Shows a line."""
+        label = f"[{line.node}]"
+        if self._colour:
+            label = f"\x1b[{_COLOURS[line.node % len(_COLOURS)]}m{label}\x1b[0m"
+        self._stream.write(f"{label} {line.text}\n")
+        self._stream.flush()
+
+
+def _show(planned: "Rehearsal", outcome: "Outcome", output: Format, svg: Path | None) -> None:
+    from mngen.timeline import to_svg, to_text
+
+    if svg is not None:
+        from mngen.errors import ToolError
+
+        try:
+            svg.write_text(to_svg(outcome.timeline), "utf-8")
+        except OSError as error:
+            raise ToolError(f"{svg}: cannot be written: {error.strerror}") from None
+    if output is Format.JSON:
+        typer.echo(json.dumps(_as_data(planned, outcome, svg), indent=2))
+        return
+    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
+    typer.echo("")
+    typer.echo(
+        to_text(
+            outcome.timeline,
+            shutil.get_terminal_size((100, 24)).columns,
+            colour=wants_colour(sys.stdout),
+            ascii_only=not encoding.startswith("utf"),
+        )
+    )
+    if svg is not None:
+        typer.echo(f"the picture is in {svg}")
+    typer.echo(_verdict(outcome))
+
+
+def _verdict(outcome: "Outcome") -> str:
+    code = "no exit code" if outcome.exit_code is None else f"exit code {outcome.exit_code}"
+    if outcome.succeeded:
+        spent = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in outcome.phases.items())
+        return f"the job succeeded: {code}" + (f" ({spent})" if spent else "")
+    words = {"interrupt": "the job was cancelled", "timeout": "the job took too long"}
+    text = words.get(outcome.stopped or "", "the job failed")
+    return f"{text}: {code}" + (f", {outcome.reason}" if outcome.reason else "")
+
+
+def _as_data(planned: "Rehearsal", outcome: "Outcome", svg: Path | None) -> dict[str, Any]:
+    return {
+        "job": planned.name,
+        "nodes": planned.nodes,
+        "ranks_per_node": planned.ranks_per_node,
+        "succeeded": outcome.succeeded,
+        "exit_code": outcome.exit_code,
+        "exit_codes": {str(index): code for index, code in outcome.exit_codes.items()},
+        "stopped": outcome.stopped,
+        "reason": outcome.reason or None,
+        "seconds": round(outcome.timeline.seconds, 3),
+        "phases": dict(outcome.phases),
+        "svg": None if svg is None else str(svg),
+    }

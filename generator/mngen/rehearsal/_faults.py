@@ -1,0 +1,102 @@
+"""What is done to a node, and when: `2@5s` as data."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class FaultKind(StrEnum):
+    """What happens to a node."""
+
+    KILL = "kill"
+    """It is killed: SIGKILL to all its processes."""
+    CUT = "cut"
+    """It is cut off the network, and nobody is told."""
+    FREEZE = "freeze"
+    """All its processes stop."""
+    SLOW = "slow"
+    """It starts late."""
+    MISSING = "missing"
+    """It never comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that happens to a node.
+
+    Attributes:
+        kind: What.
+        node: Index of the node.
+        seconds: When, since the start; for a node that is missing, nothing.
+    """
+
+    kind: FaultKind
+    node: int
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        if self.kind is FaultKind.MISSING:
+            return f"node {self.node} never comes"
+        if self.kind is FaultKind.SLOW:
+            return f"node {self.node} starts {self.seconds:g} s late"
+        return f"node {self.node} is {_DONE[self.kind]} after {self.seconds:g} s"
+
+
+_DONE = {
+    FaultKind.KILL: "killed",
+    FaultKind.CUT: "cut off",
+    FaultKind.FREEZE: "frozen",
+}
+_FAULT = re.compile(r"(?P<node>[0-9]{1,4})@(?P<count>[0-9]{1,6}(\.[0-9]{1,3})?)(?P<unit>ms|s|m|)")
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "ms": 0.001}
+
+
+def parse_fault(kind: FaultKind, text: str) -> Fault:
+    """Reads what the command line says of a fault.
+
+    Args:
+        kind: What happens.
+        text: `NODE@TIME`, the time in seconds or with a unit: `2@5s`, `2@500ms`, `2@1m`. Only the
+            node where it never comes.
+
+    Raises:
+        ValueError: It says something else; the message is for the user.
+    """
+    if kind is FaultKind.MISSING:
+        if not (text.isascii() and text.isdecimal()):
+            raise ValueError(f"`{text}` is not the index of a node, such as 3")
+        return Fault(kind, int(text))
+    match = _FAULT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"`{text}` is not NODE@TIME, such as 2@5s")
+    return Fault(kind, int(match["node"]), float(match["count"]) * _UNITS[match["unit"]])
+
+
+def check_faults(faults: tuple[Fault, ...], nodes: int) -> None:
+    """Checks that faults make sense together.
+
+    Raises:
+        ValueError: They do not; the message is for the user.
+    """
+    for fault in faults:
+        if fault.node >= nodes:
+            raise ValueError(
+                f"there is no node {fault.node} in a job of {_count(nodes)}, "
+                "which are counted from 0"
+            )
+    missing = {fault.node for fault in faults if fault.kind is FaultKind.MISSING}
+    for fault in faults:
+        if fault.kind is not FaultKind.MISSING and fault.node in missing:
+            raise ValueError(f"node {fault.node} is missing: it cannot be {_word(fault.kind)} too")
+    if len(missing) == nodes:
+        raise ValueError("every node is missing: there is nothing to rehearse")
+
+
+def _count(nodes: int) -> str:
+    return "1 node" if nodes == 1 else f"{nodes} nodes"
+
+
+def _word(kind: FaultKind) -> str:
+    return _DONE.get(kind, str(kind))

@@ -1,0 +1,166 @@
+"""What to rehearse: a job of the spec, or a command, as far as this machine can play it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mngen import _resources
+from mngen.errors import InputError, did_you_mean
+from mngen.rehearsal._faults import FaultKind
+from mngen.rehearsal._request import Bind, NodesRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from mngen.cluster import Cluster, ResolvedJob
+    from mngen.rehearsal._faults import Fault
+    from mngen.spec import Spec
+
+_PLACE = "/opt/mngen"
+# All nodes share this machine's cores. Ranks that wait must let the others work, and Open MPI must
+# not bind the first rank of every node to the first core.
+_SHARED_CORES = {
+    "OMPI_MCA_mpi_yield_when_idle": "1",
+    "OMPI_MCA_hwloc_base_binding_policy": "none",
+}
+DEFAULT_MOUNT = "/efs"
+DEFAULT_NODES = 2
+MOST_NODES_BY_DEFAULT = 16
+"""Most nodes that are started without being asked for: real MPI on more takes many seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """A job to be rehearsed.
+
+    Attributes:
+        name: What it is called in the picture.
+        command: The job's command, which the wire-up gets.
+        nodes: Number of nodes.
+        environment: The job's own environment variables.
+        ranks_per_node: MPI ranks of each node; this machine is smaller than the real ones.
+        real_nodes: How many nodes the job has, if that is known.
+        real_ranks_per_node: How many ranks each of them has, if that is known.
+        mount: Where nodes see the shared folder, as they would see the EFS.
+        image: The container image, which container engines run.
+        faults: What happens to nodes.
+        timeout: Seconds after which the job is ended, or None.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    nodes: int = DEFAULT_NODES
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ranks_per_node: int = 1
+    real_nodes: int | None = None
+    real_ranks_per_node: int | None = None
+    mount: str = DEFAULT_MOUNT
+    image: str | None = None
+    faults: tuple[Fault, ...] = ()
+    timeout: float | None = None
+
+
+def rehearsal_of(cluster: Cluster, job: str | None = None) -> Rehearsal:
+    """Returns the rehearsal of a job of a spec.
+
+    Args:
+        cluster: The spec, resolved.
+        job: Name of the job; None for the only one that there is.
+
+    Raises:
+        InputError: There is no such job, or none was named where there are several.
+    """
+    from mngen.cluster import job_variables
+
+    spec = cluster.spec
+    found = _chosen(cluster.jobs, job)
+    variables = job_variables(spec, found)
+    return Rehearsal(
+        name=found.name,
+        command=found.spec.command,
+        nodes=min(found.spec.nodes or 1, MOST_NODES_BY_DEFAULT),
+        environment=variables,
+        real_nodes=found.spec.nodes or 1,
+        real_ranks_per_node=_ranks(variables, found.vcpus),
+        mount=spec.storage.efs.mount,
+        image=found.spec.image or image_of(spec),
+        timeout=float(found.spec.timeout),
+    )
+
+
+def image_of(spec: Spec) -> str:
+    """Returns the reference of a spec's container image on this machine."""
+    container = spec.container
+    return container.image or f"{spec.name}/{container.repository}:{container.tag}"
+
+
+def _chosen(jobs: Sequence[ResolvedJob], name: str | None) -> ResolvedJob:
+    names = [job.name for job in jobs]
+    listed = ", ".join(names) or "none"
+    if name is None:
+        if len(jobs) == 1:
+            return jobs[0]
+        raise InputError(
+            f"which job? Those of the spec: {listed}", hint="name one, or give a command after --"
+        )
+    for job in jobs:
+        if job.name == name:
+            return job
+    hint = did_you_mean(name, names) or f"the jobs of the spec: {listed}"
+    raise InputError(f"the spec has no job `{name}`", hint=hint)
+
+
+def _ranks(variables: Mapping[str, str], vcpus: int) -> int:
+    """Returns how many ranks the wire-up would start on a real node."""
+    asked = variables.get("MNGEN_RANKS_PER_NODE", "")
+    if asked.isdecimal():
+        return int(asked)
+    threads = variables.get("MNGEN_THREADS_PER_RANK", "")
+    return max(1, vcpus // max(1, int(threads) if threads.isdecimal() else 1))
+
+
+def nodes_request(rehearsal: Rehearsal, shared: Path, *, in_image: bool) -> NodesRequest:
+    """Returns the nodes of a rehearsal.
+
+    Args:
+        rehearsal: It.
+        shared: The folder that stands for the EFS.
+        in_image: Whether the nodes are containers of the image, whose entrypoint is the wire-up.
+    """
+    faults = rehearsal.faults
+    binds: tuple[Bind, ...] = (Bind(shared, rehearsal.mount),)
+    command = rehearsal.command
+    if not in_image:
+        wire_up = _resources.container() / "wireup.py"
+        binds += (Bind(wire_up, f"{_PLACE}/wireup.py", read_only=True),)
+        command = ("python3", f"{_PLACE}/wireup.py", *command)
+    return NodesRequest(
+        command=command,
+        count=rehearsal.nodes,
+        environment={
+            **_SHARED_CORES,
+            **rehearsal.environment,
+            "MNGEN_SECRET": secrets.token_hex(32),
+            "MNGEN_SHARED": rehearsal.mount,
+            "MNGEN_RANKS_PER_NODE": str(rehearsal.ranks_per_node),
+            # It is about the machines' CPUs, and these are not the job's.
+            "MNGEN_CPUS_CHECK": "off",
+        },
+        binds=binds,
+        init=not in_image,
+        missing=frozenset(each.node for each in faults if each.kind is FaultKind.MISSING),
+        late={each.node: each.seconds for each in faults if each.kind is FaultKind.SLOW},
+    )
+
+
+def absent_files(rehearsal: Rehearsal, shared: Path) -> list[str]:
+    """Returns the words of the command that name files of the EFS which the folder lacks."""
+    mount = rehearsal.mount.rstrip("/") + "/"
+    return [
+        word
+        for word in rehearsal.command
+        if word.startswith(mount) and not (shared / word.removeprefix(mount)).exists()
+    ]
