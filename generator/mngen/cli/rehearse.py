@@ -113,11 +113,11 @@ def rehearse(
     planned = _planned(job, context.meta.get(_COMMAND, ()), file)
     faults = _faults(
         {
+            room.FaultKind.MISSING: missing,
             room.FaultKind.KILL: kill,
             room.FaultKind.CUT: cut,
             room.FaultKind.FREEZE: freeze,
             room.FaultKind.SLOW: slow,
-            room.FaultKind.MISSING: missing,
         },
         nodes or planned.nodes,
     )
@@ -132,10 +132,11 @@ def rehearse(
     )
     if svg is not None:
         _require_folder(svg)
+    started_by = _engine(engine, planned)
     report(_introduction(planned, engine))
     outcome = room.rehearse(
         planned,
-        _engine(engine, planned),
+        started_by,
         on_line=_Printer(err=output is Format.JSON).show,
         tell=lambda text: report(f"mngen: {text}"),
         shared=shared,
@@ -193,8 +194,10 @@ def _require_folder(svg: Path) -> None:
     """Refuses before the job what could only fail after it."""
     from mngen.errors import InputError
 
-    if svg.is_dir() or not svg.parent.is_dir():
-        raise InputError(f"{svg}: cannot be written: there is no such folder, or it is one")
+    if svg.is_dir():
+        raise InputError(f"{svg}: cannot be written: it is a folder")
+    if not svg.parent.is_dir():
+        raise InputError(f"{svg}: cannot be written: there is no folder {svg.parent}")
 
 
 def _engine(name: EngineName, planned: "Rehearsal") -> "Engine":

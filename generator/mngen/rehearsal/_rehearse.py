@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-import signal
 import tempfile
-import threading
-import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,48 +12,22 @@ from typing import TYPE_CHECKING, Protocol
 
 from mngen import _resources
 from mngen.errors import InputError
-from mngen.rehearsal._faults import FaultKind, check_faults
+from mngen.rehearsal._faults import check_faults
 from mngen.rehearsal._plan import absent_files, nodes_request
-from mngen.timeline import Mark, NodeRecord, Stage, Timeline, build, clock_of, parse_line
+from mngen.rehearsal._watch import RunningNodes, Watch, caught_signals
+from mngen.timeline import NodeRecord, Stage, Timeline, build, clock_of, parse_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
-    from mngen.rehearsal._faults import Fault
     from mngen.rehearsal._nodes import Line
     from mngen.rehearsal._plan import Rehearsal
     from mngen.rehearsal._request import NodesRequest
     from mngen.timeline import WireUpLine
 
-_POLL_SECONDS = 0.1
-# What ECS gives a container between SIGTERM and SIGKILL.
-# Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html
-_GRACE_SECONDS = 30.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _EXAMPLE = "mpi_example.py"
-_MARKS = {FaultKind.KILL: "killed", FaultKind.CUT: "cut off", FaultKind.FREEZE: "frozen"}
 _PHASES = re.compile(r"(rendezvous|ssh|run|teardown) ([0-9]+\.[0-9]+)s")
-
-
-class RunningNodes(Protocol):
-    """Nodes of whatever kind; see `mngen.rehearsal.Nodes`."""
-
-    started: float
-    exit_codes: dict[int, int]
-    end_times: dict[int, float]
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Waits until every node has ended; returns whether they have."""
-
-    def kill(self, index: int, number: int = signal.SIGKILL) -> None:
-        """Sends a signal to a node's first process."""
-
-    def cut(self, index: int) -> None:
-        """Cuts a node off the network."""
-
-    def freeze(self, index: int) -> None:
-        """Stops all of a node's processes."""
 
 
 class Engine(Protocol):
@@ -133,10 +104,11 @@ def rehearse(
         for word in absent_files(rehearsal, folder):
             tell(f"warning: {word} is not in {folder}")
         request = nodes_request(rehearsal, folder.absolute(), in_image=engine.in_image)
-        caught = stack.enter_context(_caught_signals())
+        caught = stack.enter_context(caught_signals())
         nodes = stack.enter_context(engine.start(request, log.take))
-        marks, stopped = _watch(rehearsal, nodes, caught, tell)
-    return _outcome(rehearsal, request, nodes, log, marks=marks, stopped=stopped)
+        watch = Watch(rehearsal, request, nodes, caught, tell)
+        watch.until_the_end()
+    return _outcome(rehearsal, request, nodes, log, watch)
 
 
 @dataclass(slots=True)
@@ -154,29 +126,6 @@ class _Log:
         self.on_line(line)
 
 
-@dataclass(slots=True)
-class _Caught:
-    count: int = 0
-
-
-@contextmanager
-def _caught_signals() -> Iterator[_Caught]:
-    caught = _Caught()
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-
-    def count(_number: int, _frame: object) -> None:
-        caught.count += 1
-
-    previous = {number: signal.signal(number, count) for number in _SIGNALS}
-    try:
-        yield caught
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
 @contextmanager
 def _example_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="mngen-rehearsal-") as name:
@@ -189,66 +138,12 @@ def _example_folder() -> Iterator[Path]:
         yield folder
 
 
-def _watch(
-    rehearsal: Rehearsal, nodes: RunningNodes, caught: _Caught, tell: Callable[[str], None]
-) -> tuple[list[tuple[int, Mark]], str | None]:
-    """Waits for the end; returns what was done to which node, and what stopped the job."""
-    coming = sorted(
-        (each for each in rehearsal.faults if each.kind in _MARKS), key=lambda each: each.seconds
-    )
-    marks: list[tuple[int, Mark]] = []
-    stopped: str | None = None
-    interrupts, kill_at = 0, float("inf")
-    while not nodes.wait(_POLL_SECONDS):
-        now = time.monotonic() - nodes.started
-        while coming and coming[0].seconds <= now:
-            marks += _harm(nodes, coming.pop(0), tell)
-        if stopped is None:
-            if caught.count:
-                stopped = "interrupt"
-                tell("cancelled, as AWS Batch does it: SIGTERM to every node; again: SIGKILL")
-            elif rehearsal.timeout is not None and now >= rehearsal.timeout:
-                stopped = "timeout"
-                tell(f"timeout after {rehearsal.timeout:g} s: SIGTERM to every node")
-            if stopped is not None:
-                interrupts, kill_at = caught.count, now + _GRACE_SECONDS
-                _signal_all(nodes, rehearsal.nodes, signal.SIGTERM)
-        elif caught.count > interrupts or now >= kill_at:
-            interrupts, kill_at = caught.count, float("inf")
-            tell("SIGKILL to every node that is left")
-            _signal_all(nodes, rehearsal.nodes, signal.SIGKILL)
-    for fault in coming:
-        tell(f"{fault}: not done, the job had ended")
-    return marks, stopped
-
-
-def _signal_all(nodes: RunningNodes, count: int, number: int) -> None:
-    for index in range(count):
-        nodes.kill(index, number)
-
-
-def _harm(nodes: RunningNodes, fault: Fault, tell: Callable[[str], None]) -> list[tuple[int, Mark]]:
-    if fault.node in nodes.exit_codes:
-        tell(f"{fault}: not done, it had ended")
-        return []
-    {
-        FaultKind.KILL: nodes.kill,
-        FaultKind.CUT: nodes.cut,
-        FaultKind.FREEZE: nodes.freeze,
-    }[fault.kind](fault.node)
-    seconds = time.monotonic() - nodes.started
-    tell(f"node {fault.node} {_MARKS[fault.kind]} at {seconds:.1f} s")
-    return [(fault.node, Mark(seconds, _MARKS[fault.kind]))]
-
-
 def _outcome(
     rehearsal: Rehearsal,
     request: NodesRequest,
     nodes: RunningNodes,
     log: _Log,
-    *,
-    marks: list[tuple[int, Mark]],
-    stopped: str | None,
+    watch: Watch,
 ) -> Outcome:
     records = []
     for index in range(rehearsal.nodes):
@@ -261,7 +156,7 @@ def _outcome(
                 lines=[line for _, line in lines],
                 end=nodes.end_times.get(index),
                 exit_code=nodes.exit_codes.get(index),
-                marks=[mark for node, mark in marks if node == index],
+                marks=[mark for node, mark in watch.marks if node == index],
             )
         )
     main = [line for _, line in log.lines if line.node == request.main]
@@ -270,7 +165,7 @@ def _outcome(
         exit_code=nodes.exit_codes.get(request.main),
         exit_codes=dict(sorted(nodes.exit_codes.items())),
         reason=_reason(main),
-        stopped=stopped,
+        stopped=watch.stopped,
         phases={name: float(seconds) for name, seconds in _PHASES.findall(last)},
         timeline=build(rehearsal.name, records, main=request.main),
     )

@@ -1,0 +1,179 @@
+"""Watching a rehearsal to its end: faults at their time, and the end that AWS Batch would make."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from mngen.rehearsal._faults import FaultKind
+from mngen.timeline import Mark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mngen.rehearsal._faults import Fault
+    from mngen.rehearsal._plan import Rehearsal
+    from mngen.rehearsal._request import NodesRequest
+
+_POLL_SECONDS = 0.1
+# What ECS gives a container between SIGTERM and SIGKILL.
+# Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html
+_GRACE_SECONDS = 30.0
+# Batch stops the other nodes once the main node has ended. Here they have the time to notice by
+# themselves, by three missed heartbeats, which shows whether they would.
+# Source: https://docs.aws.amazon.com/batch/latest/userguide/multi-node-parallel-jobs.html
+_STRAGGLER_SECONDS = 20.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_MARKS = {FaultKind.KILL: "killed", FaultKind.CUT: "cut off", FaultKind.FREEZE: "frozen"}
+_NEVER = float("inf")
+
+
+class RunningNodes(Protocol):
+    """Nodes of whatever kind; see `mngen.rehearsal.Nodes`."""
+
+    started: float
+    exit_codes: dict[int, int]
+    end_times: dict[int, float]
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits until every node has ended; returns whether they have."""
+
+    def kill(self, index: int, number: int = signal.SIGKILL) -> None:
+        """Sends a signal to a node's first process."""
+
+    def cut(self, index: int) -> None:
+        """Cuts a node off the network."""
+
+    def freeze(self, index: int) -> None:
+        """Stops all of a node's processes."""
+
+
+@dataclass(slots=True)
+class Caught:
+    """How often this process was asked to end."""
+
+    count: int = 0
+
+
+@contextmanager
+def caught_signals() -> Iterator[Caught]:
+    """Counts SIGINT and SIGTERM for a while; outside the main thread none is caught."""
+    caught = Caught()
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+
+    def count(_number: int, _frame: object) -> None:
+        caught.count += 1
+
+    previous = {number: signal.signal(number, count) for number in _SIGNALS}
+    try:
+        yield caught
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@dataclass(slots=True)
+class Watch:
+    """The course of a rehearsal from outside.
+
+    Attributes:
+        rehearsal: It.
+        request: Its nodes, as they were asked for.
+        nodes: Its nodes.
+        caught: The signals that this process gets.
+        tell: Called with what happens.
+        marks: What was done to which node.
+        stopped: `timeout` or `interrupt`, once that has stopped the job.
+    """
+
+    rehearsal: Rehearsal
+    request: NodesRequest
+    nodes: RunningNodes
+    caught: Caught
+    tell: Callable[[str], None]
+    marks: list[tuple[int, Mark]] = field(default_factory=list)
+    stopped: str | None = None
+    _frozen: set[int] = field(default_factory=set)
+    _interrupts: int = 0
+    _kill_at: float = _NEVER
+    _ending: bool = False
+
+    def until_the_end(self) -> None:
+        """Waits until every node has ended, and does what is due in the meantime."""
+        coming = sorted(
+            (each for each in self.rehearsal.faults if each.kind in _MARKS),
+            key=lambda each: each.seconds,
+        )
+        while not self.nodes.wait(_POLL_SECONDS):
+            now = time.monotonic() - self.nodes.started
+            while coming and coming[0].seconds <= now:
+                self._harm(coming.pop(0), now)
+            if self._ending:
+                self._hasten(now)
+            else:
+                self._stop(now)
+        for fault in coming:
+            self.tell(f"{fault}: not done, the job had ended")
+
+    def _harm(self, fault: Fault, now: float) -> None:
+        if fault.node in self.nodes.exit_codes:
+            self.tell(f"{fault}: not done, it had ended")
+            return
+        if fault.kind is FaultKind.KILL:
+            self.nodes.kill(fault.node)
+        elif fault.kind is FaultKind.CUT:
+            self.nodes.cut(fault.node)
+        else:
+            self.nodes.freeze(fault.node)
+            self._frozen.add(fault.node)
+        self.marks.append((fault.node, Mark(now, _MARKS[fault.kind])))
+        self.tell(f"node {fault.node} {_MARKS[fault.kind]} at {now:.1f} s")
+
+    def _stop(self, now: float) -> None:
+        """Begins to end the job where there is a reason to."""
+        left = [index for index in self.request.indexes if index not in self.nodes.exit_codes]
+        timeout = self.rehearsal.timeout
+        main_ended = self.nodes.end_times.get(self.request.main, _NEVER)
+        if self.caught.count:
+            self.stopped = "interrupt"
+            self.tell("cancelled, as AWS Batch does it: SIGTERM to every node; again: SIGKILL")
+        elif timeout is not None and now >= timeout:
+            self.stopped = "timeout"
+            self.tell(f"timeout after {timeout:g} s: SIGTERM to every node")
+        elif left and self._frozen.issuperset(left):
+            self.tell(f"only frozen nodes are left: {_listed(left)}")
+            self._kill_at = now
+        elif now >= main_ended + _STRAGGLER_SECONDS:
+            self.tell(
+                f"the main node ended {now - main_ended:.0f} s ago, AWS Batch would have stopped "
+                f"the others: SIGTERM to {_listed(left)}"
+            )
+        else:
+            return
+        self._ending = True
+        self._interrupts = self.caught.count
+        if self._kill_at == _NEVER:
+            self._kill_at = now + _GRACE_SECONDS
+            self._signal_all(signal.SIGTERM)
+
+    def _hasten(self, now: float) -> None:
+        """Kills what has not ended in time, or when asked once more."""
+        if now < self._kill_at and self.caught.count == self._interrupts:
+            return
+        self._interrupts, self._kill_at = self.caught.count, _NEVER
+        self.tell("SIGKILL to every node that is left")
+        self._signal_all(signal.SIGKILL)
+
+    def _signal_all(self, number: int) -> None:
+        for index in self.request.indexes:
+            self.nodes.kill(index, number)
+
+
+def _listed(indexes: list[int]) -> str:
+    return ("node " if len(indexes) == 1 else "nodes ") + ", ".join(map(str, indexes))
