@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from mngen.cluster import Cluster, ResolvedJob
     from mngen.rehearsal._faults import Fault
-    from mngen.spec import Spec
 
 _PLACE = "/opt/mngen"
 # All nodes share this machine's cores. Ranks that wait must let the others work, and Open MPI must
@@ -86,15 +85,17 @@ def rehearsal_of(cluster: Cluster, job: str | None = None) -> Rehearsal:
         real_nodes=found.spec.nodes or 1,
         real_ranks_per_node=_ranks(variables, found.vcpus),
         mount=spec.storage.efs.mount,
-        image=found.spec.image or image_of(spec),
+        image=found.spec.image or image_of(cluster),
         timeout=float(found.spec.timeout),
     )
 
 
-def image_of(spec: Spec) -> str:
-    """Returns the reference of a spec's container image on this machine."""
-    container = spec.container
-    return container.image or f"{spec.name}/{container.repository}:{container.tag}"
+def image_of(cluster: Cluster) -> str:
+    """Returns what the spec's container image is called on this machine."""
+    from mngen.container import plan_image
+
+    # It is called the same on every platform.
+    return cluster.spec.container.image or plan_image(cluster, target_platform="any").reference
 
 
 def _chosen(jobs: Sequence[ResolvedJob], name: str | None) -> ResolvedJob:

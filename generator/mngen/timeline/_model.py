@@ -148,7 +148,9 @@ def build(title: str, records: Iterable[NodeRecord], *, main: int = 0, now: floa
     rows = tuple(_row(record, now) for record in known)
     ends = [segment.end for row in rows for segment in row.segments]
     marks = [mark.seconds for row in rows for mark in row.marks]
-    return Timeline(title, main, rows, max([*ends, *marks, 0.0]))
+    # A title may come from a command line, and must not drive the terminal that it is shown on.
+    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in title)
+    return Timeline(shown, main, rows, max([*ends, *marks, 0.0]))
 
 
 def clock_of(lines: Iterable[tuple[float, WireUpLine]]) -> float:

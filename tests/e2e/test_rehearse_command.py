@@ -1,0 +1,328 @@
+"""`mngen rehearse` with the real wire-up, sshd and mpirun: the tutorial's job, and every fault."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import pexpect
+import pytest
+
+from mngen import _resources
+from mngen.catalog import load_catalog
+from mngen.errors import ToolError
+from mngen.rehearsal import NetworkNamespaces, rehearsal_of, unavailable
+from mngen.rehearsal import rehearse as run_rehearsal
+from mngen.rules import require
+from mngen.spec import load
+from tests.support.cli import CHECKOUT, mngen
+from tests.support.processes import as_nobody
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Many times what it takes: the machine may be busy with other tests.
+SOON = 120.0
+# Nodes beat faster than on AWS, so that a lost one is noticed sooner, but not so fast that a busy
+# machine looks like one; and none is waited for as long as there.
+PACE = ("--env", "MNGEN_HEARTBEAT=2", "--env", "MNGEN_WAIT=60")
+
+
+@pytest.fixture(autouse=True)
+def nodes_can_run_mpi() -> None:
+    reason = unavailable()
+    if reason is not None:
+        pytest.skip(reason)
+    for program in ("mpirun", "sshd"):
+        if shutil.which(program, path=f"{os.defpath}:/usr/sbin") is None:
+            pytest.skip(f"{program} is not installed")
+    # The nodes' Python is the system's: that of this environment is not on their path.
+    python = ["/usr/bin/python3", "-c", "import mpi4py"]
+    if subprocess.run(python, capture_output=True, check=False).returncode != 0:
+        pytest.skip("the system's Python has no mpi4py (package python3-mpi4py)")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copy(_resources.examples() / "tutorial.yaml", tmp_path / "mngen.yaml")
+    return tmp_path
+
+
+def rehearse(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return mngen("rehearse", *arguments, cwd=folder, timeout=SOON)
+
+
+def is_running(mark: str) -> bool:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes()
+        except OSError:
+            continue
+        if f"sleep\0{mark}".encode() in words:
+            return True
+    return False
+
+
+def wait_until_gone(mark: str) -> None:
+    deadline = time.monotonic() + SOON
+    while is_running(mark):
+        assert time.monotonic() < deadline, "processes of the rehearsal are left"
+        time.sleep(0.1)
+
+
+def verdict(done: subprocess.CompletedProcess[str]) -> str:
+    return done.stdout.splitlines()[-1]
+
+
+def test_the_tutorials_job_runs_as_it_is(folder: Path) -> None:
+    done = rehearse(folder, "mpi-example", "--svg", "timeline.svg")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    for rank in range(2):
+        assert f"[0] rank {rank} of 2 runs on node{rank}\n" in done.stdout
+    assert "[0] the sum over all ranks is 3, as it should be\n" in done.stdout
+    assert re.search(r"^\[1\] mngen\[1\] \+\d+\.\d\ds end: exit 0", done.stdout, re.MULTILINE)
+    assert re.search(r"^\[0\] main │.*█.*│ exit 0$", done.stdout, re.MULTILINE)
+    assert verdict(done).startswith("the job succeeded: exit code 0 (rendezvous ")
+    assert "\x1b" not in done.stdout
+    assert (
+        "mngen: rehearsing mpi-example: 2 nodes as network namespaces, 1 rank each "
+        "(on AWS: 2 and 24)\n"
+    ) in done.stderr
+    picture = ET.parse(folder / "timeline.svg").getroot()
+    told = [each.text or "" for each in picture.iter("{http://www.w3.org/2000/svg}title")]
+    assert any(each.startswith("node 1, run: ") for each in told)
+    assert sorted(each.name for each in folder.iterdir()) == ["mngen.yaml", "timeline.svg"]
+
+
+def test_more_nodes_and_ranks_and_a_result_as_data(folder: Path) -> None:
+    done = rehearse(folder, "--nodes", "4", "--ranks-per-node", "2", "--output", "json")
+
+    assert done.returncode == 0, done.stderr
+    assert "[0] the sum over all ranks is 36, as it should be\n" in done.stderr
+    result = json.loads(done.stdout)
+    assert result.pop("seconds") > 0
+    assert sorted(result.pop("phases")) == ["rendezvous", "run", "ssh", "teardown"]
+    assert result == {
+        "job": "mpi-example",
+        "nodes": 4,
+        "ranks_per_node": 2,
+        "succeeded": True,
+        "exit_code": 0,
+        "exit_codes": {"0": 0, "1": 0, "2": 0, "3": 0},
+        "stopped": None,
+        "reason": None,
+        "svg": None,
+    }
+
+
+def test_a_command_alone_needs_no_spec_and_its_exit_code_is_shown(tmp_path: Path) -> None:
+    shared = tmp_path / "data"
+    shared.mkdir()
+    script = "echo $MNGEN_SHARED > /efs/made-by-$OMPI_COMM_WORLD_RANK; exit 7"
+    done = rehearse(tmp_path, "--shared", "data", "--", "sh", "-c", script)
+
+    assert done.returncode == 1
+    assert verdict(done).startswith("the job failed: exit code 7")
+    # mpirun ends the other rank as soon as one has failed.
+    made = {each.name: each.read_text() for each in shared.iterdir()}
+    assert made
+    assert set(made) <= {"made-by-0", "made-by-1"}
+    assert set(made.values()) == {"/efs\n"}
+
+
+def test_a_file_that_the_shared_folder_lacks_is_told_of(folder: Path) -> None:
+    (folder / "data").mkdir()
+    done = rehearse(folder, "--nodes", "1", "--shared", "data")
+
+    assert done.returncode == 1
+    assert "mngen: warning: /efs/mpi_example.py is not in data\n" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "words"),
+    [
+        (["--kill", "2@4s"], 67, r"node 2 \(10\.0\.0\.12\) closed its connection"),
+        (["--cut", "1@4s"], 67, r"node 1 \(10\.0\.0\.11\) sent no heartbeat for \d+ s"),
+        (["--freeze", "1@4s"], 67, r"node 1 \(10\.0\.0\.11\) sent no heartbeat for \d+ s"),
+        (
+            ["--missing", "1"],
+            66,
+            r"node 1 of 3 did not come within 4 s",
+        ),
+    ],
+    ids=["kill", "cut", "freeze", "missing"],
+)
+def test_a_fault_ends_the_job_on_every_node_and_is_named(
+    folder: Path, fault: list[str], code: int, words: str
+) -> None:
+    pace = [*PACE, "--env", "MNGEN_WAIT=4"] if code == 66 else PACE
+    done = rehearse(folder, "--nodes", "3", *fault, *pace, "--output", "json", "--", "sleep", "300")
+
+    assert done.returncode == 1
+    result = json.loads(done.stdout)
+    assert result["exit_code"] == code
+    assert re.search(words, result["reason"])
+    harmed = {"--kill": "2", "--cut": None, "--freeze": "1", "--missing": "1"}[fault[0]]
+    others = {index: code for index, code in result["exit_codes"].items() if index != harmed}
+    assert set(others.values()) == {code}
+    assert result["exit_codes"].get(harmed or "", None) == (
+        None if harmed is None or fault[0] == "--missing" else 137
+    )
+
+
+def test_a_killed_main_node_ends_the_job(folder: Path) -> None:
+    done = rehearse(folder, "--nodes", "3", "--kill", "0@4s", *PACE, "--", "sleep", "300")
+
+    assert done.returncode == 1
+    assert "mngen: node 0 is killed after 4 s\n" in done.stderr
+    assert re.search(
+        r"^\[0\] main │.*✗.*│ killed at \d+\.\d s, exit 137$", done.stdout, re.MULTILINE
+    )
+    assert re.search(r"^\[2\] +│.*│ exit 67$", done.stdout, re.MULTILINE)
+    assert verdict(done) == "the job failed: exit code 137"
+
+
+def test_a_slow_node_is_waited_for(folder: Path) -> None:
+    done = rehearse(folder, "--slow", "1@3s", "--output", "json")
+
+    assert done.returncode == 0, done.stderr
+    assert "mngen: node 1 starts 3 s late\n" in done.stderr
+    assert json.loads(done.stdout)["phases"]["rendezvous"] > 1
+
+
+def test_a_job_that_takes_too_long_is_ended_as_by_batch(folder: Path) -> None:
+    done = rehearse(folder, "--timeout", "3", "--", "sleep", "300")
+
+    assert done.returncode == 1
+    assert "mngen: timeout after 3 s: SIGTERM to every node\n" in done.stderr
+    assert verdict(done).startswith("the job took too long: exit code 143, cancelled by SIGTERM")
+
+
+@pytest.fixture
+def started(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A rehearsal whose ranks have started, and the number of seconds that they sleep."""
+    mark = f"86405.{os.getpid()}{time.monotonic_ns() % 10**6}"
+    process = subprocess.Popen(
+        [*CHECKOUT, "rehearse", "--nodes", "2", "--", "sleep", mark],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stdout
+            assert any("ranks have started on all 2 nodes" in line for line in process.stdout)
+            assert is_running(mark)
+            yield process, mark
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_cancels_the_job_and_says_so(
+    started: tuple[subprocess.Popen[str], str], number: signal.Signals
+) -> None:
+    process, mark = started
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=SOON)
+
+    assert process.returncode == 130
+    assert "mngen: cancelled, as AWS Batch does it: SIGTERM to every node" in output
+    assert re.search(r"^\[1\] mngen\[1\] \S+ end: exit 143", output, re.MULTILINE)
+    assert output.splitlines()[-1].startswith("the job was cancelled: exit code 143")
+    assert not is_running(mark)
+
+
+def test_nothing_is_left_when_mngen_is_killed(
+    started: tuple[subprocess.Popen[str], str], tmp_path: Path
+) -> None:
+    process, mark = started
+    process.kill()
+    process.wait(SOON)
+    wait_until_gone(mark)
+
+
+def test_a_reader_that_goes_away_ends_the_job(
+    started: tuple[subprocess.Popen[str], str],
+) -> None:
+    process, mark = started
+    assert process.stdout
+    process.stdout.close()
+    process.send_signal(signal.SIGINT)
+    process.wait(SOON)
+    assert not is_running(mark)
+
+
+@pytest.mark.parametrize("no_colour", ["", "1"])
+def test_each_node_has_a_colour_on_a_terminal(folder: Path, no_colour: str) -> None:
+    child = pexpect.spawn(
+        CHECKOUT[0],
+        ["rehearse", "--", "true"],
+        cwd=str(folder),
+        env={**os.environ, "NO_COLOR": no_colour, "TERM": "xterm"},
+        dimensions=(24, 100),
+        encoding="utf-8",
+        timeout=SOON,
+    )
+    screen = child.read()
+    child.close()
+
+    assert child.exitstatus == 0
+    first, second = "\x1b[36m[0]\x1b[0m mngen[0]", "\x1b[33m[1]\x1b[0m mngen[1]"
+    if no_colour:
+        assert "\x1b[36m" not in screen
+        assert "[0] mngen[0]" in screen
+    else:
+        assert first in screen
+        assert second in screen
+
+
+def test_without_root_it_says_what_to_do(folder: Path) -> None:
+    # Nobody may not be able to read the modules that are imported on the way.
+    planned = rehearsal_of(require(load(folder / "mngen.yaml"), load_catalog()))
+
+    def explained() -> str:
+        try:
+            outcome = run_rehearsal(planned, NetworkNamespaces(), on_line=print, tell=print)
+            return repr(outcome)
+        except ToolError as error:
+            return f"{error.problems[0].message}; {error.problems[0].hint}"
+
+    assert as_nobody(explained) == repr(
+        "nodes as network namespaces need root; "
+        'run as root: sudo "$(command -v mngen)" …; or --engine docker or podman'
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--kill", "2"], 2, "--kill: `2` is not NODE@TIME, such as 2@5s"),
+        (["--kill", "9@5s"], 2, "--kill: there is no node 9 in a job of 2 nodes, which are coun"),
+        (["--missing", "0", "--missing", "1"], 2, "--missing: every node is missing: there is"),
+        (["--missing", "1", "--cut", "1@3s"], 2, "--cut: node 1 is missing: it cannot be cut off"),
+        (["--env", "MINE"], 2, "--env: `MINE` is not NAME=VALUE"),
+        (["--engine", "podman", "--", "true"], 2, "--image: a command alone needs one for this"),
+        (["--svg", "absent/t.svg"], 1, "absent/t.svg: cannot be written: there is no folder"),
+        (["--shared", "absent"], 1, "absent: there is no such folder"),
+        (["mpi-exampel"], 1, "the spec has no job `mpi-exampel`"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_starts(
+    folder: Path, arguments: list[str], code: int, words: str
+) -> None:
+    done = rehearse(folder, *arguments)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert done.stdout == ""

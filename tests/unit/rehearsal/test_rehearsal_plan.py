@@ -1,0 +1,157 @@
+"""What is rehearsed: a job of the spec, as far as this machine can play it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mngen import _resources
+from mngen.catalog import load_catalog
+from mngen.errors import InputError
+from mngen.rehearsal import Bind, Fault, FaultKind, Rehearsal, rehearsal_of
+from mngen.rehearsal._plan import absent_files, nodes_request
+from mngen.rehearsal._request import address_of, environment_of
+from mngen.rules import require
+from mngen.spec import load_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mngen.cluster import Cluster
+
+TUTORIAL = (_resources.examples() / "tutorial.yaml").read_text("utf-8")
+
+
+def cluster_of(text: str = TUTORIAL) -> Cluster:
+    return require(load_text(text.encode()), load_catalog())
+
+
+def with_jobs(jobs: str) -> Cluster:
+    return cluster_of(TUTORIAL.partition("\njobs:")[0] + "\njobs:\n" + jobs)
+
+
+def test_the_only_job_is_rehearsed_with_its_numbers() -> None:
+    planned = rehearsal_of(cluster_of())
+
+    assert planned.name == "mpi-example"
+    assert planned.command == ("python3", "/efs/mpi_example.py")
+    assert (planned.nodes, planned.ranks_per_node) == (2, 1)
+    assert (planned.real_nodes, planned.real_ranks_per_node) == (2, 24)
+    assert planned.environment["OMP_NUM_THREADS"] == "1"
+    assert (planned.mount, planned.timeout) == ("/efs", 3600.0)
+    assert planned.image == "localhost/tutorial/aws_multi_node_batch:v1.1"
+
+
+def test_a_job_is_no_larger_than_this_machine_takes_by_default() -> None:
+    jobs = "  large: {queue: MultiNodeQueue_R5_MAX_48, nodes: 16, command: [x]}\n"
+    planned = rehearsal_of(with_jobs(jobs.replace("nodes: 16", "nodes: 12")))
+    assert planned.nodes == 12
+    two = with_jobs(jobs.replace("command", "threads_per_rank: 4, command"))
+    assert rehearsal_of(two).real_ranks_per_node == 12
+    fixed = with_jobs(jobs.replace("command", "ranks_per_node: 3, command"))
+    assert rehearsal_of(fixed).real_ranks_per_node == 3
+    huge = cluster_of(
+        TUTORIAL.replace("nodes: 2", "nodes: 100").replace("_nodes: 16", "_nodes: 100")
+    )
+    planned = rehearsal_of(huge)
+    assert (planned.nodes, planned.real_nodes) == (16, 100)
+
+
+def test_a_job_on_a_single_node_is_one_node() -> None:
+    jobs = "  single: {queue: M4_SPOT_MAXCPU_8, command: [x], image: docker.io/me/app:1}\n"
+    planned = rehearsal_of(with_jobs(jobs))
+    assert (planned.nodes, planned.image) == (1, "docker.io/me/app:1")
+
+
+def test_a_job_that_is_not_there_is_refused_with_the_nearest() -> None:
+    two = (
+        "  one: {queue: MultiNodeQueue_R5_MAX_24, nodes: 2, command: [x]}\n"
+        "  other: {queue: MultiNodeQueue_R5_MAX_24, nodes: 2, command: [x]}\n"
+    )
+    with pytest.raises(InputError) as unknown:
+        rehearsal_of(with_jobs(two), "othr")
+    (problem,) = unknown.value.problems
+    assert problem.message == "the spec has no job `othr`"
+    assert problem.hint == "did you mean `other`?"
+    with pytest.raises(InputError) as far:
+        rehearsal_of(with_jobs(two), "zzz")
+    assert far.value.problems[0].hint == "the jobs of the spec: one, other"
+    with pytest.raises(InputError) as which:
+        rehearsal_of(with_jobs(two))
+    assert str(which.value) == "which job? Those of the spec: one, other"
+    assert rehearsal_of(with_jobs(two), "one").name == "one"
+
+
+def test_nodes_get_what_the_job_says_and_what_this_machine_needs(tmp_path: Path) -> None:
+    planned = Rehearsal(
+        name="try",
+        command=("app", "--fast"),
+        nodes=4,
+        environment={
+            "MNGEN_CPUS": "24",
+            "MNGEN_RANKS_PER_NODE": "24",
+            "MNGEN_CPUS_CHECK": "fail",
+            "OMPI_MCA_mpi_yield_when_idle": "0",
+            "MINE": "1",
+        },
+        ranks_per_node=2,
+        mount="/data/efs",
+        faults=(
+            Fault(FaultKind.MISSING, 3),
+            Fault(FaultKind.SLOW, 2, 1.5),
+            Fault(FaultKind.KILL, 1, 5.0),
+        ),
+    )
+    request = nodes_request(planned, tmp_path, in_image=False)
+
+    assert request.command == ("python3", "/opt/mngen/wireup.py", "app", "--fast")
+    wire_up = Bind(_resources.container() / "wireup.py", "/opt/mngen/wireup.py", read_only=True)
+    assert request.binds == (Bind(tmp_path, "/data/efs"), wire_up)
+    assert (request.count, request.missing, request.late) == (4, {3}, {2: 1.5})
+    assert request.init
+    environment = environment_of(request, 1)
+    assert len(environment.pop("MNGEN_SECRET")) == 64
+    assert environment == {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/root",
+        "HOSTNAME": "node1",
+        "MINE": "1",
+        "MNGEN_CPUS": "24",
+        "MNGEN_CPUS_CHECK": "off",
+        "MNGEN_RANKS_PER_NODE": "2",
+        "MNGEN_SHARED": "/data/efs",
+        "OMPI_MCA_mpi_yield_when_idle": "0",
+        "OMPI_MCA_hwloc_base_binding_policy": "none",
+        "AWS_BATCH_JOB_ID": request.job,
+        "AWS_BATCH_JOB_ATTEMPT": "1",
+        "AWS_BATCH_JOB_NODE_INDEX": "1",
+        "AWS_BATCH_JOB_NUM_NODES": "4",
+        "AWS_BATCH_JOB_MAIN_NODE_INDEX": "0",
+        "AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS": address_of(0),
+    }
+
+
+def test_every_rehearsal_has_a_secret_of_its_own(tmp_path: Path) -> None:
+    planned = Rehearsal(name="try", command=("app",))
+    secrets = {
+        nodes_request(planned, tmp_path, in_image=True).environment["MNGEN_SECRET"]
+        for _ in range(3)
+    }
+    assert len(secrets) == 3
+
+
+def test_in_an_image_the_wire_up_is_the_entrypoint(tmp_path: Path) -> None:
+    planned = Rehearsal(name="try", command=("app",))
+    request = nodes_request(planned, tmp_path, in_image=True)
+    assert request.command == ("app",)
+    assert request.binds == (Bind(tmp_path, "/efs"),)
+    assert not request.init
+
+
+def test_files_that_the_shared_folder_lacks_are_found(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/app.py").touch()
+    command = ("python3", "/efs/there/app.py", "/efs/absent.py", "/efsother", "efs/absent", "/efs")
+    planned = Rehearsal(name="try", command=command)
+    assert absent_files(planned, tmp_path) == ["/efs/absent.py"]
