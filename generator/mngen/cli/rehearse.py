@@ -79,7 +79,7 @@ def rehearse(
         list[str] | None, typer.Option("--env", metavar="K=V", help="Environment variable.")
     ] = None,
     kill: Annotated[
-        list[str] | None, typer.Option(metavar="N@TIME", help="Kill node N, as 2@5s.")
+        list[str] | None, typer.Option(metavar="N@TIME", help="Kill node N, as 2@5s or 2@running.")
     ] = None,
     cut: Annotated[
         list[str] | None, typer.Option(metavar="N@TIME", help="Cut node N off the network.")
@@ -212,14 +212,16 @@ def _engine(name: EngineName, planned: "Rehearsal") -> "Engine":
 
 def _introduction(planned: "Rehearsal", engine: EngineName) -> str:
     kind = "network namespaces" if engine is EngineName.NETNS else f"containers of {planned.image}"
-    text = (
-        f"mngen: rehearsing {planned.name}: {_count(planned.nodes, 'node')} as {kind}, "
-        f"{_count(planned.ranks_per_node, 'rank')} each"
-    )
-    real = planned.real_nodes, planned.real_ranks_per_node
-    if None not in real and real != (planned.nodes, planned.ranks_per_node):
-        text += f" (on AWS: {real[0]} and {real[1]})"
+    size = _size(planned.nodes, planned.ranks_per_node)
+    text = f"mngen: rehearsing {planned.name} with {kind}: {size}"
+    if planned.real_nodes is not None and planned.real_ranks_per_node is not None:
+        real = _size(planned.real_nodes, planned.real_ranks_per_node)
+        text += f" (on AWS: {real})" if real != size else ""
     return "\n".join([text, *(f"mngen: {fault}" for fault in planned.faults)])
+
+
+def _size(nodes: int, ranks: int) -> str:
+    return f"{_count(nodes, 'node')}, {_count(ranks, 'rank')} each"
 
 
 def _count(number: int, noun: str) -> str:

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mngen.timeline import Stage
+
 
 class FaultKind(StrEnum):
     """What happens to a node."""
@@ -30,18 +32,21 @@ class Fault:
         kind: What.
         node: Index of the node.
         seconds: When, since the start; for a node that is missing, nothing.
+        stage: When instead: as soon as the node's wire-up tells of this stage.
     """
 
     kind: FaultKind
     node: int
     seconds: float = 0.0
+    stage: Stage | None = None
 
     def __str__(self) -> str:
         if self.kind is FaultKind.MISSING:
             return f"node {self.node} never comes"
         if self.kind is FaultKind.SLOW:
             return f"node {self.node} starts {self.seconds:g} s late"
-        return f"node {self.node} is {_DONE[self.kind]} after {self.seconds:g} s"
+        moment = f"after {self.seconds:g} s" if self.stage is None else f"at `{self.stage}`"
+        return f"node {self.node} is {_DONE[self.kind]} {moment}"
 
 
 _DONE = {
@@ -50,6 +55,7 @@ _DONE = {
     FaultKind.FREEZE: "frozen",
 }
 _FAULT = re.compile(r"(?P<node>[0-9]{1,4})@(?P<count>[0-9]{1,6}(\.[0-9]{1,3})?)(?P<unit>ms|s|m|)")
+_AT_STAGE = re.compile(r"(?P<node>[0-9]{1,4})@(?P<stage>start|rendezvous|ready|launch|running)")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "ms": 0.001}
 
 
@@ -58,8 +64,9 @@ def parse_fault(kind: FaultKind, text: str) -> Fault:
 
     Args:
         kind: What happens.
-        text: `NODE@TIME`, the time in seconds or with a unit: `2@5s`, `2@500ms`, `2@1m`. Only the
-            node where it never comes.
+        text: `NODE@TIME`, the time in seconds or with a unit: `2@5s`, `2@500ms`, `2@1m`. Or
+            `NODE@STAGE`, a stage of the wire-up: `2@running` is when its first rank has started.
+            Only the node where it never comes.
 
     Raises:
         ValueError: It says something else; the message is for the user.
@@ -68,9 +75,12 @@ def parse_fault(kind: FaultKind, text: str) -> Fault:
         if not (text.isascii() and text.isdecimal()):
             raise ValueError(f"`{text}` is not the index of a node, such as 3")
         return Fault(kind, int(text))
+    if kind is not FaultKind.SLOW and (match := _AT_STAGE.fullmatch(text)):
+        return Fault(kind, int(match["node"]), stage=Stage(match["stage"]))
     match = _FAULT.fullmatch(text)
     if match is None:
-        raise ValueError(f"`{text}` is not NODE@TIME, such as 2@5s")
+        stages = "" if kind is FaultKind.SLOW else ", nor NODE@STAGE, such as 2@running"
+        raise ValueError(f"`{text}` is not NODE@TIME, such as 2@5s{stages}")
     return Fault(kind, int(match["node"]), float(match["count"]) * _UNITS[match["unit"]])
 
 
@@ -83,8 +93,8 @@ def check_faults(faults: tuple[Fault, ...], nodes: int) -> None:
     for fault in faults:
         if fault.node >= nodes:
             raise ValueError(
-                f"there is no node {fault.node} in a job of {_count(nodes)}, "
-                "which are counted from 0"
+                f"there is no node {fault.node} in a job of {_count(nodes)}: "
+                "nodes are counted from 0"
             )
     missing = {fault.node for fault in faults if fault.kind is FaultKind.MISSING}
     for fault in faults:

@@ -106,7 +106,7 @@ def rehearse(
         request = nodes_request(rehearsal, folder.absolute(), in_image=engine.in_image)
         caught = stack.enter_context(caught_signals())
         nodes = stack.enter_context(engine.start(request, log.take))
-        watch = Watch(rehearsal, request, nodes, caught, tell)
+        watch = Watch(rehearsal, request, nodes, caught, tell, log.told)
         watch.until_the_end()
     return _outcome(rehearsal, request, nodes, log, watch)
 
@@ -117,13 +117,19 @@ class _Log:
 
     on_line: Callable[[Line], None]
     lines: list[tuple[float, WireUpLine]] = field(default_factory=list)
+    _stages: set[tuple[int, Stage]] = field(default_factory=set)
 
     def take(self, line: Line) -> None:
         found = parse_line(line.text)
         # Any program may write such a line, but only of itself.
         if found is not None and found.node == line.node:
             self.lines.append((line.seconds, found))
+            self._stages.add((line.node, found.stage))
         self.on_line(line)
+
+    def told(self, node: int, stage: Stage) -> bool:
+        """Whether a node has told of a stage."""
+        return (node, stage) in self._stages
 
 
 @contextmanager

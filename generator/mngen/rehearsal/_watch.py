@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mngen.rehearsal._faults import Fault
     from mngen.rehearsal._plan import Rehearsal
     from mngen.rehearsal._request import NodesRequest
+    from mngen.timeline import Stage
 
 _POLL_SECONDS = 0.1
 # What ECS gives a container between SIGTERM and SIGKILL.
@@ -88,6 +89,7 @@ class Watch:
         nodes: Its nodes.
         caught: The signals that this process gets.
         tell: Called with what happens.
+        told: Says whether a node's wire-up has told of a stage.
         marks: What was done to which node.
         stopped: `timeout` or `interrupt`, once that has stopped the job.
     """
@@ -97,6 +99,7 @@ class Watch:
     nodes: RunningNodes
     caught: Caught
     tell: Callable[[str], None]
+    told: Callable[[int, Stage], bool]
     marks: list[tuple[int, Mark]] = field(default_factory=list)
     stopped: str | None = None
     _frozen: set[int] = field(default_factory=set)
@@ -106,20 +109,24 @@ class Watch:
 
     def until_the_end(self) -> None:
         """Waits until every node has ended, and does what is due in the meantime."""
-        coming = sorted(
-            (each for each in self.rehearsal.faults if each.kind in _MARKS),
-            key=lambda each: each.seconds,
-        )
+        coming = [each for each in self.rehearsal.faults if each.kind in _MARKS]
         while not self.nodes.wait(_POLL_SECONDS):
             now = time.monotonic() - self.nodes.started
-            while coming and coming[0].seconds <= now:
-                self._harm(coming.pop(0), now)
+            due = [fault for fault in coming if self._is_due(fault, now)]
+            for fault in sorted(due, key=lambda each: each.seconds):
+                self._harm(fault, now)
+            coming = [fault for fault in coming if fault not in due]
             if self._ending:
                 self._hasten(now)
             else:
                 self._stop(now)
         for fault in coming:
             self.tell(f"{fault}: not done, the job had ended")
+
+    def _is_due(self, fault: Fault, now: float) -> bool:
+        if fault.stage is None:
+            return fault.seconds <= now
+        return self.told(fault.node, fault.stage)
 
     def _harm(self, fault: Fault, now: float) -> None:
         if fault.node in self.nodes.exit_codes:

@@ -7,11 +7,24 @@ import re
 import pytest
 
 from mngen.rehearsal import Fault, FaultKind, check_faults, parse_fault
+from mngen.timeline import Stage
 
 
 @pytest.mark.parametrize(
     ("kind", "text", "fault", "words"),
     [
+        (
+            FaultKind.KILL,
+            "2@running",
+            Fault(FaultKind.KILL, 2, stage=Stage.RUNNING),
+            "node 2 is killed at `running`",
+        ),
+        (
+            FaultKind.CUT,
+            "0@ready",
+            Fault(FaultKind.CUT, 0, stage=Stage.READY),
+            "node 0 is cut off at `ready`",
+        ),
         (FaultKind.KILL, "2@5s", Fault(FaultKind.KILL, 2, 5.0), "node 2 is killed after 5 s"),
         (FaultKind.KILL, "0@0", Fault(FaultKind.KILL, 0, 0.0), "node 0 is killed after 0 s"),
         (FaultKind.CUT, "1@1.5s", Fault(FaultKind.CUT, 1, 1.5), "node 1 is cut off after 1.5 s"),
@@ -40,13 +53,22 @@ def test_faults_are_read_and_said(kind: FaultKind, text: str, fault: Fault, word
         "2@1e3",
         "x@5s",
         "2@5s\n",
+        "2@over",
+        "2@end",
         "\u0662@5",
     ],
 )
-@pytest.mark.parametrize("kind", [FaultKind.KILL, FaultKind.SLOW])
-def test_what_is_no_fault_is_refused(kind: FaultKind, text: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"`{text}` is not NODE@TIME, such as 2@5s")):
-        parse_fault(kind, text)
+def test_what_is_no_fault_is_refused(text: str) -> None:
+    message = f"`{text}` is not NODE@TIME, such as 2@5s, nor NODE@STAGE, such as 2@running"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        parse_fault(FaultKind.KILL, text)
+
+
+@pytest.mark.parametrize("text", ["2", "2@running", "2@5h"])
+def test_a_slow_node_is_late_by_a_time(text: str) -> None:
+    message = f"`{text}` is not NODE@TIME, such as 2@5s"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        parse_fault(FaultKind.SLOW, text)
 
 
 @pytest.mark.parametrize("text", ["", "x", "1@5s", "-1", "\u0661"])
@@ -59,8 +81,8 @@ def test_a_missing_node_is_an_index(text: str) -> None:
 @pytest.mark.parametrize(
     ("faults", "nodes", "message"),
     [
-        ("kill 4@1", 4, "there is no node 4 in a job of 4 nodes, which are counted from 0"),
-        ("missing 1", 1, "there is no node 1 in a job of 1 node, which are counted from 0"),
+        ("kill 4@1", 4, "there is no node 4 in a job of 4 nodes: nodes are counted from 0"),
+        ("missing 1", 1, "there is no node 1 in a job of 1 node: nodes are counted from 0"),
         ("missing 1, kill 1@2", 2, "node 1 is missing: it cannot be killed too"),
         ("slow 1@2, missing 1", 2, "node 1 is missing: it cannot be slow too"),
         ("missing 0, missing 1", 2, "every node is missing: there is nothing to rehearse"),
