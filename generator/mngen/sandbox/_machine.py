@@ -21,9 +21,12 @@ PENDING, RUNNING, ENDED, FAILED = "pending", "running", "ended", "failed"
 
 _BOOT = Path(__file__).with_name("_machine_boot.sh")
 _UNSHARE = ("unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--")
+_COMPLETE = "boot complete"
 _BOOT_SECONDS = 180.0
+_SSHD_SECONDS = 10.0
 _END_SECONDS = 20.0
 _POLL_SECONDS = 0.05
+_LINES = 5
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -82,7 +85,9 @@ class Machine:
 
     @property
     def state(self) -> str:
-        """`pending` until its sshd answers, then `running`; `ended`; `failed` if it never came up.
+        """`pending` while it boots, then `running`; `ended`; `failed` if it never came up.
+
+        It is up when its sshd answers, or does not though all has been started.
 
         A machine whose own processes ended it has `ended` as well.
         """
@@ -162,11 +167,17 @@ class Machine:
                 return
             process = self._process = self._start(first=first)
         deadline = time.monotonic() + _BOOT_SECONDS
+        complete = False
         while self._wanted.is_set() and not _answers(self.address.ip):
             if process.poll() is not None:
-                raise BootError(f"it ended while it booted: {self._last_words()}")
+                raise BootError(f"it ended while it booted: {self._console()}")
+            if not complete and _COMPLETE in self._console():
+                # Its sshd may be broken, which EC2 knows nothing of.
+                complete, deadline = True, time.monotonic() + _SSHD_SECONDS
             if time.monotonic() > deadline:
-                raise BootError(f"no sshd within {_BOOT_SECONDS:g} s: {self._last_words()}")
+                if complete:
+                    return
+                raise BootError(f"not up within {_BOOT_SECONDS:g} s: {self._console()}")
             time.sleep(_POLL_SECONDS)
 
     def _start(self, *, first: bool) -> subprocess.Popen[bytes]:
@@ -182,8 +193,9 @@ class Machine:
             "DOMAIN": domain,
             "FIRST": "1" if first else "0",
             "KEY": self._key,
+            "COMPLETE": _COMPLETE,
         }
-        with (self.folder / "console.log").open("ab") as console:
+        with (self.folder / "console.log").open("wb") as console:
             return subprocess.Popen(
                 [*_UNSHARE, "/bin/sh", _BOOT],
                 cwd=self.folder,
@@ -194,11 +206,12 @@ class Machine:
                 start_new_session=True,
             )
 
-    def _last_words(self) -> str:
+    def _console(self) -> str:
+        """Returns the last lines that it said."""
+        text = ""
         with suppress(OSError):
-            lines = (self.folder / "console.log").read_text("utf-8", "replace").splitlines()
-            return " / ".join(lines[-3:]) or "it said nothing"
-        return "it said nothing"
+            text = (self.folder / "console.log").read_text("utf-8", "replace")
+        return " / ".join(text.splitlines()[-_LINES:])
 
 
 def _answers(ip: str) -> bool:

@@ -4,7 +4,7 @@
 #
 # Runs as process 1 of new mount, PID and UTS namespaces, in the machine's folder, where `lower0`,
 # `lower1`, ... name the layers, topmost first, and `user-data` holds that. Environment: LOWER (their names), ADDRESS, PORT,
-# HOST (the host's name), DOMAIN, FIRST (1 on the first boot), KEY (a line for authorized_keys).
+# HOST (the host's name), DOMAIN, FIRST (1 on the first boot), KEY (a line for authorized_keys), COMPLETE (said once the machine is up).
 set -eu
 
 overlay="lowerdir=$LOWER,upperdir=upper,workdir=work,redirect_dir=off,metacopy=off,index=off"
@@ -98,6 +98,7 @@ exec 3<&0
 if [ "$FIRST" = 1 ] && [ "$(head -c 2 /run/boot/user-data)" = '#!' ]; then
   (PATH="/run/boot:$PATH" exec /run/boot/user-data) </dev/null 3<&- &
 fi
+echo "$COMPLETE"
 # Waiting for a child, the shell also takes note of orphans that end.
 cat <&3 >/dev/null &
 wait $!
