@@ -42,6 +42,7 @@ _STAGES = (
     ("Creating AMI", "create the image"),
     ("Terminating the source AWS instance", "terminate"),
 )
+_LONGEST_RESULT = 200
 _TASK = re.compile(r"TASK \[(?P<task>[^\]]+)\]")
 _FATAL = re.compile(r"fatal: \[[^\]]*\]: \w+!? => (?P<result>\{.*)")
 _ERROR = re.compile(r"==> [^:]*: (?P<said>(?:Error|Build .* errored|Timeout)\b.*)")
@@ -185,6 +186,8 @@ class _Reading:
         self._job = job
         self._errors: list[str] = []
         self._task = ""
+        # The result of a failed task, which Ansible may spread over many lines.
+        self._result: list[str] | None = None
 
     @property
     def said(self) -> str:
@@ -193,11 +196,14 @@ class _Reading:
 
     def take(self, line: str) -> None:
         """Takes a line of the log."""
-        if task := _TASK.search(line):
+        if self._result is not None:
+            self._take_result(line)
+        elif task := _TASK.search(line):
             self._task = task["task"].rpartition(" : ")[2]
             self._job.tell(self._task)
         elif fatal := _FATAL.search(line):
-            self._errors.append(f"the playbook failed: {self._task}: {_message(fatal['result'])}")
+            self._result = []
+            self._take_result(fatal["result"])
         elif error := _ERROR.search(line):
             self._errors.append(error["said"])
         else:
@@ -205,12 +211,23 @@ class _Reading:
                 if words in line:
                     self._job.tell(stage)
 
+    def _take_result(self, line: str) -> None:
+        said = line.partition(f"amazon-ebs.{self._job.target.image.label}: ")[2] or line
+        lines = [*(self._result or ()), said]
+        message = _message("\n".join(lines))
+        if message is None and len(lines) < _LONGEST_RESULT:
+            self._result = lines
+            return
+        self._errors.append(f"the playbook failed: {self._task}: {message or lines[0]}")
+        self._result = None
 
-def _message(result: str) -> str:
+
+def _message(result: str) -> str | None:
+    """Returns what the result of a task says; None while it is not whole."""
     try:
         decoded = json.loads(result)
     except json.JSONDecodeError:
-        return result
+        return None
     return str(decoded.get("msg") or decoded.get("stderr") or result).strip()
 
 

@@ -1,0 +1,359 @@
+"""What goes wrong while images are baked: the others finish, nothing keeps running that costs.
+
+The playbook is a short one, run by real Ansible over ssh; what is killed is the real program.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import uuid
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mngen.amis import IMAGE_TAG
+from mngen.bake import end_leftovers, find_leftovers
+from tests.support.baking import (
+    Deployed,
+    bake_command,
+    environment,
+    require_machines,
+    spec_text,
+)
+from tests.support.deploy import wait_until
+from tests.support.faults import Faults
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mngen.sandbox import Sandbox
+
+pytestmark = pytest.mark.xdist_group("bake")
+
+ENGINES = ["direct", "packer"]
+_MINUTES = 240.0
+
+
+class Bake:
+    """A bake in a process of its own, before a port that fails calls on demand."""
+
+    def __init__(self, deployed: Deployed, faults: Faults, engine: str) -> None:
+        self.deployed = deployed
+        self.faults = faults
+        self._command = bake_command(deployed, engine)
+        self._environment = environment(faults.environment(), deployed.folder)
+        self._log = deployed.folder / "said.txt"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def said(self) -> str:
+        """All that it wrote."""
+        return self._log.read_text(encoding="utf-8") if self._log.exists() else ""
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return self.process
+
+    def wait(self) -> int:
+        """Wait for its end and return its exit code."""
+        assert self.process is not None
+        return self.process.wait(_MINUTES)
+
+    def run(self) -> int:
+        """Run it to its end and return its exit code."""
+        self.start()
+        return self.wait()
+
+    def reach(self, stage: str) -> None:
+        """Wait until an image has come to a stage."""
+        wait_until(lambda: stage in self.said, f"{stage!r} in {self.said!r}", _MINUTES)
+
+    def logs(self) -> list[str]:
+        """Return the lines of all logs of the bake."""
+        return [
+            line
+            for log in (self.deployed.folder / "state").rglob("*.log")
+            for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+        ]
+
+
+@contextmanager
+def baking(folder: Path, sandbox: Sandbox, engine: str, *types: str, name: str) -> Iterator[Bake]:
+    require_machines()
+    if engine == "packer" and shutil.which("packer") is None:
+        pytest.skip("packer is not on PATH")
+    text = spec_text(*(types or ("r5.12xlarge",)), name=f"{name}-{uuid.uuid4().hex[:6]}")
+    deployed = Deployed(folder, sandbox, text, short=True)
+    with Faults(sandbox.endpoint) as faults:
+        bake = Bake(deployed, faults, engine)
+        try:
+            yield bake
+        finally:
+            if bake.process is not None and bake.process.poll() is None:
+                bake.process.kill()
+                bake.process.wait()
+
+
+def descendants(pid: int, *words: str) -> list[int]:
+    """Find the descendants of a process whose command line holds all the words."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (entry / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if parent == pid:
+            child = int(entry.name)
+            # The warden's own command line holds that of what it watches.
+            if all(word in command for word in words) and "_warden.py" not in command:
+                found.append(child)
+            found += descendants(child, *words)
+    return found
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_one_that_fails_its_verification_stops_no_other(
+    engine: str, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    types = ("r5.12xlarge", "r5.24xlarge", "m4.4xlarge")
+    with baking(tmp_path, sandbox, engine, *types, name="one-fails") as bake:
+        bake.deployed.fail_one()
+        assert bake.run() == 3, bake.said
+        assert sorted(bake.deployed.record.read()) == ["r5.12xlarge", "r5.24xlarge"]
+        assert bake.deployed.left() == []
+        problems = [line for line in bake.said.splitlines() if line.startswith("problem:")]
+        assert problems == [
+            "problem: the playbook failed: Verify the image: the kernel arguments lack nr_cpus=8"
+        ]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_zone_without_capacity_is_answered_by_the_next(
+    engine: str, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    with baking(tmp_path, sandbox, engine, name="capacity") as bake:
+        bake.faults.fail("ec2:RunInstances", "InsufficientInstanceCapacity", status=400, times=1)
+        assert bake.run() == 0, bake.said
+        assert list(bake.deployed.record.read()) == ["r5.12xlarge"]
+        assert bake.faults.count("ec2:RunInstances") == 2
+        assert bake.deployed.left() == []
+
+
+def test_no_zone_with_capacity_is_said(tmp_path: Path, sandbox: Sandbox) -> None:
+    with baking(tmp_path, sandbox, "direct", name="none") as bake:
+        bake.faults.fail("ec2:RunInstances", "InsufficientInstanceCapacity", status=400)
+        assert bake.run() == 3
+        assert "no zone has a t3.micro for the builder of `r5.12xlarge`" in bake.said
+        assert bake.deployed.left() == []
+        assert bake.deployed.record.read() == {}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_ssh_that_never_comes_up_ends_the_builder(
+    engine: str, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    with baking(tmp_path, sandbox, engine, name="no-ssh") as bake:
+        from dataclasses import replace
+
+        deployed = bake.deployed
+        deployed.options = replace(deployed.options, ssh_port=9, ssh_seconds=6)
+        bake_command(deployed, engine)
+        assert bake.run() == 3
+        expected = (
+            "waited 0.1 minutes for sshd" if engine == "direct" else "Timeout waiting for SSH"
+        )
+        assert expected in bake.said
+        assert deployed.left() == []
+
+
+def test_a_base_image_that_is_gone_is_said(tmp_path: Path, sandbox: Sandbox) -> None:
+    with baking(tmp_path, sandbox, "direct", name="no-base") as bake:
+        bake.faults.fail("ec2:RunInstances", "InvalidAMIID.NotFound", "The image id does not exist")
+        assert bake.run() == 3
+        assert "AWS refused RunInstances: The image id does not exist" in bake.said
+        assert bake.deployed.left() == []
+
+
+def test_throttling_is_waited_out(tmp_path: Path, sandbox: Sandbox) -> None:
+    with baking(tmp_path, sandbox, "direct", name="throttled") as bake:
+        for action in ("RunInstances", "StopInstances", "CreateImage", "TerminateInstances"):
+            bake.faults.fail(f"ec2:{action}", "RequestLimitExceeded", status=503, times=2)
+        assert bake.run() == 0, bake.said
+        assert bake.faults.count("ec2:CreateImage") == 3
+        assert bake.deployed.left() == []
+
+
+def test_credentials_that_expire_leave_what_sweep_finds(tmp_path: Path, sandbox: Sandbox) -> None:
+    with baking(tmp_path, sandbox, "direct", name="expired") as bake:
+        hold = bake.faults.hold("ec2:StopInstances", times=1)
+        bake.start()
+        assert hold.reached.wait(_MINUTES), bake.said
+        for action in (
+            *("StopInstances", "TerminateInstances", "DescribeInstances", "CreateImage"),
+            *("DeleteKeyPair", "DeleteSecurityGroup"),
+        ):
+            bake.faults.fail(f"ec2:{action}", "RequestExpired", "Request has expired.")
+        hold.released.set()
+        assert bake.wait() == 3
+        assert "the AWS credentials have expired" in bake.said
+        assert bake.deployed.record.read() == {}
+        bake.faults.clear()
+        sweep(bake.deployed)
+
+
+def sweep(deployed: Deployed) -> None:
+    """End what a bake left, as `mngen sweep` does; there must be something."""
+    name = deployed.cluster.spec.name
+    left = find_leftovers(deployed.ec2, name)
+    assert "instance" in {each.kind for each in left}
+    end_leftovers(deployed.ec2, left)
+    assert find_leftovers(deployed.ec2, name) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("engine", "stage"),
+    [
+        ("direct", "wait for ssh"),
+        ("direct", "Write what was asked for"),
+        ("packer", "Write what was asked for"),
+    ],
+)
+def test_an_interrupt_ends_the_builders_first(
+    engine: str, stage: str, number: signal.Signals, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    with baking(tmp_path, sandbox, engine, "r5.12xlarge", "r5.24xlarge", name="stop") as bake:
+        process = bake.start()
+        bake.reach(stage)
+        process.send_signal(number)
+        assert bake.wait() == 130, bake.said
+        assert "interrupted: ending the builders first" in bake.said
+        assert bake.deployed.left() == []
+        recorded = {record.id for record in bake.deployed.record.read().values()}
+        assert recorded == there(bake.deployed)
+
+
+def there(deployed: Deployed) -> set[str]:
+    """Return the AMIs that a deployment's bakes made."""
+    filters = [
+        {"Name": "tag:mngen:deployment", "Values": [deployed.cluster.spec.name]},
+        {"Name": "tag-key", "Values": [IMAGE_TAG]},
+    ]
+    return {each["ImageId"] for each in deployed.ec2.describe_images(Filters=filters)["Images"]}
+
+
+def test_an_interrupt_while_the_image_is_made_withdraws_it(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    with baking(tmp_path, sandbox, "direct", name="pending") as bake:
+        hold = bake.faults.hold("ec2:CreateImage", times=1)
+        process = bake.start()
+        assert hold.reached.wait(_MINUTES), bake.said
+        process.send_signal(signal.SIGINT)
+        bake.reach("interrupted")
+        hold.released.set()
+        assert bake.wait() in {0, 130}
+        recorded = {record.id for record in bake.deployed.record.read().values()}
+        assert recorded == there(bake.deployed)
+        assert bake.deployed.left() == []
+
+
+def test_what_a_killed_bake_left_is_found_and_ended(tmp_path: Path, sandbox: Sandbox) -> None:
+    with baking(tmp_path, sandbox, "direct", name="killed") as bake:
+        process = bake.start()
+        bake.reach("Write what was asked for")
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        sweep(bake.deployed)
+        # Nothing of it stands in the way of the next.
+        assert bake.run() == 0, bake.said
+        assert list(bake.deployed.record.read()) == ["r5.12xlarge"]
+
+
+def test_packer_cleans_up_when_mngen_is_killed(tmp_path: Path, sandbox: Sandbox) -> None:
+    with baking(tmp_path, sandbox, "packer", name="orphan") as bake:
+        process = bake.start()
+        bake.reach("Write what was asked for")
+        process.kill()
+        process.wait()
+        deployed = bake.deployed
+
+        def ended() -> bool:
+            return not any(each.startswith("i-") for each in deployed.left())
+
+        wait_until(ended, "the builder's end", _MINUTES)
+        # The security group is mngen's own.
+        left = find_leftovers(deployed.ec2, deployed.cluster.spec.name)
+        assert {each.kind for each in left} == {"security group"}
+        end_leftovers(deployed.ec2, left)
+        assert deployed.left() == []
+
+
+@pytest.mark.parametrize("program", ["packer", "ansible-playbook"])
+def test_a_killed_program_fails_its_image_alone(
+    program: str, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    with baking(tmp_path, sandbox, "packer", "r5.12xlarge", "r5.24xlarge", name="kill") as bake:
+        hold = bake.faults.hold("ec2:StopInstances")
+        process = bake.start()
+        bake.reach("r5.12xlarge Write what was asked for")
+        victims = descendants(process.pid, program, "r5_12xlarge")
+        assert victims, bake.said
+        for pid in victims:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        hold.released.set()
+        assert bake.wait() == 3, bake.said
+        assert list(bake.deployed.record.read()) == ["r5.24xlarge"]
+        assert bake.deployed.left() == []
+
+
+def test_a_second_bake_waits_for_the_first_to_end(tmp_path: Path, sandbox: Sandbox) -> None:
+    with baking(tmp_path, sandbox, "direct", name="second") as bake:
+        hold = bake.faults.hold("ec2:RunInstances", times=1)
+        first = bake.start()
+        assert hold.reached.wait(_MINUTES), bake.said
+        second = Bake(bake.deployed, bake.faults, "direct")
+        assert second.run() == 1
+        assert f"is running (process {first.pid})" in second.said
+        hold.released.set()
+        assert first.wait(_MINUTES) == 0
+
+
+def test_an_image_that_could_not_be_recorded_is_found_again(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    with baking(tmp_path, sandbox, "direct", name="adopted") as bake:
+        assert bake.run() == 0
+        record = bake.deployed.record.read()
+        bake.deployed.record.path.unlink()
+        launched = bake.faults.count("ec2:RunInstances")
+        assert bake.run() == 0
+        assert bake.deployed.record.read()["r5.12xlarge"].id == record["r5.12xlarge"].id
+        assert bake.faults.count("ec2:RunInstances") == launched
+
+
+def test_a_failed_builder_can_be_kept_to_look_at(tmp_path: Path, sandbox: Sandbox) -> None:
+    from dataclasses import replace
+
+    with baking(tmp_path, sandbox, "direct", "m4.4xlarge", name="kept") as bake:
+        bake.deployed.fail_one()
+        bake.deployed.options = replace(bake.deployed.options, keep=True)
+        bake_command(bake.deployed, "direct")
+        assert bake.run() == 3
+        sweep(bake.deployed)
