@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
     from mngen.bake._job import Job
 
 SECONDS_TO_CONNECT = 60
+
+
+def ansible_missing() -> str | None:
+    """Says why no playbook can be run here; None where one can."""
+    try:
+        find_ansible()
+    except ToolError as error:
+        return error.problems[0].message
+    return None if importlib.util.find_spec("ansible_runner") else "ansible-runner is missing"
 
 
 def ssh_options(control: Path) -> str:

@@ -1,4 +1,4 @@
-"""Check, render, apply, record the images, apply again, look, destroy."""
+"""Check, render, apply, bake the images, apply again, look, destroy."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mngen import _resources
+from mngen.catalog import load_catalog
+from mngen.demo._images import make_images
 from mngen.errors import ToolError
-from mngen.render import PROVIDER_RANGES, Deployment, render_file
+from mngen.render import PROVIDER_RANGES, Deployment, render
+from mngen.rules import require
+from mngen.spec import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +25,6 @@ if TYPE_CHECKING:
     from mngen.sandbox import Sandbox
 
 _REGION = "us-east-1"
-_BASE_IMAGE = "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id"
 _UNIQUE_SUFFIX = re.compile(r"-[0-9a-f]{26}\Z")
 
 
@@ -105,15 +108,15 @@ def walk(folder: Path, tell: Callable[[str], None]) -> tuple[list[Step], list[Bu
             provider = find_provider(folder / "probe", environment)
             result.append(f"version {provider}")
         with road.step("check and render the spec") as result:
-            tree = render_file(spec, provider=provider)
+            cluster = require(load(spec), load_catalog(spec))
+            tree = render(cluster, provider=provider, source=spec.name)
             Deployment(out).write(tree)
             result.append(f"{len(tree)} files")
         terraform = Terraform(out / "terraform", environment, report=tell)
         with road.step("apply: network, file system, roles, registry") as result:
             result.append(_apply(terraform))
-        with road.step("record the images") as result:
-            names = _record_images(terraform, sandbox)
-            result.append(", ".join(names))
+        with road.step("bake the machine images") as result, sandbox.applied(_REGION):
+            result.append(make_images(cluster, out, terraform.outputs(), tell))
         with road.step("apply: compute environments, queues") as result:
             result.append(_apply(terraform))
         built = _look(sandbox)
@@ -157,25 +160,6 @@ def _apply(terraform: Any) -> str:
     with terraform.plan() as plan:
         progress = terraform.apply(plan)
     return f"{len(progress.done)} resources"
-
-
-def _record_images(terraform: Any, sandbox: Sandbox) -> list[str]:
-    """Copies the base image once for every image that is waited for, and records the copies."""
-    from mngen._aws import client
-
-    names = sorted(terraform.outputs()["images_to_bake"])
-    with sandbox.applied(_REGION):
-        base = client("ssm", _REGION).get_parameter(Name=_BASE_IMAGE)["Parameter"]["Value"]
-        ec2 = client("ec2", _REGION)
-        copies = {
-            name: ec2.copy_image(Name=name, SourceImageId=base, SourceRegion=_REGION)["ImageId"]
-            for name in names
-        }
-    amis = {name: {"id": image, "base": base} for name, image in copies.items()}
-    (terraform.folder / "amis.auto.tfvars.json").write_text(
-        json.dumps({"amis": amis}, indent=2) + "\n", encoding="utf-8"
-    )
-    return names
 
 
 def _look(sandbox: Sandbox) -> list[Built]:

@@ -1,0 +1,103 @@
+"""The demo's machine images: baked where this machine can, copied where it cannot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mngen.amis import AMIS_FILE, AmiFile, AmiRecord, base_image_parameter
+from mngen.errors import InterruptedRunError, ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from mngen.cluster import Cluster, MachineImage
+
+
+def make_images(
+    cluster: Cluster,
+    tree: Path,
+    outputs: Mapping[str, Any],
+    tell: Callable[[str], None],
+) -> str:
+    """Bakes the images of a cluster on the emulated AWS that this process sees.
+
+    What cannot be baked here is a copy of the image that its bake would start from: all of them
+    where no machines can be had, and those with EFA, whose software comes from Amazon.
+
+    Args:
+        cluster: The cluster.
+        tree: The rendered tree.
+        outputs: What Terraform put out.
+        tell: Is called with each line of progress.
+
+    Returns:
+        What was done, in a line.
+
+    Raises:
+        ToolError: An image could not be baked.
+        InterruptedRunError: The user interrupted.
+    """
+    from mngen.sandbox import machines_unavailable
+
+    record = AmiFile(tree / AMIS_FILE)
+    reason = machines_unavailable() or _without_ansible()
+    if reason:
+        tell(f"not baked, but copied from their base: {reason}")
+        baked: list[MachineImage] = []
+    else:
+        baked = [image for image in cluster.machine_images if not image.efa]
+        _bake(cluster, tree, outputs, baked, record, tell)
+    copied = [image for image in cluster.machine_images if image not in baked]
+    record.update({name: _copy(cluster, image) for image in copied for name in image.names})
+    parts = [("baked", baked), ("copied", copied)]
+    return "; ".join(
+        f"{word} {', '.join(image.name for image in images)}" for word, images in parts if images
+    )
+
+
+def _without_ansible() -> str | None:
+    from mngen.bake import ansible_missing
+
+    return ansible_missing()
+
+
+def _bake(
+    cluster: Cluster,
+    tree: Path,
+    outputs: Mapping[str, Any],
+    images: list[MachineImage],
+    record: AmiFile,
+    tell: Callable[[str], None],
+) -> None:
+    from mngen.bake import Options, Site, bake, choose_engine, look
+    from mngen.sandbox import MACHINE_SSH_PORT, prepare_machines
+
+    prepare_machines(tell)
+    survey = look(cluster, Site.from_outputs(outputs), tree=tree, record=record, images=images)
+    result = bake(
+        survey,
+        record=record,
+        engine=choose_engine(),
+        options=Options(
+            connection="private-ip", ssh_port=MACHINE_SSH_PORT, ssh_from=("127.0.0.0/8",)
+        ),
+        tell=lambda name, stage: tell(f"{name}: {stage}"),
+    )
+    if result.interrupted:
+        raise InterruptedRunError("interrupted; the emulated AWS is gone with all in it")
+    problems = [*result.problems, *(each for one in result.outcomes for each in one.problems)]
+    if problems:
+        raise ToolError(*problems)
+
+
+def _copy(cluster: Cluster, image: MachineImage) -> AmiRecord:
+    from mngen._aws import client
+
+    region = cluster.spec.region
+    parameter = base_image_parameter(cluster.spec.image.base, image.architecture)
+    base = client("ssm", region).get_parameter(Name=parameter)["Parameter"]["Value"]
+    copied = client("ec2", region).copy_image(
+        Name=f"{cluster.spec.name}-{image.name}", SourceImageId=base, SourceRegion=region
+    )
+    return AmiRecord(id=copied["ImageId"])
