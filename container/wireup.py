@@ -521,6 +521,31 @@ def found_program(name: str) -> str:
     )
 
 
+def check_user() -> None:
+    """Finds out whether ssh can work for the user that this process runs as.
+
+    Raises:
+        TroubleError: It cannot.
+    """
+    import pwd
+
+    try:
+        user = pwd.getpwuid(os.geteuid())
+    except KeyError:
+        raise TroubleError(
+            BAD_ENVIRONMENT,
+            f"user id {os.geteuid()} has no entry in /etc/passwd, without which ssh does not"
+            " work: add the user to the image",
+        ) from None
+    shell = user.pw_shell or "/bin/sh"
+    if os.path.basename(shell) in ("nologin", "false") or not os.access(shell, os.X_OK):
+        raise TroubleError(
+            BAD_ENVIRONMENT,
+            f"user {user.pw_name} has the login shell {shell}, so that sshd can start nothing for"
+            " it: give it /bin/sh in the image",
+        )
+
+
 def private_folder() -> str:
     """Returns a new folder that only this user can enter, in memory where possible.
 
@@ -1273,6 +1298,8 @@ def hydra_environment(env: dict[str, str], folder: str, address: str) -> dict[st
     env = {
         "HYDRA_LAUNCHER_EXTRA_ARGS": f"-F {folder}/ssh_config",
         "I_MPI_HYDRA_BOOTSTRAP_EXEC_EXTRA_ARGS": f"-F {folder}/ssh_config",
+        # Only main has the private key, so only main can start what starts the ranks.
+        "I_MPI_HYDRA_BRANCH_COUNT": "-1",
         **env,
     }
     if interface:
@@ -1457,6 +1484,7 @@ class Main(Node):
             version = self._ask_version()
             if self.rendezvous:
                 found_program("ssh")
+                check_user()
                 key = self.make_key("user")
         if self.rendezvous:
             mine = self._gather(self.rendezvous)
@@ -1701,6 +1729,7 @@ class Child(Node):
             self.prepare()
             if self.plan.launcher != "none":
                 self.sshd = found_program("sshd")
+                check_user()
                 key = self.make_key("host")
         except TroubleError as error:
             trouble = error  # main has to know, or it would wait for this node

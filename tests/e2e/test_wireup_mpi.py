@@ -1,0 +1,160 @@
+"""The wire-up with real sshd and mpirun across nodes that are network namespaces."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mngen.rehearsal import Bind
+from tests.support.wireup import (
+    END,
+    EXAMPLE,
+    PYTHON,
+    assert_clean,
+    codes,
+    job,
+    needs,
+    needs_mpi4py,
+    said,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _programs() -> None:
+    needs("mpirun")
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 16])
+def test_example_runs_on_every_node(count: int) -> None:
+    needs_mpi4py()
+    with job(count, *EXAMPLE) as nodes:
+        assert codes(nodes) == dict.fromkeys(range(count), 0)
+        for rank in range(count):
+            assert f"rank {rank} of {count} runs on node{rank}\n" in said(nodes, 0)
+        assert f"the sum over all ranks is {count * (count + 1) // 2}, as it should be" in said(
+            nodes, 0
+        )
+        assert_clean(nodes, *range(count))
+        last = [line.text for line in nodes.lines if line.text.startswith("mngen[0]")][-1]
+        assert re.search(END, last)
+        stages = [line.text.split()[2] for line in nodes.lines if line.text.startswith("mngen[0]")]
+        wanted = ["start:", "cpus:", "rendezvous:", "ready:", "launch:", "running:", "end:"]
+        if count == 1:
+            wanted = [stage for stage in wanted if stage not in ("rendezvous:", "ready:")]
+        assert list(dict.fromkeys(stages)) == wanted
+
+
+def test_main_node_need_not_be_the_first() -> None:
+    needs_mpi4py()
+    with job(3, *EXAMPLE, main=1) as nodes:
+        assert codes(nodes) == {0: 0, 1: 0, 2: 0}
+        for rank, node in enumerate((1, 2, 0)):
+            assert f"rank {rank} of 3 runs on node{node}\n" in said(nodes, 1)
+
+
+def test_ranks_have_the_environment_of_their_own_node() -> None:
+    script = (
+        'test -z "$MNGEN_SECRET" || exit 1;'
+        ' echo "$AWS_BATCH_JOB_NODE_INDEX $OMP_NUM_THREADS <$ODD> $NCCL_SOCKET_IFNAME"'
+    )
+    odd = 'it\'s "$HOME" `id` \\ ü'
+    environment = {"ODD": odd, "MNGEN_THREADS_PER_RANK": "2"}
+    with job(2, "sh", "-c", script, environment=environment) as nodes:
+        assert codes(nodes) == {0: 0, 1: 0}
+        for node in (0, 1):
+            assert f"{node} 2 <{odd}> eth0" in said(nodes, 0).splitlines()
+
+
+def test_slots_are_the_cpus_seen_and_threads_get_cores_of_their_own() -> None:
+    cpus = len(os.sched_getaffinity(0))
+    with job(2, "sh", "-c", "echo a rank", environment={"MNGEN_RANKS_PER_NODE": ""}) as nodes:
+        assert codes(nodes) == {0: 0, 1: 0}
+        assert said(nodes, 0).splitlines().count("a rank") == 2 * cpus
+
+
+def test_arguments_of_the_user_win() -> None:
+    with job(
+        2,
+        "sh",
+        "-c",
+        'echo "<$GREETING>"',
+        environment={"MNGEN_MPI_ARGS": "-np 1 -x 'GREETING=hello there' --mca btl tcp,self"},
+    ) as nodes:
+        assert codes(nodes) == {0: 0, 1: 0}
+        assert said(nodes, 0).splitlines().count("<hello there>") == 1
+
+
+def test_secret_travels_through_the_shared_folder(tmp_path: Path) -> None:
+    needs_mpi4py()
+    # What a crashed run of the same attempt left.
+    stale = tmp_path / ".mngen" / "job-1-1"
+    stale.mkdir(parents=True)
+    stale.chmod(0o700)
+    (stale / "secret").write_text("f" * 64)
+    (stale / "secret").chmod(0o600)
+    with job(
+        3,
+        *EXAMPLE,
+        environment={"MNGEN_SECRET": "", "MNGEN_SHARED": "/efs"},
+        binds=(Bind(tmp_path, "/efs"),),
+        job="job-1",
+        late={0: 1.0},
+    ) as nodes:
+        assert codes(nodes) == {0: 0, 1: 0, 2: 0}
+        assert_clean(nodes, 0, 1, 2)
+    assert list((tmp_path / ".mngen").iterdir()) == []
+
+
+def test_user_other_than_root(tmp_path: Path) -> None:
+    passwd = tmp_path / "passwd"
+    passwd.write_text(
+        "root:x:0:0::/root:/bin/sh\nsshd:x:101:65534::/run/sshd:/usr/sbin/nologin\n"
+        "rank:x:1234:1234::/tmp:/bin/sh\n"
+    )
+    script = "import os; print('user', os.getuid(), flush=True)"
+    with job(
+        2,
+        PYTHON,
+        "-c",
+        script,
+        binds=(Bind(passwd, "/etc/passwd"),),
+        environment={"MNGEN_TEST_USER": "1234"},
+    ) as nodes:
+        assert codes(nodes) == {0: 0, 1: 0}
+        assert said(nodes, 0).splitlines().count("user 1234") == 2
+        assert_clean(nodes, 0, 1)
+
+
+def test_user_for_whom_ssh_cannot_work() -> None:
+    with job(2, "true", environment={"MNGEN_TEST_USER": "54321"}) as nodes:
+        assert codes(nodes) == {0: 64, 1: 64}
+        assert "user id 54321 has no entry in /etc/passwd" in said(nodes, 1)
+
+
+def test_mpich() -> None:
+    needs("mpiexec.hydra")
+    with job(
+        3,
+        PYTHON,
+        "/support/mpich_ranks.py",
+        environment={"MNGEN_LAUNCHER": "mpich", "MNGEN_RANKS_PER_NODE": "2"},
+    ) as nodes:
+        assert codes(nodes) == {0: 0, 1: 0, 2: 0}
+        found = sorted(re.findall(r"rank (\d) of 6, node (\d), sum 15", said(nodes, 0)))
+        assert found == [("0", "0"), ("1", "0"), ("2", "1"), ("3", "1"), ("4", "2"), ("5", "2")]
+        assert_clean(nodes, 0, 1, 2)
+
+
+def test_commands_that_need_no_mpi() -> None:
+    script = 'echo "$NODE_RANK of $NNODES, $WORLD_SIZE, main $MASTER_ADDR:$MASTER_PORT"'
+    with job(3, "sh", "-c", script, main=1, environment={"MNGEN_LAUNCHER": "none"}) as nodes:
+        assert codes(nodes) == {0: 0, 1: 0, 2: 0}
+        for node, rank in enumerate((2, 0, 1)):
+            assert f"{rank} of 3, 3, main {nodes.address(1)}:29500" in said(nodes, node)
+        assert_clean(nodes, 0, 1, 2)

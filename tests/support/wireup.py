@@ -1,0 +1,93 @@
+"""Jobs under the wire-up, on nodes that are network namespaces."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mngen.rehearsal import Bind, NodesRequest, start_nodes, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mngen.rehearsal import Nodes
+
+CONTAINER = Path(__file__).resolve().parents[2] / "container"
+SECRET = "0123456789abcdef" * 2
+# What nodes see of this machine leaves out the caller's own Python.
+PYTHON = "/usr/bin/python3"
+EXAMPLE = (PYTHON, "/mngen/mpi_example.py")
+# First process of a node: runs the wire-up and says what it leaves behind.
+WITNESS = (PYTHON, "/support/witness.py")
+WIREUP = (PYTHON, "-IS", "/mngen/wireup.py")
+FACTS = {
+    "MNGEN_SECRET": SECRET,
+    "MNGEN_RANKS_PER_NODE": "1",
+    # More ranks than CPUs: whoever waits must let others run.
+    "OMPI_MCA_mpi_yield_when_idle": "1",
+}
+END = r"end: exit (\d+); rendezvous (\S+)s, ssh (\S+)s, run (\S+)s, teardown (\S+)s$"
+
+
+def needs(*programs: str) -> None:
+    """Skip where nodes cannot be made, or where a program is missing that they run."""
+    reason = unavailable()
+    if reason:
+        pytest.skip(reason)
+    for program in (PYTHON, "ssh", "sshd", *programs):
+        if shutil.which(program, path="/usr/bin:/usr/sbin:/bin") is None:
+            pytest.skip(f"the program {program} is missing")
+
+
+def needs_mpi4py() -> None:
+    """Skip where the system's Python has no mpi4py."""
+    if not any(Path("/usr/lib/python3").glob("dist-packages/mpi4py")):
+        pytest.skip("the system's Python has no mpi4py (package python3-mpi4py)")
+
+
+@contextmanager
+def job(
+    count: int,
+    *command: str,
+    environment: dict[str, str] | None = None,
+    binds: tuple[Bind, ...] = (),
+    **request: Any,
+) -> Iterator[Nodes]:
+    """Starts a job under the wire-up; a variable that is None is left out."""
+    wanted = {**FACTS, **(environment or {})}
+    with start_nodes(
+        NodesRequest(
+            command=(*WITNESS, *WIREUP, *command),
+            count=count,
+            environment={name: value for name, value in wanted.items() if value},
+            binds=(
+                Bind(CONTAINER, "/mngen", read_only=True),
+                Bind(Path(__file__).parent, "/support", read_only=True),
+                *binds,
+            ),
+            **request,
+        )
+    ) as nodes:
+        yield nodes
+
+
+def said(nodes: Nodes, node: int | None = None) -> str:
+    """Returns all that nodes have written, or one of them."""
+    return "\n".join(line.text for line in nodes.lines if node in (None, line.node))
+
+
+def assert_clean(nodes: Nodes, *indexes: int) -> None:
+    """Nothing was left on these nodes: no process, no listening socket, no file of the job."""
+    for index in indexes:
+        assert re.search(r"^left: nothing$", said(nodes, index), re.MULTILINE), said(nodes)
+
+
+def codes(nodes: Nodes, timeout: float = 120) -> dict[int, int]:
+    """Waits for the end of all nodes; returns their exit codes in order."""
+    assert nodes.wait(timeout), said(nodes)
+    return dict(sorted(nodes.exit_codes.items()))
