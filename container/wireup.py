@@ -1677,7 +1677,9 @@ class Main(Node):
             if self.rendezvous:
                 self.rendezvous.tell_all(stop=True)
             self.terminate(self.launched)
-            self.until(self._all_quiet, grace)
+            if self.until(self._all_quiet, grace):
+                # The launcher may still have the ranks' last words to pass on.
+                self.until(lambda: self.launched in self.loop.exits, grace / 4)
         self.ending = {"end": [code, why]}
         if self.rendezvous:
             rendezvous = self.rendezvous
@@ -1911,7 +1913,7 @@ class Child(Node):
             self.loop.signals.clear()
             self.link.tell(**{"cancel" if trouble.grace else "failed": said})
             try:
-                self.until(lambda: self.ending, trouble.grace + 5.0)
+                self.until(lambda: self.ending, 1.25 * trouble.grace + 5.0)
             except TroubleError as later:
                 said = [later.code, str(later)] if not trouble.grace else said
         self.ending = self.ending or {"end": said}
