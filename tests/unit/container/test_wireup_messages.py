@@ -1,0 +1,191 @@
+"""What the wire-up's nodes say to each other cannot be forged, changed, repeated or reordered."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from container import wireup
+from container.wireup import Host, Session
+
+SECRET = b"s" * 32
+GREETING = {"job": "j", "attempt": "1", "node": 1, "nonce": "0" * 64}
+NONCE = "1" * 64
+KEY = "ssh-ed25519 " + "A" * 68
+HOST = Host(1, "10.0.0.2", "10.0.0.0/24", 48, 24, efa=False, port=2222, key=KEY)
+
+
+def main_of(secret: bytes = SECRET, greeting: Any = None, nonce: str = NONCE) -> Session:
+    return Session(secret, greeting or GREETING, nonce, is_main=True)
+
+
+def child_of(secret: bytes = SECRET, greeting: Any = None, nonce: str = NONCE) -> Session:
+    return Session(secret, greeting or GREETING, nonce, is_main=False)
+
+
+messages = st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.text()))
+
+
+@given(st.lists(messages, max_size=5), st.lists(messages, max_size=5))
+def test_messages_arrive_as_they_were_sent(down: list[Any], up: list[Any]) -> None:
+    main, child = main_of(), child_of()
+    lines = [main.seal(message) for message in down]
+    assert all(line.count(b"\n") == 1 and line.isascii() for line in lines)
+    assert [child.open(line.rstrip(b"\n")) for line in lines] == down
+    assert [main.open(child.seal(message).rstrip(b"\n")) for message in up] == up
+
+
+@given(messages, st.data())
+def test_changed_message_is_refused(message: Any, data: st.DataObject) -> None:
+    line = bytearray(main_of().seal(message).rstrip(b"\n"))
+    place = data.draw(st.integers(0, len(line) - 1))
+    line[place] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(ValueError, match="does not know the job's secret"):
+        child_of().open(bytes(line))
+
+
+def refused(session: Session, line: bytes) -> bool:
+    try:
+        session.open(line.rstrip(b"\n"))
+    except ValueError:
+        return True
+    return False
+
+
+def test_message_is_refused_the_second_time() -> None:
+    main, child = main_of(), child_of()
+    line = main.seal({"go": 1})
+    assert not refused(child, line)
+    assert refused(child, line)
+
+
+def test_messages_out_of_order_or_left_out_are_refused() -> None:
+    main = main_of()
+    first, second = main.seal({"go": 1}), main.seal({"end": 1})
+    assert refused(child_of(), second)
+    child = child_of()
+    assert not refused(child, first)
+    assert not refused(child, second)
+
+
+def test_message_is_refused_by_who_sent_it() -> None:
+    assert refused(main_of(), main_of().seal({}))
+    assert refused(child_of(), child_of().seal({}))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"secret": b"t" * 32},
+        {"nonce": "2" * 64},
+        {"greeting": {**GREETING, "nonce": "2" * 64}},
+        {"greeting": {**GREETING, "node": 2}},
+        {"greeting": {**GREETING, "job": "k"}},
+        {"greeting": {**GREETING, "attempt": "2"}},
+    ],
+)
+def test_nothing_of_one_session_holds_in_another(other: dict[str, Any]) -> None:
+    assert refused(main_of(), child_of(**other).seal({}))
+    assert refused(child_of(), main_of(**other).seal({}))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"GET / HTTP/1.1",
+        b"\xff\xfe",
+        b"[" * 5000,
+        b"[]",
+        b"3",
+        b"{}",
+        json.dumps({**GREETING, "more": 1}).encode(),
+        json.dumps({**GREETING, "node": True}).encode(),
+        json.dumps({**GREETING, "node": "1"}).encode(),
+        json.dumps({**GREETING, "nonce": "short"}).encode(),
+        json.dumps({**GREETING, "job": None}).encode(),
+    ],
+)
+def test_greeting_that_is_none(line: bytes) -> None:
+    with pytest.raises(ValueError, match="does not speak"):
+        wireup.checked_greeting(line)
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_are_refused_and_nothing_else_happens(line: bytes) -> None:
+    for judge in (wireup.checked_greeting, main_of().open):
+        with pytest.raises(ValueError, match="it does not"):
+            judge(line)
+
+
+def test_greetings_never_repeat() -> None:
+    plan = wireup.plan_from({}, ["app"])
+    greetings = [wireup.greeting_of(plan) for _ in range(100)]
+    assert len({greeting["nonce"] for greeting in greetings}) == 100
+    assert wireup.checked_greeting(json.dumps(greetings[0]).encode()) == greetings[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({}, ""),
+        ({"job": "k"}, "it belongs to job k, this is j"),
+        ({"attempt": "1"}, "it belongs to attempt 1 of the job, this is 2"),
+        ({"node": 0}, "a job of 4 nodes with main node 0 has no child 0"),
+        ({"node": 4}, "has no child 4"),
+        ({"node": -1}, "has no child -1"),
+        ({"node": 2}, "there is a node 2 already, at 10.0.0.3"),
+    ],
+)
+def test_who_is_unwelcome(change: dict[str, Any], reason: str) -> None:
+    environ = {
+        "AWS_BATCH_JOB_ID": "j",
+        "AWS_BATCH_JOB_ATTEMPT": "2",
+        "AWS_BATCH_JOB_NUM_NODES": "4",
+        "AWS_BATCH_JOB_NODE_INDEX": "0",
+        "AWS_BATCH_JOB_MAIN_NODE_INDEX": "0",
+        "MNGEN_SECRET": "s" * 32,
+    }
+    greeting = {**GREETING, "attempt": "2", **change}
+    why = wireup.unwelcome(wireup.plan_from(environ, ["app"]), greeting, {2: "10.0.0.3"})
+    assert why.endswith(reason)
+    assert bool(why) == bool(reason)
+
+
+def test_host_that_makes_sense() -> None:
+    assert wireup.checked_host(json.loads(json.dumps(HOST))) == HOST
+    assert wireup.checked_host(list(HOST._replace(port=0, key=""))).key == ""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"address": "10.0.0.2\nHost *"},
+        {"address": "evil.example"},
+        {"address": "٣.0.0.1"},
+        {"network": "10.0.0.0/24,0.0.0.0/0"},
+        {"network": "eth0"},
+        {"key": "ssh-ed25519 " + "A" * 60 + "\nevil AAA"},
+        {"key": KEY + "\n* " + KEY},
+        {"key": KEY.replace("ed25519", "rsa")},
+        {"cpus": 0},
+        {"cpus": True},
+        {"cores": 49},
+        {"port": 65536},
+        {"efa": 1},
+        {"node": "1"},
+    ],
+)
+def test_host_that_must_not_reach_a_file(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="make no sense"):
+        wireup.checked_host(list(HOST._replace(**change)))
+
+
+@pytest.mark.parametrize("values", [None, 3, {}, [], list(HOST)[:-1], [*HOST, 1]])
+def test_host_that_is_none(values: Any) -> None:
+    with pytest.raises(ValueError, match="make no sense"):
+        wireup.checked_host(values)

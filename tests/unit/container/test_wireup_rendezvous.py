@@ -1,0 +1,257 @@
+"""A main node on loopback, and clients that are children, or pretend to be."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from container import wireup
+from container.wireup import Host, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SECRET = "0123456789abcdef" * 2
+SECONDS = 30
+
+
+class Client:
+    """A child's side of one connection, step by step."""
+
+    def __init__(self, port: int, node: int, secret: str = SECRET) -> None:
+        self.greeting = {"job": "j", "attempt": "1", "node": node, "nonce": os.urandom(32).hex()}
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
+        self.stream = self.socket.makefile("rb")
+        self.secret = secret
+        self.host = Host(node, "127.0.0.1", "127.0.0.0/8", 2, 2, efa=False)
+
+    def close(self) -> None:
+        self.stream.close()
+        self.socket.close()
+
+    def say(self, line: bytes) -> None:
+        self.socket.sendall(line)
+
+    def greet(self) -> dict[str, Any]:
+        self.say(json.dumps(self.greeting).encode() + b"\n")
+        nonce = json.loads(self.stream.readline())["nonce"]
+        self.session = Session(self.secret.encode(), self.greeting, nonce, is_main=False)
+        return self.hear()
+
+    def tell(self, **message: Any) -> bytes:
+        line = self.session.seal(message)
+        self.say(line)
+        return line
+
+    def hear(self) -> dict[str, Any]:
+        while True:
+            message = self.session.open(self.stream.readline().rstrip(b"\n"))
+            if "beat" not in message:
+                return message
+
+    def register(self) -> None:
+        assert self.greet() == {"welcome": True}
+        self.tell(host=list(self.host))
+
+    def is_closed(self) -> bool:
+        try:
+            return self.stream.readline() == b""
+        except ConnectionResetError:
+            return True
+
+
+class Connect(Protocol):
+    """Makes a client that is closed after the test."""
+
+    def __call__(self, port: int, node: int, secret: str = SECRET) -> Client: ...
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    clients = []
+
+    def make(port: int, node: int, secret: str = SECRET) -> Client:
+        clients.append(Client(port, node, secret))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@contextmanager
+def main_node(nodes: int, *command: str, **variables: str) -> Iterator[tuple[int, Any]]:
+    """Runs a main node on a free port; yields the port and the process."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    environ = {
+        "AWS_BATCH_JOB_ID": "j",
+        "AWS_BATCH_JOB_NUM_NODES": str(nodes),
+        "AWS_BATCH_JOB_NODE_INDEX": "0",
+        "AWS_BATCH_JOB_MAIN_NODE_INDEX": "0",
+        "MNGEN_SECRET": SECRET,
+        "MNGEN_PORT": str(port),
+        "MNGEN_LAUNCHER": "none",
+        "MNGEN_WAIT": str(SECONDS),
+        "PATH": os.environ["PATH"],
+        **variables,
+    }
+    with subprocess.Popen(
+        [sys.executable, "-IS", wireup.__file__, *command],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        while "waiting on port" not in process.stderr.readline():
+            assert process.poll() is None
+        try:
+            yield port, process
+        finally:
+            process.kill()
+
+
+def test_job_of_two_nodes(connect: Connect) -> None:
+    with main_node(2, "echo", "done") as (port, process):
+        child = connect(port, 1)
+        child.register()
+        assert child.hear() == {"go": ["", False]}
+        child.tell(ready=True)
+        child.tell(done=0)
+        assert child.hear() == {"end": [0, ""]}
+        child.close()
+        output, log = process.communicate(timeout=SECONDS)
+        assert (process.returncode, output) == (0, "done\n")
+        assert "end: exit 0; rendezvous" in log
+
+
+def test_child_learns_that_another_one_failed(connect: Connect) -> None:
+    with main_node(3, "sleep", "60") as (port, process):
+        children = [connect(port, 1), connect(port, 2)]
+        for child in children:
+            child.register()
+        for child in children:
+            assert "go" in child.hear()
+            child.tell(ready=True)
+        children[1].tell(done=7)
+        for child in children:
+            assert child.hear() == {"end": [7, "the command on node 2 failed with exit code 7"]}
+            child.close()
+        process.communicate(timeout=SECONDS)
+        assert process.returncode == 7
+
+
+def test_child_that_cannot_take_part_ends_the_job_with_its_own_reason(connect: Connect) -> None:
+    with main_node(2, "true") as (port, process):
+        child = connect(port, 1)
+        assert child.greet() == {"welcome": True}
+        child.tell(host=list(child.host), failed=[65, "node 1 sees 96 CPUs instead of 48"])
+        assert child.hear() == {"end": [65, "node 1 sees 96 CPUs instead of 48"]}
+        child.close()
+        process.communicate(timeout=SECONDS)
+        assert process.returncode == 65
+
+
+def test_refusals_and_then_the_real_child(connect: Connect) -> None:
+    with main_node(2, "true") as (port, process):
+        wrong = connect(port, 1, secret="f" * 32)
+        with pytest.raises(ValueError, match="does not know the job's secret"):
+            wrong.greet()
+        wrong.tell(host=list(wrong.host))
+        assert wrong.is_closed()
+
+        claims: list[tuple[dict[str, str | int], str]] = [
+            ({"job": "k"}, "it belongs to job k, this is j"),
+            ({"attempt": "9"}, "it belongs to attempt 9 of the job, this is 1"),
+            ({"node": 5}, "a job of 2 nodes with main node 0 has no child 5"),
+        ]
+        for claim, reason in claims:
+            odd = connect(port, 1)
+            odd.greeting.update(claim)
+            odd.register()
+            assert odd.hear() == {"refused": reason}
+            assert odd.is_closed()
+
+        chatty = connect(port, 1)
+        chatty.say(b"x" * 5000)
+        assert chatty.is_closed()
+
+        child = connect(port, 1)
+        child.register()
+        assert "go" in child.hear()
+        second = connect(port, 1)
+        second.register()
+        assert second.hear() == {"refused": "there is a node 1 already, at 127.0.0.1"}
+        child.tell(ready=True)
+        child.tell(done=0)
+        assert child.hear() == {"end": [0, ""]}
+        child.close()
+        _, log = process.communicate(timeout=SECONDS)
+        assert process.returncode == 0
+        assert "refused 127.0.0.1 as node 1: it does not know the job's secret" in log
+        assert "refused 127.0.0.1: its message is too long" in log
+
+
+def test_recorded_session_is_worth_nothing(connect: Connect) -> None:
+    with main_node(2, "sleep", "60") as (port, process):
+        child = connect(port, 1)
+        child.greet()
+        recorded = json.dumps(child.greeting).encode() + b"\n"
+        recorded += child.tell(host=list(child.host))
+        assert "go" in child.hear()
+        replayed = connect(port, 1)
+        replayed.say(recorded)
+        assert b"nonce" in replayed.stream.readline()
+        replayed.stream.readline()
+        assert replayed.is_closed()
+        # What is put into the open connection of a real child is not believed either.
+        child.say(b"0" * 64 + b' {"done": 0}\n')
+        child.close()
+        _, log = process.communicate(timeout=SECONDS)
+        assert process.returncode == 67
+        assert "node 1 (127.0.0.1) was cut off: it does not know the job's secret" in log
+
+
+def test_host_that_would_break_out_of_a_file_is_refused(connect: Connect) -> None:
+    with main_node(2, "true") as (port, process):
+        odd = connect(port, 1)
+        odd.greet()
+        odd.tell(host=list(odd.host._replace(address="127.0.0.1\nHost *")))
+        assert odd.is_closed()
+        said = process.stderr.readline()
+        assert "as node 1: it describes itself in words that make no sense" in said
+
+
+def test_hundreds_of_idle_connections_leave_room_for_a_child(connect: Connect) -> None:
+    with main_node(2, "true") as (port, process):
+        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(400)]
+        child = connect(port, 1)
+        child.register()
+        assert "go" in child.hear()
+        child.tell(ready=True)
+        child.tell(done=0)
+        assert child.hear() == {"end": [0, ""]}
+        child.close()
+        process.communicate(timeout=SECONDS)
+        assert process.returncode == 0
+        for each in idle:
+            each.close()
+
+
+def test_silent_child_is_lost(connect: Connect) -> None:
+    with main_node(2, "sleep", "60", MNGEN_HEARTBEAT="0.2") as (port, process):
+        child = connect(port, 1)
+        child.register()
+        assert "go" in child.hear()
+        child.tell(ready=True)
+        _, log = process.communicate(timeout=SECONDS)
+        assert process.returncode == 67
+        assert "lost: node 1 (127.0.0.1) sent no heartbeat" in log
