@@ -160,6 +160,17 @@ def test_nodes_share_what_they_are_given_and_nothing_else(tmp_path: Path) -> Non
     assert not Path("/usr/mine").exists()
 
 
+def test_a_new_folder_in_memory_is_shared_and_gone_with_the_nodes() -> None:
+    script = "echo $AWS_BATCH_JOB_NODE_INDEX > /efs/$(hostname); ls -ld /efs; sleep 1000"
+    binds = (Bind(None, "/efs"), Bind(Path(__file__), "/efs/given.py", read_only=True))
+    with start_nodes(shell(script, 2, binds=binds)) as nodes:
+        for index in range(2):
+            assert nodes.wait_for_line("^drwxrwxrwt", SOON, node=index)
+        assert nodes.run(0, ["cat", "/efs/node1"]).stdout == "1\n"
+        assert "given.py" in nodes.run(1, ["cat", "/efs/given.py"]).stdout
+    assert not Path("/efs").exists()
+
+
 def test_commands_have_the_rights_of_a_container() -> None:
     harm = "mount -t tmpfs none /mnt; echo 0 > /proc/sys/kernel/core_uses_pid"
     written, _ = run(shell(f"grep CapEff /proc/self/status; {harm}", 1))

@@ -208,12 +208,18 @@ def test_a_job_that_takes_too_long_is_ended_as_by_batch(folder: Path) -> None:
 
 
 @pytest.fixture
-def started(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("temporary")
+
+
+@pytest.fixture
+def started(folder: Path, temporary: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A rehearsal whose ranks have started, and the number of seconds that they sleep."""
     mark = f"86405.{os.getpid()}{time.monotonic_ns() % 10**6}"
     process = subprocess.Popen(
         [*CHECKOUT, "rehearse", "--nodes", "2", "--", "sleep", mark],
         cwd=folder,
+        env={**os.environ, "TMPDIR": str(temporary)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -245,12 +251,14 @@ def test_an_interruption_cancels_the_job_and_says_so(
 
 
 def test_nothing_is_left_when_mngen_is_killed(
-    started: tuple[subprocess.Popen[str], str], tmp_path: Path
+    started: tuple[subprocess.Popen[str], str], tmp_path: Path, temporary: Path
 ) -> None:
     process, mark = started
     process.kill()
     process.wait(SOON)
     wait_until_gone(mark)
+    assert [each.name for each in tmp_path.iterdir()] == ["mngen.yaml"]
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_reader_that_goes_away_ends_the_job(

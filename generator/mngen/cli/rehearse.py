@@ -72,7 +72,7 @@ def rehearse(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder that stands for the EFS; default: a new one with mpi_example.py.",
+            help="Folder that stands for the EFS; default: one in memory with mpi_example.py.",
         ),
     ] = None,
     env: Annotated[

@@ -25,6 +25,9 @@ _SHARED_CORES = {
     "OMPI_MCA_mpi_yield_when_idle": "1",
     "OMPI_MCA_hwloc_base_binding_policy": "none",
 }
+EXAMPLE = "mpi_example.py"
+"""The tutorial's program, beside the wire-up."""
+
 DEFAULT_MOUNT = "/efs"
 DEFAULT_NODES = 2
 MOST_NODES_BY_DEFAULT = 16
@@ -123,16 +126,19 @@ def _ranks(variables: Mapping[str, str], vcpus: int) -> int:
     return max(1, vcpus // max(1, int(threads) if threads.isdecimal() else 1))
 
 
-def nodes_request(rehearsal: Rehearsal, shared: Path, *, in_image: bool) -> NodesRequest:
+def nodes_request(rehearsal: Rehearsal, shared: Path | None, *, in_image: bool) -> NodesRequest:
     """Returns the nodes of a rehearsal.
 
     Args:
         rehearsal: It.
-        shared: The folder that stands for the EFS.
+        shared: The folder that stands for the EFS; None for a new one with the example program.
         in_image: Whether the nodes are containers of the image, whose entrypoint is the wire-up.
     """
     faults = rehearsal.faults
     binds: tuple[Bind, ...] = (Bind(shared, rehearsal.mount),)
+    if shared is None:
+        example = _resources.container() / EXAMPLE
+        binds += (Bind(example, f"{rehearsal.mount}/{EXAMPLE}", read_only=True),)
     command = rehearsal.command
     if not in_image:
         wire_up = _resources.container() / "wireup.py"
@@ -157,11 +163,20 @@ def nodes_request(rehearsal: Rehearsal, shared: Path, *, in_image: bool) -> Node
     )
 
 
-def absent_files(rehearsal: Rehearsal, shared: Path) -> list[str]:
-    """Returns the words of the command that name files of the EFS which the folder lacks."""
+def absent_files(rehearsal: Rehearsal, shared: Path | None) -> list[str]:
+    """Returns the words of the command that name files of the EFS which the folder lacks.
+
+    Args:
+        rehearsal: What is to be rehearsed.
+        shared: The folder that stands for the EFS; None for one with the example program alone.
+    """
+
+    def is_there(name: str) -> bool:
+        return name == EXAMPLE if shared is None else (shared / name).exists()
+
     mount = rehearsal.mount.rstrip("/") + "/"
     return [
         word
         for word in rehearsal.command
-        if word.startswith(mount) and not (shared / word.removeprefix(mount)).exists()
+        if word.startswith(mount) and not is_there(word.removeprefix(mount))
     ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from mngen import _resources
 from mngen.errors import InputError
 from mngen.rehearsal._faults import check_faults
-from mngen.rehearsal._plan import absent_files, nodes_request
+from mngen.rehearsal._plan import EXAMPLE, absent_files, nodes_request
 from mngen.rehearsal._watch import RunningNodes, Watch, caught_signals
 from mngen.timeline import NodeRecord, Stage, Timeline, build, clock_of, parse_line
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from mngen.rehearsal._request import NodesRequest
     from mngen.timeline import WireUpLine
 
-_EXAMPLE = "mpi_example.py"
 _PHASES = re.compile(r"(rendezvous|ssh|run|teardown) ([0-9]+\.[0-9]+)s")
 
 
@@ -86,7 +85,7 @@ def rehearse(
         on_line: Called with each line that a node writes, from a thread of its own.
         tell: Called with what else there is to say.
         shared: The folder that stands for the EFS. By default a new one that holds the example
-            program, and is removed in the end.
+            program, and is gone in the end.
 
     Raises:
         InputError: The faults make no sense, or there is no such folder.
@@ -98,12 +97,15 @@ def rehearse(
         raise InputError(str(error)) from None
     log = _Log(on_line)
     with ExitStack() as stack:
-        folder = shared or stack.enter_context(_example_folder())
-        if not folder.is_dir():
-            raise InputError(f"{folder}: there is no such folder")
-        for word in absent_files(rehearsal, folder):
-            tell(f"warning: {word} is not in {folder}")
-        request = nodes_request(rehearsal, folder.absolute(), in_image=engine.in_image)
+        if shared is not None and not shared.is_dir():
+            raise InputError(f"{shared}: there is no such folder")
+        for word in absent_files(rehearsal, shared):
+            tell(f"warning: {word} is not in {shared or 'the shared folder, see --shared'}")
+        if shared is None and engine.in_image:
+            # Containers share no memory.
+            shared = stack.enter_context(_example_folder())
+        folder = None if shared is None else shared.absolute()
+        request = nodes_request(rehearsal, folder, in_image=engine.in_image)
         caught = stack.enter_context(caught_signals())
         nodes = stack.enter_context(engine.start(request, log.take))
         watch = Watch(rehearsal, request, nodes, caught, tell, log.told)
@@ -138,9 +140,7 @@ def _example_folder() -> Iterator[Path]:
         folder = Path(name)
         # The ranks may be another user.
         folder.chmod(0o1777)
-        example = _resources.container() / _EXAMPLE
-        if example.is_file():
-            shutil.copyfile(example, folder / _EXAMPLE)
+        shutil.copyfile(_resources.container() / EXAMPLE, folder / EXAMPLE)
         yield folder
 
 

@@ -33,12 +33,13 @@ class Bind:
     """A file or folder of this machine that the nodes see.
 
     Attributes:
-        source: It.
+        source: It. None is a new folder in memory, which all nodes share and anyone may write to,
+            and which is gone with them.
         target: Absolute path in the node; is made where it does not exist.
         read_only: Whether the nodes may only read it.
     """
 
-    source: Path
+    source: Path | None
     target: str
     read_only: bool = False
 
@@ -154,7 +155,10 @@ def as_message(request: NodesRequest, pipes: Mapping[int, int]) -> dict[str, Any
             }
             for index in request.indexes
         ],
-        "binds": [[str(each.source), each.target, each.read_only] for each in request.binds],
+        "binds": [
+            [None if each.source is None else str(each.source), each.target, each.read_only]
+            for each in request.binds
+        ],
         "root": None if request.root is None else str(request.root),
         "habits": {"workdir": request.workdir, "user": request.user, "init": request.init},
     }

@@ -35,18 +35,18 @@ class Roots:
     which may be below /run, is opened before and bound to a place there.
     """
 
-    def __init__(self, root: str | None, binds: Sequence[tuple[str, str, bool]]) -> None:
+    def __init__(self, root: str | None, binds: Sequence[tuple[str | None, str, bool]]) -> None:
         """Prepares.
 
         Args:
             root: An unpacked image, or None for this machine's own folders.
-            binds: Source, target, and whether the target is read-only.
+            binds: Source, or None for a new folder; target; whether the target is read-only.
 
         Raises:
             OSError: A source cannot be opened, or the kernel refuses.
         """
         image = None if root is None else _hold(root)
-        sources = [_hold(source) for source, _, _ in binds]
+        sources = [None if source is None else _hold(source) for source, _, _ in binds]
         _linux.mount("mngen", str(_WORK), "tmpfs", options="mode=755")
         self._image = None if image is None else _keep(image, _WORK / "image")
         self._binds = [
@@ -100,8 +100,12 @@ def _hold(path: str) -> str:
     return f"/proc/self/fd/{os.open(path, os.O_PATH | os.O_CLOEXEC)}"
 
 
-def _keep(held: str, copy: Path) -> Path:
-    """Binds what is held open to a new place; returns that."""
+def _keep(held: str | None, copy: Path) -> Path:
+    """Binds what is held open, or else a new folder, to a new place; returns that."""
+    if held is None:
+        copy.mkdir()
+        _linux.mount("tmpfs", str(copy), "tmpfs", _linux.NO_SUID, "mode=1777")
+        return copy
     _create(copy, is_folder=Path(held).is_dir())
     _linux.bind(held, str(copy), recursive=True)
     return copy

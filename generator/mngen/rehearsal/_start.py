@@ -100,7 +100,7 @@ def _check(request: NodesRequest) -> None:
     for bind in request.binds:
         if not bind.target.startswith("/") or ".." in bind.target.split("/"):
             raise InputError(f"{bind.target}: a place in a node is an absolute path")
-        if not bind.source.exists():
+        if bind.source is not None and not bind.source.exists():
             raise InputError(f"{bind.source}: there is no such file or folder")
 
 

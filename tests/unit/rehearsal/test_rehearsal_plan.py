@@ -149,6 +149,17 @@ def test_in_an_image_the_wire_up_is_the_entrypoint(tmp_path: Path) -> None:
     assert not request.init
 
 
+def test_by_default_the_shared_folder_has_the_example_alone() -> None:
+    planned = Rehearsal(name="try", command=("python3", "/efs/mpi_example.py", "/efs/absent.py"))
+    request = nodes_request(planned, None, in_image=True)
+    example = _resources.container() / "mpi_example.py"
+    assert request.binds == (
+        Bind(None, "/efs"),
+        Bind(example, "/efs/mpi_example.py", read_only=True),
+    )
+    assert absent_files(planned, None) == ["/efs/absent.py"]
+
+
 def test_files_that_the_shared_folder_lacks_are_found(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "there/app.py").touch()

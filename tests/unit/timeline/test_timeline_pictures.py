@@ -32,12 +32,12 @@ def lines(node: int, *stages: tuple[float, Stage]) -> list[WireUpLine]:
     return [WireUpLine(node, seconds, stage, "") for seconds, stage in stages]
 
 
-def record(node: int, end: float = 8.5, **more: object) -> NodeRecord:
+def record(node: int, **more: object) -> NodeRecord:
     given = {
         "start": 0.0,
         "clock": 0.5,
         "lines": lines(node, *_STAGES),
-        "end": end,
+        "end": 8.5,
         "exit_code": 0,
         **more,
     }
