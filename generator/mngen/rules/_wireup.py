@@ -121,14 +121,15 @@ jobs:
             if ranks is None and threads is None:
                 continue
             cpus = _cpus(job)
-            # Without a number of ranks there is one for each CPU, or the command itself alone.
-            running = ranks or (1 if job.spec.launcher == "none" else cpus)
-            if running * (threads or 1) > cpus:
-                yield Match(
-                    ("jobs", job.name, "ranks_per_node" if ranks else "threads_per_rank"),
-                    f"{running} ranks of {threads or 1} threads on a node of {cpus} CPUs",
-                    None if ranks else f"write `ranks_per_node: {max(1, cpus // (threads or 1))}`",
-                )
+            if (ranks or 1) * (threads or 1) <= cpus:
+                # Without a number of ranks there are as many as there are CPUs for.
+                continue
+            yield Match(
+                ("jobs", job.name, "ranks_per_node" if ranks else "threads_per_rank"),
+                f"{ranks} ranks of {threads or 1} threads on a node of {cpus} CPUs"
+                if ranks
+                else f"{threads} threads in each rank on a node of {cpus} CPUs",
+            )
 
 
 def _cpus(job: ResolvedJob) -> int:

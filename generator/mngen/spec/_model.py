@@ -559,7 +559,7 @@ class Job(_Section, frozen=True, kw_only=True):
         Annotated[
             int,
             Meta(
-                description="MPI ranks on each node. Default: one for each CPU that the node has.",
+                description="MPI ranks on each node. Default: as many as it has CPUs for.",
                 ge=1,
                 le=1024,
             ),

@@ -411,9 +411,9 @@ class TestWireUp:
             ({"nodes": 2, "ranks_per_node": 24}, []),
             ({"nodes": 2, "ranks_per_node": 25}, ["MN198"]),
             ({"nodes": 2, "ranks_per_node": 6, "threads_per_rank": 4}, []),
-            # There is a rank for each CPU unless something else is said.
-            ({"nodes": 2, "threads_per_rank": 2}, ["MN198"]),
-            ({"nodes": 2, "threads_per_rank": 24, "launcher": "none"}, []),
+            # There are as many ranks as there are CPUs for unless something else is said.
+            ({"nodes": 2, "threads_per_rank": 24}, []),
+            ({"nodes": 2, "threads_per_rank": 25}, ["MN198"]),
             # A node of a multi-node job has the machine for itself; a single-node job does not.
             ({"nodes": 2, "vcpus": 4, "ranks_per_node": 24}, []),
             ({"vcpus": 4, "ranks_per_node": 8}, ["MN198"]),
@@ -421,11 +421,6 @@ class TestWireUp:
     )
     def test_threads_and_cpus(self, fields: dict[str, object], expected: list[str]) -> None:
         assert ids(job(**fields)) == expected
-
-    def test_threads_without_ranks_get_a_number_of_ranks(self) -> None:
-        [problem] = problems(job(nodes=2, threads_per_rank=5))
-        assert problem.path == "jobs.hello.threads_per_rank"
-        assert problem.hint == "write `ranks_per_node: 4`"
 
     @pytest.mark.parametrize(
         ("fields", "expected"),

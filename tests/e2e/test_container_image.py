@@ -1,0 +1,347 @@
+"""The container image: really built from the rendered folder, looked into, pushed, and run."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import ssl
+import subprocess
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mngen.rehearsal import NodesRequest, start_nodes, unavailable
+from mngen.sandbox import start_sandbox
+from tests.support.cli import mngen
+from tests.support.images import (
+    BASE,
+    LocalRegistry,
+    Store,
+    buildah_unavailable,
+    image_store,
+    local_registry,
+    registry_unavailable,
+)
+from tests.support.sandbox import client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mngen.sandbox import Sandbox
+
+# One worker builds, and all of them look.
+pytestmark = pytest.mark.xdist_group("container image")
+
+SPEC = """\
+name: seismic
+region: us-east-1
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 4}
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  hello: {queue: mpi, nodes: 2, command: [hostname]}
+"""
+NAME = "localhost/seismic/mpi"
+SOON = 120.0
+PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    if reason := buildah_unavailable():
+        pytest.skip(reason)
+    with image_store(tmp_path_factory.mktemp("images") / "store") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A spec with its rendered tree."""
+    place = tmp_path_factory.mktemp("deployment")
+    (place / "mngen.yaml").write_text(SPEC, encoding="utf-8")
+    done = mngen("render", cwd=place)
+    assert done.returncode == 0, done.stderr
+    return place
+
+
+def build(store: Store, folder: Path, *options: str) -> str:
+    """Build the image as a user does, on a local base."""
+    done = mngen(
+        "image",
+        "build",
+        *("--engine", "buildah", "--build-arg", f"BASE={BASE}"),
+        *options,
+        cwd=folder,
+        env=store.env,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def image(store: Store, folder: Path) -> str:
+    return build(store, folder)
+
+
+@pytest.fixture(scope="module")
+def root(store: Store, image: str) -> Path:
+    """The image's files."""
+    return store.unpacked(image)
+
+
+def test_it_is_named_after_the_deployment_and_says_what_it_is(store: Store, image: str) -> None:
+    assert image == f"{NAME}:v1"
+    config = store.config(image)
+    assert config["User"] == "mpi"
+    assert config["Entrypoint"][0] == "/usr/bin/tini"
+    assert config["Entrypoint"][-1] == "/opt/mngen/wireup.py"
+    assert config["Labels"]["org.opencontainers.image.version"] == "v1"
+    assert [variable.partition("=")[0] for variable in config["Env"]] == ["PATH"]
+
+
+def test_it_holds_no_keys_and_nothing_that_a_build_leaves_behind(root: Path) -> None:
+    assert (root / "usr/sbin/sshd").is_file()
+    assert not list((root / "etc/ssh").glob("ssh_host_*"))
+    files = [
+        path
+        for top in ("etc", "home", "opt", "root", "srv", "tmp", "usr/local", "var")
+        for path in (root / top).rglob("*")
+        if path.is_file() and not path.is_symlink()
+    ]
+    assert [path for path in files if PRIVATE_KEY.search(path.read_bytes())] == []
+    assert [path for path in files if path.name in {"authorized_keys", "known_hosts"}] == []
+    for empty in ("var/lib/apt/lists", "var/cache/apt/archives", "var/log", "tmp", "root/.cache"):
+        left = [path for path in (root / empty).rglob("*") if path.is_file()]
+        assert [path for path in left if path.stat().st_size] == [], empty
+
+
+def test_the_ranks_user_can_log_in_by_key_alone(root: Path) -> None:
+    users = (root / "etc/passwd").read_text(encoding="utf-8")
+    assert "mpi:x:1000:1000:" in users
+    # The base held another user of this number, as Ubuntu's images do.
+    assert "ubuntu" not in users
+    assert "\nmpi:*:" in (root / "etc/shadow").read_text(encoding="utf-8")
+    home = (root / "home/mpi").stat()
+    assert (home.st_uid, home.st_gid) == (1000, 1000)
+    for name in ("wireup.py", "mpi_example.py"):
+        copied = root / "opt/mngen" / name
+        assert (copied.stat().st_uid, copied.stat().st_mode & 0o777) == (0, 0o644)
+
+
+def test_it_adds_little_to_its_base(root: Path, store: Store) -> None:
+    sizes = {
+        image["names"][0]: image["size"]
+        for image in json.loads(store.buildah("images", "--json"))
+        if image.get("names")
+    }
+    megabytes = {
+        name: float(size.split()[0]) * {"MB": 1, "GB": 1000}[size.split()[1]]
+        for name, size in sizes.items()
+    }
+    assert megabytes[f"{NAME}:v1"] - megabytes[BASE] < 200
+
+
+def test_the_same_files_give_the_same_digest(store: Store, folder: Path, image: str) -> None:
+    again = build(store, folder, "--tag", "again", "--build-arg", "VERSION=v1")
+    ids = [
+        json.loads(store.buildah("inspect", "--type", "image", name))["FromImageDigest"]
+        for name in (image, again)
+    ]
+    assert ids[0] == ids[1]
+
+
+@pytest.mark.parametrize("user", ["mpi", "root"])
+def test_two_nodes_run_the_example_in_it(root: Path, store: Store, image: str, user: str) -> None:
+    if reason := unavailable():
+        pytest.skip(reason)
+    config = store.config(image)
+    who = ("setpriv", "--reuid=1000", "--regid=1000", "--clear-groups") if user == "mpi" else ()
+    request = NodesRequest(
+        command=(*who, *config["Entrypoint"], "python3", "/opt/mngen/mpi_example.py"),
+        count=2,
+        root=root,
+        workdir=config["WorkingDir"],
+        environment={
+            **dict(variable.split("=", 1) for variable in config["Env"]),
+            "HOME": "/home/mpi" if user == "mpi" else "/root",
+            "MNGEN_SECRET": "only-a-test-s-secret-of-32-letters",
+            "MNGEN_RANKS_PER_NODE": "2",
+        },
+    )
+    with start_nodes(request) as nodes:
+        ended = nodes.wait(SOON)
+        text = "\n".join(f"{line.node}: {line.text}" for line in nodes.lines)
+    assert ended, text
+    assert dict(nodes.exit_codes) == {0: 0, 1: 0}, text
+    assert "the sum over all ranks is 10, as it should be" in text
+    assert len(re.findall(r"rank [0-3] of 4 runs on node[01]", text)) == 4
+
+
+@pytest.fixture(scope="module")
+def emulated() -> Iterator[Sandbox]:
+    with start_sandbox() as box:
+        client(box, "ecr").create_repository(
+            repositoryName="seismic/mpi", imageTagMutability="IMMUTABLE"
+        )
+        yield box
+
+
+def deployed(folder: Path, url: str, env: dict[str, str]) -> None:
+    """Give the deployment's Terraform the outputs that `mngen apply` would have left."""
+    for file in (folder / "terraform").glob("*.tf*"):
+        file.unlink()
+    (folder / "terraform" / "main.tf").write_text(
+        f'output "repository_url" {{\n  value = "{url}"\n}}\n'
+        'output "job_definitions" {\n  value = { hello = "seismic-hello" }\n}\n',
+        encoding="utf-8",
+    )
+    subprocess.run(
+        ["terraform", "apply", "-auto-approve", "-no-color"],
+        cwd=folder / "terraform",
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
+
+
+def copied(folder: Path, target: Path) -> Path:
+    (target / "deploy" / "terraform").mkdir(parents=True)
+    (target / "mngen.yaml").write_bytes((folder / "mngen.yaml").read_bytes())
+    return target
+
+
+def fetched(
+    registry: LocalRegistry, tag: str, user: str, password: str
+) -> tuple[str, dict[str, Any]]:
+    """Ask a registry for a tag; return the digest and the manifest that it has."""
+    request = urllib.request.Request(
+        f"https://{registry.host}/v2/seismic/mpi/manifests/{tag}",
+        headers={
+            "Accept": "application/vnd.oci.image.manifest.v1+json",
+            "Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode(),
+        },
+    )
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}),
+        urllib.request.HTTPSHandler(
+            context=ssl.create_default_context(cafile=registry.certificate)
+        ),
+    )
+    with opener.open(request, timeout=60) as answer:
+        return answer.headers["Docker-Content-Digest"], json.load(answer)
+
+
+def test_pushed_it_is_in_the_registry_under_the_recorded_digest(
+    store: Store,
+    folder: Path,
+    image: str,
+    emulated: Sandbox,
+    terraform_env: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    if reason := registry_unavailable():
+        pytest.skip(reason)
+    token = client(emulated, "ecr").get_authorization_token()["authorizationData"][0]
+    user, password = base64.b64decode(token["authorizationToken"]).decode().split(":")
+    place = copied(folder, tmp_path)
+    env = emulated.environment(base=store.env | {"PATH": terraform_env["PATH"]})
+    with local_registry(tmp_path / "registry", user, password) as registry:
+        env["SSL_CERT_FILE"] = str(registry.certificate)
+        deployed(place / "deploy", f"{registry.host}/seismic/mpi", env)
+
+        done = mngen("image", "push", "--engine", "buildah", cwd=place, env=env, timeout=300)
+
+        assert done.returncode == 0, done.stderr
+        digest, manifest = fetched(registry, "v1", user, password)
+        assert password not in done.stdout + done.stderr + registry.log.read_text()
+    assert len(manifest["layers"]) >= 2
+    assert done.stdout.strip() == f"{registry.host}/seismic/mpi@{digest}"
+    record = place / "deploy/terraform/container.auto.tfvars.json"
+    assert json.loads(record.read_text()) == {"container_digests": {"v1": digest}}
+    assert not list(Path(store.env["TMPDIR"]).glob("mngen-login-*"))
+
+
+def test_a_registry_that_refuses_the_login_is_named(
+    store: Store,
+    folder: Path,
+    image: str,
+    emulated: Sandbox,
+    terraform_env: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    if reason := registry_unavailable():
+        pytest.skip(reason)
+    place = copied(folder, tmp_path)
+    env = emulated.environment(base=store.env | {"PATH": terraform_env["PATH"]})
+    with local_registry(tmp_path / "registry", "AWS", "another password") as registry:
+        env["SSL_CERT_FILE"] = str(registry.certificate)
+        deployed(place / "deploy", f"{registry.host}/seismic/mpi", env)
+        done = mngen("image", "push", "--engine", "buildah", cwd=place, env=env, timeout=300)
+    assert done.returncode == 3
+    assert f"logging in to {registry.host} failed" in done.stderr
+    assert "unauthorized" in done.stderr or "invalid username/password" in done.stderr
+    assert "auth-token" not in done.stderr
+    assert not (place / "deploy/terraform/container.auto.tfvars.json").exists()
+
+
+def test_the_emulated_registry_takes_each_tag_once(
+    store: Store,
+    folder: Path,
+    image: str,
+    emulated: Sandbox,
+    terraform_env: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    place = copied(folder, tmp_path)
+    env = emulated.environment(base=store.env | {"PATH": terraform_env["PATH"]})
+    url = "123456789012.dkr.ecr.us-east-1.amazonaws.com/seismic/mpi"
+    deployed(place / "deploy", url, env)
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        options = () if words[1] == "list" else ("--engine", "buildah")
+        return mngen(*words, *options, "--sandbox", cwd=place, env=env, timeout=300)
+
+    def sandboxed() -> None:
+        copy = next(emulated.home.glob("deploy-*/terraform"))
+        subprocess.run(
+            ["terraform", "apply", "-auto-approve", "-no-color"],
+            cwd=copy,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=120,
+            check=True,
+        )
+
+    assert run("image", "list").returncode == 1
+    sandboxed()
+    empty = run("image", "list")
+    assert (empty.returncode, empty.stdout) == (0, ""), empty.stderr
+    assert "There are no images yet" in empty.stderr
+
+    first, second = run("image", "push"), run("image", "push")
+
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert first.stdout == second.stdout
+    assert first.stdout.startswith(f"{url}@sha256:")
+    assert "is there already" in second.stderr
+    # Another image under the same tag, as after a change of the Dockerfile.
+    store.buildah("tag", f"{NAME}:v1", f"{NAME}:kept")
+    store.buildah("tag", BASE, f"{NAME}:v1")
+    try:
+        third = run("image", "push")
+    finally:
+        store.buildah("tag", f"{NAME}:kept", f"{NAME}:v1")
+    assert third.returncode == 1
+    assert "the tag `v1` names another image already" in third.stderr
+    assert "`tag: v2`" in third.stderr
+    listed = json.loads(run("image", "list", "--output", "json").stdout)
+    assert [each["tags"] for each in listed] == [["v1"]]
+    assert f"{url}@{listed[0]['digest']}" == first.stdout.strip()
