@@ -88,7 +88,7 @@ def push(
 
     The record, container.auto.tfvars.json, belongs into version control: job definitions run the
     very image that it names once `mngen apply` has run. In the sandbox the image is registered
-    without its layers, and nothing is recorded.
+    without its layers, and recorded for the sandbox alone.
     """
     from mngen.container import find_engine, open_registry, plan_image, push_image, record_digest
 
@@ -99,12 +99,13 @@ def push(
     with _terraform(out, cluster.spec.region, sandbox=sandbox) as terraform:
         registry = open_registry(terraform.outputs(), cluster.spec.region)
         done = push_image(planned, registry, found, emulated=sandbox, report=report)
-    if not done.new:
-        report(f"{registry.url}:{done.tag} is there already")
-    typer.echo(done.reference)
-    if not sandbox:
-        report(f"recorded in {record_digest(out / 'terraform', done.tag, done.digest)}")
-        report(f"next: mngen apply --out {out}")
+        if not done.new:
+            report(f"{registry.url}:{done.tag} is there already")
+        typer.echo(done.reference)
+        record = _record(terraform, sandbox=sandbox)
+        record_digest(record, done.tag, done.digest)
+        report(f"recorded in {record}")
+    report(f"next: mngen apply --out {out}{' --sandbox' if sandbox else ''}")
 
 
 @image.command(name="list")
@@ -126,7 +127,7 @@ def list_(
             open_registry(outputs, region),
             _aws.client("batch", region),
             job_definitions=named if isinstance(named, dict) else {},
-            digests=read_digests(out / "terraform"),
+            digests=read_digests(_record(terraform, sandbox=sandbox)),
         )
     if output is Format.JSON:
         import msgspec
@@ -167,6 +168,13 @@ def _terraform(out: Path, region: str, *, sandbox: bool) -> Iterator["Terraform"
 
     with open_sandbox(tell=report) as box, box.applied(region):
         yield Terraform(sandbox_folder(folder, box.home), report=report)
+
+
+def _record(terraform: "Terraform", *, sandbox: bool) -> Path:
+    from mngen.container import DIGESTS_FILE
+    from mngen.terraform import SANDBOX_DIGESTS
+
+    return terraform.folder / (SANDBOX_DIGESTS if sandbox else DIGESTS_FILE)
 
 
 def _show(images: list["RegistryImage"]) -> None:

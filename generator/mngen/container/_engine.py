@@ -68,6 +68,12 @@ class Engine:
             command += ["--build-arg", f"{name}={value}"]
         run([*command, str(context)], doing=f"building {reference}", report=report)
 
+    def trouble(self) -> str | None:
+        """Says why the engine cannot work, or returns None: docker needs a daemon that answers."""
+        if self.name != "docker" or ask([self.path, "version", "--format", "{{.Server.Version}}"]):
+            return None
+        return "docker is installed, and its daemon does not answer"
+
     def image_id(self, reference: str) -> str | None:
         """Returns the id of an image on this machine, `sha256:…`; None where there is none."""
         if self.name == "buildah":
@@ -164,18 +170,28 @@ def find_engine(name: str | None = None) -> Engine:
     """Finds a container engine on PATH.
 
     Args:
-        name: The one to use; None for the first of `ENGINES` that is there.
+        name: The one to use; None for the first of `ENGINES` that is there and can work.
 
     Raises:
         InputError: There is no engine of that name.
-        ToolError: It is not installed, or none is.
+        ToolError: It is not installed or cannot work, or none is and can.
     """
     if name is not None and name not in ENGINES:
         raise InputError(f"there is no engine `{name}`", hint=f"it is one of {', '.join(ENGINES)}")
-    for each in ENGINES if name is None else (name,):
-        path = shutil.which(each)
-        if path is not None:
-            return Engine(each, path)
+    found = [
+        Engine(each, path)
+        for each in (ENGINES if name is None else (name,))
+        if (path := shutil.which(each)) is not None
+    ]
+    for engine in found:
+        if engine.trouble() is None:
+            return engine
+    if found:
+        raise ToolError(
+            str(found[0].trouble()),
+            hint="start it (`sudo systemctl start docker`, or Docker Desktop), see that you may "
+            "use it (`docker version`), or install podman",
+        )
     if name is not None:
         raise ToolError(f"{name} is not installed", hint="install it, or leave --engine out")
     raise ToolError(
@@ -220,7 +236,10 @@ def _manifest_text(read: Callable[[str], str]) -> str:
         digest: str = json.loads(read("index.json"))["manifests"][0]["digest"]
         return read(f"blobs/{digest.replace(':', '/')}")
     except (KeyError, IndexError, OSError, ValueError) as error:
-        raise ToolError(f"the engine exported no OCI image: {error!r}") from None
+        raise ToolError(
+            f"the engine exported no OCI image: {error!r}",
+            hint="docker does so from version 25 on; podman and buildah do",
+        ) from None
 
 
 def _member(tar: tarfile.TarFile, name: str) -> str:

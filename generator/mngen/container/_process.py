@@ -55,6 +55,8 @@ def run(
             feeder.join()
         except KeyboardInterrupt:
             _end(process)
+            # What the engine started and has not ended itself.
+            _signal(process, signal.SIGKILL)
             raise InterruptedRunError(f"interrupted while {doing}") from None
         finally:
             _end(process)
@@ -113,10 +115,14 @@ def _end(process: subprocess.Popen[str]) -> None:
     for number, seconds in ((signal.SIGINT, _GRACE), (signal.SIGKILL, None)):
         if process.poll() is not None:
             return
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+        _signal(process, number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
+
+
+def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 @contextmanager

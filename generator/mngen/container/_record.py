@@ -18,16 +18,15 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     container_digests: dict[str, str] = {}
 
 
-def read_digests(folder: Path) -> dict[str, str]:
+def read_digests(path: Path) -> dict[str, str]:
     """Returns the digests of the images that were pushed, by tag.
 
     Args:
-        folder: The rendered Terraform folder. Without the file in it nothing was pushed yet.
+        path: The record. Where there is none, nothing was pushed yet.
 
     Raises:
         InputError: The file is damaged or cannot be read.
     """
-    path = folder / DIGESTS_FILE
     try:
         return msgspec.json.decode(path.read_bytes(), type=_File).container_digests
     except FileNotFoundError:
@@ -44,27 +43,23 @@ def read_digests(folder: Path) -> dict[str, str]:
         ) from None
 
 
-def record_digest(folder: Path, tag: str, digest: str) -> Path:
+def record_digest(path: Path, tag: str, digest: str) -> None:
     """Records what was pushed under a tag; all of the file is written, or none.
 
     Args:
-        folder: The rendered Terraform folder.
+        path: The record, in a folder that is there.
         tag: The tag.
         digest: `sha256:` and 64 hexadecimal digits.
-
-    Returns:
-        The file.
 
     Raises:
         InputError: The record is damaged.
         ToolError: It cannot be written.
     """
-    path = folder / DIGESTS_FILE
-    digests = {**read_digests(folder), tag: digest}
+    digests = {**read_digests(path), tag: digest}
     record = _File(dict(sorted(digests.items())))
     text = msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{DIGESTS_FILE}.", dir=folder)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(text)
@@ -80,4 +75,3 @@ def record_digest(folder: Path, tag: str, digest: str) -> Path:
             f"cannot write {path}: {error.strerror}",
             hint=f"the image was pushed; write its digest there by hand: {digest}",
         ) from None
-    return path

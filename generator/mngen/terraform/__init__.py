@@ -16,12 +16,13 @@ know, and an interrupt that ends in a saved state and says what is left to do.
 from mngen.terraform._plan import Plan
 from mngen.terraform._progress import Progress
 from mngen.terraform._render import render_summary
-from mngen.terraform._sandbox_copy import SANDBOX_AMIS, sandbox_folder
+from mngen.terraform._sandbox_copy import SANDBOX_AMIS, SANDBOX_DIGESTS, sandbox_folder
 from mngen.terraform._summary import Change, Kind, PlanSummary, summarise
 from mngen.terraform._terraform import Output, Terraform, check_folder
 
 __all__ = [
     "SANDBOX_AMIS",
+    "SANDBOX_DIGESTS",
     "Change",
     "Kind",
     "Output",

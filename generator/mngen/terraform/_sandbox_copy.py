@@ -23,6 +23,8 @@ SANDBOX_AMIS = "zz_sandbox_amis.auto.tfvars.json"
 
 Terraform reads it after the real record, whose images the sandbox does not have.
 """
+SANDBOX_DIGESTS = "zz_sandbox_container.auto.tfvars.json"
+"""The sandbox's own record of container images, likewise."""
 
 _TERRAFORM_FOLDER = ".terraform"
 _TERRAFORM_FILES = (".terraform.lock.hcl", ".terraform.tfstate.lock.info", "crash.log")
@@ -71,7 +73,7 @@ def _bring_up_to_date(real: Path, copy: Path) -> None:
 
 
 def _files(folder: Path) -> set[Path]:
-    """Lists the files of a configuration, without what Terraform and a bake keep beside them."""
+    """Lists the files of a configuration, without what is kept beside them (state, records)."""
     return {
         path.relative_to(folder)
         for path in folder.rglob("*")
@@ -82,6 +84,6 @@ def _files(folder: Path) -> set[Path]:
 def _is_kept_apart(path: Path) -> bool:
     return (
         _TERRAFORM_FOLDER in path.parts
-        or path.name in (*_TERRAFORM_FILES, SANDBOX_AMIS)
+        or path.name in (*_TERRAFORM_FILES, SANDBOX_AMIS, SANDBOX_DIGESTS)
         or ".tfstate" in path.name
     )

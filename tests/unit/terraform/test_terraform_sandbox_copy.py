@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mngen.errors import ToolError
-from mngen.terraform import sandbox_folder
+from mngen.terraform import SANDBOX_AMIS, SANDBOX_DIGESTS, sandbox_folder
 from tests.support.cli import read_tree
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def test_the_copy_has_the_configuration_and_nothing_of_the_real_state(
 def test_the_copy_follows_the_folder_and_keeps_its_own_state(folder: Path, tmp_path: Path) -> None:
     copy = sandbox_folder(folder, tmp_path)
     (copy / "terraform.tfstate").write_text("the sandbox's state")
+    (copy / SANDBOX_AMIS).write_text("the sandbox's machine images")
+    (copy / SANDBOX_DIGESTS).write_text("the sandbox's container images")
     (copy / ".terraform" / "providers").mkdir(parents=True)
     (copy / ".terraform" / "providers" / "p").write_text("p")
     (folder / "main.tf").write_text("# changed\n")
@@ -57,6 +59,8 @@ def test_the_copy_follows_the_folder_and_keeps_its_own_state(folder: Path, tmp_p
         "modules/network/main.tf",
         "zz_sandbox_override.tf",
         "terraform.tfstate",
+        SANDBOX_AMIS,
+        SANDBOX_DIGESTS,
         ".terraform/providers/p",
     }
     assert (copy / "main.tf").read_text() == "# changed\n"

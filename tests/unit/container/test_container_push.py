@@ -1,0 +1,265 @@
+"""Pushing: the login, what is there already, the record; the real one is an end-to-end test."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import stat
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mngen.container import (
+    Engine,
+    ImagePlan,
+    Registry,
+    list_images,
+    open_registry,
+    push_image,
+    read_digests,
+    record_digest,
+)
+from mngen.container._process import run
+from mngen.errors import InputError, InterruptedRunError, ToolError
+from tests.support.programs import program, said
+from tests.support.sandbox import client
+
+if TYPE_CHECKING:
+    from mngen.sandbox import Sandbox
+
+HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+URL = f"{HOST}/seismic/mpi"
+PLAN = ImagePlan("seismic/mpi", "v1", None, efa=False)
+LOCAL = f"sha256:{'1' * 64}"
+DIGEST = f"sha256:{'d' * 64}"
+
+
+def manifest(config: str = LOCAL) -> str:
+    return json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+            "config": {"digest": config, "size": 1, "mediaType": "x"},
+            "layers": [{"digest": DIGEST, "size": 3 * 1024 * 1024, "mediaType": "x"}],
+        }
+    )
+
+
+@pytest.fixture
+def registry(sandbox: Sandbox) -> Registry:
+    sandbox.reset()
+    ecr = client(sandbox, "ecr")
+    ecr.create_repository(repositoryName="seismic/mpi", imageTagMutability="IMMUTABLE")
+    return Registry(URL, ecr)
+
+
+def docker(folder: Path, **answers: tuple[int, str]) -> Engine:
+    inspected = json.dumps([{"Id": LOCAL, "RepoDigests": [f"other@{LOCAL}", f"{URL}@{DIGEST}"]}])
+    told = {"image inspect": (0, inspected)}
+    return program(
+        folder, "docker", told | {key.replace("_", " "): a for key, a in answers.items()}
+    )
+
+
+def test_docker_logs_in_by_standard_input_and_leaves_the_users_logins_alone(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own"
+    (own / "contexts").mkdir(parents=True)
+    mine = {"currentContext": "colima", "auths": {"x": {"auth": "c2VjcmV0"}}, "credsStore": "osx"}
+    (own / "config.json").write_text(json.dumps(mine), encoding="utf-8")
+    monkeypatch.setenv("DOCKER_CONFIG", str(own))
+    engine = docker(tmp_path)
+    lines: list[str] = []
+
+    done = push_image(PLAN, registry, engine, report=lines.append)
+
+    assert (done.digest, done.new, done.reference) == (DIGEST, True, f"{URL}@{DIGEST}")
+    calls = {call["arguments"][0]: call for call in said(engine)}
+    user, password = registry.login()
+    assert calls["login"]["arguments"] == ["login", "--username", user, "--password-stdin", HOST]
+    assert calls["login"]["stdin"] == password
+    assert calls["tag"]["arguments"] == ["tag", PLAN.reference, f"{URL}:v1"]
+    assert calls["push"]["arguments"] == ["push", f"{URL}:v1"]
+    for name in ("login", "push"):
+        assert calls[name]["config"] == {"currentContext": "colima"}
+        assert calls[name]["links"] == ["contexts"]
+        assert not Path(calls[name]["folder"]).exists()
+    assert password not in json.dumps([call["arguments"] for call in said(engine)])
+    assert json.loads((own / "config.json").read_text()) == mine
+
+
+def test_an_image_that_is_not_built_is_not_pushed(tmp_path: Path, registry: Registry) -> None:
+    engine = program(tmp_path, "docker", {"image inspect": (1, "[]")})
+    with pytest.raises(InputError, match=r"docker has no image localhost/seismic/mpi:v1") as caught:
+        push_image(PLAN, registry, engine, report=lambda _line: None)
+    assert "mngen image build" in str(caught.value.problems[0].hint)
+
+
+def test_what_is_there_already_is_not_pushed_again(tmp_path: Path, registry: Registry) -> None:
+    registry.put("v1", manifest())
+    engine = docker(tmp_path)
+    done = push_image(PLAN, registry, engine, report=lambda _line: None)
+    expected = f"sha256:{hashlib.sha256(manifest().encode()).hexdigest()}"
+    assert (done.new, done.digest) == (False, expected)
+    assert [call["arguments"][0] for call in said(engine)] == ["image"]
+
+
+def test_a_tag_that_names_another_image_is_refused_with_the_next(
+    tmp_path: Path, registry: Registry
+) -> None:
+    registry.put("v1", manifest(config=f"sha256:{'2' * 64}"))
+    registry.put("v2", manifest(config=f"sha256:{'3' * 64}"))
+    with pytest.raises(InputError, match="the tag `v1` names another image already") as caught:
+        push_image(PLAN, registry, docker(tmp_path), report=lambda _line: None)
+    assert "write `tag: v3` under `container:`" in str(caught.value.problems[0].hint)
+
+
+def test_a_login_that_is_refused_tells_no_secret(tmp_path: Path, registry: Registry) -> None:
+    engine = docker(tmp_path, login=(1, "Error response from daemon: 403"))
+    with pytest.raises(ToolError, match=r"logging in to .* failed.*403") as caught:
+        push_image(PLAN, registry, engine, report=lambda _line: None)
+    assert registry.login()[1] not in str(caught.value)
+
+
+def test_a_push_that_fails_is_shown_once(tmp_path: Path, registry: Registry) -> None:
+    lines: list[str] = []
+    engine = docker(tmp_path, push=(1, "denied: no basic auth credentials"))
+    with pytest.raises(ToolError, match=f"pushing {URL}:v1 failed") as caught:
+        push_image(PLAN, registry, engine, report=lines.append)
+    assert lines == ["denied: no basic auth credentials"]
+    assert "denied" not in str(caught.value)
+
+
+def test_a_repository_that_is_gone_says_what_makes_it(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.reset()
+    lost = Registry(URL, client(sandbox, "ecr"))
+    with pytest.raises(InputError, match="there is no repository seismic/mpi") as caught:
+        push_image(PLAN, lost, docker(tmp_path), report=lambda _line: None)
+    assert "mngen apply" in str(caught.value.problems[0].hint)
+
+
+def test_a_deployment_without_a_repository_says_why() -> None:
+    with pytest.raises(InputError, match="not built yet"):
+        open_registry({}, "us-east-1")
+    with pytest.raises(InputError, match="elsewhere"):
+        open_registry({"repository_url": None}, "us-east-1")
+
+
+def test_the_list_shows_the_newest_first_and_who_runs_it(
+    sandbox: Sandbox, registry: Registry
+) -> None:
+    first = registry.put("v1", manifest())
+    second = registry.put("v2", manifest(config=f"sha256:{'2' * 64}"))
+    batch = client(sandbox, "batch")
+    for image in (f"{URL}:v2", f"{URL}@{first}"):
+        batch.register_job_definition(
+            jobDefinitionName="seismic-hello",
+            type="multinode",
+            nodeProperties={
+                "mainNode": 0,
+                "numNodes": 2,
+                "nodeRangeProperties": [
+                    {
+                        "targetNodes": "0:",
+                        "container": {
+                            "image": image,
+                            "resourceRequirements": [
+                                {"type": "VCPU", "value": "1"},
+                                {"type": "MEMORY", "value": "512"},
+                            ],
+                        },
+                    }
+                ],
+            },
+        )
+    names = {"hello": "seismic-hello", "absent": "seismic-absent"}
+
+    found = list_images(registry, batch, job_definitions=names, digests={"v1": first})
+
+    by_tag: dict[str, Any] = {each.tags[0]: each for each in found}
+    assert (by_tag["v1"].digest, by_tag["v2"].digest) == (first, second)
+    # The latest revision counts, and it names the image by its digest.
+    assert (by_tag["v1"].used_by, by_tag["v2"].used_by) == (("hello",), ())
+    assert (by_tag["v1"].recorded, by_tag["v2"].recorded) == (("v1",), ())
+    assert by_tag["v1"].pushed is not None
+    assert [each.pushed for each in found] == sorted(
+        (each.pushed for each in found if each.pushed), reverse=True
+    )
+
+
+class TestRecord:
+    """The digests beside the rendered Terraform."""
+
+    def test_it_keeps_every_tag(self, tmp_path: Path) -> None:
+        path = tmp_path / "container.auto.tfvars.json"
+        assert read_digests(path) == {}
+        record_digest(path, "v2", DIGEST)
+        record_digest(path, "v1", LOCAL)
+        assert read_digests(path) == {"v1": LOCAL, "v2": DIGEST}
+        assert path.read_text().endswith("}\n")
+        mask = os.umask(0)
+        os.umask(mask)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
+        assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+    @pytest.mark.parametrize(
+        "text", ["", "[]", '{"container_digests": [1]}', '{"other": 1}', "\xff"]
+    )
+    def test_a_damaged_one_is_not_overwritten(self, tmp_path: Path, text: str) -> None:
+        path = tmp_path / "record.json"
+        path.write_bytes(text.encode("latin-1"))
+        with pytest.raises(InputError, match="damaged") as caught:
+            record_digest(path, "v1", DIGEST)
+        assert "version control" in str(caught.value.problems[0].hint)
+        assert path.read_bytes() == text.encode("latin-1")
+
+    def test_a_folder_that_is_not_there_names_the_digest(self, tmp_path: Path) -> None:
+        with pytest.raises(ToolError, match="cannot write") as caught:
+            record_digest(tmp_path / "absent" / "record.json", "v1", DIGEST)
+        assert DIGEST in str(caught.value.problems[0].hint)
+
+
+class TestProcess:
+    """An engine at work."""
+
+    def test_an_interrupt_ends_the_engine_and_its_children(self, tmp_path: Path) -> None:
+        file = tmp_path / "pid"
+        script = f"sleep 600 & echo $! > {file}; echo started; wait"
+        before = signal.getsignal(signal.SIGTERM)
+
+        def interrupt() -> None:
+            while not file.is_file() or not file.read_text().strip():
+                time.sleep(0.02)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(InterruptedRunError, match="interrupted while sleeping"):
+            run(["sh", "-c", script], doing="sleeping")
+        thread.join()
+
+        assert signal.getsignal(signal.SIGTERM) is before
+        deadline = time.monotonic() + 60
+        while Path("/proc", file.read_text().strip()).exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def test_a_failure_says_what_was_written_last(self) -> None:
+        script = "import sys\nfor i in range(50): print(i)\nsys.exit(7)"
+        with pytest.raises(ToolError, match=r"(?s)counting failed \(exit code 7\).*49") as caught:
+            run([sys.executable, "-c", script], doing="counting")
+        assert "\n  10" not in str(caught.value)
+
+    def test_a_program_that_is_not_there(self) -> None:
+        with pytest.raises(ToolError, match="cannot run /absent/docker"):
+            run(["/absent/docker"], doing="nothing")
+
+    def test_input_that_nobody_reads_is_no_failure(self) -> None:
+        run(["true"], doing="nothing", stdin="x" * 1_000_000)
