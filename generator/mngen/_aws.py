@@ -54,13 +54,20 @@ _SKEWED = {"RequestTimeTooSkewed", "RequestInTheFuture"}
 _NOT_OPTED_IN = {"OptInRequired", "SubscriptionRequiredException"}
 
 
-def client(service: str, region: str | None = None, *, endpoint_url: str | None = None) -> Any:
+def client(
+    service: str,
+    region: str | None = None,
+    *,
+    endpoint_url: str | None = None,
+    attempts: int = _ATTEMPTS,
+) -> Any:
     """Returns a boto3 client that retries adaptively, and gives up in reasonable time.
 
     Args:
         service: Such as `ec2`. Annotate the result with its boto3-stubs type.
         region: Such as `us-east-1`; None for that of the AWS environment or profile.
         endpoint_url: None for `AWS_ENDPOINT_URL` of the environment, or else AWS's own.
+        attempts: How often a call is tried in all; 1 where a call must not be made twice.
 
     Raises:
         ToolError: No region, no such profile, or an endpoint that is not a URL.
@@ -68,7 +75,7 @@ def client(service: str, region: str | None = None, *, endpoint_url: str | None 
     from botocore.config import Config
 
     config = Config(
-        retries={"mode": "adaptive", "total_max_attempts": _ATTEMPTS},
+        retries={"mode": "adaptive", "total_max_attempts": attempts},
         connect_timeout=_CONNECT_TIMEOUT,
         read_timeout=_READ_TIMEOUT,
         user_agent_extra=f"mngen/{__version__}",
@@ -131,6 +138,33 @@ def translate(error: Exception) -> ToolError:
     from botocore.exceptions import ClientError
 
     return _refused(error) if isinstance(error, ClientError) else _unanswered(error)
+
+
+def was_throttled(error: Exception) -> bool:
+    """Tells whether AWS refused a call for now, without having done anything."""
+    response: dict[str, Any] = getattr(error, "response", {})
+    return (
+        response.get("Error", {}).get("Code") in _THROTTLES
+        or response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        == HTTPStatus.TOO_MANY_REQUESTS
+    )
+
+
+def may_have_worked(error: Exception) -> bool:
+    """Tells whether AWS may have done what was asked, though the call failed: no answer was read.
+
+    Args:
+        error: What a client of boto3 raised.
+    """
+    from botocore import exceptions as b
+    from botocore.parsers import ResponseParserError
+
+    if isinstance(error, b.ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0
+        return status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    never_left = b.EndpointConnectionError | b.ConnectTimeoutError | b.ProxyConnectionError
+    broke_off = b.ConnectionError | b.HTTPClientError | ResponseParserError
+    return isinstance(error, broke_off) and not isinstance(error, never_left)
 
 
 def _refused(error: Any) -> ToolError:

@@ -108,6 +108,10 @@ class Deployed:
         self.logs.create_log_group(logGroupName=f"/mngen/{self.name}/jobs")
         self.profile = f"{self.name}-node"
         self.iam.create_instance_profile(InstanceProfileName=self.profile)
+        self.iam.create_role(RoleName=self.profile, AssumeRolePolicyDocument="{}")
+        self.iam.add_role_to_instance_profile(
+            InstanceProfileName=self.profile, RoleName=self.profile
+        )
         base = self.ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
         self.images = {name: self._image(name, base) for name in self.cluster.images}
         self.push_image()

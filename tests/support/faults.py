@@ -135,6 +135,21 @@ class Faults(Relay):
         self._add(_Fault(action, answer, times, after))
         return hold
 
+    def hold_answer(self, action: str, *, times: int | None = None, after: int = 0) -> Hold:
+        """Let answers wait: the sandbox has carried the calls out, and their makers do not know."""
+        hold = Hold()
+
+        def answer(_: Call, request: Request) -> Answer:
+            done = self.forward(request)
+            hold.reached.set()
+            hold.released.wait()
+            return done
+
+        with self._lock:
+            self._holds.append(hold)
+        self._add(_Fault(action, answer, times, after))
+        return hold
+
     def clear(self) -> None:
         """Forget all faults and release all holds; the log of calls stays."""
         with self._lock:

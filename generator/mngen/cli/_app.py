@@ -23,6 +23,7 @@ from mngen.cli.render import render
 from mngen.cli.rules import rules
 from mngen.cli.sandbox import sandbox
 from mngen.cli.schema import schema
+from mngen.cli.submit import submit
 from mngen.cli.sweep import sweep
 
 app = typer.Typer(
@@ -58,6 +59,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     sweep,
     output,
     rehearse,
+    submit,
     destroy,
     instances,
     policy,

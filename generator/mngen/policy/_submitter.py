@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mngen.policy._statement import Scope, Statement
+from mngen.rules import submission_calls
 
 if TYPE_CHECKING:
     from mngen.cluster import Cluster
@@ -23,6 +24,8 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
     """
     jobs = (scope.arn("batch", "job/*"),)
     log_group = scope.arn("logs", f"log-group:/mngen/{cluster.spec.name}/*")
+    asked = {call for call in submission_calls() if call.startswith("ec2:")}
+    profile = cluster.spec.roles.instance_profile
     return [
         # None of these knows resources: whoever sees one queue's jobs sees those of all.
         Statement(
@@ -33,9 +36,29 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
                 "batch:DescribeJobQueues",
                 "batch:DescribeJobs",
                 "batch:ListJobs",
+                "servicequotas:GetAWSDefaultServiceQuota",
+                *asked,
             ),
             ("*",),
             scope.here,
+        ),
+        # What the rules of a submission ask besides, and why a job waits.
+        Statement(
+            "CheckQuotas",
+            ("servicequotas:GetServiceQuota",),
+            (scope.arn("servicequotas", "ec2/*"),),
+        ),
+        Statement(
+            "CheckProfile",
+            ("iam:GetInstanceProfile",),
+            (scope.iam_arn(f"instance-profile/{scope.name}-*"),)
+            if profile == "create"
+            else (profile,),
+        ),
+        Statement(
+            "CheckImage",
+            () if cluster.spec.container.image else ("ecr:DescribeImages",),
+            (scope.arn("ecr", f"repository/{scope.name}/*"),),
         ),
         Statement(
             "Submit",

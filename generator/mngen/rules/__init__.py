@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from mngen.rules._report import Report, check_file
     from mngen.rules._sarif import to_sarif
     from mngen.rules._submission import Intent, SubmissionRule, Target
-    from mngen.rules._submission_check import check_submission, submission_calls
+    from mngen.rules._submission_account import differences_of, image_wanted
+    from mngen.rules._submission_check import (
+        check_submission,
+        check_waiting,
+        submission_calls,
+    )
 
 __all__ = [
     "AWS_RULES",
@@ -50,6 +55,9 @@ __all__ = [
     "check_aws",
     "check_file",
     "check_submission",
+    "check_waiting",
+    "differences_of",
+    "image_wanted",
     "page_of",
     "pages",
     "require",
@@ -74,6 +82,9 @@ _LATER = {
     "check_aws": "_aws_check",
     "check_file": "_report",
     "check_submission": "_submission_check",
+    "check_waiting": "_submission_check",
+    "differences_of": "_submission_account",
+    "image_wanted": "_submission_account",
     "page_of": "_pages",
     "pages": "_pages",
     "submission_calls": "_submission_check",

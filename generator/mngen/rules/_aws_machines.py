@@ -72,7 +72,7 @@ class QuotaSuffices(AwsRule):
             if quota is not None:
                 sharing[quota].append(each)
         for quota, environments in sharing.items():
-            value = _value(account, quota)
+            value = quota_value(account, quota)
             if value is None:
                 continue
             for each in environments:
@@ -89,7 +89,7 @@ class QuotaSuffices(AwsRule):
                     )
 
 
-def _value(account: Account, quota: Quota) -> float | None:
+def quota_value(account: Account, quota: Quota) -> float | None:
     """Returns a quota's value in vCPUs; AWS's default where the account has none of its own."""
     client: ServiceQuotasClient = account.client("service-quotas")
     missing = client.exceptions.NoSuchResourceException

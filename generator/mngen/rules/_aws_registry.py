@@ -35,4 +35,11 @@ SUBMISSION_RULES: tuple[type[SubmissionRule], ...] = tuple(
     sorted((*_submission_account.RULES, *_submission_rules.RULES), key=lambda rule: rule.id)
 )
 
+WAITING_RULES: tuple[type[AwsRule], ...] = (
+    _aws_network.NodesHaveWayOut,
+    _aws_network.AddressesLeft,
+    _aws_machines.OfferedInZone,
+)
+"""Of the rules that ask AWS, those for whose breach a submitted job may wait."""
+
 RULES: tuple[type[Rule], ...] = (*SPEC_RULES, *AWS_RULES, *SUBMISSION_RULES)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from mngen.catalog import vcpu_quota
 from mngen.errors import Severity
+from mngen.rules._aws_machines import quota_value
 from mngen.rules._rule import Match
 from mngen.rules._submission import SubmissionRule
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_ecr.client import ECRClient
     from mypy_boto3_ecr.type_defs import ImageIdentifierTypeDef
+    from mypy_boto3_iam.client import IAMClient
 
     from mngen.rules._submission import Target
 
@@ -228,6 +231,78 @@ def image_of(environment: Any) -> str | None:
     return str(image) if image else None
 
 
+class InstanceProfileExists(SubmissionRule):
+    id = "MN315"
+    title = "The instance profile of the machines is there"
+    why = (
+        "EC2 starts no machine with an instance profile that is gone, or that has no role: the job "
+        "waits in RUNNABLE, and the environment may become INVALID."
+    )
+    remedy = "run `mngen apply`, or give the profile its role back"
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/instance_IAM_role.html"
+    manual_test = "aws iam get-instance-profile --instance-profile-name NAME"
+    calls = (
+        "batch:DescribeComputeEnvironments",
+        "batch:DescribeJobQueues",
+        "iam:GetInstanceProfile",
+    )
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        roles = (each.get("computeResources", {}) for each in target.environments)
+        names = {each.get("instanceRole", "").rpartition("/")[2] for each in roles}
+        client: IAMClient = target.account.client("iam")
+        for name in sorted(names - {""}):
+            try:
+                found = client.get_instance_profile(InstanceProfileName=name)
+            except client.exceptions.NoSuchEntityException:
+                message = f"there is no instance profile `{name}`"
+            else:
+                if found["InstanceProfile"]["Roles"]:
+                    continue
+                message = f"the instance profile `{name}` has no role"
+            yield Match(("queues", target.intent.queue.name), message)
+
+
+class QuotaCoversJob(SubmissionRule):
+    id = "MN316"
+    title = "The account's quota covers all nodes of the job"
+    why = (
+        "EC2 counts the vCPUs of all running machines of a class of families, and starts no more "
+        "at the quota. A job that alone needs more waits in RUNNABLE, with no reason said."
+    )
+    remedy = "ask for more at Service Quotas, which can take days, or submit with fewer `--nodes`"
+    source_url = (
+        "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-on-demand-instances.html"
+        "#ec2-on-demand-instances-limits"
+    )
+    manual_test = (
+        "aws service-quotas get-service-quota --service-code ec2 --quota-code L-1216C47A "
+        "--query Quota.Value"
+    )
+    calls = ("servicequotas:GetServiceQuota", "servicequotas:GetAWSDefaultServiceQuota")
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        obstacles = []
+        for each in target.intent.queue.environments:
+            quota = vcpu_quota(each.instance, spot=each.spec.purchase == "spot")
+            value = quota_value(target.account, quota) if quota else None
+            needed = target.nodes * each.instance.vcpus
+            if quota is None or value is None or needed <= value:
+                return
+            obstacles.append(
+                Match(
+                    ("jobs", target.intent.job.name),
+                    f"{target.nodes} nodes of `{each.instance.name}` are {needed} vCPUs, and the "
+                    f'quota "{quota.name}" is {value:g}',
+                    f"ask for more (Service Quotas, code {quota.code}), which can take days, or "
+                    f"submit with fewer `--nodes`: {int(value) // each.instance.vcpus} fit",
+                )
+            )
+        yield from obstacles
+
+
 class DefinitionIsOfSpec(SubmissionRule):
     id = "MN314"
     severity = Severity.WARNING
@@ -302,4 +377,6 @@ RULES: tuple[type[SubmissionRule], ...] = (
     ContainerImageExists,
     MachineImagesExist,
     DefinitionIsOfSpec,
+    InstanceProfileExists,
+    QuotaCoversJob,
 )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mngen._aws import translated
 from mngen.errors import ToolError
-from mngen.rules._aws_registry import SUBMISSION_RULES
+from mngen.rules._aws_registry import SUBMISSION_RULES, WAITING_RULES
 from mngen.rules._check import make_problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mngen.errors import Problem
     from mngen.rules._submission import Target
 
@@ -26,21 +29,40 @@ def check_submission(target: Target) -> tuple[Problem, ...]:
     Raises:
         ToolError: AWS answers no rule that asks it: nothing can be submitted either.
     """
-    problems: list[Problem] = []
     refused: list[ToolError] = []
-    asked = 0
-    for rule in SUBMISSION_RULES:
-        asked += bool(rule.calls)
-        try:
-            with translated():
-                problems += [make_problem(rule, match, None) for match in rule.matches(target)]
-        except ToolError as error:
-            refused.append(error)
-    if refused and len(refused) == asked:
+    problems = tuple(_judged(target, refused))
+    if len(refused) == sum(bool(rule.calls) for rule in SUBMISSION_RULES):
         raise refused[0]
+    return problems
+
+
+def check_waiting(target: Target) -> tuple[Problem, ...]:
+    """Returns what the rules say of a job that waits: those of a submission, and some of AWS's.
+
+    A rule that AWS does not answer is left out.
+
+    Args:
+        target: The job as if it were about to be submitted.
+    """
+    problems = list(_judged(target, []))
+    for rule in WAITING_RULES:
+        with suppress(ToolError), translated():
+            problems += [make_problem(rule, match, None) for match in rule.matches(target.account)]
     return tuple(problems)
 
 
 def submission_calls() -> tuple[str, ...]:
-    """Returns the IAM actions that the rules of a submission need, sorted, each once."""
-    return tuple(sorted({call for rule in SUBMISSION_RULES for call in rule.calls}))
+    """Returns the IAM actions that judging jobs needs, before and after they are submitted."""
+    calls = {call for rule in SUBMISSION_RULES for call in rule.calls}
+    return tuple(sorted(calls.union(*(rule.calls for rule in WAITING_RULES))))
+
+
+def _judged(target: Target, refused: list[ToolError]) -> Iterator[Problem]:
+    for rule in SUBMISSION_RULES:
+        try:
+            with translated():
+                found = [make_problem(rule, match, None) for match in rule.matches(target)]
+        except ToolError as error:
+            refused.append(error)
+        else:
+            yield from found

@@ -1,0 +1,128 @@
+"""`mngen submit`: a job of the spec into its queue."""
+
+import json
+import shlex
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mngen.cli._jobs import SandboxOption, opened_jobs, show_json, show_warning
+from mngen.cli._shared import DEFAULT_FILE, FileOption, wants_colour
+from mngen.cli._terraform import Format, FormatOption, report
+from mngen.errors import InputError, format_problems
+
+if TYPE_CHECKING:
+    from mngen.jobs import Jobs, Order, Submission
+
+
+def submit(
+    job: Annotated[str, typer.Argument(help="Name of the job in the spec.")],
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- COMMAND ...]", help="Program and arguments to run instead."),
+    ] = None,
+    nodes: Annotated[
+        int | None, typer.Option("--nodes", "-n", help="Nodes of a multi-node job.")
+    ] = None,
+    queue: Annotated[str | None, typer.Option("--queue", "-q", help="Another queue.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="The job's name in Batch.")] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option("--env", "-e", metavar="NAME=VALUE", help="An environment variable."),
+    ] = None,
+    vcpus: Annotated[int | None, typer.Option("--vcpus", help="vCPUs of each node.")] = None,
+    memory: Annotated[int | None, typer.Option("--memory", help="MiB of each node.")] = None,
+    attempts: Annotated[
+        int | None, typer.Option("--attempts", help="How often it is tried in all.")
+    ] = None,
+    timeout: Annotated[
+        int | None, typer.Option("--timeout", help="Seconds after which an attempt is ended.")
+    ] = None,
+    register: Annotated[
+        bool,
+        typer.Option(
+            "--register", help="Register the spec's job first, if AWS has another; needs the right."
+        ),
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Submit even if the same was submitted before.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and show the request; send nothing.")
+    ] = False,
+    file: FileOption = DEFAULT_FILE,
+    sandbox: SandboxOption = False,
+    output: FormatOption = Format.PRETTY,
+) -> None:
+    """Submit a job of the spec, checked first, and print its id.
+
+    The same submission twice gives the same job, as long as that one waits, runs or has succeeded
+    (for the week that Batch remembers it). Multi-node jobs get a fresh secret each time.
+    """
+    from mngen.jobs import Order
+
+    order = Order(
+        job=job,
+        nodes=nodes,
+        queue=queue,
+        name=name,
+        command=tuple(command or ()),
+        environment=_variables(env or []),
+        vcpus=vcpus,
+        memory=memory,
+        attempts=attempts,
+        timeout=timeout,
+    )
+    with opened_jobs(file, sandbox=sandbox) as jobs:
+        if dry_run:
+            _show_plan(jobs, order, register=register)
+            return
+        prepared = jobs.prepare(order, register=register)
+        prepared.require(show_warning)
+        submission = jobs.send(
+            prepared, again=again, tell=lambda each: _tell(each, json_wanted=output is Format.JSON)
+        )
+        if output is Format.JSON:
+            show_json(submission)
+
+
+def _tell(submission: "Submission", *, json_wanted: bool) -> None:
+    """Shows the id, before anything else can be interrupted; for JSON, where it is no part of."""
+    if json_wanted:
+        report(submission.id)
+        return
+    typer.echo(submission.id)
+    sys.stdout.flush()
+    if submission.existed:
+        by = f" by {submission.by}" if submission.by else ""
+        report(
+            f"the same was submitted before{by} and is {submission.state}; "
+            "--again submits it once more"
+        )
+    else:
+        nodes = f", {submission.nodes} nodes" if submission.nodes > 1 else ""
+        report(
+            f"submitted {submission.name} ({submission.definition}{nodes}) to {submission.queue}"
+        )
+    report(f"next: mngen status {submission.id}")
+
+
+def _show_plan(jobs: "Jobs", order: "Order", *, register: bool) -> None:
+    """Shows the request and all that speaks against it; exits with 1 if that is an error."""
+    prepared = jobs.prepare(order, register=register)
+    typer.echo(json.dumps(prepared.shown, indent=2, ensure_ascii=False))
+    if prepared.problems:
+        report(format_problems(prepared.problems, colour=wants_colour(sys.stderr)))
+    command = " ".join(shlex.quote(word) for word in order.command)
+    report("nothing was sent" + (f"; the command is: {command}" if command else ""))
+    prepared.require()
+
+
+def _variables(given: list[str]) -> dict[str, str]:
+    wrong = [each for each in given if "=" not in each]
+    if wrong:
+        raise InputError(
+            f"`--env {wrong[0]}` sets nothing", hint="a variable is written as NAME=VALUE"
+        )
+    return dict(each.split("=", 1) for each in given)

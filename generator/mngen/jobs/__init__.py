@@ -1,0 +1,48 @@
+"""Jobs: submitting them, watching them, understanding why they wait, ending them.
+
+    >>> from mngen.jobs import Jobs
+    >>> jobs = Jobs.of("mngen.yaml")                            # doctest: +SKIP
+    >>> jobs.submit("mpi-example", nodes=4).id                  # doctest: +SKIP
+    '6d1b8f0a-…'
+
+Queues, job definitions and the log group are known by their names, which follow from the spec: no
+access to Terraform's state is needed. Everything is asked of AWS anew; what this room keeps on the
+machine (`_journal`) only bridges the moment in which AWS cannot tell yet.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from mngen.jobs._types import (
+    Cause,
+    JobStatus,
+    JobSummary,
+    LogLine,
+    NodeStatus,
+    Order,
+    Submission,
+    as_data,
+)
+
+if TYPE_CHECKING:
+    from mngen.jobs._jobs import Jobs
+
+__all__ = [
+    "Cause",
+    "JobStatus",
+    "JobSummary",
+    "Jobs",
+    "LogLine",
+    "NodeStatus",
+    "Order",
+    "Submission",
+    "as_data",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what reads the rules and AWS only for those who use it."""
+    if name != "Jobs":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from mngen.jobs._jobs import Jobs
+
+    return Jobs

@@ -1,0 +1,110 @@
+"""A record on this machine of what was submitted, for when AWS does not tell yet.
+
+Between the moment that a request leaves and the moment that its answer is read, this process may
+be killed; and Batch lists a new job a little after it took it. The record says that a request was
+begun, and which job came of it. It is a help alone: what counts is what Batch says of the job.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_KEPT_SECONDS = 8 * 86_400.0
+
+
+@dataclass(slots=True)
+class Entry:
+    """The record of one request; valid while its lock is held.
+
+    Attributes:
+        began: When the request was sent, in seconds since the epoch; None for never.
+        job: Id of the job that came of it; None where that is not known.
+    """
+
+    began: float | None = None
+    job: str | None = None
+    _file: IO[str] | None = None
+
+    def begin(self) -> None:
+        """Notes that the request is about to be sent."""
+        self.began, self.job = time.time(), None
+        self._write()
+
+    def finish(self, job: str) -> None:
+        """Notes which job came of it."""
+        self.job = job
+        self._write()
+
+    def _write(self) -> None:
+        if self._file is None:
+            return
+        # A full disk must not keep a job from being submitted.
+        with suppress(OSError):
+            self._file.seek(0)
+            self._file.truncate()
+            json.dump({"began": self.began, "job": self.job}, self._file)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+
+@contextmanager
+def recorded(token: str) -> Iterator[Entry]:
+    """Holds the lock of a request: of two that are the same, on one machine, one waits.
+
+    Args:
+        token: The request's token.
+    """
+    file = _open(token)
+    if file is None:
+        yield Entry()
+        return
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        said = _read(file)
+        yield Entry(said.get("began"), said.get("job"), file)
+
+
+def _open(token: str) -> IO[str] | None:
+    """Opens the record of a request; None where none can be kept."""
+    try:
+        folder = _folder()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _forget_old(folder)
+        descriptor = os.open(folder / f"{token}.json", os.O_RDWR | os.O_CREAT, 0o600)
+    # Someone without a home folder has none to keep a record in.
+    except (OSError, RuntimeError):
+        return None
+    return os.fdopen(descriptor, "r+", encoding="utf-8")
+
+
+def _folder() -> Path:
+    base = os.environ.get("XDG_STATE_HOME")
+    home = Path(base) if base and Path(base).is_absolute() else Path.home() / ".local" / "state"
+    return home / "mngen" / "submissions"
+
+
+def _forget_old(folder: Path) -> None:
+    before = time.time() - _KEPT_SECONDS
+    for path in folder.glob("*.json"):
+        with suppress(OSError):
+            if path.stat().st_mtime < before:
+                path.unlink()
+
+
+def _read(file: IO[str]) -> dict[str, Any]:
+    """Reads a record; one that was cut short says nothing."""
+    try:
+        said = json.load(file)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}

@@ -1,0 +1,79 @@
+"""A revision of a job definition that says what the spec says, made from the newest one.
+
+What the spec does not know (the job role, the mounts, the log driver) stays as Terraform made it.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from mngen.rules import Target, differences_of, image_wanted
+
+if TYPE_CHECKING:
+    from mypy_boto3_batch.type_defs import JobDefinitionTypeDef
+
+_SENT = (
+    "jobDefinitionName",
+    "type",
+    "parameters",
+    "schedulingPriority",
+    "containerProperties",
+    "nodeProperties",
+    "retryStrategy",
+    "propagateTags",
+    "timeout",
+    "tags",
+    "platformCapabilities",
+)
+
+
+def revision_wanted(target: Target) -> JobDefinitionTypeDef | None:
+    """Returns the newest revision, changed to what the spec says.
+
+    Args:
+        target: A submission with the newest revision.
+
+    Returns:
+        The definition as DescribeJobDefinitions would give it; the newest one itself where nothing
+        is to be changed, None where there is none to start from.
+    """
+    if target.definition is None or not differences_of(target):
+        return target.definition
+    wanted: Any = copy.deepcopy(target.definition)
+    job = target.intent.job
+    ranges = wanted.get("nodeProperties", {}).get("nodeRangeProperties", [])
+    for container in [each["container"] for each in ranges] or [wanted["containerProperties"]]:
+        container["command"] = list(job.spec.command)
+        container["image"] = image_wanted(target)
+        container["environment"] = [
+            {"name": name, "value": value} for name, value in job.spec.environment.items() if value
+        ]
+        container["resourceRequirements"] = [
+            *(
+                each
+                for each in container.get("resourceRequirements", [])
+                if each["type"] not in ("MEMORY", "VCPU")
+            ),
+            {"type": "MEMORY", "value": str(job.memory)},
+            {"type": "VCPU", "value": str(job.vcpus)},
+        ]
+        container.setdefault("linuxParameters", {})["sharedMemorySize"] = job.shared_memory
+    if ranges and job.spec.nodes is not None:
+        wanted["nodeProperties"]["numNodes"] = job.spec.nodes
+    wanted["retryStrategy"] = {**wanted.get("retryStrategy", {}), "attempts": job.spec.attempts}
+    wanted["timeout"] = {"attemptDurationSeconds": job.spec.timeout}
+    revised: JobDefinitionTypeDef = wanted
+    return revised
+
+
+def register(target: Target, wanted: JobDefinitionTypeDef) -> str:
+    """Registers a revision, and returns its ARN; that of the newest one if it is the same.
+
+    So a registration that was followed by no submission is not made again.
+    """
+    if wanted == target.definition:
+        return wanted["jobDefinitionArn"]
+    described: dict[str, Any] = dict(wanted)
+    arguments: Any = {key: described[key] for key in _SENT if described.get(key)}
+    return target.batch.register_job_definition(**arguments)["jobDefinitionArn"]

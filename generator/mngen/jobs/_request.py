@@ -1,0 +1,214 @@
+"""From what is asked for to what is sent: pure, so that the same order is the same request."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from mngen.errors import InputError, Problem, did_you_mean
+from mngen.render import DEPLOYMENT_TAG
+from mngen.rules import Intent
+
+if TYPE_CHECKING:
+    from mngen.cluster import Cluster, ResolvedJob, ResolvedQueue
+    from mngen.jobs._types import Order
+
+SECRET = "MNGEN_SECRET"  # noqa: S105
+"""The variable that carries the rendezvous secret to the nodes of a job."""
+
+SECRET_LENGTH = 64
+MASK = "*" * SECRET_LENGTH
+"""Stands in a request for a secret that is not shown, and has its length."""
+
+TOKEN_TAG = "mngen:submission"  # noqa: S105
+"""Key of the tag that holds a request's token."""
+
+SUBMITTER_TAG = "mngen:submitter"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_TAG_VALUE = re.compile(r"[^\w .:/=+@-]")
+
+
+def queue_name(cluster: Cluster, queue: str) -> str:
+    """Returns the name that a queue of the spec has in AWS."""
+    return f"{cluster.spec.name}-{queue}"
+
+
+def definition_name(cluster: Cluster, job: str) -> str:
+    """Returns the name that a job definition of the spec has in AWS."""
+    return f"{cluster.spec.name}-{job}"
+
+
+def log_group(cluster: Cluster) -> str:
+    """Returns the log group of the deployment's jobs."""
+    return f"/mngen/{cluster.spec.name}/jobs"
+
+
+def make_intent(cluster: Cluster, order: Order, *, registering: bool = False) -> Intent:
+    """Returns what an order means for this cluster.
+
+    Raises:
+        InputError: It names what the spec does not have, or cannot be sent; carries every problem.
+    """
+    problems: list[Problem] = []
+    job = _job(cluster, order.job, problems)
+    queue = _queue(cluster, order.queue, job, problems)
+    problems += _faults(order, job)
+    if problems or job is None or queue is None:
+        raise InputError(*problems)
+    nodes = job.spec.nodes if order.nodes is None else order.nodes
+    return Intent(
+        job=job,
+        queue=queue,
+        nodes=nodes,
+        vcpus=order.vcpus,
+        memory=order.memory,
+        command=order.command,
+        environment=order.environment,
+        overrides=json.dumps(
+            _container_overrides(order, MASK if nodes is not None else None),
+            separators=(",", ":"),
+            ensure_ascii=False,
+        ),
+        registering=registering,
+    )
+
+
+def make_request(
+    cluster: Cluster, order: Order, intent: Intent, definition: str, secret: str | None
+) -> dict[str, Any]:
+    """Returns the arguments of SubmitJob.
+
+    Args:
+        cluster: The deployment.
+        order: What is asked for.
+        intent: What it means.
+        definition: ARN of the revision to submit with.
+        secret: The rendezvous secret of a multi-node job, or what stands for it; None for a job
+            of one node, which needs none.
+    """
+    overrides = _container_overrides(order, secret)
+    request: dict[str, Any] = {
+        "jobName": order.name or intent.job.name,
+        "jobQueue": queue_name(cluster, intent.queue.name),
+        "jobDefinition": definition,
+        "tags": {DEPLOYMENT_TAG: cluster.spec.name},
+    }
+    if intent.nodes is None:
+        if overrides:
+            request["containerOverrides"] = overrides
+    else:
+        request["nodeOverrides"] = {
+            "numNodes": intent.nodes,
+            # The open range of the definition: every node that there will be.
+            "nodePropertyOverrides": [{"targetNodes": "0:", "containerOverrides": overrides}],
+        }
+    if order.attempts is not None:
+        request["retryStrategy"] = {"attempts": order.attempts}
+    if order.timeout is not None:
+        request["timeout"] = {"attemptDurationSeconds": order.timeout}
+    return request
+
+
+def token_of(request: dict[str, Any], order: Order) -> str:
+    """Returns what tells a request from others: equal for the same request, whoever makes it.
+
+    Args:
+        request: The arguments of SubmitJob; a secret in them must be masked.
+        order: What is asked for, for the inputs.
+    """
+    text = json.dumps({**request, "inputs": order.inputs}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def tag_value(text: str) -> str:
+    """Returns a text as the value of a tag: at most 256 of the characters that AWS takes."""
+    return _TAG_VALUE.sub("_", text)[:256]
+
+
+def _container_overrides(order: Order, secret: str | None) -> dict[str, Any]:
+    variables = dict(order.environment)
+    if secret is not None:
+        variables[SECRET] = secret
+    overrides: dict[str, Any] = {}
+    if order.command:
+        overrides["command"] = list(order.command)
+    if variables:
+        overrides["environment"] = [
+            {"name": name, "value": value} for name, value in sorted(variables.items())
+        ]
+    needs = [("MEMORY", order.memory), ("VCPU", order.vcpus)]
+    resources = [{"type": kind, "value": str(value)} for kind, value in needs if value is not None]
+    if resources:
+        overrides["resourceRequirements"] = resources
+    return overrides
+
+
+def _job(cluster: Cluster, name: str, problems: list[Problem]) -> ResolvedJob | None:
+    jobs = {each.name: each for each in cluster.jobs}
+    if name in jobs:
+        return jobs[name]
+    known = ", ".join(f"`{each}`" for each in list(jobs)[:5])
+    hint = did_you_mean(name, jobs) or (
+        f"the jobs are {known}" if jobs else "add one to the spec under `jobs`, and apply it"
+    )
+    problems.append(Problem(f"the spec has no job `{name}`", hint=hint))
+    return None
+
+
+def _queue(
+    cluster: Cluster, name: str | None, job: ResolvedJob | None, problems: list[Problem]
+) -> ResolvedQueue | None:
+    if name is None:
+        return job.queue if job else None
+    queues = {each.name: each for each in cluster.queues}
+    if name in queues:
+        return queues[name]
+    known = ", ".join(f"`{each}`" for each in list(queues)[:5])
+    hint = did_you_mean(name, queues) or f"the queues are {known}"
+    problems.append(Problem(f"the spec has no queue `{name}`", hint=hint))
+    return None
+
+
+def _faults(order: Order, job: ResolvedJob | None) -> list[Problem]:
+    """Returns what is wrong with an order in itself."""
+    problems = []
+    if order.name is not None and not _NAME.fullmatch(order.name):
+        problems.append(
+            Problem(
+                f"`{order.name}` is no name for a job",
+                hint="a name has 1 to 128 letters, digits, hyphens and underscores, and starts "
+                "with a letter or digit",
+            )
+        )
+    if order.nodes is not None and job is not None and job.spec.nodes is None:
+        problems.append(
+            Problem(
+                f"`{order.job}` is a job of one node",
+                hint="write `nodes` into the spec to make it a multi-node parallel job, and apply",
+            )
+        )
+    for what, value, least, most in (
+        ("nodes", order.nodes, 1, 1000),
+        ("vcpus", order.vcpus, 1, None),
+        ("memory", order.memory, 4, None),
+        ("attempts", order.attempts, 1, 10),
+        ("timeout", order.timeout, 60, 31_536_000),
+    ):
+        if value is not None and (value < least or (most is not None and value > most)):
+            bounds = f"at least {least}" if most is None else f"{least} to {most}"
+            problems.append(Problem(f"{what} {value} cannot be: Batch takes {bounds}"))
+    if SECRET in order.environment:
+        problems.append(
+            Problem(
+                f"{SECRET} cannot be chosen",
+                hint="each submission makes a fresh one, which no one needs to know",
+            )
+        )
+    if order.command and not order.command[0].strip():
+        problems.append(Problem("the command begins with an empty text", hint="name a program"))
+    if any("\0" in text for text in (*order.command, *order.environment.values())):
+        problems.append(Problem("a command or variable holds a NUL character, which none can"))
+    return problems

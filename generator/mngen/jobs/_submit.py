@@ -1,0 +1,280 @@
+"""Submitting: judge, look whether it was done before, send once, and say so at once."""
+
+from __future__ import annotations
+
+import getpass
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from mngen._aws import may_have_worked, translate, translated, was_throttled
+from mngen.errors import InputError, Severity
+from mngen.jobs._batch import describe, newest_definition
+from mngen.jobs._journal import recorded
+from mngen.jobs._register import register, revision_wanted
+from mngen.jobs._request import (
+    MASK,
+    SECRET_LENGTH,
+    SUBMITTER_TAG,
+    TOKEN_TAG,
+    definition_name,
+    make_intent,
+    make_request,
+    queue_name,
+    tag_value,
+    token_of,
+)
+from mngen.jobs._twins import as_submission, counts, find, token_in
+from mngen.jobs._types import Order, Submission
+from mngen.rules import Intent, Target, check_submission
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_batch.client import BatchClient
+    from mypy_boto3_batch.type_defs import JobDefinitionTypeDef
+
+    from mngen.errors import Problem
+    from mngen.jobs._journal import Entry
+    from mngen.rules import Account
+
+_ATTEMPTS = 5
+_FIRST_PAUSE = 1.0  # seconds; doubled from one attempt to the next
+_LISTED_AFTER = 6.0
+"""Seconds within which Batch lists a job that it took; AWS gives no figure."""
+_LOOK_SECONDS = 1.0
+
+
+class Prepared(Struct, frozen=True):
+    """A submission that is ready to be sent.
+
+    Attributes:
+        order: What is asked for.
+        intent: What it means.
+        target: Where it goes.
+        definition: The revision to submit with; None where there is none.
+        problems: What the rules say of it.
+    """
+
+    order: Order
+    intent: Intent
+    target: Target
+    definition: JobDefinitionTypeDef | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The request, the secret masked; of a revision yet to be registered, the name."""
+        arn = self.definition["jobDefinitionArn"] if self.definition else "none"
+        if self.intent.registering and self.definition != self.target.definition:
+            arn = f"{arn.rpartition(':')[0]}:(new revision)"
+        return self._request(arn, None if self.intent.nodes is None else MASK)
+
+    def sent(self, arn: str) -> tuple[dict[str, Any], str]:
+        """Returns the request with a fresh secret, and its token, in which the secret is not."""
+        multi_node = self.intent.nodes is not None
+        token = token_of(self._request(arn, MASK if multi_node else None), self.order)
+        secret = secrets.token_hex(SECRET_LENGTH // 2) if multi_node else None
+        return self._request(arn, secret), token
+
+    def require(self, warn: Callable[[Problem], None] | None = None) -> None:
+        """Refuses a submission that breaks a rule.
+
+        Raises:
+            InputError: Carries every error.
+        """
+        errors = [each for each in self.problems if each.severity is Severity.ERROR]
+        for each in self.problems:
+            if warn is not None and each.severity is not Severity.ERROR:
+                warn(each)
+        if errors:
+            raise InputError(*errors)
+
+    def _request(self, arn: str, secret: str | None) -> dict[str, Any]:
+        cluster = self.target.account.cluster
+        return make_request(cluster, self.order, self.intent, arn, secret)
+
+
+def prepare(account: Account, order: Order, *, registering: bool = False) -> Prepared:
+    """Judges an order without sending anything.
+
+    Args:
+        account: The deployment and its account.
+        order: What is asked for.
+        registering: Whether a revision of the definition that differs from the spec is replaced.
+
+    Raises:
+        InputError: The order itself cannot be.
+        ToolError: AWS does not answer.
+    """
+    intent = make_intent(account.cluster, order, registering=registering)
+    with translated():
+        newest = newest_definition(
+            account.client("batch"), definition_name(account.cluster, intent.job.name)
+        )
+        target = Target(intent, account, newest)
+        wanted = revision_wanted(target) if registering else newest
+    judged = Target(intent, account, wanted)
+    return Prepared(order, intent, target, wanted, check_submission(judged))
+
+
+class Sender:
+    """Sends prepared submissions, each once.
+
+    Args:
+        batch: A client for reading.
+        once: A client of Batch that tries each call once.
+    """
+
+    def __init__(self, batch: BatchClient, once: BatchClient) -> None:
+        self._batch = batch
+        self._once = once
+
+    def send(
+        self,
+        prepared: Prepared,
+        *,
+        again: bool = False,
+        tell: Callable[[Submission], None] | None = None,
+        known: dict[str, Any] | None = None,
+    ) -> Submission:
+        """Submits a job, unless the same request made one that still counts.
+
+        Args:
+            prepared: A submission without errors.
+            again: Whether to submit it even so.
+            tell: Is called with the job as soon as its id is known.
+            known: Jobs that count, by token, where they were looked for already.
+
+        Raises:
+            ToolError: AWS refused it or does not answer.
+        """
+        definition = prepared.definition
+        if definition is None:
+            raise ValueError("a submission without a definition")
+        arn = definition["jobDefinitionArn"]
+        with translated():
+            if prepared.intent.registering:
+                arn = register(prepared.target, definition)
+            request, token = prepared.sent(arn)
+            if again:
+                token = secrets.token_hex(len(token) // 2)
+            request["tags"] |= {TOKEN_TAG: token, SUBMITTER_TAG: tag_value(_who())}
+            with recorded(token) as entry:
+                before = None if again else self._before(request, token, entry, known)
+                if before is None:
+                    job, began = self._submit(request, token, entry), True
+                else:
+                    job, began = before["jobId"], False
+                    entry.finish(job)
+            submission = Submission(
+                id=job,
+                name=request["jobName"],
+                queue=prepared.intent.queue.name,
+                definition=arn.rpartition("/")[2],
+                nodes=prepared.intent.nodes or 1,
+                token=token,
+                by=request["tags"][SUBMITTER_TAG],
+            )
+            if before is not None:
+                submission = as_submission(before, prepared.intent)
+            if tell is not None:
+                tell(submission)
+            if began and not again and known is None:
+                submission = self._settle(prepared, request, submission, tell)
+        return submission
+
+    def _before(
+        self,
+        request: dict[str, Any],
+        token: str,
+        entry: Entry,
+        known: dict[str, Any] | None,
+    ) -> Any:
+        """Returns the job that the same request made, if one counts."""
+        if entry.job is not None:
+            for job in describe(self._batch, [entry.job]):
+                # Of another account, or of a sandbox that is gone, the id says nothing.
+                if token_in(job) == token and counts(job):
+                    return job
+        found = (self._look(request) if known is None else known).get(token)
+        lost = entry.began is not None and entry.job is None
+        if found is None and lost and time.time() - (entry.began or 0.0) < _LISTED_AFTER:
+            found = self._look_until_listed(request, token)
+        return found
+
+    def _look(self, request: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = dict(
+            find(self._batch, request["jobQueue"], request["jobName"], [request["jobDefinition"]])
+        )
+        return found
+
+    def _look_until_listed(self, request: dict[str, Any], token: str) -> Any:
+        deadline = time.monotonic() + _LISTED_AFTER
+        while True:
+            found = self._look(request).get(token)
+            if found is not None or time.monotonic() > deadline:
+                return found
+            time.sleep(_LOOK_SECONDS)
+
+    def _submit(self, request: dict[str, Any], token: str, entry: Entry) -> str:
+        """Sends the request until Batch takes it; where no answer was read, looks before."""
+        pause = _FIRST_PAUSE
+        for attempt in range(_ATTEMPTS):
+            entry.begin()
+            try:
+                job = self._once.submit_job(**request)["jobId"]
+            # What was refused for good leaves as it is.
+            except Exception as error:
+                last = attempt == _ATTEMPTS - 1
+                if may_have_worked(error):
+                    found = self._look_until_listed(request, token)
+                    if found is not None:
+                        entry.finish(found["jobId"])
+                        return str(found["jobId"])
+                elif not was_throttled(error) or last:
+                    raise
+                if last:
+                    raise translate(error) from error
+                time.sleep(pause)
+                pause *= 2
+            else:
+                entry.finish(job)
+                return job
+        raise AssertionError
+
+    def _settle(
+        self,
+        prepared: Prepared,
+        request: dict[str, Any],
+        submission: Submission,
+        tell: Callable[[Submission], None] | None,
+    ) -> Submission:
+        """Ends our job if someone else submitted the same at the same time, a moment earlier."""
+        first = self._look(request).get(submission.token)
+        if first is None or first["jobId"] == submission.id:
+            return submission
+        self._batch.terminate_job(
+            jobId=submission.id, reason=f"mngen: submitted a moment before as {first['jobId']}"
+        )
+        submission = as_submission(first, prepared.intent)
+        if tell is not None:
+            tell(submission)
+        return submission
+
+
+def known_jobs(batch: BatchClient, prepared: Prepared, name: str) -> dict[str, Any]:
+    """Returns the jobs that count and whose names begin so, by their tokens."""
+    cluster = prepared.target.account.cluster
+    queue = queue_name(cluster, prepared.intent.queue.name)
+    return dict(find(batch, queue, f"{name}*"))
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    # Of a user id without an account there is no name (Python 3.13: OSError).
+    except (KeyError, OSError, ImportError):
+        return "unknown"

@@ -1,0 +1,77 @@
+"""Finding the job that the same request made before.
+
+Batch has no client token, so each job carries one of ours as a tag: the hash of all that was asked
+for. The same request is one job as long as that job waits, runs or has succeeded; one that failed
+or was cancelled does not count, since to repeat the request is then what is wanted. Batch forgets
+a job a week after its end, and with it the token.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mngen.jobs._batch import describe, list_filtered
+from mngen.jobs._request import SUBMITTER_TAG, TOKEN_TAG
+from mngen.jobs._types import Submission
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mypy_boto3_batch.client import BatchClient
+    from mypy_boto3_batch.type_defs import JobDetailTypeDef
+
+    from mngen.rules import Intent
+
+
+def find(
+    batch: BatchClient, queue: str, name: str, definitions: Iterable[str] | None = None
+) -> dict[str, JobDetailTypeDef]:
+    """Returns the jobs of a queue that count, by their tokens, of equal ones the first.
+
+    Args:
+        batch: The client.
+        queue: The queue's name in AWS.
+        name: Name of the jobs, in any case of letters; with `*` at the end, how it begins.
+        definitions: ARNs of the revisions that matter; None for all.
+    """
+    wanted = None if definitions is None else set(definitions)
+    ids = [
+        each["jobId"]
+        for each in list_filtered(batch, queue, "JOB_NAME", name)
+        if each.get("status") != "FAILED" and (wanted is None or each["jobDefinition"] in wanted)
+    ]
+    found: dict[str, JobDetailTypeDef] = {}
+    for job in sorted(describe(batch, ids), key=_age):
+        token = token_in(job)
+        if token and counts(job):
+            found.setdefault(token, job)
+    return found
+
+
+def counts(job: JobDetailTypeDef) -> bool:
+    """Tells whether a job stands for its request: whether it waits, runs or has succeeded."""
+    return job["status"] != "FAILED"
+
+
+def token_in(job: JobDetailTypeDef) -> str | None:
+    """Returns the token that a job carries."""
+    return job.get("tags", {}).get(TOKEN_TAG)
+
+
+def as_submission(job: JobDetailTypeDef, intent: Intent) -> Submission:
+    """Returns a job that was found as the submission that it is."""
+    return Submission(
+        id=job["jobId"],
+        name=job["jobName"],
+        queue=intent.queue.name,
+        definition=job["jobDefinition"].rpartition("/")[2],
+        nodes=job.get("nodeProperties", {}).get("numNodes", 1),
+        token=token_in(job) or "",
+        existed=True,
+        by=job.get("tags", {}).get(SUBMITTER_TAG),
+        state=job["status"],
+    )
+
+
+def _age(job: JobDetailTypeDef) -> tuple[int, str]:
+    return job.get("createdAt", 0), job["jobId"]

@@ -1,0 +1,205 @@
+"""What the room takes and gives: frozen data, ready for JSON."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+State = Literal["SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED"]
+
+STATES: tuple[State, ...] = (
+    "SUBMITTED",
+    "PENDING",
+    "RUNNABLE",
+    "STARTING",
+    "RUNNING",
+    "SUCCEEDED",
+    "FAILED",
+)
+"""Batch's words for the states of a job, in their order."""
+
+WAITING: tuple[State, ...] = ("SUBMITTED", "PENDING", "RUNNABLE")
+ENDED: tuple[State, ...] = ("SUCCEEDED", "FAILED")
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What is asked for; everything but the job is what the definition says unless given.
+
+    Attributes:
+        job: Name of the job in the spec.
+        nodes: Nodes of a multi-node parallel job.
+        queue: Name of a queue in the spec.
+        name: Name of the job in Batch; the job's own by default.
+        command: Program and arguments.
+        environment: Variables that are set over the definition's.
+        vcpus: vCPUs of each node, as the ECS agent counts them.
+        memory: MiB of each node.
+        attempts: How often the job is tried in all.
+        timeout: Seconds after which an attempt is ended.
+        inputs: Where the uploaded inputs are; part of what makes two submissions the same.
+    """
+
+    job: str
+    nodes: int | None = None
+    queue: str | None = None
+    name: str | None = None
+    command: tuple[str, ...] = ()
+    environment: dict[str, str] = {}
+    vcpus: int | None = None
+    memory: int | None = None
+    attempts: int | None = None
+    timeout: int | None = None
+    inputs: str | None = None
+
+
+class Submission(Struct, frozen=True, kw_only=True):
+    """A job that was submitted, now or before.
+
+    Attributes:
+        id: Its id in Batch.
+        name: Its name.
+        queue: Name of its queue in the spec.
+        definition: The revision of the definition, as `name:revision`.
+        nodes: How many nodes it has.
+        token: What tells the request from others; equal for the same request.
+        existed: Whether the same had been submitted before, and nothing was sent now.
+        by: Who submitted it, as far as its tags tell.
+        state: Its state when it was last seen.
+    """
+
+    id: str
+    name: str
+    queue: str
+    definition: str
+    nodes: int
+    token: str
+    existed: bool = False
+    by: str | None = None
+    state: State = "SUBMITTED"
+
+
+class JobSummary(Struct, frozen=True, kw_only=True):
+    """One line of a list of jobs. Times are seconds since the epoch, None for not yet."""
+
+    id: str
+    name: str
+    queue: str
+    state: State
+    nodes: int
+    created: float
+    started: float | None = None
+    stopped: float | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+
+
+class NodeStatus(Struct, frozen=True, kw_only=True):
+    """One node of a job.
+
+    Attributes:
+        index: Its index, from 0.
+        main: Whether it is the main node.
+        state: Its state.
+        since: Since when it is in this state, in seconds since the epoch; None where Batch does
+            not tell.
+        instance: Id of the ECS container instance that it runs on.
+        instance_type: The EC2 instance type.
+        address: Its private IPv4 address.
+        exit_code: What its container exited with.
+        reason: Why it is in this state, or its container ended.
+        log_stream: Name of its log stream.
+    """
+
+    index: int
+    main: bool
+    state: State
+    since: float | None = None
+    instance: str | None = None
+    instance_type: str | None = None
+    address: str | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    log_stream: str | None = None
+
+
+class Cause(Struct, frozen=True, kw_only=True):
+    """One thing for which a job waits, or may wait.
+
+    Attributes:
+        what: What it is, in one sentence.
+        remedy: What to do about it.
+        certain: Whether the job cannot run while it is so; otherwise it is worth a look.
+        rule: The rule that found it, such as `MN211`, where one did.
+        see: Where it is documented.
+    """
+
+    what: str
+    remedy: str
+    certain: bool = True
+    rule: str | None = None
+    see: str | None = None
+
+
+class JobStatus(Struct, frozen=True, kw_only=True):
+    """A job with its nodes.
+
+    Attributes:
+        id: Its id.
+        name: Its name.
+        queue: Name of its queue, as in the spec where it is one of the deployment's.
+        definition: The revision of its definition.
+        state: Its state.
+        reason: Why, in Batch's words.
+        created: When it was submitted, in seconds since the epoch.
+        started: When its last attempt started to run, likewise; None for not yet.
+        stopped: When it ended, likewise.
+        attempt: The attempt that runs or ran last, from 1; 0 before the first.
+        attempts: How often it is tried in all.
+        exit_code: What the main node's container exited with.
+        log_group: The group that holds its log streams.
+        nodes: Its nodes, by index.
+        causes: Why it waits; empty where it does not, or was not asked for.
+    """
+
+    id: str
+    name: str
+    queue: str
+    definition: str
+    state: State
+    created: float
+    reason: str | None = None
+    started: float | None = None
+    stopped: float | None = None
+    attempt: int = 0
+    attempts: int = 1
+    exit_code: int | None = None
+    log_group: str = ""
+    nodes: tuple[NodeStatus, ...] = ()
+    causes: tuple[Cause, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is in a final state."""
+        return self.state in ENDED
+
+
+class LogLine(Struct, frozen=True):
+    """One line of a job's output.
+
+    Attributes:
+        node: Index of the node.
+        time: When it was written, in milliseconds since the epoch.
+        text: The line, without its end.
+    """
+
+    node: int
+    time: int
+    text: str
+
+
+def as_data(value: Any) -> Any:
+    """Returns structs as JSON-ready data."""
+    import msgspec
+
+    return msgspec.to_builtins(value)

@@ -1,0 +1,58 @@
+"""A deployment in a sandbox for the tests of jobs, and mngen's command line against it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from mngen.jobs import Jobs
+from tests.support.batch import Deployed, spec_text
+from tests.support.cli import mngen
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from mngen.sandbox import Sandbox
+
+
+@pytest.fixture(scope="module")
+def deployed(sandbox: Sandbox) -> Deployed:
+    return Deployed(sandbox, spec_text(f"j{uuid4().hex[:10]}"))
+
+
+@pytest.fixture
+def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A record of submissions of the test's own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def jobs(deployed: Deployed, state_home: Path) -> Iterator[Jobs]:
+    """The jobs of the deployment, from this process."""
+    with deployed.sandbox.applied():
+        yield Jobs(deployed.cluster)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, deployed: Deployed) -> Path:
+    """A folder with the deployment's spec."""
+    (tmp_path / "mngen.yaml").write_text(spec_text(deployed.name), encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def run(
+    deployed: Deployed, folder: Path, state_home: Path
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run mngen as a user does, inside the sandbox."""
+
+    def ran(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        environment: Any = {**deployed.sandbox.environment(), **(env or {})}
+        return mngen(*arguments, cwd=folder, env=environment)
+
+    return ran
