@@ -8,6 +8,7 @@ import typer
 from mngen import __version__
 from mngen.cli.apply import apply
 from mngen.cli.bake import bake
+from mngen.cli.cancel import cancel
 from mngen.cli.check import check
 from mngen.cli.demo import demo
 from mngen.cli.destroy import destroy
@@ -15,6 +16,7 @@ from mngen.cli.image import image
 from mngen.cli.images import images
 from mngen.cli.init import init
 from mngen.cli.instances import instances
+from mngen.cli.jobs import jobs
 from mngen.cli.output import output
 from mngen.cli.plan import plan
 from mngen.cli.policy import policy
@@ -23,8 +25,10 @@ from mngen.cli.render import render
 from mngen.cli.rules import rules
 from mngen.cli.sandbox import sandbox
 from mngen.cli.schema import schema
+from mngen.cli.status import status
 from mngen.cli.submit import submit
 from mngen.cli.sweep import sweep
+from mngen.cli.wait import wait
 
 app = typer.Typer(
     name="mngen",
@@ -60,6 +64,10 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     output,
     rehearse,
     submit,
+    jobs,
+    status,
+    wait,
+    cancel,
     destroy,
     instances,
     policy,

@@ -25,6 +25,7 @@ from mngen.jobs._types import (
 
 if TYPE_CHECKING:
     from mngen.jobs._jobs import Jobs
+    from mngen.jobs._wait import WaitedTooLongError
 
 __all__ = [
     "Cause",
@@ -35,14 +36,18 @@ __all__ = [
     "NodeStatus",
     "Order",
     "Submission",
+    "WaitedTooLongError",
     "as_data",
 ]
 
 
+_LATER = {"Jobs": "_jobs", "WaitedTooLongError": "_wait"}
+
+
 def __getattr__(name: str) -> Any:
     """Imports what reads the rules and AWS only for those who use it."""
-    if name != "Jobs":
+    if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from mngen.jobs._jobs import Jobs
+    from importlib import import_module
 
-    return Jobs
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

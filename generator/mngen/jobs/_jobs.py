@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mngen._aws import client
+import msgspec
+
+from mngen._aws import client, translated
+from mngen.errors import InputError, did_you_mean
+from mngen.jobs._batch import KEPT_DAYS
+from mngen.jobs._cancel import cancel
+from mngen.jobs._patience import Patience
+from mngen.jobs._status import describe_one, job_id, list_jobs, status_of
 from mngen.jobs._submit import Prepared, Sender, prepare
-from mngen.jobs._types import Order, Submission
+from mngen.jobs._types import STATES, JobStatus, JobSummary, Order, Submission
+from mngen.jobs._wait import wait_for
+from mngen.jobs._why import causes_of
 from mngen.rules import Account
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from mypy_boto3_batch.client import BatchClient
+    from mypy_boto3_batch.type_defs import JobDetailTypeDef
 
     from mngen.cluster import Cluster
     from mngen.errors import Problem
@@ -124,3 +135,119 @@ class Jobs:
             ToolError: AWS refused it or does not answer.
         """
         return self._sender.send(prepared, again=again, tell=tell)
+
+    def status(
+        self,
+        job: str,
+        *,
+        why: bool = True,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> JobStatus:
+        """Returns the state of a job, of each of its nodes, and why it waits.
+
+        Args:
+            job: Its id.
+            why: Whether to look for what a waiting job waits for, which takes some twenty calls.
+            progress: Is called with how many nodes were described, and of how many.
+
+        Raises:
+            InputError: Batch knows no such job.
+            ToolError: AWS does not answer.
+        """
+        with translated():
+            described = describe_one(self.batch, job)
+            status = status_of(self.batch, self.cluster, described, progress)
+            if not why:
+                return status
+            return msgspec.structs.replace(status, causes=causes_of(self._account, described))
+
+    def list(
+        self,
+        *,
+        queue: str | None = None,
+        states: Collection[str] = (),
+        name: str | None = None,
+        since: float | None = None,
+    ) -> tuple[JobSummary, ...]:
+        """Returns the jobs of the deployment's queues, the newest first.
+
+        Args:
+            queue: Name of a queue in the spec; None for all.
+            states: States to show, such as `RUNNING`; empty for all.
+            name: Pattern that a job's name matches, with `*` and `?`.
+            since: Leaves out what was submitted before, in seconds since the epoch; by default
+                what Batch remembers at all.
+
+        Raises:
+            InputError: There is no such queue or state.
+            ToolError: AWS does not answer.
+        """
+        known = [each.name for each in self.cluster.queues]
+        if queue is not None and queue not in known:
+            raise InputError(
+                f"the spec has no queue `{queue}`",
+                hint=did_you_mean(queue, known) or f"the queues are {', '.join(known)}",
+            )
+        for state in states:
+            if state not in STATES:
+                raise InputError(
+                    f"`{state}` is no state of a job", hint=f"the states are {', '.join(STATES)}"
+                )
+        with translated():
+            return tuple(
+                list_jobs(
+                    self.batch,
+                    self.cluster,
+                    since=time.time() - KEPT_DAYS * 86_400 if since is None else since,
+                    queue=queue,
+                    states=states,
+                    name=name,
+                )
+            )
+
+    def wait(
+        self,
+        job: str,
+        *,
+        timeout: float | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> JobStatus:
+        """Returns the state of a job once it has ended.
+
+        Args:
+            job: Its id.
+            timeout: Seconds after which to give up; None for never.
+            tell: Is called with a line when the state has changed, or AWS does not answer.
+
+        Raises:
+            InputError: Batch knows no such job.
+            ToolError: It had not ended in time (`WaitedTooLongError`), or AWS does not answer.
+        """
+
+        def say(line: str) -> None:
+            if tell is not None:
+                tell(line)
+
+        def changed(described: JobDetailTypeDef) -> None:
+            reason = described.get("statusReason")
+            say(described["status"] + (f": {reason}" if reason else ""))
+
+        with translated():
+            found = describe_one(self.batch, job)
+            patience = Patience(say, lambda: f"mngen wait {job_id(job)}")
+            ended = wait_for(self.batch, found, patience, timeout=timeout, tell=changed)
+            return status_of(self.batch, self.cluster, ended)
+
+    def cancel(self, job: str, reason: str = "ended with mngen cancel") -> bool:
+        """Ends a job with all its nodes; False where it had ended already.
+
+        Args:
+            job: Its id, or that of any of its nodes.
+            reason: What Batch records.
+
+        Raises:
+            InputError: Batch knows no such job, or it is another deployment's.
+            ToolError: AWS refuses or does not answer.
+        """
+        with translated():
+            return cancel(self.batch, self.cluster, describe_one(self.batch, job), reason)

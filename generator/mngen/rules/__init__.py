@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mngen.rules._pages import page_of, pages, write_pages
     from mngen.rules._report import Report, check_file
     from mngen.rules._sarif import to_sarif
-    from mngen.rules._submission import Intent, SubmissionRule, Target
+    from mngen.rules._submission import Intent, SubmissionRule, Target, container_of
     from mngen.rules._submission_account import differences_of, image_wanted
     from mngen.rules._submission_check import (
         check_submission,
@@ -56,6 +56,7 @@ __all__ = [
     "check_file",
     "check_submission",
     "check_waiting",
+    "container_of",
     "differences_of",
     "image_wanted",
     "page_of",
@@ -83,6 +84,7 @@ _LATER = {
     "check_file": "_report",
     "check_submission": "_submission_check",
     "check_waiting": "_submission_check",
+    "container_of": "_submission",
     "differences_of": "_submission_account",
     "image_wanted": "_submission_account",
     "page_of": "_pages",

@@ -1,0 +1,39 @@
+"""`mngen wait`: until a job has ended."""
+
+from typing import Annotated
+
+import typer
+
+from mngen.cli._jobs import JobArgument, SandboxOption, opened_jobs, show_json
+from mngen.cli._shared import DEFAULT_FILE, FileOption
+from mngen.cli._terraform import Format, FormatOption, report
+
+_FAILED = 1
+
+
+def wait(
+    job: JobArgument,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=0, help="Seconds after which to give up.")
+    ] = None,
+    file: FileOption = DEFAULT_FILE,
+    sandbox: SandboxOption = False,
+    output: FormatOption = Format.PRETTY,
+) -> None:
+    """Wait until a job has ended. Ctrl-C ends the waiting, not the job.
+
+    Exits with 0 if it succeeded, with 1 if it failed or was cancelled, and with 3 if it had not
+    ended in time or AWS does not answer.
+    """
+    with opened_jobs(file, sandbox=sandbox) as room:
+        try:
+            found = room.wait(job, timeout=timeout, tell=report)
+        except KeyboardInterrupt:
+            report(f"the job goes on; to wait again: mngen wait {job}")
+            raise
+    if output is Format.JSON:
+        show_json(found)
+    elif found.exit_code is not None:
+        report(f"exit code {found.exit_code}")
+    if found.state != "SUCCEEDED":
+        raise typer.Exit(_FAILED)

@@ -1,0 +1,46 @@
+"""Ending a job, with all its nodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mngen.errors import InputError
+from mngen.jobs._types import ENDED
+from mngen.render import DEPLOYMENT_TAG
+
+if TYPE_CHECKING:
+    from mypy_boto3_batch.client import BatchClient
+    from mypy_boto3_batch.type_defs import JobDetailTypeDef
+
+    from mngen.cluster import Cluster
+
+_LONGEST_REASON = 256
+
+
+def cancel(batch: BatchClient, cluster: Cluster, job: JobDetailTypeDef, reason: str) -> bool:
+    """Ends a job in whichever state it is; False where it had ended already.
+
+    TerminateJob cancels a job that waits and stops one that runs, so nothing is missed when the
+    job is placed in this very moment, as it would be by CancelJob, which then does nothing and
+    does not say so. The id of the job as a whole ends all nodes.
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_TerminateJob.html
+
+    Args:
+        batch: The client.
+        cluster: The deployment.
+        job: The job.
+        reason: What Batch records.
+
+    Raises:
+        InputError: It is a job of another deployment.
+    """
+    owner = job.get("tags", {}).get(DEPLOYMENT_TAG)
+    if owner is not None and owner != cluster.spec.name:
+        raise InputError(
+            f"`{job['jobId']}` is a job of the deployment `{owner}`, not of `{cluster.spec.name}`",
+            hint="name its spec with --file",
+        )
+    if job["status"] in ENDED:
+        return False
+    batch.terminate_job(jobId=job["jobId"], reason=reason[:_LONGEST_REASON])
+    return True

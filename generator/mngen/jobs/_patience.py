@@ -1,0 +1,89 @@
+"""Going on where AWS does not answer for a while: what watches a job for hours meets that."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from mngen._aws import may_have_worked, translate, translated, was_throttled
+from mngen.errors import Problem, ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_T = TypeVar("_T")
+
+_FIRST_PAUSE = 1.0  # seconds; doubled from one failure to the next
+_LONGEST_PAUSE = 30.0
+_GIVE_UP_AFTER = 600.0
+
+
+class Patience:
+    """Repeats calls that fail in passing, for ten minutes in a row.
+
+    Args:
+        tell: Is called with one line when calls begin to fail, and when they succeed again.
+        resume: What to run in order to go on, for a failure that does not pass.
+        sleep: How to wait for a number of seconds.
+    """
+
+    def __init__(
+        self,
+        tell: Callable[[str], None],
+        resume: Callable[[], str],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._tell = tell
+        self._resume = resume
+        self._sleep = sleep
+
+    def call(self, what: Callable[[], _T]) -> _T:
+        """Returns what a call returns, however often it takes.
+
+        Raises:
+            ToolError: It fails for good, or for ten minutes; says that the job goes on, and how
+                to resume.
+        """
+        pause, since = _FIRST_PAUSE, None
+        while True:
+            try:
+                with translated():
+                    result = what()
+            except ToolError as error:
+                cause = error.__cause__
+                since = time.monotonic() if since is None else since
+                if not isinstance(cause, Exception) or not _passes(cause):
+                    raise self._ended(error) from cause
+                if time.monotonic() - since > _GIVE_UP_AFTER:
+                    raise self._ended(error) from cause
+                if pause == _FIRST_PAUSE:
+                    self._tell(f"{translate(cause)}; trying again, the job goes on")
+                self._sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                if since is not None:
+                    self._tell("AWS answers again")
+                return result
+
+    def _ended(self, error: ToolError) -> ToolError:
+        resume = f"the job goes on; to resume: {self._resume()}"
+        return ToolError(
+            *(
+                Problem(
+                    each.message,
+                    hint=f"{each.hint}; {resume}" if each.hint else resume,
+                )
+                for each in error.problems
+            )
+        )
+
+
+def _passes(error: Exception) -> bool:
+    from botocore.exceptions import ConnectionError as LostConnectionError
+    from botocore.exceptions import HTTPClientError
+
+    return (
+        was_throttled(error)
+        or may_have_worked(error)
+        or isinstance(error, LostConnectionError | HTTPClientError)
+    )

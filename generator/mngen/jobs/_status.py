@@ -1,0 +1,209 @@
+"""The state of jobs: one with all its nodes, or many in short."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from mngen.errors import InputError
+from mngen.jobs._batch import DESCRIBED_AT_ONCE, KEPT_DAYS, describe, list_filtered
+from mngen.jobs._request import log_group, queue_name
+from mngen.jobs._types import WAITING, JobStatus, JobSummary, NodeStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from mypy_boto3_batch.client import BatchClient
+    from mypy_boto3_batch.type_defs import JobDetailTypeDef, JobSummaryTypeDef
+
+    from mngen.cluster import Cluster
+
+
+def job_id(text: str) -> str:
+    """Returns the id of a job as a whole from its id, its ARN, or the id of one of its nodes."""
+    return text.strip().rpartition(":job/")[2].partition("#")[0]
+
+
+def describe_one(batch: BatchClient, identifier: str) -> JobDetailTypeDef:
+    """Returns what Batch knows of a job.
+
+    Raises:
+        InputError: It knows no such job.
+    """
+    wanted = job_id(identifier)
+    for job in describe(batch, [wanted] if wanted else []):
+        return job
+    raise InputError(
+        f"there is no job `{identifier}`",
+        hint=f"`mngen jobs` lists them; Batch forgets a job {KEPT_DAYS} days after its end",
+    )
+
+
+def status_of(
+    batch: BatchClient,
+    cluster: Cluster,
+    job: JobDetailTypeDef,
+    progress: Callable[[int, int], None] | None = None,
+) -> JobStatus:
+    """Returns the state of a job with its nodes: one call for each hundred of them.
+
+    Args:
+        batch: The client.
+        cluster: The deployment.
+        job: What Batch knows of the job.
+        progress: Is called with how many nodes were described, and of how many.
+    """
+    nodes = tuple(_nodes(batch, job, progress))
+    attempts = job.get("attempts", [])
+    running = job["status"] in ("STARTING", "RUNNING")
+    main = next((each for each in nodes if each.main), None)
+    return JobStatus(
+        id=job["jobId"],
+        name=job["jobName"],
+        queue=_short(cluster, job["jobQueue"]),
+        definition=job["jobDefinition"].rpartition("/")[2],
+        state=job["status"],
+        reason=job.get("statusReason"),
+        created=_seconds(job.get("createdAt")) or 0.0,
+        started=_seconds(job.get("startedAt")),
+        stopped=_seconds(job.get("stoppedAt")),
+        attempt=len(attempts) + running,
+        attempts=job.get("retryStrategy", {}).get("attempts", 1),
+        exit_code=main.exit_code if main else None,
+        log_group=_log_group(cluster, job),
+        nodes=nodes,
+    )
+
+
+def list_jobs(
+    batch: BatchClient,
+    cluster: Cluster,
+    *,
+    since: float,
+    queue: str | None = None,
+    states: Collection[str] = (),
+    name: str | None = None,
+) -> list[JobSummary]:
+    """Returns the jobs of the deployment's queues, the newest first.
+
+    Args:
+        batch: The client.
+        cluster: The deployment.
+        since: Leaves out what was submitted before, in seconds since the epoch.
+        queue: Name of a queue in the spec; None for all.
+        states: States to show; empty for all.
+        name: Pattern that a job's name matches, with `*` and `?`; None for all.
+    """
+    wanted = [queue_name(cluster, each.name) for each in cluster.queues]
+    if queue is not None:
+        wanted = [queue_name(cluster, queue)]
+    # A queue is there only once its images are baked.
+    there = batch.describe_job_queues(jobQueues=wanted)["jobQueues"]
+    found = [
+        _summary(cluster, each["jobQueueName"], job)
+        for each in there
+        for job in list_filtered(
+            batch, each["jobQueueName"], "AFTER_CREATED_AT", str(int(since * 1000))
+        )
+        if (not states or job.get("status") in states)
+        and (name is None or fnmatchcase(job["jobName"], name))
+    ]
+    return sorted(found, key=lambda job: (-job.created, job.id))
+
+
+def _summary(cluster: Cluster, queue: str, job: JobSummaryTypeDef) -> JobSummary:
+    container = job.get("container", {})
+    return JobSummary(
+        id=job["jobId"],
+        name=job["jobName"],
+        queue=_short(cluster, queue),
+        state=job.get("status", "SUBMITTED"),
+        nodes=job.get("nodeProperties", {}).get("numNodes", 1),
+        created=_seconds(job.get("createdAt")) or 0.0,
+        started=_seconds(job.get("startedAt")),
+        stopped=_seconds(job.get("stoppedAt")),
+        exit_code=container.get("exitCode"),
+        reason=container.get("reason") or job.get("statusReason"),
+    )
+
+
+def _nodes(
+    batch: BatchClient, job: JobDetailTypeDef, progress: Callable[[int, int], None] | None
+) -> Iterator[NodeStatus]:
+    """Yields the nodes; one that Batch does not tell of yet is as far as the job."""
+    properties = job.get("nodeProperties")
+    if properties is None:
+        yield _node(job, 0, job, main=True)
+        return
+    count, main = properties["numNodes"], properties["mainNode"]
+    known: dict[int, JobDetailTypeDef] = {}
+    # Of a job that was never placed there are no nodes to ask for.
+    if job["status"] not in WAITING or job.get("attempts"):
+        ids = [f"{job['jobId']}#{index}" for index in range(count)]
+        for first in range(0, count, DESCRIBED_AT_ONCE):
+            for each in describe(batch, ids[first : first + DESCRIBED_AT_ONCE]):
+                known[int(each["jobId"].rpartition("#")[2])] = each
+            if progress is not None:
+                progress(min(first + DESCRIBED_AT_ONCE, count), count)
+    for index in range(count):
+        yield _node(job, index, known.get(index), main=index == main)
+
+
+def _node(
+    job: JobDetailTypeDef, index: int, found: JobDetailTypeDef | None, *, main: bool
+) -> NodeStatus:
+    if found is None:
+        return NodeStatus(
+            index=index,
+            main=main,
+            state=job["status"],
+            since=_since(job, job),
+            reason=job.get("statusReason"),
+        )
+    container: Any = found.get("container", {})
+    interfaces = container.get("networkInterfaces") or [{}]
+    return NodeStatus(
+        index=index,
+        main=main,
+        state=found["status"],
+        since=_since(found, job),
+        instance=container.get("containerInstanceArn", "").rpartition("/")[2] or None,
+        instance_type=container.get("instanceType") or None,
+        address=interfaces[0].get("privateIpv4Address"),
+        exit_code=container.get("exitCode"),
+        reason=container.get("reason") or found.get("statusReason"),
+        log_stream=container.get("logStreamName"),
+    )
+
+
+def _since(found: JobDetailTypeDef, job: JobDetailTypeDef) -> float | None:
+    """Returns since when a node is in its state; Batch does not tell when it began to start."""
+    state = found["status"]
+    if state in WAITING:
+        return _seconds(job.get("createdAt"))
+    if state == "RUNNING":
+        return _seconds(found.get("startedAt"))
+    return None if state == "STARTING" else _seconds(found.get("stoppedAt"))
+
+
+def _log_group(cluster: Cluster, job: JobDetailTypeDef) -> str:
+    """Returns the log group that the job's definition names, or Batch's own."""
+    described: Any = job
+    ranges = described.get("nodeProperties", {}).get("nodeRangeProperties", [])
+    container = ranges[0].get("container", {}) if ranges else described.get("container", {})
+    configuration = container.get("logConfiguration")
+    if configuration is None:
+        own = job.get("tags", {}).get("mngen:deployment") == cluster.spec.name
+        return log_group(cluster) if own else "/aws/batch/job"
+    return str(configuration.get("options", {}).get("awslogs-group") or "/aws/batch/job")
+
+
+def _short(cluster: Cluster, queue: str) -> str:
+    """Returns the name that a queue has in the spec, or in AWS where it is none of the spec's."""
+    name = queue.rpartition("/")[2]
+    known = {queue_name(cluster, each.name): each.name for each in cluster.queues}
+    return known.get(name, name)
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return milliseconds / 1000 if milliseconds else None

@@ -1,0 +1,74 @@
+"""Waiting for the end of a job, with few calls."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from mngen.errors import ToolError
+from mngen.jobs._batch import describe
+from mngen.jobs._types import ENDED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_batch.client import BatchClient
+    from mypy_boto3_batch.type_defs import JobDetailTypeDef
+
+    from mngen.jobs._patience import Patience
+
+_FIRST_PAUSE = 1.0  # seconds; grows by half from one look to the next
+_LONGEST_PAUSE = 30.0
+
+
+class WaitedTooLongError(ToolError):
+    """The job had not ended in time; it goes on."""
+
+
+def wait_for(
+    batch: BatchClient,
+    job: JobDetailTypeDef,
+    patience: Patience,
+    *,
+    timeout: float | None = None,
+    tell: Callable[[JobDetailTypeDef], None] | None = None,
+) -> JobDetailTypeDef:
+    """Returns a job once it has ended.
+
+    Args:
+        batch: The client.
+        job: The job as it was last seen.
+        patience: What to do when AWS does not answer.
+        timeout: Seconds after which to give up; None for never.
+        tell: Is called with the job each time that its state has changed, and at first.
+
+    Raises:
+        WaitedTooLongError: It had not ended in time.
+        ToolError: Batch knows it no more, or does not answer.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    pause = _FIRST_PAUSE
+    identifier = job["jobId"]
+    state = None
+    while True:
+        if job["status"] != state:
+            state = job["status"]
+            if tell is not None:
+                tell(job)
+        if state in ENDED:
+            return job
+        if deadline is not None and time.monotonic() >= deadline:
+            raise WaitedTooLongError(
+                f"the job is {state} after {timeout:g} seconds",
+                hint="it goes on; wait longer, or end it with `mngen cancel`",
+            )
+        left = pause if deadline is None else max(0.0, deadline - time.monotonic())
+        time.sleep(min(pause, left))
+        pause = min(1.5 * pause, _LONGEST_PAUSE)
+        found = patience.call(lambda: list(describe(batch, [identifier])))
+        if not found:
+            raise ToolError(
+                f"Batch knows the job `{identifier}` no more",
+                hint="it forgets a job a week after its end; its log may still be there",
+            )
+        job = found[0]

@@ -1,0 +1,219 @@
+"""Why a job waits: what Batch says, what the rules find in the account, and who is ahead."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from mngen.errors import Severity
+from mngen.jobs._batch import describe
+from mngen.jobs._request import definition_name, queue_name
+from mngen.jobs._types import ENDED, WAITING, Cause
+from mngen.rules import Intent, Target, check_waiting, container_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_batch.client import BatchClient
+    from mypy_boto3_batch.type_defs import JobDetailTypeDef, JobSummaryTypeDef
+
+    from mngen.cluster import ResolvedQueue
+    from mngen.rules import Account
+
+_STUCK = "https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable.html"
+_SOON = 180.0
+"""Seconds in which Batch looks at a new job, and a machine comes up; AWS says "minutes"."""
+
+_IRRELEVANT = frozenset(
+    # What was decided with the submission, and no longer matters.
+    {"MN301", "MN302", "MN307", "MN308", "MN309", "MN310", "MN314"}
+)
+_LATER = frozenset({"MN312", "MN218"})
+"""Rules for whose breach the job fails, or may wait, only once it is placed."""
+
+_REMEDIES = {
+    "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY": "EC2 has no machines of this type left there: wait, "
+    "or add an environment in another zone or of another type to the queue; "
+    "`cancel_after: {capacity: SECONDS}` ends the wait",
+    "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE": "submit with fewer `--nodes`, or raise "
+    "`max_nodes` and run `mngen apply`",
+    "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT": "submit with fewer `--vcpus` or less `--memory`, "
+    "or leave both out to take all of the machine",
+    "MISCONFIGURATION:SERVICE_ROLE_PERMISSIONS": "give Batch's service role its policy back, or "
+    "leave `roles.service` out for the service-linked one",
+    "ACTION_REQUIRED": "see the state of the environments, and run `mngen apply`",
+    "UNDETERMINED": "see what else is said here; the activity of the environment's Auto Scaling "
+    "group in the EC2 console tells why no machine starts",
+}
+
+
+def causes_of(account: Account, job: JobDetailTypeDef) -> tuple[Cause, ...]:
+    """Returns why a job waits, what is certain first; empty where it does not wait.
+
+    Args:
+        account: The deployment and its account.
+        job: What Batch knows of the job.
+
+    Raises:
+        botocore.exceptions.ClientError: AWS refused to list or describe jobs.
+    """
+    if job["status"] not in WAITING:
+        return ()
+    batch: BatchClient = account.client("batch")
+    found = [*_dependencies(batch, job), *_said(job)]
+    if job["status"] == "RUNNABLE":
+        found += [*_judged(account, job), *_busy(account, job)]
+    if not found:
+        found = [_unknown(job)]
+    return tuple(sorted(found, key=lambda cause: not cause.certain))
+
+
+def _dependencies(batch: BatchClient, job: JobDetailTypeDef) -> Iterator[Cause]:
+    ids = [each["jobId"] for each in job.get("dependsOn", []) if "jobId" in each]
+    for each in describe(batch, ids):
+        if each["status"] not in ENDED:
+            yield Cause(
+                what=f"it depends on the job {each['jobId']} ({each['jobName']}), which is "
+                f"{each['status']}",
+                remedy=f"wait for it, or see why it waits: mngen status {each['jobId']}",
+            )
+
+
+def _said(job: JobDetailTypeDef) -> Iterator[Cause]:
+    """Yields Batch's own reason, which it gives to the job at the head of a blocked queue."""
+    reason = job.get("statusReason")
+    if reason and job["status"] == "RUNNABLE":
+        code = reason.partition(" -")[0].strip()
+        yield Cause(
+            what=f"Batch says: {reason}",
+            remedy=_REMEDIES.get(code, "see what else is said here"),
+            certain=code != "UNDETERMINED",
+            see=_STUCK,
+        )
+
+
+def _judged(account: Account, job: JobDetailTypeDef) -> Iterator[Cause]:
+    """Yields what the rules find, as if the job were about to be submitted."""
+    target = _target(account, job)
+    if target is None:
+        return
+    for problem in check_waiting(target):
+        if problem.rule not in _IRRELEVANT:
+            yield Cause(
+                what=problem.message,
+                remedy=problem.hint or "",
+                certain=problem.severity is Severity.ERROR and problem.rule not in _LATER,
+                rule=problem.rule,
+                see=problem.source_url,
+            )
+
+
+def _target(account: Account, job: JobDetailTypeDef) -> Target | None:
+    """Returns the job as a submission to judge; None where the spec does not know its queue."""
+    cluster = account.cluster
+    queue = _queue(account, job)
+    own = [
+        each
+        for each in cluster.jobs
+        if f"/{definition_name(cluster, each.name)}:" in job["jobDefinition"]
+    ]
+    if queue is None or not own:
+        return None
+    described: Any = job
+    # A job is described with what it really asks for, overrides and all.
+    definition: Any = {
+        "nodeProperties": described.get("nodeProperties"),
+        "containerProperties": described.get("container"),
+    }
+    needs = {
+        each["type"]: int(float(each["value"]))
+        for each in container_of(_present(definition)).get("resourceRequirements", [])
+    }
+    intent = Intent(
+        job=own[0],
+        queue=queue,
+        nodes=described.get("nodeProperties", {}).get("numNodes"),
+        vcpus=needs.get("VCPU"),
+        memory=needs.get("MEMORY"),
+        command=(),
+        environment={},
+        overrides="",
+        # The definition that the job was submitted with is no longer compared with the spec.
+        registering=True,
+    )
+    return Target(intent, account, _present(definition))
+
+
+def _busy(account: Account, job: JobDetailTypeDef) -> Iterator[Cause]:
+    """Yields who takes the room, and who is ahead: the job waits its turn."""
+    queue = _queue(account, job)
+    if queue is None:
+        return
+    batch: BatchClient = account.client("batch")
+    nodes = _count(job)
+    taken = [
+        each
+        for sharing in account.cluster.queues
+        if set(sharing.environments) & set(queue.environments)
+        for state in ("STARTING", "RUNNING")
+        for each in _list(batch, queue_name(account.cluster, sharing.name), state)
+    ]
+    used = sum(_count(each) for each in taken)
+    # Which environment a job runs in is not told; they are counted together.
+    most = sum(each.spec.max_nodes for each in queue.environments)
+    if taken and used + nodes > most:
+        names = ", ".join(f"{each['jobName']} ({each['jobId']})" for each in taken[:3])
+        more = f" and {len(taken) - 3} more" if len(taken) > 3 else ""
+        yield Cause(
+            what=f"{used} of the {most} nodes that the queue `{queue.name}` may have are taken by "
+            f"{names}{more}, and this job needs {nodes}",
+            remedy="wait until they end, or raise `max_nodes` (max_vcpus) and run `mngen apply`",
+            certain=False,
+        )
+    waiting = _list(batch, queue_name(account.cluster, queue.name), "RUNNABLE")
+    ahead = [each for each in waiting if each.get("createdAt", 0) < job.get("createdAt", 0)]
+    if ahead:
+        jobs = "job is" if len(ahead) == 1 else "jobs are"
+        yield Cause(
+            what=f"{len(ahead)} {jobs} ahead in the queue `{queue.name}`, the first "
+            f"{min(ahead, key=lambda each: each.get('createdAt', 0))['jobId']}",
+            remedy="a queue is served in its order: see why that one waits",
+            certain=False,
+        )
+
+
+def _unknown(job: JobDetailTypeDef) -> Cause:
+    age = time.time() - job.get("createdAt", 0) / 1000
+    if age < _SOON or job["status"] != "RUNNABLE":
+        return Cause(
+            what="nothing is wrong as far as can be seen: Batch looks at the job within a minute, "
+            "and a machine takes a few to come up",
+            remedy="wait a little, and ask again",
+            certain=False,
+        )
+    return Cause(
+        what="no cause can be seen from here, and Batch names none",
+        remedy="the activity of the environment's Auto Scaling group in the EC2 console tells "
+        "whether machines start; whether they join, the environment's ECS cluster",
+        certain=False,
+        see=_STUCK,
+    )
+
+
+def _queue(account: Account, job: JobDetailTypeDef) -> ResolvedQueue | None:
+    name = job["jobQueue"].rpartition("/")[2]
+    queues = {queue_name(account.cluster, each.name): each for each in account.cluster.queues}
+    return queues.get(name)
+
+
+def _list(batch: BatchClient, queue: str, state: Any) -> list[JobSummaryTypeDef]:
+    pages = batch.get_paginator("list_jobs").paginate(jobQueue=queue, jobStatus=state)
+    return [each for page in pages for each in page["jobSummaryList"]]
+
+
+def _count(job: Any) -> int:
+    return int(job.get("nodeProperties", {}).get("numNodes", 1))
+
+
+def _present(values: Any) -> Any:
+    return {key: value for key, value in values.items() if value is not None}
