@@ -6,18 +6,40 @@ Real Terraform takes half a minute for the same; that the two agree is tested en
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import boto3
+
 from mngen.catalog import load_catalog
+from mngen.cluster import job_variables
 from mngen.rules import require
+from mngen.sandbox import ACCOUNT_ID
 from mngen.spec import load_text
-from tests.support.sandbox import client
 
 if TYPE_CHECKING:
     from mngen.cluster import Cluster, ResolvedEnvironment, ResolvedJob
     from mngen.sandbox import Sandbox
+
+
+@lru_cache
+def _client(endpoint: str, service: str) -> Any:
+    """Make a client once: to read a service's description takes longer than most calls."""
+    return boto3.session.Session().client(
+        service,
+        region_name="us-east-1",
+        endpoint_url=endpoint,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+
+
+@lru_cache
+def _base_image(endpoint: str) -> str:
+    found = _client(endpoint, "ec2").describe_images(Owners=["amazon"])
+    return str(found["Images"][0]["ImageId"])
 
 
 def spec_text(name: str, *, nodes: int = 2, max_nodes: int = 4, more: str = "") -> str:
@@ -56,12 +78,11 @@ class Deployed:
         self.sandbox = sandbox
         self.cluster: Cluster = require(load_text(text.encode()), load_catalog())
         self.name = self.cluster.spec.name
-        self.batch = client(sandbox, "batch")
-        self.ec2 = client(sandbox, "ec2")
-        self.iam = client(sandbox, "iam")
-        self.logs = client(sandbox, "logs")
+        self.batch = _client(sandbox.endpoint, "batch")
+        self.ec2 = _client(sandbox.endpoint, "ec2")
+        self.iam = _client(sandbox.endpoint, "iam")
+        self.logs = _client(sandbox.endpoint, "logs")
         self.environments: dict[str, str] = {}
-        self._account = client(sandbox, "sts").get_caller_identity()["Account"]
         self._make()
 
     def control(self, **wishes: Any) -> None:
@@ -112,7 +133,7 @@ class Deployed:
         self.iam.add_role_to_instance_profile(
             InstanceProfileName=self.profile, RoleName=self.profile
         )
-        base = self.ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+        base = _base_image(self.sandbox.endpoint)
         self.images = {name: self._image(name, base) for name in self.cluster.images}
         self.push_image()
         for environment in self.cluster.environments:
@@ -136,7 +157,7 @@ class Deployed:
         container = self.cluster.spec.container
         if container.image:
             return
-        ecr = client(self.sandbox, "ecr")
+        ecr = _client(self.sandbox.endpoint, "ecr")
         name = f"{self.name}/{container.repository}"
         made = ecr.create_repository(repositoryName=name)["repository"]
         self.repository = str(made["repositoryUri"])
@@ -172,7 +193,7 @@ class Deployed:
                 "minvCpus": each.min_vcpus,
                 "maxvCpus": each.max_vcpus,
                 "instanceTypes": [each.instance.name],
-                "instanceRole": f"arn:aws:iam::{self._account}:instance-profile/{self.profile}",
+                "instanceRole": f"arn:aws:iam::{ACCOUNT_ID}:instance-profile/{self.profile}",
                 "subnets": [subnet["SubnetId"]],
                 "securityGroupIds": [group],
                 "ec2Configuration": [
@@ -194,7 +215,8 @@ class Deployed:
                 {"type": "VCPU", "value": str(job.vcpus)},
             ],
             "environment": [
-                {"name": name, "value": value} for name, value in job.spec.environment.items()
+                {"name": name, "value": value}
+                for name, value in job_variables(self.cluster.spec, job).items()
             ],
             "logConfiguration": {
                 "logDriver": "awslogs",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from mngen.rules import Target, differences_of, image_wanted
+from mngen.rules import Target, differences_of, environment_wanted, image_wanted
 
 if TYPE_CHECKING:
     from mypy_boto3_batch.type_defs import JobDefinitionTypeDef
@@ -47,7 +47,7 @@ def revision_wanted(target: Target) -> JobDefinitionTypeDef | None:
         container["command"] = list(job.spec.command)
         container["image"] = image_wanted(target)
         container["environment"] = [
-            {"name": name, "value": value} for name, value in job.spec.environment.items() if value
+            {"name": name, "value": value} for name, value in environment_wanted(target).items()
         ]
         container["resourceRequirements"] = [
             *(

@@ -68,7 +68,7 @@ def make_intent(cluster: Cluster, order: Order, *, registering: bool = False) ->
         command=order.command,
         environment=order.environment,
         overrides=json.dumps(
-            _container_overrides(order, MASK if nodes is not None else None),
+            _container_overrides(order, job, queue, MASK if nodes is not None else None),
             separators=(",", ":"),
             ensure_ascii=False,
         ),
@@ -89,7 +89,7 @@ def make_request(
         secret: The rendezvous secret of a multi-node job, or what stands for it; None for a job
             of one node, which needs none.
     """
-    overrides = _container_overrides(order, secret)
+    overrides = _container_overrides(order, intent.job, intent.queue, secret)
     request: dict[str, Any] = {
         "jobName": order.name or intent.job.name,
         "jobQueue": queue_name(cluster, intent.queue.name),
@@ -128,8 +128,10 @@ def tag_value(text: str) -> str:
     return _TAG_VALUE.sub("_", text)[:256]
 
 
-def _container_overrides(order: Order, secret: str | None) -> dict[str, Any]:
-    variables = dict(order.environment)
+def _container_overrides(
+    order: Order, job: ResolvedJob, queue: ResolvedQueue, secret: str | None
+) -> dict[str, Any]:
+    variables = {**_cpu_variables(job, queue), **order.environment}
     if secret is not None:
         variables[SECRET] = secret
     overrides: dict[str, Any] = {}
@@ -144,6 +146,15 @@ def _container_overrides(order: Order, secret: str | None) -> dict[str, Any]:
     if resources:
         overrides["resourceRequirements"] = resources
     return overrides
+
+
+def _cpu_variables(job: ResolvedJob, queue: ResolvedQueue) -> dict[str, str]:
+    """Returns what the wire-up must know of another queue's machines than the definition says."""
+    limits = {each.nr_cpus for each in queue.environments}
+    if limits == {job.nr_cpus} or job.spec.nodes is None:
+        return {}
+    limit = limits.pop() if len(limits) == 1 else None
+    return {"MNGEN_CPUS_CHECK": "off"} if limit is None else {"MNGEN_CPUS": str(limit)}
 
 
 def _job(cluster: Cluster, name: str, problems: list[Problem]) -> ResolvedJob | None:

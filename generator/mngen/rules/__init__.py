@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     from mngen.rules._report import Report, check_file
     from mngen.rules._sarif import to_sarif
     from mngen.rules._submission import Intent, SubmissionRule, Target, container_of
-    from mngen.rules._submission_account import differences_of, image_wanted
+    from mngen.rules._submission_account import (
+        differences_of,
+        environment_wanted,
+        image_wanted,
+    )
     from mngen.rules._submission_check import (
         check_submission,
         check_waiting,
@@ -58,6 +62,7 @@ __all__ = [
     "check_waiting",
     "container_of",
     "differences_of",
+    "environment_wanted",
     "image_wanted",
     "page_of",
     "pages",
@@ -86,6 +91,7 @@ _LATER = {
     "check_waiting": "_submission_check",
     "container_of": "_submission",
     "differences_of": "_submission_account",
+    "environment_wanted": "_submission_account",
     "image_wanted": "_submission_account",
     "page_of": "_pages",
     "pages": "_pages",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mngen.catalog import vcpu_quota
+from mngen.cluster import job_variables
 from mngen.errors import Severity
 from mngen.rules._aws_machines import quota_value
 from mngen.rules._rule import Match
@@ -314,7 +316,7 @@ class DefinitionIsOfSpec(SubmissionRule):
     remedy = "run `mngen apply`, or submit with `--register`"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_definitions.html"
     manual_test = "aws batch describe-job-definitions --status ACTIVE"
-    calls = ("batch:DescribeJobDefinitions",)
+    calls = ("batch:DescribeJobDefinitions", "ecr:DescribeImages")
 
     @classmethod
     def matches(cls, target: Target) -> Iterator[Match]:
@@ -341,7 +343,7 @@ def differences_of(target: Target) -> list[str]:
         "command": (list(job.spec.command), list(container.get("command", []))),
         "vcpus": (str(job.vcpus), needs.get("VCPU")),
         "memory": (str(job.memory), needs.get("MEMORY")),
-        "environment": ({name: text for name, text in job.spec.environment.items() if text}, own),
+        "environment": (environment_wanted(target), own),
         "image": (image_wanted(target), image),
         "nodes": (job.spec.nodes, nodes),
         "attempts": (job.spec.attempts, definition.get("retryStrategy", {}).get("attempts", 1)),
@@ -357,17 +359,39 @@ def differences_of(target: Target) -> list[str]:
     return [name for name, (wanted, found) in pairs.items() if wanted != found]
 
 
+def environment_wanted(target: Target) -> dict[str, str]:
+    """Returns the variables that the spec gives to the job; Batch drops those without a value."""
+    variables = job_variables(target.account.cluster.spec, target.intent.job)
+    return {name: value for name, value in variables.items() if value}
+
+
 def image_wanted(target: Target) -> str:
     """Returns the container image that the spec names.
 
     The address of the deployment's own repository is the account's: it is that of the definition.
+    Where that one names the image by its digest, so does this, as long as the spec's tag is there.
     """
     spec = target.account.cluster.spec
     named = target.intent.job.spec.image or spec.container.image
     if named:
         return named
-    registry = str(target.container.get("image", "")).partition("/")[0]
-    return f"{registry}/{spec.name}/{spec.container.repository}:{spec.container.tag}"
+    image = str(target.container.get("image", ""))
+    repository = f"{image.partition('/')[0]}/{spec.name}/{spec.container.repository}"
+    found = _ECR_IMAGE.fullmatch(image)
+    if found is not None and found["digest"]:
+        client: ECRClient = target.account.client("ecr", found["region"])
+        missing = (
+            client.exceptions.ImageNotFoundException,
+            client.exceptions.RepositoryNotFoundException,
+        )
+        with suppress(*missing):
+            details = client.describe_images(
+                registryId=found["account"],
+                repositoryName=f"{spec.name}/{spec.container.repository}",
+                imageIds=[{"imageTag": spec.container.tag}],
+            )["imageDetails"]
+            return f"{repository}@{details[0]['imageDigest']}"
+    return f"{repository}:{spec.container.tag}"
 
 
 RULES: tuple[type[SubmissionRule], ...] = (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 
+from mngen._aws import client
 from mngen.jobs import Jobs
 from tests.support.batch import Deployed, spec_text
 from tests.support.cli import mngen
@@ -31,11 +33,25 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "state"
 
 
+@pytest.fixture(scope="session")
+def connect(sandbox: Sandbox) -> Callable[[str, str], Any]:
+    """Clients as mngen makes them, each made once: most of a test's time would go into that."""
+
+    @lru_cache
+    def connected(service: str, region: str) -> Any:
+        with sandbox.applied(region):
+            return client(service, region)
+
+    return connected
+
+
 @pytest.fixture
-def jobs(deployed: Deployed, state_home: Path) -> Iterator[Jobs]:
+def jobs(
+    deployed: Deployed, state_home: Path, connect: Callable[[str, str], Any]
+) -> Iterator[Jobs]:
     """The jobs of the deployment, from this process."""
     with deployed.sandbox.applied():
-        yield Jobs(deployed.cluster)
+        yield Jobs(deployed.cluster, connect)
 
 
 @pytest.fixture

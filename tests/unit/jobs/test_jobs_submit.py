@@ -74,7 +74,8 @@ def test_a_multi_node_job_read_back_field_by_field(deployed: Deployed, jobs: Job
     assert container["command"] == ["sh", "-c", QUOTES]
     found = variables(container)
     assert re.fullmatch(r"[0-9a-f]{64}", found.pop("MNGEN_SECRET"))
-    assert found == {"A": QUOTES, "OMP_NUM_THREADS": "2"}
+    spec = {"MNGEN_SHARED": "/efs", "MNGEN_CPUS": "24"}
+    assert found == {"A": QUOTES, "OMP_NUM_THREADS": "2", **spec}
     needs = {each["type"]: each["value"] for each in container["resourceRequirements"]}
     assert needs == {"VCPU": "4", "MEMORY": "4096"}
     assert (done.name, done.queue, done.nodes, done.existed) == (name, "big", 3, False)
@@ -84,7 +85,12 @@ def test_what_is_not_asked_for_is_the_definitions(deployed: Deployed, jobs: Jobs
     job = deployed.job(jobs.submit("mpi", name=unique()).id)
     container = nodes_of(job)
     assert container["command"] == ["python3", "/efs/mpi_example.py"]
-    assert variables(container).keys() == {"OMP_NUM_THREADS", "MNGEN_SECRET"}
+    assert variables(container).keys() == {
+        "OMP_NUM_THREADS",
+        "MNGEN_CPUS",
+        "MNGEN_SECRET",
+        "MNGEN_SHARED",
+    }
     assert job["nodeProperties"]["numNodes"] == 2
     assert job["timeout"] == {"attemptDurationSeconds": 3600}
 
@@ -93,7 +99,8 @@ def test_a_job_of_one_node_has_no_secret(deployed: Deployed, jobs: Jobs) -> None
     done = jobs.submit("one", name=unique(), command=["uname"], environment={"B": "c"})
     container = deployed.job(done.id)["container"]
     assert container["command"] == ["uname"]
-    assert variables(container) == {"B": "c"}
+    assert variables(container)["B"] == "c"
+    assert "MNGEN_SECRET" not in variables(container)
     assert done.nodes == 1
 
 
@@ -347,9 +354,9 @@ class TestRules:
         assert nodes_of(job)["command"] == list(fits)
 
     @pytest.mark.usefixtures("jobs")
-    def test_what_is_not_there(self, sandbox: Sandbox) -> None:
+    def test_what_is_not_there(self, sandbox: Sandbox, connect: Any) -> None:
         deployed = Deployed(sandbox, spec_text(f"j{uuid4().hex[:10]}"))
-        own = Jobs(deployed.cluster)
+        own = Jobs(deployed.cluster, connect)
         batch, name = deployed.batch, deployed.name
         assert self.found(own) == []
 
@@ -389,10 +396,10 @@ class TestRules:
             quotas.request_service_quota_increase(**quota, DesiredValue=before)
 
     @pytest.mark.usefixtures("jobs")
-    def test_a_definition_that_is_not_the_specs(self, sandbox: Sandbox) -> None:
+    def test_a_definition_that_is_not_the_specs(self, sandbox: Sandbox, connect: Any) -> None:
         deployed = Deployed(sandbox, spec_text(f"j{uuid4().hex[:10]}"))
         text = spec_text(deployed.name, nodes=3, more="container: {tag: v2}\n")
-        own = Jobs.of(self.write(text))
+        own = Jobs.of(self.write(text), connect)
         (problem,) = own.prepare(Order(job="mpi")).problems
         assert (problem.rule, problem.severity) == ("MN314", Severity.WARNING)
         assert "image, nodes" in problem.message
@@ -407,10 +414,10 @@ class TestRules:
         return file
 
     @pytest.mark.usefixtures("jobs")
-    def test_registering_what_the_spec_says(self, sandbox: Sandbox) -> None:
+    def test_registering_what_the_spec_says(self, sandbox: Sandbox, connect: Any) -> None:
         deployed = Deployed(sandbox, spec_text(f"j{uuid4().hex[:10]}"))
         text = spec_text(deployed.name, nodes=3).replace("timeout: 3600", "timeout: 7200")
-        own = Jobs.of(self.write(text))
+        own = Jobs.of(self.write(text), connect)
         done = own.submit("mpi", register=True, name=unique())
         assert done.definition == f"{deployed.name}-mpi:2"
         assert deployed.job(done.id)["timeout"] == {"attemptDurationSeconds": 7200}
