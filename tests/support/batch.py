@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 @lru_cache
 def _client(endpoint: str, service: str) -> Any:
     """Make a client once: to read a service's description takes longer than most calls."""
-    return boto3.session.Session().client(
+    session: Any = boto3.session.Session()
+    return session.client(
         service,
         region_name="us-east-1",
         endpoint_url=endpoint,

@@ -17,6 +17,7 @@ from mngen.cli.images import images
 from mngen.cli.init import init
 from mngen.cli.instances import instances
 from mngen.cli.jobs import jobs
+from mngen.cli.logs import logs
 from mngen.cli.output import output
 from mngen.cli.plan import plan
 from mngen.cli.policy import policy
@@ -66,6 +67,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     submit,
     jobs,
     status,
+    logs,
     wait,
     cancel,
     destroy,

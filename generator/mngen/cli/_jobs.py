@@ -70,10 +70,10 @@ def duration(seconds: float) -> str:
 
 
 def moment(text: str | None) -> float | None:
-    """Returns a moment, in seconds since the epoch, from an age (`90s`, `15m`, `2h`, `3d`) or ISO.
+    """Returns a moment in seconds since the epoch: from these, an age (`90s`, `2h`, `3d`) or ISO.
 
     Raises:
-        InputError: It is neither.
+        InputError: It is none of these.
     """
     if text is None:
         return None
@@ -81,6 +81,8 @@ def moment(text: str | None) -> float | None:
     if match:
         unit = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}[match[2]]
         return time.time() - int(match[1]) * unit
+    if re.fullmatch(r"\d{9,11}(\.\d+)?", text):
+        return float(text)
     from datetime import datetime
 
     try:

@@ -10,6 +10,7 @@ import typer
 from mngen.cli._jobs import SandboxOption, opened_jobs, show_json, show_warning
 from mngen.cli._shared import DEFAULT_FILE, FileOption, wants_colour
 from mngen.cli._terraform import Format, FormatOption, report
+from mngen.cli.logs import Printer, follow_job
 from mngen.errors import InputError, format_problems
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ def submit(
     again: Annotated[
         bool, typer.Option("--again", help="Submit even if the same was submitted before.")
     ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Show what it writes until it has ended.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and show the request; send nothing.")
     ] = False,
@@ -85,6 +89,8 @@ def submit(
         )
         if output is Format.JSON:
             show_json(submission)
+        if follow:
+            follow_job(jobs, submission.id, Printer(json_wanted=output is Format.JSON))
 
 
 def _tell(submission: "Submission", *, json_wanted: bool) -> None:

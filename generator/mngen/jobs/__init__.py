@@ -24,7 +24,7 @@ from mngen.jobs._types import (
 )
 
 if TYPE_CHECKING:
-    from mngen.jobs._jobs import Jobs
+    from mngen.jobs._jobs import Jobs, resume_command
     from mngen.jobs._wait import WaitedTooLongError
 
 __all__ = [
@@ -38,10 +38,11 @@ __all__ = [
     "Submission",
     "WaitedTooLongError",
     "as_data",
+    "resume_command",
 ]
 
 
-_LATER = {"Jobs": "_jobs", "WaitedTooLongError": "_wait"}
+_LATER = {"Jobs": "_jobs", "WaitedTooLongError": "_wait", "resume_command": "_jobs"}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,16 +12,18 @@ from mngen._aws import client, translated
 from mngen.errors import InputError, did_you_mean
 from mngen.jobs._batch import KEPT_DAYS
 from mngen.jobs._cancel import cancel
+from mngen.jobs._follow import Follower
+from mngen.jobs._logs import not_there, read, streams_of
 from mngen.jobs._patience import Patience
 from mngen.jobs._status import describe_one, job_id, list_jobs, status_of
 from mngen.jobs._submit import Prepared, Sender, prepare
-from mngen.jobs._types import STATES, JobStatus, JobSummary, Order, Submission
+from mngen.jobs._types import STATES, JobStatus, JobSummary, LogLine, Order, Submission
 from mngen.jobs._wait import wait_for
 from mngen.jobs._why import causes_of
 from mngen.rules import Account
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from mypy_boto3_batch.client import BatchClient
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
 
     from mngen.cluster import Cluster
     from mngen.errors import Problem
+
+
+def resume_command(job: str, last: int) -> str:
+    """Returns the command that follows a job from a moment on, in milliseconds since the epoch."""
+    since = f" --since {last / 1000:.3f}" if last else ""
+    return f"mngen logs {job} --follow{since}"
 
 
 class Jobs:
@@ -237,6 +245,65 @@ class Jobs:
             patience = Patience(say, lambda: f"mngen wait {job_id(job)}")
             ended = wait_for(self.batch, found, patience, timeout=timeout, tell=changed)
             return status_of(self.batch, self.cluster, ended)
+
+    def logs(
+        self, job: str, *, node: int | None = None, since: float | None = None
+    ) -> Iterator[LogLine]:
+        """Yields what a job has written so far, all nodes in the order of time.
+
+        Args:
+            job: Its id.
+            node: The node to read; None for all.
+            since: Leaves out what is older, in seconds since the epoch.
+
+        Raises:
+            InputError: Batch knows no such job, it has no such node, or it has not run yet.
+            ToolError: The log is gone, or AWS does not answer.
+        """
+        with translated():
+            status = self.status(job, why=False)
+            streams = streams_of(status, node)
+            if not streams:
+                raise InputError(not_there(status), hint=f"mngen status {status.id}")
+            yield from read(self._account.client("logs"), status, streams, since)
+
+    def follow(
+        self,
+        job: str,
+        *,
+        node: int | None = None,
+        since: float | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> Iterator[LogLine]:
+        """Yields what a job writes, each line once, until it has ended.
+
+        Args:
+            job: Its id.
+            node: The node to read; None for all.
+            since: Leaves out what is older, in seconds since the epoch.
+            tell: Is called with a line when the state has changed, or AWS does not answer.
+
+        Raises:
+            InputError: Batch knows no such job, or it has no such node.
+            ToolError: The log is gone, or AWS does not answer; the job goes on.
+        """
+        say = tell or (lambda _line: None)
+        identifier = job_id(job)
+
+        def resume() -> str:
+            return resume_command(identifier, follower.last)
+
+        def seen(status: JobStatus) -> None:
+            say(status.state + (f": {status.reason}" if status.reason else ""))
+
+        follower = Follower(
+            self._account.client("logs"),
+            lambda: self.status(identifier, why=False),
+            Patience(say, resume),
+            node=node,
+            since=since,
+        )
+        yield from follower.follow(self.status(job, why=False), seen)
 
     def cancel(self, job: str, reason: str = "ended with mngen cancel") -> bool:
         """Ends a job with all its nodes; False where it had ended already.

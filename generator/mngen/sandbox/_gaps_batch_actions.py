@@ -8,7 +8,7 @@ from typing import Any
 
 from moto.batch.exceptions import ClientException
 from moto.batch.models import batch_backends
-from moto.logs.exceptions import InvalidParameterException
+from moto.logs.exceptions import InvalidParameterException, ResourceNotFoundException
 from moto.logs.models import logs_backends
 from moto.logs.responses import LogsResponse
 
@@ -88,8 +88,14 @@ class LogActions:
     region: str
 
     def get_log_events(self) -> Any:
-        """Reads one stream."""
+        """Reads one stream; one that is not there yet is no missing group."""
         tick(batch_backends[self.current_account][self.region])
+        request = json.loads(self.body or "{}")
+        group = logs_backends[self.current_account][self.region].groups.get(
+            request.get("logGroupName")
+        )
+        if group is not None and request.get("logStreamName") not in group.streams:
+            raise ResourceNotFoundException("The specified log stream does not exist.")
         return _GET(self)
 
     def filter_log_events(self) -> Any:

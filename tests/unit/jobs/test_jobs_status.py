@@ -328,11 +328,13 @@ class TestList:
 
     def test_more_than_a_page(self, deployed: Deployed, jobs: Jobs) -> None:
         name = unique()
+        hold = [{"name": "MNGEN_SANDBOX_HOLD", "value": "RUNNABLE"}]
         for _ in range(103):
             deployed.batch.submit_job(
                 jobName=name,
                 jobQueue=f"{deployed.name}-small",
                 jobDefinition=f"{deployed.name}-one",
+                containerOverrides={"environment": hold},
             )
         assert len(jobs.list(name=name)) == 103
 

@@ -1,0 +1,129 @@
+"""`mngen logs`: what a job has written, or writes."""
+
+import json
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mngen.cli._jobs import JobArgument, SandboxOption, moment, opened_jobs
+from mngen.cli._shared import DEFAULT_FILE, FileOption, wants_colour
+from mngen.cli._terraform import Format, FormatOption, report
+
+if TYPE_CHECKING:
+    from mngen.jobs import Jobs, LogLine
+
+_COLOURS = (36, 33, 35, 32, 34, 31, 96, 93, 95, 92, 94, 91)
+_CONTROL = re.compile(r"(\x1b\[[0-9;]*m)|[\x00-\x08\x0b-\x1f\x7f]")
+_FAILED = 1
+
+
+def logs(
+    job: JobArgument,
+    node: Annotated[int | None, typer.Option("--node", min=0, help="Show this node alone.")] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on until the job has ended.")
+    ] = False,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Show what is younger: 90s, 15m, 2h, 3d, or ISO.")
+    ] = None,
+    timestamps: Annotated[
+        bool, typer.Option("--timestamps", "-t", help="Show when each line was written.")
+    ] = False,
+    file: FileOption = DEFAULT_FILE,
+    sandbox: SandboxOption = False,
+    output: FormatOption = Format.PRETTY,
+) -> None:
+    """Show what a job has written: all nodes in the order of time, each in its colour.
+
+    With --follow, Ctrl-C ends the following and not the job; the exit code is 0 if the job
+    succeeded and 1 if it failed. `--output json` gives an object a line.
+    """
+    show = Printer(timestamps=timestamps, json_wanted=output is Format.JSON)
+    with opened_jobs(file, sandbox=sandbox) as room:
+        if follow:
+            follow_job(room, job, show, node=node, since=moment(since))
+            return
+        for line in room.logs(job, node=node, since=moment(since)):
+            show.line(line)
+
+
+def follow_job(
+    room: "Jobs",
+    job: str,
+    show: "Printer",
+    *,
+    node: int | None = None,
+    since: float | None = None,
+) -> None:
+    """Shows what a job writes until it has ended; exits with 1 if it failed.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed; how to resume has been said.
+        typer.Exit: The job failed.
+    """
+    from mngen.jobs import resume_command
+
+    states: list[str] = []
+
+    def tell(line: str) -> None:
+        states.append(line)
+        report(line)
+
+    try:
+        for line in room.follow(job, node=node, since=since, tell=tell):
+            show.line(line)
+    except KeyboardInterrupt:
+        report(f"the job goes on; to resume: {resume_command(job, show.last)}")
+        raise
+    if any(each.partition(":")[0] == "FAILED" for each in states):
+        raise typer.Exit(_FAILED)
+
+
+class Printer:
+    """Prints lines, and keeps the time of the latest."""
+
+    def __init__(self, *, timestamps: bool = False, json_wanted: bool = False) -> None:
+        self.last = 0
+        self._timestamps = timestamps
+        self._json = json_wanted
+        self._terminal = sys.stdout.isatty()
+        self._colour = wants_colour(sys.stdout)
+
+    def line(self, line: "LogLine") -> None:
+        """Prints a line at once.
+
+        Raises:
+            typer.Exit: Nobody reads any more.
+        """
+        self.last = max(self.last, line.time)
+        if self._json:
+            text = json.dumps({"node": line.node, "time": line.time, "text": line.text})
+        else:
+            text = self._prefixed(line)
+        try:
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Whoever read has seen enough, as `head` does; what is buffered goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit from None
+
+    def _prefixed(self, line: "LogLine") -> str:
+        prefix = f"{line.node:>3} |"
+        if self._colour:
+            prefix = f"\x1b[{_COLOURS[line.node % len(_COLOURS)]}m{prefix}\x1b[0m"
+        if self._timestamps:
+            from datetime import UTC, datetime
+
+            when = datetime.fromtimestamp(line.time / 1000, UTC)
+            prefix = f"{when:%Y-%m-%dT%H:%M:%S}.{line.time % 1000:03}Z {prefix}"
+        # Of a job's output a terminal obeys colours alone.
+        text = _CONTROL.sub(_harmless, line.text) if self._terminal else line.text
+        return f"{prefix} {text}"
+
+
+def _harmless(match: re.Match[str]) -> str:
+    return match[1] or ascii(match[0])[1:-1]

@@ -1,0 +1,104 @@
+"""What a job has written so far: the streams of its nodes as one, in the order of time.
+
+FilterLogEvents reads a hundred streams a call and gives their events in the order of time, so the
+log of a thousand nodes is ten readers, merged, and never as a whole in memory.
+Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+from mngen.errors import InputError, ToolError
+from mngen.jobs._types import WAITING, JobStatus, LogLine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mypy_boto3_logs.client import CloudWatchLogsClient
+
+_STREAMS_AT_ONCE = 100
+
+
+def streams_of(status: JobStatus, node: int | None = None) -> dict[str, int]:
+    """Returns the log streams of a job's nodes with their indexes, or that of one node.
+
+    Raises:
+        InputError: It has no such node.
+    """
+    if node is not None and not 0 <= node < len(status.nodes):
+        raise InputError(
+            f"the job has no node {node}", hint=f"its nodes are 0 to {len(status.nodes) - 1}"
+        )
+    return {
+        each.log_stream: each.index
+        for each in status.nodes
+        if each.log_stream and node in (None, each.index)
+    }
+
+
+def read(
+    logs: CloudWatchLogsClient, status: JobStatus, streams: Mapping[str, int], since: float | None
+) -> Iterator[LogLine]:
+    """Yields the lines of streams in the order of time.
+
+    Args:
+        logs: The client.
+        status: The job.
+        streams: Names of log streams, with the index of the node that writes each.
+        since: Leaves out what is older, in seconds since the epoch.
+
+    Raises:
+        ToolError: The log is gone.
+        botocore.exceptions.ClientError: AWS refused.
+    """
+    names = sorted(streams, key=lambda name: streams[name])
+    parts = [
+        _events(logs, status, names[first : first + _STREAMS_AT_ONCE], streams, since)
+        for first in range(0, len(names), _STREAMS_AT_ONCE)
+    ]
+    yield from heapq.merge(*parts, key=lambda line: (line.time, line.node))
+
+
+def not_there(status: JobStatus) -> str:
+    """Says why a job has no log."""
+    if status.state in WAITING:
+        return f"the job is {status.state}: its nodes write once they run"
+    if status.state == "STARTING":
+        return "the job is STARTING: its nodes write once they run"
+    return "the job never ran, so it has written nothing"
+
+
+def gone(status: JobStatus) -> ToolError:
+    """Returns what to say where the log group is not there."""
+    return ToolError(
+        f"the log group `{status.log_group}` is not there: the job's output is lost",
+        hint="`mngen apply` makes the group again, for the jobs to come; without it none starts",
+    )
+
+
+def _events(
+    logs: CloudWatchLogsClient,
+    status: JobStatus,
+    names: list[str],
+    streams: Mapping[str, int],
+    since: float | None,
+) -> Iterator[LogLine]:
+    pages = logs.get_paginator("filter_log_events").paginate(
+        logGroupName=status.log_group,
+        logStreamNames=names,
+        startTime=0 if since is None else int(since * 1000),
+    )
+    try:
+        for page in pages:
+            for event in page["events"]:
+                yield LogLine(
+                    streams[event.get("logStreamName", "")],
+                    event.get("timestamp", 0),
+                    event.get("message", "").rstrip("\r\n"),
+                )
+    except logs.exceptions.ResourceNotFoundException as error:
+        if "stream" in str(error):
+            return
+        raise gone(status) from None
