@@ -48,5 +48,6 @@ def sandbox(
         with room.start_sandbox(port) as running:
             for line in room.exports(running.environment(region), os.environ):
                 typer.echo(line)
-            typer.echo("# the sandbox runs until Ctrl-C", err=True)
-            room.serve_until_interrupted()
+            room.serve_until_interrupted(
+                lambda: typer.echo("# the sandbox runs until Ctrl-C", err=True)
+            )

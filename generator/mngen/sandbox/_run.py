@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mngen.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _SIGNALLED = 128
@@ -54,10 +54,15 @@ def run_command(command: Sequence[str], environment: Mapping[str, str]) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def serve_until_interrupted() -> None:
-    """Waits for Ctrl-C, SIGTERM or SIGHUP."""
+def serve_until_interrupted(tell: Callable[[], None]) -> None:
+    """Waits for Ctrl-C, SIGTERM or SIGHUP.
+
+    Args:
+        tell: Called once these are waited for: whoever reads it may send one at once.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
     try:
+        tell()
         signal.sigwait(_FORWARDED)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
