@@ -191,6 +191,19 @@ class TestOwned:
             os.kill(running.pid, signal.SIGKILL)
         assert not running.home.exists()
 
+    def test_the_home_of_one_that_nobody_cleaned_up_after_goes_with_the_next_start(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        with start_sandbox() as running, start_sandbox() as abandoned:
+            os.kill(abandoned.pid, signal.SIGKILL)
+            until(lambda: not answers(abandoned.endpoint))
+            stranger = tmp_path / "mngen-sandbox-stranger"
+            stranger.mkdir()
+            with start_sandbox() as later:
+                homes = {path.name for path in tmp_path.glob("mngen-sandbox-*")}
+                assert homes == {running.home.name, later.home.name, stranger.name}
+
     def test_a_taken_port_is_an_error(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]

@@ -7,15 +7,17 @@ import json
 import logging
 import os
 import secrets
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mngen import __version__
+from mngen.sandbox._home import made_home
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def main() -> int:
@@ -26,11 +28,8 @@ def main() -> int:
             return 0
         os.setsid()
     logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
-    home = Path(tempfile.mkdtemp(prefix="mngen-sandbox-"))
-    try:
+    with made_home() as home:
         return _serve(arguments, home)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def _serve(arguments: argparse.Namespace, home: Path) -> int:

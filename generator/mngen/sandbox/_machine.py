@@ -87,9 +87,8 @@ class Machine:
     def state(self) -> str:
         """`pending` while it boots, then `running`; `ended`; `failed` if it never came up.
 
-        It is up when its sshd answers, or does not though all has been started.
-
-        A machine whose own processes ended it has `ended` as well.
+        It is up when its sshd answers, or does not though all has been started. A machine that
+        shut itself down has `ended` as well.
         """
         booting, process = self._booting, self._process
         if booting is not None:

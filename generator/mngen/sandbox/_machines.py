@@ -10,14 +10,12 @@ from mngen.errors import MngenError
 from mngen.sandbox._machine import PENDING, Machine
 from mngen.sandbox._machine_address import claim_address
 from mngen.sandbox._machine_image import Images
-from mngen.sandbox._machine_root import machine_layers, machines_unavailable
+from mngen.sandbox._machine_root import BASES, machine_layers, machines_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
     from pathlib import Path
-
-BASES = ("amazon-linux-2023", "amazon-linux-2")
 
 _SOON_SECONDS = 1.0
 
