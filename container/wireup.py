@@ -90,6 +90,11 @@ class TroubleError(Exception):
         self.grace = grace
 
 
+def as_trouble(error: TroubleError | OSError) -> TroubleError:
+    """Returns what a failed system call means: this container is not as it should be."""
+    return error if isinstance(error, TroubleError) else TroubleError(BAD_ENVIRONMENT, str(error))
+
+
 class Log:
     """Lines on standard error: `mngen[<index>] +<seconds>s <stage>: <text>`."""
 
@@ -1069,10 +1074,10 @@ class Rendezvous:
         self._strangers.pop(guest, None)
         guest.link.close()
         self._told += 1
-        claim = ""
-        if guest.greeting:
-            claim = f" as node {guest.greeting['node']}"
-            self.refused[guest.greeting["node"]] = f"{guest.link.there} was refused: {why}"
+        claim, node = "", guest.greeting["node"] if guest.greeting else -1
+        if 0 <= node < self._plan.nodes:  # a stranger could claim to be any number of nodes
+            claim = f" as node {node}"
+            self.refused[node] = f"{guest.link.there} was refused: {why}"
         if self._told <= TOLD_STRANGERS:
             self._log.say("rendezvous", f"refused {guest.link.there}{claim}: {why}")
 
@@ -1329,6 +1334,7 @@ class Node:
 
     Attributes:
         ranks: Pids of the ranks that have started here.
+        cancelled: Whether a signal has asked this process to end.
         stopping: Whether the ranks have been asked to end.
         ending: The message that ends the job; empty while it goes on.
     """
@@ -1338,6 +1344,7 @@ class Node:
         self.loop = Loop()
         self.folder = ""
         self.ranks: list[int] = []
+        self.cancelled = False
         self.stopping = False
         self.ending: Message = {}
 
@@ -1387,7 +1394,8 @@ class Node:
             TroubleError: The job ends.
         """
         self.loop.step(seconds)
-        if self.loop.signals and not self.ending:
+        if self.loop.signals and not self.cancelled and not self.ending:
+            self.cancelled = True
             number = self.loop.signals[0]
             name = signal.Signals(number).name
             text = f"cancelled by {name} on node {self.plan.node}"
@@ -1451,7 +1459,8 @@ class Main(Node):
         """Runs the whole job and returns its exit code."""
         try:
             code, why, grace = (*self._work(), 0.0)
-        except TroubleError as trouble:
+        except (TroubleError, OSError) as error:
+            trouble = as_trouble(error)
             code, why, grace = trouble.code, str(trouble), trouble.grace
             self.log.say(trouble.stage, why)
         self._mark(3)
@@ -1620,8 +1629,14 @@ class Main(Node):
         if not pid:
             return ""
         self.loop.finish(pid)
-        with open(f"{self.folder}/version") as file:
-            return file.read()
+        version = tail(f"{self.folder}/version")
+        if "Open MPI" not in version:
+            raise TroubleError(
+                BAD_LAUNCH,
+                "mpirun is not that of Open MPI: set MNGEN_LAUNCHER to mpich or intelmpi, or put"
+                " Open MPI's first on PATH",
+            )
+        return version
 
     def _hear(self, guest: Guest, message: Message) -> None:
         index = guest.host.node if guest.host else -1
@@ -1714,8 +1729,8 @@ class Child(Node):
         """Takes part in the job and returns its exit code."""
         try:
             self._work()
-        except TroubleError as trouble:
-            self._report(trouble)
+        except (TroubleError, OSError) as error:
+            self._report(as_trouble(error))
         code, why = self.ending["end"]
         said = tail(f"{self.folder}/sshd.log") if code == BAD_LAUNCH else ""
         self.clean()
@@ -1733,15 +1748,15 @@ class Child(Node):
                 self.sshd = found_program("sshd")
                 check_user()
                 key = self.make_key("host")
-        except TroubleError as error:
-            trouble = error  # main has to know, or it would wait for this node
+        except (TroubleError, OSError) as error:
+            trouble = as_trouble(error)  # main has to know, or it would wait for this node
         link = self._join()
         self.host = this_host(self.plan.node, link.here)
         if key and not trouble:
             try:
                 self._open_door(self.public_key("host", key))
-            except TroubleError as error:
-                trouble = error
+            except (TroubleError, OSError) as error:
+                trouble = as_trouble(error)
         if trouble:
             link.tell(host=list(self.host), failed=[trouble.code, str(trouble)])
         else:
@@ -1836,7 +1851,8 @@ class Child(Node):
 
     def _open_door(self, key: str) -> None:
         """Listens for main's ssh on a port of its own."""
-        os.makedirs("/run/sshd", 0o755, exist_ok=True) if os.geteuid() == 0 else None
+        if os.geteuid() == 0:
+            os.makedirs("/run/sshd", 0o755, exist_ok=True)  # sshd insists on it
         self.door = socket.socket()
         self.door.bind((self.host.address, 0))
         self.door.listen(64)
@@ -1910,7 +1926,6 @@ class Child(Node):
         self.log.say(trouble.stage, str(trouble))
         said = [trouble.code, str(trouble)]
         if self.link and self.welcome and trouble.code != REFUSED:
-            self.loop.signals.clear()
             self.link.tell(**{"cancel" if trouble.grace else "failed": said})
             try:
                 self.until(lambda: self.ending, 1.25 * trouble.grace + 5.0)
@@ -1945,6 +1960,7 @@ def main() -> int:
     log = Log(int(index) if index.isdecimal() else 0)
     try:
         plan = plan_from(os.environ, sys.argv[1:])
+        os.environ.pop("MNGEN_SECRET", None)  # nothing that is started here is to know it
         kind = "main" if plan.node == plan.main else "child"
         log.say("start", f"{kind} node of {plan.nodes}, job {plan.job}, attempt {plan.attempt}")
         node = Main(plan, log) if kind == "main" else Child(plan, log)
