@@ -29,6 +29,7 @@ from mngen.cli.schema import schema
 from mngen.cli.status import status
 from mngen.cli.submit import submit
 from mngen.cli.sweep import sweep
+from mngen.cli.timeline import timeline
 from mngen.cli.wait import wait
 
 app = typer.Typer(
@@ -70,6 +71,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     logs,
     wait,
     cancel,
+    timeline,
     destroy,
     instances,
     policy,

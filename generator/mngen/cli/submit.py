@@ -3,11 +3,18 @@
 import json
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mngen.cli._jobs import SandboxOption, opened_jobs, show_json, show_warning
+from mngen.cli._jobs import (
+    SandboxOption,
+    opened_jobs,
+    progress_of,
+    show_json,
+    show_warning,
+)
 from mngen.cli._shared import DEFAULT_FILE, FileOption, wants_colour
 from mngen.cli._terraform import Format, FormatOption, report
 from mngen.cli.logs import Printer, follow_job
@@ -40,6 +47,10 @@ def submit(
     timeout: Annotated[
         int | None, typer.Option("--timeout", help="Seconds after which an attempt is ended.")
     ] = None,
+    sweep: Annotated[
+        Path | None,
+        typer.Option("--sweep", help="A CSV file: one job a row, columns are variables."),
+    ] = None,
     register: Annotated[
         bool,
         typer.Option(
@@ -63,6 +74,9 @@ def submit(
 
     The same submission twice gives the same job, as long as that one waits, runs or has succeeded
     (for the week that Batch remembers it). Multi-node jobs get a fresh secret each time.
+
+    With --sweep, one job is submitted for each row of a CSV file: its columns are environment
+    variables, and take the place of {column} in the command. To repeat it goes on where it stopped.
     """
     from mngen.jobs import Order
 
@@ -78,7 +92,12 @@ def submit(
         attempts=attempts,
         timeout=timeout,
     )
+    if sweep is not None and (dry_run or follow or register):
+        raise typer.BadParameter("not with --dry-run, --follow or --register", param_hint="--sweep")
     with opened_jobs(file, sandbox=sandbox) as jobs:
+        if sweep is not None:
+            _sweep(jobs, order, sweep, again=again, json_wanted=output is Format.JSON)
+            return
         if dry_run:
             _show_plan(jobs, order, register=register)
             return
@@ -91,6 +110,33 @@ def submit(
             show_json(submission)
         if follow:
             follow_job(jobs, submission.id, Printer(json_wanted=output is Format.JSON))
+
+
+def _sweep(jobs: "Jobs", order: "Order", file: Path, *, again: bool, json_wanted: bool) -> None:
+    """Submits one job a row, and prints ids with names as they become known."""
+    from mngen.jobs import read_rows
+
+    rows = read_rows(file)
+    done: list[Submission] = []
+    with progress_of("jobs") as progress:
+
+        def tell(submission: "Submission") -> None:
+            done.append(submission)
+            progress(len(done), len(rows))
+            if not json_wanted:
+                typer.echo(f"{submission.id}\t{submission.name}")
+                sys.stdout.flush()
+
+        try:
+            jobs.sweep(order, rows, again=again, tell=tell, warn=show_warning)
+        finally:
+            if done:
+                before = sum(each.existed for each in done)
+                report(f"{len(done)} of {len(rows)} jobs, {before} of them submitted before")
+            if 0 < len(done) < len(rows):
+                report("the same command again goes on from here")
+    if json_wanted:
+        show_json(done)
 
 
 def _tell(submission: "Submission", *, json_wanted: bool) -> None:

@@ -25,6 +25,7 @@ from mngen.jobs._types import (
 
 if TYPE_CHECKING:
     from mngen.jobs._jobs import Jobs, resume_command
+    from mngen.jobs._sweep import read_rows
     from mngen.jobs._wait import WaitedTooLongError
 
 __all__ = [
@@ -38,11 +39,17 @@ __all__ = [
     "Submission",
     "WaitedTooLongError",
     "as_data",
+    "read_rows",
     "resume_command",
 ]
 
 
-_LATER = {"Jobs": "_jobs", "WaitedTooLongError": "_wait", "resume_command": "_jobs"}
+_LATER = {
+    "Jobs": "_jobs",
+    "WaitedTooLongError": "_wait",
+    "read_rows": "_sweep",
+    "resume_command": "_jobs",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -15,15 +15,18 @@ from mngen.jobs._cancel import cancel
 from mngen.jobs._follow import Follower
 from mngen.jobs._logs import not_there, read, streams_of
 from mngen.jobs._patience import Patience
+from mngen.jobs._request import make_intent
 from mngen.jobs._status import describe_one, job_id, list_jobs, status_of
 from mngen.jobs._submit import Prepared, Sender, prepare
+from mngen.jobs._sweep import orders_of, prepared_like, send_all
+from mngen.jobs._timeline import WIRE_UP_PATTERN, timeline_of
 from mngen.jobs._types import STATES, JobStatus, JobSummary, LogLine, Order, Submission
 from mngen.jobs._wait import wait_for
 from mngen.jobs._why import causes_of
 from mngen.rules import Account
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from mypy_boto3_batch.client import BatchClient
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
     from mngen.cluster import Cluster
     from mngen.errors import Problem
+    from mngen.timeline import Timeline
 
 
 def resume_command(job: str, last: int) -> str:
@@ -143,6 +147,44 @@ class Jobs:
             ToolError: AWS refused it or does not answer.
         """
         return self._sender.send(prepared, again=again, tell=tell)
+
+    def sweep(
+        self,
+        order: Order,
+        rows: Sequence[dict[str, str]],
+        *,
+        again: bool = False,
+        tell: Callable[[Submission], None] | None = None,
+        warn: Callable[[Problem], None] | None = None,
+    ) -> tuple[Submission, ...]:
+        """Submits one job for each row, in turn; to repeat it goes on where it stopped.
+
+        Nothing is sent before all rows are judged. Each row is a submission of its own, so rows
+        whose jobs wait, run or have succeeded are not submitted again, and those that failed are.
+
+        Args:
+            order: What all rows have in common. The jobs are named after it, with numbers.
+            rows: Values by column: variables, and what takes the place of `{column}` in the
+                command; see `mngen.jobs.read_rows`.
+            again: Whether to submit all of them even so.
+            tell: Is called with each job as soon as its id is known.
+            warn: Is called with each warning of the rules, once.
+
+        Raises:
+            InputError: A row breaks a rule; carries every error of every row.
+            ToolError: AWS refused one or does not answer; what was submitted stays so.
+        """
+        orders = orders_of(order, rows)
+        first = self.prepare(orders[0])
+        prepared = [first]
+        prepared += [
+            prepared_like(first, each, make_intent(self.cluster, each)) for each in orders[1:]
+        ]
+        problems = {problem: None for each in prepared for problem in each.problems}
+        msgspec.structs.replace(first, problems=tuple(problems)).require(warn)
+        prefix = f"{order.name or order.job}-"
+        with translated():
+            return send_all(self._sender, self.batch, prepared, prefix, again=again, tell=tell)
 
     def status(
         self,
@@ -304,6 +346,22 @@ class Jobs:
             since=since,
         )
         yield from follower.follow(self.status(job, why=False), seen)
+
+    def timeline(self, job: str) -> Timeline:
+        """Returns when each node of a job did what, from its submission to its end or until now.
+
+        Args:
+            job: Its id.
+
+        Raises:
+            InputError: Batch knows no such job.
+            ToolError: The log is gone, or AWS does not answer.
+        """
+        with translated():
+            status = self.status(job, why=False)
+            streams = streams_of(status)
+            lines = read(self._account.client("logs"), status, streams, None, WIRE_UP_PATTERN)
+            return timeline_of(status, lines)
 
     def cancel(self, job: str, reason: str = "ended with mngen cancel") -> bool:
         """Ends a job with all its nodes; False where it had ended already.

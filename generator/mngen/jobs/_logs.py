@@ -39,7 +39,11 @@ def streams_of(status: JobStatus, node: int | None = None) -> dict[str, int]:
 
 
 def read(
-    logs: CloudWatchLogsClient, status: JobStatus, streams: Mapping[str, int], since: float | None
+    logs: CloudWatchLogsClient,
+    status: JobStatus,
+    streams: Mapping[str, int],
+    since: float | None,
+    pattern: str = "",
 ) -> Iterator[LogLine]:
     """Yields the lines of streams in the order of time.
 
@@ -48,6 +52,7 @@ def read(
         status: The job.
         streams: Names of log streams, with the index of the node that writes each.
         since: Leaves out what is older, in seconds since the epoch.
+        pattern: What CloudWatch shall look for, in its own language; empty for all.
 
     Raises:
         ToolError: The log is gone.
@@ -55,7 +60,7 @@ def read(
     """
     names = sorted(streams, key=lambda name: streams[name])
     parts = [
-        _events(logs, status, names[first : first + _STREAMS_AT_ONCE], streams, since)
+        _events(logs, status, names[first : first + _STREAMS_AT_ONCE], streams, since, pattern)
         for first in range(0, len(names), _STREAMS_AT_ONCE)
     ]
     yield from heapq.merge(*parts, key=lambda line: (line.time, line.node))
@@ -84,11 +89,13 @@ def _events(
     names: list[str],
     streams: Mapping[str, int],
     since: float | None,
+    pattern: str,
 ) -> Iterator[LogLine]:
     pages = logs.get_paginator("filter_log_events").paginate(
         logGroupName=status.log_group,
         logStreamNames=names,
         startTime=0 if since is None else int(since * 1000),
+        filterPattern=pattern,
     )
     try:
         for page in pages:

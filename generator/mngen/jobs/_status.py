@@ -167,6 +167,8 @@ def _node(
         main=main,
         state=found["status"],
         since=_since(found, job),
+        started=_seconds(found.get("startedAt")),
+        stopped=_seconds(found.get("stoppedAt")),
         instance=container.get("containerInstanceArn", "").rpartition("/")[2] or None,
         instance_type=container.get("instanceType") or None,
         address=interfaces[0].get("privateIpv4Address"),

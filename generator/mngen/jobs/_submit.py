@@ -194,6 +194,8 @@ class Sender:
         known: dict[str, Any] | None,
     ) -> Any:
         """Returns the job that the same request made, if one counts."""
+        if known is not None and token in known:
+            return known[token]
         if entry.job is not None:
             for job in describe(self._batch, [entry.job]):
                 # Of another account, or of a sandbox that is gone, the id says nothing.

@@ -103,6 +103,8 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
         state: Its state.
         since: Since when it is in this state, in seconds since the epoch; None where Batch does
             not tell.
+        started: When its container started, likewise.
+        stopped: When it ended, likewise.
         instance: Id of the ECS container instance that it runs on.
         instance_type: The EC2 instance type.
         address: Its private IPv4 address.
@@ -115,6 +117,8 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     main: bool
     state: State
     since: float | None = None
+    started: float | None = None
+    stopped: float | None = None
     instance: str | None = None
     instance_type: str | None = None
     address: str | None = None

@@ -11,13 +11,13 @@ from mngen.rules._aws_registry import SUBMISSION_RULES, WAITING_RULES
 from mngen.rules._check import make_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from mngen.errors import Problem
-    from mngen.rules._submission import Target
+    from mngen.rules._submission import SubmissionRule, Target
 
 
-def check_submission(target: Target) -> tuple[Problem, ...]:
+def check_submission(target: Target, *, offline: bool = False) -> tuple[Problem, ...]:
     """Returns all that speaks against a submission.
 
     A rule that AWS does not answer, for lack of permission, say, is left out: Batch itself judges
@@ -25,13 +25,15 @@ def check_submission(target: Target) -> tuple[Problem, ...]:
 
     Args:
         target: What is about to be submitted, and where it would go.
+        offline: Whether to leave out the rules that ask AWS.
 
     Raises:
         ToolError: AWS answers no rule that asks it: nothing can be submitted either.
     """
+    rules = [rule for rule in SUBMISSION_RULES if not (offline and rule.calls)]
     refused: list[ToolError] = []
-    problems = tuple(_judged(target, refused))
-    if len(refused) == sum(bool(rule.calls) for rule in SUBMISSION_RULES):
+    problems = tuple(_judged(rules, target, refused))
+    if refused and len(refused) == sum(bool(rule.calls) for rule in rules):
         raise refused[0]
     return problems
 
@@ -44,7 +46,7 @@ def check_waiting(target: Target) -> tuple[Problem, ...]:
     Args:
         target: The job as if it were about to be submitted.
     """
-    problems = list(_judged(target, []))
+    problems = list(_judged(SUBMISSION_RULES, target, []))
     for rule in WAITING_RULES:
         with suppress(ToolError), translated():
             problems += [make_problem(rule, match, None) for match in rule.matches(target.account)]
@@ -57,8 +59,10 @@ def submission_calls() -> tuple[str, ...]:
     return tuple(sorted(calls.union(*(rule.calls for rule in WAITING_RULES))))
 
 
-def _judged(target: Target, refused: list[ToolError]) -> Iterator[Problem]:
-    for rule in SUBMISSION_RULES:
+def _judged(
+    rules: Iterable[type[SubmissionRule]], target: Target, refused: list[ToolError]
+) -> Iterator[Problem]:
+    for rule in rules:
         try:
             with translated():
                 found = [make_problem(rule, match, None) for match in rule.matches(target)]

@@ -1,0 +1,161 @@
+"""Sweeps over HTTP against the sandbox: a job a row, judged before, resumed where they stopped."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from mngen.errors import InputError
+from mngen.jobs import Jobs, Order, read_rows
+from tests.support.cli import CHECKOUT
+from tests.support.faults import Faults
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.batch import Deployed
+
+QUOTES = """it's "quoted", $HOME `id` {n} \\ é"""
+
+
+def unique() -> str:
+    return f"n{uuid4().hex[:10]}"
+
+
+def variables(job: dict[str, Any]) -> dict[str, str]:
+    return {each["name"]: each["value"] for each in job["container"]["environment"]}
+
+
+class TestRows:
+    def write(self, folder: Path, text: str, encoding: str = "utf-8") -> Path:
+        file = folder / "sweep.csv"
+        file.write_bytes(text.encode(encoding))
+        return file
+
+    def test_a_table_with_quotes_and_blank_lines(self, tmp_path: Path) -> None:
+        text = '\ufeffA, B \r\n1,"x, ""y"""\r\n\r\n2,\r\n'
+        assert read_rows(self.write(tmp_path, text)) == [
+            {"A": "1", "B": 'x, "y"'},
+            {"A": "2", "B": ""},
+        ]
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("", "no rows"),
+            ("A,B\n", "no rows"),
+            ("A,A\n1,2\n", "name of another"),
+            ("A,\n1,2\n", "has no name"),
+            ("A,B\n1\n1,2,3\n", r"sweep.csv:2: 1 values .*sweep.csv:3: 3 values"),
+            ('A\n"open\n', "no CSV file"),
+        ],
+    )
+    def test_what_is_no_table(self, tmp_path: Path, text: str, says: str) -> None:
+        with pytest.raises(InputError, match=says):
+            read_rows(self.write(tmp_path, text))
+
+    def test_what_cannot_be_read(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="cannot be read"):
+            read_rows(tmp_path / "absent.csv")
+        with pytest.raises(InputError, match="no CSV file"):
+            read_rows(self.write(tmp_path, "A\né\n", "latin-1"))
+
+
+class TestSweep:
+    def test_columns_are_variables_and_words(self, deployed: Deployed, jobs: Jobs) -> None:
+        order = Order(
+            job="one",
+            name=unique(),
+            command=("run", "--n={n}", "{text}", "{other}"),
+            environment={"FIXED": "1"},
+        )
+        rows = [{"n": "1", "text": QUOTES}, {"n": "2", "text": "{n}"}]
+        done = jobs.sweep(order, rows)
+        assert [each.name for each in done] == [f"{order.name}-0001", f"{order.name}-0002"]
+        first, second = (deployed.job(each.id) for each in done)
+        # A value that looks like a column stays as it is, and so does what is no column.
+        assert first["container"]["command"] == ["run", "--n=1", QUOTES, "{other}"]
+        assert second["container"]["command"] == ["run", "--n=2", "{n}", "{other}"]
+        assert variables(first)["text"] == QUOTES
+        assert variables(second)["n"] == "2"
+        assert variables(second)["FIXED"] == "1"
+
+    def test_a_row_that_failed_is_submitted_again_and_no_other(
+        self, deployed: Deployed, jobs: Jobs
+    ) -> None:
+        order = Order(job="one", name=unique())
+        rows = [{"A": str(n)} for n in range(3)]
+        done = jobs.sweep(order, rows)
+        deployed.batch.terminate_job(jobId=done[1].id, reason="test")
+        again = jobs.sweep(order, rows)
+        assert [each.existed for each in again] == [True, False, True]
+        assert (again[0].id, again[2].id) == (done[0].id, done[2].id)
+
+    def test_nothing_is_sent_if_a_row_is_wrong(self, jobs: Jobs) -> None:
+        name = unique()
+        rows = [{"A": "1"}, {"A": "x" * 9_000}, {"A": "y" * 9_000}]
+        with pytest.raises(InputError) as caught:
+            jobs.sweep(Order(job="one", name=name), rows)
+        assert {each.rule for each in caught.value.problems} == {"MN308"}
+        assert jobs.list(name=f"{name}*") == ()
+
+    def test_a_column_that_is_no_variable_must_be_used(self, jobs: Jobs) -> None:
+        with pytest.raises(InputError, match="the column `a b`"):
+            jobs.sweep(Order(job="one"), [{"a b": "1"}])
+
+    @pytest.mark.usefixtures("state_home")
+    def test_many_rows_take_few_calls_beside_the_submissions(
+        self, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        order, rows = Order(job="one", name=unique()), [{"A": str(n)} for n in range(30)]
+        with Faults(deployed.sandbox.endpoint) as faults:
+            for name, value in faults.environment().items():
+                monkeypatch.setenv(name, value)
+            through = Jobs(deployed.cluster)
+            done = through.sweep(order, rows)
+            assert faults.count("batch:SubmitJob") == 30
+            assert len(faults.calls) - 30 <= 14
+            before = len(faults.calls)
+            assert [each.id for each in through.sweep(order, rows)] == [each.id for each in done]
+            assert len(faults.calls) - before <= 14
+
+    def test_killed_half_way_and_resumed(
+        self, deployed: Deployed, folder: Path, state_home: Path, run: Any
+    ) -> None:
+        name = unique()
+        (folder / "s.csv").write_text("A\n" + "".join(f"{n}\n" for n in range(6)))
+        arguments = ["submit", "one", "--name", name, "--sweep", "s.csv"]
+        with Faults(deployed.sandbox.endpoint) as faults:
+            held = faults.hold_answer("batch:SubmitJob", after=3)
+            process = subprocess.Popen(
+                [*CHECKOUT, *arguments],
+                cwd=folder,
+                env={**faults.environment(), "XDG_STATE_HOME": str(state_home)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            assert held.reached.wait(60)
+            process.send_signal(signal.SIGKILL)
+            out, _ = process.communicate()
+        told = [line.split("\t") for line in out.splitlines()]
+        assert [each[1] for each in told] == [f"{name}-000{n}" for n in (1, 2, 3)]
+        done = run(*arguments, "--output", "json")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert [each["existed"] for each in found] == [True] * 4 + [False] * 2
+        assert [each["id"] for each in found[:3]] == [each[0] for each in told]
+        listed = deployed.batch.list_jobs(
+            jobQueue=f"{deployed.name}-small",
+            filters=[{"name": "JOB_NAME", "values": [f"{name}-*"]}],
+        )["jobSummaryList"]
+        assert len(listed) == 6
+
+    def test_options_that_do_not_go_together(self, run: Any) -> None:
+        assert run("submit", "one", "--sweep", "s.csv", "--follow").returncode == 2
