@@ -18,6 +18,8 @@ import pytest
 
 from mngen.amis import IMAGE_TAG
 from mngen.bake import end_leftovers, find_leftovers
+from mngen.policy import Part, documents
+from mngen.sandbox import ACCOUNT_ID
 from tests.support.baking import (
     Deployed,
     bake_command,
@@ -27,6 +29,7 @@ from tests.support.baking import (
 )
 from tests.support.deploy import wait_until
 from tests.support.faults import Faults
+from tests.support.iam import actions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,6 +109,18 @@ def baking(folder: Path, sandbox: Sandbox, engine: str, *types: str, name: str) 
             if bake.process is not None and bake.process.poll() is None:
                 bake.process.kill()
                 bake.process.wait()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_bakers_policy_grants_all_that_a_bake_asks(
+    engine: str, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    with baking(tmp_path, sandbox, engine, name="policy") as bake:
+        assert bake.run() == 0, bake.said
+        asked = {call.action for call in bake.faults.calls}
+        granted = actions(documents(Part.BAKER, bake.deployed.cluster, ACCOUNT_ID))
+        assert {"ec2:RunInstances", "ec2:CreateImage", "ssm:GetParameter"} <= asked
+        assert asked - granted == set()
 
 
 def descendants(pid: int, *words: str) -> list[int]:

@@ -261,7 +261,6 @@ def _create_image(ec2: EC2Client, job: Job, instance: str) -> str:
         ami = ec2.create_image(
             InstanceId=instance,
             Name=job.resource_name,
-            Description=f"mngen: {run.name}, {job.name}",
             TagSpecifications=[
                 *tag_specifications(job.ami_tags, "image"),
                 *tag_specifications(snapshot_tags, "snapshot"),

@@ -135,7 +135,6 @@ source "amazon-ebs" "c5_18xlarge" {
   }
 
   ami_name        = "chemistry-c5.18xlarge-${var.suffix}"
-  ami_description = "mngen: chemistry, c5.18xlarge"
   run_tags        = merge(local.run_tags, { Name = "chemistry-bake-c5.18xlarge", "mngen:image" = "c5.18xlarge" })
   run_volume_tags = merge(local.run_tags, { "mngen:image" = "c5.18xlarge" })
   snapshot_tags   = merge(local.tags, { "mngen:image" = "c5.18xlarge" })
@@ -214,7 +213,6 @@ source "amazon-ebs" "x86_64" {
   }
 
   ami_name        = "chemistry-x86_64-${var.suffix}"
-  ami_description = "mngen: chemistry, x86_64"
   run_tags        = merge(local.run_tags, { Name = "chemistry-bake-x86_64", "mngen:image" = "x86_64" })
   run_volume_tags = merge(local.run_tags, { "mngen:image" = "x86_64" })
   snapshot_tags   = merge(local.tags, { "mngen:image" = "x86_64" })

@@ -135,7 +135,6 @@ source "amazon-ebs" "r5_12xlarge" {
   }
 
   ami_name        = "minimal-r5.12xlarge-${var.suffix}"
-  ami_description = "mngen: minimal, r5.12xlarge"
   run_tags        = merge(local.run_tags, { Name = "minimal-bake-r5.12xlarge", "mngen:image" = "r5.12xlarge" })
   run_volume_tags = merge(local.run_tags, { "mngen:image" = "r5.12xlarge" })
   snapshot_tags   = merge(local.tags, { "mngen:image" = "r5.12xlarge" })

@@ -137,7 +137,6 @@ source "amazon-ebs" "c7i_48xlarge-efa" {
   }
 
   ami_name        = "private-c7i.48xlarge-efa-${var.suffix}"
-  ami_description = "mngen: private, c7i.48xlarge-efa"
   run_tags        = merge(local.run_tags, { Name = "private-bake-c7i.48xlarge-efa", "mngen:image" = "c7i.48xlarge-efa" })
   run_volume_tags = merge(local.run_tags, { "mngen:image" = "c7i.48xlarge-efa" })
   snapshot_tags   = merge(local.tags, { "mngen:image" = "c7i.48xlarge-efa" })

@@ -136,7 +136,6 @@ source "amazon-ebs" "c5n_18xlarge-efa" {
   }
 
   ami_name        = "tutorial-c5n.18xlarge-efa-${var.suffix}"
-  ami_description = "mngen: tutorial, c5n.18xlarge-efa"
   run_tags        = merge(local.run_tags, { Name = "tutorial-bake-c5n.18xlarge-efa", "mngen:image" = "c5n.18xlarge-efa" })
   run_volume_tags = merge(local.run_tags, { "mngen:image" = "c5n.18xlarge-efa" })
   snapshot_tags   = merge(local.tags, { "mngen:image" = "c5n.18xlarge-efa" })
@@ -215,7 +214,6 @@ source "amazon-ebs" "m4_4xlarge" {
   }
 
   ami_name        = "tutorial-m4.4xlarge-${var.suffix}"
-  ami_description = "mngen: tutorial, m4.4xlarge"
   run_tags        = merge(local.run_tags, { Name = "tutorial-bake-m4.4xlarge", "mngen:image" = "m4.4xlarge" })
   run_volume_tags = merge(local.run_tags, { "mngen:image" = "m4.4xlarge" })
   snapshot_tags   = merge(local.tags, { "mngen:image" = "m4.4xlarge" })
@@ -294,7 +292,6 @@ source "amazon-ebs" "r5_12xlarge" {
   }
 
   ami_name        = "tutorial-r5.12xlarge-${var.suffix}"
-  ami_description = "mngen: tutorial, r5.12xlarge"
   run_tags        = merge(local.run_tags, { Name = "tutorial-bake-r5.12xlarge", "mngen:image" = "r5.12xlarge" })
   run_volume_tags = merge(local.run_tags, { "mngen:image" = "r5.12xlarge" })
   snapshot_tags   = merge(local.tags, { "mngen:image" = "r5.12xlarge" })
@@ -373,7 +370,6 @@ source "amazon-ebs" "r5_24xlarge" {
   }
 
   ami_name        = "tutorial-r5.24xlarge-${var.suffix}"
-  ami_description = "mngen: tutorial, r5.24xlarge"
   run_tags        = merge(local.run_tags, { Name = "tutorial-bake-r5.24xlarge", "mngen:image" = "r5.24xlarge" })
   run_volume_tags = merge(local.run_tags, { "mngen:image" = "r5.24xlarge" })
   snapshot_tags   = merge(local.tags, { "mngen:image" = "r5.24xlarge" })
