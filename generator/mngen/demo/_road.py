@@ -1,4 +1,4 @@
-"""Check, render, apply, bake the images, apply again, look, destroy."""
+"""Check, render, apply, bake, apply again, look, submit, rehearse, destroy."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mngen import _resources
 from mngen.catalog import load_catalog
 from mngen.demo._images import make_images
+from mngen.demo._jobs import rehearse_job, submit_job
 from mngen.errors import ToolError
 from mngen.render import PROVIDER_RANGES, Deployment, render
 from mngen.rules import require
@@ -120,6 +121,10 @@ def walk(folder: Path, tell: Callable[[str], None]) -> tuple[list[Step], list[Bu
         with road.step("apply: compute environments, queues") as result:
             result.append(_apply(terraform))
         built = _look(sandbox)
+        with road.step("submit a job") as result, sandbox.applied(_REGION):
+            result.append(submit_job(cluster, tell))
+        with road.step("rehearse it on this machine") as result:
+            result.append(rehearse_job(cluster, tell))
         with road.step("destroy") as result:
             terraform.destroy()
             left = [address for address in terraform.resources() if "data." not in address]
