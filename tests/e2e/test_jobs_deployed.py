@@ -1,0 +1,91 @@
+"""Jobs on what real Terraform made: its names and definitions are those that are asked for."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from mngen.jobs import Jobs, Order
+from mngen.sandbox import start_sandbox
+from tests.support.cli import mngen
+from tests.support.sandbox import client
+from tests.support.stack import Stack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+SPEC = """\
+name: deployed
+region: us-east-1
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 4, zones: [us-east-1a]}
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  hello:
+    queue: mpi
+    nodes: 2
+    command: [python3, /efs/mpi_example.py, "it's ${quoted} \\"so\\""]
+    environment: {OMP_NUM_THREADS: "1", EMPTY: ""}
+    attempts: 2
+    timeout: 600
+  one: {queue: mpi, command: [hostname]}
+"""
+
+
+def test_a_job_runs_on_what_terraform_made(
+    tmp_path: Path,
+    terraform_env: dict[str, str],
+    requires_provider: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with start_sandbox() as sandbox:
+        stack = Stack(tmp_path, sandbox, terraform_env)
+        stack.render(SPEC)
+        stack.plan()
+        stack.apply()
+        ec2, ecr = client(sandbox, "ec2"), client(sandbox, "ecr")
+        base = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+        image = ec2.copy_image(Name="deployed-r5", SourceImageId=base, SourceRegion="us-east-1")[
+            "ImageId"
+        ]
+        ec2.create_tags(Resources=[image], Tags=[{"Key": "mngen:image", "Value": "r5.12xlarge"}])
+        (stack.terraform_folder / "amis.auto.tfvars.json").write_text(
+            json.dumps({"amis": {"r5.12xlarge": {"id": image}}}), encoding="utf-8"
+        )
+        with sandbox.applied():
+            jobs = Jobs.of(tmp_path / "mngen.yaml")
+            before = {each.rule for each in jobs.prepare(Order(job="hello")).problems}
+            # Neither the queue nor the container image is there yet.
+            assert before == {"MN302", "MN312"}
+        stack.plan()
+        stack.apply()
+        ecr.put_image(
+            repositoryName="deployed/mpi",
+            imageManifest=json.dumps({"schemaVersion": 2}),
+            imageManifestMediaType="application/vnd.docker.distribution.manifest.v2+json",
+            imageTag="v1",
+        )
+        with sandbox.applied():
+            # No rule finds a fault: the definition is the spec's, field by field.
+            assert jobs.prepare(Order(job="one")).problems == ()
+            assert jobs.prepare(Order(job="hello", nodes=4)).problems == ()
+        done = mngen(
+            "submit",
+            "hello",
+            "--nodes",
+            "4",
+            "--follow",
+            cwd=tmp_path,
+            env={**sandbox.environment(), "XDG_STATE_HOME": str(tmp_path / "state")},
+        )
+        assert done.returncode == 0, done.stderr
+        identifier = done.stdout.split()[0]
+        assert "end: exit 0" in done.stdout
+        with sandbox.applied():
+            found = jobs.status(identifier)
+            assert found.log_group == stack.outputs()["log_group"]
+        assert (found.state, found.queue, len(found.nodes)) == ("SUCCEEDED", "mpi", 4)

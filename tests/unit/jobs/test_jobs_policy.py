@@ -1,0 +1,71 @@
+"""A submitter's policy allows every call that the commands on jobs make."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mngen.jobs import Jobs
+from mngen.policy import Part, policy
+from mngen.sandbox import ACCOUNT_ID
+from tests.support.batch import Deployed
+from tests.support.faults import Faults
+from tests.support.iam import actions
+
+if TYPE_CHECKING:
+    from mngen.sandbox import Sandbox
+
+ROOT = Path(__file__).resolve().parents[3]
+
+# Asking for more than a submitter's own rights: registering is the deployer's.
+REGISTERING = "batch:RegisterJobDefinition"
+
+
+@pytest.mark.usefixtures("state_home")
+def test_all_that_a_submitter_asks(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Faults(deployed.sandbox.endpoint) as faults:
+        for name, value in faults.environment().items():
+            monkeypatch.setenv(name, value)
+        jobs = Jobs(deployed.cluster)
+        done = jobs.submit("mpi")
+        list(jobs.follow(done.id))
+        list(jobs.logs(done.id))
+        jobs.list()
+        jobs.timeline(done.id)
+        held = jobs.submit("mpi", environment={"MNGEN_SANDBOX_HOLD": "RUNNABLE"})
+        assert jobs.status(held.id).causes
+        jobs.cancel(held.id)
+        jobs.wait(held.id)
+        asked = {call.action for call in faults.calls}
+        submissions = [call for call in faults.calls if call.action == "batch:SubmitJob"]
+    granted = actions([policy(Part.SUBMITTER, deployed.cluster, ACCOUNT_ID)])
+    assert asked - granted == set()
+    assert REGISTERING not in granted
+    assert len(submissions) == 2
+    # The right to tag a job, and with it the right to submit, is bound to the deployment's tag.
+    assert {call.values["tags"]["mngen:deployment"] for call in submissions} == {deployed.name}
+
+
+def test_the_example_is_the_tutorials_script(
+    sandbox: Sandbox,
+    state_home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (ROOT / "examples" / "tutorial.yaml").read_text(encoding="utf-8")
+    text = text.replace("name: tutorial", "name: scripted")
+    deployed = Deployed(sandbox, text)
+    (tmp_path / "mngen.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with sandbox.applied():
+        found: dict[str, Any] = runpy.run_path(str(ROOT / "examples" / "submit.py"))
+    job = deployed.job(found["job"].id)
+    assert job["nodeProperties"]["numNodes"] == 4
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[-1] == "SUCCEEDED"
+    assert any("end: exit 0" in line for line in shown)
+    assert state_home.exists()
