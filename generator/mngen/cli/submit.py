@@ -21,7 +21,7 @@ from mngen.cli.logs import Printer, follow_job
 from mngen.errors import InputError, format_problems
 
 if TYPE_CHECKING:
-    from mngen.jobs import Jobs, Order, Submission
+    from mngen.jobs import Inputs, Jobs, Order, Submission
 
 
 def submit(
@@ -46,6 +46,10 @@ def submit(
     ] = None,
     timeout: Annotated[
         int | None, typer.Option("--timeout", help="Seconds after which an attempt is ended.")
+    ] = None,
+    upload: Annotated[
+        Path | None,
+        typer.Option("--upload", help="A file or folder to bring to the job, at {inputs}."),
     ] = None,
     sweep: Annotated[
         Path | None,
@@ -77,8 +81,11 @@ def submit(
 
     With --sweep, one job is submitted for each row of a CSV file: its columns are environment
     variables, and take the place of {column} in the command. To repeat it goes on where it stopped.
+
+    With --upload, files are copied to the shared file system if it is mounted on this machine, and
+    else into the spec's bucket; MNGEN_INPUTS and {inputs} in the command tell the job where.
     """
-    from mngen.jobs import Order
+    from mngen.jobs import Order, with_inputs
 
     order = Order(
         job=job,
@@ -95,14 +102,20 @@ def submit(
     if sweep is not None and (dry_run or follow or register):
         raise typer.BadParameter("not with --dry-run, --follow or --register", param_hint="--sweep")
     with opened_jobs(file, sandbox=sandbox) as jobs:
+        inputs = None if upload is None else jobs.find_inputs(upload)
+        if inputs is not None:
+            order = with_inputs(order, inputs.location)
         if sweep is not None:
-            _sweep(jobs, order, sweep, again=again, json_wanted=output is Format.JSON)
+            _sweep(jobs, order, sweep, inputs, again=again, json_wanted=output is Format.JSON)
             return
         if dry_run:
             _show_plan(jobs, order, register=register)
             return
         prepared = jobs.prepare(order, register=register)
         prepared.require(show_warning)
+        if inputs is not None:
+            with progress_of("files") as progress:
+                jobs.bring(inputs, progress)
         submission = jobs.send(
             prepared, again=again, tell=lambda each: _tell(each, json_wanted=output is Format.JSON)
         )
@@ -112,7 +125,15 @@ def submit(
             follow_job(jobs, submission.id, Printer(json_wanted=output is Format.JSON))
 
 
-def _sweep(jobs: "Jobs", order: "Order", file: Path, *, again: bool, json_wanted: bool) -> None:
+def _sweep(
+    jobs: "Jobs",
+    order: "Order",
+    file: Path,
+    inputs: "Inputs | None",
+    *,
+    again: bool,
+    json_wanted: bool,
+) -> None:
     """Submits one job a row, and prints ids with names as they become known."""
     from mngen.jobs import read_rows
 
@@ -128,7 +149,7 @@ def _sweep(jobs: "Jobs", order: "Order", file: Path, *, again: bool, json_wanted
                 sys.stdout.flush()
 
         try:
-            jobs.sweep(order, rows, again=again, tell=tell, warn=show_warning)
+            jobs.sweep(order, rows, again=again, inputs=inputs, tell=tell, warn=show_warning)
         finally:
             if done:
                 before = sum(each.existed for each in done)

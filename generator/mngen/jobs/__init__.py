@@ -24,12 +24,15 @@ from mngen.jobs._types import (
 )
 
 if TYPE_CHECKING:
+    from mngen.jobs._inputs import Inputs
     from mngen.jobs._jobs import Jobs, resume_command
+    from mngen.jobs._request import with_inputs
     from mngen.jobs._sweep import read_rows
     from mngen.jobs._wait import WaitedTooLongError
 
 __all__ = [
     "Cause",
+    "Inputs",
     "JobStatus",
     "JobSummary",
     "Jobs",
@@ -41,14 +44,17 @@ __all__ = [
     "as_data",
     "read_rows",
     "resume_command",
+    "with_inputs",
 ]
 
 
 _LATER = {
+    "Inputs": "_inputs",
     "Jobs": "_jobs",
     "WaitedTooLongError": "_wait",
     "read_rows": "_sweep",
     "resume_command": "_jobs",
+    "with_inputs": "_request",
 }
 
 

@@ -13,9 +13,11 @@ from mngen.errors import InputError, did_you_mean
 from mngen.jobs._batch import KEPT_DAYS
 from mngen.jobs._cancel import cancel
 from mngen.jobs._follow import Follower
+from mngen.jobs._inputs import Inputs, bring
+from mngen.jobs._inputs import find as find_inputs
 from mngen.jobs._logs import not_there, read, streams_of
 from mngen.jobs._patience import Patience
-from mngen.jobs._request import make_intent
+from mngen.jobs._request import make_intent, with_inputs
 from mngen.jobs._status import describe_one, job_id, list_jobs, status_of
 from mngen.jobs._submit import Prepared, Sender, prepare
 from mngen.jobs._sweep import orders_of, prepared_like, send_all
@@ -104,6 +106,7 @@ class Jobs:
         *,
         register: bool = False,
         again: bool = False,
+        upload: str | Path | None = None,
         tell: Callable[[Submission], None] | None = None,
         warn: Callable[[Problem], None] | None = None,
         **wanted: Any,
@@ -118,6 +121,8 @@ class Jobs:
             register: Whether to register a revision of its definition first, if the one in AWS
                 differs from the spec.
             again: Whether to submit it even if the same was submitted before.
+            upload: A file or folder to bring to the job, which finds it at `{inputs}` in the
+                command and MNGEN_INPUTS in the environment.
             tell: Is called with the job as soon as its id is known; again, should it turn out that
                 someone else submitted the same in the same moment, with the job that counts.
             warn: Is called with each warning of the rules.
@@ -130,9 +135,42 @@ class Jobs:
         """
         if "command" in wanted:
             wanted["command"] = tuple(wanted["command"])
-        prepared = self.prepare(Order(job=job, **wanted), register=register)
+        order = Order(job=job, **wanted)
+        inputs = None if upload is None else self.find_inputs(upload)
+        if inputs is not None:
+            order = with_inputs(order, inputs.location)
+        prepared = self.prepare(order, register=register)
         prepared.require(warn)
+        if inputs is not None:
+            self.bring(inputs)
         return self.send(prepared, again=again, tell=tell)
+
+    def find_inputs(self, path: str | Path) -> Inputs:
+        """Returns files and where a job would find them; brings nothing yet.
+
+        Args:
+            path: A file, or a folder with all that is in it.
+
+        Raises:
+            InputError: There are no files, or there is no place for them.
+        """
+        from pathlib import Path
+
+        return find_inputs(self.cluster.spec, Path(path))
+
+    def bring(self, inputs: Inputs, progress: Callable[[int, int], None] | None = None) -> None:
+        """Brings files to where a job finds them; to repeat it changes nothing.
+
+        Args:
+            inputs: The files.
+            progress: Is called with how many files are there, and of how many.
+
+        Raises:
+            InputError: A file cannot be read, or the shared file system cannot be written.
+            ToolError: AWS refuses or does not answer.
+        """
+        with translated():
+            bring(inputs, lambda: self._account.client("s3"), progress)
 
     def send(
         self,
@@ -154,6 +192,7 @@ class Jobs:
         rows: Sequence[dict[str, str]],
         *,
         again: bool = False,
+        inputs: Inputs | None = None,
         tell: Callable[[Submission], None] | None = None,
         warn: Callable[[Problem], None] | None = None,
     ) -> tuple[Submission, ...]:
@@ -167,6 +206,7 @@ class Jobs:
             rows: Values by column: variables, and what takes the place of `{column}` in the
                 command; see `mngen.jobs.read_rows`.
             again: Whether to submit all of them even so.
+            inputs: Files to bring to all of them, once; the order must say so, see `with_inputs`.
             tell: Is called with each job as soon as its id is known.
             warn: Is called with each warning of the rules, once.
 
@@ -182,6 +222,8 @@ class Jobs:
         ]
         problems = {problem: None for each in prepared for problem in each.problems}
         msgspec.structs.replace(first, problems=tuple(problems)).require(warn)
+        if inputs is not None:
+            self.bring(inputs)
         prefix = f"{order.name or order.job}-"
         with translated():
             return send_all(self._sender, self.batch, prepared, prefix, again=again, tell=tell)

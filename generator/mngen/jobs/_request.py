@@ -7,7 +7,10 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from mngen.errors import InputError, Problem, did_you_mean
+from mngen.jobs._inputs import VARIABLE
 from mngen.render import DEPLOYMENT_TAG
 from mngen.rules import Intent
 
@@ -44,6 +47,21 @@ def definition_name(cluster: Cluster, job: str) -> str:
 def log_group(cluster: Cluster) -> str:
     """Returns the log group of the deployment's jobs."""
     return f"/mngen/{cluster.spec.name}/jobs"
+
+
+def with_inputs(order: Order, location: str) -> Order:
+    """Returns an order that tells the job where its inputs are.
+
+    Args:
+        order: What is asked for; its command may say `{inputs}`.
+        location: A folder, or `s3://…/`.
+    """
+    return msgspec.structs.replace(
+        order,
+        inputs=location,
+        command=tuple(word.replace("{inputs}", location) for word in order.command),
+        environment={VARIABLE: location, **order.environment},
+    )
 
 
 def make_intent(cluster: Cluster, order: Order, *, registering: bool = False) -> Intent:

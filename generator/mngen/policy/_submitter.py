@@ -1,7 +1,8 @@
 """The submitter: jobs of the deployment, from submission to logs, and nothing that changes it.
 
 Queues, job definitions and the log group are known by their names, which follow from the spec, so
-a submitter needs no access to Terraform's state. Inputs and results lie on the file system.
+a submitter needs no access to Terraform's state. Inputs and results lie on the file system; inputs
+may be put into the spec's bucket.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
     log_group = scope.arn("logs", f"log-group:/mngen/{cluster.spec.name}/*")
     asked = {call for call in submission_calls() if call.startswith("ec2:")}
     profile = cluster.spec.roles.instance_profile
+    bucket = cluster.spec.storage.bucket
+    inputs = scope.global_arn("s3", f"{bucket}/mngen/{cluster.spec.name}/inputs/*")
     return [
         # None of these knows resources: whoever sees one queue's jobs sees those of all.
         Statement(
@@ -76,6 +79,7 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
             (scope.arn("batch", f"job-queue/{scope.name}-*"),),
         ),
         Statement("End", ("batch:CancelJob", "batch:TerminateJob"), jobs, scope.own),
+        Statement("Inputs", ("s3:PutObject",) if bucket else (), (inputs,)),
         Statement(
             "Logs",
             ("logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents"),

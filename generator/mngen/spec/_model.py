@@ -130,17 +130,20 @@ class _Section(Struct, frozen=True, forbid_unknown_fields=True):
     """Base of every mapping in the spec: unknown keys are errors."""
 
 
+BucketName = Annotated[
+    str,
+    _text(
+        "An existing S3 bucket.",
+        "the name of an S3 bucket: 3 to 63 lower-case letters, digits, dots and hyphens",
+        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z",
+    ),
+]
+
+
 class State(_Section, frozen=True, kw_only=True):
     """Where Terraform keeps its state: an S3 bucket, locked by a lock file beside the state."""
 
-    bucket: Annotated[
-        str,
-        _text(
-            "An existing S3 bucket.",
-            "the name of an S3 bucket: 3 to 63 lower-case letters, digits, dots and hyphens",
-            pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z",
-        ),
-    ]
+    bucket: BucketName
     key: (
         Annotated[
             str,
@@ -281,6 +284,16 @@ class Storage(_Section, frozen=True, kw_only=True):
     """Shared storage."""
 
     efs: Efs = Efs()
+    bucket: (
+        Annotated[
+            BucketName,
+            Meta(
+                description="An existing S3 bucket that `mngen submit --upload` writes to where "
+                "the file system is not mounted. Jobs read it with `roles.job_policies`.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Image(_Section, frozen=True, kw_only=True):
