@@ -22,6 +22,7 @@ from mngen.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from io import BufferedReader
 
     from mypy_boto3_s3.client import S3Client
 
@@ -108,11 +109,9 @@ def bring(
         bucket, _, prefix = inputs.location.removeprefix("s3://").partition("/")
         client = s3()
         for number, (name, file) in enumerate(inputs.files, start=1):
-            try:
-                with file.open("rb") as body:
-                    client.put_object(Bucket=bucket, Key=prefix + name, Body=body)
-            except OSError as error:
-                raise InputError(f"{file} cannot be read: {error.strerror}") from None
+            # Some of botocore's errors are an OSError too, so only the opening is guarded.
+            with _opened(file) as body:
+                client.put_object(Bucket=bucket, Key=prefix + name, Body=body)
             tell(number, len(inputs.files))
         return
     try:
@@ -143,13 +142,17 @@ def _copy(inputs: Inputs, place: Path, tell: Callable[[int, int], None]) -> None
             raise
 
 
+def _opened(file: Path) -> BufferedReader:
+    try:
+        return file.open("rb")
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}") from None
+
+
 def _digest(files: tuple[tuple[str, Path], ...]) -> str:
     whole = hashlib.sha256()
     for name, file in files:
-        try:
-            with file.open("rb") as body:
-                content = hashlib.file_digest(body, "sha256").digest()
-        except OSError as error:
-            raise InputError(f"{file} cannot be read: {error.strerror}") from None
+        with _opened(file) as body:
+            content = hashlib.file_digest(body, "sha256").digest()
         whole.update(len(name.encode()).to_bytes(4, "big") + name.encode() + content)
     return whole.hexdigest()[:16]
