@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 
+E2E = ROOT / "tests" / "e2e"
+
 NO_SKIP = "MNGEN_NO_SKIP"
 
 
@@ -36,6 +38,13 @@ def pytest_configure() -> None:
     # A busy machine must not fail a property. CI's profile, which hypothesis chooses, stays.
     settings.register_profile("mngen", settings(), deadline=None)
     settings.load_profile("mngen")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the end-to-end tests: those in their folder, and all that ask an emulated AWS."""
+    for item in items:
+        if E2E in item.path.parents or "sandbox" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.e2e)
 
 
 @pytest.hookimpl(trylast=True)

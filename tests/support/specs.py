@@ -305,6 +305,8 @@ _TAG = st.text(
     min_size=1,
     max_size=12,
 ).map(_carried)
+# Composed, some letters fall apart into one and a mark, which no tag may have.
+_TAG = _TAG.filter(lambda text: all(char.isalnum() or char in "_ .:/=+@-" for char in text))
 
 
 def _is_free_tag(key: str) -> bool:

@@ -52,7 +52,7 @@ def variables(**values: str) -> dict[str, Any]:
 
 
 def reached(deployed: Deployed, job: str, *states: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while (found := deployed.job(job))["status"] not in states:
         assert time.monotonic() < deadline, found
         time.sleep(0.05)
@@ -90,8 +90,11 @@ def test_overrides_of_nodes_take_effect(deployed: Deployed, submit: Any) -> None
     assert (properties["numNodes"], properties["mainNode"]) == (3, 0)
     found = properties["nodeRangeProperties"][0]["container"]
     assert found["command"] == ["a", "b c"]
+    # The definition's own variables stay.
     assert {each["name"]: each["value"] for each in found["environment"]} == {
         "A": "quotes \" and '",
+        "MNGEN_CPUS": "24",
+        "MNGEN_SHARED": "/efs",
         "OMP_NUM_THREADS": "2",
     }
     assert {each["type"]: each["value"] for each in found["resourceRequirements"]}["VCPU"] == "3"
