@@ -83,6 +83,7 @@ UNSEEN = {
     "s3:GetBucketVersioning": "`mngen check --aws`",
     "servicequotas:GetAWSDefaultServiceQuota": "`mngen check --aws`",
     "servicequotas:GetServiceQuota": "`mngen check --aws`",
+    "ssm:GetParameters": "`mngen check --aws`",
 }
 """Why a deployer may do what a first apply and a destroy do not, by action."""
 
