@@ -30,14 +30,15 @@ baked=$1
 cpus=${2:-/sys}/devices/system/cpu
 control=$cpus/smt/control
 
-# Prints each number of a list such as 0-3,8,10-11 on a line of its own.
+# Prints the numbers of a list such as 0-3,8,10-11, each after a space.
 expand() {
   echo "$1" | tr ',' '\n' | while IFS=- read -r first last; do
+    last=${last:-$first}
     case $first$last in
       '' | *[!0-9]*) continue ;;
     esac
-    while [ "$first" -le "${last:-$first}" ]; do
-      echo "$first"
+    while [ "$first" -le "$last" ]; do
+      printf ' %s' "$first"
       first=$((first + 1))
     done
   done
@@ -46,22 +47,21 @@ expand() {
 # Sets `count`, the number of CPUs online, and `shared`, the first core that runs more than one
 # thread, as its siblings; empty where none does.
 look() {
-  online=$(cat "$cpus/online") || return 1
+  online=$(cat "$cpus/online" 2>/dev/null) || return 1
   numbers=$(expand "$online")
-  count=$(echo "$numbers" | grep -c .)
+  count=0
   shared=''
   for number in $numbers; do
-    siblings=$(cat "$cpus/cpu$number/topology/thread_siblings_list" 2>/dev/null) || continue
+    count=$((count + 1))
+    [ -z "$shared" ] || continue
+    read -r siblings 2>/dev/null <"$cpus/cpu$number/topology/thread_siblings_list" || continue
     running=0
     for sibling in $(expand "$siblings"); do
-      if echo "$numbers" | grep -qx "$sibling"; then
-        running=$((running + 1))
-      fi
+      case "$numbers " in
+        *" $sibling "*) running=$((running + 1)) ;;
+      esac
     done
-    if [ "$running" -gt 1 ]; then
-      shared=$siblings
-      return 0
-    fi
+    [ "$running" -le 1 ] || shared=$siblings
   done
 }
 
