@@ -8,7 +8,6 @@ shows what was done.
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import subprocess
 import tempfile
@@ -55,6 +54,7 @@ class Machine:
         key: The private key that opens it.
         upper: What differs from the base.
         pid: The sshd's process.
+        socket: Where ssh keeps one connection for all of its commands; None: each has its own.
     """
 
     def __init__(self, folder: Path, address: str, base: str) -> None:
@@ -62,10 +62,15 @@ class Machine:
         self.key = folder / "key"
         self.upper = folder / "upper"
         self.pid = 0
+        self.socket: Path | None = None
         self._layers = (self.upper, *machine_layers(base))
 
     def path(self, name: str) -> Path:
-        """Return where a file of the machine is: in what was changed, or in the base."""
+        """Return where a file of the machine is: in what was changed, or in the base.
+
+        A folder that was removed and made again hides all of its former self, which is not seen
+        here: whoever looks into one names files of it.
+        """
         for layer in self._layers:
             path = layer / name.lstrip("/")
             if path.is_symlink() or path.exists():
@@ -75,11 +80,25 @@ class Machine:
     def exists(self, name: str) -> bool:
         """Tell whether the machine has a file: a whiteout hides that of the base."""
         path = self.path(name)
-        return path.is_symlink() or (path.exists() and not path.is_char_device())
+        if path.is_symlink():
+            return True
+        hidden = any(
+            parent.is_char_device()
+            for parent in (self.upper / name.lstrip("/")).parents
+            if parent.is_relative_to(self.upper)
+        )
+        return path.exists() and not path.is_char_device() and not hidden
 
     def read(self, name: str) -> str:
         """Return the text of a file."""
         return self.path(name).read_text(encoding="utf-8")
+
+    def listing(self, name: str) -> list[str]:
+        """Return what is in a folder, sorted."""
+        names = {
+            path.name for layer in self._layers for path in (layer / name.lstrip("/")).glob("*")
+        }
+        return sorted(each for each in names if self.exists(f"{name}/{each}"))
 
     def run(self, command: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a shell command as root inside the running machine.
@@ -99,13 +118,17 @@ class Machine:
 
 
 @contextmanager
-def booted(folder: Path, base: str, address: str) -> Iterator[Machine]:
+def booted(
+    folder: Path, base: str, address: str | None = None, *, shared: bool = True
+) -> Iterator[Machine]:
     """Boot a machine in a folder, and end it at the end.
+
+    Without an address it gets the one that belongs to this process, and can be the only one.
 
     A folder that already holds a machine boots it again, as an instance of an image: it gets host
     keys and the key of whoever may log in.
     """
-    machine = Machine(folder, address, base)
+    machine = Machine(folder, address or own_address(), base)
     names = {name: folder / name for name in ("upper", "work", "root")}
     for path in names.values():
         path.mkdir(exist_ok=True)
@@ -115,26 +138,49 @@ def booted(folder: Path, base: str, address: str) -> Iterator[Machine]:
     layers = ":".join(map(str, machine_layers(base)))
     options = f"lowerdir={layers},upperdir={names['upper']},workdir={names['work']}"
     sshd = ["/usr/sbin/sshd", "-D", "-e", "-p", str(PORT)]
-    for option in (f"ListenAddress={address}", "UsePAM=no", "PidFile=none"):
+    for option in (f"ListenAddress={machine.address}", "UsePAM=no", "PidFile=none"):
         sshd += ["-o", option]
     namespaces = ["--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child"]
     with (folder / "sshd.log").open("ab") as log:
         process = subprocess.Popen(
-            ["unshare", *namespaces, "/bin/sh", "-c", _BOOT, "boot", options]
-            + [str(names["root"]), "localhost", *sshd],
+            [
+                *("unshare", *namespaces, "/bin/sh", "-c", _BOOT, "boot"),
+                *(options, str(names["root"]), "localhost", *sshd),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
+    # A socket for this boot alone: an older one would lead to another machine. Its name must be
+    # short, as that of every socket.
+    sockets = tempfile.TemporaryDirectory(prefix="mngen-", dir="/tmp")
     try:
         machine.pid = _child(process)
         _wait_for_ssh(machine, process, folder / "sshd.log")
+        if shared:
+            machine.socket = Path(sockets.name) / "s"
         yield machine
     finally:
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
         process.wait()
+        # With the machine gone, so is whoever holds the connection, but not at once.
+        sockets.cleanup()
+
+
+def own_address() -> str:
+    """Return the loopback address that no other process has while this one runs."""
+    pid = os.getpid()
+    return f"127.{64 + (pid >> 16) % 64}.{pid >> 8 & 255}.{pid & 255}"
+
+
+def copied(source: Path, target: Path) -> Path:
+    """Copy a machine that does not run, with all that differs from its base."""
+    target.mkdir()
+    for name in ("upper", "key", "key.pub"):
+        subprocess.run(["cp", "--archive", str(source / name), str(target / name)], check=True)
+    return target
 
 
 def _let_in(machine: Machine) -> None:
@@ -176,14 +222,13 @@ def _child(process: subprocess.Popen[bytes]) -> int:
 
 
 def ssh_options(machine: Machine) -> list[str]:
-    """Return ssh's options: this key, no shared connection, whatever host key it has."""
-    options: tuple[str, ...] = (
-        f"Port={PORT}",
-        "ControlMaster=no",
-        "ControlPath=none",
-        "UserKnownHostsFile=/dev/null",
-    )
+    """Return ssh's options: this key, a connection of this boot's, whatever host key it has."""
+    options: tuple[str, ...] = (f"Port={PORT}", "UserKnownHostsFile=/dev/null")
     options += ("StrictHostKeyChecking=no", "IdentitiesOnly=yes", "LogLevel=ERROR", "BatchMode=yes")
+    if machine.socket:
+        options += ("ControlMaster=auto", f"ControlPath={machine.socket}", "ControlPersist=60")
+    else:
+        options += ("ControlMaster=no", "ControlPath=none")
     return [
         *("-F", "/dev/null", "-i", str(machine.key)),
         *(word for option in options for word in ("-o", option)),

@@ -210,14 +210,16 @@ def _set_modes(place: Path, debian: Path) -> None:
 def _recipe(base: str) -> list[str]:
     """Lists what a layer follows from: this module and every file that goes into it."""
     files = [
-        Path(__file__),
-        *(path for path in _SOURCES.glob("*.py")),
+        *_SOURCES.glob("*.py"),
         *(path for tree in ("common", base) for path in (_SOURCES / "files" / tree).rglob("*")),
     ]
     return [
-        f"{path.relative_to(_SOURCES.parent)} {_digest(path.read_bytes())}"
-        for path in sorted(files)
-        if path.is_file()
+        _digest(Path(__file__).read_bytes()),
+        *(
+            f"{path.relative_to(_SOURCES)} {_digest(path.read_bytes())}"
+            for path in sorted(files)
+            if path.is_file()
+        ),
     ]
 
 

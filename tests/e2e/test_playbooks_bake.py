@@ -1,0 +1,342 @@
+"""The playbooks on machines that look like Amazon Linux 2023 and 2, over ssh; then the image."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import pickle
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mngen.sandbox._machine_root import machines_unavailable
+from tests.support.machines import Machine, booted, copied
+from tests.support.playbooks import Play, play, variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NFS = "nfsvers=4.1,rsize=1048576,wsize=1048576,hard,timeo=600,retrans=2,noresvport,_netdev"
+DROP_IN = "# Written by mngen. A node without its file system must not take a job.\n[Unit]\n"
+UNITS = ("docker", "ecs")
+BLS = "/boot/loader/entries"
+LIMIT = re.compile(r"(?<!\S)nr_cpus=\S+")
+
+pytestmark = pytest.mark.skipif(
+    machines_unavailable() is not None, reason=str(machines_unavailable())
+)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is baked on a base and how, and what must then be found."""
+
+    base: str
+    shared: bool
+    extra: dict[str, Any]
+    fstab: str
+    program: str
+
+
+WISHES = {
+    "amazon-linux-2023": Wishes(
+        "amazon-linux-2023",
+        True,
+        {"mngen_nr_cpus": 48},
+        "fs-0123456789abcdef0:/ /efs efs _netdev,noresvport,tls 0 0",
+        "mount.efs",
+    ),
+    "amazon-linux-2": Wishes(
+        "amazon-linux-2",
+        # With a connection for each command: whoever has the last one must not need another.
+        False,
+        # As text, which is what `-e name=value` gives.
+        {"mngen_nr_cpus": "24", "mngen_efs_tls": "false", "mngen_efs_mount": "/mnt/scratch"},
+        "fs-0123456789abcdef0.efs.us-east-1.amazonaws.com:/ /mnt/scratch nfs4 " + NFS + " 0 0",
+        "mount.nfs4",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Baked:
+    """A machine that was baked, started from its image, and baked again."""
+
+    folder: Path
+    wishes: Wishes
+    machine: Machine
+    first: Play
+    second: Play
+    complaints: str
+    control: str
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        return variables(self.wishes.base, **self.wishes.extra)
+
+    @property
+    def cpus(self) -> str:
+        return str(self.extra["mngen_nr_cpus"])
+
+
+@pytest.fixture(scope="module", params=list(WISHES))
+def baked(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Baked:
+    """Each base is baked once, by the worker that asks first: the others wait for the result."""
+    wishes = WISHES[request.param]
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / f"playbooks-{wishes.base}"
+    folder.mkdir(exist_ok=True)
+    result = folder / "baked.pickle"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not result.exists():
+            result.write_bytes(pickle.dumps(bake(folder, wishes)))
+        done: Baked = pickle.loads(result.read_bytes())
+    return done
+
+
+def bake(folder: Path, wishes: Wishes) -> Baked:
+    extra = variables(wishes.base, **wishes.extra)
+    with booted(folder, wishes.base, shared=wishes.shared) as machine:
+        first = play(folder, extra, machine=machine)
+        units = "docker.service ecs.service mngen-cpu-check.service"
+        verify = f"systemd-analyze verify --man=no {units} 2>&1"
+        complaints = machine.run(verify, check=False).stdout
+        # An error of ours shows that it reads the drop-in.
+        drop_in = "/etc/systemd/system/ecs.service.d/10-mngen-efs.conf"
+        machine.run(f"cp {drop_in} /run/kept; echo Nonsense=1 >>{drop_in}")
+        control = machine.run(verify, check=False).stdout
+        machine.run(f"cp /run/kept {drop_in}")
+    assert first.code == 0, first.output
+    # An instance of the image: new keys, nothing else.
+    with booted(folder, wishes.base, shared=wishes.shared) as machine:
+        second = play(folder, extra, machine=machine)
+    assert second.code == 0, second.output
+    return Baked(folder, wishes, machine, first, second, complaints, control)
+
+
+def test_a_second_run_changes_nothing(baked: Baked) -> None:
+    assert baked.first.changed > 10
+    assert baked.second.changed == 0, baked.second.output
+    assert "[ERROR]" not in baked.first.output
+
+
+def test_fstab_mounts_it_once_and_keeps_the_rest(baked: Baked) -> None:
+    root, added = baked.machine.read("/etc/fstab").splitlines()
+    assert root.split()[1:3] == ["/", "xfs"]
+    assert added == baked.wishes.fstab
+
+
+def test_it_was_mounted_for_real(baked: Baked) -> None:
+    text = baked.machine.read("/run/mngen-machine/mounts")
+    mounts = [json.loads(line) for line in text.splitlines()]
+    source, target, _, options = baked.wishes.fstab.split()[:4]
+    assert len(mounts) == 2
+    for mount in mounts:
+        assert (mount["program"], mount["source"]) == (baked.wishes.program, source)
+        assert mount["target"] == target
+        assert set(options.split(",")) - {"_netdev"} <= set(mount["options"])
+    assert baked.machine.listing("/srv/efs") == []
+
+
+def test_nothing_starts_without_the_file_system(baked: Baked) -> None:
+    wanted = f'{DROP_IN}RequiresMountsFor="{baked.extra["mngen_efs_mount"]}"\n'
+    for unit in UNITS:
+        assert baked.machine.read(f"/etc/systemd/system/{unit}.service.d/10-mngen-efs.conf") == (
+            wanted
+        )
+
+
+def test_systemd_finds_the_units_sound(baked: Baked) -> None:
+    assert baked.complaints == ""
+    assert "10-mngen-efs.conf:4: Unknown key 'Nonsense' in section [Unit]" in baked.control
+
+
+def test_the_kernels_of_bls_entries_are_limited(baked: Baked) -> None:
+    if baked.wishes.base == "amazon-linux-2":
+        assert not baked.machine.exists(BLS)
+        return
+    entries = baked.machine.listing(BLS)
+    assert len(entries) == 2
+    for entry in entries:
+        options = re.search("^options (.*)$", baked.machine.read(f"{BLS}/{entry}"), re.MULTILINE)
+        assert options
+        assert LIMIT.findall(options[1]) == ["nr_cpus=48"]
+        assert options[1].startswith("root=UUID=")
+        assert "selinux=1 security=selinux quiet" in options[1]
+    assert "linux" not in baked.machine.read("/boot/grub2/grub.cfg")
+
+
+def test_the_kernels_of_grub_cfg_are_limited(baked: Baked) -> None:
+    lines = re.findall(
+        r"^\s*linux\s.*$", baked.machine.read("/boot/grub2/grub.cfg"), flags=re.MULTILINE
+    )
+    if baked.wishes.base == "amazon-linux-2023":
+        assert lines == []
+        return
+    assert len(lines) == 2
+    for line in lines:
+        assert LIMIT.findall(line) == ["nr_cpus=24"]
+        assert "net.ifnames=0 biosdevname=0" in line
+
+
+def test_the_defaults_of_the_boot_loader_are_limited(baked: Baked) -> None:
+    text = baked.machine.read("/etc/default/grub")
+    before = Machine(baked.folder / "absent", "127.0.0.1", baked.wishes.base).read(
+        "/etc/default/grub"
+    )
+    if baked.wishes.base == "amazon-linux-2023":
+        assert text == before + 'GRUB_CMDLINE_LINUX="nr_cpus=48"\n'
+    else:
+        assert text == before.replace('rd.shell=0"', 'rd.shell=0 nr_cpus=24"')
+
+
+def test_the_cpus_are_checked_at_every_boot(baked: Baked) -> None:
+    script = "/usr/local/libexec/mngen-cpu-check"
+    unit = baked.machine.read("/etc/systemd/system/mngen-cpu-check.service")
+    assert f"\nExecStart={script} {baked.cpus}\n" in unit
+    assert "\nBefore=docker.service ecs.service\n" in unit
+    assert baked.machine.path(script).stat().st_mode & 0o777 == 0o755
+    link = baked.machine.path("/etc/systemd/system/multi-user.target.wants/mngen-cpu-check.service")
+    assert str(link.readlink()) == "/etc/systemd/system/mngen-cpu-check.service"
+
+
+def test_the_record_says_what_the_image_is(baked: Baked) -> None:
+    assert json.loads(baked.machine.read("/etc/mngen-image.json")) == {
+        "image": "r5-24xlarge",
+        "version": "1.2.3",
+        "base": baked.wishes.base,
+        "arch": "x86_64",
+        "nr_cpus": int(baked.cpus),
+        "efa": False,
+        "efs": {
+            "id": "fs-0123456789abcdef0",
+            "dns_name": "fs-0123456789abcdef0.efs.us-east-1.amazonaws.com",
+            "mount": baked.extra["mngen_efs_mount"],
+            "tls": baked.extra["mngen_efs_tls"] is True,
+        },
+    }
+
+
+def test_nothing_of_the_builder_is_left(baked: Baked) -> None:
+    image = baked.machine
+    for folder in ("/var/lib/ecs/data", "/var/log/ecs", "/tmp", "/var/tmp", "/var/cache/dnf"):
+        assert image.listing(folder) == [], folder
+    assert image.listing("/var/cache/yum") == []
+    for home in ("/root", "/home/ec2-user"):
+        for name in (".bash_history", ".ansible", ".ssh/authorized_keys"):
+            assert not image.exists(f"{home}/{name}"), (home, name)
+    assert [name for name in image.listing("/etc/ssh") if name.startswith("ssh_host")] == []
+    for name in ("cloud-init.log", "cloud-init-output.log", "dnf.log", "yum.log", "wtmp"):
+        assert not image.exists(f"/var/log/{name}"), name
+    assert not image.exists("/var/lib/cloud/instance")
+    assert not image.exists("/var/lib/cloud/instances/i-0f00000000000000f")
+    assert image.read("/etc/machine-id") == ""
+
+
+def test_packages_are_those_that_were_needed(baked: Baked) -> None:
+    wanted = {
+        "amazon-linux-2023": ["nfs-utils", "amazon-efs-utils"],
+        "amazon-linux-2": ["python3.8", "nfs-utils"],
+    }
+    installed = baked.machine.read("/var/lib/mngen-machine/installed").split()
+    assert installed == wanted[baked.wishes.base]
+
+
+@pytest.fixture
+def again(baked: Baked, tmp_path: Path) -> Iterator[Machine]:
+    """A machine that was started from the image."""
+    with booted(copied(baked.folder, tmp_path / "machine"), baked.wishes.base) as machine:
+        yield machine
+
+
+def test_baking_with_other_wishes_leaves_nothing_of_the_first(
+    baked: Baked, again: Machine, tmp_path: Path
+) -> None:
+    # Somebody's own limits, in quotes of the other kind, and assigned a second time.
+    defaults = "GRUB_CMDLINE_LINUX='audit=0  nr_cpus=12 nr_cpus=13 x=\"y  z\"'\n"
+    again.run(f"cat >>/etc/default/grub <<'END'\n{defaults}END")
+    tls = baked.extra["mngen_efs_tls"] is not True
+    mount = baked.extra["mngen_efs_mount"]
+    extra = baked.extra | {"mngen_nr_cpus": 0, "mngen_efs_tls": tls}
+    done = play(tmp_path, extra, machine=again)
+    assert done.code == 0, done.output
+    assert again.read("/etc/fstab").splitlines()[1:] == [
+        f"fs-0123456789abcdef0:/ {mount} efs _netdev,noresvport,tls 0 0"
+        if tls
+        else f"fs-0123456789abcdef0.efs.us-east-1.amazonaws.com:/ {mount} nfs4 {NFS} 0 0"
+    ]
+    for entry in again.listing(BLS):
+        assert "nr_cpus" not in again.read(f"{BLS}/{entry}")
+    assert "nr_cpus" not in again.read("/boot/grub2/grub.cfg")
+    text = again.read("/etc/default/grub")
+    assert "nr_cpus" not in text
+    assert "GRUB_CMDLINE_LINUX='audit=0 x=\"y  z\"'\n" in text
+    assert not again.exists("/etc/systemd/system/mngen-cpu-check.service")
+    wants = again.listing("/etc/systemd/system/multi-user.target.wants")
+    assert "mngen-cpu-check.service" not in wants
+    assert {"docker.service", "ecs.service"} <= set(wants)
+
+
+BREAK = """
+sed -i '/ efs /d' /etc/fstab
+rm -r /srv/efs
+sed -i 's/^RequiresMountsFor/#&/' /etc/systemd/system/ecs.service.d/10-mngen-efs.conf
+entry=$(ls /boot/loader/entries/*.conf | head -1)
+sed -i 's/ nr_cpus=48/ nr_cpus=24/' "$entry"
+sed -i 's/nr_cpus=48/nr_cpus=4/' /etc/default/grub
+rm /etc/systemd/system/multi-user.target.wants/docker.service
+sed -i 's/mngen-cpu-check 48/mngen-cpu-check 24/' /etc/systemd/system/mngen-cpu-check.service
+sed -i 's/"nr_cpus": 48/"nr_cpus": 24/' /etc/mngen-image.json
+echo state >/var/lib/ecs/data/agent.db
+echo 0123456789abcdef0123456789abcdef >/etc/machine-id
+"""
+
+PROBLEMS = (
+    "/etc/fstab mounts nothing on /efs; it should be the one line fs-0123456789abcdef0:/ /efs efs",
+    "fs-0123456789abcdef0 cannot be mounted on /efs, written to and read (mount: /efs: can't find",
+    "/etc/systemd/system/ecs.service.d/10-mngen-efs.conf has no line RequiresMountsFor=",
+    "not every kernel starts with nr_cpus=48: grubby --info=ALL shows ro console=tty0",
+    "/etc/default/grub has nr_cpus=4 where nr_cpus=48 should be: an update of the kernel",
+    "docker.service is disabled, not enabled: it would not start at boot",
+    "/etc/systemd/system/mngen-cpu-check.service has no line ExecStart=",
+    "mngen_efa is true, but the EFA installer left no /opt/amazon/efa_installed_packages",
+    "/etc/mngen-image.json does not say what was asked for",
+    "the builder left behind /var/lib/ecs/data/agent.db, /etc/machine-id",
+)
+
+
+@pytest.mark.parametrize("baked", ["amazon-linux-2023"], indirect=True)
+def test_the_verification_tells_everything_that_is_wrong(
+    baked: Baked, again: Machine, tmp_path: Path
+) -> None:
+    sound = play(tmp_path, baked.extra, "--tags", "verify", machine=again)
+    assert (sound.code, sound.changed) == (0, 0), sound.output
+    again.run(BREAK)
+    done = play(tmp_path, baked.extra | {"mngen_efa": True}, "--tags", "verify", machine=again)
+    assert done.code == 2
+    for problem in PROBLEMS:
+        assert problem in done.words, problem
+    again.run("mkdir /srv/efs")
+    again.run(f"echo '{baked.wishes.fstab}' >>/etc/fstab; mount --bind /usr/share /srv/efs")
+    again.run("mount -o remount,bind,ro /srv/efs")
+    done = play(tmp_path, baked.extra, "--tags", "verify", machine=again)
+    assert "/etc/fstab mounts" not in done.words
+    assert "written to and read (mktemp: failed to create file" in done.words
+    assert "Read-only file system" in done.words
+    assert again.run("mountpoint /efs", check=False).returncode != 0
+
+
+@pytest.mark.parametrize("baked", ["amazon-linux-2"], indirect=True)
+def test_another_base_than_was_said_is_refused(
+    baked: Baked, again: Machine, tmp_path: Path
+) -> None:
+    extra = baked.extra | {"mngen_base": "amazon-linux-2023"}
+    done = play(tmp_path, extra, machine=again)
+    assert (done.code, done.changed) == (2, 0)
+    assert "mngen_base is amazon-linux-2023, but the machine runs Amazon 2" in done.words

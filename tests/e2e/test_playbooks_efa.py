@@ -1,0 +1,127 @@
+"""The EFA installer is run if Amazon's key signed it, here if the test's key did, and only then.
+
+Amazon's installer cannot run here: in its place stands a script that leaves the list that the real
+one leaves. How it is fetched, verified, unpacked, started and removed is real.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import threading
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mngen.sandbox._machine_root import machines_unavailable
+from tests.support.machines import booted
+from tests.support.playbooks import play, variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.skipif(machines_unavailable() is not None, reason=str(machines_unavailable())),
+    pytest.mark.skipif(not shutil.which("gpg-agent"), reason="gpg cannot sign here"),
+]
+
+TARBALL = "aws-efa-installer-9.9.9.tar.gz"
+INSTALLER = """#!/bin/sh
+mkdir -p /opt/amazon
+echo "EFA installer version: 9.9.9, called with $*" >/opt/amazon/efa_installed_packages
+"""
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    handler = partial(Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+def pack(file: Path, text: str) -> None:
+    member = tarfile.TarInfo("aws-efa-installer/efa_installer.sh")
+    member.mode, member.size = 0o755, len(text)
+    with tarfile.open(file, "w:gz") as archive:
+        archive.addfile(member, io.BytesIO(text.encode()))
+
+
+def sign(file: Path) -> str:
+    """Sign with a new key; leave signature and key beside the file; return the fingerprint."""
+    # The agent's socket needs a short name.
+    with tempfile.TemporaryDirectory(prefix="mngen-", dir="/tmp") as home:
+
+        def gpg(*arguments: str) -> str:
+            command = ["gpg", "--homedir", home, "--batch", "--yes", "--passphrase", ""]
+            done = subprocess.run(
+                [*command, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                text=True,
+                timeout=120,
+                check=True,
+            )
+            return done.stdout
+
+        try:
+            gpg("--quick-gen-key", "test@example.invalid", "ed25519", "sign")
+            gpg("--detach-sign", "--output", f"{file}.sig", str(file))
+            gpg("--armor", "--output", str(file.parent / "aws-efa-installer.key"), "--export")
+            listing = gpg("--with-colons", "--list-keys")
+        finally:
+            subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False)
+    return next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr:"))
+
+
+def test_it_is_installed_if_the_signature_holds(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    pack(site / TARBALL, INSTALLER)
+    fingerprint = sign(site / TARBALL)
+    folder = tmp_path / "machine"
+    folder.mkdir()
+    listed = "/opt/amazon/efa_installed_packages"
+    with booted(folder, "amazon-linux-2023") as machine, served(site) as url:
+        extra = variables("amazon-linux-2023", mngen_efa=True, efa_site=url, efa_version="9.9.9")
+
+        # Signed, but not by Amazon.
+        done = play(tmp_path, extra, "--tags", "efa", machine=machine)
+        assert done.code == 2, done.output
+        assert "is not signed by the key 4E9091BCBB97A96B26B15E59A05480B1DD2D3CCC" in done.words, (
+            done.output
+        )
+        assert not machine.exists(listed)
+
+        # Signed by the right key, and then changed.
+        extra["efa_fingerprint"] = fingerprint
+        sound = (site / TARBALL).read_bytes()
+        pack(site / TARBALL, INSTALLER + "reboot\n")
+        done = play(tmp_path, extra, "--tags", "efa", machine=machine)
+        assert done.code == 2
+        assert "so it was not run" in done.words, done.output
+        assert "BAD signature" in done.words, done.output
+        assert not machine.exists(listed)
+
+        (site / TARBALL).write_bytes(sound)
+        done = play(tmp_path, extra, "--tags", "efa", machine=machine)
+        assert done.code == 0, done.output
+        assert machine.read(listed) == ("EFA installer version: 9.9.9, called with -y --minimal\n")
+        assert [name for name in machine.listing("/var/tmp") if "efa" in name] == []
+        again = play(tmp_path, extra, "--tags", "efa", machine=machine)
+        assert (again.code, again.changed) == (0, 0), again.output

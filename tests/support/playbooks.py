@@ -1,0 +1,99 @@
+"""Runs the playbooks as a user does: ansible-playbook, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mngen._resources import playbooks
+from mngen.sandbox._machine_root import USER
+from tests.support.machines import ssh_options
+
+if TYPE_CHECKING:
+    from tests.support.machines import Machine
+
+PROGRAM = Path(sys.executable).with_name("ansible-playbook")
+
+
+@dataclass(frozen=True)
+class Play:
+    """What came out of a run.
+
+    Attributes:
+        code: The exit code.
+        output: What it printed, both streams.
+        changed: How many tasks changed something; 0 where it reached no machine.
+    """
+
+    code: int
+    output: str
+    changed: int
+
+    @property
+    def words(self) -> str:
+        """The output with each run of white space as one space, however it was wrapped."""
+        return " ".join(self.output.replace("\\n", " ").split())
+
+
+def variables(base: str, **others: Any) -> dict[str, Any]:
+    """Return a complete set of variables."""
+    return {
+        "mngen_base": base,
+        "mngen_efs_id": "fs-0123456789abcdef0",
+        "mngen_efs_dns_name": "fs-0123456789abcdef0.efs.us-east-1.amazonaws.com",
+        "mngen_efs_mount": "/efs",
+        "mngen_efs_tls": True,
+        "mngen_nr_cpus": 48,
+        "mngen_efa": False,
+        "mngen_image": "r5-24xlarge",
+        "mngen_version": "1.2.3",
+        "mngen_arch": "x86_64",
+        **others,
+    }
+
+
+def play(
+    folder: Path, extra: dict[str, Any], *arguments: str, machine: Machine | None = None
+) -> Play:
+    """Run image.yml, on a machine or on none.
+
+    Args:
+        folder: Where Ansible keeps its own files.
+        extra: The variables, passed in a file.
+        arguments: Further ones for ansible-playbook.
+        machine: Without one, the host is an address that nothing listens on.
+    """
+    file = folder / "vars.json"
+    file.write_text(json.dumps(extra), encoding="utf-8")
+    config = folder / "ansible.cfg"
+    config.touch()
+    env = {name: text for name, text in os.environ.items() if not name.startswith("ANSIBLE_")}
+    env |= {
+        "ANSIBLE_CONFIG": str(config),
+        "ANSIBLE_HOME": str(folder / "ansible"),
+        "ANSIBLE_HOST_KEY_CHECKING": "False",
+        "ANSIBLE_LOCALHOST_WARNING": "False",
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_SSH_ARGS": " ".join(ssh_options(machine)) if machine else "",
+    }
+    address = machine.address if machine else "127.0.0.1"
+    command = [str(PROGRAM), "-i", f"{address},", "-u", USER, str(playbooks() / "image.yml")]
+    done = subprocess.run(
+        [*command, "-e", f"@{file}", *arguments],
+        cwd=folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    recap = re.search(r"\bchanged=(\d+)", done.stdout)
+    return Play(done.returncode, done.stdout, int(recap[1]) if recap else 0)
