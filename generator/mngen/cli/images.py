@@ -1,6 +1,7 @@
 """`mngen images`: the machine images that were baked, and the end of those that nothing uses."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,4 +104,5 @@ def _show(found: "list[Listed]") -> None:
             ", ".join(each.recorded_as) or "-",
             ", ".join(each.used_by) or "-",
         )
-    Console(highlight=False).print(table)
+    # What reads a pipe wants every column whole.
+    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
