@@ -127,6 +127,12 @@ class Deployed:
         )
 
     def _make(self) -> None:
+        # Another test of the session may have lowered a quota for good.
+        quotas = _client(self.sandbox.endpoint, "service-quotas")
+        for code in ("L-1216C47A", "L-34B43A08"):
+            quotas.request_service_quota_increase(
+                ServiceCode="ec2", QuotaCode=code, DesiredValue=4096
+            )
         self.logs.create_log_group(logGroupName=f"/mngen/{self.name}/jobs")
         self.profile = f"{self.name}-node"
         self.iam.create_instance_profile(InstanceProfileName=self.profile)
