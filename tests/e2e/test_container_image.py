@@ -5,9 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 import ssl
 import subprocess
+import threading
 import urllib.request
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,6 +187,99 @@ def test_two_nodes_run_the_example_in_it(root: Path, store: Store, image: str, u
     assert len(re.findall(r"rank [0-3] of 4 runs on node[01]", text)) == 4
 
 
+INSTALLER = """\
+#!/bin/sh -eu
+[ "$*" = "--yes --mpi=openmpi4 --skip-kmod --skip-limit-conf --no-verify" ]
+mkdir -p /opt/amazon/openmpi/bin /opt/amazon/efa/bin
+echo installed > /opt/amazon/efa/bin/fi_info
+"""
+
+
+def signed_installer(folder: Path) -> str:
+    """Put a signed installer with its key in a folder; return the key's fingerprint."""
+    home = folder / "gnupg"
+    home.mkdir(mode=0o700)
+    source = folder / "aws-efa-installer"
+    source.mkdir()
+    (source / "efa_installer.sh").write_text(INSTALLER, encoding="utf-8")
+    (source / "efa_installer.sh").chmod(0o755)
+    archive = "aws-efa-installer-1.0.tar.gz"
+    gpg = ("gpg", "--homedir", str(home), "--batch", "--pinentry-mode", "loopback")
+
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout
+
+    run("tar", "-czf", archive, source.name)
+    run(*gpg, "--passphrase", "", "--quick-generate-key", "a test", "ed25519", "sign", "never")
+    run(*gpg, "--output", f"{archive}.sig", "--detach-sign", archive)
+    run(*gpg, "--armor", "--output", "aws-efa-installer.key", "--export")
+    listed = run(*gpg, "--with-colons", "--fingerprint")
+    run("gpgconf", "--homedir", str(home), "--kill", "all")
+    (fingerprint,) = re.findall(r"^fpr:+([0-9A-F]{40}):$", listed, re.MULTILINE)
+    return str(fingerprint)
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("key", ["right", "other"])
+def test_efa_is_installed_from_what_the_right_key_has_signed(
+    store: Store, folder: Path, image: str, tmp_path: Path, key: str
+) -> None:
+    """Amazon's installer cannot be had here: one of ours is served, signed with a key of ours."""
+    if shutil.which("gpg") is None:
+        pytest.skip("gpg is not installed")
+    container = store.buildah("from", "--pull-never", image)
+    store.buildah("config", "--user", "root", container)
+    store.buildah("commit", "--quiet", "--rm", container, "localhost/test/as-root:1")
+    # The very Dockerfile, but that it takes files from loopback without TLS.
+    context = tmp_path / "context"
+    shutil.copytree(folder / "deploy/container", context)
+    text = (context / "Dockerfile").read_text(encoding="utf-8")
+    assert text.count("--proto '=https' --tlsv1.2") == 1
+    (context / "Dockerfile").write_text(
+        text.replace("--proto '=https' --tlsv1.2", "--noproxy '*'"), encoding="utf-8"
+    )
+    (tmp_path / "site").mkdir()
+    fingerprint = signed_installer(tmp_path / "site")
+    with served(tmp_path / "site") as site:
+        done = mngen(
+            *("image", "build", "--engine", "buildah", "--tag", key, "--context", str(context)),
+            *("--build-arg", "BASE=localhost/test/as-root:1", "--build-arg", "EFA=yes"),
+            *("--build-arg", "EFA_VERSION=1.0", "--build-arg", f"EFA_SITE={site}"),
+            *("--build-arg", f"EFA_KEY={fingerprint if key == 'right' else '0' * 40}"),
+            cwd=folder,
+            env=store.env,
+            timeout=400,
+        )
+    if key == "other":
+        assert done.returncode == 3
+        assert f"building {NAME}:{key} failed" in done.stderr
+        assert store.buildah("images", "--quiet", "--filter", f"reference={NAME}:{key}") == ""
+        return
+    assert done.returncode == 0, done.stderr
+    root = store.unpacked(f"{NAME}:{key}")
+    assert (root / "opt/amazon/efa/bin/fi_info").read_text() == "installed\n"
+    assert (root / "etc/ld.so.conf.d/000-mngen-openmpi.conf").read_text() == (
+        "/opt/amazon/openmpi/lib\n"
+    )
+    assert not (root / "usr/bin/curl").exists()
+    assert not list((root / "tmp").iterdir())
+
+
 @pytest.fixture(scope="module")
 def emulated() -> Iterator[Sandbox]:
     with start_sandbox() as box:
@@ -343,5 +441,7 @@ def test_the_emulated_registry_takes_each_tag_once(
     assert "the tag `v1` names another image already" in third.stderr
     assert "`tag: v2`" in third.stderr
     listed = json.loads(run("image", "list", "--output", "json").stdout)
-    assert [each["tags"] for each in listed] == [["v1"]]
+    # Recorded for the sandbox alone: the real tree must not name what only the emulator has.
+    assert [(each["tags"], each["recorded"]) for each in listed] == [(["v1"], ["v1"])]
+    assert not (place / "deploy/terraform/container.auto.tfvars.json").exists()
     assert f"{url}@{listed[0]['digest']}" == first.stdout.strip()

@@ -24,7 +24,7 @@ BASE = "localhost/mngen-test-base:bookworm"
 
 _STORAGE = """\
 [storage]
-driver = "vfs"
+driver = "overlay"
 graphroot = "{folder}/graph"
 runroot = "{folder}/run"
 """
@@ -104,6 +104,7 @@ def image_store(folder: Path) -> Iterator[Store]:
         _make_base(store)
         yield store
     finally:
+        store.buildah("umount", "--all")
         shutil.rmtree(folder, ignore_errors=True)
 
 
