@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from mngen.sandbox import Sandbox
 
-pytestmark = pytest.mark.xdist_group("bake")
-
 ENGINES = ["direct", "packer"]
 _MINUTES = 240.0
 
