@@ -1,0 +1,206 @@
+"""Write the reference pages: docs/commands.md from the CLI, docs/spec.md from the JSON Schema.
+
+python scripts/reference.py
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from mngen.cli import app
+from mngen.spec import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+_COMMANDS_HEAD = """\
+# Commands
+
+What `mngen COMMAND --help` says, on one page. Exit codes: 0 done, 1 your input or a check, 2 usage,
+3 AWS or a tool failed, 4 out of date, 130 interrupted.
+
+This page is made from the commands by `make docs`.
+"""
+_SPEC_HEAD = """\
+# The spec
+
+Every key of mngen.yaml, in the order of its nesting; unknown ones are refused. `mngen schema`
+prints the same as a JSON Schema, with which an editor explains and completes them. What fits
+together is the business of the [rules](rules/index.md).
+
+This page is made from the schema by `make docs`.
+"""
+
+
+def pages() -> dict[str, str]:
+    """Returns the Markdown of the reference pages, by their names in docs/."""
+    return {"commands.md": commands_page(), "spec.md": spec_page(schema())}
+
+
+def commands_page() -> str:
+    """Returns the reference of all commands of the CLI, with their arguments and options."""
+    command = typer.main.get_command(app)
+    context = command.make_context("mngen", [], resilient_parsing=True)
+    return _joined([_COMMANDS_HEAD, *_command(command, context)])
+
+
+def spec_page(document: dict[str, Any]) -> str:
+    """Returns the reference of the spec.
+
+    Args:
+        document: Its JSON Schema, as `mngen.spec.schema` returns it.
+    """
+    definitions: dict[str, Any] = document["$defs"]
+    return _joined([_SPEC_HEAD, *_object(definitions, definitions[_target(document)], "")])
+
+
+def _joined(blocks: Sequence[str]) -> str:
+    return "\n\n".join(block.strip("\n") for block in blocks) + "\n"
+
+
+# A command is typer's own copy of click's, whose types it does not export.
+def _command(command: Any, context: Any) -> Iterator[str]:
+    """Yields the blocks of a command and, below it, of its subcommands."""
+    yield f"## {context.command_path}"
+    for paragraph in (command.help or "").split("\n\n"):
+        yield _prose(paragraph)
+    pieces = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    yield f"```text\n{pieces}\n```"
+    items = []
+    for parameter in command.params:
+        record = parameter.get_help_record(context)
+        if record is not None:
+            names, text = record
+            items.append(f"- `{' '.join(names.split())}`: {_prose(text)}")
+    if items:
+        yield "\n".join(items)
+    for name, child in getattr(command, "commands", {}).items():
+        yield from _command(
+            child, child.make_context(name, [], parent=context, resilient_parsing=True)
+        )
+
+
+def _object(definitions: dict[str, Any], node: dict[str, Any], path: str) -> Iterator[str]:
+    """Yields the blocks of a mapping with fixed keys and, below it, of those nested in it."""
+    yield f"## `{path}`" if path else "## The top level"
+    yield _prose(node["description"])
+    required = node.get("required", [])
+    nested: list[tuple[str, dict[str, Any]]] = []
+    items = []
+    for key, value in node["properties"].items():
+        inner = f"{path}.{key}" if path else key
+        facts, text = [_type(value)], [_described(value)]
+        if key in required:
+            facts.append("required")
+        elif (default := _default(value)) is not None:
+            facts.append(f"default `{default}`")
+        child = _nested(definitions, value)
+        if child is not None:
+            where = inner if "$ref" in _given(value) else f"{inner}.<name>"
+            nested.append((where, child))
+            text.append(f"See [`{where}`](#{_anchor(where)}).")
+        text.append(_limits(value))
+        items.append(f"- `{key}` ({', '.join(facts)}): {' '.join(filter(None, text))}")
+    yield "\n".join(items)
+    for where, child in nested:
+        yield from _object(definitions, child, where)
+
+
+def _target(node: dict[str, Any]) -> str:
+    return str(node["$ref"]).rpartition("/")[2]
+
+
+def _given(node: dict[str, Any]) -> dict[str, Any]:
+    """Returns what a value is when it is not null."""
+    kinds = [kind for kind in node.get("anyOf", []) if kind.get("type") != "null"]
+    return kinds[0] if len(kinds) == 1 else node
+
+
+def _nested(definitions: dict[str, Any], node: dict[str, Any]) -> dict[str, Any] | None:
+    given = _given(node)
+    below = given if "$ref" in given else given.get("additionalProperties")
+    if isinstance(below, dict) and "$ref" in below:
+        found: dict[str, Any] = definitions[_target(below)]
+        return found
+    return None
+
+
+def _described(node: dict[str, Any]) -> str:
+    return _prose(_given(node).get("description", ""))
+
+
+def _type(node: dict[str, Any]) -> str:
+    given = _given(node)
+    if "$ref" in given:
+        return "mapping"
+    if "enum" in given:
+        return "one of " + ", ".join(f"`{value}`" for value in given["enum"])
+    if "anyOf" in given:
+        return " or ".join(_type(kind) for kind in given["anyOf"])
+    if given["type"] == "array":
+        items = given["items"]
+        return f"list, each {_type(items)}" if "enum" in items else f"list of {_type(items)}s"
+    if given["type"] == "object":
+        return "mapping of names"
+    return str(given["type"])
+
+
+def _default(node: dict[str, Any]) -> str | None:
+    """Returns a default as YAML; None where the description or the keys in it say it."""
+    default = node["default"]
+    if default is None:
+        return None if "Default:" in _described(node) else "null"
+    if "$ref" in _given(node):
+        return None
+    return default if isinstance(default, str) else json.dumps(default)
+
+
+def _limits(node: dict[str, Any]) -> str:
+    given = _given(node)
+    least, most = given.get("minimum"), given.get("maximum")
+    said = []
+    if least is not None:
+        said.append(f"{least} to {most}." if most is not None else f"At least {least}.")
+    least, most = given.get("minItems"), given.get("maxItems")
+    if least is not None and most is not None:
+        said.append(f"{least} to {most} of them.")
+    elif most is not None and "at most" not in given.get("description", ""):
+        said.append(f"At most {most}.")
+    pattern = given.get("pattern") or given.get("items", {}).get("pattern")
+    if pattern:
+        said.append(f"Matches `{pattern}`.")
+    return " ".join(said)
+
+
+def _anchor(heading: str) -> str:
+    """Returns the anchor that MkDocs and GitHub give to a heading."""
+    return re.sub(r"[^\w\s-]", "", heading).strip().lower().replace(" ", "-")
+
+
+def _prose(text: str) -> str:
+    """Returns text as one line in which Markdown finds nothing but its code spans."""
+    parts = re.split(r"(`[^`]*`)", " ".join(text.split()))
+    return "".join(
+        part if part[:1] == "`" else re.sub(r"([*<\[])", r"\\\1", part) for part in parts
+    )
+
+
+def main() -> None:
+    """Writes the pages that have changed, and names them."""
+    for name, page in pages().items():
+        file = DOCS / name
+        if not file.is_file() or file.read_text(encoding="utf-8") != page:
+            file.write_text(page, encoding="utf-8")
+            sys.stdout.write(f"wrote docs/{name}\n")
+
+
+if __name__ == "__main__":
+    main()
