@@ -22,7 +22,7 @@ export UV_CUSTOM_COMPILE_COMMAND := make lock
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check e2e lint types unit golden bench lock format clean venv scanner python
+.PHONY: help demo test check e2e lint types unit golden docs bench lock format clean venv scanner python
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,10 @@ golden: venv ## Regenerate the golden trees; review the change with git diff
 	$(BIN)/pytest -m "not e2e" -k golden --update-golden $(PYTEST)
 	@git --no-pager diff --stat -- tests/golden
 
+docs: venv ## Write the reference pages, and build the documentation into site/
+	$(BIN)/python scripts/reference.py
+	$(BIN)/mkdocs build --strict --quiet
+
 bench: venv .venv-bench/.stamp ## Run the benchmarks
 	$(BIN)/python -m benchmarks
 
@@ -65,7 +69,7 @@ lock: .venv-lock/.stamp ## Bring the locks up to pyproject.toml; all newest: UPG
 
 clean: ## Remove what these commands made: virtual environments and caches
 	rm -rf .venv .venv-bench .venv-lock .venv-scan .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -rf build dist
+	rm -rf build dist site
 	find generator tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 venv: $(VENV)/.stamp

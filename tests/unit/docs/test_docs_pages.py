@@ -1,0 +1,102 @@
+"""What the hand-written pages name is there: files, commands, options, causes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from mngen.cli import app
+from mngen.errors import Severity
+from mngen.jobs import _why
+from mngen.rules import RULES
+from mngen.rules._aws_registry import SUBMISSION_RULES, WAITING_RULES
+
+ROOT = Path(__file__).resolve().parents[3]
+DOCS = ROOT / "docs"
+PAGES = sorted(
+    path for path in [ROOT / "README.md", *DOCS.glob("*.md")] if path.name != "commands.md"
+)
+LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s]+)\)")
+CODE = re.compile(r"(?:^ {4}|`|\$\(command -v )mngen(?![\w.\[-])([^`\n]*)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_links_lead_to_files(name: str) -> None:
+    targets = LINK.findall((ROOT / name).read_text(encoding="utf-8"))
+    missing = [each for each in targets if not (ROOT / each.partition("#")[0]).exists()]
+    assert missing == []
+    assert targets or name != "README.md"
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """The words of each `mngen …` in code, without a comment and what follows ` -- ` or ` && `."""
+    lines = [re.split(r" -- | +# | && ", code)[0] for code in CODE.findall(text)]
+    return [re.sub(r"['\")]", "", line).split() for line in lines]
+
+
+def fault_in(words: list[str]) -> str | None:
+    """What is wrong with a command line, as far as names go."""
+    command: Any = typer.main.get_command(app)
+    for word in words:
+        if word in getattr(command, "commands", {}):
+            command = command.commands[word]
+        elif hasattr(command, "commands") and word.islower() and word.isalpha():
+            return f"there is no command `{word}`"
+        elif word.startswith("--") and len(word) > 2:
+            options = {name for each in command.params for name in (*each.opts, "--help")}
+            if word not in options:
+                return f"`{command.name}` has no option `{word}`"
+    return None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_options_exist(page: Path) -> None:
+    commands = commands_in(page.read_text(encoding="utf-8"))
+    faults = [
+        f"mngen {' '.join(words)}: {fault}" for words in commands if (fault := fault_in(words))
+    ]
+    assert faults == []
+
+
+def test_a_wrong_command_would_be_found() -> None:
+    commands = commands_in(
+        "`mngen bake --engin x` and `mngen baje`\n\n    mngen jobs --all  # no\n"
+    )
+    assert [fault_in(words) for words in commands] == [
+        "`bake` has no option `--engin`",
+        "there is no command `baje`",
+        "`jobs` has no option `--all`",
+    ]
+
+
+def test_every_command_of_the_road_is_told_of() -> None:
+    told = {
+        words[0]
+        for page in PAGES
+        for words in commands_in(page.read_text(encoding="utf-8"))
+        if words
+    }
+    command: Any = typer.main.get_command(app)
+    assert set(command.commands) - told == set()
+
+
+def test_troubleshooting_has_every_cause_of_waiting() -> None:
+    page = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    fatal = {
+        rule.id
+        for rule in (*SUBMISSION_RULES, *WAITING_RULES)
+        if rule.severity is Severity.ERROR and rule.id not in _why._IRRELEVANT
+    }
+    missing = [each for each in sorted({*_why._REMEDIES, *fatal, *_why._LATER}) if each not in page]
+    assert missing == []
+
+
+def test_rules_that_pages_name_exist() -> None:
+    known = {rule.id for rule in RULES}
+    for page in PAGES:
+        named = set(re.findall(r"\bMN\d{3}\b", page.read_text(encoding="utf-8")))
+        assert named <= known, page.name
