@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,24 @@ def test_links_lead_to_files(name: str) -> None:
     missing = [each for each in targets if not (ROOT / each.partition("#")[0]).exists()]
     assert missing == []
     assert targets or name != "README.md"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_in_python_call_what_there_is(page: Path) -> None:
+    names: dict[str, Any] = {}
+    blocks = re.findall(
+        r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    for block in blocks:
+        nodes = list(ast.walk(ast.parse(block)))
+        imports: list[ast.stmt] = [each for each in nodes if isinstance(each, ast.ImportFrom)]
+        exec(compile(ast.Module(imports, []), str(page), "exec"), names)
+        for call in nodes:
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
+                called = names.get(call.func.id)
+                if called is not None:
+                    keywords = {each.arg: None for each in call.keywords if each.arg}
+                    inspect.signature(called).bind(*call.args, **keywords)
 
 
 def commands_in(text: str) -> list[list[str]]:
