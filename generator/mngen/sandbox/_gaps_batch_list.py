@@ -73,9 +73,9 @@ def _filter(name: str, values: list[str]) -> Callable[[Job], bool]:
             value == job.definition.arn or _matches(job.definition.name, value) for value in values
         )
     if name == "AFTER_CREATED_AT":
-        return lambda job: job.created * 1000 > int(values[0])
+        return lambda job: round(job.created * 1000) > int(values[0])
     if name == "BEFORE_CREATED_AT":
-        return lambda job: job.created * 1000 < int(values[0])
+        return lambda job: round(job.created * 1000) < int(values[0])
     raise ClientException(f"Filter {name} is not supported")
 
 

@@ -15,7 +15,7 @@ from tests.support.cli import mngen
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from mngen.sandbox import Sandbox
@@ -46,12 +46,18 @@ def connect(sandbox: Sandbox) -> Callable[[str, str], Any]:
 
 
 @pytest.fixture
+def inside(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process see the sandbox; by the test's own patches, which may go further."""
+    for name, value in sandbox.environment().items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
 def jobs(
-    deployed: Deployed, state_home: Path, connect: Callable[[str, str], Any]
-) -> Iterator[Jobs]:
+    deployed: Deployed, state_home: Path, inside: None, connect: Callable[[str, str], Any]
+) -> Jobs:
     """The jobs of the deployment, from this process."""
-    with deployed.sandbox.applied():
-        yield Jobs(deployed.cluster, connect)
+    return Jobs(deployed.cluster, connect)
 
 
 @pytest.fixture

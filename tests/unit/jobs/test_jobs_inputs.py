@@ -36,10 +36,8 @@ def own(sandbox: Sandbox) -> Deployed:
 
 
 @pytest.fixture
-def room(own: Deployed, state_home: Path, connect: Any) -> Iterator[Jobs]:
-    assert not state_home.exists()
-    with own.sandbox.applied():
-        yield Jobs(own.cluster, connect)
+def room(own: Deployed, state_home: Path, inside: None, connect: Any) -> Jobs:
+    return Jobs(own.cluster, connect)
 
 
 @pytest.fixture

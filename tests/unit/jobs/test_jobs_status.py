@@ -19,7 +19,6 @@ from tests.support.faults import Faults
 from tests.support.sandbox import client
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from mngen.jobs import Cause
@@ -134,15 +133,14 @@ class TestStatus:
         deployed.batch.terminate_job(jobId=identifier, reason="test")
 
 
-@pytest.mark.usefixtures("state_home")
+@pytest.mark.usefixtures("state_home", "inside")
 class TestWhy:
     """Every reason for waiting, produced and explained; each account is the test's own."""
 
     @pytest.fixture
-    def own(self, sandbox: Sandbox, connect: Any) -> Iterator[tuple[Deployed, Jobs]]:
+    def own(self, sandbox: Sandbox, connect: Any) -> tuple[Deployed, Jobs]:
         deployed = Deployed(sandbox, spec_text(unique()))
-        with sandbox.applied():
-            yield deployed, Jobs(deployed.cluster, connect)
+        return deployed, Jobs(deployed.cluster, connect)
 
     def waiting(self, deployed: Deployed, **more: Any) -> str:
         """Submit past the rules, as the console does."""
