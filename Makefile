@@ -57,7 +57,7 @@ golden: venv ## Regenerate the golden trees; review the change with git diff
 
 docs: venv ## Write the reference pages, and build the documentation into site/
 	$(BIN)/python scripts/reference.py
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/mkdocs build --strict
 
 bench: venv .venv-bench/.stamp ## Run the benchmarks
 	$(BIN)/python -m benchmarks

@@ -23,6 +23,8 @@ PAGES = sorted(
     path for path in [ROOT / "README.md", *DOCS.glob("*.md")] if path.name != "commands.md"
 )
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s]+)\)")
+FENCED = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCED_COMMAND = re.compile(r"^mngen( .*)", re.MULTILINE)
 CODE = re.compile(r"(?:^ {4}|`|\$\(command -v )mngen(?![\w.\[-])([^`\n]*)", re.MULTILINE)
 
 
@@ -54,7 +56,8 @@ def test_examples_in_python_call_what_there_is(page: Path) -> None:
 
 def commands_in(text: str) -> list[list[str]]:
     """The words of each `mngen …` in code, without a comment and what follows ` -- ` or ` && `."""
-    lines = [re.split(r" -- | +# | && ", code)[0] for code in CODE.findall(text)]
+    fenced = [line for block in FENCED.findall(text) for line in FENCED_COMMAND.findall(block)]
+    lines = [re.split(r" -- | +# | && ", code)[0] for code in [*CODE.findall(text), *fenced]]
     return [re.sub(r"['\")]", "", line).split() for line in lines]
 
 
@@ -83,13 +86,13 @@ def test_commands_and_options_exist(page: Path) -> None:
 
 
 def test_a_wrong_command_would_be_found() -> None:
-    commands = commands_in(
-        "`mngen bake --engin x` and `mngen baje`\n\n    mngen jobs --all  # no\n"
-    )
+    text = "`mngen bake --engin x` and `mngen baje`\n\n    mngen jobs --all  # no\n"
+    commands = commands_in(text + "```\nmngen image pull\n```\n")
     assert [fault_in(words) for words in commands] == [
         "`bake` has no option `--engin`",
         "there is no command `baje`",
         "`jobs` has no option `--all`",
+        "there is no command `pull`",
     ]
 
 
