@@ -211,6 +211,22 @@ def test_throttling_is_waited_out(tmp_path: Path, sandbox: Sandbox) -> None:
         assert bake.deployed.left() == []
 
 
+def test_an_answer_that_was_lost_starts_no_second_builder(tmp_path: Path, sandbox: Sandbox) -> None:
+    with baking(tmp_path, sandbox, "direct", name="lost") as bake:
+        bake.faults.lose("ec2:RunInstances", times=1)
+        assert bake.run() == 0, bake.said
+        assert bake.faults.count("ec2:RunInstances") == 2
+        assert bake.deployed.left() == []
+
+
+def test_a_network_that_is_gone_is_said(tmp_path: Path, sandbox: Sandbox) -> None:
+    with baking(tmp_path, sandbox, "direct", name="network") as bake:
+        bake.faults.drop("ec2:RunInstances")
+        assert bake.run() == 3
+        assert "problem: AWS cannot be reached" in bake.said
+        assert bake.deployed.left() == []
+
+
 def test_credentials_that_expire_leave_what_sweep_finds(tmp_path: Path, sandbox: Sandbox) -> None:
     with baking(tmp_path, sandbox, "direct", name="expired") as bake:
         hold = bake.faults.hold("ec2:StopInstances", times=1)
@@ -224,6 +240,7 @@ def test_credentials_that_expire_leave_what_sweep_finds(tmp_path: Path, sandbox:
         hold.released.set()
         assert bake.wait() == 3
         assert "the AWS credentials have expired" in bake.said
+        assert "may still run, and cost money" in bake.said
         assert bake.deployed.record.read() == {}
         bake.faults.clear()
         sweep(bake.deployed)

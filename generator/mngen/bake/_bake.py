@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -115,7 +116,7 @@ def bake(
     """
     cancel = cancel or Cancel()
     options = options or Options()
-    tell = tell or (lambda _name, _stage: None)
+    quietly = _quietly(tell)
     result = BakeResult()
     with only_bake(record.path):
         _record_kept(survey.plan, record)
@@ -125,13 +126,30 @@ def bake(
         try:
             with ExitStack() as stack:
                 run = _prepared(survey, engine, options, cancel, stack)
-                _bake_all(run, targets, record, engine, tell, result)
+                _bake_all(run, targets, record, engine, quietly, result)
         except MngenError as error:
             if not result.outcomes:
                 raise
-            result.problems += error.problems
+            kept = options.keep and any(each.id is None for each in result.outcomes)
+            # The security group cannot go before the builder that is left running in it.
+            if not kept or isinstance(error, InterruptedRunError):
+                result.problems += error.problems
     result.interrupted = cancel.wanted
     return result
+
+
+def _quietly(tell: Callable[[str, str], None] | None) -> Callable[[str, str], None]:
+    """Returns what tells the stages and fails none.
+
+    Output that cannot be written is no reason to leave a builder running.
+    """
+
+    def told(name: str, stage: str) -> None:
+        if tell is not None:
+            with suppress(OSError, ValueError):
+                tell(name, stage)
+
+    return told
 
 
 def _record_kept(plan: BakePlan, record: AmiFile) -> None:
@@ -220,8 +238,13 @@ def _bake_all(
     with ThreadPoolExecutor(max_workers=len(targets)) as pool:
         futures = [pool.submit(_bake_one, run, target, record, engine, tell) for target in targets]
         # In small portions: a signal is handled between two of them.
-        while wait(futures, timeout=_POLL_SECONDS).not_done:
-            pass
+        try:
+            while wait(futures, timeout=_POLL_SECONDS).not_done:
+                pass
+        except BaseException:
+            # Whoever takes no signals is interrupted here: the builders are ended all the same.
+            run.cancel()
+            raise
     result.outcomes += [future.result() for future in futures]
     if run.cancel.abandoned:
         raise InterruptedRunError(
@@ -246,6 +269,10 @@ def _bake_one(
     try:
         ami = _in_some_zone(run, target, engine, folder, log, tell)
         record.update({each: _recorded(ami, target) for each in target.image.names})
+    except (OSError, subprocess.SubprocessError) as error:
+        tell(name, "failed")
+        problem = Problem(f"{type(error).__name__}: {error}")
+        return Outcome(target.image, None, (problem,), log, time.monotonic() - start)
     except MngenError as error:
         tell(name, "interrupted" if isinstance(error, InterruptedRunError) else "failed")
         return Outcome(target.image, None, error.problems, log, time.monotonic() - start)

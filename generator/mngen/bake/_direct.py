@@ -7,15 +7,15 @@ import subprocess
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError, WaiterError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from mngen._aws import client, translate, translated
 from mngen.amis import BUILDER_LIFETIME, IMAGE_TAG
 from mngen.bake._ansible import play
 from mngen.bake._errors import CapacityError
 from mngen.bake._session import proxy_command
-from mngen.bake._tags import tag_specifications
-from mngen.errors import InterruptedRunError, ToolError
+from mngen.bake._tags import tag_specifications, with_id
+from mngen.errors import InterruptedRunError, Problem, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,6 +91,7 @@ def _key_pair(ec2: EC2Client, job: Job) -> Iterator[Path]:
     try:
         yield key
     finally:
+        key.unlink(missing_ok=True)
         with translated():
             ec2.delete_key_pair(KeyName=name)
 
@@ -105,12 +106,25 @@ def _builder(ec2: EC2Client, job: Job) -> Iterator[str]:
         yield instance
         failed = False
     finally:
-        if not (failed and job.run.keep):
+        if not (failed and job.run.keep and not job.run.cancel.wanted):
             job.tell("terminate")
-            with translated():
-                ec2.terminate_instances(InstanceIds=[instance])
+            _terminate(ec2, instance)
             if not job.run.cancel.abandoned:
                 _wait_for_end(ec2, instance)
+
+
+def _terminate(ec2: EC2Client, instance: str) -> None:
+    try:
+        with translated():
+            ec2.terminate_instances(InstanceIds=[instance])
+    except ToolError as error:
+        raise ToolError(
+            *error.problems,
+            Problem(
+                f"the builder {instance} may still run, and cost money",
+                hint="`mngen sweep` ends it; by itself it ends after two hours",
+            ),
+        ) from error
 
 
 def _launch(ec2: EC2Client, job: Job) -> str:
@@ -128,7 +142,9 @@ def _launch(ec2: EC2Client, job: Job) -> str:
                 "DeviceIndex": 0,
                 "SubnetId": job.subnet,
                 "Groups": list(run.security_group_ids),
-                "AssociatePublicIpAddress": run.connection == "public-ip",
+                # Where no public address is asked for, the subnet decides: in a public one, the
+                # builder has no way out without it.
+                **({"AssociatePublicIpAddress": True} if run.connection == "public-ip" else {}),
             }
         ],
         "MetadataOptions": {
@@ -162,6 +178,8 @@ def _launch(ec2: EC2Client, job: Job) -> str:
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") in NO_CAPACITY:
             raise CapacityError(*translate(error).problems) from error
+        raise translate(error) from error
+    except BotoCoreError as error:
         raise translate(error) from error
 
 
@@ -198,6 +216,8 @@ def _describe(ec2: EC2Client, instance: str) -> dict[str, Any]:
         # For a moment after its launch, a machine is not known everywhere.
         if error.response.get("Error", {}).get("Code") == "InvalidInstanceID.NotFound":
             return {}
+        raise translate(error) from error
+    except BotoCoreError as error:
         raise translate(error) from error
     return dict(found[0]["Instances"][0]) if found else {}
 
@@ -280,8 +300,9 @@ def _create_image(ec2: EC2Client, job: Job, instance: str) -> str:
 
 
 def _is_available(ec2: EC2Client, ami: str) -> bool:
+    # By a filter: for a moment after it was made, an image is not known everywhere.
     with translated():
-        found = ec2.describe_images(ImageIds=[ami])["Images"]
+        found = ec2.describe_images(Owners=["self"], Filters=with_id(ami))["Images"]
     state = found[0].get("State") if found else None
     if state in {"failed", "error", "invalid", "deregistered"}:
         reason = found[0].get("StateReason", {}).get("Message") or "AWS gives no reason"
@@ -296,7 +317,7 @@ def deregister(ec2: EC2Client, ami: str) -> None:
         ToolError: AWS refused.
     """
     with translated():
-        images = ec2.describe_images(ImageIds=[ami])["Images"]
+        images = ec2.describe_images(Filters=with_id(ami))["Images"]
         snapshots = [
             mapping["Ebs"]["SnapshotId"]
             for image in images
@@ -310,7 +331,7 @@ def deregister(ec2: EC2Client, ami: str) -> None:
 
 def _wait_for_end(ec2: EC2Client, instance: str) -> None:
     """Waits until the machine has let go of its security group."""
-    with suppress(WaiterError):
+    with suppress(BotoCoreError, ClientError):
         ec2.get_waiter("instance_terminated").wait(
             InstanceIds=[instance], WaiterConfig={"Delay": 2, "MaxAttempts": 150}
         )

@@ -10,6 +10,7 @@ from mngen._aws import client, translated
 from mngen.amis import IMAGE_TAG, NR_CPUS_TAG
 from mngen.bake._direct import deregister
 from mngen.bake._tags import tags_of, with_tags
+from mngen.errors import ToolError
 from mngen.render import DEPLOYMENT_TAG
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from mngen.amis import AmiRecord
     from mngen.cluster import Cluster
+    from mngen.errors import Problem
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,19 +108,25 @@ def prunable(images: Iterable[Listed]) -> list[Listed]:
     return [
         each
         for each in images
-        if not each.recorded_as and not each.used_by and each.state != "gone"
+        if not each.recorded_as and not each.used_by and each.state not in {"gone", "pending"}
     ]
 
 
 def prune(region: str, images: Iterable[Listed]) -> None:
-    """Deregisters images and deletes their snapshots.
+    """Deregisters images and deletes their snapshots; one that AWS keeps stops no other.
 
     Raises:
-        ToolError: AWS refused one.
+        ToolError: AWS refused some; carries why for each.
     """
     ec2: EC2Client = client("ec2", region)
+    problems: list[Problem] = []
     for each in images:
-        deregister(ec2, each.id)
+        try:
+            deregister(ec2, each.id)
+        except ToolError as error:
+            problems += error.problems
+    if problems:
+        raise ToolError(*problems)
 
 
 def _users(region: str) -> dict[str, tuple[str, ...]]:

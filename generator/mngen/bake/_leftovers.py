@@ -23,7 +23,7 @@ class Leftover(msgspec.Struct, frozen=True):
     """One resource that a bake did not end.
 
     Attributes:
-        kind: `instance`, `key pair`, `volume` or `security group`.
+        kind: `instance`, `key pair`, `volume`, `security group` or `snapshot`.
         id: Its id; a key pair's name.
         image: The image that it was started for.
         state: Its state as EC2 names it, or an empty string.
@@ -66,6 +66,7 @@ def find_leftovers(
             *_key_pairs(ec2, deployment, run, image),
             *_volumes(ec2, filters),
             *_groups(ec2, filters),
+            *_snapshots(ec2, filters),
         ]
 
 
@@ -96,6 +97,8 @@ def end_leftovers(ec2: EC2Client, leftovers: list[Leftover], *, wait_seconds: in
                     raise
         for group in by_kind.get("security group", []):
             ec2.delete_security_group(GroupId=group)
+        for snapshot in by_kind.get("snapshot", []):
+            ec2.delete_snapshot(SnapshotId=snapshot)
 
 
 def _instances(ec2: EC2Client, filters: list[FilterTypeDef]) -> list[Leftover]:
@@ -146,4 +149,21 @@ def _groups(ec2: EC2Client, filters: list[FilterTypeDef]) -> list[Leftover]:
         Leftover("security group", each["GroupId"], tags_of(each)[IMAGE_TAG])
         for page in pages
         for each in page["SecurityGroups"]
+    ]
+
+
+def _snapshots(ec2: EC2Client, filters: list[FilterTypeDef]) -> list[Leftover]:
+    """Finds snapshots of images that are gone; one that is still being made belongs to a bake."""
+    images = ec2.describe_images(Owners=["self"], Filters=filters)["Images"]
+    used = {
+        mapping.get("Ebs", {}).get("SnapshotId")
+        for image in images
+        for mapping in image.get("BlockDeviceMappings", [])
+    }
+    pages = ec2.get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=filters)
+    return [
+        Leftover("snapshot", each["SnapshotId"], tags_of(each)[IMAGE_TAG], each["State"])
+        for page in pages
+        for each in page["Snapshots"]
+        if each["SnapshotId"] not in used and each["State"] == "completed"
     ]

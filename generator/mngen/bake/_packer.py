@@ -15,7 +15,7 @@ from mngen._aws import client, translated
 from mngen.amis import INPUTS_TAG
 from mngen.bake._ansible import SECONDS_TO_CONNECT, find_ansible, ssh_options
 from mngen.bake._children import run_logged
-from mngen.bake._direct import NO_CAPACITY
+from mngen.bake._direct import NO_CAPACITY, deregister
 from mngen.bake._errors import CapacityError
 from mngen.bake._leftovers import end_leftovers, find_leftovers
 from mngen.bake._tags import with_tags
@@ -43,9 +43,12 @@ _STAGES = (
     ("Terminating the source AWS instance", "terminate"),
 )
 _LONGEST_RESULT = 200
+_PLAYBOOK_FAILED = "the playbook failed: "
 _TASK = re.compile(r"TASK \[(?P<task>[^\]]+)\]")
 _FATAL = re.compile(r"fatal: \[[^\]]*\]: \w+!? => (?P<result>\{.*)")
-_ERROR = re.compile(r"==> [^:]*: (?P<said>(?:Error|Build .* errored|Timeout)\b.*)")
+_ERROR = re.compile(
+    r"^(?:(?:==>|-->) [^:]*: )?(?P<said>(?:[Ee]rror|Build '.*' errored|Timeout)\b.*)"
+)
 
 
 def find_packer() -> str | None:
@@ -90,6 +93,8 @@ class PackerEngine:
             capture_output=True,
             text=True,
             check=False,
+            # An interrupt is ours to answer, not its.
+            start_new_session=True,
         )
         if done.returncode != 0:
             raise ToolError(
@@ -112,17 +117,17 @@ class PackerEngine:
         ec2: EC2Client = client("ec2", job.run.region)
         if code == 0:
             return _checked(ec2, job)
-        if not job.run.keep:
-            # Packer ends what it started, unless it was killed or AWS did not let it.
-            left = find_leftovers(ec2, job.run.name, run=job.run.suffix, image=job.name)
-            if left:
-                job.tell("terminate")
-                end_leftovers(ec2, left)
+        said = log.said or f"packer ended with exit code {code} and said nothing"
+        if not (job.run.keep and not job.run.cancel.wanted) and not job.run.cancel.abandoned:
+            try:
+                _end_what_is_left(ec2, job)
+            except ToolError as error:
+                raise ToolError(said, *error.problems) from error
         if job.run.cancel.wanted:
             raise InterruptedRunError("interrupted")
-        if any(each in log.said for each in NO_CAPACITY):
-            raise CapacityError(log.said)
-        raise ToolError(log.said or f"packer ended with exit code {code} and said nothing")
+        if not said.startswith(_PLAYBOOK_FAILED) and any(each in said for each in NO_CAPACITY):
+            raise CapacityError(said)
+        raise ToolError(said)
 
     def _environment(self) -> dict[str, str]:
         environment = {
@@ -179,6 +184,20 @@ def packer_version(program: str) -> tuple[int, ...]:
     return tuple(map(int, found.groups()))
 
 
+def _end_what_is_left(ec2: EC2Client, job: Job) -> None:
+    """Ends what Packer did not: it was killed, AWS did not let it, or its AMI was not done yet."""
+    left = find_leftovers(ec2, job.run.name, run=job.run.suffix, image=job.name)
+    if left:
+        job.tell("terminate")
+        end_leftovers(ec2, left)
+    with translated():
+        made = ec2.describe_images(
+            Owners=["self"], Filters=[{"Name": "name", "Values": [job.resource_name]}]
+        )["Images"]
+    for image in made:
+        deregister(ec2, image["ImageId"])
+
+
 class _Reading:
     """Reads what Packer and Ansible say: the stage, and the reason of a failure."""
 
@@ -218,7 +237,7 @@ class _Reading:
         if message is None and len(lines) < _LONGEST_RESULT:
             self._result = lines
             return
-        self._errors.append(f"the playbook failed: {self._task}: {message or lines[0]}")
+        self._errors.append(f"{_PLAYBOOK_FAILED}{self._task}: {message or lines[0]}")
         self._result = None
 
 

@@ -25,6 +25,11 @@ def tags_of(described: Mapping[str, Any]) -> dict[str, str]:
     return {tag["Key"]: tag.get("Value", "") for tag in tags}
 
 
+def with_id(ami: str) -> Any:
+    """Returns the filters for one AMI."""
+    return [{"Name": "image-id", "Values": [ami]}]
+
+
 def with_tags(tags: Mapping[str, str], *keys: str) -> Any:
     """Returns the filters for what carries these tags, and any value of the keys."""
     filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in sorted(tags.items())]

@@ -211,7 +211,9 @@ def _interrupts(cancel: "Cancel") -> Iterator[None]:
         if line := next(says, None):
             report(line)
 
-    before = {number: signal.signal(number, take) for number in _SIGNALS}
+    # What is ignored from the start, as under nohup, stays so.
+    wanted = [each for each in _SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, take) for number in wanted}
     try:
         yield
     finally:

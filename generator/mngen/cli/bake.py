@@ -115,8 +115,11 @@ def _show_result(result: "BakeResult", out: Path) -> None:
     if result.interrupted:
         done = sum(outcome.id is not None for outcome in result.outcomes)
         raise InterruptedRunError(
-            f"interrupted: {done} of {len(result.outcomes)} images were baked and are recorded",
-            hint="`mngen bake` goes on with the rest; `mngen sweep` looks for leftovers",
+            Problem(
+                f"interrupted: {done} of {len(result.outcomes)} images were baked and are recorded",
+                hint="`mngen bake` goes on with the rest; `mngen sweep` looks for leftovers",
+            ),
+            *(each for each in problems if not each.message.endswith(": interrupted")),
         )
     if problems:
         raise ToolError(*problems)

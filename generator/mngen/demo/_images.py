@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mngen.amis import AMIS_FILE, AmiFile, AmiRecord, base_image_parameter
-from mngen.errors import InterruptedRunError, ToolError
+from mngen.errors import ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,7 +36,6 @@ def make_images(
 
     Raises:
         ToolError: An image could not be baked.
-        InterruptedRunError: The user interrupted.
     """
     from mngen.sandbox import machines_unavailable
 
@@ -84,8 +83,6 @@ def _bake(
         ),
         tell=lambda name, stage: tell(f"{name}: {stage}"),
     )
-    if result.interrupted:
-        raise InterruptedRunError("interrupted; the emulated AWS is gone with all in it")
     problems = [*result.problems, *(each for one in result.outcomes for each in one.problems)]
     if problems:
         raise ToolError(*problems)

@@ -165,14 +165,23 @@ def _sessions(scope: Scope) -> list[Statement]:
     getting-started-restrict-access-examples.html
     """
     return [
-        Statement("SessionSeen", ("ssm:DescribeInstanceInformation",), ("*",), scope.here),
+        Statement(
+            "SessionSeen",
+            ("ssm:DescribeInstanceInformation", "ssm:GetConnectionStatus"),
+            ("*",),
+            scope.here,
+        ),
         Statement(
             "Session", ("ssm:StartSession",), (scope.arn("ec2", "instance/*"),), _baked(scope)
         ),
         Statement(
             "SessionSsh",
             ("ssm:StartSession",),
-            (scope.public_arn("ssm", "document/AWS-StartSSHSession"),),
+            # The second is Packer's way: it forwards a port of its own to that of sshd.
+            (
+                scope.public_arn("ssm", "document/AWS-StartSSHSession"),
+                scope.public_arn("ssm", "document/AWS-StartPortForwardingSession"),
+            ),
         ),
         Statement(
             "SessionEnd",

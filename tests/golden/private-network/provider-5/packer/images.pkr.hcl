@@ -109,7 +109,7 @@ source "amazon-ebs" "c7i_48xlarge-efa" {
   subnet_id                   = var.subnet_id
   security_group_ids          = var.security_group_ids
   iam_instance_profile        = var.instance_profile
-  associate_public_ip_address = var.ssh_interface == "public_ip"
+  associate_public_ip_address = var.ssh_interface == "public_ip" ? true : null
   shutdown_behavior           = "terminate"
   user_data                   = local.user_data
 

@@ -108,7 +108,7 @@ source "amazon-ebs" "c5n_18xlarge-efa" {
   subnet_id                   = var.subnet_id
   security_group_ids          = var.security_group_ids
   iam_instance_profile        = var.instance_profile
-  associate_public_ip_address = var.ssh_interface == "public_ip"
+  associate_public_ip_address = var.ssh_interface == "public_ip" ? true : null
   shutdown_behavior           = "terminate"
   user_data                   = local.user_data
 
@@ -186,7 +186,7 @@ source "amazon-ebs" "m4_4xlarge" {
   subnet_id                   = var.subnet_id
   security_group_ids          = var.security_group_ids
   iam_instance_profile        = var.instance_profile
-  associate_public_ip_address = var.ssh_interface == "public_ip"
+  associate_public_ip_address = var.ssh_interface == "public_ip" ? true : null
   shutdown_behavior           = "terminate"
   user_data                   = local.user_data
 
@@ -264,7 +264,7 @@ source "amazon-ebs" "r5_12xlarge" {
   subnet_id                   = var.subnet_id
   security_group_ids          = var.security_group_ids
   iam_instance_profile        = var.instance_profile
-  associate_public_ip_address = var.ssh_interface == "public_ip"
+  associate_public_ip_address = var.ssh_interface == "public_ip" ? true : null
   shutdown_behavior           = "terminate"
   user_data                   = local.user_data
 
@@ -342,7 +342,7 @@ source "amazon-ebs" "r5_24xlarge" {
   subnet_id                   = var.subnet_id
   security_group_ids          = var.security_group_ids
   iam_instance_profile        = var.instance_profile
-  associate_public_ip_address = var.ssh_interface == "public_ip"
+  associate_public_ip_address = var.ssh_interface == "public_ip" ? true : null
   shutdown_behavior           = "terminate"
   user_data                   = local.user_data
 
