@@ -90,10 +90,16 @@ def _key_pair(ec2: EC2Client, job: Job) -> Iterator[Path]:
         )
     try:
         yield key
-    finally:
-        key.unlink(missing_ok=True)
+    except BaseException:
+        # A key that stays costs nothing, and must not hide why the bake failed.
+        with suppress(ToolError), translated():
+            ec2.delete_key_pair(KeyName=name)
+        raise
+    else:
         with translated():
             ec2.delete_key_pair(KeyName=name)
+    finally:
+        key.unlink(missing_ok=True)
 
 
 @contextmanager
