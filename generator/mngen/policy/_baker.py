@@ -165,14 +165,12 @@ def _sessions(scope: Scope) -> list[Statement]:
     getting-started-restrict-access-examples.html
     """
     return [
+        Statement("SessionSeen", ("ssm:DescribeInstanceInformation",), ("*",), scope.here),
         Statement(
-            "SessionSeen",
-            ("ssm:DescribeInstanceInformation", "ssm:GetConnectionStatus"),
-            ("*",),
-            scope.here,
-        ),
-        Statement(
-            "Session", ("ssm:StartSession",), (scope.arn("ec2", "instance/*"),), _baked(scope)
+            "Session",
+            ("ssm:GetConnectionStatus", "ssm:StartSession"),
+            (scope.arn("ec2", "instance/*"),),
+            _baked(scope),
         ),
         Statement(
             "SessionSsh",
