@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from mngen.cluster import Cluster, ResolvedJob, ResolvedQueue
     from mngen.jobs._types import Order
 
-SECRET = "MNGEN_SECRET"  # noqa: S105
+RENDEZVOUS_VARIABLE = "MNGEN_SECRET"
 """The variable that carries the rendezvous secret to the nodes of a job."""
 
 SECRET_LENGTH = 64
 MASK = "*" * SECRET_LENGTH
 """Stands in a request for a secret that is not shown, and has its length."""
 
-TOKEN_TAG = "mngen:submission"  # noqa: S105
+SUBMISSION_TAG = "mngen:submission"
 """Key of the tag that holds a request's token."""
 
 SUBMITTER_TAG = "mngen:submitter"
@@ -151,7 +151,7 @@ def _container_overrides(
 ) -> dict[str, Any]:
     variables = {**_cpu_variables(job, queue), **order.environment}
     if secret is not None:
-        variables[SECRET] = secret
+        variables[RENDEZVOUS_VARIABLE] = secret
     overrides: dict[str, Any] = {}
     if order.command:
         overrides["command"] = list(order.command)
@@ -229,10 +229,10 @@ def _faults(order: Order, job: ResolvedJob | None) -> list[Problem]:
         if value is not None and (value < least or (most is not None and value > most)):
             bounds = f"at least {least}" if most is None else f"{least} to {most}"
             problems.append(Problem(f"{what} {value} cannot be: Batch takes {bounds}"))
-    if SECRET in order.environment:
+    if RENDEZVOUS_VARIABLE in order.environment:
         problems.append(
             Problem(
-                f"{SECRET} cannot be chosen",
+                f"{RENDEZVOUS_VARIABLE} cannot be chosen",
                 hint="each submission makes a fresh one, which no one needs to know",
             )
         )

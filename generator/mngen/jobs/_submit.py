@@ -17,8 +17,8 @@ from mngen.jobs._register import register, revision_wanted
 from mngen.jobs._request import (
     MASK,
     SECRET_LENGTH,
+    SUBMISSION_TAG,
     SUBMITTER_TAG,
-    TOKEN_TAG,
     definition_name,
     make_intent,
     make_request,
@@ -161,7 +161,7 @@ class Sender:
             request, token = prepared.sent(arn)
             if again:
                 token = secrets.token_hex(len(token) // 2)
-            request["tags"] |= {TOKEN_TAG: token, SUBMITTER_TAG: tag_value(_who())}
+            request["tags"] |= {SUBMISSION_TAG: token, SUBMITTER_TAG: tag_value(_who())}
             with recorded(token) as entry:
                 before = None if again else self._before(request, token, entry, known)
                 if before is None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mngen.jobs._batch import describe, list_filtered
-from mngen.jobs._request import SUBMITTER_TAG, TOKEN_TAG
+from mngen.jobs._request import SUBMISSION_TAG, SUBMITTER_TAG
 from mngen.jobs._types import Submission
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def counts(job: JobDetailTypeDef) -> bool:
 
 def token_in(job: JobDetailTypeDef) -> str | None:
     """Returns the token that a job carries."""
-    return job.get("tags", {}).get(TOKEN_TAG)
+    return job.get("tags", {}).get(SUBMISSION_TAG)
 
 
 def as_submission(job: JobDetailTypeDef, intent: Intent) -> Submission:
