@@ -6,7 +6,7 @@
 PYTHON ?= python3
 # Tests run side by side. The end-to-end ones mostly wait, so more of them than cores pays.
 JOBS ?= 2
-E2E_JOBS ?= 4
+E2E_JOBS ?= 3
 # Further arguments for pytest, such as `make test PYTEST='-k network -x'`.
 PYTEST ?=
 # Further arguments for `make lock`.
@@ -45,7 +45,7 @@ unit: venv
 	$(BIN)/pytest -m "not e2e" -n $(JOBS) $(PYTEST)
 
 e2e: venv scanner
-	$(WITH_PROVIDER) $(BIN)/pytest -m e2e -n $(E2E_JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST)
+	$(WITH_PROVIDER) $(BIN)/pytest -m e2e -n $(E2E_JOBS) --dist loadgroup $(PYTEST)
 
 format: venv ## Format the code and fix what ruff can fix
 	$(BIN)/ruff format

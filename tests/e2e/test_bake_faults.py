@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from mngen.sandbox import Sandbox
 
+pytestmark = pytest.mark.xdist_group("bake")
+
 ENGINES = ["direct", "packer"]
 _MINUTES = 240.0
 

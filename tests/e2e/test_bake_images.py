@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from mngen.sandbox import Sandbox
 
+# Machines and Ansible take all of a processor: one file of such tests at a time.
+pytestmark = pytest.mark.xdist_group("bake")
+
 ENGINES = ["direct", "packer"]
 
 

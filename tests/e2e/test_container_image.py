@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
     from mngen.sandbox import Sandbox
 
+# One worker builds, and all of them look.
+pytestmark = pytest.mark.xdist_group("container image")
+
 SPEC = """\
 name: seismic
 region: us-east-1

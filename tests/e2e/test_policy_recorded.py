@@ -32,6 +32,9 @@ from tests.support.sandbox import client
 if TYPE_CHECKING:
     from mngen.sandbox import Sandbox
 
+# One recording serves all tests here, so one worker runs them all.
+pytestmark = pytest.mark.xdist_group("policy")
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 # What no example has: a new VPC with a NAT gateway, created roles, SSH, a boundary.

@@ -30,6 +30,8 @@ from tests.support.sandbox import client
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.xdist_group("machines")
+
 
 @pytest.fixture(scope="module")
 def ready(sandbox: Sandbox) -> Sandbox:

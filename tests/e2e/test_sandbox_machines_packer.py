@@ -20,6 +20,8 @@ from tests.support.sandbox import client
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.xdist_group("machines")
+
 # Packer that has its plugins built in cannot read the block that newer ones need.
 BUILT_IN = (1, 6)
 
