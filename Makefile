@@ -6,7 +6,7 @@
 PYTHON ?= python3
 # Tests run side by side. The end-to-end ones mostly wait, so more of them than cores pays.
 JOBS ?= 2
-E2E_JOBS ?= 3
+E2E_JOBS ?= 4
 # Further arguments for pytest, such as `make test PYTEST='-k network -x'`.
 PYTEST ?=
 # Further arguments for `make lock`.

@@ -94,7 +94,7 @@ def deployer_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
     return [
         *look(spec, scope, _reads(cluster)),
         *_batch(scope),
-        *_identity(spec, scope),
+        *_identity(cluster, scope),
         *_logs(scope),
         *_registry(spec, scope),
         *_storage(spec, scope),
@@ -140,16 +140,17 @@ def _batch(scope: Scope) -> list[Statement]:
     ]
 
 
-def _identity(spec: Spec, scope: Scope) -> list[Statement]:
+def _identity(cluster: Cluster, scope: Scope) -> list[Statement]:
     """Roles, and what keeps them from being a way to more rights than the deployer has.
 
     Only the policies that the templates attach can be attached, inline ones cannot be written, and
     the boundary of the spec cannot be left out or taken off.
     """
+    spec = cluster.spec
     roles = scope.iam_arn(f"role/{scope.name}-*")
     boundary = spec.roles.permissions_boundary
     bounded = {"StringEquals": {"iam:PermissionsBoundary": [boundary]}} if boundary else {}
-    attached = _attached_policies(spec, scope)
+    attached = _attached_policies(cluster, scope)
     statements = [
         Statement(
             "Roles",
@@ -209,13 +210,17 @@ def _identity(spec: Spec, scope: Scope) -> list[Statement]:
     return statements
 
 
-def _attached_policies(spec: Spec, scope: Scope) -> list[str]:
+def _attached_policies(cluster: Cluster, scope: Scope) -> list[str]:
+    spec = cluster.spec
+
     def managed(name: str) -> str:
         return f"arn:{scope.partition}:iam::aws:policy/service-role/{name}"
 
     policies = list(spec.roles.job_policies)
     if spec.roles.instance_profile == "create":
         policies.append(managed("AmazonEC2ContainerServiceforEC2Role"))
+        if cluster.connection == "session-manager":
+            policies.append(f"arn:{scope.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore")
     if spec.roles.service == "create":
         policies.append(managed("AWSBatchServiceRole"))
     if creates_spot_fleet_role(spec):
