@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from cdktn import (
     App,
+    DataResource,
     TerraformCount,
     TerraformIterator,
     TerraformLocal,
@@ -377,6 +378,12 @@ def compute_environment(
     )
     template = launch_template(stack, environment, count, network)
     spot = not environment.multi_node
+    DataResource(
+        stack,
+        f"replacement_{environment.name}",
+        count=count,
+        input={"version": f"${{{template.fqn}[count.index].latest_version}}"},
+    )
     return AwsComputeEnvironment(
         stack,
         f"environment_{environment.name}",
