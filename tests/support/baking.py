@@ -6,6 +6,7 @@ import os
 import sys
 import textwrap
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from mngen.bake import Options, Site
 from mngen.catalog import load_catalog
 from mngen.render import Deployment, render
 from mngen.rules import require
-from mngen.sandbox import MACHINE_SSH_PORT, machines_unavailable
+from mngen.sandbox import machines_unavailable
 from mngen.spec import load_text
 from tests.support.sandbox import client
 
@@ -89,12 +90,7 @@ class Deployed:
             playbook = self.tree / "playbooks" / "image.yml"
             playbook.write_text(SHORT_PLAYBOOK, encoding="utf-8")
         self.record = AmiFile(self.tree / "terraform" / "amis.auto.tfvars.json")
-        self.options = Options(
-            connection="private-ip",
-            ssh_port=MACHINE_SSH_PORT,
-            ssh_from=("127.0.0.0/8",),
-            ssh_seconds=120,
-        )
+        self.options = replace(Options.for_sandbox(), ssh_seconds=120)
         self.ec2: Any = client(sandbox, "ec2", REGION)
         self.site = self._site(sandbox)
 

@@ -54,6 +54,13 @@ class Options:
     ssh_seconds: int = 600
     keep: bool = False
 
+    @classmethod
+    def for_sandbox(cls) -> Options:
+        """Returns how builders of the emulated AWS are reached: on loopback addresses."""
+        from mngen.sandbox import MACHINE_SSH_PORT
+
+        return cls(connection="private-ip", ssh_port=MACHINE_SSH_PORT, ssh_from=("127.0.0.0/8",))
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

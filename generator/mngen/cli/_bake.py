@@ -121,12 +121,10 @@ def opened_for_baking(file: Path, out: Path, *, sandbox: bool) -> Iterator[Bakin
     with opened(out, sandbox=sandbox) as terraform, account_of(region, sandbox=sandbox):
         site = Site.from_outputs(terraform.outputs())
         if sandbox:
-            from mngen.sandbox import MACHINE_SSH_PORT, prepare_machines
+            from mngen.sandbox import prepare_machines
 
             prepare_machines(report)
-            options = Options(
-                connection="private-ip", ssh_port=MACHINE_SSH_PORT, ssh_from=("127.0.0.0/8",)
-            )
+            options = Options.for_sandbox()
         else:
             options = Options()
         yield Baking(cluster, site, out, record_of(out, sandbox=sandbox), options)

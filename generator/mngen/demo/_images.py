@@ -70,7 +70,7 @@ def _bake(
     tell: Callable[[str], None],
 ) -> None:
     from mngen.bake import Options, Site, bake, choose_engine, look
-    from mngen.sandbox import MACHINE_SSH_PORT, prepare_machines
+    from mngen.sandbox import prepare_machines
 
     prepare_machines(tell)
     survey = look(cluster, Site.from_outputs(outputs), tree=tree, record=record, images=images)
@@ -78,9 +78,7 @@ def _bake(
         survey,
         record=record,
         engine=choose_engine(),
-        options=Options(
-            connection="private-ip", ssh_port=MACHINE_SSH_PORT, ssh_from=("127.0.0.0/8",)
-        ),
+        options=Options.for_sandbox(),
         tell=lambda name, stage: tell(f"{name}: {stage}"),
     )
     problems = [*result.problems, *(each for one in result.outcomes for each in one.problems)]
