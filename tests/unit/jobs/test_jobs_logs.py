@@ -37,6 +37,9 @@ def running(deployed: Deployed, jobs: Jobs) -> Iterator[str]:
     while jobs.status(identifier, why=False).state != "RUNNING":
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    # The wire-up's lines bear the times of its phases: what a test writes must come after the last.
+    while time.time() <= max(each.time for each in jobs.logs(identifier)):
+        time.sleep(0.01)
     yield identifier
     jobs.cancel(identifier)
 

@@ -421,14 +421,20 @@ class TestEnd:
     def test_an_endpoint_that_fails_for_a_while(
         self, deployed: Deployed, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        identifier = jobs.submit("one", name=unique()).id
+        identifier = hold(jobs, "RUNNING", "one")
         said: list[str] = []
+
+        def end_once_it_answers(line: str) -> None:
+            said.append(line)
+            if line == "AWS answers again":
+                deployed.control(jobs={identifier: {"hold": None, "seconds": 0, "exits": [0]}})
+
         with Faults(deployed.sandbox.endpoint) as faults:
             for name, value in faults.environment().items():
                 monkeypatch.setenv(name, value)
             # A client tries a call five times by itself.
             faults.fail("batch:DescribeJobs", "ServerException", status=500, after=1, times=6)
-            found = Jobs(deployed.cluster).wait(identifier, tell=said.append)
+            found = Jobs(deployed.cluster).wait(identifier, tell=end_once_it_answers)
         assert found.state == "SUCCEEDED"
         assert any("trying again" in each for each in said)
         assert "AWS answers again" in said
