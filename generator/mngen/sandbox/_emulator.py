@@ -46,6 +46,9 @@ NOT_IMPLEMENTED = "SandboxNotImplemented"
 FAULT = "SandboxFault"
 """Error code for an action that the emulator has and that failed inside. No client retries it."""
 
+_REMEMBERED = 1_000
+"""Answers kept for a client that asks again, which it does within seconds."""
+
 _SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/(?P<region>[^/]*)/(?P<service>[^/]+)/aws4_request")
 _ACTION = re.compile(rb"(?:^|&)Action=(\w+)")
 _CLIENT_TOKEN = re.compile(rb"(?:^|&)ClientToken=([^&]+)")
@@ -105,7 +108,9 @@ class Application:
                 else:
                     body = b"".join(self._moto(environ, remember))
                 if token and answer[0].startswith("200"):
-                    self._repeatable[token] = (*answer, body)
+                    self._repeatable[token] = (answer[0], answer[1], body)
+                    if len(self._repeatable) > _REMEMBERED:
+                        del self._repeatable[next(iter(self._repeatable))]
         except NotImplementedError as error:
             return _refuse(environ, start_response, NOT_IMPLEMENTED, str(error))
         # Whatever fails inside moto must reach the client as an answer, not as a hang-up.
@@ -172,7 +177,7 @@ def make_emulator(port: int, application: Application) -> BaseWSGIServer:
 
 
 class _Handler(MotoRequestHandler):
-    """Keeps connections open between requests; a Terraform run makes a thousand of them."""
+    """Sends an answer at once, however small: a Terraform run waits for a thousand of them."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -197,12 +202,21 @@ def _token(environ: dict[str, Any]) -> str:
 
     A client that lost the answer sends the request again with its token, which moto ignores.
     Source: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html
+
+    On a busy machine Terraform's provider drops a request now and then that was answered, and
+    sends it again, with a token or without. What may be done only once, such as to revoke a rule,
+    would fail the run; so its requests are known again by the id that AWS's clients give each call
+    and repeat with each attempt, `amz-sdk-invocation-id`.
     """
     found = _CLIENT_TOKEN.search(environ.get("mngen.form", b""))
     scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
-    if found is None or scope is None:
+    if scope is None:
         return ""
-    return f"{scope['region']} {describe_request(environ)} {found[1].decode()}"
+    if found is not None:
+        return f"{scope['region']} {describe_request(environ)} {found[1].decode()}"
+    if "Terraform/" in environ.get("HTTP_USER_AGENT", ""):
+        return str(environ.get("HTTP_AMZ_SDK_INVOCATION_ID", ""))
+    return ""
 
 
 def _is_unrouted(

@@ -45,6 +45,32 @@ def test_a_request_that_is_sent_again_with_its_token_does_nothing_twice(ec2: Any
     )
 
 
+@pytest.mark.parametrize(("agent", "lenient"), [("Terraform/1.11.4", True), ("Boto3/1", False)])
+def test_a_call_that_terraform_attempts_again_is_made_once(
+    sandbox: Sandbox, agent: str, lenient: bool
+) -> None:
+    ec2 = client(sandbox, "ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
+    group = ec2.create_security_group(GroupName=unique("g"), Description="x", VpcId=vpc)["GroupId"]
+    rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])
+    ids = [each["SecurityGroupRuleId"] for each in rules["SecurityGroupRules"]]
+    invocation = str(uuid.uuid4())
+
+    def send_as(request: Any, **_: Any) -> None:
+        request.headers["User-Agent"] = agent
+        request.headers["amz-sdk-invocation-id"] = invocation
+
+    ec2.meta.events.register("before-send.ec2.RevokeSecurityGroupEgress", send_as)
+    revoke = {"GroupId": group, "SecurityGroupRuleIds": ids}
+    ec2.revoke_security_group_egress(**revoke)
+    if lenient:
+        assert ec2.revoke_security_group_egress(**revoke)["Return"] is True
+    else:
+        assert code(ec2.revoke_security_group_egress, **revoke).endswith("NotFound")
+    invocation = str(uuid.uuid4())
+    assert code(ec2.revoke_security_group_egress, **revoke).endswith("NotFound")
+
+
 class TestPlacementGroups:
     def test_one_lives_and_dies(self, ec2: Any) -> None:
         name = unique("MPIgroup")
