@@ -9,8 +9,9 @@ carries its tags from the first request on, so that what a killed one left is fo
     result = bake(survey, record=AmiFile(path), engine=PackerEngine())
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from mngen._later import later
 from mngen.bake._plan import BakePlan, Kept, Target, chosen_images, playbooks_digest
 from mngen.bake._site import Site
 from mngen.bake._stale import stale_images
@@ -49,32 +50,25 @@ __all__ = [
     "prune",
     "stale_images",
 ]
-
-# What `render` does without, imported when it is first asked for.
-_LATER = {
-    "BakeResult": "_bake",
-    "Cancel": "_cancel",
-    "Leftover": "_leftovers",
-    "Listed": "_images",
-    "Options": "_bake",
-    "Outcome": "_bake",
-    "Survey": "_survey",
-    "ansible_missing": "_ansible",
-    "bake": "_bake",
-    "choose_engine": "_engines",
-    "end_leftovers": "_leftovers",
-    "find_leftovers": "_leftovers",
-    "list_images": "_images",
-    "look": "_survey",
-    "prunable": "_images",
-    "prune": "_images",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Imports what is not needed by every user of the room."""
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+# What `render` does without.
+__getattr__ = later(
+    __name__,
+    {
+        "BakeResult": "_bake",
+        "Cancel": "_cancel",
+        "Leftover": "_leftovers",
+        "Listed": "_images",
+        "Options": "_bake",
+        "Outcome": "_bake",
+        "Survey": "_survey",
+        "ansible_missing": "_ansible",
+        "bake": "_bake",
+        "choose_engine": "_engines",
+        "end_leftovers": "_leftovers",
+        "find_leftovers": "_leftovers",
+        "list_images": "_images",
+        "look": "_survey",
+        "prunable": "_images",
+        "prune": "_images",
+    },
+)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from signal import SIGKILL
 from typing import TYPE_CHECKING
+
+from mngen._signals import signal_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -81,6 +82,5 @@ def _is_running(process: subprocess.Popen[bytes]) -> bool:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Leaves nothing of its session running: a killed program cannot end its own helpers."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, SIGKILL)
+    signal_group(process.pid, SIGKILL)
     process.wait()

@@ -8,18 +8,16 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mngen._signals import INTERRUPTS, take_signals
 from mngen.cli._terraform import opened, report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
 
     from mngen.amis import AmiFile
     from mngen.bake import BakeResult, Cancel, Options, Site, Survey
     from mngen.cluster import Cluster
     from mngen.errors import Problem
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Baking:
@@ -204,19 +202,13 @@ def _interrupts(cancel: "Cancel") -> Iterator[None]:
     """Hands Ctrl-C and its like on to the bake, which ends what it started before it ends."""
     says = iter(_AT_INTERRUPT)
 
-    def take(_number: int, _frame: "FrameType | None") -> None:
+    def take() -> None:
         cancel()
         if line := next(says, None):
             report(line)
 
-    # What is ignored from the start, as under nohup, stays so.
-    wanted = [each for each in _SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, take) for number in wanted}
-    try:
+    with take_signals(take, (*INTERRUPTS, signal.SIGHUP)):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import threading
 from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from mngen._signals import signal_group, take_signals
 from mngen.errors import InterruptedRunError, ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _GRACE = 10.0  # seconds between asking an engine to end and killing it
 _SHOWN = 12  # last lines of a failed engine
@@ -41,7 +41,7 @@ def run(
         InterruptedRunError: This process received SIGINT or SIGTERM; the engine has ended.
     """
     last: deque[str] = deque(maxlen=_SHOWN)
-    with _term_as_interrupt():
+    with take_signals(_interrupt, (signal.SIGTERM,)):
         process = _start(command, environment)
         try:
             feeder = threading.Thread(target=_feed, args=(process, stdin), daemon=True)
@@ -56,7 +56,7 @@ def run(
         except KeyboardInterrupt:
             _end(process)
             # What the engine started and has not ended itself.
-            _signal(process, signal.SIGKILL)
+            signal_group(process.pid, signal.SIGKILL)
             raise InterruptedRunError(f"interrupted while {doing}") from None
         finally:
             _end(process)
@@ -115,28 +115,10 @@ def _end(process: subprocess.Popen[str]) -> None:
     for number, seconds in ((signal.SIGINT, _GRACE), (signal.SIGKILL, None)):
         if process.poll() is not None:
             return
-        _signal(process, number)
+        signal_group(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
 
 
-def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
-
-
-@contextmanager
-def _term_as_interrupt() -> Iterator[None]:
-    """Treats SIGTERM as Ctrl-C for a while; outside the main thread no signal arrives anyway."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(_number: int, _frame: object) -> None:
+def _interrupt() -> None:
     raise KeyboardInterrupt

@@ -10,8 +10,9 @@ access to Terraform's state is needed. Everything is asked of AWS anew; what thi
 machine (`_journal`) only bridges the moment in which AWS cannot tell yet.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from mngen._later import later
 from mngen.jobs._types import (
     Cause,
     JobStatus,
@@ -47,21 +48,15 @@ __all__ = [
     "with_inputs",
 ]
 
-
-_LATER = {
-    "Inputs": "_inputs",
-    "Jobs": "_jobs",
-    "WaitedTooLongError": "_wait",
-    "read_rows": "_sweep",
-    "resume_command": "_jobs",
-    "with_inputs": "_request",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Imports what reads the rules and AWS only for those who use it."""
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+# What `render` does without.
+__getattr__ = later(
+    __name__,
+    {
+        "Inputs": "_inputs",
+        "Jobs": "_jobs",
+        "WaitedTooLongError": "_wait",
+        "read_rows": "_sweep",
+        "resume_command": "_jobs",
+        "with_inputs": "_request",
+    },
+)

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mngen import _resources
+from mngen._signals import Caught, take_signals
 from mngen.errors import InputError
 from mngen.rehearsal._faults import check_faults
 from mngen.rehearsal._plan import EXAMPLE, absent_files, nodes_request
-from mngen.rehearsal._watch import RunningNodes, Watch, caught_signals
+from mngen.rehearsal._watch import RunningNodes, Watch
 from mngen.timeline import NodeRecord, Stage, Timeline, build, clock_of, parse_line
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ def rehearse(
             shared = stack.enter_context(_example_folder())
         folder = None if shared is None else shared.absolute()
         request = nodes_request(rehearsal, folder, in_image=engine.in_image)
-        caught = stack.enter_context(caught_signals())
+        caught = Caught()
+        stack.enter_context(take_signals(caught))
         nodes = stack.enter_context(engine.start(request, log.take))
         watch = Watch(rehearsal, request, nodes, caught, tell, log.told)
         watch.until_the_end()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,8 +11,9 @@ from mngen.rehearsal._faults import FaultKind
 from mngen.timeline import Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
+    from mngen._signals import Caught
     from mngen.rehearsal._faults import Fault
     from mngen.rehearsal._plan import Rehearsal
     from mngen.rehearsal._request import NodesRequest
@@ -28,7 +27,6 @@ _GRACE_SECONDS = 30.0
 # themselves, by three missed heartbeats, which shows whether they would.
 # Source: https://docs.aws.amazon.com/batch/latest/userguide/multi-node-parallel-jobs.html
 _STRAGGLER_SECONDS = 20.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _MARKS = {FaultKind.KILL: "killed", FaultKind.CUT: "cut off", FaultKind.FREEZE: "frozen"}
 _NEVER = float("inf")
 
@@ -51,32 +49,6 @@ class RunningNodes(Protocol):
 
     def freeze(self, index: int) -> None:
         """Stops all of a node's processes."""
-
-
-@dataclass(slots=True)
-class Caught:
-    """How often this process was asked to end."""
-
-    count: int = 0
-
-
-@contextmanager
-def caught_signals() -> Iterator[Caught]:
-    """Counts SIGINT and SIGTERM for a while; outside the main thread none is caught."""
-    caught = Caught()
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-
-    def count(_number: int, _frame: object) -> None:
-        caught.count += 1
-
-    previous = {number: signal.signal(number, count) for number in _SIGNALS}
-    try:
-        yield caught
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 @dataclass(slots=True)

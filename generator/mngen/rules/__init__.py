@@ -13,8 +13,9 @@ cluster of a spec without errors; `check_aws` asks AWS; `check_submission` judge
     'the spec lacks the key `region`'
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from mngen._later import later
 from mngen.rules._check import at_level, check, require
 from mngen.rules._registry import SPEC_RULES
 from mngen.rules._rule import Match, Rule, SpecRule
@@ -71,40 +72,33 @@ __all__ = [
     "to_sarif",
     "write_pages",
 ]
-
-# What `render` does without, imported when it is first asked for.
-_LATER = {
-    "AWS_RULES": "_aws_registry",
-    "Intent": "_submission",
-    "RULES": "_aws_registry",
-    "SUBMISSION_RULES": "_aws_registry",
-    "SubmissionRule": "_submission",
-    "Target": "_submission",
-    "Account": "_aws_rule",
-    "Answers": "_aws_check",
-    "AwsRule": "_aws_rule",
-    "Report": "_report",
-    "aws_calls": "_aws_check",
-    "check_aws": "_aws_check",
-    "check_file": "_report",
-    "check_submission": "_submission_check",
-    "check_waiting": "_submission_check",
-    "container_of": "_submission",
-    "differences_of": "_submission_account",
-    "environment_wanted": "_submission_account",
-    "image_wanted": "_submission_account",
-    "page_of": "_pages",
-    "pages": "_pages",
-    "submission_calls": "_submission_check",
-    "to_sarif": "_sarif",
-    "write_pages": "_pages",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Imports what is not needed by every user of the room."""
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+# What `render` does without.
+__getattr__ = later(
+    __name__,
+    {
+        "AWS_RULES": "_aws_registry",
+        "Intent": "_submission",
+        "RULES": "_aws_registry",
+        "SUBMISSION_RULES": "_aws_registry",
+        "SubmissionRule": "_submission",
+        "Target": "_submission",
+        "Account": "_aws_rule",
+        "Answers": "_aws_check",
+        "AwsRule": "_aws_rule",
+        "Report": "_report",
+        "aws_calls": "_aws_check",
+        "check_aws": "_aws_check",
+        "check_file": "_report",
+        "check_submission": "_submission_check",
+        "check_waiting": "_submission_check",
+        "container_of": "_submission",
+        "differences_of": "_submission_account",
+        "environment_wanted": "_submission_account",
+        "image_wanted": "_submission_account",
+        "page_of": "_pages",
+        "pages": "_pages",
+        "submission_calls": "_submission_check",
+        "to_sarif": "_sarif",
+        "write_pages": "_pages",
+    },
+)

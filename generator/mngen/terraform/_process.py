@@ -16,19 +16,18 @@ import os
 import signal
 import subprocess
 import tempfile
-import threading
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
+from mngen._signals import INTERRUPTS, Caught, signal_group, take_signals
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     LineHandler = Callable[[str], None]
     InterruptHandler = Callable[[int], None]
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _POLL_SECONDS = 0.05
 FORCE_AT = 3
 
@@ -79,10 +78,11 @@ def run(
     Raises:
         OSError: The command cannot be started.
     """
+    caught = Caught()
     with (
         tempfile.TemporaryFile() as stdout,
         tempfile.TemporaryFile() as stderr,
-        _caught_signals() as caught,
+        take_signals(caught),
     ):
         tails = (_Tail(stdout, on_line), _Tail(stderr, on_error_line))
         process = _start(command, folder, environment, stdout, stderr, descriptors)
@@ -102,30 +102,6 @@ def run(
         return Finished(process.returncode, _read(stdout), _read(stderr), caught.count)
 
 
-@dataclass(slots=True)
-class _Caught:
-    count: int = 0
-
-
-@contextmanager
-def _caught_signals() -> Iterator[_Caught]:
-    """Counts SIGINT and SIGTERM for a while, instead of what this process does about them."""
-    caught = _Caught()
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-
-    def count(_number: int, _frame: object) -> None:
-        caught.count += 1
-
-    previous = {number: signal.signal(number, count) for number in _SIGNALS}
-    try:
-        yield caught
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
 def _start(
     command: Sequence[str],
     folder: Path,
@@ -135,7 +111,7 @@ def _start(
     descriptors: Sequence[int],
 ) -> subprocess.Popen[bytes]:
     # Blocked in the child too, until it has put Python's handlers away (see _leash).
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
     try:
         return subprocess.Popen(
             command,
@@ -161,24 +137,19 @@ def _is_running(process: subprocess.Popen[bytes]) -> bool:
 
 def _interrupt(process: subprocess.Popen[bytes], number: int) -> None:
     if number in (1, FORCE_AT):
-        _signal_group(process, signal.SIGINT)
+        signal_group(process.pid, signal.SIGINT)
     elif number > FORCE_AT:
-        _signal_group(process, signal.SIGKILL)
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+        signal_group(process.pid, signal.SIGKILL)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Leaves nothing running, whatever happened to this process in the meantime."""
     if process.poll() is None:
-        _signal_group(process, signal.SIGINT)
+        signal_group(process.pid, signal.SIGINT)
         process.wait()
     if process.returncode < 0:
         # Killed, so it could not end its provider plugins itself.
-        _signal_group(process, signal.SIGKILL)
+        signal_group(process.pid, signal.SIGKILL)
 
 
 @dataclass(slots=True)
