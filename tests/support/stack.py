@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mngen.sandbox import Sandbox
+
+_MODULE = re.compile(r'^module "([^"]+)"', re.MULTILINE)
+_CHANGES = 2
+"""What `terraform plan -detailed-exitcode` exits with where something would change."""
 
 AMI = "ami-0123456789abcdef{}"
 
@@ -35,6 +40,7 @@ class Stack:
         self.folder = folder
         self.terraform_folder = folder / "deploy" / "terraform"
         self._env = sandbox.environment(region, env)
+        self._installed: list[str] = []
 
     def render(self, spec: str) -> None:
         """Write the spec and render it for the provider that is installed here."""
@@ -53,10 +59,15 @@ class Stack:
         file = self.terraform_folder / "amis.auto.tfvars.json"
         return str(json.loads(file.read_text(encoding="utf-8"))["amis"][image]["id"])
 
-    def plan(self, *arguments: str) -> Changes:
+    def plan(self) -> Changes:
         """Plan, and return what would change."""
-        self._terraform("init")
-        self._terraform("plan", "-out=plan.bin", *arguments)
+        modules = self._modules()
+        if modules != self._installed:
+            self._terraform("init")
+            self._installed = modules
+        # Each command starts the provider, for seconds: `show` only where there is a change.
+        if not self._terraform("plan", "-out=plan.bin", "-detailed-exitcode", changes=True):
+            return {}
         plan = json.loads(self._terraform("show", "-json", "plan.bin"))
         return {
             change["address"]: change["change"]["actions"]
@@ -70,8 +81,7 @@ class Stack:
 
     def destroy(self) -> None:
         """Destroy everything."""
-        self.plan("-destroy")
-        self.apply()
+        self._terraform("destroy", "-auto-approve")
 
     def outputs(self) -> dict[str, Any]:
         """Read the outputs."""
@@ -83,7 +93,12 @@ class Stack:
         addresses = self._terraform("state", "list").splitlines()
         return [address for address in addresses if "data." not in address]
 
-    def _terraform(self, *arguments: str) -> str:
+    def _modules(self) -> list[str]:
+        files = sorted(self.terraform_folder.glob("*.tf"))
+        return [name for file in files for name in _MODULE.findall(file.read_text("utf-8"))]
+
+    def _terraform(self, *arguments: str, changes: bool = False) -> str:
+        """Run a command; with `changes`, return nothing where it says that there are none."""
         done = subprocess.run(
             ["terraform", *arguments, "-no-color"]
             if arguments[0] != "state"
@@ -96,9 +111,9 @@ class Stack:
             timeout=400,
             check=False,
         )
-        if done.returncode != 0:
+        if done.returncode not in ((0, _CHANGES) if changes else (0,)):
             raise TerraformError(done.stdout[-2000:] + done.stderr[-6000:])
-        return done.stdout
+        return "" if changes and done.returncode == 0 else done.stdout
 
 
 class TerraformError(AssertionError):
