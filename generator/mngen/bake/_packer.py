@@ -109,11 +109,14 @@ class PackerEngine:
             code = run_logged(
                 self._command(job, ssh_options(Path(control))),
                 folder=job.folder,
-                environment=self._environment(),
+                environment=self._environment(control),
                 log=job.log,
                 cancel=job.run.cancel,
                 on_line=log.take,
             )
+            if job.run.keep and code != 0:
+                for key in Path(control).glob("ansible-key*"):
+                    shutil.move(key, job.folder)
         ec2: EC2Client = client("ec2", job.run.region)
         if code == 0:
             return _checked(ec2, job)
@@ -129,7 +132,7 @@ class PackerEngine:
             raise CapacityError(said)
         raise ToolError(said)
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, temporary: str) -> dict[str, str]:
         environment = {
             **os.environ,
             "ANSIBLE_NOCOLOR": "1",
@@ -137,6 +140,8 @@ class PackerEngine:
             "CHECKPOINT_DISABLE": "1",
             # Python holds back the output of a program that writes to a file.
             "PYTHONUNBUFFERED": "1",
+            # It writes the builder's private key there for Ansible, and older ones leave it.
+            "TMPDIR": temporary,
         }
         if not self._has_plugins:
             # Here these are not the retries of a failed call, but how often a state is asked for.
