@@ -10,7 +10,7 @@ beside the rendered Terraform, so that job definitions run exactly what was push
     push_image(planned, registry, engine, report=print)
 """
 
-from mngen.container._build import build_image
+from mngen.container._build import base_image, build_image
 from mngen.container._engine import ENGINES, Engine, find_engine
 from mngen.container._list import RegistryImage, list_images
 from mngen.container._plan import ImagePlan, plan_image
@@ -26,6 +26,7 @@ __all__ = [
     "Pushed",
     "Registry",
     "RegistryImage",
+    "base_image",
     "build_image",
     "find_engine",
     "list_images",

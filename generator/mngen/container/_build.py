@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mngen.container._plan import ImagePlan
 
 _NAMES = ("Containerfile", "Dockerfile")
+_BASE = re.compile(r"^\s*ARG\s+BASE=(\S+)", re.MULTILINE | re.IGNORECASE)
 _ARGUMENT = re.compile(r"^\s*ARG\s+([A-Za-z_]\w*)", re.MULTILINE | re.IGNORECASE)
 
 
@@ -24,6 +25,7 @@ def build_image(
     engine: Engine,
     *,
     build_args: Mapping[str, str] | None = None,
+    seconds: float | None = None,
     report: Callable[[str], None],
 ) -> str:
     """Builds the image of a spec.
@@ -33,6 +35,7 @@ def build_image(
         context: The folder with the Dockerfile: the rendered tree's `container`, or another.
         engine: See `find_engine`.
         build_args: Build arguments; they come before those that follow from the spec.
+        seconds: After how long the build is ended; None for never.
         report: Called with each line of progress.
 
     Returns:
@@ -40,7 +43,7 @@ def build_image(
 
     Raises:
         InputError: The folder holds no Dockerfile.
-        ToolError: The build failed.
+        ToolError: The build failed, or took too long.
         InterruptedRunError: Ctrl-C or SIGTERM; the engine has ended.
     """
     arguments = {**_arguments(plan, context), **(build_args or {})}
@@ -49,9 +52,23 @@ def build_image(
         plan.reference,
         build_args=arguments,
         platform=plan.platform,
+        seconds=seconds,
         report=report,
     )
     return plan.reference
+
+
+def base_image(context: Path) -> str | None:
+    """Returns the image that a Dockerfile builds on by default; None where it says none in `BASE`.
+
+    Args:
+        context: The folder with the Dockerfile.
+
+    Raises:
+        InputError: The folder holds no Dockerfile.
+    """
+    found = _BASE.search(_dockerfile(context))
+    return found[1] if found else None
 
 
 def _arguments(plan: ImagePlan, context: Path) -> dict[str, str]:

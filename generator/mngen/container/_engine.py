@@ -43,6 +43,7 @@ class Engine:
         *,
         build_args: Mapping[str, str],
         platform: str | None,
+        seconds: float | None,
         report: Callable[[str], None],
     ) -> None:
         """Builds an image.
@@ -52,10 +53,11 @@ class Engine:
             reference: What the image is called on this machine.
             build_args: Build arguments by name.
             platform: Such as `linux/arm64`; None for the machine's own.
+            seconds: After how long the build is ended; None for never.
             report: Called with each line of progress.
 
         Raises:
-            ToolError: The build failed.
+            ToolError: The build failed, or took too long.
             InterruptedRunError: Ctrl-C or SIGTERM.
         """
         command = [self.path, "build", "--tag", reference]
@@ -66,7 +68,8 @@ class Engine:
             command += ["--platform", platform]
         for name, value in build_args.items():
             command += ["--build-arg", f"{name}={value}"]
-        run([*command, str(context)], doing=f"building {reference}", report=report)
+        doing = f"building {reference}"
+        run([*command, str(context)], doing=doing, report=report, seconds=seconds)
 
     def trouble(self) -> str | None:
         """Says why the engine cannot work, or returns None: docker needs a daemon that answers."""
@@ -83,6 +86,14 @@ class Engine:
             answer = ask([self.path, "image", "inspect", reference])
             found = json.loads(answer)[0]["Id"] if answer else None
         return found if found is None or ":" in found else f"sha256:{found}"
+
+    def remove(self, reference: str) -> None:
+        """Takes an image's name away, and the image where that was its last; none is no matter.
+
+        Raises:
+            ToolError: The engine cannot be started, or gives no answer.
+        """
+        ask([self.path, "rmi", reference])
 
     @contextmanager
     def logged_in(self, registry: str, user: str, password: str) -> Iterator[LoggedIn]:

@@ -6,17 +6,18 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mngen._signals import signal_group, take_signals
 from mngen.errors import InterruptedRunError, ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _GRACE = 10.0  # seconds between asking an engine to end and killing it
 _SHOWN = 12  # last lines of a failed engine
+_ANSWER_SECONDS = 60.0
 
 
 def run(
@@ -26,6 +27,7 @@ def run(
     report: Callable[[str], None] | None = None,
     stdin: str = "",
     environment: Mapping[str, str] | None = None,
+    seconds: float | None = None,
 ) -> None:
     """Runs an engine to its end, in a session of its own.
 
@@ -35,23 +37,26 @@ def run(
         report: Called with each line that it writes; None keeps quiet.
         stdin: What it reads.
         environment: Its whole environment; this process's own by default.
+        seconds: After how long it is ended; None lets it take its time.
 
     Raises:
-        ToolError: It could not be started or failed; says what it wrote last.
+        ToolError: It could not be started, failed (says what it wrote last), or took too long.
         InterruptedRunError: This process received SIGINT or SIGTERM; the engine has ended.
     """
     last: deque[str] = deque(maxlen=_SHOWN)
     with take_signals(_interrupt, (signal.SIGTERM,)):
         process = _start(command, environment)
+        overdue = threading.Event()
         try:
             feeder = threading.Thread(target=_feed, args=(process, stdin), daemon=True)
             feeder.start()
-            for line in process.stdout or ():
-                text = line.rstrip()
-                last.append(text)
-                if report is not None:
-                    report(text)
-            process.wait()
+            with _ended_after(process, seconds, overdue):
+                for line in process.stdout or ():
+                    text = line.rstrip()
+                    last.append(text)
+                    if report is not None:
+                        report(text)
+                process.wait()
             feeder.join()
         except KeyboardInterrupt:
             _end(process)
@@ -62,6 +67,8 @@ def run(
             _end(process)
             if process.stdout is not None:
                 process.stdout.close()
+    if process.returncode != 0 and overdue.is_set():
+        raise ToolError(f"{doing} took longer than {seconds:g} s")
     if process.returncode != 0:
         said = "\n  ".join(line for line in last if line)
         # What was shown already need not be said twice.
@@ -73,7 +80,7 @@ def ask(command: Sequence[str], *, environment: Mapping[str, str] | None = None)
     """Runs an engine that answers at once; returns what it prints, None where it fails.
 
     Raises:
-        ToolError: It cannot be started.
+        ToolError: It cannot be started, or gives no answer.
     """
     try:
         done = subprocess.run(
@@ -83,9 +90,13 @@ def ask(command: Sequence[str], *, environment: Mapping[str, str] | None = None)
             text=True,
             check=False,
             env=None if environment is None else dict(environment),
+            timeout=_ANSWER_SECONDS,
         )
     except OSError as error:
         raise ToolError(f"cannot run {command[0]}: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        shown = " ".join(command[:2])
+        raise ToolError(f"`{shown}` gave no answer for {_ANSWER_SECONDS:g} s") from None
     return done.stdout if done.returncode == 0 else None
 
 
@@ -109,6 +120,30 @@ def _feed(process: subprocess.Popen[str], text: str) -> None:
     if process.stdin is not None:
         with suppress(OSError, ValueError), process.stdin:
             process.stdin.write(text)
+
+
+@contextmanager
+def _ended_after(
+    process: subprocess.Popen[str], seconds: float | None, overdue: threading.Event
+) -> Iterator[None]:
+    """Ends a process that still runs after so many seconds, and says so by the event."""
+    if seconds is None:
+        yield
+        return
+
+    def end() -> None:
+        overdue.set()
+        _end(process)
+        # What it started would keep the pipe open that the caller reads.
+        signal_group(process.pid, signal.SIGKILL)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -257,6 +257,22 @@ class TestProcess:
             run([sys.executable, "-c", script], doing="counting")
         assert "\n  10" not in str(caught.value)
 
+    def test_what_takes_too_long_is_ended_with_its_children(self, tmp_path: Path) -> None:
+        file = tmp_path / "pid"
+        # As an engine may, it leaves the pipe to a child that no SIGINT ends.
+        script = f"trap '' INT; sleep 600 & echo $! > {file}; trap 'exit 1' INT; wait"
+        with pytest.raises(ToolError, match=r"^sleeping took longer than 3 s$"):
+            run(["sh", "-c", script], doing="sleeping", seconds=3)
+        deadline = time.monotonic() + 60
+        while file.is_file() and Path("/proc", file.read_text().strip() or "absent").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def test_what_ends_in_time_is_not_touched(self) -> None:
+        said: list[str] = []
+        run(["echo", "done"], doing="speaking", report=said.append, seconds=600)
+        assert said == ["done"]
+
     def test_a_program_that_is_not_there(self) -> None:
         with pytest.raises(ToolError, match="cannot run /absent/docker"):
             run(["/absent/docker"], doing="nothing")
