@@ -7,6 +7,8 @@ PYTHON ?= python3
 # Tests run side by side. The end-to-end ones mostly wait, so more of them than cores pays.
 JOBS ?= 2
 E2E_JOBS ?= 4
+# What the demo writes, to be looked at afterwards.
+DEMO := .cache/demo
 # Further arguments for pytest, such as `make test PYTEST='-k network -x'`.
 PYTEST ?=
 # Further arguments for `make lock`.
@@ -28,7 +30,8 @@ help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: venv ## Walk the whole road against an emulated AWS, with real Terraform
-	@$(WITH_PROVIDER) $(BIN)/mngen demo
+	@rm -rf $(DEMO)
+	@$(WITH_PROVIDER) $(BIN)/mngen demo --keep $(DEMO)
 
 test: check e2e ## Run `check` and the end-to-end tests; list what was skipped and why
 

@@ -1,42 +1,102 @@
 """`mngen demo`: the whole road on an emulated AWS."""
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mngen.cli._terraform import report
+from mngen.errors import InputError, ToolError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from mngen.demo import Built, Step
 
+# What reads a pipe wants every column whole.
+_PIPE_WIDTH = 250
+# Below it, no room is left beside a path.
+_LEAST_WIDTH = 100
 
-def demo() -> None:
+
+def demo(
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Keep here what the steps write, to be looked at; a new or empty folder.",
+        ),
+    ] = None,
+    image: Annotated[
+        bool | None,
+        typer.Option(
+            "--image/--no-image",
+            help="Build the container image, which downloads some hundred MB; by default where "
+            "the image that it builds on is on this machine already.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
     """Walk the whole road on an emulated AWS: no account, nothing left behind.
 
     Real Terraform and the real AWS provider build the tutorial's cluster, show it, and destroy it.
+    Without --keep, what the steps write is kept only where one of them fails.
     """
     from mngen.demo import walk
 
-    with tempfile.TemporaryDirectory(prefix="mngen-demo-") as folder:
-        steps, built = walk(Path(folder), report)
-    _show(steps, built)
+    folder = Path(tempfile.mkdtemp(prefix="mngen-demo-")) if keep is None else _prepared(keep)
+    kept = keep is not None
+    try:
+        steps, built = walk(folder, report, build=image, keep=kept)
+    except (InputError, ToolError):
+        kept = True
+        report(f"what the demo wrote until then is in {folder}")
+        raise
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+    _show(steps, built, keep)
 
 
-def _show(steps: "list[Step]", built: "list[Built]") -> None:
+def _prepared(folder: Path) -> Path:
+    """Makes the folder to keep, and refuses one with anything in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = any(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be used: {error.strerror}") from None
+    if taken:
+        raise InputError(f"{folder} is not empty", hint="name a new folder, or remove this one")
+    return folder
+
+
+def _show(steps: "list[Step]", built: "list[Built]", kept: Path | None) -> None:
     from rich.console import Console
+
+    console = Console(highlight=False)
+    console.width = max(console.width, _LEAST_WIDTH) if sys.stdout.isatty() else _PIPE_WIDTH
+    _show_built(console, built)
+    _show_steps(console, steps, kept)
+    if kept is None:
+        typer.echo("Everything was destroyed again. To look at what the steps write, keep it:")
+        typer.echo("  mngen demo --keep mngen-demo")
+    else:
+        typer.echo("Everything was destroyed again; the ids in these files are the emulated ones.")
+    typer.echo("Your own: mngen init")
+
+
+def _show_built(console: "Console", built: "list[Built]") -> None:
     from rich.table import Table
 
-    # What reads a pipe wants every column whole.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    stood = Table(title="What was built", title_justify="left")
+    table = Table(title="What was built", title_justify="left")
     for heading in ("compute environment", "type", "max vCPUs", "image", "placement", "queue"):
-        stood.add_column(heading, justify="right" if heading == "max vCPUs" else "left")
-    stood.add_column("status")
+        table.add_column(heading, justify="right" if heading == "max vCPUs" else "left")
+    table.add_column("status")
     for each in built:
-        stood.add_row(
+        table.add_row(
             each.environment,
             each.instance_type,
             str(each.max_vcpus),
@@ -45,11 +105,20 @@ def _show(steps: "list[Step]", built: "list[Built]") -> None:
             ", ".join(each.queues),
             each.status,
         )
-    console.print(stood)
-    gone = Table(title="The road", title_justify="left")
+    console.print(table)
+
+
+def _show_steps(console: "Console", steps: "list[Step]", kept: Path | None) -> None:
+    """Shows each step, and where to look: at what it wrote, or else at its command."""
+    from rich.table import Table
+
+    title = "The road" if kept is None else f"The road: where to look is below {kept}"
+    table = Table(title=title, title_justify="left")
     for heading in ("step", "result", "seconds"):
-        gone.add_column(heading, justify="right" if heading == "seconds" else "left")
+        table.add_column(heading, justify="right" if heading == "seconds" else "left")
+    table.add_column("where to look", no_wrap=True)
     for step in steps:
-        gone.add_row(step.name, step.result, f"{step.seconds:.1f}")
-    console.print(gone)
-    typer.echo("Everything was destroyed again. Your own: mngen init")
+        files = [str(each) for each in step.files] if kept is not None else []
+        where = "\n".join(files) or f"{step.command} --help"
+        table.add_row(step.name, step.result, f"{step.seconds:.1f}", where)
+    console.print(table)

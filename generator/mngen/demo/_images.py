@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from mngen.amis import AMIS_FILE, AmiFile, AmiRecord, base_image_parameter
@@ -19,6 +20,8 @@ def make_images(
     tree: Path,
     outputs: Mapping[str, Any],
     tell: Callable[[str], None],
+    *,
+    logs: Path,
 ) -> str:
     """Bakes the images of a cluster on the emulated AWS that this process sees.
 
@@ -30,6 +33,7 @@ def make_images(
         tree: The rendered tree.
         outputs: What Terraform put out.
         tell: Is called with each line of progress.
+        logs: A folder to be made, for what the programs said that baked an image.
 
     Returns:
         What was done, in a line.
@@ -46,7 +50,7 @@ def make_images(
         baked: list[MachineImage] = []
     else:
         baked = [image for image in cluster.machine_images if not image.efa]
-        _bake(cluster, tree, outputs, baked, record, tell)
+        _bake(cluster, tree, outputs, baked, record, tell, logs)
     copied = [image for image in cluster.machine_images if image not in baked]
     record.update({name: _copy(cluster, image) for image in copied for name in image.names})
     parts = [("baked", baked), ("copied", copied)]
@@ -68,6 +72,7 @@ def _bake(
     images: list[MachineImage],
     record: AmiFile,
     tell: Callable[[str], None],
+    logs: Path,
 ) -> None:
     from mngen.bake import Options, Site, bake, choose_engine, look
     from mngen.sandbox import prepare_machines
@@ -81,6 +86,10 @@ def _bake(
         options=Options.for_sandbox(),
         tell=lambda name, stage: tell(f"{name}: {stage}"),
     )
+    logs.mkdir()
+    for outcome in result.outcomes:
+        if outcome.log is not None:
+            shutil.copyfile(outcome.log, logs / f"{outcome.image.name}.log")
     problems = [*result.problems, *(each for one in result.outcomes for each in one.problems)]
     if problems:
         raise ToolError(*problems)

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from mngen.errors import ToolError
+from mngen.errors import InterruptedRunError, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from mngen.cluster import Cluster
 
 _WAIT_SECONDS = 300.0
-_MANIFEST = {
-    "schemaVersion": 2,
-    "mediaType": "application/vnd.oci.image.manifest.v1+json",
-    "config": {
-        "mediaType": "application/vnd.oci.image.config.v1+json",
-        "digest": f"sha256:{'0' * 64}",
-        "size": 2,
-    },
-    "layers": [],
-}
 
 
 def submit_job(cluster: Cluster, tell: Callable[[str], None]) -> str:
     """Submits the spec's first job to the emulated AWS that this process sees, and waits.
-
-    The emulated registry takes no pushes, so the container image is there by name alone: the
-    emulated Batch runs jobs as data.
 
     Args:
         cluster: The cluster, applied and with its images.
@@ -41,15 +28,8 @@ def submit_job(cluster: Cluster, tell: Callable[[str], None]) -> str:
     Raises:
         ToolError: It did not succeed.
     """
-    from mngen._aws import client
     from mngen.jobs import Jobs
 
-    spec = cluster.spec
-    client("ecr", spec.region).put_image(
-        repositoryName=f"{spec.name}/{spec.container.repository}",
-        imageManifest=json.dumps(_MANIFEST),
-        imageTag=spec.container.tag,
-    )
     jobs = Jobs(cluster)
     job = jobs.submit(cluster.jobs[0].name).id
     tell(f"submitted {job}")
@@ -59,20 +39,23 @@ def submit_job(cluster: Cluster, tell: Callable[[str], None]) -> str:
     return f"{status.name}: {status.state}, {len(status.nodes)} nodes"
 
 
-def rehearse_job(cluster: Cluster, tell: Callable[[str], None]) -> str:
+def rehearse_job(cluster: Cluster, tell: Callable[[str], None], *, picture: Path) -> str:
     """Runs the same job with real MPI on this machine, in network namespaces.
 
     Args:
         cluster: The cluster.
         tell: Is called with each line of progress, the nodes' own among them.
+        picture: The SVG file to draw the timeline into.
 
     Returns:
         What became of it, or why it cannot be rehearsed here, in a line.
 
     Raises:
-        ToolError: It failed.
+        ToolError: It failed; its timeline is drawn all the same.
+        InterruptedRunError: The user interrupted; the nodes have ended.
     """
     from mngen.rehearsal import NetworkNamespaces, rehearsal_of, rehearse, unavailable
+    from mngen.timeline import to_svg
 
     if reason := unavailable():
         tell(f"not rehearsed: {reason}")
@@ -83,6 +66,9 @@ def rehearse_job(cluster: Cluster, tell: Callable[[str], None]) -> str:
         on_line=lambda line: tell(f"[{line.node}] {line.text}"),
         tell=tell,
     )
+    picture.write_text(to_svg(outcome.timeline), encoding="utf-8")
+    if outcome.stopped == "interrupt":
+        raise InterruptedRunError("interrupted; the nodes have ended")
     if not outcome.succeeded:
         raise ToolError(
             f"the rehearsal failed with exit code {outcome.exit_code}: {outcome.reason}"

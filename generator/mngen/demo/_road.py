@@ -1,164 +1,227 @@
-"""Check, render, apply, bake, apply again, look, submit, rehearse, destroy."""
+"""Check, render, apply, bake, build the image, apply again, submit, rehearse, destroy."""
 
 from __future__ import annotations
 
-import json
-import re
+import itertools
+import os
 import shutil
+import signal
+import tempfile
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from mngen import _resources
+from mngen._signals import INTERRUPTS, take_signals
+from mngen.amis import AMIS_FILE
 from mngen.catalog import load_catalog
+from mngen.container import DIGESTS_FILE
+from mngen.demo._built import Built, what_stands
+from mngen.demo._container import Wish, make_container_image
 from mngen.demo._images import make_images
 from mngen.demo._jobs import rehearse_job, submit_job
-from mngen.errors import ToolError
+from mngen.errors import InterruptedRunError, Problem, ToolError
 from mngen.render import PROVIDER_RANGES, Deployment, render
 from mngen.rules import require
 from mngen.spec import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
+    from mngen.cluster import Cluster
     from mngen.sandbox import Sandbox
+    from mngen.terraform import Terraform
 
 _REGION = "us-east-1"
-_UNIQUE_SUFFIX = re.compile(r"-[0-9a-f]{26}\Z")
+_SPEC = "mngen.yaml"
+_LOG = "demo.log"
+_BAKING = "baking"
+_PICTURE = "rehearsal.svg"
+_WAITS = 2
+_SIGNALS = (*INTERRUPTS, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the road: what was done, what came of it, and how long it took in seconds."""
+    """One step of the road.
+
+    Attributes:
+        name: What was done.
+        result: What came of it.
+        seconds: How long it took.
+        command: The command that does the same, such as `mngen apply`.
+        files: What it wrote: files and folders that are there, relative to the demo's folder.
+    """
 
     name: str
     result: str
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """A compute environment that was built, as AWS Batch describes it.
-
-    Attributes:
-        environment: Its name, without the digits that Terraform makes it unique with.
-        instance_type: The EC2 instance type.
-        max_vcpus: Most vCPUs at a time, as EC2 counts them.
-        image: The AMI.
-        placement_group: Its placement group, or an empty string.
-        queues: Names of the job queues that use it.
-        status: Batch's word for its state, `VALID` when all is well.
-    """
-
-    environment: str
-    instance_type: str
-    max_vcpus: int
-    image: str
-    placement_group: str
-    queues: tuple[str, ...]
-    status: str
+    command: str
+    files: tuple[Path, ...]
 
 
 @dataclass(slots=True)
 class _Road:
-    """The steps gone so far."""
+    """The steps gone so far.
 
+    Attributes:
+        folder: Where they write.
+        log: What keeps each line of progress.
+        tell: Is called with each of them.
+    """
+
+    folder: Path
+    log: IO[str]
     tell: Callable[[str], None]
     steps: list[Step] = field(default_factory=list)
+    now: str = "the start"
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def say(self, line: str) -> None:
+        """Tells a line of progress; may be called from any thread."""
+        with self._lock:
+            self.log.write(f"{line}\n")
+        self.tell(line)
 
     @contextmanager
-    def step(self, name: str) -> Iterator[list[str]]:
+    def step(self, name: str, command: str, *files: str) -> Iterator[list[str]]:
         """Times a step; its result is what the block appends."""
-        self.tell(f"── {name}")
+        self.now = name
+        self.say(f"── {name}")
         result: list[str] = []
         start = time.monotonic()
         yield result
-        self.steps.append(Step(name, ", ".join(result), time.monotonic() - start))
+        seconds = time.monotonic() - start
+        written = tuple(Path(each) for each in files if (self.folder / each).exists())
+        self.steps.append(Step(name, ", ".join(result), seconds, command, written))
 
 
-def walk(folder: Path, tell: Callable[[str], None]) -> tuple[list[Step], list[Built]]:
+def walk(
+    folder: Path,
+    tell: Callable[[str], None],
+    *,
+    build: bool | None = None,
+    keep: bool = False,
+) -> tuple[list[Step], list[Built]]:
     """Goes the road with the tutorial's spec.
 
+    SIGINT, SIGTERM and SIGHUP end it, whatever it is at; outside the main thread none is caught.
+
     Args:
-        folder: An empty folder to work in.
-        tell: Is called with each line of progress.
+        folder: An empty folder to work in; what the steps wrote stays in it.
+        tell: Is called with each line of progress, from several threads.
+        build: Whether to build the container image, which downloads some hundred MB; None for
+            where the image that it builds on is on this machine already.
+        keep: Whether a container image that was built stays in its engine.
 
     Returns:
         The steps, and what stood before it was destroyed.
 
     Raises:
-        ToolError: Terraform or its AWS provider cannot be had, or a step failed.
+        ToolError: Terraform, its AWS provider or a container engine that was asked for cannot be
+            had, or a step failed.
         InterruptedRunError: The user interrupted; the emulated AWS is gone with all in it.
     """
-    from mngen.sandbox import start_sandbox
-    from mngen.terraform import Terraform
+    if build:
+        from mngen.container import find_engine
 
-    road = _Road(tell)
-    spec = folder / "mngen.yaml"
-    shutil.copyfile(_resources.examples() / "tutorial.yaml", spec)
-    out = folder / "deploy"
-    with start_sandbox() as sandbox:
-        environment = sandbox.environment(_REGION)
-        # One download of the provider serves the search for it and the deployment.
-        plugins = folder / "plugins"
-        plugins.mkdir()
-        environment.setdefault("TF_PLUGIN_CACHE_DIR", str(plugins))
-        with road.step("find the AWS provider") as result:
-            provider = find_provider(folder / "probe", environment)
-            result.append(f"version {provider}")
-        with road.step("check and render the spec") as result:
-            cluster = require(load(spec), load_catalog(spec))
-            tree = render(cluster, provider=provider, source=spec.name)
-            Deployment(out).write(tree)
-            result.append(f"{len(tree)} files")
-        terraform = Terraform(out / "terraform", environment, report=tell)
-        with road.step("apply: network, file system, roles, registry") as result:
-            result.append(_apply(terraform))
-        with road.step("bake the machine images") as result, sandbox.applied(_REGION):
-            result.append(make_images(cluster, out, terraform.outputs(), tell))
-        with road.step("apply: compute environments, queues") as result:
-            result.append(_apply(terraform))
-        built = _look(sandbox)
-        with road.step("submit a job") as result, sandbox.applied(_REGION):
-            result.append(submit_job(cluster, tell))
-        with road.step("rehearse it on this machine") as result:
-            result.append(rehearse_job(cluster, tell))
-        with road.step("destroy") as result:
-            terraform.destroy()
-            left = [address for address in terraform.resources() if "data." not in address]
-            result.append(f"{len(left)} resources left")
+        find_engine()
+    with (
+        (folder / _LOG).open("w", encoding="utf-8") as log,
+        take_signals(_interrupter(tell), _SIGNALS),
+    ):
+        road = _Road(folder, log, tell)
+        try:
+            with tempfile.TemporaryDirectory(prefix="mngen-demo-") as scratch:
+                built = _walk(road, Path(scratch), Wish(build, keep))
+        except (KeyboardInterrupt, InterruptedRunError):
+            raise InterruptedRunError(
+                f"interrupted at `{road.now}`; the emulated AWS is gone, with all that was in it"
+            ) from None
+        finally:
+            # The provider alone is some hundred MB.
+            shutil.rmtree(folder / "deploy" / "terraform" / ".terraform", ignore_errors=True)
     return road.steps, built
 
 
-def find_provider(folder: Path, environment: Mapping[str, str]) -> int:
-    """Returns the newest major version of the AWS provider that Terraform can install here.
+def _walk(road: _Road, scratch: Path, wish: Wish) -> list[Built]:
+    from mngen.sandbox import start_sandbox
 
-    Args:
-        folder: A folder to try it in; is made.
-        environment: The environment for Terraform.
+    spec = road.folder / _SPEC
+    shutil.copyfile(_resources.examples() / "tutorial.yaml", spec)
+    out = road.folder / "deploy"
+    with start_sandbox() as sandbox:
+        with road.step("check the spec", "mngen check", _SPEC) as result:
+            cluster = require(load(spec), load_catalog(spec))
+            counted = [(len(cluster.environments), "compute environments")]
+            counted += [(len(cluster.spec.queues), "queues"), (len(cluster.jobs), "job")]
+            result += [f"{number} {what}" for number, what in counted]
+        with road.step("render it, fetch the AWS provider", "mngen render", "deploy") as result:
+            environment = sandbox.environment(_REGION)
+            terraform, provider, files = _render(cluster, out, environment, road.say)
+            result += [f"{files} files", f"for version {provider} of the provider"]
+        first = "apply: network, file system, roles, registry"
+        with road.step(first, "mngen apply", "deploy/terraform") as result:
+            result.append(_apply(terraform))
+        outputs = terraform.outputs()
+        baked = (f"deploy/{AMIS_FILE}", _BAKING)
+        with (
+            road.step("bake the machine images", "mngen bake", *baked) as result,
+            _account(sandbox, scratch),
+        ):
+            logs = road.folder / _BAKING
+            result.append(make_images(cluster, out, outputs, road.say, logs=logs))
+        written = ("deploy/container", f"deploy/terraform/{DIGESTS_FILE}")
+        with (
+            road.step("build the container image", "mngen image build", *written) as result,
+            _account(sandbox, scratch),
+        ):
+            result.append(make_container_image(cluster, out, outputs, road.say, wish))
+        second = "apply: compute environments, queues"
+        with road.step(second, "mngen apply", "deploy/terraform") as result:
+            result.append(_apply(terraform))
+        with _account(sandbox, scratch):
+            built = what_stands(_REGION)
+        with road.step("submit a job", "mngen submit", _LOG) as result, _account(sandbox, scratch):
+            result.append(submit_job(cluster, road.say))
+        with road.step("rehearse it on this machine", "mngen rehearse", _PICTURE) as result:
+            picture = road.folder / _PICTURE
+            result.append(rehearse_job(cluster, road.say, picture=picture))
+        with road.step("destroy", "mngen destroy", _LOG) as result:
+            terraform.destroy()
+            left = [address for address in terraform.resources() if "data." not in address]
+            result.append(f"{len(left)} resources left")
+    return built
+
+
+def _render(
+    cluster: Cluster, out: Path, environment: Mapping[str, str], tell: Callable[[str], None]
+) -> tuple[Terraform, int, int]:
+    """Renders for the newest AWS provider that Terraform can install here.
+
+    Returns:
+        Terraform in the rendered tree, the provider's major version, and the number of files.
 
     Raises:
         ToolError: None can be installed, or there is no Terraform.
     """
     from mngen.terraform import Terraform
 
-    folder.mkdir()
-    for provider, version in sorted(PROVIDER_RANGES.items(), reverse=True):
-        aws = {"source": "hashicorp/aws", "version": version}
-        (folder / "main.tf.json").write_text(
-            json.dumps({"terraform": {"required_providers": {"aws": aws}}}), encoding="utf-8"
-        )
-        terraform = Terraform(folder, environment)
+    refused: tuple[Problem, ...] = ()
+    for provider in sorted(PROVIDER_RANGES, reverse=True):
+        tree = render(cluster, provider=provider, source=_SPEC)
+        Deployment(out).write(tree)
+        terraform = Terraform(out / "terraform", environment, report=tell)
         try:
-            with terraform.plan():
-                return provider
-        except ToolError:
-            continue
-    raise ToolError(
-        "the Terraform AWS provider cannot be had: neither the registry nor a local mirror has it"
-    )
+            terraform.init()
+        except ToolError as error:
+            refused = error.problems
+        else:
+            return terraform, provider, len(tree)
+    raise ToolError("the AWS provider of Terraform cannot be had", *refused)
 
 
 def _apply(terraform: Any) -> str:
@@ -167,27 +230,25 @@ def _apply(terraform: Any) -> str:
     return f"{len(progress.done)} resources"
 
 
-def _look(sandbox: Sandbox) -> list[Built]:
-    """Asks AWS Batch what stands."""
-    from mngen._aws import client
-
+@contextmanager
+def _account(sandbox: Sandbox, scratch: Path) -> Iterator[None]:
+    """Lets this process see the emulated AWS alone, and keep no records of it among the user's."""
     with sandbox.applied(_REGION):
-        batch = client("batch", _REGION)
-        environments = batch.describe_compute_environments()["computeEnvironments"]
-        queues = batch.describe_job_queues()["jobQueues"]
-    users: dict[str, list[str]] = {}
-    for queue in queues:
-        for place in queue["computeEnvironmentOrder"]:
-            users.setdefault(place["computeEnvironment"], []).append(queue["jobQueueName"])
-    return [
-        Built(
-            environment=_UNIQUE_SUFFIX.sub("", each["computeEnvironmentName"]),
-            instance_type=", ".join(each["computeResources"]["instanceTypes"]),
-            max_vcpus=each["computeResources"]["maxvCpus"],
-            image=each["computeResources"]["ec2Configuration"][0]["imageIdOverride"],
-            placement_group=each["computeResources"].get("placementGroup", ""),
-            queues=tuple(sorted(users.get(each["computeEnvironmentArn"], []))),
-            status=each["status"],
-        )
-        for each in sorted(environments, key=lambda each: each["computeEnvironmentName"])
-    ]
+        os.environ["XDG_STATE_HOME"] = str(scratch / "state")
+        yield
+
+
+def _interrupter(tell: Callable[[str], None]) -> Callable[[], None]:
+    """Returns what is called when this process is asked to end.
+
+    A second request does not break off the cleaning up that the first has begun; the third does.
+    """
+    requests = itertools.count(1)
+
+    def interrupt() -> None:
+        if next(requests) == _WAITS:
+            tell("still ending what runs; once more to give up on that")
+            return
+        raise KeyboardInterrupt
+
+    return interrupt

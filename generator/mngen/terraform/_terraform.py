@@ -90,6 +90,22 @@ class Terraform:
         stdout = self._ask("version", json=_flag())
         return str(json.loads(stdout)["terraform_version"])
 
+    def init(self) -> None:
+        """Fetches the providers and modules that the configuration names.
+
+        Every other method does so by itself where Terraform asks for it.
+
+        Raises:
+            ToolError: They cannot be had.
+            InterruptedRunError: This process was interrupted.
+        """
+        from mngen.terraform._commands import InterruptedCommandError
+
+        try:
+            self._init()
+        except InterruptedCommandError:
+            raise InterruptedRunError("interrupted; nothing was changed") from None
+
     @contextmanager
     def plan(self, *, destroy: bool = False) -> Iterator[Plan]:
         """Works out what is to be done, without doing it.

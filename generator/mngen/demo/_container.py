@@ -1,0 +1,147 @@
+"""The demo's container image: built where an engine is there and little has to be downloaded."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mngen.errors import ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from mngen.cluster import Cluster
+    from mngen.container import Engine, ImagePlan, Registry
+
+# A build downloads packages: this much is enough on any line that a demo is fun on.
+_BUILD_SECONDS = 600.0
+# A reason stands in a table.
+_REASON_WIDTH = 120
+_MANIFEST = {
+    "schemaVersion": 2,
+    "mediaType": "application/vnd.oci.image.manifest.v1+json",
+    "config": {
+        "mediaType": "application/vnd.oci.image.config.v1+json",
+        "digest": f"sha256:{'0' * 64}",
+        "size": 2,
+    },
+    "layers": [],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user wants of the container image.
+
+    Attributes:
+        build: Whether to build it; None for where its base is on this machine already.
+        keep: Whether it stays when the demo has ended.
+    """
+
+    build: bool | None = None
+    keep: bool = False
+
+
+def make_container_image(
+    cluster: Cluster,
+    tree: Path,
+    outputs: Mapping[str, object],
+    tell: Callable[[str], None],
+    wish: Wish,
+) -> str:
+    """Builds the container image, and puts it into the emulated registry.
+
+    The emulated registry keeps manifests and no layers, and the emulated Batch runs jobs as data:
+    where the image cannot be built it is there by name alone, and the road goes on. It is called
+    otherwise than the user's own, and goes without the EFA software, which comes from Amazon.
+
+    Args:
+        cluster: The cluster.
+        tree: The rendered tree; the digest is recorded in its Terraform folder.
+        outputs: What Terraform put out.
+        tell: Is called with each line of progress.
+        wish: What the user wants.
+
+    Returns:
+        What was built, or why nothing was, in a line.
+
+    Raises:
+        InterruptedRunError: The user interrupted; the engine has ended.
+    """
+    from mngen.container import find_engine, open_registry, plan_image
+
+    spec = cluster.spec
+    registry = open_registry(outputs, spec.region)
+    planned = replace(plan_image(cluster), name=f"mngen-demo/{spec.container.repository}")
+    try:
+        engine = None if wish.build is False else find_engine()
+        reason = _reason_against(engine, tree / "container", wish)
+        if engine is not None and reason is None:
+            return _build(planned, engine, registry, tree, tell, keep=wish.keep)
+    except ToolError as error:
+        reason = " ".join(str(error).split())
+    tell(f"not built: {reason}")
+    registry.put(spec.container.tag, json.dumps(_MANIFEST))
+    return f"not built: {_shortened(reason or '')}"
+
+
+def _reason_against(engine: Engine | None, context: Path, wish: Wish) -> str | None:
+    """Says why nothing is to be built, or returns None."""
+    from mngen.container import base_image
+
+    if engine is None:
+        return "not asked for"
+    base = base_image(context)
+    if wish.build or (base is not None and engine.image_id(base) is not None):
+        return None
+    return f"{engine.name} has no {base} yet; --image downloads it, and packages"
+
+
+def _build(
+    planned: ImagePlan,
+    engine: Engine,
+    registry: Registry,
+    tree: Path,
+    tell: Callable[[str], None],
+    *,
+    keep: bool,
+) -> str:
+    from mngen.container import DIGESTS_FILE, build_image, push_image, record_digest
+
+    last = ""
+
+    def heard(line: str) -> None:
+        nonlocal last
+        last = line.strip() or last
+        tell(line)
+
+    tell(f"building with {engine.name}, packages are downloaded; --no-image leaves this out")
+    try:
+        build_image(
+            planned,
+            tree / "container",
+            engine,
+            build_args={"EFA": "no"},
+            seconds=_BUILD_SECONDS,
+            report=heard,
+        )
+        last = ""
+        pushed = push_image(planned, registry, engine, emulated=True, report=heard)
+    except ToolError as error:
+        said = str(error).replace(planned.reference, "it")
+        raise ToolError(f"{said}: {last}" if last else said) from None
+    finally:
+        if not keep:
+            # What cannot be removed is no reason to fail.
+            with suppress(ToolError):
+                engine.remove(planned.reference)
+    record_digest(tree / "terraform" / DIGESTS_FILE, pushed.tag, pushed.digest)
+    name = f"{planned.reference} " if keep else ""
+    return f"built {name}with {engine.name}: {pushed.digest[:19]}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _REASON_WIDTH else f"{text[: _REASON_WIDTH - 1]}…"
