@@ -31,7 +31,7 @@ def cancel(
         require_someone_to_ask()
     with opened_jobs(file, sandbox=sandbox) as room:
         if not yes:
-            found = room.status(job, why=False)
+            found = room.status(job, why=False, instances=False)
             nodes = f" on {len(found.nodes)} nodes" if len(found.nodes) > 1 else ""
             ask(f"End {found.name}, which is {found.state}{nodes}?")
         ended = room.cancel(job, reason or "ended with mngen cancel")

@@ -84,7 +84,8 @@ def _table(nodes: "list[NodeStatus]") -> object:
     table.add_column("node", justify="right")
     table.add_column("state")
     table.add_column("since", justify="right")
-    table.add_column("instance")
+    # An id that is cut short is of no use: in a narrow terminal, the reason wraps instead.
+    table.add_column("instance", no_wrap=True)
     table.add_column("address")
     table.add_column("exit", justify="right")
     table.add_column("reason")
@@ -93,7 +94,7 @@ def _table(nodes: "list[NodeStatus]") -> object:
             f"{each.index}{' main' if each.main else ''}",
             coloured_state(each.state),
             ago(each.since),
-            " ".join(filter(None, [each.instance_type, (each.instance or "")[:12]])) or "-",
+            " ".join(filter(None, [each.instance_type, each.instance])) or "-",
             each.address or "-",
             "-" if each.exit_code is None else str(each.exit_code),
             escape(each.reason or ""),

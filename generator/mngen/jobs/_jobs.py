@@ -16,6 +16,7 @@ from mngen.jobs._follow import Follower
 from mngen.jobs._inputs import Inputs, bring
 from mngen.jobs._inputs import find as find_inputs
 from mngen.jobs._logs import not_there, read, streams_of
+from mngen.jobs._machines import with_instances
 from mngen.jobs._patience import Patience
 from mngen.jobs._request import make_intent, with_inputs
 from mngen.jobs._status import describe_one, job_id, list_jobs, status_of
@@ -233,6 +234,7 @@ class Jobs:
         job: str,
         *,
         why: bool = True,
+        instances: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> JobStatus:
         """Returns the state of a job, of each of its nodes, and why it waits.
@@ -240,6 +242,8 @@ class Jobs:
         Args:
             job: Its id.
             why: Whether to look for what a waiting job waits for, which takes some twenty calls.
+            instances: Whether to look for the EC2 instances that its nodes run on, which takes a
+                call for each hundred; they stay unknown to whoever may not.
             progress: Is called with how many nodes were described, and of how many.
 
         Raises:
@@ -249,6 +253,8 @@ class Jobs:
         with translated():
             described = describe_one(self.batch, job)
             status = status_of(self.batch, self.cluster, described, progress)
+            if instances:
+                status = with_instances(status, lambda: self._account.client("ecs"))
             if not why:
                 return status
             return msgspec.structs.replace(status, causes=causes_of(self._account, described))
@@ -345,7 +351,7 @@ class Jobs:
             ToolError: The log is gone, or AWS does not answer.
         """
         with translated():
-            status = self.status(job, why=False)
+            status = self._seen(job)
             streams = streams_of(status, node)
             if not streams:
                 raise InputError(not_there(status), hint=f"mngen status {status.id}")
@@ -382,12 +388,12 @@ class Jobs:
 
         follower = Follower(
             self._account.client("logs"),
-            lambda: self.status(identifier, why=False),
+            lambda: self._seen(identifier),
             Patience(say, resume),
             node=node,
             since=since,
         )
-        yield from follower.follow(self.status(job, why=False), seen)
+        yield from follower.follow(self._seen(job), seen)
 
     def timeline(self, job: str) -> Timeline:
         """Returns when each node of a job did what, from its submission to its end or until now.
@@ -400,10 +406,14 @@ class Jobs:
             ToolError: The log is gone, or AWS does not answer.
         """
         with translated():
-            status = self.status(job, why=False)
+            status = self._seen(job)
             streams = streams_of(status)
             lines = read(self._account.client("logs"), status, streams, None, WIRE_UP_PATTERN)
             return timeline_of(status, lines)
+
+    def _seen(self, job: str) -> JobStatus:
+        """Returns the state of a job and of its nodes, and no more."""
+        return self.status(job, why=False, instances=False)
 
     def cancel(self, job: str, reason: str = "ended with mngen cancel") -> bool:
         """Ends a job with all its nodes; False where it had ended already.

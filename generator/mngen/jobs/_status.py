@@ -169,7 +169,7 @@ def _node(
         since=_since(found, job),
         started=_seconds(found.get("startedAt")),
         stopped=_seconds(found.get("stoppedAt")),
-        instance=container.get("containerInstanceArn", "").rpartition("/")[2] or None,
+        container_instance=container.get("containerInstanceArn") or None,
         instance_type=container.get("instanceType") or None,
         address=interfaces[0].get("privateIpv4Address"),
         exit_code=container.get("exitCode"),

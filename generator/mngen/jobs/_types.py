@@ -105,7 +105,9 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
             not tell.
         started: When its container started, likewise.
         stopped: When it ended, likewise.
-        instance: Id of the ECS container instance that it runs on.
+        instance: Id of the EC2 instance that it runs on, such as `i-0123456789abcdef0`; None where
+            it is not known: it was not asked for, may not be, or the instance is gone.
+        container_instance: ARN of that instance as ECS knows it.
         instance_type: The EC2 instance type.
         address: Its private IPv4 address.
         exit_code: What its container exited with.
@@ -120,6 +122,7 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     started: float | None = None
     stopped: float | None = None
     instance: str | None = None
+    container_instance: str | None = None
     instance_type: str | None = None
     address: str | None = None
     exit_code: int | None = None

@@ -78,6 +78,13 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
             ("batch:GetJobQueueSnapshot",),
             (scope.arn("batch", f"job-queue/{scope.name}-*"),),
         ),
+        # The machines of a job join the ECS cluster that Batch makes for each environment.
+        # Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
+        Statement(
+            "Instances",
+            ("ecs:DescribeContainerInstances",),
+            (scope.arn("ecs", f"container-instance/AWSBatch-{scope.name}-*"),),
+        ),
         Statement("End", ("batch:CancelJob", "batch:TerminateJob"), jobs, scope.own),
         Statement("Inputs", ("s3:PutObject",) if bucket else (), (inputs,)),
         Statement(

@@ -7,7 +7,7 @@ which behaviour of AWS it restores. One module a service:
 
 - `_gaps_batch`, `_gaps_batch_environments`, `_gaps_batch_jobs`: Batch's resources;
 - `_gaps_batch_actions`, `_gaps_batch_submit`, `_gaps_batch_job`, `_gaps_batch_schedule`,
-  `_gaps_batch_list`, `_gaps_batch_logs`: Batch's jobs;
+  `_gaps_batch_list`, `_gaps_batch_logs`, `_gaps_batch_machines`: Batch's jobs;
 - `_gaps_ec2`: placement groups, launch templates;
 - `_gaps_instances`: instances, of which builders are real machines (`_machines`);
 - `_gaps_images`: AMIs, snapshots, the volumes of a launch;

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from moto.batch.exceptions import ClientException, InvalidParameterValueException
 from moto.batch.models import BatchBackend
 from moto.batch.responses import BatchResponse
+from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.logs.responses import LogsResponse
 
 from mngen.sandbox import _gaps_batch_environments as environments
 from mngen.sandbox import _gaps_batch_jobs as jobs
 from mngen.sandbox._gaps_batch_actions import JobActions, LogActions
+from mngen.sandbox._gaps_batch_machines import MachineActions
 from mngen.sandbox._graft import graft
 
 if TYPE_CHECKING:
@@ -184,3 +186,4 @@ def close() -> None:
     graft(BatchResponse, BatchActions)
     graft(BatchResponse, JobActions)
     graft(LogsResponse, LogActions)
+    graft(EC2ContainerServiceResponse, MachineActions)

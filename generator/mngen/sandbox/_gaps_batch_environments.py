@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from moto.batch.exceptions import ClientException
 from moto.iam.exceptions import NotFoundException as RoleNotFoundError
+from moto.moto_api._internal import mock_random
 
 from mngen.sandbox._gaps_ec2 import placement_groups
 
@@ -48,6 +49,7 @@ def create_environment(backend: Any, request: dict[str, Any]) -> ComputeEnvironm
         service_role=role,
         tags=request.get("tags"),
     )
+    _name_cluster(backend, environment)
     extra: Any = environment
     extra.update_policy = request.get("updatePolicy")
     extra.unmanaged_vcpus = request.get("unmanagedvCpus")
@@ -157,6 +159,16 @@ def _check_infrastructure_update(environment: ComputeEnvironment, changes: dict[
             f"{', '.join(sorted(set(changes) - _SCALING_KEYS))} can only be updated with the "
             "service-linked role and an allocation strategy other than BEST_FIT"
         )
+
+
+def _name_cluster(backend: Any, environment: ComputeEnvironment) -> None:
+    """Gives an environment's ECS cluster the name that Batch gives it, which policies rely on.
+
+    Source: https://docs.aws.amazon.com/aws-managed-policy/latest/reference/BatchServiceRolePolicy.html
+    """
+    del backend.ecs_backend.clusters[environment.ecs_name]
+    name = f"AWSBatch-{environment.name}-{mock_random.uuid4()}"
+    environment.set_ecs(backend.ecs_backend.create_cluster(name).arn, name)
 
 
 def _service_role(backend: Any, role: str | None) -> str:

@@ -126,7 +126,19 @@ class Job:
 
     def task(self, node: int, attempt: int) -> str:
         """Returns the id of a node's ECS task, as many hexadecimal digits as ECS gives it."""
-        return f"{self.id.replace('-', '')[:24]}{attempt:02x}{node:06x}"
+        return f"{self._digits}{attempt:02x}{node:06x}"
+
+    def container_instance(self, node: int) -> str:
+        """Returns the id of the ECS container instance that a node runs on."""
+        return f"{self._digits}ff{node:06x}"
+
+    def instance(self, node: int) -> str:
+        """Returns the id of the EC2 instance that a node runs on."""
+        return f"i-0{self._digits[:10]}{node:06x}"
+
+    @property
+    def _digits(self) -> str:
+        return self.id.replace("-", "")[:24]
 
     def log_options(self, node: int) -> dict[str, str]:
         """Returns the options of a node's log driver."""
@@ -242,8 +254,10 @@ def _container(job: Job, node: int) -> dict[str, Any]:
     number, attempt = len(job.attempts) - 1, job.attempts[-1]
     index = node % 250
     found: dict[str, Any] = {
-        "containerInstanceArn": f"{_ecs(job)}:container-instance/sandbox/{job.task(node, 255)}",
-        "taskArn": f"{_ecs(job)}:task/sandbox/{job.task(node, number)}",
+        "containerInstanceArn": ecs_arn(
+            attempt.environment, "container-instance", job.container_instance(node)
+        ),
+        "taskArn": ecs_arn(attempt.environment, "task", job.task(node, number)),
         "instanceType": attempt.environment.compute_resources["instanceTypes"][0],
     }
     if attempt.started:
@@ -269,7 +283,7 @@ def _attempt(job: Job, node: int, number: int, attempt: Attempt) -> dict[str, An
         {
             "container": _present(
                 {
-                    "taskArn": f"{_ecs(job)}:task/sandbox/{job.task(node, number)}",
+                    "taskArn": ecs_arn(attempt.environment, "task", job.task(node, number)),
                     "exitCode": code,
                     "reason": attempt.reason,
                     "logStreamName": job.stream(node, number) if attempt.started else None,
@@ -286,8 +300,15 @@ def _ended(job: Job) -> list[Attempt]:
     return [attempt for attempt in job.attempts if attempt.stopped]
 
 
-def _ecs(job: Job) -> str:
-    return job.arn.partition(":job/")[0].replace(":batch:", ":ecs:")
+def ecs_arn(environment: ComputeEnvironment, kind: str, identifier: str) -> str:
+    """Returns the ARN of something in the ECS cluster of an environment.
+
+    Args:
+        environment: The environment.
+        kind: Such as `task`.
+        identifier: Its id.
+    """
+    return f"{environment.ecs_arn.replace(':cluster/', f':{kind}/')}/{identifier}"
 
 
 def _ranges(job: Job) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from mngen.policy import Part, policy
 from mngen.sandbox import ACCOUNT_ID
 from tests.support.batch import Deployed
 from tests.support.faults import Faults
-from tests.support.iam import actions
+from tests.support.iam import Request, actions, allows
 
 if TYPE_CHECKING:
     from mngen.sandbox import Sandbox
@@ -39,12 +40,21 @@ def test_all_that_a_submitter_asks(deployed: Deployed, monkeypatch: pytest.Monke
         assert jobs.status(held.id).causes
         jobs.cancel(held.id)
         jobs.wait(held.id)
+        running = jobs.submit("mpi", nodes=3, environment={"MNGEN_SANDBOX_HOLD": "RUNNING"})
+        while jobs.status(running.id, why=False).state != "RUNNING":
+            time.sleep(0.05)
+        machines = [each.container_instance for each in jobs.status(running.id).nodes]
+        jobs.cancel(running.id)
         asked = {call.action for call in faults.calls}
         submissions = [call for call in faults.calls if call.action == "batch:SubmitJob"]
-    granted = actions([policy(Part.SUBMITTER, deployed.cluster, ACCOUNT_ID)])
+    document = policy(Part.SUBMITTER, deployed.cluster, ACCOUNT_ID)
+    granted = actions([document])
     assert asked - granted == set()
     assert REGISTERING not in granted
-    assert len(submissions) == 2
+    assert "ecs:DescribeContainerInstances" in asked
+    for arn in machines:
+        assert allows([document], Request("ecs:DescribeContainerInstances", arn or ""))
+    assert len(submissions) == 3
     # The right to tag a job, and with it the right to submit, is bound to the deployment's tag.
     assert {call.values["tags"]["mngen:deployment"] for call in submissions} == {deployed.name}
 

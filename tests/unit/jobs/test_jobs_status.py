@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -55,8 +56,11 @@ class TestStatus:
             assert each.state == "RUNNING"
             assert each.since == found.started
             assert each.instance_type == "r5.12xlarge"
-            assert each.instance
+            assert re.fullmatch(r"i-[0-9a-f]{17}", each.instance or "")
+            cluster = f":container-instance/AWSBatch-{deployed.environments['r5']}-"
+            assert cluster in (each.container_instance or "")
             assert each.exit_code is None
+        assert len({each.instance for each in found.nodes}) == 3
         assert len({each.address for each in found.nodes}) == 3
         assert len({each.log_stream for each in found.nodes}) == 3
         jobs.cancel(identifier)
@@ -94,6 +98,47 @@ class TestStatus:
         assert (node.main, node.state, node.instance_type) == (True, "RUNNING", "m4.4xlarge")
         jobs.cancel(found.id)
 
+    def test_an_instance_that_ecs_forgot(self, jobs: Jobs) -> None:
+        identifier = hold(jobs, "RUNNING", nodes=2)
+        jobs.cancel(identifier)
+        for each in jobs.status(identifier).nodes:
+            assert each.instance is None
+            assert each.container_instance
+
+    @pytest.mark.parametrize(
+        ("code", "status"),
+        [
+            ("AccessDeniedException", 400),
+            ("ClusterNotFoundException", 400),
+            ("ServerException", 500),
+        ],
+    )
+    def test_without_ecs_the_rest_is_shown(
+        self, deployed: Deployed, monkeypatch: pytest.MonkeyPatch, code: str, status: int
+    ) -> None:
+        with Faults(deployed.sandbox.endpoint) as faults:
+            for name, value in faults.environment().items():
+                monkeypatch.setenv(name, value)
+            jobs = Jobs(deployed.cluster)
+            identifier = hold(jobs, "RUNNING", nodes=2)
+            faults.fail("ecs:DescribeContainerInstances", code, status=status)
+            found = jobs.status(identifier)
+            assert faults.count("ecs:DescribeContainerInstances")
+        assert [each.state for each in found.nodes] == ["RUNNING"] * 2
+        assert [each.instance for each in found.nodes] == [None] * 2
+        assert all(each.address and each.container_instance for each in found.nodes)
+        jobs.cancel(identifier)
+
+    def test_the_command_shows_instances_whole(self, jobs: Jobs, run: Any) -> None:
+        identifier = hold(jobs, "RUNNING", nodes=2)
+        wanted = [each.instance for each in jobs.status(identifier).nodes]
+        done = run("status", identifier, env={"COLUMNS": "40"})
+        lines = [line for line in done.stdout.splitlines() if "r5.12xlarge i-" in line]
+        assert [line.partition("r5.12xlarge ")[2].split()[0] for line in lines] == wanted
+        shown = json.loads(run("status", identifier, "--output", "json").stdout)
+        assert [each["instance"] for each in shown["nodes"]] == wanted
+        jobs.cancel(identifier)
+
     @pytest.mark.parametrize(
         "text", ["{}#1", "arn:aws:batch:us-east-1:123456789012:job/{}", " {} "]
     )
@@ -128,7 +173,8 @@ class TestStatus:
             calls = [call.action for call in faults.calls[earlier:]]
         assert len(found.nodes) == 1000
         assert {each.state for each in found.nodes} == {"RUNNING"}
-        assert calls == ["batch:DescribeJobs"] * 11
+        assert calls == ["batch:DescribeJobs"] * 11 + ["ecs:DescribeContainerInstances"] * 10
+        assert len({each.instance for each in found.nodes} - {None}) == 1000
         assert steps[-1] == (1000, 1000)
         deployed.batch.terminate_job(jobId=identifier, reason="test")
 

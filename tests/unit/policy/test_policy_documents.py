@@ -362,6 +362,12 @@ def test_only_jobs_of_the_deployment_can_be_ended() -> None:
     assert end["Condition"] == {"StringEquals": {"aws:ResourceTag/mngen:deployment": ["minimal"]}}
 
 
+def test_only_machines_of_the_deployment_can_be_looked_up() -> None:
+    machines = statements(Part.SUBMITTER, minimal())["Instances"]
+    (resource,) = machines["Resource"]
+    assert resource.endswith(":container-instance/AWSBatch-minimal-*")
+
+
 @pytest.mark.parametrize(
     ("region", "partition", "service"),
     [

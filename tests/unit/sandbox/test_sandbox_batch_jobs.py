@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -115,6 +116,39 @@ def test_nodes_have_ids_streams_and_addresses_of_their_own(deployed: Deployed, s
     rest = deployed.batch.list_jobs(multiNodeJobId=job, nextToken=listed["nextToken"])
     assert [each["jobId"] for each in rest["jobSummaryList"]] == wanted[2:3]
     deployed.batch.terminate_job(jobId=job, reason="test")
+
+
+def test_ecs_knows_the_machines_of_a_running_job(
+    sandbox: Sandbox, deployed: Deployed, submit: Any
+) -> None:
+    ecs = client(sandbox, "ecs")
+    job = submit(nodeOverrides={**variables(MNGEN_SANDBOX_HOLD="RUNNING"), "numNodes": 2})
+    reached(deployed, job, "RUNNING")
+    nodes = deployed.batch.describe_jobs(jobs=[f"{job}#0", f"{job}#1"])["jobs"]
+    machines = [each["container"]["containerInstanceArn"] for each in nodes]
+    (environment,) = deployed.batch.describe_compute_environments(
+        computeEnvironments=[deployed.environments["r5"]]
+    )["computeEnvironments"]
+    cluster = environment["ecsClusterArn"]
+    name = cluster.rpartition("/")[2]
+    assert name.startswith(f"AWSBatch-{deployed.environments['r5']}-")
+    assert [each.split("/")[1] for each in machines] == [name, name]
+    wanted = {"cluster": cluster, "containerInstances": [*machines, "nothing"]}
+    found = ecs.describe_container_instances(**wanted)
+    assert [each["containerInstanceArn"] for each in found["containerInstances"]] == machines
+    ids = [each["ec2InstanceId"] for each in found["containerInstances"]]
+    assert all(re.fullmatch("i-[0-9a-f]{17}", each) for each in ids)
+    assert len(set(ids)) == 2
+    assert found["failures"] == [{"arn": "nothing", "reason": "MISSING"}]
+    with pytest.raises(ClientError, match="ClusterNotFoundException"):
+        ecs.describe_container_instances(**{**wanted, "cluster": "nowhere"})
+    with pytest.raises(ClientError, match="InvalidParameterException"):
+        ecs.describe_container_instances(cluster=name, containerInstances=["x"] * 101)
+    deployed.batch.terminate_job(jobId=job, reason="test")
+    # ECS forgets a machine that has ended.
+    found = ecs.describe_container_instances(cluster=name, containerInstances=machines)
+    assert found["containerInstances"] == []
+    assert [each["arn"] for each in found["failures"]] == machines
 
 
 def test_a_failing_job_is_tried_again(deployed: Deployed, submit: Any) -> None:

@@ -1,0 +1,81 @@
+"""The machines of the emulated Batch's jobs, as ECS knows them.
+
+A node of a job runs on a container instance, which is an EC2 instance that has joined the ECS
+cluster of its compute environment. The emulated jobs run nowhere, so moto's ECS knows none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from moto.batch.models import batch_backends
+from moto.core.responses import ActionResult
+from moto.ecs.exceptions import ClusterNotFoundException, InvalidParameterException
+
+from mngen.sandbox._gaps_batch_actions import tick
+from mngen.sandbox._gaps_batch_job import ecs_arn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mngen.sandbox._gaps_batch_job import Job
+
+_MAX_DESCRIBED = 100
+
+
+class MachineActions:
+    """The action of ECS that tells which EC2 instance a container instance is."""
+
+    ecs_backend: Any
+    current_account: str
+    region: str
+    _get_param: Any
+
+    def describe_container_instances(self) -> ActionResult:
+        """Describes the machines of running jobs, at most 100, and names those that are gone.
+
+        A container instance is forgotten soon after its machine has ended; here, with its job.
+        Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeContainerInstances.html
+        """
+        wanted = self._get_param("containerInstances") or []
+        if len(wanted) > _MAX_DESCRIBED:
+            raise InvalidParameterException(
+                f"Container instances can have at most {_MAX_DESCRIBED} entries."
+            )
+        cluster = self._get_param("cluster", "default").rpartition("/")[2]
+        if cluster not in self.ecs_backend.clusters:
+            raise ClusterNotFoundException
+        backend = batch_backends[self.current_account][self.region]
+        known = _machines(tick(backend).jobs.values(), cluster)
+        found = [known.get(each.rpartition("/")[2]) for each in wanted]
+        gone = [each for each, machine in zip(wanted, found, strict=True) if machine is None]
+        return ActionResult(
+            {
+                "containerInstances": [each for each in found if each is not None],
+                "failures": [{"arn": each, "reason": "MISSING"} for each in gone],
+            }
+        )
+
+
+def _machines(jobs: Iterable[Job], cluster: str) -> dict[str, dict[str, Any]]:
+    """Returns what ECS tells of the machines in a cluster that jobs run on, by their ids."""
+    return {
+        job.container_instance(node): _described(job, node)
+        for job in jobs
+        if job.status in ("STARTING", "RUNNING")
+        and job.attempts[-1].environment.ecs_name == cluster
+        for node in range(len(job.containers))
+    }
+
+
+def _described(job: Job, node: int) -> dict[str, Any]:
+    return {
+        "containerInstanceArn": ecs_arn(
+            job.attempts[-1].environment, "container-instance", job.container_instance(node)
+        ),
+        "ec2InstanceId": job.instance(node),
+        "status": "ACTIVE",
+        "agentConnected": True,
+        "runningTasksCount": 1,
+        "pendingTasksCount": 0,
+    }
