@@ -33,12 +33,12 @@ def running(deployed: Deployed, jobs: Jobs) -> Iterator[str]:
     """A job of two nodes that runs until it is told to end."""
     hold = {"MNGEN_SANDBOX_HOLD": "RUNNING"}
     identifier = jobs.submit("mpi", name=unique(), environment=hold).id
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while jobs.status(identifier, why=False).state != "RUNNING":
         assert time.monotonic() < deadline
         time.sleep(0.05)
     # The wire-up's lines bear the times of its phases: what a test writes must come after the last.
-    while time.time() <= max(each.time for each in jobs.logs(identifier)):
+    while time.time() * 1000 <= max(each.time for each in jobs.logs(identifier)):
         time.sleep(0.01)
     yield identifier
     jobs.cancel(identifier)
