@@ -6,10 +6,12 @@ Real Terraform takes half a minute for the same; that the two agree is tested en
 from __future__ import annotations
 
 import json
+import time
 from functools import lru_cache
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import boto3
 
@@ -21,6 +23,7 @@ from mngen.spec import load_text
 
 if TYPE_CHECKING:
     from mngen.cluster import Cluster, ResolvedEnvironment, ResolvedJob
+    from mngen.jobs import Jobs
     from mngen.sandbox import Sandbox
 
 
@@ -63,6 +66,18 @@ jobs:
     timeout: 3600
   one: {{queue: small, command: [hostname]}}
 {more}"""
+
+
+def hold(jobs: Jobs, state: str, job: str = "mpi", **wanted: Any) -> str:
+    """Submit a job that does not leave a state, and wait until it is there."""
+    variables = {"MNGEN_SANDBOX_HOLD": state, **wanted.pop("environment", {})}
+    name = wanted.pop("name", None) or f"n{uuid4().hex[:10]}"
+    identifier = jobs.submit(job, name=name, environment=variables, **wanted).id
+    deadline = time.monotonic() + 180
+    while jobs.status(identifier, why=False, instances=False).state != state:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return identifier
 
 
 class Deployed:

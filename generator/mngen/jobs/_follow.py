@@ -1,10 +1,9 @@
 """What a job writes while it runs, each line once, until it ends.
 
-GetLogEvents has a token that says how far a stream was read, so no line is missed or shown twice,
-however late it arrives; FilterLogEvents has none, and would have to read the last moments again
-and again. A call reads one stream, and an account has some ten calls a second: of a job with more
-nodes than that the main node is read every round, and the others in turn.
-Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
+A round is a handful of calls, however many nodes a job has: the streams of few nodes are read one
+by one, and of many the main node's, which is where mpirun writes, while the others are bundled, a
+hundred a call, and take turns (`_tail` says why). A thousand nodes have all been read after three
+rounds.
 """
 
 from __future__ import annotations
@@ -14,21 +13,25 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from mngen.jobs._logs import gone, streams_of
-from mngen.jobs._types import JobStatus, LogLine
+from mngen.jobs._logs import STREAMS_AT_ONCE, gone, is_stream_missing, streams_of
+from mngen.jobs._status import attempt_of
+from mngen.jobs._tail import Bundle, Stream, regrouped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from mypy_boto3_batch.type_defs import JobDetailTypeDef
     from mypy_boto3_logs.client import CloudWatchLogsClient
 
     from mngen.jobs._patience import Patience
+    from mngen.jobs._types import JobStatus, LogLine
 
 _ROUND_SECONDS = 1.0
 _STREAMS_A_ROUND = 8
-_PAGES_A_ROUND = 5
-"""Of one stream, 1 MB each: a backlog does not fill the memory."""
+_BUNDLES_A_ROUND = 4
 _LOOK_SECONDS = 5.0
+_NODES_SECONDS = 15.0
+"""How often the nodes of a large job are looked at for such as begin to write late."""
 _QUIET_ROUNDS = 3
 """How many rounds without a line end the reading of a job that has ended: the log driver sends
 what is left within seconds."""
@@ -39,7 +42,8 @@ class Follower:
 
     Args:
         logs: The client.
-        look: Asks for the job, with its nodes.
+        look: Asks Batch for the job, with one call.
+        complete: Makes its state of that, with its nodes: a call for each hundred.
         patience: What to do when AWS does not answer.
         node: The node to read; None for all.
         since: Leaves out what is older, in seconds since the epoch.
@@ -51,7 +55,8 @@ class Follower:
     def __init__(
         self,
         logs: CloudWatchLogsClient,
-        look: Callable[[], JobStatus],
+        look: Callable[[], JobDetailTypeDef],
+        complete: Callable[[JobDetailTypeDef], JobStatus],
         patience: Patience,
         *,
         node: int | None = None,
@@ -60,12 +65,14 @@ class Follower:
         self.last = 0
         self._logs = logs
         self._look = look
+        self._complete = complete
         self._patience = patience
         self._node = node
         self._since = 0 if since is None else int(since * 1000)
-        self._tokens: dict[str, str | None] = {}
-        self._nodes: dict[str, int] = {}
-        self._turn = 0
+        self._known: set[str] = set()
+        self._streams: list[Stream] = []
+        self._bundles: list[Bundle] = []
+        self._silent: set[Stream | Bundle] = set()
 
     def follow(self, status: JobStatus, seen: Callable[[JobStatus], None]) -> Iterator[LogLine]:
         """Yields each line of the job's current attempt and of all later ones.
@@ -80,74 +87,88 @@ class Follower:
             ToolError: The log is gone, the job is gone, or AWS does not answer.
         """
         seen(status)
-        quiet, looked = 0, time.monotonic()
+        quiet, looked, described = 0, time.monotonic(), time.monotonic()
+        self._add(status)
         while True:
-            self._nodes |= streams_of(status, self._node)
             lines = self._round(status)
             yield from lines
-            quiet = 0 if lines or self._unread() else quiet + 1
-            if status.ended and quiet >= _QUIET_ROUNDS:
+            quiet = 0 if lines else quiet + 1
+            if status.ended and quiet >= _QUIET_ROUNDS and self._all_silent():
                 return
             time.sleep(_ROUND_SECONDS)
-            if not status.ended and (quiet or time.monotonic() - looked > _LOOK_SECONDS):
-                before, looked = status.state, time.monotonic()
-                status = self._patience.call(self._look)
+            now = time.monotonic()
+            if not status.ended and (quiet or now - looked > _LOOK_SECONDS):
+                looked, before = now, status.state
+                job = self._patience.call(self._look)
+                is_news = (job["status"], attempt_of(job)) != (before, status.attempt)
+                if is_news or now - described > self._pause(status):
+                    described = now
+                    status = self._patience.call(partial(self._complete, job))
+                    self._add(status)
                 if status.state != before:
                     seen(status)
                     quiet = 0
+                    self._silent.clear()
+
+    def _pause(self, status: JobStatus) -> float:
+        """Returns for how many seconds the nodes are not looked at anew without a reason."""
+        if all(each.log_stream for each in status.nodes):
+            return float("inf")
+        return 0.0 if len(status.nodes) <= STREAMS_AT_ONCE else _NODES_SECONDS
+
+    def _add(self, status: JobStatus) -> None:
+        """Begins to read the streams that were not there before."""
+        found = streams_of(status, self._node)
+        new = {name: index for name, index in found.items() if name not in self._known}
+        self._known |= new.keys()
+        few = self._node is not None or len(status.nodes) <= _STREAMS_A_ROUND
+        main = {each.index for each in status.nodes if each.main}
+        # The newest attempt first, and its main node first of all.
+        alone = sorted(
+            (index not in main, index, name) for name, index in new.items() if few or index in main
+        )
+        self._streams[:0] = [Stream(name, index, self._since) for _, index, name in alone]
+        # No line is older than its job, and AWS need not look for one.
+        since = max(self._since, int(status.created * 1000))
+        others = iter([each for each in new.items() if not few and each[1] not in main])
+        while part := dict(islice(others, STREAMS_AT_ONCE)):
+            self._bundles.append(Bundle(part, since))
 
     def _round(self, status: JobStatus) -> list[LogLine]:
-        lines = [line for stream in self._due() for line in self._read(status, stream)]
-        lines.sort(key=lambda line: (line.time, line.node))
+        get = partial(self._ask, status, self._logs.get_log_events)
+        search = partial(self._ask, status, self._logs.filter_log_events)
+        streams, bundles = self._due_streams(), self._bundles[:_BUNDLES_A_ROUND]
+        lines = [line for each in streams for line in each.read(get)]
+        lines += [line for each in bundles for line in each.read(search)]
+        self._silent.update(each for each in streams if each.done)
+        self._silent.update(each for each in bundles if each.done)
+        self._bundles = [*self._bundles[_BUNDLES_A_ROUND:], *regrouped(bundles)]
         if lines:
+            lines.sort(key=lambda line: (line.time, line.node))
             self.last = max(self.last, lines[-1].time)
+            self._silent.clear()
         return lines
 
-    def _due(self) -> list[str]:
+    def _all_silent(self) -> bool:
+        """Tells whether all streams were read to their end since the last line."""
+        return self._silent.issuperset([*self._streams, *self._bundles])
+
+    def _due_streams(self) -> list[Stream]:
         """Returns the streams to read now: the first always, the others in turn."""
-        names = sorted(self._nodes, key=lambda name: self._nodes[name])
-        if len(names) <= _STREAMS_A_ROUND:
-            return names
-        others = names[1:]
-        first = self._turn % len(others)
-        self._turn += _STREAMS_A_ROUND - 1
-        return [names[0], *islice(others[first:] + others[:first], _STREAMS_A_ROUND - 1)]
+        first, others = self._streams[:1], self._streams[1:]
+        now = others[: _STREAMS_A_ROUND - 1]
+        self._streams = [*first, *others[_STREAMS_A_ROUND - 1 :], *now]
+        return [*first, *now]
 
-    def _unread(self) -> bool:
-        """Tells whether some stream was not read once yet."""
-        return len(self._tokens) < len(self._nodes)
+    def _ask(self, status: JobStatus, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        """Returns a page of the log; None where a stream is not there yet."""
 
-    def _read(self, status: JobStatus, stream: str) -> list[LogLine]:
-        """Reads a stream to its end, or five pages of it."""
-        found: list[LogLine] = []
-        for _ in range(_PAGES_A_ROUND):
-            token = self._tokens.get(stream)
-            page = self._patience.call(partial(self._page, status, stream, token))
-            if page is None:
-                break
-            found += [
-                LogLine(self._nodes[stream], each["timestamp"], each["message"].rstrip("\r\n"))
-                for each in page["events"]
-            ]
-            self._tokens[stream] = page["nextForwardToken"]
-            if page["nextForwardToken"] == token or not page["events"]:
-                break
-        self._tokens.setdefault(stream, None)
-        return found
+        def once() -> Any:
+            try:
+                return call(logGroupName=status.log_group, **arguments)
+            except self._logs.exceptions.ResourceNotFoundException as error:
+                if is_stream_missing(error):
+                    return None
+                raise gone(status) from None
 
-    def _page(self, status: JobStatus, stream: str, token: str | None) -> Any:
-        """Returns a page of a stream; None where the stream is not there yet."""
-        arguments: dict[str, Any] = {
-            "logGroupName": status.log_group,
-            "logStreamName": stream,
-            "startFromHead": True,
-            "startTime": self._since,
-        }
-        if token is not None:
-            arguments["nextToken"] = token
-        try:
-            return self._logs.get_log_events(**arguments)
-        except self._logs.exceptions.ResourceNotFoundException as error:
-            if "stream" in str(error):
-                return None
-            raise gone(status) from None
+        return self._patience.call(once)

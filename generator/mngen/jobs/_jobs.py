@@ -388,7 +388,8 @@ class Jobs:
 
         follower = Follower(
             self._account.client("logs"),
-            lambda: self._seen(identifier),
+            lambda: describe_one(self.batch, identifier),
+            lambda described: status_of(self.batch, self.cluster, described),
             Patience(say, resume),
             node=node,
             since=since,

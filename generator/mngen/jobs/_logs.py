@@ -14,11 +14,15 @@ from mngen.errors import InputError, ToolError
 from mngen.jobs._types import WAITING, JobStatus, LogLine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mypy_boto3_logs.client import CloudWatchLogsClient
 
-_STREAMS_AT_ONCE = 100
+STREAMS_AT_ONCE = 100
+"""Most streams of one FilterLogEvents call.
+
+Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
+"""
 
 
 def streams_of(status: JobStatus, node: int | None = None) -> dict[str, int]:
@@ -60,10 +64,10 @@ def read(
     """
     names = sorted(streams, key=lambda name: streams[name])
     parts = [
-        _events(logs, status, names[first : first + _STREAMS_AT_ONCE], streams, since, pattern)
-        for first in range(0, len(names), _STREAMS_AT_ONCE)
+        _events(logs, status, names[first : first + STREAMS_AT_ONCE], streams, since, pattern)
+        for first in range(0, len(names), STREAMS_AT_ONCE)
     ]
-    yield from heapq.merge(*parts, key=lambda line: (line.time, line.node))
+    yield from _merged(parts)
 
 
 def not_there(status: JobStatus) -> str:
@@ -73,6 +77,11 @@ def not_there(status: JobStatus) -> str:
     if status.state == "STARTING":
         return "the job is STARTING: its nodes write once they run"
     return "the job never ran, so it has written nothing"
+
+
+def is_stream_missing(error: Exception) -> bool:
+    """Tells whether what CloudWatch did not find is a stream; else it is the whole group."""
+    return "stream" in str(error)
 
 
 def gone(status: JobStatus) -> ToolError:
@@ -106,6 +115,16 @@ def _events(
                     event.get("message", "").rstrip("\r\n"),
                 )
     except logs.exceptions.ResourceNotFoundException as error:
-        if "stream" in str(error):
-            return
-        raise gone(status) from None
+        if not is_stream_missing(error):
+            raise gone(status) from None
+    else:
+        return
+    # One stream that is missing hides all others of the call.
+    middle = len(names) // 2
+    if middle:
+        parts = (names[:middle], names[middle:])
+        yield from _merged([_events(logs, status, part, streams, since, pattern) for part in parts])
+
+
+def _merged(parts: Iterable[Iterator[LogLine]]) -> Iterator[LogLine]:
+    return heapq.merge(*parts, key=lambda line: (line.time, line.node))

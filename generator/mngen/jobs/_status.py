@@ -54,8 +54,6 @@ def status_of(
         progress: Is called with how many nodes were described, and of how many.
     """
     nodes = tuple(_nodes(batch, job, progress))
-    attempts = job.get("attempts", [])
-    running = job["status"] in ("STARTING", "RUNNING")
     main = next((each for each in nodes if each.main), None)
     return JobStatus(
         id=job["jobId"],
@@ -67,12 +65,17 @@ def status_of(
         created=_seconds(job.get("createdAt")) or 0.0,
         started=_seconds(job.get("startedAt")),
         stopped=_seconds(job.get("stoppedAt")),
-        attempt=len(attempts) + running,
+        attempt=attempt_of(job),
         attempts=job.get("retryStrategy", {}).get("attempts", 1),
         exit_code=main.exit_code if main else None,
         log_group=_log_group(cluster, job),
         nodes=nodes,
     )
+
+
+def attempt_of(job: JobDetailTypeDef) -> int:
+    """Returns which attempt of a job runs or ran last, from 1; 0 before the first."""
+    return len(job.get("attempts", [])) + (job["status"] in ("STARTING", "RUNNING"))
 
 
 def list_jobs(

@@ -55,14 +55,13 @@ def control(body: bytes) -> bytes:
 def _direct(backend: Any, job: Job, wish: dict[str, Any]) -> None:
     from mngen.sandbox._gaps_batch_logs import put
 
-    script = job.script
+    script, now = job.script, time.time()
     if "hold" in wish:
-        script.hold = wish["hold"]
+        script.hold, script.released = wish["hold"], now
     script.seconds = float(wish.get("seconds", script.seconds))
     script.exits = tuple(wish.get("exits", script.exits))
     script.reason = wish.get("reason", script.reason)
     for node, code in wish.get("node_exits", {}).items():
         script.node_exits[int(node)] = int(code)
-    now = time.time()
     for node, lines in wish.get("log", {}).items():
         put(backend, job, int(node), len(job.attempts) - 1, ((now, line) for line in lines))

@@ -101,6 +101,8 @@ class LogActions:
     def filter_log_events(self) -> Any:
         """Reads many streams, at most 100, and interleaves their events by time, as AWS does.
 
+        One stream that is not there is an error.
+        Source: https://github.com/percona/rds_exporter/issues/81
         Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
         """
         tick(batch_backends[self.current_account][self.region])
@@ -111,9 +113,11 @@ class LogActions:
                 "1 validation error detected: Value at 'logStreamNames' failed to satisfy "
                 f"constraint: Member must have length less than or equal to {_MAX_DESCRIBED}"
             )
-        events, token, searched = logs_backends[self.current_account][
-            self.region
-        ].filter_log_events(
+        logs = logs_backends[self.current_account][self.region]
+        group = logs.groups.get(request.get("logGroupName"))
+        if group is not None and not group.streams.keys() >= set(names):
+            raise ResourceNotFoundException("The specified log stream does not exist.")
+        events, token, searched = logs.filter_log_events(
             request.get("logGroupName"),
             names,
             request.get("startTime"),

@@ -152,6 +152,8 @@ def _start(backend: Any, job: Job, attempt: Attempt) -> None:
 def _finish(job: Job, attempt: Attempt, now: float) -> bool:
     limit = float(job.timeout.get("attemptDurationSeconds") or job.script.seconds)
     end = attempt.started + min(limit, job.script.seconds)
+    if limit >= job.script.seconds:
+        end = max(end, job.script.released)
     if now < end:
         return False
     attempt.stopped = end

@@ -8,14 +8,15 @@ from uuid import uuid4
 
 import pytest
 
-from mngen._aws import client
+from mngen._aws import client as connected_client
 from mngen.jobs import Jobs
 from tests.support.batch import Deployed, spec_text
 from tests.support.cli import mngen
+from tests.support.sandbox import client
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from mngen.sandbox import Sandbox
@@ -24,6 +25,18 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def deployed(sandbox: Sandbox) -> Deployed:
     return Deployed(sandbox, spec_text(f"j{uuid4().hex[:10]}"))
+
+
+@pytest.fixture
+def large(sandbox: Sandbox) -> Iterator[Deployed]:
+    """A deployment of the test's own, with room for a thousand nodes."""
+    quotas = client(sandbox, "service-quotas")
+    quota = {"ServiceCode": "ec2", "QuotaCode": "L-1216C47A"}
+    deployed = Deployed(sandbox, spec_text(f"j{uuid4().hex[:10]}", max_nodes=1000))
+    before = quotas.get_service_quota(**quota)["Quota"]["Value"]
+    quotas.request_service_quota_increase(**quota, DesiredValue=1e6)
+    yield deployed
+    quotas.request_service_quota_increase(**quota, DesiredValue=before)
 
 
 @pytest.fixture
@@ -40,7 +53,7 @@ def connect(sandbox: Sandbox) -> Callable[[str, str], Any]:
     @lru_cache
     def connected(service: str, region: str) -> Any:
         with sandbox.applied(region):
-            return client(service, region)
+            return connected_client(service, region)
 
     return connected
 

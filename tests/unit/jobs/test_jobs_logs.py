@@ -13,7 +13,7 @@ import pytest
 
 from mngen.errors import InputError, ToolError
 from mngen.jobs import Jobs
-from tests.support.batch import Deployed, spec_text
+from tests.support.batch import Deployed, hold, spec_text
 from tests.support.cli import CHECKOUT
 from tests.support.faults import Faults
 
@@ -31,12 +31,7 @@ def unique() -> str:
 @pytest.fixture
 def running(deployed: Deployed, jobs: Jobs) -> Iterator[str]:
     """A job of two nodes that runs until it is told to end."""
-    hold = {"MNGEN_SANDBOX_HOLD": "RUNNING"}
-    identifier = jobs.submit("mpi", name=unique(), environment=hold).id
-    deadline = time.monotonic() + 180
-    while jobs.status(identifier, why=False).state != "RUNNING":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    identifier = hold(jobs, "RUNNING")
     # The wire-up's lines bear the times of its phases: what a test writes must come after the last.
     while time.time() * 1000 <= max(each.time for each in jobs.logs(identifier)):
         time.sleep(0.01)
@@ -97,8 +92,7 @@ class TestRead:
         assert [each.text for each in jobs.logs(running, node=0)][-10_050:] == texts
 
     def test_a_job_that_has_not_run_yet(self, jobs: Jobs, run: Any) -> None:
-        hold = {"MNGEN_SANDBOX_HOLD": "RUNNABLE"}
-        identifier = jobs.submit("one", name=unique(), environment=hold).id
+        identifier = hold(jobs, "RUNNABLE", "one")
         done = run("logs", identifier)
         assert done.returncode == 1
         assert "the job is RUNNABLE: its nodes write once they run" in done.stderr
@@ -243,8 +237,7 @@ class TestFaults:
     def test_a_log_group_that_is_deleted(self, sandbox: Sandbox, connect: Any) -> None:
         other = Deployed(sandbox, spec_text(unique()))
         own = Jobs(other.cluster, connect)
-        hold = {"MNGEN_SANDBOX_HOLD": "RUNNING"}
-        identifier = own.submit("mpi", environment=hold).id
+        identifier = hold(own, "RUNNING")
         lines = own.follow(identifier)
         next(lines)
         other.logs.delete_log_group(logGroupName=f"/mngen/{other.name}/jobs")
@@ -256,8 +249,7 @@ class TestFaults:
         own.cancel(identifier)
 
     def test_a_job_that_vanishes(self, deployed: Deployed, jobs: Jobs) -> None:
-        hold = {"MNGEN_SANDBOX_HOLD": "RUNNING"}
-        identifier = jobs.submit("one", name=unique(), environment=hold).id
+        identifier = hold(jobs, "RUNNING", "one")
         lines = jobs.follow(identifier)
         next(lines)
         deployed.control(forget=[identifier])

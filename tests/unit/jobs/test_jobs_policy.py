@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import runpy
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import pytest
 from mngen.jobs import Jobs
 from mngen.policy import Part, policy
 from mngen.sandbox import ACCOUNT_ID
-from tests.support.batch import Deployed
+from tests.support.batch import Deployed, hold
 from tests.support.faults import Faults
 from tests.support.iam import Request, actions, allows
 
@@ -40,11 +39,9 @@ def test_all_that_a_submitter_asks(deployed: Deployed, monkeypatch: pytest.Monke
         assert jobs.status(held.id).causes
         jobs.cancel(held.id)
         jobs.wait(held.id)
-        running = jobs.submit("mpi", nodes=3, environment={"MNGEN_SANDBOX_HOLD": "RUNNING"})
-        while jobs.status(running.id, why=False).state != "RUNNING":
-            time.sleep(0.05)
-        machines = [each.container_instance for each in jobs.status(running.id).nodes]
-        jobs.cancel(running.id)
+        running = hold(jobs, "RUNNING", nodes=3)
+        machines = [each.container_instance for each in jobs.status(running).nodes]
+        jobs.cancel(running)
         asked = {call.action for call in faults.calls}
         submissions = [call for call in faults.calls if call.action == "batch:SubmitJob"]
     document = policy(Part.SUBMITTER, deployed.cluster, ACCOUNT_ID)

@@ -14,7 +14,7 @@ import pytest
 
 from mngen.errors import InputError, ToolError
 from mngen.jobs import Jobs, WaitedTooLongError
-from tests.support.batch import Deployed, spec_text
+from tests.support.batch import Deployed, hold, spec_text
 from tests.support.cli import CHECKOUT
 from tests.support.faults import Faults
 from tests.support.sandbox import client
@@ -28,18 +28,6 @@ if TYPE_CHECKING:
 
 def unique() -> str:
     return f"n{uuid4().hex[:10]}"
-
-
-def hold(jobs: Jobs, state: str, job: str = "mpi", **wanted: Any) -> str:
-    """Submit a job that does not leave a state, and wait until it is there."""
-    variables = {"MNGEN_SANDBOX_HOLD": state, **wanted.pop("environment", {})}
-    name = wanted.pop("name", None) or unique()
-    identifier = jobs.submit(job, name=name, environment=variables, **wanted).id
-    deadline = time.monotonic() + 60
-    while jobs.status(identifier, why=False).state != state:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return identifier
 
 
 @pytest.mark.usefixtures("state_home")
@@ -152,21 +140,13 @@ class TestStatus:
             jobs.status(text)
 
     def test_a_thousand_nodes_take_a_handful_of_calls(
-        self, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+        self, large: Deployed, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        deployed = Deployed(sandbox, spec_text(unique(), max_nodes=1000))
-        quotas = client(sandbox, "service-quotas")
-        quota = {"ServiceCode": "ec2", "QuotaCode": "L-1216C47A"}
-        before = quotas.get_service_quota(**quota)["Quota"]["Value"]
-        quotas.request_service_quota_increase(**quota, DesiredValue=1e6)
-        with Faults(sandbox.endpoint) as faults:
+        with Faults(large.sandbox.endpoint) as faults:
             for name, value in faults.environment().items():
                 monkeypatch.setenv(name, value)
-            jobs = Jobs(deployed.cluster)
-            try:
-                identifier = hold(jobs, "RUNNING", nodes=1000)
-            finally:
-                quotas.request_service_quota_increase(**quota, DesiredValue=before)
+            jobs = Jobs(large.cluster)
+            identifier = hold(jobs, "RUNNING", nodes=1000)
             earlier = len(faults.calls)
             steps: list[tuple[int, int]] = []
             found = jobs.status(identifier, progress=lambda done, of: steps.append((done, of)))
@@ -176,7 +156,7 @@ class TestStatus:
         assert calls == ["batch:DescribeJobs"] * 11 + ["ecs:DescribeContainerInstances"] * 10
         assert len({each.instance for each in found.nodes} - {None}) == 1000
         assert steps[-1] == (1000, 1000)
-        deployed.batch.terminate_job(jobId=identifier, reason="test")
+        large.batch.terminate_job(jobId=identifier, reason="test")
 
 
 @pytest.mark.usefixtures("state_home", "inside")
