@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +22,9 @@ from mngen.cli.logs import Printer, follow_job
 from mngen.errors import InputError, format_problems
 
 if TYPE_CHECKING:
-    from mngen.jobs import Inputs, Jobs, Order, Submission
+    from collections.abc import Callable
+
+    from mngen.jobs import Jobs, Order, Submission
 
 
 def submit(
@@ -81,6 +84,7 @@ def submit(
 
     With --sweep, one job is submitted for each row of a CSV file: its columns are environment
     variables, and take the place of {column} in the command. To repeat it goes on where it stopped.
+    --dry-run shows the request of each row.
 
     With --upload, files are copied to the shared file system if it is mounted on this machine, and
     else into the spec's bucket; MNGEN_INPUTS and {inputs} in the command tell the job where.
@@ -99,17 +103,22 @@ def submit(
         attempts=attempts,
         timeout=timeout,
     )
-    if sweep is not None and (dry_run or follow or register):
-        raise typer.BadParameter("not with --dry-run, --follow or --register", param_hint="--sweep")
+    if sweep is not None and follow:
+        pattern = shlex.quote(f"{name or job}-*")
+        raise typer.BadParameter(
+            f"one job can be followed, and not those of a sweep: mngen jobs --name {pattern}",
+            param_hint="--follow",
+        )
     with opened_jobs(file, sandbox=sandbox) as jobs:
         inputs = None if upload is None else jobs.find_inputs(upload)
         if inputs is not None:
             order = with_inputs(order, inputs.location)
-        if sweep is not None:
-            _sweep(jobs, order, sweep, inputs, again=again, json_wanted=output is Format.JSON)
-            return
         if dry_run:
-            _show_plan(jobs, order, register=register)
+            _show_plan(jobs, order, sweep, register=register)
+            return
+        if sweep is not None:
+            sweep_jobs = partial(jobs.sweep, register=register, again=again, inputs=inputs)
+            _sweep(sweep_jobs, order, sweep, json_wanted=output is Format.JSON)
             return
         prepared = jobs.prepare(order, register=register)
         prepared.require(show_warning)
@@ -125,15 +134,7 @@ def submit(
             follow_job(jobs, submission.id, Printer(json_wanted=output is Format.JSON))
 
 
-def _sweep(
-    jobs: "Jobs",
-    order: "Order",
-    file: Path,
-    inputs: "Inputs | None",
-    *,
-    again: bool,
-    json_wanted: bool,
-) -> None:
+def _sweep(send: "Callable[..., object]", order: "Order", file: Path, *, json_wanted: bool) -> None:
     """Submits one job a row, and prints ids with names as they become known."""
     from mngen.jobs import read_rows
 
@@ -149,7 +150,7 @@ def _sweep(
                 sys.stdout.flush()
 
         try:
-            jobs.sweep(order, rows, again=again, inputs=inputs, tell=tell, warn=show_warning)
+            send(order, rows, tell=tell, warn=show_warning)
         finally:
             if done:
                 before = sum(each.existed for each in done)
@@ -181,15 +182,28 @@ def _tell(submission: "Submission", *, json_wanted: bool) -> None:
     report(f"next: mngen status {submission.id}")
 
 
-def _show_plan(jobs: "Jobs", order: "Order", *, register: bool) -> None:
-    """Shows the request and all that speaks against it; exits with 1 if that is an error."""
-    prepared = jobs.prepare(order, register=register)
-    typer.echo(json.dumps(prepared.shown, indent=2, ensure_ascii=False))
-    if prepared.problems:
-        report(format_problems(prepared.problems, colour=wants_colour(sys.stderr)))
+def _show_plan(jobs: "Jobs", order: "Order", sweep: Path | None, *, register: bool) -> None:
+    """Shows the request, or those of a sweep, and all that speaks against it.
+
+    Raises:
+        InputError: Something that speaks against it is an error.
+    """
+    from mngen.jobs import read_rows
+
+    prepared = (
+        [jobs.prepare(order, register=register)]
+        if sweep is None
+        else list(jobs.prepare_sweep(order, read_rows(sweep), register=register))
+    )
+    shown = [each.shown for each in prepared]
+    typer.echo(json.dumps(shown[0] if sweep is None else shown, indent=2, ensure_ascii=False))
+    problems = dict.fromkeys(problem for each in prepared for problem in each.problems)
+    if problems:
+        report(format_problems(list(problems), colour=wants_colour(sys.stderr)))
     command = " ".join(shlex.quote(word) for word in order.command)
     report("nothing was sent" + (f"; the command is: {command}" if command else ""))
-    prepared.require()
+    for each in prepared:
+        each.require()
 
 
 def _variables(given: list[str]) -> dict[str, str]:

@@ -192,6 +192,7 @@ class Jobs:
         order: Order,
         rows: Sequence[dict[str, str]],
         *,
+        register: bool = False,
         again: bool = False,
         inputs: Inputs | None = None,
         tell: Callable[[Submission], None] | None = None,
@@ -206,6 +207,7 @@ class Jobs:
             order: What all rows have in common. The jobs are named after it, with numbers.
             rows: Values by column: variables, and what takes the place of `{column}` in the
                 command; see `mngen.jobs.read_rows`.
+            register: Whether to register a revision of the definition first, as in `submit`.
             again: Whether to submit all of them even so.
             inputs: Files to bring to all of them, once; the order must say so, see `with_inputs`.
             tell: Is called with each job as soon as its id is known.
@@ -215,19 +217,33 @@ class Jobs:
             InputError: A row breaks a rule; carries every error of every row.
             ToolError: AWS refused one or does not answer; what was submitted stays so.
         """
-        orders = orders_of(order, rows)
-        first = self.prepare(orders[0])
-        prepared = [first]
-        prepared += [
-            prepared_like(first, each, make_intent(self.cluster, each)) for each in orders[1:]
-        ]
+        prepared = self.prepare_sweep(order, rows, register=register)
         problems = {problem: None for each in prepared for problem in each.problems}
-        msgspec.structs.replace(first, problems=tuple(problems)).require(warn)
+        msgspec.structs.replace(prepared[0], problems=tuple(problems)).require(warn)
         if inputs is not None:
             self.bring(inputs)
         prefix = f"{order.name or order.job}-"
         with translated():
             return send_all(self._sender, self.batch, prepared, prefix, again=again, tell=tell)
+
+    def prepare_sweep(
+        self, order: Order, rows: Sequence[dict[str, str]], *, register: bool = False
+    ) -> tuple[Prepared, ...]:
+        """Judges a sweep by the rules, a submission for each row, and sends nothing; see `sweep`.
+
+        Raises:
+            InputError: The order itself cannot be, or a column has no use.
+            ToolError: AWS does not answer.
+        """
+        first, *others = orders_of(order, rows)
+        like = self.prepare(first, register=register)
+        return (
+            like,
+            *(
+                prepared_like(like, each, make_intent(self.cluster, each, registering=register))
+                for each in others
+            ),
+        )
 
     def status(
         self,

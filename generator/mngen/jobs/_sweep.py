@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mngen.errors import InputError, Problem
+from mngen.jobs._register import register
 from mngen.jobs._submit import Prepared, Sender, known_jobs
 from mngen.rules import Target, check_submission
 
@@ -71,9 +72,16 @@ def orders_of(order: Order, rows: Sequence[dict[str, str]]) -> list[Order]:
         rows: Values by column.
 
     Raises:
-        InputError: A column is neither named in the command nor the name of a variable.
+        InputError: A column is neither named in the command nor the name of a variable, or names
+            one that is set for all rows.
     """
     columns = list(rows[0])
+    for column in columns:
+        if column in order.environment:
+            raise InputError(
+                f"the column `{column}` is a variable that is set for all rows",
+                hint="rename the column, or leave the variable to it",
+            )
     unused = [
         column
         for column in columns
@@ -120,6 +128,8 @@ def send_all(
         again: Whether to submit all of them even so.
         tell: Is called with each job as soon as its id is known.
     """
+    if prepared[0].intent.registering:
+        prepared = _registered(prepared)
     known = known_jobs(batch, prepared[0], prefix)
     done = []
     for each in prepared:
@@ -139,6 +149,22 @@ def prepared_like(first: Prepared, order: Order, intent: Intent) -> Prepared:
     judged = Target(same.intent, first.target.account, first.definition)
     problems = check_submission(judged, offline=True)
     return msgspec.structs.replace(same, problems=problems)
+
+
+def _registered(prepared: Sequence[Prepared]) -> list[Prepared]:
+    """Registers the revision that all of them are submitted with, once."""
+    definition = prepared[0].definition
+    if definition is None:
+        raise ValueError("a submission without a definition")
+    arn = register(prepared[0].target, definition)
+    return [
+        msgspec.structs.replace(
+            each,
+            definition={**definition, "jobDefinitionArn": arn},
+            intent=msgspec.structs.replace(each.intent, registering=False),
+        )
+        for each in prepared
+    ]
 
 
 def _filled(word: str, row: dict[str, str]) -> str:

@@ -12,13 +12,15 @@ import pytest
 
 from mngen.errors import InputError
 from mngen.jobs import Jobs, Order, read_rows
+from tests.support.batch import Deployed, spec_text
 from tests.support.cli import CHECKOUT
 from tests.support.faults import Faults
+from tests.support.sandbox import client
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.batch import Deployed
+    from mngen.sandbox import Sandbox
 
 QUOTES = """it's "quoted", $HOME `id` {n} \\ é"""
 
@@ -141,7 +143,7 @@ class TestSweep:
                 stderr=subprocess.PIPE,
                 text=True,
             )
-            assert held.reached.wait(60)
+            assert held.reached.wait(180)
             process.send_signal(signal.SIGKILL)
             out, _ = process.communicate()
         told = [line.split("\t") for line in out.splitlines()]
@@ -157,5 +159,112 @@ class TestSweep:
         )["jobSummaryList"]
         assert len(listed) == 6
 
-    def test_options_that_do_not_go_together(self, run: Any) -> None:
-        assert run("submit", "one", "--sweep", "s.csv", "--follow").returncode == 2
+    def test_a_column_and_a_variable_of_one_name(self, jobs: Jobs) -> None:
+        order = Order(job="one", environment={"A": "for all"})
+        with pytest.raises(InputError, match="the column `A` is a variable that is set for all"):
+            jobs.sweep(order, [{"A": "1"}])
+
+
+class TestOptions:
+    """What else the command can be told goes together with a sweep, or is refused at once."""
+
+    @pytest.fixture
+    def rows(self, folder: Path) -> str:
+        (folder / "rows.csv").write_text("A,n\n1,x\n2,y\n")
+        return "rows.csv"
+
+    @pytest.fixture
+    def own(self, sandbox: Sandbox, folder: Path) -> Deployed:
+        """A deployment in AWS from which the spec in the folder differs by now."""
+        deployed = Deployed(sandbox, spec_text(f"j{uuid4().hex[:10]}"))
+        text = spec_text(deployed.name).replace("timeout: 3600", "timeout: 7200")
+        (folder / "mngen.yaml").write_text(text, encoding="utf-8")
+        return deployed
+
+    def test_a_dry_run_shows_each_request_and_sends_nothing(
+        self, jobs: Jobs, run: Any, rows: str
+    ) -> None:
+        name = unique()
+        done = run(
+            *("submit", "mpi", "--sweep", rows, "--dry-run", "--name", name, "--nodes", "3"),
+            *("-e", "B=all", "--", "run", "{n}"),
+        )
+        assert done.returncode == 0, done.stderr
+        shown = json.loads(done.stdout)
+        assert [each["jobName"] for each in shown] == [f"{name}-0001", f"{name}-0002"]
+        for each, row in zip(shown, ({"A": "1", "n": "x"}, {"A": "2", "n": "y"}), strict=True):
+            assert each["nodeOverrides"]["numNodes"] == 3
+            (override,) = each["nodeOverrides"]["nodePropertyOverrides"]
+            container = override["containerOverrides"]
+            assert container["command"] == ["run", row["n"]]
+            given = {one["name"]: one["value"] for one in container["environment"]}
+            assert given == {**row, "B": "all", "MNGEN_SECRET": "*" * 64}
+        assert "nothing was sent" in done.stderr
+        assert jobs.list(name=f"{name}*") == ()
+
+    def test_a_dry_run_says_what_is_wrong(self, jobs: Jobs, run: Any, rows: str) -> None:
+        name = unique()
+        done = run("submit", "mpi", "--sweep", rows, "--dry-run", "--name", name, "--nodes", "5")
+        assert done.returncode == 1
+        assert "error[MN305]" in done.stderr
+        assert len(json.loads(done.stdout)) == 2
+        assert jobs.list(name=f"{name}*") == ()
+
+    def test_nodes_and_variables_are_those_of_each_job(
+        self, deployed: Deployed, run: Any, rows: str
+    ) -> None:
+        options = ("--nodes", "3", "-e", "B=all", "--output", "json", "--name", unique())
+        done = run("submit", "mpi", "--sweep", rows, *options)
+        assert done.returncode == 0, done.stderr
+        for each, number in zip(json.loads(done.stdout), ("1", "2"), strict=True):
+            properties = deployed.job(each["id"])["nodeProperties"]
+            assert properties["numNodes"] == 3
+            found = variables({"container": properties["nodeRangeProperties"][0]["container"]})
+            assert (found["A"], found["B"]) == (number, "all")
+            deployed.batch.terminate_job(jobId=each["id"], reason="test")
+
+    def test_one_revision_is_registered_for_all(self, own: Deployed, run: Any, rows: str) -> None:
+        arguments = ("submit", "mpi", "--sweep", rows, "--register", "--output", "json")
+        shown = run(*arguments, "--dry-run")
+        assert shown.returncode == 0, shown.stderr
+        assert {each["jobDefinition"].rpartition(":")[2] for each in json.loads(shown.stdout)} == {
+            "(new revision)"
+        }
+        first = run(*arguments)
+        assert first.returncode == 0, first.stderr
+        done = json.loads(first.stdout)
+        assert [each["definition"] for each in done] == [f"{own.name}-mpi:2"] * 2
+        again = json.loads(run(*arguments).stdout)
+        assert [each["id"] for each in again] == [each["id"] for each in done]
+        revisions = own.batch.describe_job_definitions(jobDefinitionName=f"{own.name}-mpi")
+        assert [each["revision"] for each in revisions["jobDefinitions"]] == [1, 2]
+        for each in done:
+            assert own.job(each["id"])["timeout"] == {"attemptDurationSeconds": 7200}
+
+    def test_inputs_are_brought_once_and_named_to_all(
+        self, sandbox: Sandbox, folder: Path, run: Any, rows: str
+    ) -> None:
+        name = f"j{uuid4().hex[:10]}"
+        s3 = client(sandbox, "s3")
+        s3.create_bucket(Bucket=f"{name}-inputs")
+        text = spec_text(name, more=f"storage: {{bucket: {name}-inputs}}\n")
+        own = Deployed(sandbox, text)
+        (folder / "mngen.yaml").write_text(text, encoding="utf-8")
+        arguments = ("submit", "one", "--sweep", rows, "--upload", rows, "--output", "json")
+        command = ("--", "run", "{inputs}rows.csv", "{n}")
+        assert run(*arguments, "--dry-run", *command).returncode == 0
+        assert "Contents" not in s3.list_objects_v2(Bucket=f"{name}-inputs")
+        done = run(*arguments, *command)
+        assert done.returncode == 0, done.stderr
+        found = [own.job(each["id"])["container"] for each in json.loads(done.stdout)]
+        assert len({each["command"][1] for each in found}) == 1
+        assert [each["command"][2] for each in found] == ["x", "y"]
+        (kept,) = s3.list_objects_v2(Bucket=f"{name}-inputs")["Contents"]
+        assert found[0]["command"][1] == f"s3://{name}-inputs/{kept['Key']}"
+
+    def test_a_sweep_is_not_followed(self, jobs: Jobs, run: Any, rows: str) -> None:
+        name = unique()
+        done = run("submit", "one", "--sweep", rows, "--follow", "--name", name)
+        assert done.returncode == 2
+        assert f"mngen jobs --name '{name}-*'" in done.stderr
+        assert jobs.list(name=f"{name}*") == ()
