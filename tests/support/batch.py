@@ -104,7 +104,7 @@ class Deployed:
     def control(self, **wishes: Any) -> None:
         """Tell the emulator how its jobs behave."""
         parts = urlsplit(self.sandbox.endpoint)
-        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=180)
         body = json.dumps(wishes).encode()
         connection.request("POST", "/_mngen/batch", body)
         answer = connection.getresponse()

@@ -19,7 +19,7 @@ def mngen(
     cwd: Path,
     program: Sequence[str] = CHECKOUT,
     env: dict[str, str] | None = None,
-    timeout: float = 60,
+    timeout: float = 180,
 ) -> subprocess.CompletedProcess[str]:
     """Run mngen with no terminal and no standard input.
 

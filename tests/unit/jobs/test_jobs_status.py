@@ -414,7 +414,7 @@ class TestEnd:
         assert process.stderr is not None
         assert process.stderr.readline() == "RUNNING\n"
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=180)
         assert process.returncode == 130
         assert "the job goes on" in said
         assert jobs.status(identifier).state == "RUNNING"

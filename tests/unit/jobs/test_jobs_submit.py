@@ -217,10 +217,10 @@ class TestRepeated:
                 for who in ("anna", "bert")
             ]
             # Both requests are on their way before either goes on.
-            assert all(hold.reached.wait(60) for hold in holds)
+            assert all(hold.reached.wait(180) for hold in holds)
             for hold in holds:
                 hold.released.set()
-            said = [each.communicate(timeout=60) for each in processes]
+            said = [each.communicate(timeout=180) for each in processes]
         assert [each.returncode for each in processes] == [0, 0], said
         (left,) = named(deployed, name, "small")
         assert {out.split()[-1] for out, _ in said} == {left["jobId"]}
@@ -240,7 +240,7 @@ class TestRepeated:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
             )
-            assert held.reached.wait(60)
+            assert held.reached.wait(180)
             process.send_signal(signal.SIGKILL)
             process.communicate()
         done = run("submit", "one", "--name", name)
@@ -455,7 +455,7 @@ class TestRules:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
             )
-            assert hold.reached.wait(60)
+            assert hold.reached.wait(180)
             process.send_signal(signal.SIGKILL)
             process.communicate()
             assert faults.count("batch:RegisterJobDefinition") == 1

@@ -189,8 +189,8 @@ def test_cancelling_spares_what_runs(deployed: Deployed, submit: Any) -> None:
 
 
 def test_a_job_waits_for_those_that_it_depends_on(deployed: Deployed, submit: Any) -> None:
-    first = submit("one", containerOverrides={})
-    deployed.control(jobs={first: {"hold": "RUNNING"}})
+    held = [{"name": "MNGEN_SANDBOX_HOLD", "value": "RUNNING"}]
+    first = submit("one", containerOverrides={"environment": held})
     second = submit("one", dependsOn=[{"jobId": first}])
     assert deployed.job(second)["status"] == "PENDING"
     deployed.batch.terminate_job(jobId=first, reason="test")
@@ -242,7 +242,11 @@ def test_at_most_100_jobs_are_described_at_once(deployed: Deployed) -> None:
 
 def test_jobs_are_listed_by_state_name_and_age(deployed: Deployed, submit: Any) -> None:
     name = f"n{uuid4().hex[:8]}"
-    jobs = [submit("one", jobName=f"{name}-{n}") for n in range(3)]
+    jobs = []
+    for number in range(3):
+        jobs.append(submit("one", jobName=f"{name}-{number}"))
+        # Batch tells milliseconds, and these are to differ.
+        time.sleep(0.002)
     queue = f"{deployed.name}-small"
 
     def listed(**arguments: Any) -> list[str]:
