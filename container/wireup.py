@@ -24,18 +24,22 @@ Environment: Batch's AWS_BATCH_JOB_* variables, and
     MNGEN_WAIT              seconds to wait for all nodes (900)
     MNGEN_HEARTBEAT         seconds between beats; a node is lost after three missed ones (5)
     MNGEN_PORT              port on which main awaits its children (7710)
+    MNGEN_INPUTS            folder of the job's inputs, on the shared file system
+    MNGEN_INPUTS_FROM       s3://…/ from where main fetches them if the folder is not there
 
 Exit codes: the application's own, from every node; or else, after a line that says why,
 
-    64   the environment, the arguments or the image are wrong
+    64   the environment, the arguments or the image are wrong, or the inputs cannot be read
     65   a node does not see as many CPUs as it should
     66   a node never came
     67   a node was lost
     68   the launcher failed before the application ran
     69   a node was refused: wrong secret, job, attempt or index
+    70   the inputs could not be fetched; another attempt may succeed
     143  cancelled by SIGTERM (130 by SIGINT)
 
-Needs Python 3.9 or newer and nothing beside it; ssh, sshd and ssh-keygen for the MPI launchers.
+Needs Python 3.9 or newer and nothing beside it; ssh, sshd and ssh-keygen for the MPI launchers,
+and fetch_inputs.py in its own folder for inputs that come from S3.
 """
 
 from __future__ import annotations
@@ -59,12 +63,14 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]
 
-BAD_ENVIRONMENT, BAD_CPUS, MISSING, LOST, BAD_LAUNCH, REFUSED = range(64, 70)
+BAD_ENVIRONMENT, BAD_CPUS, MISSING, LOST, BAD_LAUNCH, REFUSED, BAD_INPUTS = range(64, 71)
 
 # Batch sends SIGKILL 30 s after SIGTERM; after this many the ranks get theirs from here.
 CANCEL_GRACE = 18.0
 # The ranks of a job that has lost a node can do no more than close their files.
 LOST_GRACE = 2.0
+# So long may it take to remove what was half fetched.
+FETCH_GRACE = 5.0
 # An unproven connection may not be silent for longer, nor say more than this.
 GREETING_SECONDS = 10.0
 GREETING_BYTES = 1024
@@ -124,6 +130,8 @@ class Plan(NamedTuple):
         ranks: Ranks a node; 0 for as many as there are CPUs for.
         wait: Seconds to wait for all nodes.
         heartbeat: Seconds between beats.
+        inputs: Folder of the job's inputs.
+        inputs_from: Where they are fetched from; empty where there is nothing to fetch.
     """
 
     job: str
@@ -143,6 +151,8 @@ class Plan(NamedTuple):
     wait: float
     heartbeat: float
     port: int
+    inputs: str
+    inputs_from: str
     command: tuple[str, ...]
 
 
@@ -228,9 +238,18 @@ def plan_from(environ: Mapping[str, str], command: Sequence[str]) -> Plan:
         wait=seen.number("MNGEN_WAIT", 900, 0.1, 86_400),
         heartbeat=seen.number("MNGEN_HEARTBEAT", 5, 0.1, 3600),
         port=seen.count("MNGEN_PORT", 7710, 1, 65_535),
+        inputs=environ.get("MNGEN_INPUTS", ""),
+        inputs_from=environ.get("MNGEN_INPUTS_FROM", ""),
         command=tuple(command),
     )
     wrong = seen.wrong + (_contradictions(plan) if nodes > 1 else [])
+    if plan.inputs_from and not (
+        plan.inputs_from.startswith("s3://") and os.path.isabs(plan.inputs)
+    ):
+        wrong.append(
+            f"MNGEN_INPUTS_FROM={plan.inputs_from!r} goes with an s3://… there and the path of a"
+            f" folder in MNGEN_INPUTS, not {plan.inputs!r}"
+        )
     if not command:
         wrong.append("there is no command to run: give it as the job's command")
     if wrong:
@@ -1453,6 +1472,7 @@ class Main(Node):
         self.codes: dict[int, int] = {}
         self.lost: list[str] = []
         self.launched = 0
+        self.fetching = 0
         self.marks = [time.monotonic()]
 
     def run(self) -> int:
@@ -1489,6 +1509,7 @@ class Main(Node):
         mine = this_host(plan.node, "localhost" if plan.nodes == 1 else "")
         check_cpus(plan, mine.cpus, self.log)
         self.prepare()
+        self._fetch_inputs()
         if plan.launcher != "none":
             version = self._ask_version()
             if self.rendezvous:
@@ -1497,6 +1518,8 @@ class Main(Node):
                 key = self.make_key("user")
         if self.rendezvous:
             mine = self._gather(self.rendezvous)
+        # No node has started anything yet, whatever the launcher is.
+        self.until(lambda: not self.fetching)
         self._mark(1)
         hosts = [mine]
         if self.rendezvous:
@@ -1505,6 +1528,36 @@ class Main(Node):
         if plan.launcher == "none":
             return self._watch_commands(mine)
         return self._watch_launcher(hosts, self._read_version(version))
+
+    def _fetch_inputs(self) -> None:
+        """Starts to fetch the inputs to the shared file system, unless they are there."""
+        plan = self.plan
+        if not plan.inputs_from:
+            return
+        if os.path.isdir(plan.inputs):
+            self.log.say("inputs", f"{plan.inputs} is there already")
+            return
+        self.log.say("inputs", f"fetching {plan.inputs_from} to {plan.inputs}")
+        fetch = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fetch_inputs.py")
+        self.fetching = self.loop.spawn(
+            # What the job puts on Python's path is meant for the application.
+            [sys.executable, "-I", fetch, plan.inputs_from, plan.inputs],
+            os.environ,
+            {1: f"{self.folder}/inputs"},
+        )
+
+    def _fetched(self) -> None:
+        code, said = self.loop.exits[self.fetching], tail(f"{self.folder}/inputs", 2000)
+        self.fetching = 0
+        if not code:
+            self.log.say("inputs", said)
+            return
+        # Python itself exits with 2 where there is no such program.
+        wrong = code in (2, BAD_ENVIRONMENT)
+        raise TroubleError(
+            BAD_ENVIRONMENT if wrong else BAD_INPUTS,
+            said or f"fetch_inputs.py failed with exit code {code}; what it said is above",
+        )
 
     def _gather(self, rendezvous: Rendezvous) -> Host:
         """Waits until every child is there; returns this node with its address."""
@@ -1678,6 +1731,8 @@ class Main(Node):
             self.rendezvous.beat()
         if self.lost and not self.ending:
             raise TroubleError(LOST, "; ".join(self.lost), "lost", LOST_GRACE)
+        if self.fetching in self.loop.exits and not self.ending:
+            self._fetched()
 
     def _end(self, code: int, why: str, grace: float) -> None:
         """Ends the job on all nodes.
@@ -1688,6 +1743,9 @@ class Main(Node):
             grace: Seconds that the ranks have between SIGTERM and SIGKILL.
         """
         self.ending = {"stop": True}
+        if self.fetching:  # has a half to remove
+            send_signal(self.fetching, signal.SIGTERM)
+            self.until(lambda: self.fetching in self.loop.exits, FETCH_GRACE)
         if grace and self.launched:
             if self.rendezvous:
                 self.rendezvous.tell_all(stop=True)
@@ -1700,7 +1758,12 @@ class Main(Node):
             rendezvous = self.rendezvous
             rendezvous.tell_all(**self.ending)
             self.loop.kill_all()
-            if not self.gathered and code in (BAD_ENVIRONMENT, BAD_CPUS, BAD_LAUNCH):
+            if not self.gathered and code in (
+                BAD_ENVIRONMENT,
+                BAD_CPUS,
+                BAD_LAUNCH,
+                BAD_INPUTS,
+            ):
                 # Those who are just coming would wait for long.
                 self.until(lambda: len(self.came) == self.plan.nodes - 1, 3.0)
             self.until(lambda: not rendezvous.members, 5.0)
@@ -1943,11 +2006,11 @@ def alive(pid: int) -> bool:
         return False
 
 
-def tail(path: str) -> str:
-    """Returns the last words of a log."""
+def tail(path: str, most: int = 500) -> str:
+    """Returns the last words of a log, some characters at most."""
     try:
         with open(path, errors="replace") as file:
-            return " ".join(file.read()[-500:].split())
+            return " ".join(file.read()[-most:].split())
     except OSError:
         return ""
 

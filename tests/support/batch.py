@@ -87,6 +87,7 @@ class Deployed:
         cluster: The spec joined with the catalog.
         sandbox: The emulated AWS.
         images: Ids of the machine images, by the images' names.
+        job_role: Name of the role that the containers run with.
         environments: Names of the compute environments, by their name in the spec.
     """
 
@@ -149,6 +150,7 @@ class Deployed:
                 ServiceCode="ec2", QuotaCode=code, DesiredValue=4096
             )
         self.logs.create_log_group(logGroupName=f"/mngen/{self.name}/jobs")
+        self._make_job_role()
         self.profile = f"{self.name}-node"
         self.iam.create_instance_profile(InstanceProfileName=self.profile)
         self.iam.create_role(RoleName=self.profile, AssumeRolePolicyDocument="{}")
@@ -173,6 +175,19 @@ class Deployed:
             )
         for job in self.cluster.jobs:
             self.register(job)
+
+    def _make_job_role(self) -> None:
+        spec = self.cluster.spec
+        self.job_role = f"{self.name}-job-00000000000000000000000000"
+        self.iam.create_role(RoleName=self.job_role, AssumeRolePolicyDocument="{}")
+        if spec.storage.bucket:
+            objects = f"arn:aws:s3:::{spec.storage.bucket}/mngen/{self.name}/inputs/*"
+            statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": objects}
+            self.iam.put_role_policy(
+                RoleName=self.job_role,
+                PolicyName="inputs",
+                PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+            )
 
     def push_image(self) -> None:
         """Make the repository and put an image with the spec's tag into it."""
@@ -232,6 +247,7 @@ class Deployed:
         return {
             "image": image,
             "command": list(job.spec.command),
+            "jobRoleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/{self.job_role}",
             "resourceRequirements": [
                 {"type": "MEMORY", "value": str(job.memory)},
                 {"type": "VCPU", "value": str(job.vcpus)},

@@ -42,6 +42,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "ssh": ("no", "yes"),
     "groups": ("no", "yes"),
     "efs": ("new", "new protected", "existing", "existing with group"),
+    "bucket": ("no", "yes"),
     "service": ("service-linked", "create", "arn"),
     "profile": ("create", "arn"),
     "fleet": ("none", "create", "arn"),
@@ -126,6 +127,8 @@ def make_spec(choice: Mapping[str, str]) -> Data:
             data["state"] |= {"key": "here/state", "region": "eu-central-1"}
     data["network"] = _network(choice)
     data["storage"] = {"efs": _efs(choice["efs"])}
+    if choice["bucket"] == "yes":
+        data["storage"]["bucket"] = "my-inputs"
     data["image"] = {"base": choice["base"]}
     data["roles"] = _roles(choice)
     data["environments"] = _environments(choice)

@@ -52,7 +52,9 @@ def submit(
     ] = None,
     upload: Annotated[
         Path | None,
-        typer.Option("--upload", help="A file or folder to bring to the job, at {inputs}."),
+        typer.Option(
+            "--upload", help="A file or folder to bring to the job, into the folder {inputs}."
+        ),
     ] = None,
     sweep: Annotated[
         Path | None,
@@ -87,7 +89,8 @@ def submit(
     --dry-run shows the request of each row.
 
     With --upload, files are copied to the shared file system if it is mounted on this machine, and
-    else into the spec's bucket; MNGEN_INPUTS and {inputs} in the command tell the job where.
+    else into the spec's bucket, from where the job's main node fetches them before the command
+    starts. The job finds them in the folder that MNGEN_INPUTS, and {inputs} in the command, name.
     """
     from mngen.jobs import Order, with_inputs
 
@@ -112,7 +115,7 @@ def submit(
     with opened_jobs(file, sandbox=sandbox) as jobs:
         inputs = None if upload is None else jobs.find_inputs(upload)
         if inputs is not None:
-            order = with_inputs(order, inputs.location)
+            order = with_inputs(order, inputs)
         if dry_run:
             _show_plan(jobs, order, sweep, register=register)
             return

@@ -17,6 +17,9 @@ from mngen.cluster._resolve import (
     resolve,
 )
 from mngen.cluster._variables import (
+    INPUTS_FROM_VARIABLE,
+    INPUTS_REGION_VARIABLE,
+    INPUTS_VARIABLE,
     KEY_VARIABLES,
     WIRE_UP_VARIABLES,
     job_variables,
@@ -24,6 +27,9 @@ from mngen.cluster._variables import (
 )
 
 __all__ = [
+    "INPUTS_FROM_VARIABLE",
+    "INPUTS_REGION_VARIABLE",
+    "INPUTS_VARIABLE",
     "KEY_VARIABLES",
     "WIRE_UP_VARIABLES",
     "Cluster",

@@ -17,9 +17,21 @@ KEY_VARIABLES = {
 }
 """Keys of a job that are said to the wire-up in a variable."""
 
+INPUTS_VARIABLE = "MNGEN_INPUTS"
+"""The variable that tells a job where its inputs are: a folder of the shared file system."""
+
+INPUTS_FROM_VARIABLE = "MNGEN_INPUTS_FROM"
+"""The variable that tells the wire-up from where to fetch them if they are not there: `s3://…/`."""
+
+INPUTS_REGION_VARIABLE = "MNGEN_INPUTS_REGION"
+"""The variable that tells which region to ask: a VPC's endpoint for S3 serves its own alone."""
+
 WIRE_UP_VARIABLES = frozenset(
     {
         *KEY_VARIABLES.values(),
+        INPUTS_VARIABLE,
+        INPUTS_FROM_VARIABLE,
+        INPUTS_REGION_VARIABLE,
         "MNGEN_CPUS",
         "MNGEN_CPUS_CHECK",
         "MNGEN_HEARTBEAT",
@@ -29,7 +41,7 @@ WIRE_UP_VARIABLES = frozenset(
         "MNGEN_WAIT",
     }
 )
-"""All that the wire-up reads, see `container/wireup.py`."""
+"""All that the wire-up and what it starts read, see `container/wireup.py`."""
 
 
 def key_variables(job: Job) -> dict[str, str]:

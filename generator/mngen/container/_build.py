@@ -74,7 +74,11 @@ def base_image(context: Path) -> str | None:
 def _arguments(plan: ImagePlan, context: Path) -> dict[str, str]:
     """Returns what follows from the spec, as far as the Dockerfile asks for it."""
     asked = set(_ARGUMENT.findall(_dockerfile(context)))
-    known = {"EFA": "yes" if plan.efa else "no", "VERSION": plan.tag}
+    known = {
+        "EFA": "yes" if plan.efa else "no",
+        "S3": "yes" if plan.s3 else "no",
+        "VERSION": plan.tag,
+    }
     return {name: value for name, value in known.items() if name in asked}
 
 

@@ -1,4 +1,4 @@
-"""Which image a spec asks for: its name, for which processors, with EFA or without."""
+"""Which image a spec asks for: its name, for which processors, with EFA or S3 or without."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ class ImagePlan:
         tag: Its tag.
         platform: What it is built for; None where that is this machine's own.
         efa: Whether nodes have an Elastic Fabric Adapter.
+        s3: Whether inputs may come through a bucket.
     """
 
     name: str
     tag: str
     platform: str | None
     efa: bool
+    s3: bool
 
     @property
     def reference(self) -> str:
@@ -61,6 +63,7 @@ def plan_image(
         tag=tag or spec.container.tag,
         platform=target_platform or _platform(cluster),
         efa=any(environment.spec.efa for environment in cluster.environments),
+        s3=spec.storage.bucket is not None,
     )
 
 

@@ -1,10 +1,11 @@
-"""Bringing files to where a job finds them: the shared file system, or the spec's bucket.
+"""Bringing files to where a job finds them: a folder of the shared file system.
 
 Where this machine has the file system mounted in the nodes' own place (a login node), files are
-copied there, and the job needs nothing more. From anywhere else they go into the bucket, which a
-container reads with the rights of the job's role (`roles.job_policies`) and a program for S3.
+copied there, and the job needs nothing more. From anywhere else they go into the spec's bucket, and
+the job's main node fetches them into the same folder before the application starts, with the rights
+of the job's role; see `container/fetch_inputs.py`.
 
-The place is named after the content, so the same files are the same place: to repeat an upload
+The folder is named after the content, so the same files are the same place: to repeat an upload
 changes nothing, and a changed file makes another submission.
 """
 
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from mngen.cluster import INPUTS_FROM_VARIABLE, INPUTS_REGION_VARIABLE, INPUTS_VARIABLE
 from mngen.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,9 +29,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
     from mngen.spec import Spec
-
-VARIABLE = "MNGEN_INPUTS"
-"""The variable that tells a job where its inputs are; `{inputs}` in the command does as well."""
 
 _FOLDER = "mngen-inputs"
 _LARGEST_OBJECT = 5 * 1024**3
@@ -44,11 +43,26 @@ class Inputs(Struct, frozen=True):
 
     Attributes:
         files: The files, with the paths that they will have below `location`.
-        location: Where they will be: a folder of the shared file system, or `s3://…/`.
+        location: Path of the folder where the job finds them, on the shared file system.
+        url: `s3://…/`, from where the job fetches them; None where they are copied to `location`
+            from this machine.
+        region: The region of the deployment, in which a job asks for them.
     """
 
     files: tuple[tuple[str, Path], ...]
     location: str
+    url: str | None = None
+    region: str | None = None
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables of a job that has these inputs."""
+        told = {
+            INPUTS_VARIABLE: self.location,
+            INPUTS_FROM_VARIABLE: self.url,
+            INPUTS_REGION_VARIABLE: self.region,
+        }
+        return {name: value for name, value in told.items() if value is not None}
 
 
 def find(spec: Spec, path: Path) -> Inputs:
@@ -70,8 +84,9 @@ def find(spec: Spec, path: Path) -> Inputs:
         raise InputError(f"{path} holds no files")
     digest = _digest(files)
     mount = Path(spec.storage.efs.mount)
+    location = f"{mount}/{_FOLDER}/{spec.name}/{digest}"
     if mount.is_mount():
-        return Inputs(files, f"{mount}/{_FOLDER}/{spec.name}/{digest}")
+        return Inputs(files, location)
     bucket = spec.storage.bucket
     if bucket is None:
         raise InputError(
@@ -85,7 +100,8 @@ def find(spec: Spec, path: Path) -> Inputs:
             raise InputError(
                 f"{name} is larger than 5 GiB", hint="copy it with `aws s3 cp`, which takes parts"
             )
-    return Inputs(files, f"s3://{bucket}/mngen/{spec.name}/inputs/{digest}/")
+    url = f"s3://{bucket}/mngen/{spec.name}/inputs/{digest}/"
+    return Inputs(files, location, url, spec.region)
 
 
 def bring(
@@ -93,11 +109,11 @@ def bring(
     s3: Callable[[], S3Client],
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Brings files to their place.
+    """Brings files to their place, or to the bucket from which the job fetches them.
 
     Args:
         inputs: The files.
-        s3: Makes a client, if the place is a bucket.
+        s3: Makes a client, if they go into a bucket.
         progress: Is called with how many files are there, and of how many.
 
     Raises:
@@ -105,8 +121,8 @@ def bring(
         botocore.exceptions.ClientError: AWS refused.
     """
     tell = progress or (lambda _done, _total: None)
-    if inputs.location.startswith("s3://"):
-        bucket, _, prefix = inputs.location.removeprefix("s3://").partition("/")
+    if inputs.url is not None:
+        bucket, _, prefix = inputs.url.removeprefix("s3://").partition("/")
         client = s3()
         for number, (name, file) in enumerate(inputs.files, start=1):
             # Some of botocore's errors are an OSError too, so only the opening is guarded.

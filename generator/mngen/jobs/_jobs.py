@@ -122,8 +122,8 @@ class Jobs:
             register: Whether to register a revision of its definition first, if the one in AWS
                 differs from the spec.
             again: Whether to submit it even if the same was submitted before.
-            upload: A file or folder to bring to the job, which finds it at `{inputs}` in the
-                command and MNGEN_INPUTS in the environment.
+            upload: A file or folder to bring to the job, which finds it in the folder that
+                `{inputs}` in the command and MNGEN_INPUTS in the environment name.
             tell: Is called with the job as soon as its id is known; again, should it turn out that
                 someone else submitted the same in the same moment, with the job that counts.
             warn: Is called with each warning of the rules.
@@ -139,7 +139,7 @@ class Jobs:
         order = Order(job=job, **wanted)
         inputs = None if upload is None else self.find_inputs(upload)
         if inputs is not None:
-            order = with_inputs(order, inputs.location)
+            order = with_inputs(order, inputs)
         prepared = self.prepare(order, register=register)
         prepared.require(warn)
         if inputs is not None:
@@ -160,7 +160,7 @@ class Jobs:
         return find_inputs(self.cluster.spec, Path(path))
 
     def bring(self, inputs: Inputs, progress: Callable[[int, int], None] | None = None) -> None:
-        """Brings files to where a job finds them; to repeat it changes nothing.
+        """Brings files to where a job finds or fetches them; to repeat it changes nothing.
 
         Args:
             inputs: The files.

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mngen.errors import InputError, Problem, did_you_mean
-from mngen.jobs._inputs import VARIABLE
 from mngen.render import DEPLOYMENT_TAG
 from mngen.rules import Intent
 
 if TYPE_CHECKING:
     from mngen.cluster import Cluster, ResolvedJob, ResolvedQueue
+    from mngen.jobs._inputs import Inputs
     from mngen.jobs._types import Order
 
 RENDEZVOUS_VARIABLE = "MNGEN_SECRET"
@@ -49,18 +49,18 @@ def log_group(cluster: Cluster) -> str:
     return f"/mngen/{cluster.spec.name}/jobs"
 
 
-def with_inputs(order: Order, location: str) -> Order:
-    """Returns an order that tells the job where its inputs are.
+def with_inputs(order: Order, inputs: Inputs) -> Order:
+    """Returns an order that tells the job where its inputs are, and from where to fetch them.
 
     Args:
-        order: What is asked for; its command may say `{inputs}`.
-        location: A folder, or `s3://…/`.
+        order: What is asked for; its command may say `{inputs}`, which becomes the folder's path.
+        inputs: See `Jobs.find_inputs`.
     """
     return msgspec.structs.replace(
         order,
-        inputs=location,
-        command=tuple(word.replace("{inputs}", location) for word in order.command),
-        environment={VARIABLE: location, **order.environment},
+        inputs=inputs.location,
+        command=tuple(word.replace("{inputs}", inputs.location) for word in order.command),
+        environment={**inputs.variables, **order.environment},
     )
 
 

@@ -37,7 +37,7 @@ class Order(Struct, frozen=True, kw_only=True):
         memory: MiB of each node.
         attempts: How often the job is tried in all.
         timeout: Seconds after which an attempt is ended.
-        inputs: Where the uploaded inputs are; part of what makes two submissions the same.
+        inputs: The folder of the uploaded inputs; part of what makes two submissions the same.
     """
 
     job: str

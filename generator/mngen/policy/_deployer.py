@@ -143,8 +143,10 @@ def _batch(scope: Scope) -> list[Statement]:
 def _identity(cluster: Cluster, scope: Scope) -> list[Statement]:
     """Roles, and what keeps them from being a way to more rights than the deployer has.
 
-    Only the policies that the templates attach can be attached, inline ones cannot be written, and
-    the boundary of the spec cannot be left out or taken off.
+    Only the policies that the templates attach can be attached, and the boundary of the spec cannot
+    be left out or taken off. Inline policies cannot be written, but where the spec names a bucket
+    for inputs: that of the jobs' role. IAM has no condition on what such a policy says, so there it
+    is the boundary alone that keeps the role's rights within bounds.
     """
     spec = cluster.spec
     roles = scope.iam_arn(f"role/{scope.name}-*")
@@ -182,6 +184,12 @@ def _identity(cluster: Cluster, scope: Scope) -> list[Statement]:
             "PassRoles", ("iam:PassRole",), _passed_roles(spec, scope), _passed_to(spec, scope)
         ),
     ]
+    if spec.storage.bucket:
+        job = (scope.iam_arn(f"role/{scope.name}-job-*"),)
+        statements += [
+            Statement("JobPolicyRead", ("iam:GetRolePolicy",), job),
+            Statement("JobPolicy", ("iam:DeleteRolePolicy", "iam:PutRolePolicy"), job, bounded),
+        ]
     if spec.roles.instance_profile == "create":
         statements.append(
             Statement(

@@ -2,7 +2,7 @@
 
 Queues, job definitions and the log group are known by their names, which follow from the spec, so
 a submitter needs no access to Terraform's state. Inputs and results lie on the file system; inputs
-may be put into the spec's bucket.
+may be put into the spec's bucket, and whether jobs may read them there can be asked.
 """
 
 from __future__ import annotations
@@ -87,6 +87,11 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
         ),
         Statement("End", ("batch:CancelJob", "batch:TerminateJob"), jobs, scope.own),
         Statement("Inputs", ("s3:PutObject",) if bucket else (), (inputs,)),
+        Statement(
+            "CheckInputs",
+            ("iam:GetRolePolicy",) if bucket else (),
+            (scope.iam_arn(f"role/{scope.name}-job-*"),),
+        ),
         Statement(
             "Logs",
             ("logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents"),

@@ -10,6 +10,7 @@ from mngen.rules import (
     _aws_network,
     _aws_storage,
     _submission_account,
+    _submission_inputs,
     _submission_rules,
 )
 from mngen.rules._registry import SPEC_RULES
@@ -32,7 +33,14 @@ AWS_RULES: tuple[type[AwsRule], ...] = tuple(
 )
 
 SUBMISSION_RULES: tuple[type[SubmissionRule], ...] = tuple(
-    sorted((*_submission_account.RULES, *_submission_rules.RULES), key=lambda rule: rule.id)
+    sorted(
+        (
+            *_submission_account.RULES,
+            *_submission_rules.RULES,
+            _submission_inputs.InputsCanBeRead,
+        ),
+        key=lambda rule: rule.id,
+    )
 )
 
 WAITING_RULES: tuple[type[AwsRule], ...] = (

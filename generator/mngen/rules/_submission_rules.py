@@ -250,31 +250,6 @@ class EmptyVariables(SubmissionRule):
                 )
 
 
-class InputsCanBeRead(SubmissionRule):
-    id = "MN317"
-    severity = Severity.WARNING
-    title = "A job that has inputs in a bucket has a role that may read them"
-    why = (
-        "A container has the rights of the job's role alone. Without a policy for the bucket every "
-        "request to it is denied, once all machines are up and paid for."
-    )
-    remedy = (
-        "name a policy that allows to read the bucket in `roles.job_policies`, such as "
-        "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess, and run `mngen apply`"
-    )
-    source_url = "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html"
-    manual_test = "aws iam list-attached-role-policies --role-name ROLE"
-
-    @classmethod
-    def matches(cls, target: Target) -> Iterator[Match]:
-        inputs = target.intent.environment.get("MNGEN_INPUTS", "")
-        if inputs.startswith("s3://") and not target.account.cluster.spec.roles.job_policies:
-            yield Match(
-                ("roles", "job_policies"),
-                f"the inputs are in {inputs}, and the job's role has no policy",
-            )
-
-
 RULES: tuple[type[SubmissionRule], ...] = (
     CpusFitNode,
     MemoryFitsNode,
@@ -284,5 +259,4 @@ RULES: tuple[type[SubmissionRule], ...] = (
     OverridesFit,
     VariablesCanBeSet,
     EmptyVariables,
-    InputsCanBeRead,
 )

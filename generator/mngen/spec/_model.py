@@ -289,7 +289,8 @@ class Storage(_Section, frozen=True, kw_only=True):
             BucketName,
             Meta(
                 description="An existing S3 bucket that `mngen submit --upload` writes to where "
-                "the file system is not mounted. Jobs read it with `roles.job_policies`.",
+                "the file system is not mounted. Containers may read "
+                "`mngen/<name>/inputs/` in it, and fetch a job's inputs from there.",
             ),
         ]
         | None

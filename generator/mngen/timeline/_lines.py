@@ -12,6 +12,7 @@ class Stage(StrEnum):
 
     START = "start"
     CPUS = "cpus"
+    INPUTS = "inputs"
     RENDEZVOUS = "rendezvous"
     READY = "ready"
     LAUNCH = "launch"

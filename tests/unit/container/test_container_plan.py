@@ -49,17 +49,17 @@ def test_an_image_elsewhere_is_not_built_here() -> None:
         planned({"container": "elsewhere"})
 
 
-@pytest.mark.parametrize("machines", ["mpi", "efa"])
+@pytest.mark.parametrize(("machines", "bucket"), [("mpi", "yes"), ("efa", "no")])
 def test_what_follows_from_the_spec_is_told_to_a_dockerfile_that_asks(
-    machines: str, tmp_path: Path
+    machines: str, bucket: str, tmp_path: Path
 ) -> None:
     engine = program(tmp_path, "podman")
     (tmp_path / "context").mkdir()
     (tmp_path / "context" / "Dockerfile").write_text(
-        "FROM x\nARG  version\nARG VERSION=1\n arg EFA\n", encoding="utf-8"
+        "FROM x\nARG  version\nARG VERSION=1\n arg EFA\nARG S3=no\n", encoding="utf-8"
     )
     build_image(
-        planned({"machines": machines}),
+        planned({"machines": machines, "bucket": bucket}),
         tmp_path / "context",
         engine,
         build_args={"A": "b=c", "VERSION": "mine"},
@@ -69,7 +69,8 @@ def test_what_follows_from_the_spec_is_told_to_a_dockerfile_that_asks(
     words = call["arguments"]
     assert words[:3] == ["build", "--tag", "localhost/test-1/mpi:v1"]
     pairs = [words[i + 1] for i, word in enumerate(words) if word == "--build-arg"]
-    assert sorted(pairs) == ["A=b=c", f"EFA={'yes' if machines == 'efa' else 'no'}", "VERSION=mine"]
+    efa = "yes" if machines == "efa" else "no"
+    assert sorted(pairs) == ["A=b=c", f"EFA={efa}", f"S3={bucket}", "VERSION=mine"]
     assert words[-1] == str(tmp_path / "context")
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 URL = f"{HOST}/seismic/mpi"
-PLAN = ImagePlan("seismic/mpi", "v1", None, efa=False)
+PLAN = ImagePlan("seismic/mpi", "v1", None, efa=False, s3=False)
 LOCAL = f"sha256:{'1' * 64}"
 DIGEST = f"sha256:{'d' * 64}"
 

@@ -39,6 +39,8 @@ def test_defaults() -> None:
         wait=900,
         heartbeat=5,
         port=7710,
+        inputs="",
+        inputs_from="",
         command=("app", "-x"),
     )
 
@@ -57,6 +59,8 @@ def test_every_variable() -> None:
             "MNGEN_WAIT": "0.5",
             "MNGEN_HEARTBEAT": " 2 ",
             "MNGEN_PORT": "7000",
+            "MNGEN_INPUTS": "/efs/in",
+            "MNGEN_INPUTS_FROM": "s3://bucket/in/",
         },
         ["app"],
     )
@@ -64,11 +68,29 @@ def test_every_variable() -> None:
     assert (plan.launcher, plan.ranks, plan.threads) == ("intelmpi", 12, 4)
     assert plan.mpi_args == ("-x", "A=b c", "--tag")
     assert (plan.wait, plan.heartbeat, plan.port) == (0.5, 2, 7000)
+    assert (plan.inputs, plan.inputs_from) == ("/efs/in", "s3://bucket/in/")
 
 
 def test_job_on_one_node_needs_nothing() -> None:
     plan = wireup.plan_from({}, ["app"])
     assert (plan.nodes, plan.node, plan.main, plan.job) == (1, 0, 0, "local")
+
+
+def test_inputs_that_are_there_need_no_origin() -> None:
+    assert wireup.plan_from({"MNGEN_INPUTS": "anything"}, ["app"]).inputs_from == ""
+
+
+@pytest.mark.parametrize(
+    ("origin", "folder"),
+    [("s3://bucket/in/", ""), ("s3://bucket/in/", "efs/in"), ("https://bucket/in/", "/efs/in")],
+)
+def test_an_origin_of_inputs_goes_with_a_folder(origin: str, folder: str) -> None:
+    environ = {"MNGEN_INPUTS": folder, "MNGEN_INPUTS_FROM": origin}
+    with pytest.raises(
+        wireup.TroubleError, match="goes with an s3://… there and the path"
+    ) as caught:
+        wireup.plan_from(environ, ["app"])
+    assert caught.value.code == 64
 
 
 def test_main_node_needs_no_address() -> None:

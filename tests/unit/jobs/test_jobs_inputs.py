@@ -1,4 +1,4 @@
-"""Files on their way to a job: the shared file system where it is mounted, else the bucket."""
+"""Files on their way to a job: to the shared file system, by a bucket where it is not mounted."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from mngen.errors import InputError, ToolError
-from mngen.jobs import Jobs, Order
+from mngen.errors import InputError, Severity, ToolError
+from mngen.jobs import Jobs, Order, with_inputs
 from mngen.policy import Part, policy
 from mngen.sandbox import ACCOUNT_ID
 from tests.support.batch import Deployed, spec_text
@@ -55,14 +55,18 @@ def variables(job: dict[str, Any]) -> dict[str, str]:
 
 class TestBucket:
     def test_a_folder_is_there_before_the_job(self, own: Deployed, room: Jobs, data: Path) -> None:
-        done = room.submit("one", upload=data, command=["python3", "{inputs}mpi_example.py"])
+        done = room.submit("one", upload=data, command=["python3", "{inputs}/mpi_example.py"])
         job = own.job(done.id)
-        place = variables(job)["MNGEN_INPUTS"]
-        bucket = f"{own.name}-inputs"
-        assert place.startswith(f"s3://{bucket}/mngen/{own.name}/inputs/")
-        assert job["container"]["command"] == ["python3", f"{place}mpi_example.py"]
+        told = variables(job)
+        place = told["MNGEN_INPUTS"]
+        digest = place.removeprefix(f"/efs/mngen-inputs/{own.name}/")
+        assert len(digest) == 16
+        assert job["container"]["command"] == ["python3", f"{place}/mpi_example.py"]
+        bucket, prefix = f"{own.name}-inputs", f"mngen/{own.name}/inputs/{digest}/"
+        assert told["MNGEN_INPUTS_FROM"] == f"s3://{bucket}/{prefix}"
+        # That of the deployment, whose endpoint for S3 serves no other.
+        assert told["MNGEN_INPUTS_REGION"] == "us-east-1"
         s3 = client(own.sandbox, "s3")
-        prefix = place.removeprefix(f"s3://{bucket}/")
         for name in ("mpi_example.py", f"sub/{ODD}"):
             body = s3.get_object(Bucket=bucket, Key=prefix + name)["Body"].read()
             assert body == (data / name).read_bytes()
@@ -77,9 +81,11 @@ class TestBucket:
         (data / "mpi_example.py").rename(data / "renamed.py")
         assert room.submit("one", **wanted).id not in (first.id, second.id)
 
-    def test_a_role_without_policies_is_warned_of(self, room: Jobs, data: Path) -> None:
-        order = Order(job="one", environment={"MNGEN_INPUTS": room.find_inputs(data).location})
-        assert [each.rule for each in room.prepare(order).problems] == ["MN317"]
+    def test_a_variable_of_the_users_own_comes_first(self, room: Jobs, data: Path) -> None:
+        order = Order(job="one", environment={"MNGEN_INPUTS_REGION": "eu-west-1"})
+        told = with_inputs(order, room.find_inputs(data)).environment
+        assert told["MNGEN_INPUTS_REGION"] == "eu-west-1"
+        assert told["MNGEN_INPUTS_FROM"].startswith("s3://")
 
     def test_nothing_is_brought_if_a_rule_is_broken(
         self, own: Deployed, room: Jobs, data: Path
@@ -87,9 +93,9 @@ class TestBucket:
         (data / "unique").write_text(uuid4().hex)
         with pytest.raises(InputError):
             room.submit("mpi", nodes=5, upload=data)
-        place = room.find_inputs(data).location.removeprefix(f"s3://{own.name}-inputs/")
+        url = room.find_inputs(data).url or ""
         listed = client(own.sandbox, "s3").list_objects_v2(
-            Bucket=f"{own.name}-inputs", Prefix=place
+            Bucket=f"{own.name}-inputs", Prefix=url.removeprefix(f"s3://{own.name}-inputs/")
         )
         assert listed["KeyCount"] == 0
 
@@ -113,15 +119,15 @@ class TestBucket:
         (tmp_path / "mngen.yaml").write_text(text, encoding="utf-8")
         done = mngen(
             *("submit", "one", "--upload", str(data / "mpi_example.py"), "--output", "json"),
-            *("--", "python3", "{inputs}mpi_example.py"),
+            *("--", "python3", "{inputs}/mpi_example.py"),
             cwd=tmp_path,
             env={**own.sandbox.environment(), "XDG_STATE_HOME": str(tmp_path)},
         )
         assert done.returncode == 0, done.stderr
-        assert "warning[MN317]" in done.stderr
+        assert "MN317" not in done.stderr
         command = own.job(json.loads(done.stdout)["id"])["container"]["command"]
         assert command[1].endswith("/mpi_example.py")
-        assert command[1].startswith("s3://")
+        assert command[1].startswith(f"/efs/mngen-inputs/{own.name}/")
 
     def test_a_submitter_may_write_inputs_and_nothing_else(self, own: Deployed) -> None:
         found = [
@@ -134,6 +140,49 @@ class TestBucket:
         assert statement["Resource"] == [
             f"arn:aws:s3:::{own.name}-inputs/mngen/{own.name}/inputs/*"
         ]
+
+
+class TestRole:
+    """What is warned of before all machines are up: that the container may not fetch."""
+
+    @pytest.fixture(scope="class")
+    def other(self, sandbox: Sandbox) -> Deployed:
+        """A deployment that was not applied since the bucket came into the spec."""
+        name = f"j{uuid4().hex[:10]}"
+        made = Deployed(sandbox, spec_text(name, more="storage: {bucket: an-older-bucket}\n"))
+        storage = msgspec.structs.replace(made.cluster.spec.storage, bucket=f"{name}-inputs")
+        spec = msgspec.structs.replace(made.cluster.spec, storage=storage)
+        made.cluster = msgspec.structs.replace(made.cluster, spec=spec)
+        return made
+
+    def warnings(self, room: Jobs, data: Path, job: str = "one") -> list[str]:
+        order = with_inputs(Order(job=job), room.find_inputs(data))
+        problems = room.prepare(order).problems
+        assert {each.severity for each in problems} <= {Severity.WARNING}
+        return [f"{each.rule}: {each.message} ({each.hint})" for each in problems]
+
+    @pytest.mark.parametrize("job", ["one", "mpi"])
+    def test_one_that_may_read_them(self, room: Jobs, data: Path, job: str) -> None:
+        assert self.warnings(room, data, job) == []
+
+    @pytest.mark.usefixtures("state_home", "inside")
+    def test_one_that_may_not_yet(self, other: Deployed, connect: Any, data: Path) -> None:
+        room = Jobs(other.cluster, connect)
+        assert room.prepare(Order(job="one")).problems == ()
+        (older,) = self.warnings(room, data)
+        other.iam.delete_role_policy(RoleName=other.job_role, PolicyName="inputs")
+        (none,) = self.warnings(room, data)
+        for found in (older, none):
+            assert found.startswith(f"MN317: the role `{other.job_role}` may not read s3://")
+            assert found.endswith("(run `mngen apply`)")
+
+    @pytest.mark.usefixtures("state_home", "inside")
+    def test_one_of_somebody_elses(self, other: Deployed, connect: Any, data: Path) -> None:
+        job = next(each for each in other.cluster.jobs if each.name == "mpi")
+        room = Jobs(other.cluster, connect)
+        other.register(job, jobRoleArn="arn:aws:iam::123456789012:role/path/mine")
+        (found,) = self.warnings(room, data, "mpi")
+        assert "has the role `mine`, not the deployment's own" in found
 
 
 class TestFileSystem:
@@ -150,6 +199,7 @@ class TestFileSystem:
 
     def test_files_are_copied_all_or_nothing(self, mounted: Jobs, data: Path) -> None:
         inputs = mounted.find_inputs(data)
+        assert list(inputs.variables) == ["MNGEN_INPUTS"]
         mounted.bring(inputs)
         place = Path(inputs.location)
         assert place.parent == Path("/dev/shm/mngen-inputs") / mounted.cluster.spec.name

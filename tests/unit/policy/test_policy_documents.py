@@ -268,8 +268,8 @@ def test_roles_are_no_way_to_more_rights() -> None:
             "iam:CreatePolicy",
             "iam:CreatePolicyVersion",
             "iam:DeleteRolePermissionsBoundary",
-            "iam:PutRolePolicy",
         }
+        assert ("iam:PutRolePolicy" in names) == (cluster.spec.storage.bucket is not None)
         if policies := found.get("RolePolicies"):
             attached = policies["Condition"]["ArnEquals"]["iam:PolicyARN"]
             assert not any("*" in arn for arn in attached)
@@ -287,6 +287,24 @@ def test_roles_are_no_way_to_more_rights() -> None:
             "ecs-tasks.amazonaws.com",
             "spotfleet.amazonaws.com",
         }
+
+
+@pytest.mark.parametrize("boundary", [None, f"arn:aws:iam::{ACCOUNT}:policy/department"])
+def test_only_the_jobs_role_gets_a_policy_of_its_own(boundary: str | None) -> None:
+    roles = f"roles: {{permissions_boundary: {boundary}}}\n" if boundary else ""
+    cluster = minimal("storage: {bucket: my-inputs}\n" + roles)
+    found = statements(Part.DEPLOYER, cluster)
+    holders = [
+        sid
+        for sid, each in found.items()
+        if {"iam:DeleteRolePolicy", "iam:PutRolePolicy"} & set(each["Action"])
+    ]
+    assert holders == ["JobPolicy"]
+    job = [f"arn:aws:iam::{ACCOUNT}:role/{cluster.spec.name}-job-*"]
+    assert found["JobPolicy"]["Resource"] == found["JobPolicyRead"]["Resource"] == job
+    # Whatever it says, it allows no more than the boundary does.
+    condition = {"StringEquals": {"iam:PermissionsBoundary": [boundary]}} if boundary else None
+    assert found["JobPolicy"].get("Condition") == condition
 
 
 def test_roles_are_passed_only_to_the_services_that_the_spec_uses() -> None:

@@ -32,7 +32,8 @@ module "storage" {
 module "identity" {
   source = "./modules/identity"
 
-  name = "private"
+  name          = "private"
+  inputs_bucket = "climate-inputs"
 }
 
 module "registry" {

@@ -34,8 +34,8 @@ resource "aws_iam_instance_profile" "instance" {
   role        = aws_iam_role.instance.name
 }
 
-# What the containers may do: nothing, unless the spec attaches policies. Without a role of their
-# own they would borrow the machine's.
+# What the containers may do: fetch inputs, and what the policies that the spec attaches allow.
+# Without a role of their own they would borrow the machine's.
 resource "aws_iam_role" "job" {
   name_prefix = "${var.name}-job-"
 
@@ -47,5 +47,28 @@ resource "aws_iam_role" "job" {
       Principal = { Service = "ecs-tasks.amazonaws.com" }
       Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
     }]
+  })
+}
+
+# What `mngen submit --upload` has put into the bucket, and nothing else in it.
+resource "aws_iam_role_policy" "job_inputs" {
+  name = "inputs"
+  role = aws_iam_role.job.name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Effect   = "Allow"
+        Action   = "s3:GetObject"
+        Resource = "arn:${data.aws_partition.current.partition}:s3:::${var.inputs_bucket}/mngen/${var.name}/inputs/*"
+      },
+      {
+        Effect    = "Allow"
+        Action    = "s3:ListBucket"
+        Resource  = "arn:${data.aws_partition.current.partition}:s3:::${var.inputs_bucket}"
+        Condition = { StringLike = { "s3:prefix" = "mngen/${var.name}/inputs/*" } }
+      },
+    ]
   })
 }

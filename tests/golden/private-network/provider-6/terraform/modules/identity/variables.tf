@@ -4,3 +4,8 @@ variable "name" {
   description = "Name of the deployment."
   type        = string
 }
+
+variable "inputs_bucket" {
+  description = "Bucket from which jobs fetch their inputs."
+  type        = string
+}
