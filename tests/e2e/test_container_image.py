@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import shutil
 import ssl
@@ -73,6 +74,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.fixture(scope="module")
+def emulated() -> Iterator[Sandbox]:
+    with start_sandbox() as box:
+        client(box, "ecr").create_repository(
+            repositoryName="seismic/mpi", imageTagMutability="IMMUTABLE"
+        )
+        yield box
+
+
 def build(store: Store, folder: Path, *options: str) -> str:
     """Build the image as a user does, on a local base."""
     done = mngen(
@@ -133,7 +143,7 @@ def test_the_ranks_user_can_log_in_by_key_alone(root: Path) -> None:
     assert "\nmpi:*:" in (root / "etc/shadow").read_text(encoding="utf-8")
     home = (root / "home/mpi").stat()
     assert (home.st_uid, home.st_gid) == (1000, 1000)
-    for name in ("wireup.py", "mpi_example.py"):
+    for name in ("fetch_inputs.py", "wireup.py", "mpi_example.py"):
         copied = root / "opt/mngen" / name
         assert (copied.stat().st_uid, copied.stat().st_mode & 0o777) == (0, 0o644)
 
@@ -185,6 +195,62 @@ def test_two_nodes_run_the_example_in_it(root: Path, store: Store, image: str, u
     assert dict(nodes.exit_codes) == {0: 0, 1: 0}, text
     assert "the sum over all ranks is 10, as it should be" in text
     assert len(re.findall(r"rank [0-3] of 4 runs on node[01]", text)) == 4
+
+
+def with_root(store: Store, image: str) -> str:
+    """Return an image that differs from another in its user alone, to build on."""
+    container = store.buildah("from", "--pull-never", image)
+    store.buildah("config", "--user", "root", container)
+    store.buildah("commit", "--quiet", "--rm", container, "localhost/test/as-root:1")
+    return "localhost/test/as-root:1"
+
+
+def test_with_a_bucket_it_has_the_client_that_fetches_inputs(
+    store: Store, folder: Path, image: str, emulated: Sandbox, tmp_path: Path
+) -> None:
+    """The distribution's own boto3, as the ranks' user, on the image's own files."""
+    (tmp_path / "mngen.yaml").write_text(SPEC + "storage: {bucket: seismic-inputs}\n")
+    context = ("--context", str(folder / "deploy/container"), "--tag", "with-s3")
+    (tmp_path / "deploy").mkdir()
+    done = mngen(
+        *("image", "build", "--engine", "buildah", *context),
+        *("--build-arg", f"BASE={with_root(store, image)}"),
+        cwd=tmp_path,
+        env=store.env,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr
+    s3 = client(emulated, "s3")
+    s3.create_bucket(Bucket="seismic-inputs")
+    s3.put_object(Bucket="seismic-inputs", Key="in/sub/a.txt", Body=b"fetched")
+    root = store.unpacked(f"{NAME}:with-s3")
+    shared = root / "efs"
+    shared.mkdir()
+    os.chown(shared, 1000, 1000)
+
+    fetched = subprocess.run(
+        [
+            *("chroot", "--userspec=1000:1000", str(root)),
+            *("/usr/bin/python3", "-I", "/opt/mngen/fetch_inputs.py"),
+            *("s3://seismic-inputs/in/", "/efs/mngen-inputs/seismic/0123"),
+        ],
+        env={
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": "/home/mpi",
+            **emulated.environment(base={}),
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SOON,
+        check=False,
+    )
+
+    assert fetched.returncode == 0, fetched.stdout + fetched.stderr
+    assert fetched.stdout.startswith("1 file, 7 B from s3://seismic-inputs/in/ in ")
+    file = shared / "mngen-inputs/seismic/0123/sub/a.txt"
+    assert (file.read_text(), file.stat().st_uid) == ("fetched", 1000)
+    assert not [path for path in (root / "var/lib/apt/lists").rglob("*") if path.is_file()]
 
 
 INSTALLER = """\
@@ -242,9 +308,7 @@ def test_efa_is_installed_from_what_the_right_key_has_signed(
     """Amazon's installer cannot be had here: one of ours is served, signed with a key of ours."""
     if shutil.which("gpg") is None:
         pytest.skip("gpg is not installed")
-    container = store.buildah("from", "--pull-never", image)
-    store.buildah("config", "--user", "root", container)
-    store.buildah("commit", "--quiet", "--rm", container, "localhost/test/as-root:1")
+    as_root = with_root(store, image)
     # The very Dockerfile, but that it takes files from loopback without TLS.
     context = tmp_path / "context"
     shutil.copytree(folder / "deploy/container", context)
@@ -258,7 +322,7 @@ def test_efa_is_installed_from_what_the_right_key_has_signed(
     with served(tmp_path / "site") as site:
         done = mngen(
             *("image", "build", "--engine", "buildah", "--tag", key, "--context", str(context)),
-            *("--build-arg", "BASE=localhost/test/as-root:1", "--build-arg", "EFA=yes"),
+            *("--build-arg", f"BASE={as_root}", "--build-arg", "EFA=yes"),
             *("--build-arg", "EFA_VERSION=1.0", "--build-arg", f"EFA_SITE={site}"),
             *("--build-arg", f"EFA_KEY={fingerprint if key == 'right' else '0' * 40}"),
             cwd=folder,
@@ -278,15 +342,6 @@ def test_efa_is_installed_from_what_the_right_key_has_signed(
     )
     assert not (root / "usr/bin/curl").exists()
     assert not list((root / "tmp").iterdir())
-
-
-@pytest.fixture(scope="module")
-def emulated() -> Iterator[Sandbox]:
-    with start_sandbox() as box:
-        client(box, "ecr").create_repository(
-            repositoryName="seismic/mpi", imageTagMutability="IMMUTABLE"
-        )
-        yield box
 
 
 def deployed(folder: Path, url: str, env: dict[str, str]) -> None:

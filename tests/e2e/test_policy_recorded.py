@@ -37,7 +37,7 @@ pytestmark = pytest.mark.xdist_group("policy")
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
-# What no example has: a new VPC with a NAT gateway, created roles, SSH, a boundary.
+# What no example has: a new VPC with a NAT gateway, created roles, SSH, a boundary around a bucket.
 NAT = """
 name: nat
 region: us-west-2
@@ -45,6 +45,7 @@ network:
   vpc: new
   zones: [us-west-2a, us-west-2b]
   ssh: {key_pair: mine, from: [10.0.0.0/8]}
+storage: {bucket: inputs}
 roles:
   service: create
   spot_fleet: create

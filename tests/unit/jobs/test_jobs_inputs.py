@@ -142,18 +142,19 @@ class TestBucket:
         ]
 
 
+@pytest.fixture(scope="module")
+def other(sandbox: Sandbox) -> Deployed:
+    """A deployment that was not applied since the bucket came into the spec."""
+    name = f"j{uuid4().hex[:10]}"
+    made = Deployed(sandbox, spec_text(name, more="storage: {bucket: an-older-bucket}\n"))
+    storage = msgspec.structs.replace(made.cluster.spec.storage, bucket=f"{name}-inputs")
+    spec = msgspec.structs.replace(made.cluster.spec, storage=storage)
+    made.cluster = msgspec.structs.replace(made.cluster, spec=spec)
+    return made
+
+
 class TestRole:
     """What is warned of before all machines are up: that the container may not fetch."""
-
-    @pytest.fixture(scope="class")
-    def other(self, sandbox: Sandbox) -> Deployed:
-        """A deployment that was not applied since the bucket came into the spec."""
-        name = f"j{uuid4().hex[:10]}"
-        made = Deployed(sandbox, spec_text(name, more="storage: {bucket: an-older-bucket}\n"))
-        storage = msgspec.structs.replace(made.cluster.spec.storage, bucket=f"{name}-inputs")
-        spec = msgspec.structs.replace(made.cluster.spec, storage=storage)
-        made.cluster = msgspec.structs.replace(made.cluster, spec=spec)
-        return made
 
     def warnings(self, room: Jobs, data: Path, job: str = "one") -> list[str]:
         order = with_inputs(Order(job=job), room.find_inputs(data))

@@ -352,7 +352,12 @@ def test_only_the_deployer_writes_the_state() -> None:
         "s3:GetObject",
         "s3:ListBucket",
     }
-    assert not {name for name in granted(Part.SUBMITTER, cluster) if name.startswith("s3:")}
+    assert {name for name in granted(Part.SUBMITTER, cluster) if name.startswith("s3:")} == {
+        "s3:PutObject"
+    }
+    assert statements(Part.SUBMITTER, cluster)["Inputs"]["Resource"] == [
+        "arn:aws:s3:::climate-inputs/mngen/private/inputs/*"
+    ]
 
 
 def test_no_state_in_a_bucket_means_no_rights_on_buckets() -> None:
@@ -360,7 +365,7 @@ def test_no_state_in_a_bucket_means_no_rights_on_buckets() -> None:
         assert not {name for name in granted(part, minimal()) if name.startswith("s3:")}
 
 
-def test_a_submitter_changes_nothing_but_jobs() -> None:
+def test_a_submitter_changes_nothing_but_jobs_and_their_inputs() -> None:
     for cluster in specimens():
         writes = {
             name
@@ -372,6 +377,7 @@ def test_a_submitter_changes_nothing_but_jobs() -> None:
             "batch:SubmitJob",
             "batch:TagResource",
             "batch:TerminateJob",
+            *({"s3:PutObject"} if cluster.spec.storage.bucket else ()),
         }
 
 
