@@ -30,6 +30,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +113,7 @@ def _fetch(url: str, folder: str) -> tuple[int, int]:
     beside = tempfile.mkdtemp(prefix=f".{name}-", dir=parent)
     _remove_on_sigterm(beside)
     try:
-        _download(client, bucket, prefix, list(objects), beside)
+        _download(client, bucket, prefix, objects, beside)
         os.chmod(beside, 0o755)  # as if it had been copied from a machine that mounts it
         try:
             os.rename(beside, folder)
@@ -166,15 +167,24 @@ def is_file(name: str) -> bool:
     return True
 
 
-def _download(client: Any, bucket: str, prefix: str, names: list[str], folder: str) -> None:
+def _download(client: Any, bucket: str, prefix: str, objects: dict[str, int], folder: str) -> None:
+    """Downloads objects, of which names and sizes are given."""
     from boto3.s3.transfer import TransferConfig, create_transfer_manager
 
-    for place in {os.path.dirname(f"{folder}/{name}") for name in names}:
+    for place in {os.path.dirname(f"{folder}/{name}") for name in objects}:
         os.makedirs(place, exist_ok=True)
     # Leaving the block for an error ends all that is under way.
     with create_transfer_manager(client, TransferConfig(max_concurrency=CONNECTIONS)) as manager:
-        for each in [manager.download(bucket, prefix + name, f"{folder}/{name}") for name in names]:
+        for each in [
+            manager.download(bucket, prefix + name, f"{folder}/{name}") for name in objects
+        ]:
             each.result()
+    for name, size in objects.items():
+        found = os.path.getsize(f"{folder}/{name}")
+        if found != size:
+            raise TroubleError(
+                FAILED, f"s3://{bucket}/{prefix}{name} came with {found} of its {size} bytes"
+            )
 
 
 def _sweep(parent: str) -> None:
@@ -189,7 +199,8 @@ def _sweep(parent: str) -> None:
 
 
 def _remove_on_sigterm(folder: str) -> None:
-    def end(number: int, _frame: object) -> None:
+    def end() -> None:
+        number = signal.sigwait({signal.SIGTERM})
         gone = f"{folder}-gone"
         try:
             os.rename(folder, gone)  # so that no other thread opens one more file in it
@@ -198,7 +209,9 @@ def _remove_on_sigterm(folder: str) -> None:
             pass
         os._exit(128 + number)
 
-    signal.signal(signal.SIGTERM, end)
+    # Not by a handler: that would have to wait for the main thread, which waits for S3.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=end, daemon=True).start()
 
 
 def _refused(response: Any, url: str) -> TroubleError:

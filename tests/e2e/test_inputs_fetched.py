@@ -140,7 +140,8 @@ class Running:
 
     def __init__(self, command: list[str], env: dict[str, str], log: Path) -> None:
         self.log = log
-        with log.open("wb") as file:
+        # Several processes write at a time, and none may write over what another has written.
+        with log.open("ab") as file:
             self.process = subprocess.Popen(
                 command,
                 env=env,
