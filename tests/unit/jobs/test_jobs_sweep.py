@@ -251,7 +251,7 @@ class TestOptions:
         own = Deployed(sandbox, text)
         (folder / "mngen.yaml").write_text(text, encoding="utf-8")
         arguments = ("submit", "one", "--sweep", rows, "--upload", rows, "--output", "json")
-        command = ("--", "run", "{inputs}rows.csv", "{n}")
+        command = ("--", "run", "{inputs}/rows.csv", "{n}")
         assert run(*arguments, "--dry-run", *command).returncode == 0
         assert "Contents" not in s3.list_objects_v2(Bucket=f"{name}-inputs")
         done = run(*arguments, *command)
@@ -260,7 +260,12 @@ class TestOptions:
         assert len({each["command"][1] for each in found}) == 1
         assert [each["command"][2] for each in found] == ["x", "y"]
         (kept,) = s3.list_objects_v2(Bucket=f"{name}-inputs")["Contents"]
-        assert found[0]["command"][1] == f"s3://{name}-inputs/{kept['Key']}"
+        # Where the bucket's object is brought to before the job starts.
+        digest = kept["Key"].split("/")[-2]
+        place = f"/efs/mngen-inputs/{name}/{digest}"
+        assert found[0]["command"][1] == f"{place}/rows.csv"
+        for each in found:
+            assert variables({"container": each})["MNGEN_INPUTS"] == place
 
     def test_a_sweep_is_not_followed(self, jobs: Jobs, run: Any, rows: str) -> None:
         name = unique()
