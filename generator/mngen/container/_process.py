@@ -44,12 +44,15 @@ def run(
         InterruptedRunError: This process received SIGINT or SIGTERM; the engine has ended.
     """
     last: deque[str] = deque(maxlen=_SHOWN)
-    with take_signals(_interrupt, (signal.SIGTERM,)):
+    interrupt = _Interrupt()
+    with take_signals(interrupt):
         process = _start(command, environment)
         overdue = threading.Event()
         try:
+            # The feeder closes the pipe, however soon the interrupt comes.
             feeder = threading.Thread(target=_feed, args=(process, stdin), daemon=True)
             feeder.start()
+            interrupt.arm()
             with _ended_after(process, seconds, overdue):
                 for line in process.stdout or ():
                     text = line.rstrip()
@@ -59,11 +62,13 @@ def run(
                 process.wait()
             feeder.join()
         except KeyboardInterrupt:
+            interrupt.disarm()
             _end(process)
             # What the engine started and has not ended itself.
             signal_group(process.pid, signal.SIGKILL)
             raise InterruptedRunError(f"interrupted while {doing}") from None
         finally:
+            interrupt.disarm()
             _end(process)
             if process.stdout is not None:
                 process.stdout.close()
@@ -74,6 +79,32 @@ def run(
         # What was shown already need not be said twice.
         told = f": {said}" if said and report is None else ""
         raise ToolError(f"{doing} failed (exit code {process.returncode}){told}")
+
+
+class _Interrupt:
+    """Raises KeyboardInterrupt at a signal, but only where that is caught.
+
+    A process that has just started must not be lost, nor its end be cut short.
+    """
+
+    def __init__(self) -> None:
+        self._came = False
+        self._armed = False
+
+    def __call__(self) -> None:
+        self._came = True
+        if self._armed:
+            raise KeyboardInterrupt
+
+    def arm(self) -> None:
+        """Raises from now on, and at once if a signal has come already."""
+        self._armed = True
+        if self._came:
+            raise KeyboardInterrupt
+
+    def disarm(self) -> None:
+        """Raises no more."""
+        self._armed = False
 
 
 def ask(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> str | None:
@@ -153,7 +184,3 @@ def _end(process: subprocess.Popen[str]) -> None:
         signal_group(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
-
-
-def _interrupt() -> None:
-    raise KeyboardInterrupt

@@ -251,6 +251,15 @@ class TestProcess:
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
+    def test_an_interrupt_while_it_starts_loses_nothing(self, tmp_path: Path) -> None:
+        file = tmp_path / "pid"
+        # The signal comes before the caller has the process in hand, or just after.
+        script = f"echo $$ > {file}; kill -TERM $PPID; exec sleep 600"
+        for _ in range(20):
+            with pytest.raises(InterruptedRunError):
+                run(["sh", "-c", script], doing="sleeping")
+            assert not Path("/proc", file.read_text().strip()).exists()
+
     def test_a_failure_says_what_was_written_last(self) -> None:
         script = "import sys\nfor i in range(50): print(i)\nsys.exit(7)"
         with pytest.raises(ToolError, match=r"(?s)counting failed \(exit code 7\).*49") as caught:
