@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 """How a user, a scheduler or CI asks a program to end."""
 
+ENDINGS = (*INTERRUPTS, signal.SIGHUP)
+"""And a terminal that is closed: for what costs money, or is left behind, if nobody ends it."""
+
 
 class Caught:
     """Counts signals; it is what `take_signals` calls where that is enough.

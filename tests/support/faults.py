@@ -26,6 +26,8 @@ from tests.support.relay import Answer, Relay, Request
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pytest
+
 HUNG_UP = Answer(0, (), b"")
 """Stands in the log for a connection that was closed without an answer."""
 
@@ -78,6 +80,11 @@ class Faults(Relay):
     def environment(self, region: str = "us-east-1") -> dict[str, str]:
         """Return the environment of a process that sees the sandbox through this port alone."""
         return sandbox_environment(self.endpoint, region, os.environ)
+
+    def redirect(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let clients that this process makes from now on, until the test ends, use this port."""
+        for name, value in self.environment().items():
+            monkeypatch.setenv(name, value)
 
     def fail(
         self,

@@ -1,6 +1,5 @@
 """What `bake`, `images` and `sweep` share on the command line."""
 
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -8,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mngen._signals import INTERRUPTS, take_signals
+from mngen._signals import ENDINGS, take_signals
 from mngen.cli._terraform import opened, report
 
 if TYPE_CHECKING:
@@ -207,7 +206,7 @@ def _interrupts(cancel: "Cancel") -> Iterator[None]:
         if line := next(says, None):
             report(line)
 
-    with take_signals(take, (*INTERRUPTS, signal.SIGHUP)):
+    with take_signals(take, ENDINGS):
         yield
 
 

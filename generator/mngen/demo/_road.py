@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import signal
 import tempfile
 import threading
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from mngen import _resources
-from mngen._signals import INTERRUPTS, take_signals
+from mngen._signals import ENDINGS, take_signals
 from mngen.amis import AMIS_FILE
 from mngen.catalog import load_catalog
 from mngen.container import DIGESTS_FILE
@@ -41,7 +40,6 @@ _LOG = "demo.log"
 _BAKING = "baking"
 _PICTURE = "rehearsal.svg"
 _WAITS = 2
-_SIGNALS = (*INTERRUPTS, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +129,7 @@ def walk(
         find_engine()
     with (
         (folder / _LOG).open("w", encoding="utf-8") as log,
-        take_signals(_interrupter(tell), _SIGNALS),
+        take_signals(_interrupter(tell), ENDINGS),
     ):
         road = _Road(folder, log, tell)
         try:

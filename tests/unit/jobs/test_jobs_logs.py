@@ -200,8 +200,7 @@ class TestFaults:
     @pytest.fixture
     def faults(self, deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
         with Faults(deployed.sandbox.endpoint) as faults:
-            for name, value in faults.environment().items():
-                monkeypatch.setenv(name, value)
+            faults.redirect(monkeypatch)
             yield faults
 
     def test_a_slow_endpoint(self, deployed: Deployed, running: str, faults: Faults) -> None:

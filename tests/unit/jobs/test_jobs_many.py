@@ -26,8 +26,7 @@ def faults(
     large: Deployed, state_home: Any, inside: None, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Faults]:
     with Faults(large.sandbox.endpoint) as faults:
-        for name, value in faults.environment().items():
-            monkeypatch.setenv(name, value)
+        faults.redirect(monkeypatch)
         yield faults
 
 

@@ -27,8 +27,7 @@ REGISTERING = "batch:RegisterJobDefinition"
 @pytest.mark.usefixtures("state_home")
 def test_all_that_a_submitter_asks(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     with Faults(deployed.sandbox.endpoint) as faults:
-        for name, value in faults.environment().items():
-            monkeypatch.setenv(name, value)
+        faults.redirect(monkeypatch)
         jobs = Jobs(deployed.cluster)
         done = jobs.submit("mpi")
         list(jobs.follow(done.id))

@@ -105,8 +105,7 @@ class TestStatus:
         self, deployed: Deployed, monkeypatch: pytest.MonkeyPatch, code: str, status: int
     ) -> None:
         with Faults(deployed.sandbox.endpoint) as faults:
-            for name, value in faults.environment().items():
-                monkeypatch.setenv(name, value)
+            faults.redirect(monkeypatch)
             jobs = Jobs(deployed.cluster)
             identifier = hold(jobs, "RUNNING", nodes=2)
             faults.fail("ecs:DescribeContainerInstances", code, status=status)
@@ -143,8 +142,7 @@ class TestStatus:
         self, large: Deployed, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with Faults(large.sandbox.endpoint) as faults:
-            for name, value in faults.environment().items():
-                monkeypatch.setenv(name, value)
+            faults.redirect(monkeypatch)
             jobs = Jobs(large.cluster)
             identifier = hold(jobs, "RUNNING", nodes=1000)
             earlier = len(faults.calls)
@@ -309,8 +307,7 @@ class TestWhy:
         deployed, _ = own
         identifier = self.waiting(deployed, nodeOverrides={"numNodes": 5})
         with Faults(deployed.sandbox.endpoint) as faults:
-            for name, value in faults.environment().items():
-                monkeypatch.setenv(name, value)
+            faults.redirect(monkeypatch)
             faults.fail("ec2:DescribeImages", "UnauthorizedOperation", status=403)
             faults.fail("iam:GetInstanceProfile", "AccessDenied", status=403)
             found = self.certain(Jobs(deployed.cluster), identifier)
@@ -434,8 +431,7 @@ class TestEnd:
     ) -> None:
         identifier = hold(jobs, "RUNNING", "one")
         with Faults(deployed.sandbox.endpoint) as faults:
-            for name, value in faults.environment().items():
-                monkeypatch.setenv(name, value)
+            faults.redirect(monkeypatch)
             faults.fail("batch:DescribeJobs", "ExpiredTokenException", after=1)
             with pytest.raises(ToolError, match="expired") as caught:
                 Jobs(deployed.cluster).wait(identifier)
@@ -456,8 +452,7 @@ class TestEnd:
                 deployed.control(jobs={identifier: {"hold": None, "seconds": 0, "exits": [0]}})
 
         with Faults(deployed.sandbox.endpoint) as faults:
-            for name, value in faults.environment().items():
-                monkeypatch.setenv(name, value)
+            faults.redirect(monkeypatch)
             # A client tries a call five times by itself.
             faults.fail("batch:DescribeJobs", "ServerException", status=500, after=1, times=6)
             found = Jobs(deployed.cluster).wait(identifier, tell=end_once_it_answers)

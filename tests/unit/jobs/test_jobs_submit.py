@@ -259,8 +259,7 @@ class TestFaults:
     @pytest.fixture
     def through(self, faults: Faults, deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> Jobs:
         """The jobs of the deployment, asked through the faults."""
-        for name, value in faults.environment().items():
-            monkeypatch.setenv(name, value)
+        faults.redirect(monkeypatch)
         return Jobs(deployed.cluster)
 
     def test_an_answer_that_is_lost_makes_no_second_job(

@@ -116,8 +116,7 @@ class TestSweep:
     ) -> None:
         order, rows = Order(job="one", name=unique()), [{"A": str(n)} for n in range(30)]
         with Faults(deployed.sandbox.endpoint) as faults:
-            for name, value in faults.environment().items():
-                monkeypatch.setenv(name, value)
+            faults.redirect(monkeypatch)
             through = Jobs(deployed.cluster)
             done = through.sweep(order, rows)
             assert faults.count("batch:SubmitJob") == 30
