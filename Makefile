@@ -1,6 +1,7 @@
 # Two commands do all the set-up on a machine with Python 3.11 and make:
 #   make demo    the main job, on an emulated AWS
 #   make test    everything that can be tested on this machine
+# As root on a system with apt they install packages first; MNGEN_NO_PACKAGES=1 leaves that out.
 # `make help` lists the rest.
 
 PYTHON ?= python3
@@ -14,6 +15,8 @@ PYTEST ?=
 # Further arguments for `make lock`.
 UPGRADE ?=
 
+# Needs no virtual environment.
+PARTS = PYTHONPATH=generator $(PYTHON) -m mngen.parts
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
@@ -24,16 +27,16 @@ export UV_CUSTOM_COMPILE_COMMAND := make lock
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check e2e lint types unit golden docs bench lock format clean venv scanner python
+.PHONY: help demo test parts-demo parts-tests check e2e lint types unit golden docs bench lock format clean venv scanner python
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
-demo: venv ## Walk the whole road against an emulated AWS, with real Terraform
+demo: parts-demo venv ## Walk the whole road against an emulated AWS, with real Terraform
 	@rm -rf $(DEMO)
 	@$(WITH_PROVIDER) $(BIN)/mngen demo --keep $(DEMO)
 
-test: check e2e ## Run `check` and the end-to-end tests; list what was skipped and why
+test: parts-tests check e2e ## Run `check` and the end-to-end tests; list what was skipped and why
 
 check: lint types unit ## Lint, types, unit and golden tests, in under a minute
 
@@ -102,6 +105,10 @@ $(VENV)/.stamp-lock: requirements-dev.lock | python
 	.venv-lock/bin/python $(PIP) install uv
 	@touch $@
 
+# Also where one of them is missing, the rest goes on; what is left out has been said.
+parts-demo parts-tests: parts-%: | python
+	@$(PARTS) $* || true
+
 python:
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "mngen needs Python 3.11 or newer, and there is no $(PYTHON) on PATH." \
@@ -109,6 +116,4 @@ python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "mngen needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)." \
 	    "Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
-	  echo "$(PYTHON) cannot make virtual environments." \
-	    "On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || $(PARTS) setup
