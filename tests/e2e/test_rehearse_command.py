@@ -308,8 +308,8 @@ def test_without_root_it_says_what_to_do(folder: Path) -> None:
             return f"{error.problems[0].message}; {error.problems[0].hint}"
 
     assert as_nobody(explained) == repr(
-        "nodes as network namespaces need root; "
-        'run as root: sudo "$(command -v mngen)" …; or --engine docker or podman'
+        "cannot rehearse this job; missing: root (this user is not root); root: run as root, with "
+        "sudo; or rehearse with --engine docker or podman"
     )
 
 

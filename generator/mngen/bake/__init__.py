@@ -17,7 +17,6 @@ from mngen.bake._site import Site
 from mngen.bake._stale import stale_images
 
 if TYPE_CHECKING:
-    from mngen.bake._ansible import ansible_missing
     from mngen.bake._bake import BakeResult, Options, Outcome, bake
     from mngen.bake._cancel import Cancel
     from mngen.bake._engines import choose_engine
@@ -37,7 +36,6 @@ __all__ = [
     "Site",
     "Survey",
     "Target",
-    "ansible_missing",
     "bake",
     "choose_engine",
     "chosen_images",
@@ -61,7 +59,6 @@ __getattr__ = later(
         "Options": "_bake",
         "Outcome": "_bake",
         "Survey": "_survey",
-        "ansible_missing": "_ansible",
         "bake": "_bake",
         "choose_engine": "_engines",
         "end_leftovers": "_leftovers",

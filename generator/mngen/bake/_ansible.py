@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mngen import parts
 from mngen.errors import InterruptedRunError, ToolError
 
 if TYPE_CHECKING:
     from mngen.bake._job import Job
 
 SECONDS_TO_CONNECT = 60
-
-
-def ansible_missing() -> str | None:
-    """Says why no playbook can be run here; None where one can."""
-    try:
-        find_ansible()
-    except ToolError as error:
-        return error.problems[0].message
-    return None if importlib.util.find_spec("ansible_runner") else "ansible-runner is missing"
 
 
 def ssh_options(control: Path) -> str:
@@ -53,13 +42,8 @@ def find_ansible() -> str:
     Raises:
         ToolError: There is none.
     """
-    beside = Path(sys.executable).with_name("ansible-playbook")
-    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("ansible-playbook")
-    if found is None:
-        raise ToolError(
-            "baking needs Ansible, which is not installed", hint="run: pip install 'mngen[bake]'"
-        )
-    return found
+    parts.require("playbook")
+    return parts.find(parts.PARTS["ansible"]).where
 
 
 def play(job: Job, *, host: str, user: str, key: Path, proxy: str | None = None) -> None:
@@ -76,13 +60,7 @@ def play(job: Job, *, host: str, user: str, key: Path, proxy: str | None = None)
         ToolError: A task failed; names it, with what it said.
         InterruptedRunError: The user interrupted.
     """
-    try:
-        import ansible_runner
-    except ModuleNotFoundError:
-        raise ToolError(
-            "baking without Packer needs ansible-runner, which is not installed",
-            hint="run: pip install 'mngen[bake]'",
-        ) from None
+    import ansible_runner
 
     failures: list[str] = []
     program = Path(find_ansible())

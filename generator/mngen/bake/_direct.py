@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from mngen import parts
 from mngen._aws import client, translate, translated
 from mngen.amis import BUILDER_LIFETIME, IMAGE_TAG
 from mngen.bake._ansible import play
@@ -45,6 +46,9 @@ _IMAGE_SECONDS = 3600
 class DirectEngine:
     """The engine that needs nothing but boto3, ansible-runner and ssh."""
 
+    def __init__(self) -> None:
+        parts.require("bake-directly")
+
     def prepare(self, templates: Path) -> None:
         """Needs nothing prepared; see `Engine`."""
 
@@ -70,17 +74,12 @@ def _key_pair(ec2: EC2Client, job: Job) -> Iterator[Path]:
     """Makes a key of its own; EC2 learns the public half alone."""
     job.run.cancel.check()
     key = job.folder / "id_ed25519"
-    try:
-        subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "mngen bake", "-f", str(key)],
-            check=True,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-        )
-    except FileNotFoundError:
-        raise ToolError(
-            "there is no ssh-keygen on PATH", hint="install OpenSSH's client programs"
-        ) from None
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "mngen bake", "-f", str(key)],
+        check=True,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+    )
     name = job.key_pair_name
     with translated():
         ec2.import_key_pair(

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mngen import parts
 from mngen._aws import client, translated
 from mngen.amis import INPUTS_TAG
 from mngen.bake._ansible import SECONDS_TO_CONNECT, find_ansible, ssh_options
@@ -53,7 +54,7 @@ _ERROR = re.compile(
 
 def find_packer() -> str | None:
     """Returns the path of Packer, or None where there is none on PATH."""
-    return shutil.which("packer")
+    return parts.find(parts.PARTS["packer"]).where or None
 
 
 class PackerEngine:
@@ -64,14 +65,9 @@ class PackerEngine:
     """
 
     def __init__(self) -> None:
-        program = find_packer()
-        if program is None:
-            raise ToolError(
-                "there is no packer on PATH",
-                hint="install it, or bake without it: `mngen bake --engine direct`",
-            )
-        self._program = program
-        self._has_plugins = packer_version(program) >= _FIRST_WITH_PLUGINS
+        parts.require("bake-with-packer", otherwise="run mngen bake --engine direct")
+        self._program = parts.find(parts.PARTS["packer"]).where
+        self._has_plugins = packer_version(self._program) >= _FIRST_WITH_PLUGINS
 
     def prepare(self, templates: Path) -> None:
         """Brings the copy of the template to what this version of Packer takes.

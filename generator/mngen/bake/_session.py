@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-
-from mngen.errors import ToolError
+from mngen import parts
 
 
 def require_session_manager() -> None:
@@ -13,17 +11,10 @@ def require_session_manager() -> None:
     Raises:
         ToolError: The AWS CLI or its plugin is missing.
     """
-    for program, name in (
-        ("aws", "the AWS CLI"),
-        ("session-manager-plugin", "the Session Manager plugin of the AWS CLI"),
-    ):
-        if shutil.which(program) is None:
-            raise ToolError(
-                f"builders are reached through Session Manager, and {name} is not on PATH",
-                hint="install it (https://docs.aws.amazon.com/systems-manager/latest/userguide/"
-                "session-manager-working-with-install-plugin.html), or choose another way in the "
-                "spec: `image: {connect: public-ip}` or `private-ip`",
-            )
+    parts.require(
+        "session-manager",
+        otherwise="set `image: {connect: public-ip}` or `private-ip` in the spec",
+    )
 
 
 def proxy_command(region: str) -> str:

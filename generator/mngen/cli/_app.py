@@ -12,6 +12,7 @@ from mngen.cli.cancel import cancel
 from mngen.cli.check import check
 from mngen.cli.demo import demo
 from mngen.cli.destroy import destroy
+from mngen.cli.doctor import doctor
 from mngen.cli.image import image
 from mngen.cli.images import images
 from mngen.cli.init import init
@@ -79,6 +80,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     schema,
     sandbox,
     demo,
+    doctor,
 )
 for command in _COMMANDS:
     app.command(cls=RehearseCommand if command is rehearse else None)(command)

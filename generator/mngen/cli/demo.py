@@ -45,12 +45,16 @@ def demo(
     Real Terraform and the real AWS provider build the tutorial's cluster, show it, and destroy it.
     Without --keep, what the steps write is kept only where one of them fails.
     """
-    from mngen.demo import walk
+    from mngen.cli._demo import show_plan, shown_progress
+    from mngen.demo import plan_demo, walk
 
+    plan = plan_demo(build=image)
     folder = Path(tempfile.mkdtemp(prefix="mngen-demo-")) if keep is None else _prepared(keep)
     kept = keep is not None
+    show_plan(plan)
     try:
-        steps, built = walk(folder, report, build=image, keep=kept)
+        with shown_progress() as (tell, on_step):
+            steps, built = walk(folder, tell, plan=plan, on_step=on_step, build=image, keep=kept)
     except (InputError, ToolError):
         kept = True
         report(f"what the demo wrote until then is in {folder}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tarfile
 import tempfile
 from contextlib import contextmanager
@@ -12,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mngen import parts
 from mngen.container._process import ask, run
 from mngen.errors import InputError, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-ENGINES = ("docker", "podman", "buildah")
+ENGINES = tuple(parts.ENGINES)
 """In the order in which they are looked for."""
 
 _REGISTRY_WORDS = ("auths", "credsStore", "credHelpers")
@@ -70,12 +70,6 @@ class Engine:
             command += ["--build-arg", f"{name}={value}"]
         doing = f"building {reference}"
         run([*command, str(context)], doing=doing, report=report, seconds=seconds)
-
-    def trouble(self) -> str | None:
-        """Says why the engine cannot work, or returns None: docker needs a daemon that answers."""
-        if self.name != "docker" or ask([self.path, "version", "--format", "{{.Server.Version}}"]):
-            return None
-        return "docker is installed, and its daemon does not answer"
 
     def image_id(self, reference: str) -> str | None:
         """Returns the id of an image on this machine, `sha256:…`; None where there is none."""
@@ -189,27 +183,26 @@ def find_engine(name: str | None = None) -> Engine:
     """
     if name is not None and name not in ENGINES:
         raise InputError(f"there is no engine `{name}`", hint=f"it is one of {', '.join(ENGINES)}")
-    found = [
-        Engine(each, path)
-        for each in (ENGINES if name is None else (name,))
-        if (path := shutil.which(each)) is not None
-    ]
-    for engine in found:
-        if engine.trouble() is None:
-            return engine
-    if found:
+    trouble = ""
+    for each in ENGINES if name is None else (name,):
+        finding = parts.try_program(parts.ENGINES[each])
+        if finding.found:
+            return Engine(each, finding.where)
+        trouble = trouble or finding.trouble
+    if trouble:
         raise ToolError(
-            str(found[0].trouble()),
+            trouble,
             hint="start it (`sudo systemctl start docker`, or Docker Desktop), see that you may "
             "use it (`docker version`), or install podman",
         )
     if name is not None:
         raise ToolError(f"{name} is not installed", hint="install it, or leave --engine out")
+    found = parts.trouble("container")
     raise ToolError(
         "no container engine is installed: neither docker, podman nor buildah is on PATH",
-        hint="install one: https://docs.docker.com/engine/install, or `apt install podman`; or "
-        "build the folder `container` of the rendered tree elsewhere, and name the image in "
-        "`container.image`",
+        hint=f"{found.hint if found else 'install one'}; or install docker "
+        "(https://docs.docker.com/engine/install); or build the folder `container` of the "
+        "rendered tree elsewhere, and name the image in `container.image`",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from mngen import parts
 from mngen.amis import AMIS_FILE, AmiFile, AmiRecord, base_image_parameter
 from mngen.errors import ToolError
 
@@ -41,28 +42,19 @@ def make_images(
     Raises:
         ToolError: An image could not be baked.
     """
-    from mngen.sandbox import machines_unavailable
-
     record = AmiFile(tree / AMIS_FILE)
-    reason = machines_unavailable() or _without_ansible()
-    if reason:
-        tell(f"not baked, but copied from their base: {reason}")
+    if found := parts.trouble("demo-bake"):
+        tell(f"not baked, but copied from their base: {found.message}")
         baked: list[MachineImage] = []
     else:
         baked = [image for image in cluster.machine_images if not image.efa]
         _bake(cluster, tree, outputs, baked, record, tell, logs)
     copied = [image for image in cluster.machine_images if image not in baked]
     record.update({name: _copy(cluster, image) for image in copied for name in image.names})
-    parts = [("baked", baked), ("copied", copied)]
+    done = [("baked", baked), ("copied", copied)]
     return "; ".join(
-        f"{word} {', '.join(image.name for image in images)}" for word, images in parts if images
+        f"{word} {', '.join(image.name for image in images)}" for word, images in done if images
     )
-
-
-def _without_ansible() -> str | None:
-    from mngen.bake import ansible_missing
-
-    return ansible_missing()
 
 
 def _bake(

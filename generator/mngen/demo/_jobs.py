@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mngen import parts
 from mngen.errors import InterruptedRunError, ToolError
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def rehearse_job(cluster: Cluster, tell: Callable[[str], None], *, picture: Path
     from mngen.rehearsal import NetworkNamespaces, rehearsal_of, rehearse, unavailable
     from mngen.timeline import to_svg
 
-    if reason := unavailable():
+    found = parts.trouble("demo-rehearse")
+    if reason := found.message if found else unavailable():
         tell(f"not rehearsed: {reason}")
         return f"not here: {reason}"
     outcome = rehearse(

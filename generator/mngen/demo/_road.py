@@ -22,6 +22,20 @@ from mngen.demo._built import Built, what_stands
 from mngen.demo._container import Wish, make_container_image
 from mngen.demo._images import make_images
 from mngen.demo._jobs import rehearse_job, submit_job
+from mngen.demo._plan import (
+    BAKE,
+    CHECK,
+    CONTAINER,
+    DESTROY,
+    FIRST_APPLY,
+    REHEARSE,
+    RENDER,
+    SECOND_APPLY,
+    SUBMIT,
+    Clock,
+    in_words,
+    plan_demo,
+)
 from mngen.errors import InterruptedRunError, Problem, ToolError
 from mngen.render import PROVIDER_RANGES, Deployment, render
 from mngen.rules import require
@@ -31,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from mngen.cluster import Cluster
+    from mngen.demo._plan import Plan
     from mngen.sandbox import Sandbox
     from mngen.terraform import Terraform
 
@@ -69,11 +84,15 @@ class _Road:
         folder: Where they write.
         log: What keeps each line of progress.
         tell: Is called with each of them.
+        clock: Knows the time left.
+        on_step: Is called with it when a step begins, and at the end.
     """
 
     folder: Path
     log: IO[str]
     tell: Callable[[str], None]
+    clock: Clock
+    on_step: Callable[[Clock], None]
     steps: list[Step] = field(default_factory=list)
     now: str = "the start"
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -88,19 +107,28 @@ class _Road:
     def step(self, name: str, command: str, *files: str) -> Iterator[list[str]]:
         """Times a step; its result is what the block appends."""
         self.now = name
-        self.say(f"── {name}")
+        number, total = len(self.steps) + 1, len(self.clock.steps)
+        with self._lock:
+            self.log.write(f"── {name}\n")
+        self.tell(f"── {number}/{total} {name} ({in_words(self.clock.left())})")
+        self.on_step(self.clock)
         result: list[str] = []
         start = time.monotonic()
         yield result
         seconds = time.monotonic() - start
         written = tuple(Path(each) for each in files if (self.folder / each).exists())
         self.steps.append(Step(name, ", ".join(result), seconds, command, written))
+        self.clock.ended.append(seconds)
+        if number == total:
+            self.on_step(self.clock)
 
 
 def walk(
     folder: Path,
     tell: Callable[[str], None],
     *,
+    plan: Plan | None = None,
+    on_step: Callable[[Clock], None] = lambda _: None,
     build: bool | None = None,
     keep: bool = False,
 ) -> tuple[list[Step], list[Built]]:
@@ -111,6 +139,8 @@ def walk(
     Args:
         folder: An empty folder to work in; what the steps wrote stays in it.
         tell: Is called with each line of progress, from several threads.
+        plan: What `plan_demo` returned; by default that is called first.
+        on_step: Is called when a step begins, and at the end, with what knows the time left.
         build: Whether to build the container image, which downloads some hundred MB; None for
             where the image that it builds on is on this machine already.
         keep: Whether a container image that was built stays in its engine.
@@ -123,6 +153,7 @@ def walk(
             had, or a step failed.
         InterruptedRunError: The user interrupted; the emulated AWS is gone with all in it.
     """
+    plan = plan or plan_demo(build=build)
     if build:
         from mngen.container import find_engine
 
@@ -131,7 +162,7 @@ def walk(
         (folder / _LOG).open("w", encoding="utf-8") as log,
         take_signals(_interrupter(tell), ENDINGS),
     ):
-        road = _Road(folder, log, tell)
+        road = _Road(folder, log, tell, Clock(plan.steps), on_step)
         try:
             with tempfile.TemporaryDirectory(prefix="mngen-demo-") as scratch:
                 built = _walk(road, Path(scratch), Wish(build, keep))
@@ -152,43 +183,41 @@ def _walk(road: _Road, scratch: Path, wish: Wish) -> list[Built]:
     shutil.copyfile(_resources.examples() / "tutorial.yaml", spec)
     out = road.folder / "deploy"
     with start_sandbox() as sandbox:
-        with road.step("check the spec", "mngen check", _SPEC) as result:
+        with road.step(CHECK, "mngen check", _SPEC) as result:
             cluster = require(load(spec), load_catalog(spec))
             counted = [(len(cluster.environments), "compute environments")]
             counted += [(len(cluster.spec.queues), "queues"), (len(cluster.jobs), "job")]
             result += [f"{number} {what}" for number, what in counted]
-        with road.step("render it, fetch the AWS provider", "mngen render", "deploy") as result:
+        with road.step(RENDER, "mngen render", "deploy") as result:
             environment = sandbox.environment(_REGION)
             terraform, provider, files = _render(cluster, out, environment, road.say)
             result += [f"{files} files", f"for version {provider} of the provider"]
-        first = "apply: network, file system, roles, registry"
-        with road.step(first, "mngen apply", "deploy/terraform") as result:
+        with road.step(FIRST_APPLY, "mngen apply", "deploy/terraform") as result:
             result.append(_apply(terraform))
         outputs = terraform.outputs()
         baked = (f"deploy/{AMIS_FILE}", _BAKING)
         with (
-            road.step("bake the machine images", "mngen bake", *baked) as result,
+            road.step(BAKE, "mngen bake", *baked) as result,
             _account(sandbox, scratch),
         ):
             logs = road.folder / _BAKING
             result.append(make_images(cluster, out, outputs, road.say, logs=logs))
         written = ("deploy/container", f"deploy/terraform/{DIGESTS_FILE}")
         with (
-            road.step("build the container image", "mngen image build", *written) as result,
+            road.step(CONTAINER, "mngen image build", *written) as result,
             _account(sandbox, scratch),
         ):
             result.append(make_container_image(cluster, out, outputs, road.say, wish))
-        second = "apply: compute environments, queues"
-        with road.step(second, "mngen apply", "deploy/terraform") as result:
+        with road.step(SECOND_APPLY, "mngen apply", "deploy/terraform") as result:
             result.append(_apply(terraform))
         with _account(sandbox, scratch):
             built = what_stands(_REGION)
-        with road.step("submit a job", "mngen submit", _LOG) as result, _account(sandbox, scratch):
+        with road.step(SUBMIT, "mngen submit", _LOG) as result, _account(sandbox, scratch):
             result.append(submit_job(cluster, road.say))
-        with road.step("rehearse it on this machine", "mngen rehearse", _PICTURE) as result:
+        with road.step(REHEARSE, "mngen rehearse", _PICTURE) as result:
             picture = road.folder / _PICTURE
             result.append(rehearse_job(cluster, road.say, picture=picture))
-        with road.step("destroy", "mngen destroy", _LOG) as result:
+        with road.step(DESTROY, "mngen destroy", _LOG) as result:
             terraform.destroy()
             left = [address for address in terraform.resources() if "data." not in address]
             result.append(f"{len(left)} resources left")

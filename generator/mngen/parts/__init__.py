@@ -4,14 +4,16 @@ One table (`_table`) knows each part: how it is found, its lowest version, its p
 needs it. Everything that asks whether something can be done here asks this package, which imports
 nothing but the standard library: `make` and CI use it before anything is installed.
 
-    missing("rehearse")          # the parts that `mngen rehearse` does not work without, if any
-    trouble("rehearse")          # the same as a Problem would say it: message and hint, or None
+    missing("rehearse")    # what is missing of the parts that it does not work without, by name
+    trouble("rehearse")    # the same in words: message and hint, or None
+    require("rehearse")    # the same as an error
 
 Looking for parts has effects (`find`, `examine`); judging what was found has none (`judge`).
 """
 
 from mngen.parts._install import NO_PACKAGES, install, may_install, prepare, report
 from mngen.parts._judge import (
+    Help,
     Judgement,
     LeftOut,
     System,
@@ -21,7 +23,7 @@ from mngen.parts._judge import (
     missing_among,
     packages,
 )
-from mngen.parts._missing import Trouble, explain, missing, trouble
+from mngen.parts._missing import Trouble, explain, missing, require, trouble
 from mngen.parts._probe import (
     EMBEDDED,
     Finding,
@@ -31,9 +33,11 @@ from mngen.parts._probe import (
     find_all,
     find_program,
     forget,
+    try_program,
 )
 from mngen.parts._system import family_of, this_system
 from mngen.parts._table import (
+    ENGINES,
     NEEDS,
     NODE_PATH,
     PARTS,
@@ -51,6 +55,7 @@ from mngen.parts._table import (
 
 __all__ = [
     "EMBEDDED",
+    "ENGINES",
     "NEEDS",
     "NODE_PATH",
     "NO_PACKAGES",
@@ -58,6 +63,7 @@ __all__ = [
     "Ability",
     "Family",
     "Finding",
+    "Help",
     "Judgement",
     "LeftOut",
     "Module",
@@ -88,6 +94,8 @@ __all__ = [
     "parts_of",
     "prepare",
     "report",
+    "require",
     "this_system",
     "trouble",
+    "try_program",
 ]

@@ -79,15 +79,15 @@ def report(need: str, judgement: Judgement, system: System) -> list[str]:
 
     lines = []
     if judgement.missing:
-        lines.append(f"{need}: cannot {NEEDS[need].title}: missing: {titles(judgement.missing)}")
+        lines.append(f"{need}: cannot {NEEDS[need].title}; missing: {titles(judgement.missing)}")
     same: dict[str, list[str]] = {}
     for each in judgement.left_out:
         same.setdefault(each.what, []).extend(each.missing)
     lines += [
-        f"{need}: {what}: missing: {titles(dict.fromkeys(missing))}"
+        f"{need}: {what}; missing: {titles(dict.fromkeys(missing))}"
         for what, missing in same.items()
     ]
-    hints = how_to_get(judgement.worth_installing, system)
+    hints = how_to_get(judgement.worth_installing, system).lines
     return lines + [f"  help: {hint}" for hint in hints]
 
 

@@ -100,8 +100,26 @@ def packages(parts: Iterable[str], family: Family) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in found if name))
 
 
-def how_to_get(parts: Iterable[str], system: System) -> tuple[str, ...]:
-    """Returns how to get what is missing: one command for all of it, then what else is to be done.
+@dataclass(frozen=True, slots=True)
+class Help:
+    """How to get what is missing.
+
+    Attributes:
+        command: One command for all that a command brings; empty where none does.
+        notes: What else is to be done.
+    """
+
+    command: str
+    notes: tuple[str, ...]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All of it as hints."""
+        return ((f"run: {self.command}",) if self.command else ()) + self.notes
+
+
+def how_to_get(parts: Iterable[str], system: System) -> Help:
+    """Returns how to get what is missing.
 
     Args:
         parts: The parts that are missing.
@@ -118,15 +136,15 @@ def how_to_get(parts: Iterable[str], system: System) -> tuple[str, ...]:
     if by_pip:
         extras = ",".join(dict.fromkeys(part.extra for part in by_pip))
         commands.append(f"pip install {shlex.quote(f'mngen[{extras}]')}")
-    lines = [" && ".join(commands)] if commands else []
+    notes = []
     for part in missing:
         if part in by_package:
-            lines += [
+            notes += [
                 f"{part.title}: {note}" for each, note in part.notes.items() if each is family
             ]
         elif part not in by_pip:
-            lines.append(f"{part.title}: {part.how or 'install it'}")
-    return tuple(lines)
+            notes.append(f"{part.title}: {part.how or 'install it'}")
+    return Help(" && ".join(commands), tuple(notes))
 
 
 def install_command(names: Iterable[str], family: Family, *, root: bool) -> str:

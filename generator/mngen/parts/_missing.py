@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mngen.errors import ToolError
 from mngen.parts._judge import how_to_get, missing_among
 from mngen.parts._probe import Finding, find, find_all
 from mngen.parts._system import this_system
@@ -12,8 +13,7 @@ from mngen.parts._table import NEEDS, NODE_PATH, PARTS, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from mngen.parts._judge import System
+from mngen.parts._judge import System
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,22 @@ def trouble(*names: str, node_path: str = NODE_PATH) -> Trouble | None:
     return explain(names[0], found, this_system())
 
 
+def require(*names: str, node_path: str = NODE_PATH, otherwise: str = "") -> None:
+    """Checks that needs are satisfied on this machine.
+
+    Args:
+        names: Needs, and parts that they need this time.
+        node_path: The search path of a rehearsal's nodes.
+        otherwise: What to do instead of getting what is missing.
+
+    Raises:
+        ToolError: They are not; the hint says how to get what is missing.
+    """
+    found = trouble(*names, node_path=node_path)
+    if found is not None:
+        raise ToolError(found.message, hint="; or ".join(filter(None, (found.hint, otherwise))))
+
+
 def explain(need: str, found: Mapping[str, Finding], system: System) -> Trouble:
     """Returns the words for what is missing.
 
@@ -67,5 +83,5 @@ def explain(need: str, found: Mapping[str, Finding], system: System) -> Trouble:
     details = f" ({'; '.join(told)})" if told else ""
     return Trouble(
         f"cannot {NEEDS[need].title}; missing: {titles}{details}",
-        "; ".join(how_to_get(found, system)),
+        "; ".join(how_to_get(found, system).lines),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import os
 import re
@@ -130,6 +129,11 @@ def find_program(
             return shutil.which(program.name, path=path)
 
 
+def try_program(program: Program) -> Finding:
+    """Looks for one program, and whether it can work."""
+    return _program(program, NODE_PATH, os.environ, ask=False)
+
+
 def _program(
     program: Program, node_path: str, environment: Mapping[str, str], *, ask: bool
 ) -> Finding:
@@ -155,11 +159,14 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _module(module: Module) -> Finding:
     if module.in_nodes:
         return _node_module(module)
-    if importlib.util.find_spec(module.name) is None:
+    if not all(importlib.util.find_spec(name) for name in (module.name, *module.also)):
         return Finding(found=False)
+    # It imports more than all the rest of this package.
+    from importlib import metadata
+
     try:
-        version = importlib.metadata.version(module.distribution) if module.distribution else ""
-    except importlib.metadata.PackageNotFoundError:
+        version = metadata.version(module.distribution) if module.distribution else ""
+    except metadata.PackageNotFoundError:
         version = ""
     return Finding(found=True, where=f"Python module {module.name}", version=version)
 
@@ -168,18 +175,22 @@ def _node_module(module: Module) -> Finding:
     python = shutil.which("python3", path=NODE_PATH)
     if python is None:
         return Finding(found=False)
-    text = f"import {module.name} as m; print(m.__file__, getattr(m, '__version__', ''))"
+    text = (
+        f"import importlib.util as u, {module.name.partition('.')[0]} as m; "
+        f"print(u.find_spec({module.name!r}).origin, getattr(m, '__version__', ''))"
+    )
     # Not this environment's modules: a node has none of the caller's variables.
     succeeded, answer = _answer([python, "-E", "-s", "-c", text])
     where, _, version = answer.strip().partition(" ")
     return Finding(found=True, where=where, version=version) if succeeded else Finding(found=False)
 
 
-def _answer(command: list[str]) -> tuple[bool, str]:
+def _answer(command: list[str], folder: str | None = None) -> tuple[bool, str]:
     """Runs a command; returns whether it succeeded, and what it said."""
     try:
         done = subprocess.run(
             command,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -220,12 +231,14 @@ def _no_overlay() -> str | None:
             for name in ("lower", "upper", "work", "machine"):
                 (Path(probe) / name).mkdir()
             os.mknod(Path(probe) / "lower" / "whiteout", stat.S_IFCHR, os.makedev(0, 0))
-            options = f"lowerdir={probe}/lower,upperdir={probe}/upper,workdir={probe}/work"
+            # Not whole paths: a colon or comma in one would be taken for a separator.
+            options = "lowerdir=lower,upperdir=upper,workdir=work"
             succeeded, said = _answer(
                 [
                     *("unshare", "--mount", "mount", "-t", "overlay", "overlay"),
-                    *("-o", options, f"{probe}/machine"),
-                ]
+                    *("-o", options, "machine"),
+                ],
+                folder=probe,
             )
     except OSError as error:
         return str(error)

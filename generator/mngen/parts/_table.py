@@ -75,14 +75,16 @@ class Module:
     """A Python module.
 
     Attributes:
-        name: Its import name.
+        name: Its import name. One that is found in nodes is not imported, only its package.
         distribution: The package that has it, as pip names it.
+        also: Further modules that have to be there.
         in_nodes: Whether it has to be in the system's Python, which the nodes of a rehearsal run,
             rather than in the Python that runs mngen.
     """
 
     name: str
     distribution: str = ""
+    also: tuple[str, ...] = ()
     in_nodes: bool = False
 
 
@@ -309,7 +311,7 @@ _PARTS = (
     Part(
         name="mpi4py",
         title="mpi4py in the system's Python",
-        found_by=(Module("mpi4py", in_nodes=True),),
+        found_by=(Module("mpi4py.MPI", in_nodes=True),),
         packages=_named("python3-mpi4py", "python3-mpi4py-openmpi", "", "mpi4py"),
         how="install mpi4py for /usr/bin/python3",
         after=("node-python",),
@@ -317,7 +319,7 @@ _PARTS = (
     Part(
         name="moto",
         title="the emulated AWS (moto)",
-        found_by=(Module("moto", "moto"),),
+        found_by=(Module("moto", "moto", also=("flask", "flask_cors")),),
         extra="sandbox",
     ),
     Part(
@@ -339,6 +341,12 @@ _PARTS = (
         # Debian 12 is the last with this package.
         packages=_named("packer", "", "", "hashicorp/tap/packer"),
         how="https://developer.hashicorp.com/packer/install",
+    ),
+    Part(
+        name="bake-engine",
+        title="Packer or ansible-runner",
+        found_by=(Program("packer", minimum="1.6"), Module("ansible_runner", "ansible-runner")),
+        extra="bake",
     ),
     Part(
         name="aws",
@@ -478,10 +486,15 @@ _NEEDS = (
         parts=("node-ssh", "node-ssh-keygen", "sshd", "hydra"),
     ),
     Need(
+        name="rehearse-without-mpi",
+        title="rehearse this job",
+        parts=("nodes", "node-python"),
+    ),
+    Need(
         name="rehearse",
         title="rehearse a job on this machine",
         commands=("rehearse",),
-        parts=("nodes", "node-python", "launch-openmpi"),
+        parts=("rehearse-without-mpi", "launch-openmpi"),
         without=(Without("mpi4py", "the example program mpi_example.py does not run"),),
     ),
     Need(
@@ -492,15 +505,31 @@ _NEEDS = (
             *("ssh", "ssh-keygen"),
         ),
     ),
+    Need(name="playbook", title="run the playbooks of a bake", parts=("ansible", "ssh")),
+    Need(
+        name="bake-with-packer",
+        title="bake AMIs with Packer",
+        parts=("packer", "playbook"),
+    ),
+    Need(
+        name="bake-directly",
+        title="bake AMIs without Packer",
+        parts=("playbook", "ansible-runner", "ssh-keygen"),
+    ),
+    Need(
+        name="session-manager",
+        title="reach builders through Session Manager",
+        parts=("aws", "session-manager-plugin"),
+    ),
     Need(
         name="bake",
         title="bake AMIs",
         commands=("bake",),
-        parts=("ansible", "ansible-runner", "ssh", "ssh-keygen"),
+        parts=("playbook", "bake-engine", "ssh-keygen"),
         without=(
-            Without("packer", "AMIs are baked without Packer (--engine direct)"),
-            Without("aws", "builders are not reached through Session Manager"),
-            Without("session-manager-plugin", "builders are not reached through Session Manager"),
+            Without("packer", "--engine packer is not available"),
+            Without("ansible-runner", "--engine direct is not available"),
+            Without("session-manager", "image.connect: session-manager is not available"),
         ),
     ),
     Need(
@@ -521,7 +550,7 @@ _NEEDS = (
     Need(
         name="demo-bake",
         title="bake the AMIs of the demo",
-        parts=("machines", "ansible", "ansible-runner"),
+        parts=("machines", "bake-directly"),
     ),
     Need(
         name="demo-rehearse",
@@ -556,6 +585,11 @@ _NEEDS = (
 
 PARTS: Mapping[str, Part] = {part.name: part for part in _PARTS}
 """Every part by name."""
+
+ENGINES: Mapping[str, Program] = {
+    each.name: each for each in PARTS["engine"].found_by if isinstance(each, Program)
+}
+"""The container engines by name, in the order in which they are looked for."""
 
 NEEDS: Mapping[str, Need] = {need.name: need for need in _NEEDS}
 """Every need by name."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import threading
@@ -13,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mngen import parts
 from mngen.errors import ToolError
 from mngen.rehearsal._nodes import Line
 from mngen.rehearsal._request import batch_environment, hostname_of
@@ -213,6 +213,21 @@ class ContainerEngine:
     image: str
     in_image = True
 
+    def check(self, request: NodesRequest) -> None:
+        """Checks that the engine is there and can work.
+
+        Raises:
+            ToolError: It is not there or cannot work, or there are too many nodes for it.
+        """
+        found = parts.try_program(parts.ENGINES[self.program])
+        if not found.found:
+            raise ToolError(
+                found.trouble or f"{self.program} is not on PATH",
+                hint=f"install {self.program}, or run as root: --engine netns needs none",
+            )
+        if request.count > MOST_CONTAINERS:
+            raise ToolError(f"{request.count} nodes; containers are for {MOST_CONTAINERS} at most")
+
     @contextmanager
     def start(
         self, request: NodesRequest, on_line: Callable[[Line], None]
@@ -222,13 +237,7 @@ class ContainerEngine:
         Raises:
             ToolError: There is no such engine, or it failed.
         """
-        if shutil.which(self.program) is None:
-            raise ToolError(
-                f"{self.program} is not on PATH",
-                hint=f"install {self.program}, or run as root: --engine netns needs none",
-            )
-        if request.count > MOST_CONTAINERS:
-            raise ToolError(f"{request.count} nodes; containers are for {MOST_CONTAINERS} at most")
+        self.check(request)
         name = f"mngen-{secrets.token_hex(4)}"
         group = Group(self.program, self.image, name, secrets.randbelow(_SUBNETS))
         _engine(group.make_network())

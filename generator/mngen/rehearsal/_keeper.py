@@ -1,6 +1,6 @@
 """The process that all nodes of a rehearsal live in, and end with.
 
-    python -P -m mngen.rehearsal._keeper DESCRIPTOR
+`_start` starts it, with the descriptor of its control socket as its first argument.
 
 It is the first process of a PID namespace: when it ends, for whatever reason, the kernel ends
 every process below it, and their networks and mounts go with them. It ends when the other end of
@@ -215,7 +215,3 @@ def _send(control: socket.socket, event: dict[str, Any]) -> None:
 def _words(error: OSError) -> str:
     text = error.strerror or str(error)
     return f"{error.filename}: {text}" if error.filename else text
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,10 +6,10 @@ the machine's own network, and it is gone with the processes that live in it.
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
+
+from mngen import parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,12 +20,11 @@ _BRIDGE = "br0"
 # Source: https://github.com/aws/amazon-ecs-cni-plugins
 _ECS_INTERFACE = "ecs-eth0"
 _ECS_ADDRESS = "169.254.172.2/22"
-_SEARCH = f"{os.defpath}:/usr/sbin:/sbin"
 
 
 def find_ip() -> str | None:
     """Returns where the program `ip` is, or None."""
-    return shutil.which("ip") or shutil.which("ip", path=_SEARCH)
+    return parts.find(parts.PARTS["ip"]).where or None
 
 
 def bridge() -> list[str]:

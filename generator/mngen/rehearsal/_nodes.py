@@ -258,6 +258,8 @@ class Nodes:
                 if condition():
                     return True
                 self._reading.result()
+                if not self.started:
+                    raise ToolError("the nodes cannot be made: the process they live in ended")
                 raise ToolError("the nodes were lost: something killed what they live in")
             return False
 
@@ -281,7 +283,11 @@ class Nodes:
 
     def _hear(self) -> bool:
         """Reads what the keeper says; returns whether there may be more."""
-        chunk = self._control.recv(_MAX_LINE)
+        try:
+            chunk = self._control.recv(_MAX_LINE)
+        except ConnectionResetError:
+            # It ended before it had read all that it was told.
+            chunk = b""
         *lines, self._heard = (self._heard + chunk).split(b"\n")
         with self._news:
             for line in lines:

@@ -35,6 +35,9 @@ class Engine(Protocol):
 
     in_image: bool
 
+    def check(self, request: NodesRequest) -> None:
+        """Checks that it can start nodes that do their work; raises ToolError if not."""
+
     def start(
         self, request: NodesRequest, on_line: Callable[[Line], None]
     ) -> AbstractContextManager[RunningNodes]:
@@ -107,6 +110,7 @@ def rehearse(
             shared = stack.enter_context(_example_folder())
         folder = None if shared is None else shared.absolute()
         request = nodes_request(rehearsal, folder, in_image=engine.in_image)
+        engine.check(request)
         caught = Caught()
         stack.enter_context(take_signals(caught))
         nodes = stack.enter_context(engine.start(request, log.take))

@@ -7,6 +7,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mngen.parts import NODE_PATH
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
@@ -14,9 +16,6 @@ if TYPE_CHECKING:
 
 NETWORK = ipaddress.IPv4Network("10.0.0.0/16")
 """The nodes' network. It exists only among them, so it is in nobody's way."""
-
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""The search path that a container has."""
 
 MAX_NODES = 1000
 """Most nodes at a time: AWS Batch's own limit, and just below that of a bridge's ports.
@@ -126,7 +125,7 @@ def batch_environment(request: NodesRequest, index: int, main_address: str) -> d
 def environment_of(request: NodesRequest, index: int) -> dict[str, str]:
     """Returns the whole environment of a node's command."""
     return {
-        "PATH": PATH,
+        "PATH": NODE_PATH,
         "HOME": "/root",
         "HOSTNAME": hostname_of(index),
         **request.environment,

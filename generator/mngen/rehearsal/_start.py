@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mngen.errors import InputError, MngenError, ToolError
-from mngen.rehearsal._network import find_ip
+from mngen import parts
+from mngen.errors import InputError, MngenError
 from mngen.rehearsal._nodes import Line, Nodes
 from mngen.rehearsal._request import MAX_NODES, NodesRequest, as_message
 
@@ -22,6 +22,22 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 _PROBE_SECONDS = 60.0
+_SOURCE = str(Path(__file__).parents[2])
+# The keeper has to find mngen where this process has found it, which PYTHONPATH may not name; and
+# nothing there may come before the standard library.
+_KEEPER = """\
+import sys
+sys.path.append(sys.argv[2])
+from mngen.rehearsal._keeper import main
+sys.exit(main())
+"""
+_OTHERWISE = "rehearse with --engine docker or podman"
+# What each launcher of the wire-up takes; without one, each node starts the job's command itself.
+_LAUNCHERS = {
+    "openmpi": "launch-openmpi",
+    "intelmpi": "launch-hydra",
+    "mpich": "launch-hydra",
+}
 
 
 @lru_cache(maxsize=1)
@@ -30,9 +46,9 @@ def unavailable() -> str | None:
 
     Whether the kernel lets it is found out by starting one.
     """
-    reason = _lacking()
-    if reason is not None:
-        return reason
+    found = parts.trouble("nodes")
+    if found is not None:
+        return found.message
     try:
         with _started(NodesRequest(command=("true",), count=1), None) as nodes:
             if not nodes.wait(_PROBE_SECONDS):
@@ -41,18 +57,6 @@ def unavailable() -> str | None:
         return str(error)
     code = nodes.exit_codes[0]
     return None if code == 0 else f"a node was started to see whether it works: exit code {code}"
-
-
-def _lacking() -> str | None:
-    if sys.platform != "linux":
-        return "nodes as network namespaces need Linux"
-    if os.geteuid() != 0:
-        return "nodes as network namespaces need root"
-    if find_ip() is None:
-        return "the program `ip` is missing (package iproute2)"
-    if shutil.which("nsenter") is None:
-        return "the program `nsenter` is missing (package util-linux)"
-    return None
 
 
 @contextmanager
@@ -77,11 +81,7 @@ def start_nodes(
         ToolError: Nodes cannot be started here.
     """
     _check(request)
-    reason = _lacking()
-    if reason is not None:
-        raise ToolError(
-            reason, hint='run as root: sudo "$(command -v mngen)" …; or --engine docker or podman'
-        )
+    parts.require("nodes", otherwise=_OTHERWISE)
     with _started(request, on_line) as nodes:
         yield nodes
 
@@ -109,6 +109,25 @@ class NetworkNamespaces:
 
     in_image = False
 
+    def check(self, request: NodesRequest) -> None:
+        """Checks that this machine has what the job's wire-up runs, before any node starts.
+
+        Args:
+            request: The nodes, whose command is the wire-up.
+
+        Raises:
+            ToolError: Something is missing; the hint names its package.
+        """
+        launcher = request.environment.get("MNGEN_LAUNCHER", "openmpi")
+        needs = ["rehearse-without-mpi"]
+        if launcher in _LAUNCHERS:
+            needs.append(_LAUNCHERS[launcher])
+        # Of all programs, what the example needs is known.
+        if any(bind.target in request.command for bind in request.binds if bind.read_only):
+            needs.append("mpi4py")
+        path = request.environment.get("PATH", parts.NODE_PATH)
+        parts.require(*needs, node_path=path, otherwise=_OTHERWISE)
+
     def start(
         self, request: NodesRequest, on_line: Callable[[Line], None]
     ) -> AbstractContextManager[Nodes]:
@@ -125,7 +144,7 @@ def _started(request: NodesRequest, on_line: Callable[[Line], None] | None) -> I
         for index in request.indexes:
             readers[index], writers[index] = os.pipe()
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "mngen.rehearsal._keeper", str(theirs.fileno())],
+            [sys.executable, "-P", "-c", _KEEPER, str(theirs.fileno()), _SOURCE],
             stdin=subprocess.DEVNULL,
             # What a keeper could write there is a crash of its own; it must not be lost.
             pass_fds=(theirs.fileno(), *writers.values()),
@@ -137,6 +156,8 @@ def _started(request: NodesRequest, on_line: Callable[[Line], None] | None) -> I
             os.close(descriptor)
         nodes = Nodes(request, control, readers, process.pid, on_line)
         stack.callback(nodes.close)
-        control.sendall(json.dumps(as_message(request, writers)).encode() + b"\n")
+        # A keeper that could not start is found out by waiting for it.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            control.sendall(json.dumps(as_message(request, writers)).encode() + b"\n")
         nodes.await_start()
         yield nodes

@@ -14,13 +14,12 @@ import hashlib
 import os
 import shutil
 import stat
-import subprocess
 import tempfile
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mngen import parts
 from mngen.errors import ToolError
 from mngen.sandbox import _debian
 
@@ -66,24 +65,12 @@ _MODES = {
     "var/lib/ecs/data/agent.db": 0o600,
 }
 _PROGRAM_FOLDERS = ("usr/bin", "usr/sbin", "usr/libexec")
-_NEEDED = {
-    "debootstrap": "debootstrap",
-    "setpriv": "util-linux",
-    "unshare": "util-linux",
-    "mount": "mount",
-    "ssh": "openssh-client",
-    "ssh-keygen": "openssh-client",
-}
 
 
 def machines_unavailable() -> str | None:
     """Says in a sentence why this computer can run no machines; None where it can."""
-    if os.geteuid() != 0:
-        return "the sandbox's machines are made of chroots and overlays, which only root may make"
-    missing = sorted({package for tool, package in _NEEDED.items() if not shutil.which(tool)})
-    if missing:
-        return f"the sandbox's machines need Debian packages: {' '.join(missing)}"
-    return _overlay_unavailable()
+    found = parts.trouble("machines")
+    return None if found is None else found.message
 
 
 def machine_layers(base: str) -> tuple[Path, ...]:
@@ -103,8 +90,7 @@ def machine_layers(base: str) -> tuple[Path, ...]:
     """
     if base not in BASES:
         raise ValueError(base)
-    if reason := machines_unavailable():
-        raise ToolError(reason)
+    parts.require("machines")
     folder = _cache()
     debian_key = _digest(_debian.RECIPE)
     debian = folder / f"debian-{debian_key}"
@@ -223,44 +209,13 @@ def _recipe(base: str) -> list[str]:
     ]
 
 
-@lru_cache(maxsize=1)
-def _overlay_unavailable() -> str | None:
-    """Tries what a machine needs, in a mount namespace that ends with the attempt."""
-    try:
-        folder = _cache()
-        with tempfile.TemporaryDirectory(prefix="probe-", dir=folder) as probe:
-            for name in ("lower", "upper", "work", "machine"):
-                (Path(probe) / name).mkdir()
-            os.mknod(Path(probe) / "lower" / "whiteout", stat.S_IFCHR, os.makedev(0, 0))
-            attempt = subprocess.run(
-                [
-                    *("unshare", "--mount", "mount", "-t", "overlay", "overlay"),
-                    *("-o", "lowerdir=lower,upperdir=upper,workdir=work", "machine"),
-                ],
-                cwd=probe,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=60,
-                check=False,
-            )
-    except (OSError, subprocess.SubprocessError, ToolError) as error:
-        return f"the sandbox's machines need overlay file systems: {error}"
-    if attempt.returncode:
-        return f"the sandbox's machines need overlay file systems: {attempt.stderr.strip()}"
-    return None
-
-
 def _cache() -> Path:
     """Returns the folder of the layers, closed to everybody else.
-
-    Source: https://specifications.freedesktop.org/basedir-spec/latest/
 
     Raises:
         ToolError: It cannot be made.
     """
-    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    folder = (named if named.is_absolute() else Path.home() / ".cache") / "mngen" / "machines"
+    folder = parts.cache_folder()
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)

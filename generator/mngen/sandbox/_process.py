@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from mngen import parts
 from mngen.errors import ToolError
 from mngen.sandbox._environment import ACCOUNT_ID, sandbox_environment
 
@@ -71,11 +71,7 @@ def require_moto() -> None:
     Raises:
         ToolError: It is not.
     """
-    if not all(importlib.util.find_spec(name) for name in ("moto", "flask", "flask_cors")):
-        raise ToolError(
-            "the sandbox needs packages that are not installed",
-            hint="run: pip install 'mngen[sandbox]'",
-        )
+    parts.require("sandbox")
 
 
 def launch(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mngen import parts
 from mngen.errors import ToolError
 from mngen.terraform import _leash
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 CHOICE_VARIABLE = "MNGEN_TERRAFORM"
 _LEASH = str(Path(_leash.__file__).resolve())
-_NAMES = ("terraform", "tofu")
+_NAMES = tuple(
+    each.name for each in parts.PARTS["terraform"].found_by if isinstance(each, parts.Program)
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,27 +98,29 @@ def test_what_follows_from_a_missing_part_is_not_reported_beside_it() -> None:
 )
 def test_one_command_brings_all_that_is_missing(family: Family, root: bool, command: str) -> None:
     hints = how_to_get(["mpirun", "sshd"], System(family, root=root, apt=False))
-    assert hints[0] == command
+    assert hints.command == command
 
 
 def test_one_package_is_named_once() -> None:
     hints = how_to_get(["nsenter", "unshare", "setpriv", "ssh", "node-ssh"], DEBIAN)
-    assert len(hints) == 1
-    assert hints[0].endswith(" util-linux openssh-client")
+    assert hints.notes == ()
+    assert hints.command.endswith(" util-linux openssh-client")
 
 
 def test_packages_and_extras_are_one_command() -> None:
     hints = how_to_get(["moto", "debootstrap", "ansible", "ansible-runner"], DEBIAN)
-    assert len(hints) == 1
-    assert hints[0].endswith(" debootstrap && pip install 'mngen[sandbox,bake]'")
+    assert hints.notes == ()
+    assert hints.command.endswith(" debootstrap && pip install 'mngen[sandbox,bake]'")
 
 
 def test_what_no_package_has_is_explained() -> None:
-    assert how_to_get(["root"], DEBIAN) == ("root: run as root, with sudo",)
+    assert how_to_get(["root"], DEBIAN).lines == ("root: run as root, with sudo",)
     fedora = System(Family.FEDORA, root=True, apt=False)
-    assert how_to_get(["mpirun"], fedora)[1].startswith("Open MPI: its mpirun is in /usr/lib64/")
+    assert (
+        how_to_get(["mpirun"], fedora).notes[0].startswith("Open MPI: its mpirun is in /usr/lib64/")
+    )
     unknown = System(None, root=True, apt=False)
-    assert how_to_get(["mpirun"], unknown) == ("Open MPI: install it",)
+    assert how_to_get(["mpirun"], unknown).lines == ("Open MPI: install it",)
 
 
 def test_an_error_names_what_is_missing_and_how_to_get_it() -> None:
@@ -149,11 +151,12 @@ def test_the_demo_installs_no_engine_that_would_have_nothing_to_build_on() -> No
 
 def test_what_is_left_out_is_reported_with_the_one_command() -> None:
     judgement = judge("demo", without("sshd", "mpirun", "debootstrap", "engine"))
+    packages = "debootstrap openssh-server openmpi-bin"
     assert report("demo", judgement, DEBIAN) == [
-        "demo: AMIs are copied from their base, not baked: missing: debootstrap",
-        "demo: the container image is not built: missing: a container engine",
-        "demo: the job is not rehearsed with real MPI: missing: OpenSSH server, Open MPI",
-        f"  help: sudo apt-get update && sudo {APT_INSTALL} debootstrap openssh-server openmpi-bin",
+        "demo: AMIs are copied from their base, not baked; missing: debootstrap",
+        "demo: the container image is not built; missing: a container engine",
+        "demo: the job is not rehearsed with real MPI; missing: OpenSSH server, Open MPI",
+        f"  help: run: sudo apt-get update && sudo {APT_INSTALL} {packages}",
     ]
     assert report("demo", judge("demo", without()), DEBIAN) == []
 

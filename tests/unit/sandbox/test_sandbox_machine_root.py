@@ -91,8 +91,8 @@ def test_a_changed_stand_in_makes_a_new_layer(
 
 def test_only_root_can_have_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert "only root" in str(_machine_root.machines_unavailable())
-    with pytest.raises(ToolError, match="only root"):
+    assert "missing: root" in str(_machine_root.machines_unavailable())
+    with pytest.raises(ToolError, match="missing: root"):
         _machine_root.machine_layers("amazon-linux-2023")
 
 
@@ -103,7 +103,8 @@ def test_missing_programs_are_named_by_their_packages(
     program(tmp_path, "ssh", "")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert _machine_root.machines_unavailable() == (
-        "the sandbox's machines need Debian packages: debootstrap mount openssh-client util-linux"
+        "cannot boot emulated instances that can be baked; "
+        "missing: debootstrap, setpriv, unshare, mount, ssh-keygen"
     )
 
 
