@@ -1,4 +1,4 @@
-"""Write the reference pages: docs/commands.md from the CLI, docs/spec.md from the JSON Schema.
+"""Write the reference pages: the commands from the CLI, the spec from its schema, the parts.
 
 python scripts/reference.py
 """
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mngen.cli import app
+from mngen.parts import NEEDS, PARTS, Family, Program, all_parts_of, parts_of
 from mngen.spec import schema
 
 if TYPE_CHECKING:
@@ -38,11 +39,31 @@ together is the business of the [rules](rules/index.md).
 
 This page is made from the schema by `make docs`.
 """
+_PARTS_HEAD = """\
+# What mngen runs
+
+`check`, `render`, `submit` and everything else that is not listed here needs nothing but mngen. The
+commands below also run programs, which are not installed with it. `mngen doctor` shows which of
+them this machine has, what does not work without the others, and one command that installs all that
+is missing; `mngen doctor rehearse` fails if something is missing that `mngen rehearse` needs.
+
+This page is made from the table of parts by `make docs`.
+"""
+_FAMILIES = {
+    Family.DEBIAN: "Debian, Ubuntu",
+    Family.FEDORA: "Fedora",
+    Family.AMAZON: "Amazon Linux",
+    Family.HOMEBREW: "Homebrew",
+}
 
 
 def pages() -> dict[str, str]:
     """Returns the Markdown of the reference pages, by their names in docs/."""
-    return {"commands.md": commands_page(), "spec.md": spec_page(schema())}
+    return {
+        "commands.md": commands_page(),
+        "parts.md": parts_page(),
+        "spec.md": spec_page(schema()),
+    }
 
 
 def commands_page() -> str:
@@ -50,6 +71,37 @@ def commands_page() -> str:
     command = typer.main.get_command(app)
     context = command.make_context("mngen", [], resilient_parsing=True)
     return _joined([_COMMANDS_HEAD, *_command(command, context)])
+
+
+def parts_page() -> str:
+    """Returns the reference of the real parts: what needs them, and their packages."""
+    # As below, typer's types leave out what a group of commands has.
+    group: Any = typer.main.get_command(app)
+    known = set(group.commands)
+    blocks, used = [_PARTS_HEAD], {}
+    for need in NEEDS.values():
+        names = [f"`mngen {name}`" for name in need.commands if name in known]
+        if not names:
+            continue
+        used.update(dict.fromkeys(all_parts_of(need.name)))
+        lines = [f"- needs {_titles(parts_of(need.name))}"]
+        lines += [
+            f"- without {_titles(parts_of(each.name))}: {each.left_out}" for each in need.without
+        ]
+        blocks += [f"## {', '.join(names)}", "\n".join(lines)]
+    head = ["part", "lowest version", *_FAMILIES.values(), "otherwise"]
+    rows = [head, ["---"] * len(head)]
+    for part in (PARTS[name] for name in used):
+        minimum = [each.minimum for each in part.found_by if isinstance(each, Program)]
+        packages = [part.packages.get(family, "") for family in _FAMILIES]
+        extra = f"`pip install 'mngen[{part.extra}]'`" if part.extra else part.how
+        rows.append([part.title, next(filter(None, minimum), ""), *packages, extra])
+    blocks += ["## Packages", "\n".join(f"| {' | '.join(row)} |" for row in rows)]
+    return _joined(blocks)
+
+
+def _titles(names: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(PARTS[name].title for name in names))
 
 
 def spec_page(document: dict[str, Any]) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from scripts.provider_mirror import CONFIG_VARIABLE, terraform_environment
+from tests.support.needs import skip_without
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,8 +106,7 @@ def terraform_env(
     Skips where Terraform is missing. A test that needs the provider too asks for
     `requires_provider`.
     """
-    if shutil.which("terraform") is None:
-        pytest.skip("terraform is not on PATH")
+    skip_without("terraform-program")
     config = tmp_path_factory.mktemp("terraform") / "terraform.rc"
     env = terraform_environment(os.environ, config)
     env.update(TF_IN_AUTOMATION="1", TF_INPUT="0", CHECKPOINT_DISABLE="1")
@@ -150,7 +148,6 @@ def sandbox(no_aws_account: None) -> Iterator[Sandbox]:
     """An emulated AWS for the whole session; `sandbox.reset()` empties it."""
     from mngen.sandbox import start_sandbox
 
-    if not importlib.util.find_spec("moto"):
-        pytest.skip("the extra `sandbox` is not installed")
+    skip_without("sandbox")
     with start_sandbox() as running:
         yield running

@@ -6,7 +6,6 @@ The playbook is a short one, run by real Ansible over ssh; what is killed is the
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import uuid
@@ -30,6 +29,7 @@ from tests.support.baking import (
 from tests.support.deploy import wait_until
 from tests.support.faults import Faults
 from tests.support.iam import actions
+from tests.support.needs import skip_without
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,8 +97,8 @@ class Bake:
 @contextmanager
 def baking(folder: Path, sandbox: Sandbox, engine: str, *types: str, name: str) -> Iterator[Bake]:
     require_machines()
-    if engine == "packer" and shutil.which("packer") is None:
-        pytest.skip("packer is not on PATH")
+    if engine == "packer":
+        skip_without("packer")
     text = spec_text(*(types or ("r5.12xlarge",)), name=f"{name}-{uuid.uuid4().hex[:6]}")
     deployed = Deployed(folder, sandbox, text, short=True)
     with Faults(sandbox.endpoint) as faults:

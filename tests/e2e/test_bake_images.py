@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from mngen.amis import IMAGE_TAG, INPUTS_TAG, NR_CPUS_TAG
 from mngen.bake import bake, choose_engine, list_images, look, prunable, prune
 from tests.support.baking import Deployed, private_state, require_machines, spec_text
+from tests.support.needs import skip_without
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +32,8 @@ def state(tmp_path: Path) -> Iterator[None]:
 
 def needs(engine: str) -> None:
     require_machines()
-    if engine == "packer" and shutil.which("packer") is None:
-        pytest.skip("packer is not on PATH")
+    if engine == "packer":
+        skip_without("packer")
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from mngen.container import DIGESTS_FILE, record_digest
 from mngen.render import Deployment, render
 from tests.support import provider6
+from tests.support.needs import skip_without
 from tests.support.specs import FEATURES, make_spec, to_cluster
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ DIGEST = f"sha256:{'d' * 64}"
 
 @pytest.fixture(scope="module")
 def env() -> Iterator[dict[str, str]]:
-    if shutil.which("terraform") is None:
-        pytest.skip("terraform is not on PATH")
+    skip_without("terraform-program")
     with provider6.provider6() as environment:
         yield environment
 

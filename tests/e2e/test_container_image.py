@@ -31,6 +31,7 @@ from tests.support.images import (
     local_registry,
     registry_unavailable,
 )
+from tests.support.needs import skip_without
 from tests.support.sandbox import client
 
 if TYPE_CHECKING:
@@ -306,8 +307,7 @@ def test_efa_is_installed_from_what_the_right_key_has_signed(
     store: Store, folder: Path, image: str, tmp_path: Path, key: str
 ) -> None:
     """Amazon's installer cannot be had here: one of ours is served, signed with a key of ours."""
-    if shutil.which("gpg") is None:
-        pytest.skip("gpg is not installed")
+    skip_without("gpg")
     as_root = with_root(store, image)
     # The very Dockerfile, but that it takes files from loopback without TLS.
     context = tmp_path / "context"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -23,6 +22,7 @@ from mngen.sandbox import machines_unavailable
 from tests.support.alone import ROOT, alone, left_behind
 from tests.support.deploy import Started, started, wait_until
 from tests.support.images import BASE, buildah_unavailable, image_store
+from tests.support.needs import skip_without
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,8 +86,7 @@ class Demo:
 
 @contextmanager
 def demo(installed: Path, folder: Path, env: dict[str, str], *options: str) -> Iterator[Demo]:
-    if importlib.util.find_spec("moto") is None:
-        pytest.skip("the extra `sandbox` is not installed")
+    skip_without("sandbox")
     command: tuple[str, ...] = (str(installed / "bin" / "mngen"), "demo", *options)
     report = folder / "left.json" if os.geteuid() == 0 else None
     if report is not None:

@@ -21,6 +21,7 @@ import pytest
 
 from mngen.jobs import Jobs
 from tests.support.batch import Deployed, spec_text
+from tests.support.needs import skip_without
 from tests.support.relay import Answer, Relay, Request
 from tests.support.sandbox import Trap, client
 
@@ -214,8 +215,7 @@ def test_a_submitted_file_reaches_the_ranks(
     start: Callable[..., Running],
 ) -> None:
     """From `submit` to what mpirun's ranks read: the job's own command and variables, as sent."""
-    if shutil.which("mpirun") is None:
-        pytest.skip("the program mpirun is missing")
+    skip_without("mpirun")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     for name, value in sandbox.environment().items():
         monkeypatch.setenv(name, value)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mngen.sandbox._machine_root import machines_unavailable
 from tests.support.machines import Machine, booted, copied
+from tests.support.needs import lacking
 from tests.support.playbooks import Play, play, variables
 
 if TYPE_CHECKING:
@@ -25,9 +25,8 @@ UNITS = ("docker", "ecs")
 BLS = "/boot/loader/entries"
 LIMIT = re.compile(r"(?<!\S)nr_cpus=\S+")
 
-pytestmark = pytest.mark.skipif(
-    machines_unavailable() is not None, reason=str(machines_unavailable())
-)
+LACKING = lacking("machines", "playbook")
+pytestmark = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
 
 
 @dataclass(frozen=True)

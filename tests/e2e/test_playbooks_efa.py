@@ -7,7 +7,6 @@ one leaves. How it is fetched, verified, unpacked, started and removed is real.
 from __future__ import annotations
 
 import io
-import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -19,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mngen.sandbox._machine_root import machines_unavailable
 from tests.support.machines import booted
+from tests.support.needs import lacking
 from tests.support.playbooks import play, variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+LACKING = lacking("machines", "playbook", "gpg", "gpg-agent")
 pytestmark = [
-    pytest.mark.skipif(machines_unavailable() is not None, reason=str(machines_unavailable())),
-    pytest.mark.skipif(not shutil.which("gpg-agent"), reason="gpg cannot sign here"),
+    pytest.mark.skipif(LACKING is not None, reason=str(LACKING)),
 ]
 
 TARBALL = "aws-efa-installer-9.9.9.tar.gz"

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.support.cli import mngen
+from tests.support.needs import skip_without
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -43,8 +44,7 @@ def repository(tmp_path: Path) -> Path:
     The hooks are those of the manifest, but with this environment's mngen: that pre-commit can
     install a package is its own business.
     """
-    if shutil.which("git") is None:
-        pytest.skip("git is not on PATH")
+    skip_without("git")
     folder = tmp_path / "repository"
     folder.mkdir()
     hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support import provider6
+from tests.support.needs import skip_without
 from tests.support.provider6 import _schema
 
 if TYPE_CHECKING:
@@ -66,8 +67,7 @@ HEADER_LINES = HEADER.count("\n")
 
 @pytest.fixture(scope="module")
 def env() -> Iterator[dict[str, str]]:
-    if shutil.which("terraform") is None:
-        pytest.skip("terraform is not on PATH")
+    skip_without("terraform-program")
     with provider6.provider6() as environment:
         yield environment
 

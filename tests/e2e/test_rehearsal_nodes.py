@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import mngen
 from mngen.errors import InputError, ToolError
-from mngen.rehearsal import Bind, Line, Nodes, NodesRequest, start_nodes, unavailable
+from mngen.rehearsal import Bind, Line, Nodes, NodesRequest, _start, start_nodes, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,31 @@ def nodes_can_be_started() -> None:
     reason = unavailable()
     if reason is not None:
         pytest.skip(reason)
+
+
+def test_a_keeper_that_does_not_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_start, "_KEEPER", "raise SystemExit(1)")
+    unavailable.cache_clear()
+    try:
+        assert unavailable() == "the nodes cannot be made: the process they live in ended"
+    finally:
+        unavailable.cache_clear()
+
+
+def test_the_keeper_finds_mngen_where_its_starter_did() -> None:
+    """Whatever the starter's own path is: a Python without mngen, told of it at run time."""
+    script = (
+        "import sys\nsys.path.append(sys.argv[1])\n"
+        "from mngen.rehearsal import unavailable\nprint(unavailable())\n"
+    )
+    done = subprocess.run(
+        ["/usr/bin/python3", "-I", "-S", "-c", script, str(Path(mngen.__file__).parents[1])],
+        capture_output=True,
+        text=True,
+        timeout=SOON,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("None\n", "")
 
 
 def shell(script: str, count: int = 2, **more: object) -> NodesRequest:

@@ -19,11 +19,14 @@ import pytest
 from mngen import _resources
 from mngen.catalog import load_catalog
 from mngen.errors import ToolError
+from mngen.parts import PARTS, Family, this_system
 from mngen.rehearsal import NetworkNamespaces, rehearsal_of, unavailable
 from mngen.rehearsal import rehearse as run_rehearsal
 from mngen.rules import require
 from mngen.spec import load
 from tests.support.cli import CHECKOUT, mngen
+from tests.support.hidden import hiding
+from tests.support.needs import skip_without
 from tests.support.processes import as_nobody
 
 if TYPE_CHECKING:
@@ -38,16 +41,10 @@ PACE = ("--env", "MNGEN_HEARTBEAT=3", "--env", "MNGEN_WAIT=60")
 
 @pytest.fixture(autouse=True)
 def nodes_can_run_mpi() -> None:
+    skip_without("demo-rehearse")
     reason = unavailable()
     if reason is not None:
         pytest.skip(reason)
-    for program in ("mpirun", "sshd"):
-        if shutil.which(program, path=f"{os.defpath}:/usr/sbin") is None:
-            pytest.skip(f"{program} is not installed")
-    # The nodes' Python is the system's: that of this environment is not on their path.
-    python = ["/usr/bin/python3", "-c", "import mpi4py"]
-    if subprocess.run(python, capture_output=True, check=False).returncode != 0:
-        pytest.skip("the system's Python has no mpi4py (package python3-mpi4py)")
 
 
 @pytest.fixture
@@ -311,6 +308,40 @@ def test_without_root_it_says_what_to_do(folder: Path) -> None:
         "cannot rehearse this job; missing: root (this user is not root); root: run as root, with "
         "sudo; or rehearse with --engine docker or podman"
     )
+
+
+@pytest.mark.parametrize(
+    ("part", "launcher", "package"),
+    [
+        ("mpirun", "openmpi", "openmpi-bin"),
+        ("sshd", "openmpi", "openssh-server"),
+        ("sshd", "mpich", "openssh-server"),
+        ("mpi4py", "openmpi", "python3-mpi4py"),
+        ("ip", "none", "iproute2"),
+    ],
+)
+def test_what_the_launcher_lacks_is_said_before_any_node_starts(
+    folder: Path, part: str, launcher: str, package: str
+) -> None:
+    command = hiding([part], *CHECKOUT, "rehearse", "--env", f"MNGEN_LAUNCHER={launcher}")
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=SOON, check=False
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    problem = done.stderr[done.stderr.index("error: ") :]
+    assert problem.startswith(f"error: cannot rehearse this job; missing: {PARTS[part].title}")
+    if this_system().family is Family.DEBIAN:
+        assert f"apt-get install --yes --no-install-recommends {package};" in problem
+
+
+def test_a_job_without_a_launcher_needs_no_mpi(folder: Path) -> None:
+    options = ("--env", "MNGEN_LAUNCHER=none", *PACE)
+    command = hiding(["mpirun", "sshd"], *CHECKOUT, "rehearse", *options, "--", "hostname")
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=SOON, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert {"[0] node0", "[1] node1"} <= set(done.stdout.splitlines())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import unicodedata
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 
 from mngen.render import _hcl, render
 from tests.support import provider6
+from tests.support.needs import skip_without
 from tests.support.specs import (
     FEATURES,
     FRAGMENTS,
@@ -82,8 +82,7 @@ def terraform(
 
 @pytest.fixture(scope="module")
 def env() -> Iterator[dict[str, str]]:
-    if shutil.which("terraform") is None:
-        pytest.skip("terraform is not on PATH")
+    skip_without("terraform-program")
     with provider6.provider6() as environment:
         yield environment
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mngen.sandbox import MACHINE_SSH_PORT, Sandbox, machines_unavailable, prepare_machines
+from mngen.sandbox import MACHINE_SSH_PORT, Sandbox, prepare_machines
 from tests.support.builders import base_ami
 from tests.support.faults import Faults
+from tests.support.needs import skip_without
 from tests.support.sandbox import client
 
 if TYPE_CHECKING:
@@ -91,10 +91,7 @@ PLAYBOOK = """
 @pytest.fixture(scope="module")
 def faults(sandbox: Sandbox) -> Iterator[Faults]:
     """The sandbox behind a port that keeps what Packer asks of it."""
-    if reason := machines_unavailable():
-        pytest.skip(reason)
-    if shutil.which("packer") is None:
-        pytest.skip("packer is not on PATH")
+    skip_without("machines", "packer")
     version = subprocess.run(["packer", "version"], capture_output=True, text=True, check=True)
     found = re.search(r"v(\d+)\.(\d+)", version.stdout)
     if found is None or tuple(map(int, found.groups())) > BUILT_IN:

@@ -138,7 +138,7 @@ def test_user_for_whom_ssh_cannot_work() -> None:
 
 
 def test_mpich() -> None:
-    needs("mpiexec.hydra")
+    needs("mpich")
     with job(
         3,
         PYTHON,

@@ -17,8 +17,8 @@ from mngen.bake import Options, Site
 from mngen.catalog import load_catalog
 from mngen.render import Deployment, render
 from mngen.rules import require
-from mngen.sandbox import machines_unavailable
 from mngen.spec import load_text
+from tests.support.needs import skip_without
 from tests.support.sandbox import client
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def spec_text(*types: str, name: str = "seismic", more: str = "") -> str:
 
 def require_machines() -> None:
     """Skip where the sandbox can have no machines, or there is no Ansible."""
-    if reason := machines_unavailable():
-        pytest.skip(reason)
+    skip_without("demo-bake")
 
 
 class Deployed:

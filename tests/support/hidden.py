@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,18 +26,20 @@ while [ "$1" != -- ]; do
 done
 shift
 """
+_BESIDE = Path(sys.executable).parent
 _FOLDERS = f"{NODE_PATH}:{os.defpath}"
 
 
 def programs_of(parts: Iterable[str]) -> list[Path]:
-    """Return every place where a program of these parts is: on PATH, and in the usual folders."""
+    """Return every place of these parts' programs: on PATH, beside Python, where they usually are."""
     names = {
         each.name for name in parts for each in PARTS[name].found_by if isinstance(each, Program)
     }
-    folders = dict.fromkeys([*os.get_exec_path(), *_FOLDERS.split(":")])
+    folders = dict.fromkeys([str(_BESIDE), *os.get_exec_path(), *_FOLDERS.split(":")])
     found = (Path(folder, name) for folder in folders for name in sorted(names))
-    # A link leads to what is mounted over: several names may share it.
-    return sorted({path.resolve() for path in found if os.access(path, os.X_OK)})
+    # A link leads to what is mounted over: several names may share it. What mounts goes last.
+    places = {path.resolve() for path in found if os.access(path, os.X_OK)}
+    return sorted(places, key=lambda path: (path.name == "mount", path))
 
 
 def modules_of(parts: Iterable[str]) -> list[Path]:
@@ -61,5 +64,5 @@ def hiding(parts: Iterable[str], *command: str) -> tuple[str, ...]:
     names = list(parts)
     unshare = shutil.which("unshare")
     assert unshare is not None
-    places = [str(path) for path in (*programs_of(names), *modules_of(names))]
+    places = [str(path) for path in (*modules_of(names), *programs_of(names))]
     return (unshare, "--mount", "sh", "-c", f'{_MOUNT}exec "$@"', "sh", *places, "--", *command)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mngen.sandbox._debian import _proxies
-from mngen.sandbox._machine_root import machine_layers, machines_unavailable
+from mngen.sandbox._machine_root import machine_layers
+from tests.support.needs import lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,9 +49,7 @@ _LIKE_UBUNTU = (
 
 def buildah_unavailable() -> str | None:
     """Says why no image can be built here, or returns None."""
-    if shutil.which("buildah") is None:
-        return "buildah is not installed"
-    return machines_unavailable()
+    return lacking("buildah", "machines")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +136,7 @@ class LocalRegistry:
 
 def registry_unavailable() -> str | None:
     """Says why no registry can run here, or returns None."""
-    missing = [
-        name for name in ("docker-registry", "openssl", "perl") if shutil.which(name) is None
-    ]
-    return f"not installed: {', '.join(missing)}" if missing else None
+    return lacking("docker-registry", "openssl", "perl")
 
 
 @contextmanager

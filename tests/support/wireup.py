@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mngen.rehearsal import Bind, NodesRequest, start_nodes, unavailable
+from tests.support.needs import skip_without
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,20 +34,16 @@ FACTS = {
 END = r"end: exit (\d+); rendezvous (\S+)s, ssh (\S+)s, run (\S+)s, teardown (\S+)s$"
 
 
-def needs(*programs: str) -> None:
-    """Skip where nodes cannot be made, or where a program is missing that they run."""
-    reason = unavailable()
-    if reason:
+def needs(*parts: str) -> None:
+    """Skip where nodes cannot be made, or where a part is missing that they run."""
+    skip_without("nodes", "node-python", "node-ssh", "node-ssh-keygen", "sshd", *parts)
+    if reason := unavailable():
         pytest.skip(reason)
-    for program in (PYTHON, "ssh", "sshd", *programs):
-        if shutil.which(program, path="/usr/bin:/usr/sbin:/bin") is None:
-            pytest.skip(f"the program {program} is missing")
 
 
 def needs_mpi4py() -> None:
     """Skip where the system's Python has no mpi4py."""
-    if not any(Path("/usr/lib/python3").glob("dist-packages/mpi4py")):
-        pytest.skip("the system's Python has no mpi4py (package python3-mpi4py)")
+    skip_without("node-python", "mpi4py")
 
 
 @contextmanager

@@ -88,6 +88,20 @@ def make_container_image(
     return f"not built: {_shortened(reason or '')}"
 
 
+def reason_against_building(context: Path) -> str | None:
+    """Says why no image is built on this machine unless that is asked for, or returns None.
+
+    Args:
+        context: The folder with the Dockerfile.
+    """
+    from mngen.container import find_engine
+
+    try:
+        return _reason_against(find_engine(), context, Wish())
+    except ToolError as error:
+        return " ".join(str(error).split())
+
+
 def _reason_against(engine: Engine | None, context: Path, wish: Wish) -> str | None:
     """Says why nothing is to be built, or returns None."""
     from mngen.container import base_image

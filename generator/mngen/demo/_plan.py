@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mngen import parts
+from mngen import _resources, parts
+from mngen.demo._container import reason_against_building
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,21 +21,21 @@ SUBMIT = "submit a job"
 REHEARSE = "rehearse it on this machine"
 DESTROY = "destroy"
 
-# How long each step took, in seconds, on a machine with two cores: in full, and reduced. Most of
-# both applies and of `destroy` is the provider's own waiting, which no faster machine shortens.
+# About how long each step takes on a machine with two cores, in seconds: in full, and reduced. Most
+# of both applies and of `destroy` is the provider's own waiting, which no faster machine shortens.
 _SECONDS: Mapping[str, tuple[float, float]] = {
     CHECK: (1, 1),
-    RENDER: (10, 10),
+    RENDER: (5, 5),
     FIRST_APPLY: (25, 25),
     BAKE: (45, 1),
     CONTAINER: (60, 1),
     SECOND_APPLY: (45, 45),
-    SUBMIT: (4, 4),
+    SUBMIT: (10, 10),
     REHEARSE: (6, 1),
     DESTROY: (65, 65),
 }
 # Without it, what a step needs is needed by the demo as a whole.
-_REDUCIBLE = {BAKE: "demo-bake", CONTAINER: "container", REHEARSE: "demo-rehearse"}
+_REDUCIBLE = {BAKE: "demo-bake", REHEARSE: "demo-rehearse"}
 # So many seconds of the measured pace count as known before the first step has ended.
 _PRIOR_SECONDS = 20.0
 _LEAST_SECONDS = 1.0
@@ -79,16 +80,19 @@ def plan_demo(*, build: bool | None = None) -> Plan:
     """
     parts.require("demo")
     findings = parts.find_all(parts.all_parts_of("demo"))
-    return planned(parts.judge("demo", findings), parts.this_system(), build=build)
+    against = "as --no-image asks for"
+    if build is not False:
+        against = "" if build else reason_against_building(_resources.container()) or ""
+    return planned(parts.judge("demo", findings), parts.this_system(), against)
 
 
-def planned(judgement: parts.Judgement, system: parts.System, *, build: bool | None) -> Plan:
+def planned(judgement: parts.Judgement, system: parts.System, against: str) -> Plan:
     """Returns the plan for what was found.
 
     Args:
         judgement: That of the need `demo`.
         system: The system.
-        build: Whether the container image is built; None for where its base is there already.
+        against: Why the container image is not built; empty where it is.
     """
     left_out = {each.name: each for each in judgement.left_out}
     reduced = {}
@@ -96,8 +100,8 @@ def planned(judgement: parts.Judgement, system: parts.System, *, build: bool | N
         if need in left_out:
             titles = ", ".join(parts.PARTS[name].title for name in left_out[need].missing)
             reduced[step] = f"{left_out[need].what}; missing: {titles}"
-    if build is False:
-        reduced[CONTAINER] = "the container image is not built, as --no-image asks for"
+    if against:
+        reduced[CONTAINER] = f"the container image is not built; {against}"
     steps = tuple(
         PlannedStep(name, short if name in reduced else full, reduced.get(name, ""))
         for name, (full, short) in _SECONDS.items()

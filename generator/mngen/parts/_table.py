@@ -377,6 +377,13 @@ _PARTS = (
         variable="MNGEN_TERRAFORM",
     ),
     Part(
+        name="terraform-program",
+        title="Terraform",
+        found_by=(Program("terraform", version=("version",), minimum="1.10"),),
+        packages=_named(homebrew="hashicorp/tap/terraform"),
+        how="https://developer.hashicorp.com/terraform/install",
+    ),
+    Part(
         name="engine",
         title="a container engine",
         found_by=(
@@ -576,7 +583,15 @@ _NEEDS = (
         without=tuple(
             Without(name, _SKIPPED)
             for name in (
-                *("terraform", "demo", "demo-bake", "demo-rehearse", "packer", "buildah", "mpich"),
+                *(
+                    "terraform-program",
+                    "demo",
+                    "demo-bake",
+                    "demo-rehearse",
+                    "packer",
+                    "buildah",
+                    "mpich",
+                ),
                 *("docker-registry", "openssl", "perl", "gpg", "gpg-agent", "git", "bash", "patch"),
             )
         ),
