@@ -32,7 +32,7 @@ def test_every_optional_part_may_be_missing(
         assert running.process.wait(MINUTES) == 0, running.text
         text = running.text
     plan = text[: text.index("── 1/9 ")]
-    assert plan.startswith("9 steps, about 2 min left:\n  1 check the spec\n")
+    assert plan.startswith("9 steps, about 3 min left:\n  1 check the spec\n")
     assert "  4 bake the machine images: AMIs are copied from their base, not baked; " in plan
     assert "  5 build the container image: the container image is not built; no container" in plan
     assert "  8 rehearse it on this machine: the job is not rehearsed with real MPI; " in plan

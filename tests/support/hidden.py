@@ -31,7 +31,7 @@ _FOLDERS = f"{NODE_PATH}:{os.defpath}"
 
 
 def programs_of(parts: Iterable[str]) -> list[Path]:
-    """Return every place of these parts' programs: on PATH, beside Python, where they usually are."""
+    """Return where programs of these parts are: on PATH, beside Python, in the usual folders."""
     names = {
         each.name for name in parts for each in PARTS[name].found_by if isinstance(each, Program)
     }
