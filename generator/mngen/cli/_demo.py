@@ -67,13 +67,15 @@ def shown_progress() -> Iterator[tuple[Callable[[str], None], Callable[[Clock], 
 
         def get_renderables(self) -> Iterable[RenderableType]:
             share, step, left = state()
-            self.update(task, completed=share, step=step, left=left)
+            # There is none yet while the bar is made.
+            for task in self.task_ids:
+                self.update(task, completed=share, step=step, left=left)
             return super().get_renderables()
 
     columns = TextColumn("{task.fields[step]}"), BarColumn(), TextColumn("{task.fields[left]}")
     console = Console(stderr=True, highlight=False)
     bar = Bar(*columns, console=console, transient=True)
-    task = bar.add_task("", total=1.0, step="", left="")
+    bar.add_task("", total=1.0, step="", left="")
     with bar:
 
         def tell(line: str) -> None:

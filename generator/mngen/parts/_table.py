@@ -247,7 +247,7 @@ _PARTS = (
     Part(
         name="debootstrap",
         title="debootstrap",
-        found_by=(Program("debootstrap"),),
+        found_by=(Program("debootstrap", Search.SYSTEM),),
         packages=_named("debootstrap", "debootstrap"),
         how="emulated instances are made of Debian packages: run mngen on Debian or Ubuntu",
     ),

@@ -65,7 +65,7 @@ def build(place: Path) -> None:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=os.environ | _proxies(),
+                env={**os.environ, "PATH": _path(), **_proxies()},
                 timeout=_SECONDS,
                 check=False,
             )
@@ -89,6 +89,11 @@ def build(place: Path) -> None:
                 path.unlink()
     for name in _OF_THIS_COMPUTER:
         (place / name).unlink(missing_ok=True)
+
+
+def _path() -> str:
+    """Returns where debootstrap is, and what it calls, though a user's PATH may leave that out."""
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
 def _mirror() -> list[str]:

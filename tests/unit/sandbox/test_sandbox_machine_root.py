@@ -102,6 +102,7 @@ def test_missing_programs_are_named_by_their_packages(
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     program(tmp_path, "ssh", "")
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("mngen.parts._probe._SYSTEM_FOLDERS", str(tmp_path))
     assert _machine_root.machines_unavailable() == (
         "cannot boot emulated instances that can be baked; "
         "missing: debootstrap, setpriv, unshare, mount, ssh-keygen"

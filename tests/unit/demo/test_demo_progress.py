@@ -1,0 +1,61 @@
+"""How the demo shows its progress: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pexpect
+import pytest
+
+SCRIPT = """
+import time
+from mngen.cli._demo import shown_progress, show_plan
+from mngen.demo import Clock, Plan, PlannedStep
+
+steps = (PlannedStep("bake", 90), PlannedStep("destroy", 60, "nothing; missing: [bold]root"))
+show_plan(Plan(steps, ("run: apt-get install x",)))
+with shown_progress() as (tell, begin):
+    begin(Clock(steps))
+    tell("a line [red] of progress")
+    time.sleep(1)
+    begin(Clock(steps, [90.0]))
+    time.sleep(1)
+print("end")
+"""
+COMMAND = [sys.executable, "-c", SCRIPT]
+PLAN = [
+    "2 steps, about 2 min left:",
+    "  1 bake",
+    "  2 destroy: nothing; missing: [bold]root",
+    "  help: run: apt-get install x",
+]
+SOON = 120.0
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def test_on_a_terminal_there_is_a_bar_with_the_step_and_the_time_left() -> None:
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    env.pop("NO_COLOR", None)
+    with pexpect.spawn(COMMAND[0], COMMAND[1:], env=env, encoding="utf-8", timeout=SOON) as child:
+        screen = child.read()
+    text = CONTROL.sub("", screen)
+    assert [line for line in text.splitlines() if line in PLAN] == PLAN
+    assert "a line [red] of progress" in text
+    assert re.search(r"1/2 bake .*about 2 min left", text)
+    assert re.search(r"2/2 destroy .*about 1 min left", text)
+
+
+@pytest.mark.parametrize("variables", [{"TERM": "dumb"}, {"NO_COLOR": "1", "TERM": "xterm"}])
+def test_on_a_dumb_terminal_there_are_lines_alone(variables: dict[str, str]) -> None:
+    env = {**os.environ, **variables}
+    with pexpect.spawn(COMMAND[0], COMMAND[1:], env=env, encoding="utf-8", timeout=SOON) as child:
+        assert child.read().splitlines() == [*PLAN, "a line [red] of progress", "end"]
+
+
+def test_in_a_pipe_there_are_lines_alone() -> None:
+    done = subprocess.run(COMMAND, capture_output=True, text=True, timeout=SOON, check=False)
+    assert done.stderr.splitlines() == [*PLAN, "a line [red] of progress"]
+    assert done.stdout == "end\n"
