@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
+    # In the background of a script, and in some CI systems, SIGINT is ignored from the start, and
+    # every process that a test starts would inherit that. `tests.support.cli.DEAF` is for tests.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # A busy machine must not fail a property. CI's profile, which hypothesis chooses, stays.
     settings.register_profile("mngen", settings(), deadline=None)
     settings.load_profile("mngen")
@@ -82,6 +87,14 @@ def _reason(report: pytest.TestReport) -> str:
 def update_golden(pytestconfig: pytest.Config) -> bool:
     """Whether golden files are to be rewritten (`make golden`)."""
     return bool(pytestconfig.getoption("update_golden"))
+
+
+@pytest.fixture
+def hang_ups() -> Iterator[None]:
+    """Let a closed terminal end what the test starts, under nohup too, but not the tests."""
+    before = signal.signal(signal.SIGHUP, lambda *_: None)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,6 +18,32 @@ ENDINGS = (*INTERRUPTS, signal.SIGHUP)
 """And a terminal that is closed: for what costs money, or is left behind, if nobody ends it."""
 
 
+def settle_signals() -> None:
+    """Prepares this process's signals; for a command's start, in the main thread.
+
+    SIGTERM interrupts like Ctrl-C from now on. Python's default ends the process at once and skips
+    all cleaning up.
+
+    A SIGINT that is ignored from the start, as in the background of a script, stays ignored. The
+    programs that this process starts do not inherit that: SIGINT is how mngen stops Terraform,
+    Packer and container engines. Exec resets a signal that has a handler, and no other.
+    Source: https://pubs.opengroup.org/onlinepubs/9699919799/functions/execve.html
+    """
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, pay_no_attention)
+
+
+def pay_no_attention(_number: int, _frame: object) -> None:
+    """Handles a signal by ignoring it, without the programs started from here ignoring it too."""
+
+
+def is_ignored(number: signal.Signals) -> bool:
+    """Tells whether this process ignores a signal, as when it was started so."""
+    return signal.getsignal(number) in (signal.SIG_IGN, pay_no_attention)
+
+
 class Caught:
     """Counts signals; it is what `take_signals` calls where that is enough.
 
@@ -39,8 +65,8 @@ def take_signals(
 ) -> Iterator[None]:
     """Calls a function at each signal, instead of what this process does about it.
 
-    Outside the main thread, where no signal arrives, none is taken. A hang-up that is ignored from
-    the start, as under nohup, stays so.
+    Outside the main thread, where no signal arrives, none is taken. What is ignored from the start
+    stays so: a hang-up under nohup, Ctrl-C in the background of a script. SIGTERM is always taken.
 
     Args:
         take: Is called at each.
@@ -53,11 +79,13 @@ def take_signals(
     def handle(_number: int, _frame: object) -> None:
         take()
 
-    before = {
-        number: signal.signal(number, handle)
-        for number in numbers
-        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
-    }
+    before = {}
+    for number in numbers:
+        if number == signal.SIGTERM or not is_ignored(number):
+            before[number] = signal.signal(number, handle)
+        elif number == signal.SIGINT:
+            # What is started meanwhile has to be interrupted all the same.
+            before[number] = signal.signal(number, pay_no_attention)
     try:
         yield
     finally:

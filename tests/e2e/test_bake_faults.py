@@ -26,6 +26,7 @@ from tests.support.baking import (
     require_machines,
     spec_text,
 )
+from tests.support.cli import DEAF
 from tests.support.deploy import wait_until
 from tests.support.faults import Faults
 from tests.support.iam import actions
@@ -58,11 +59,11 @@ class Bake:
         """All that it wrote."""
         return self._log.read_text(encoding="utf-8") if self._log.exists() else ""
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start it."""
+    def start(self, *by: str) -> subprocess.Popen[bytes]:
+        """Start it, by another command where one is given."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command,
+                [*by, *self._command],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -257,7 +258,11 @@ def sweep(deployed: Deployed) -> None:
     assert find_leftovers(deployed.ec2, name) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("start", "number"),
+    [((), signal.SIGINT), ((), signal.SIGTERM), (DEAF, signal.SIGTERM)],
+    ids=["SIGINT", "SIGTERM", "deaf"],
+)
 @pytest.mark.parametrize(
     ("engine", "stage"),
     [
@@ -267,14 +272,20 @@ def sweep(deployed: Deployed) -> None:
     ],
 )
 def test_an_interrupt_ends_the_builders_first(
-    engine: str, stage: str, number: signal.Signals, tmp_path: Path, sandbox: Sandbox
+    engine: str,
+    stage: str,
+    start: tuple[str, ...],
+    number: signal.Signals,
+    tmp_path: Path,
+    sandbox: Sandbox,
 ) -> None:
     with baking(tmp_path, sandbox, engine, "r5.12xlarge", "r5.24xlarge", name="stop") as bake:
-        process = bake.start()
+        process = bake.start(*start)
         bake.reach(stage)
         process.send_signal(number)
         assert bake.wait() == 130, bake.said
         assert "interrupted: ending the builders first" in bake.said
+        assert descendants(process.pid) == []
         assert bake.deployed.left() == []
         recorded = {record.id for record in bake.deployed.record.read().values()}
         assert recorded == there(bake.deployed)

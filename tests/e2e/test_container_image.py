@@ -7,9 +7,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import ssl
 import subprocess
 import threading
+import time
 import urllib.request
 from contextlib import contextmanager
 from functools import partial
@@ -21,7 +23,8 @@ import pytest
 
 from mngen.rehearsal import NodesRequest, start_nodes, unavailable
 from mngen.sandbox import start_sandbox
-from tests.support.cli import mngen
+from tests.support.cli import CHECKOUT, DEAF, mngen
+from tests.support.deploy import started, wait_until
 from tests.support.images import (
     BASE,
     LocalRegistry,
@@ -32,6 +35,7 @@ from tests.support.images import (
     registry_unavailable,
 )
 from tests.support.needs import skip_without
+from tests.support.processes import mentioned
 from tests.support.sandbox import client
 
 if TYPE_CHECKING:
@@ -108,6 +112,28 @@ def image(store: Store, folder: Path) -> str:
 def root(store: Store, image: str) -> Path:
     """The image's files."""
     return store.unpacked(image)
+
+
+@pytest.mark.parametrize(
+    ("start", "number"),
+    [((), signal.SIGINT), ((), signal.SIGHUP), (DEAF, signal.SIGTERM)],
+    ids=["SIGINT", "SIGHUP", "deaf"],
+)
+@pytest.mark.usefixtures("hang_ups")
+def test_an_interrupted_build_leaves_nothing_running(
+    store: Store, folder: Path, tmp_path: Path, start: tuple[str, ...], number: signal.Signals
+) -> None:
+    mark = f"86405.{os.getpid()}{time.monotonic_ns() % 10**6}"
+    (tmp_path / "Dockerfile").write_text(f"FROM {BASE}\nRUN exec sleep {mark}\n", "utf-8")
+    arguments = ("image", "build", "--engine", "buildah", "--context", str(tmp_path))
+    before = store.buildah("containers", "--quiet")
+    with started(*arguments, cwd=folder, env=store.env, program=(*start, *CHECKOUT)) as running:
+        wait_until(lambda: bool(mentioned(f"sleep\0{mark}")), running.text, SOON)
+        running.process.send_signal(number)
+        assert running.process.wait(SOON) == 130
+    assert "interrupted while building" in running.text
+    assert mentioned(mark) == []
+    assert store.buildah("containers", "--quiet") == before
 
 
 def test_it_is_named_after_the_deployment_and_says_what_it_is(store: Store, image: str) -> None:

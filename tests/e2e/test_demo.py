@@ -20,6 +20,7 @@ from mngen.errors import ToolError
 from mngen.rehearsal import unavailable
 from mngen.sandbox import machines_unavailable
 from tests.support.alone import ROOT, alone, left_behind
+from tests.support.cli import DEAF
 from tests.support.deploy import Started, started, wait_until
 from tests.support.images import BASE, buildah_unavailable, image_store
 from tests.support.needs import skip_without
@@ -64,13 +65,15 @@ class Demo:
     state: Path
     report: Path | None
 
-    def interrupt(self) -> None:
-        """Send SIGINT to mngen, and to nobody else."""
+    def interrupt(self, number: signal.Signals) -> None:
+        """Send a signal to mngen, and to nobody else."""
         process = self.running.process
         target = process.pid
         if self.report is not None:
-            target = int(Path(f"/proc/{target}/task/{target}/children").read_text().split()[0])
-        os.kill(target, signal.SIGINT)
+            # The namespace's first process, and its only child, which is mngen itself.
+            for _ in range(2):
+                target = int(Path(f"/proc/{target}/task/{target}/children").read_text().split()[0])
+        os.kill(target, number)
 
     def end(self) -> int:
         """Wait for its end, and return its exit code."""
@@ -85,9 +88,15 @@ class Demo:
 
 
 @contextmanager
-def demo(installed: Path, folder: Path, env: dict[str, str], *options: str) -> Iterator[Demo]:
+def demo(
+    installed: Path,
+    folder: Path,
+    env: dict[str, str],
+    *options: str,
+    start: tuple[str, ...] = (),
+) -> Iterator[Demo]:
     skip_without("sandbox")
-    command: tuple[str, ...] = (str(installed / "bin" / "mngen"), "demo", *options)
+    command: tuple[str, ...] = (*start, str(installed / "bin" / "mngen"), "demo", *options)
     report = folder / "left.json" if os.geteuid() == 0 else None
     if report is not None:
         command = alone(report, *command)
@@ -207,10 +216,20 @@ def check_rehearsal(kept: Path, result: str, places: list[str]) -> None:
     assert "<svg" in (kept / "rehearsal.svg").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    ("start", "number"),
+    [((), signal.SIGINT), (DEAF, signal.SIGTERM)],
+    ids=["SIGINT", "deaf"],
+)
 def test_an_interrupt_ends_it_and_leaves_nothing(
-    installed: Path, tmp_path: Path, terraform_env: dict[str, str], requires_provider: None
+    installed: Path,
+    tmp_path: Path,
+    terraform_env: dict[str, str],
+    requires_provider: None,
+    start: tuple[str, ...],
+    number: signal.Signals,
 ) -> None:
-    with demo(installed, tmp_path, terraform_env) as walked:
+    with demo(installed, tmp_path, terraform_env, start=start) as walked:
         wait_until(
             lambda: (
                 ": Creating..." in walked.running.text or walked.running.process.poll() is not None
@@ -218,7 +237,7 @@ def test_an_interrupt_ends_it_and_leaves_nothing(
             "the first apply",
             MINUTES,
         )
-        walked.interrupt()
+        walked.interrupt(number)
         assert walked.end() == 130, walked.running.text
         text = walked.running.text
         walked.check_that_nothing_is_left()

@@ -17,6 +17,8 @@ import pytest
 import mngen
 from mngen.errors import InputError, ToolError
 from mngen.rehearsal import Bind, Line, Nodes, NodesRequest, _start, start_nodes, unavailable
+from mngen.rehearsal._linux import NEW_MOUNTS, NEW_NETWORK, make_private, unshare
+from tests.support.processes import outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,8 +95,8 @@ def network_of_this_machine() -> str:
     return subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
 
 
-def mounts_of_this_machine() -> list[str]:
-    return [line for line in Path("/proc/self/mounts").read_text().splitlines() if "mngen" in line]
+def mounts_of_this_machine() -> str:
+    return Path("/proc/self/mounts").read_text()
 
 
 def test_each_node_has_an_address_a_name_and_processes_of_its_own() -> None:
@@ -263,6 +265,17 @@ def test_a_missing_node_never_comes_but_is_counted() -> None:
     assert codes == {0: 0, 2: 0}
 
 
+def test_a_command_ignores_no_signal_whatever_this_process_ignores() -> None:
+    numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        written, _ = run(shell("sed -n 's/^SigIgn:[[:space:]]*0*//p' /proc/self/status"))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert written == {0: [""], 1: [""]}
+
+
 def test_exit_codes_and_signals_are_told_apart() -> None:
     commands = {1: ("sh", "-c", "exit 7"), 2: ("/nowhere/program",), 3: ("/etc/hosts",)}
     with start_nodes(NodesRequest(command=("sleep", "1000"), count=4, node_commands=commands)) as n:
@@ -351,17 +364,21 @@ def count_of(lines: list[Line], node: int) -> int:
 
 def test_nothing_is_left_and_nothing_was_visible() -> None:
     mark = f"86401.{os.getpid()}"
-    before = network_of_this_machine()
-    with start_nodes(shell(f"sleep {mark}", 4)) as nodes:
-        during = network_of_this_machine()
-        mounted = mounts_of_this_machine()
-        assert nodes.process(3) > 0
-    assert during == before
-    assert mounted == []
+
+    def seen() -> list[bool]:
+        # What other programs do to this machine's network and mounts is not seen from here.
+        unshare(NEW_NETWORK | NEW_MOUNTS)
+        make_private("/")
+        network, mounts = network_of_this_machine(), mounts_of_this_machine()
+        with start_nodes(shell(f"sleep {mark}", 4)) as nodes:
+            during = [network_of_this_machine() == network, mounts_of_this_machine() == mounts]
+            during.append(nodes.process(3) > 0)
+        with pytest.raises(ToolError, match="node 3 does not run"):
+            nodes.process(3)
+        return [*during, network_of_this_machine() == network, mounts_of_this_machine() == mounts]
+
+    assert outcome(seen) == "[True, True, True, True, True]"
     assert not processes_with(mark)
-    assert network_of_this_machine() == before
-    with pytest.raises(ToolError, match="node 3 does not run"):
-        nodes.process(3)
 
 
 def test_a_failure_in_the_block_ends_the_nodes() -> None:

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -24,16 +23,18 @@ from mngen.rehearsal import NetworkNamespaces, rehearsal_of, unavailable
 from mngen.rehearsal import rehearse as run_rehearsal
 from mngen.rules import require
 from mngen.spec import load
-from tests.support.cli import CHECKOUT, mngen
+from tests.support.cli import CHECKOUT, DEAF, mngen
 from tests.support.hidden import hiding
 from tests.support.needs import skip_without
-from tests.support.processes import as_nobody
+from tests.support.processes import as_nobody, mentioned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # Many times what it takes: the machine may be busy with other tests.
 SOON = 120.0
+REHEARSE = ("rehearse", "--nodes", "2")
 # Nodes beat faster than on AWS, so that a lost one is noticed sooner, but not so fast that a busy
 # machine looks like one; and none is waited for as long as there.
 PACE = ("--env", "MNGEN_HEARTBEAT=3", "--env", "MNGEN_WAIT=60")
@@ -58,14 +59,7 @@ def rehearse(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def is_running(mark: str) -> bool:
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes()
-        except OSError:
-            continue
-        if f"sleep\0{mark}".encode() in words:
-            return True
-    return False
+    return bool(mentioned(f"sleep\0{mark}"))
 
 
 def wait_until_gone(mark: str) -> None:
@@ -210,11 +204,16 @@ def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def started(folder: Path, temporary: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A rehearsal whose ranks have started, and the number of seconds that they sleep."""
+def started(
+    folder: Path, temporary: Path, request: pytest.FixtureRequest
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A rehearsal whose ranks have started, and the number of seconds that they sleep.
+
+    A parameter is how it is started.
+    """
     mark = f"86405.{os.getpid()}{time.monotonic_ns() % 10**6}"
     process = subprocess.Popen(
-        [*CHECKOUT, "rehearse", "--nodes", "2", "--", "sleep", mark],
+        [*getattr(request, "param", ()), *CHECKOUT, *REHEARSE, "--", "sleep", mark],
         cwd=folder,
         env={**os.environ, "TMPDIR": str(temporary)},
         stdin=subprocess.DEVNULL,
@@ -232,7 +231,13 @@ def started(folder: Path, temporary: Path) -> Iterator[tuple[subprocess.Popen[st
             process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("hang_ups")
+@pytest.mark.parametrize(
+    ("started", "number"),
+    [((), signal.SIGINT), ((), signal.SIGTERM), ((), signal.SIGHUP), (DEAF, signal.SIGTERM)],
+    ids=["SIGINT", "SIGTERM", "SIGHUP", "deaf"],
+    indirect=["started"],
+)
 def test_an_interruption_cancels_the_job_and_says_so(
     started: tuple[subprocess.Popen[str], str], number: signal.Signals
 ) -> None:

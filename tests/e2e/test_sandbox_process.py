@@ -27,6 +27,7 @@ from mngen.sandbox import (
     start_sandbox,
     stop_sandbox,
 )
+from tests.support.cli import DEAF
 from tests.support.sandbox import Recorder, Trap
 
 if TYPE_CHECKING:
@@ -50,7 +51,11 @@ session.client("ssm").get_parameter(
 """
 
 
-def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
+# Many times what anything takes here: the machine may be busy with other tests.
+SOON = 120.0
+
+
+def until(condition: Callable[[], Any], seconds: float = SOON) -> Any:
     """Wait until a condition holds, and return what it gave."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -135,7 +140,7 @@ class TestHostileEnvironment:
         return subprocess.run(
             [sys.executable, "-c", CALLS],
             env=environment,
-            timeout=60,
+            timeout=SOON,
             check=False,
             capture_output=True,
         ).returncode
@@ -243,7 +248,7 @@ class TestOwned:
             env={"PYTHONPATH": str(SOURCE)},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=SOON,
             check=False,
         )
         assert run.stdout.strip() == "run: pip install 'mngen[sandbox]'", run.stderr
@@ -255,6 +260,8 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "runtime"
     folder.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    # Any emulator that starts removes what killed ones left in its folder for temporary files.
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.delenv("MNGEN_SANDBOX", raising=False)
     yield folder
     stop_sandbox()
@@ -289,7 +296,7 @@ class TestBackground:
                 [sys.executable, "-c", script],
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=SOON,
                 check=True,
             )
             return run.stdout.strip(), run.stderr.strip()
@@ -347,7 +354,7 @@ class TestBackground:
             env={**os.environ, "PYTHONPATH": str(other)},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=SOON,
             check=True,
         ).stdout.split()
         assert version == "0.0.0"
@@ -402,7 +409,9 @@ class TestInside:
 class Running:
     """`mngen sandbox -- …` in a process, with what its command reported about itself."""
 
-    def __init__(self, folder: Path, script: str, **options: Any) -> None:
+    def __init__(
+        self, folder: Path, script: str, *, start: tuple[str, ...] = (), **options: Any
+    ) -> None:
         self.report = folder / "report.json"
         prelude = (
             "import json, os, signal, sys, time\n"
@@ -411,7 +420,14 @@ class Running:
         )
         ready = "os.rename(path + '.new', path)\n"
         self.process = subprocess.Popen(
-            [*COMMAND_LINE, "--", sys.executable, "-c", prelude + script.replace("READY", ready)],
+            [
+                *start,
+                *COMMAND_LINE,
+                "--",
+                sys.executable,
+                "-c",
+                prelude + script.replace("READY", ready),
+            ],
             **options,
         )
         self.endpoint, self.command = until(self._reported)
@@ -423,7 +439,9 @@ class Running:
 class TestCommand:
     def test_its_exit_code_is_passed_on(self) -> None:
         for script, code in (("exit 7", 7), ("kill -KILL $$", 137), ("exit 0", 0)):
-            run = subprocess.run([*COMMAND_LINE, "--", "sh", "-c", script], timeout=60, check=False)
+            run = subprocess.run(
+                [*COMMAND_LINE, "--", "sh", "-c", script], timeout=SOON, check=False
+            )
             assert run.returncode == code
 
     def test_a_command_that_does_not_exist_is_an_input_error(self) -> None:
@@ -431,7 +449,7 @@ class TestCommand:
             [*COMMAND_LINE, "--", "no-such-command"],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=SOON,
             check=False,
         )
         assert run.returncode == 1
@@ -444,11 +462,11 @@ class TestCommand:
         )
         running = Running(tmp_path, script)
         running.process.send_signal(signal.SIGTERM)
-        assert running.process.wait(10) == 5
+        assert running.process.wait(SOON) == 5
         assert not answers(running.endpoint)
 
     def test_killed_it_leaves_no_emulator(self, tmp_path: Path) -> None:
-        running = Running(tmp_path, "READYtime.sleep(60)")
+        running = Running(tmp_path, "READYtime.sleep(600)")
         running.process.kill()
         running.process.wait()
         try:
@@ -459,7 +477,7 @@ class TestCommand:
     def test_ctrl_c_reaches_the_command_once(self, tmp_path: Path) -> None:
         script = (
             "seen = []\nsignal.signal(signal.SIGINT, lambda *_: seen.append(1))\n"
-            "READYend = time.monotonic() + 10\n"
+            "READYend = time.monotonic() + 60\n"
             "while not seen and time.monotonic() < end: time.sleep(0.05)\n"
             "time.sleep(1)\nsys.exit(40 + len(seen))"
         )
@@ -476,15 +494,41 @@ class TestCommand:
                 preexec_fn=lambda: _take_terminal(0),
             )
             os.write(terminal, b"\x03")
-            assert running.process.wait(20) == 41
+            assert running.process.wait(SOON) == 41
             assert not answers(running.endpoint)
         finally:
             os.close(terminal)
             os.close(slave)
 
-    def test_alone_it_prints_what_a_shell_needs_and_runs_until_ended(self) -> None:
+    def test_what_was_ignored_from_the_start_the_command_ignores_too(self, tmp_path: Path) -> None:
+        script = (
+            "signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\n"
+            "deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN\n"
+            "READYwhile deaf: time.sleep(1)"
+        )
+        running = Running(tmp_path, script, start=DEAF)
+        running.process.send_signal(signal.SIGINT)
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(SOON) == 5
+        assert not answers(running.endpoint)
+
+    @pytest.mark.usefixtures("hang_ups")
+    @pytest.mark.parametrize(
+        ("start", "ignored", "number"),
+        [
+            ((), None, signal.SIGINT),
+            ((), None, signal.SIGHUP),
+            (DEAF, signal.SIGINT, signal.SIGTERM),
+            (("nohup",), signal.SIGHUP, signal.SIGTERM),
+        ],
+        ids=["SIGINT", "SIGHUP", "deaf", "nohup"],
+    )
+    def test_alone_it_prints_what_a_shell_needs_and_runs_until_ended(
+        self, start: tuple[str, ...], ignored: signal.Signals | None, number: signal.Signals
+    ) -> None:
         process = subprocess.Popen(
-            COMMAND_LINE,
+            [*start, *COMMAND_LINE],
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -492,13 +536,16 @@ class TestCommand:
         )
         assert process.stdout is not None
         assert process.stderr is not None
-        lines = []
-        until(lambda: "Ctrl-C" in process.stderr.readline() if process.stderr else False)
-        process.send_signal(signal.SIGINT)
+        assert any("Ctrl-C" in line for line in process.stderr)
+        if ignored is not None:
+            process.send_signal(ignored)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(1)
+        process.send_signal(number)
         lines = process.stdout.read().splitlines()
         process.stdout.close()
         process.stderr.close()
-        assert process.wait(10) == 0
+        assert process.wait(SOON) == 0
         assert "unset AWS_PROFILE" in lines
         endpoint = next(
             line.split("=", 1)[1] for line in lines if line.startswith("export AWS_ENDPOINT_URL=")
@@ -509,7 +556,7 @@ class TestCommand:
     def test_status_and_stop_speak_of_the_background_one(self) -> None:
         def ask(option: str) -> str:
             return subprocess.run(
-                [*COMMAND_LINE, option], capture_output=True, text=True, timeout=60, check=True
+                [*COMMAND_LINE, option], capture_output=True, text=True, timeout=SOON, check=True
             ).stdout.strip()
 
         assert ask("--status") == "no sandbox runs in the background"

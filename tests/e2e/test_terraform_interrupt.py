@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.cli import mngen
+from tests.support.cli import CHECKOUT, DEAF, mngen
 from tests.support.deploy import SLOW, sleeper, started, state, wait_until, write_tree
 
 if TYPE_CHECKING:
@@ -28,14 +28,25 @@ def env(request: pytest.FixtureRequest, terraform_env: dict[str, str]) -> dict[s
     return {**terraform_env, "MNGEN_TERRAFORM": request.param}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("start", "numbers"),
+    [
+        ((), [signal.SIGINT]),
+        ((), [signal.SIGTERM]),
+        # The first one is ignored, as it was from the start.
+        (DEAF, [signal.SIGINT, signal.SIGTERM]),
+    ],
+    ids=["SIGINT", "SIGTERM", "deaf"],
+)
 def test_an_interrupted_apply_saves_its_state_and_says_what_is_left(
-    tmp_path: Path, env: dict[str, str], number: signal.Signals
+    tmp_path: Path, env: dict[str, str], start: tuple[str, ...], numbers: list[signal.Signals]
 ) -> None:
     folder = write_tree(tmp_path, SLOW)
-    with started("apply", "--yes", cwd=tmp_path, env=env) as running:
+    program = (*start, *CHECKOUT)
+    with started("apply", "--yes", cwd=tmp_path, env=env, program=program) as running:
         process = sleeper(folder)
-        running.process.send_signal(number)
+        for number in numbers:
+            running.process.send_signal(number)
         assert running.end() == 130
     text = running.text
     assert "interrupted: Terraform finishes its current step first" in text
@@ -89,6 +100,7 @@ def test_an_interrupted_plan_has_changed_nothing(tmp_path: Path, env: dict[str, 
     assert "interrupted while planning; nothing was changed" in running.text
 
 
+@pytest.mark.usefixtures("hang_ups")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
 def test_terraform_ends_well_where_mngen_cannot_act(
     tmp_path: Path, env: dict[str, str], number: signal.Signals

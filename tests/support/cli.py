@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 # The console script of the environment that the tests run in.
 CHECKOUT = (str(Path(sys.executable).with_name("mngen")),)
 
+# Starts what follows with SIGINT ignored, as the background of a shell script does.
+DEAF = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")
+
 
 def mngen(
     *arguments: str,

@@ -12,6 +12,8 @@ import platform
 import signal
 import struct
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,6 +49,16 @@ def outcome(function: Callable[[], object]) -> str:
         text = pipe.read().decode()
     os.waitpid(child, 0)
     return text
+
+
+def mentioned(word: str) -> list[int]:
+    """Find the processes whose command line, with a NUL after each argument, holds a word."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if word.encode() in file.read_bytes():
+                found.append(int(file.parent.name))
+    return found
 
 
 def as_nobody(function: Callable[[], object]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from mngen import __version__
+from mngen._signals import settle_signals
 from mngen.errors import InputError, MngenError, ToolError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Runs mngen with the process's arguments and exits."""
+    settle_signals()
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

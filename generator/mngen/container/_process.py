@@ -9,7 +9,7 @@ from collections import deque
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from mngen._signals import signal_group, take_signals
+from mngen._signals import ENDINGS, signal_group, take_signals
 from mngen.errors import InterruptedRunError, ToolError
 
 if TYPE_CHECKING:
@@ -41,11 +41,12 @@ def run(
 
     Raises:
         ToolError: It could not be started, failed (says what it wrote last), or took too long.
-        InterruptedRunError: This process received SIGINT or SIGTERM; the engine has ended.
+        InterruptedRunError: This process received SIGINT, SIGTERM or SIGHUP; the engine has
+            ended.
     """
     last: deque[str] = deque(maxlen=_SHOWN)
     interrupt = _Interrupt()
-    with take_signals(interrupt):
+    with take_signals(interrupt, ENDINGS):
         process = _start(command, environment)
         overdue = threading.Event()
         try:

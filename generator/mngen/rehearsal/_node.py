@@ -181,9 +181,11 @@ def _become(node: Node, habits: Habits) -> NoReturn:
 
 
 def _execute(node: Node) -> NoReturn:
-    # Python ignores these, and what it executes would inherit that.
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
+    # A container starts with no signal ignored. Python ignores some, and under nohup or in the
+    # background of a script mngen ignores others; the command would inherit that.
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     os.execvpe(node.command[0], list(node.command), dict(node.environment))
 
 

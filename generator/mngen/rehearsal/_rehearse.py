@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mngen import _resources
-from mngen._signals import Caught, take_signals
+from mngen._signals import ENDINGS, Caught, take_signals
 from mngen.errors import InputError
 from mngen.rehearsal._faults import check_faults
 from mngen.rehearsal._plan import EXAMPLE, absent_files, nodes_request
@@ -80,8 +80,8 @@ def rehearse(
 ) -> Outcome:
     """Rehearses a job to its end.
 
-    SIGINT and SIGTERM cancel it as AWS Batch does: SIGTERM to every node, SIGKILL 30 s later. A
-    second one ends the nodes at once. Outside the main thread no signal is caught.
+    SIGINT, SIGTERM and SIGHUP cancel it as AWS Batch does: SIGTERM to every node, SIGKILL 30 s
+    later. A second one ends the nodes at once. Outside the main thread no signal is caught.
 
     Args:
         rehearsal: The job.
@@ -112,7 +112,7 @@ def rehearse(
         request = nodes_request(rehearsal, folder, in_image=engine.in_image)
         engine.check(request)
         caught = Caught()
-        stack.enter_context(take_signals(caught))
+        stack.enter_context(take_signals(caught, ENDINGS))
         nodes = stack.enter_context(engine.start(request, log.take))
         watch = Watch(rehearsal, request, nodes, caught, tell, log.told)
         watch.until_the_end()

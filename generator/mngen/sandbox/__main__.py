@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from mngen import __version__
+from mngen._signals import pay_no_attention
 from mngen.sandbox._home import made_home
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ def _serve(arguments: argparse.Namespace, home: Path) -> int:
         threading.Thread(target=server.shutdown, daemon=True).start()
 
     signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # The processes of its machines do not inherit this, however the emulator was started.
+    signal.signal(signal.SIGINT, pay_no_attention)
+    signal.signal(signal.SIGHUP, pay_no_attention)
     if arguments.lifeline:
         threading.Thread(target=_wait_for_end_of_input, args=(stop,), daemon=True).start()
     if arguments.idle:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mngen._signals import is_ignored, pay_no_attention
 from mngen.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _SIGNALLED = 128
@@ -29,6 +31,8 @@ def run_command(command: Sequence[str], environment: Mapping[str, str]) -> int:
     Returns:
         Its exit code; 128 + N where signal N killed it, as a shell reports it.
 
+    The command ignores what this process was started to ignore.
+
     Raises:
         InputError: The program does not exist or may not be run.
     """
@@ -36,14 +40,15 @@ def run_command(command: Sequence[str], environment: Mapping[str, str]) -> int:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_FORWARDED, signal.SIGCHLD})
     try:
         try:
-            child = os.posix_spawnp(
-                command[0],
-                list(command),
-                dict(environment),
-                setsigmask=before,
-                # Python ignores these; a program expects to be ended by them.
-                setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
-            )
+            with _ignored_for_good():
+                child = os.posix_spawnp(
+                    command[0],
+                    list(command),
+                    dict(environment),
+                    setsigmask=before,
+                    # Python ignores these; a program expects to be ended by them.
+                    setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
+                )
         except OSError as error:
             raise InputError(f"cannot run `{command[0]}`: {error.strerror}") from error
         return _wait(child)
@@ -55,17 +60,32 @@ def run_command(command: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 def serve_until_interrupted(tell: Callable[[], None]) -> None:
-    """Waits for Ctrl-C, SIGTERM or SIGHUP.
+    """Waits for Ctrl-C, SIGTERM or SIGHUP, unless they were ignored from the start.
 
     Args:
         tell: Called once these are waited for: whoever reads it may send one at once.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
+    # A blocked signal is kept even where it is ignored, and would be waited for.
+    waited_for = {number for number in _FORWARDED if not is_ignored(number)}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, waited_for)
     try:
         tell()
-        signal.sigwait(_FORWARDED)
+        signal.sigwait(waited_for)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _ignored_for_good() -> Iterator[None]:
+    """Lets a program started in the block inherit that Ctrl-C was ignored from the start."""
+    inherited = signal.getsignal(signal.SIGINT) is pay_no_attention
+    if inherited:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        if inherited:
+            signal.signal(signal.SIGINT, pay_no_attention)
 
 
 def exports(environment: Mapping[str, str], base: Mapping[str, str]) -> list[str]:

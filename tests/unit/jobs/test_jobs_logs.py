@@ -14,7 +14,7 @@ import pytest
 from mngen.errors import InputError, ToolError
 from mngen.jobs import Jobs
 from tests.support.batch import Deployed, hold, spec_text
-from tests.support.cli import CHECKOUT
+from tests.support.cli import CHECKOUT, DEAF
 from tests.support.faults import Faults
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ def write(deployed: Deployed, job: str, node: int, *lines: str) -> None:
     deployed.control(jobs={job: {"log": {node: lines}}})
 
 
-def started(deployed: Deployed, folder: Path, *arguments: str, **env: str) -> Any:
+def started(deployed: Deployed, folder: Path, *arguments: str, start: tuple[str, ...] = ()) -> Any:
     return subprocess.Popen(
-        [*CHECKOUT, *arguments],
+        [*start, *CHECKOUT, *arguments],
         cwd=folder,
-        env={**deployed.sandbox.environment(), **env},
+        env=deployed.sandbox.environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -158,12 +158,21 @@ class TestFollow:
         assert len(done.stdout.splitlines()[0]) == 36
         assert "end: exit 4" in done.stdout
 
-    def test_ctrl_c_leaves_the_job_alone(
-        self, deployed: Deployed, jobs: Jobs, folder: Path, running: str
+    @pytest.mark.parametrize(
+        ("start", "number"), [((), signal.SIGINT), (DEAF, signal.SIGTERM)], ids=["SIGINT", "deaf"]
+    )
+    def test_an_interrupt_leaves_the_job_alone(
+        self,
+        deployed: Deployed,
+        jobs: Jobs,
+        folder: Path,
+        running: str,
+        start: tuple[str, ...],
+        number: signal.Signals,
     ) -> None:
-        process = started(deployed, folder, "logs", running, "--follow")
+        process = started(deployed, folder, "logs", running, "--follow", start=start)
         assert "start: node 0" in process.stdout.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, said = process.communicate(timeout=180)
         assert process.returncode == 130
         assert f"the job goes on; to resume: mngen logs {running} --follow --since " in said

@@ -15,7 +15,7 @@ import pytest
 from mngen.errors import InputError, ToolError
 from mngen.jobs import Jobs, WaitedTooLongError
 from tests.support.batch import Deployed, hold, spec_text
-from tests.support.cli import CHECKOUT
+from tests.support.cli import CHECKOUT, DEAF
 from tests.support.faults import Faults
 from tests.support.sandbox import client
 
@@ -395,12 +395,20 @@ class TestEnd:
         assert run("wait", identifier, "--timeout", "0.1").returncode == 3
         jobs.cancel(identifier)
 
-    def test_ctrl_c_ends_the_waiting_alone(
-        self, deployed: Deployed, jobs: Jobs, folder: Path
+    @pytest.mark.parametrize(
+        ("start", "number"), [((), signal.SIGINT), (DEAF, signal.SIGTERM)], ids=["SIGINT", "deaf"]
+    )
+    def test_an_interrupt_ends_the_waiting_alone(
+        self,
+        deployed: Deployed,
+        jobs: Jobs,
+        folder: Path,
+        start: tuple[str, ...],
+        number: signal.Signals,
     ) -> None:
         identifier = hold(jobs, "RUNNING", "one")
         process = subprocess.Popen(
-            [*CHECKOUT, "wait", identifier],
+            [*start, *CHECKOUT, "wait", identifier],
             cwd=folder,
             env=deployed.sandbox.environment(),
             stdin=subprocess.DEVNULL,
@@ -410,7 +418,7 @@ class TestEnd:
         )
         assert process.stderr is not None
         assert process.stderr.readline() == "RUNNING\n"
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, said = process.communicate(timeout=180)
         assert process.returncode == 130
         assert "the job goes on" in said

@@ -110,6 +110,7 @@ def test_one_that_changes_its_size_shows_the_rest(
     assert "Traceback" not in str(terminal.before)
 
 
+@pytest.mark.usefixtures("hang_ups")
 @pytest.mark.parametrize("way", WAYS)
 def test_one_that_is_closed_ends_the_watching_alone(
     way: str, deployed: Deployed, watch: Callable[..., Watching]
