@@ -84,9 +84,11 @@ def _refuse_unequal() -> None:
             for path in Path(folder, "deploy").rglob("*.tf")
             for names in re.findall(r'^(resource|data) "(\w+)"', path.read_text(), re.MULTILINE)
         }
-        outputs = Path(folder, "deploy", "terraform", "outputs.tf").read_text()
+        outputs = Path(folder, "deploy", "terraform", "outputs.tf").read_text(encoding="utf-8")
         ours |= {f"output {name}" for name in re.findall(r'^output "(\w+)"', outputs, re.MULTILINE)}
-        stack = json.loads(Path(folder, "cdktf.out/stacks/tutorial/cdk.tf.json").read_text())
+        stack = json.loads(
+            Path(folder, "cdktf.out/stacks/tutorial/cdk.tf.json").read_text(encoding="utf-8")
+        )
     theirs = {f"{kind} {name}" for kind in ("resource", "data", "output") for name in stack[kind]}
     if ours != theirs:
         sys.exit(

@@ -70,7 +70,7 @@ def main() -> int:
         commands = {}
         for size in _SIZES:
             spec = Path(folder, f"{size}.yaml")
-            spec.write_text(_spec(size))
+            spec.write_text(_spec(size), encoding="utf-8")
             commands[str(size)] = partial(_render, spec)
         runs = in_turns(commands, rounds=5)
     growth: list[float] = []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from scripts.provider_mirror import CONFIG_VARIABLE, terraform_environment
 from tests.support.needs import skip_without
@@ -40,7 +40,8 @@ def pytest_configure() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # A busy machine must not fail a property. CI's profile, which hypothesis chooses, stays.
-    settings.register_profile("mngen", settings(), deadline=None)
+    slow = (HealthCheck.too_slow,)
+    settings.register_profile("mngen", settings(), deadline=None, suppress_health_check=slow)
     settings.load_profile("mngen")
 
 

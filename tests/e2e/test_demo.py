@@ -72,7 +72,11 @@ class Demo:
         if self.report is not None:
             # The namespace's first process, and its only child, which is mngen itself.
             for _ in range(2):
-                target = int(Path(f"/proc/{target}/task/{target}/children").read_text().split()[0])
+                target = int(
+                    Path(f"/proc/{target}/task/{target}/children")
+                    .read_text(encoding="utf-8")
+                    .split()[0]
+                )
         os.kill(target, number)
 
     def end(self) -> int:

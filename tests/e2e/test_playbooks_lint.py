@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from mngen._resources import playbooks
+from mngen.bake._ansible import LOCALE
 
 PROGRAM = Path(sys.executable).with_name("ansible-lint")
 
@@ -19,7 +20,9 @@ def lint(folder: Path, home: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [PROGRAM, "--offline", "--nocolor", "--strict", "-c", config, folder],
         cwd=home,
-        env=os.environ | {"PATH": path, "HOME": str(home), "ANSIBLE_HOME": str(home / "ansible")},
+        env=os.environ
+        | LOCALE
+        | {"PATH": path, "HOME": str(home), "ANSIBLE_HOME": str(home / "ansible")},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -96,7 +96,7 @@ def network_of_this_machine() -> str:
 
 
 def mounts_of_this_machine() -> str:
-    return Path("/proc/self/mounts").read_text()
+    return Path("/proc/self/mounts").read_text(encoding="utf-8")
 
 
 def test_each_node_has_an_address_a_name_and_processes_of_its_own() -> None:

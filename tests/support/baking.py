@@ -173,6 +173,8 @@ def environment(sandbox_environment: dict[str, str], folder: Path) -> dict[str, 
     return {
         **sandbox_environment,
         "HOME": str(folder),
+        # Ansible itself refuses to run in it.
+        "LC_ALL": "C",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "XDG_STATE_HOME": str(folder / "state"),
     }

@@ -42,7 +42,8 @@ def mngen(
         env=env,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
+        # In a locale without UTF-8 too, click writes it.
+        encoding="utf-8",
         timeout=timeout,
         check=False,
     )

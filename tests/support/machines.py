@@ -215,7 +215,7 @@ def _child(process: subprocess.Popen[bytes]) -> int:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        if found := children.read_text().split():
+        if found := children.read_text(encoding="utf-8").split():
             return int(found[0])
         time.sleep(0.02)
     raise AssertionError("the machine did not start")
@@ -244,6 +244,6 @@ def _wait_for_ssh(machine: Machine, process: subprocess.Popen[bytes], log: Path)
         )
         if attempt.returncode == 0:
             return
-        assert time.monotonic() < deadline, (attempt.stderr, log.read_text())
+        assert time.monotonic() < deadline, (attempt.stderr, log.read_text(encoding="utf-8"))
         time.sleep(0.1)
-    raise AssertionError(log.read_text())
+    raise AssertionError(log.read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mngen._resources import playbooks
+from mngen.bake._ansible import LOCALE
 from mngen.sandbox._machine_root import USER
 from tests.support.machines import ssh_options
 
@@ -74,7 +75,7 @@ def play(
     config = folder / "ansible.cfg"
     config.touch()
     env = {name: text for name, text in os.environ.items() if not name.startswith("ANSIBLE_")}
-    env |= {
+    env |= LOCALE | {
         "ANSIBLE_CONFIG": str(config),
         "ANSIBLE_HOME": str(folder / "ansible"),
         "ANSIBLE_HOST_KEY_CHECKING": "False",

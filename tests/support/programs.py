@@ -9,8 +9,11 @@ from typing import Any
 
 from mngen.container import Engine
 
+# A program of sh and of Python: no path with a space can stand after `#!`.
 _SCRIPT = """\
-#!{python} -I
+#!/bin/sh
+'''exec' '{python}' -I "$0" "$@"
+' '''
 import json, os, pathlib, sys
 home = pathlib.Path(sys.argv[0]).parent
 config = os.environ.get("DOCKER_CONFIG")

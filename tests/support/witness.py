@@ -35,7 +35,7 @@ def left() -> list[str]:
     while processes() and time.monotonic() < deadline:
         time.sleep(0.01)
     found = [f"process {text}" for text in processes()]
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+    for line in Path("/proc/net/tcp").read_text(encoding="utf-8").splitlines()[1:]:
         words = line.split()
         if words[3] == "0A":
             found.append(f"listening on {int(words[1].split(':')[1], 16)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from mngen.bake._job import Job
 
 SECONDS_TO_CONNECT = 60
+
+# Ansible refuses to run where the locale is not in UTF-8, as with LC_ALL=C, or is not installed, as
+# one that ssh brought along. macOS has no C.UTF-8.
+# Source: https://github.com/ansible/ansible/blob/devel/lib/ansible/cli/__init__.py
+LOCALE = {"LC_ALL": "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"}
 
 
 def ssh_options(control: Path) -> str:
@@ -101,6 +107,7 @@ def play(job: Job, *, host: str, user: str, key: Path, proxy: str | None = None)
                 "ANSIBLE_HOST_KEY_CHECKING": "False",
                 "ANSIBLE_NOCOLOR": "1",
                 "ANSIBLE_TIMEOUT": str(SECONDS_TO_CONNECT),
+                **LOCALE,
                 "PATH": f"{program.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             },
             event_handler=take,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mngen import parts
 from mngen._aws import client, translated
 from mngen.amis import INPUTS_TAG
-from mngen.bake._ansible import SECONDS_TO_CONNECT, find_ansible, ssh_options
+from mngen.bake._ansible import LOCALE, SECONDS_TO_CONNECT, find_ansible, ssh_options
 from mngen.bake._children import run_logged
 from mngen.bake._direct import NO_CAPACITY, deregister
 from mngen.bake._errors import CapacityError
@@ -134,6 +134,7 @@ class PackerEngine:
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_TIMEOUT": str(SECONDS_TO_CONNECT),
             "CHECKPOINT_DISABLE": "1",
+            **LOCALE,
             # Python holds back the output of a program that writes to a file.
             "PYTHONUNBUFFERED": "1",
             # It writes the builder's private key there for Ansible, and older ones leave it.

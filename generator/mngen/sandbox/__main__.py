@@ -28,6 +28,9 @@ def main() -> int:
         if os.fork():
             return 0
         os.setsid()
+    # That of a system's own services, which its machines' disks and processes are to have. What is
+    # private lies in its home, which is closed to others.
+    os.umask(0o022)
     logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
     with made_home() as home:
         return _serve(arguments, home)

@@ -53,6 +53,9 @@ def build(place: Path) -> None:
     settings = place / "etc/dpkg/dpkg.cfg.d/mngen-machine"
     settings.parent.mkdir(parents=True)
     settings.write_text(_DPKG, encoding="utf-8")
+    for made in (settings, *list(settings.parents)[:3]):
+        # Not as the umask has it: debootstrap leaves what is there.
+        made.chmod(0o644 if made is settings else 0o755)
     # However this process or debootstrap ends, what debootstrap started and mounted ends too.
     command = ["setpriv", "--pdeathsig", "KILL"]
     command += ["unshare", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"]

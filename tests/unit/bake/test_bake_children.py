@@ -45,14 +45,16 @@ def run(tmp_path: Path, code: str, cancel: Cancel | None = None) -> tuple[int, l
 
 def is_alive(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except FileNotFoundError:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").split()[2] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
 def test_output_goes_to_the_log_and_line_by_line_to_the_caller(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("before\n")
-    code = "import sys; print('one'); print('zwei ü', file=sys.stderr); sys.exit(3)"
+    code = (
+        "import sys; print('one'); sys.stderr.buffer.write('zwei \\u00fc\\n'.encode()); sys.exit(3)"
+    )
     ended, lines = run(tmp_path, code)
     assert ended == 3
     assert sorted(lines) == ["one", "zwei ü"]

@@ -169,7 +169,7 @@ def test_interface_is_found_by_its_address() -> None:
 
 def test_clock_of_the_day_is_never_asked() -> None:
     """Nodes whose clocks differ must not notice it."""
-    tree = ast.parse(Path(wireup.__file__).read_text())
+    tree = ast.parse(Path(wireup.__file__).read_text(encoding="utf-8"))
     asked = {
         node.attr
         for node in ast.walk(tree)
@@ -181,7 +181,7 @@ def test_clock_of_the_day_is_never_asked() -> None:
 
 
 def test_file_is_python_3_9() -> None:
-    ast.parse(Path(wireup.__file__).read_text(), feature_version=(3, 9))
+    ast.parse(Path(wireup.__file__).read_text(encoding="utf-8"), feature_version=(3, 9))
 
 
 def test_wrong_environment_ends_at_once(capfd: pytest.CaptureFixture[str]) -> None:

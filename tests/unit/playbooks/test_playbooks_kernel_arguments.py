@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from mngen._resources import playbooks
+from mngen.bake._ansible import LOCALE
 from tests.support.playbooks import PROGRAM
 
 ENTRY = "/boot/loader/entries/one.conf"
@@ -121,7 +122,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, s
     done = subprocess.run(
         [PROGRAM, folder / "play.yml"],
         cwd=folder,
-        env=os.environ | {"ANSIBLE_CONFIG": "ansible.cfg", "ANSIBLE_HOME": str(folder)},
+        env=os.environ | LOCALE | {"ANSIBLE_CONFIG": "ansible.cfg", "ANSIBLE_HOME": str(folder)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

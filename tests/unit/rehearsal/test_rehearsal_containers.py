@@ -95,7 +95,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def calls(engine: Path) -> list[str]:
-    written = Path(f"{engine}.calls").read_text().splitlines()
+    written = Path(f"{engine}.calls").read_text(encoding="utf-8").splitlines()
     return [" ".join(line.split()[:2]) for line in written]
 
 
@@ -112,7 +112,7 @@ def test_containers_run_to_their_end(engine: Path) -> None:
 
     assert nodes.exit_codes == {0: 7, 1: 137}
     assert sorted(line.text for line in lines) == ["secret s3cret, node 0", "secret s3cret, node 1"]
-    assert "s3cret" not in Path(f"{engine}.calls").read_text()
+    assert "s3cret" not in Path(f"{engine}.calls").read_text(encoding="utf-8")
     made, *between, removed = calls(engine)
     assert (made, removed) == ("network create", "network rm")
     assert sorted(between) == ["kill --signal", "run --rm", "run --rm"]
