@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,6 +20,11 @@ _START_HINT = "`mngen init` writes one to start from"
 
 # What a spec without sound required keys is judged with; `dropped` tells the rules which.
 _STAND_INS = {"name": "unnamed", "region": "us-east-1", "environments": {}, "queues": {}}
+
+
+# What msgspec knows of a type it works out at the first use, and two threads that do so at the same
+# time end the process: seen with 0.22.
+_CONVERTING = Lock()
 
 
 class LoadedSpec(msgspec.Struct, frozen=True):
@@ -64,7 +70,8 @@ def load_text(raw: bytes, name: str = "mngen.yaml") -> LoadedSpec:
         )
         return LoadedSpec(None, document, (problem,))
     try:
-        spec = msgspec.convert(document.data, Spec)
+        with _CONVERTING:
+            spec = msgspec.convert(document.data, Spec)
     except msgspec.ValidationError:
         # Only a spec that is wrong is worth the import.
         from mngen.spec._shape import ShapeCheck

@@ -239,3 +239,31 @@ def test_a_file_without_permission(tmp_path: Path) -> None:
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout == "mngen.yaml cannot be read: Permission denied\n"
+
+
+def test_threads_may_load_the_first_specs_at_the_same_time() -> None:
+    """As a notebook may; without a lock, msgspec ends the process with a segmentation fault."""
+    script = """
+import sys, threading
+from mngen.spec import load_text
+
+sys.setswitchinterval(1e-6)
+start = threading.Barrier(8)
+
+def load():
+    start.wait()
+    load_text(sys.argv[1].encode()).require()
+
+threads = [threading.Thread(target=load) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+    spec = "name: a\nregion: us-east-1\nenvironments: {e: {instance: r5.large, max_nodes: 2}}\n"
+    done = subprocess.run(
+        [sys.executable, "-c", script, f"{spec}queues: {{q: {{environments: [e]}}}}\n"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
