@@ -3,6 +3,9 @@
 Compiling the templates takes as long as all else that rendering does. The result lives in the
 user's cache folder; bytecode can do anything, so only a folder that is closed to everybody else is
 trusted. Whatever is wrong with it, the templates are compiled anew and nobody is told.
+
+A template has one file, whichever installation of mngen it belongs to: two that differ replace each
+other's. What templates of older versions left is removed, the oldest first.
 """
 
 from __future__ import annotations
@@ -25,6 +28,10 @@ if TYPE_CHECKING:
     from jinja2.bccache import Bucket
 
 
+MOST_FILES = 64
+"""How many compiled templates are kept at most; there must not be more templates than this."""
+
+
 class TemplateCache(BytecodeCache):
     """Compiled templates in a folder, one file each.
 
@@ -35,6 +42,10 @@ class TemplateCache(BytecodeCache):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._compiler = _compiler()
+
+    def get_cache_key(self, name: str, filename: str | None = None) -> str:
+        """Returns the file's name, the same for a template wherever it lies."""
+        return super().get_cache_key(name, None if filename is None else Path(filename).name)
 
     def get_source_checksum(self, source: str) -> str:
         """Returns a checksum of all that the compiled template follows from."""
@@ -60,6 +71,14 @@ class TemplateCache(BytecodeCache):
                 Path(name).replace(self._folder / bucket.key)
             finally:
                 Path(name).unlink(missing_ok=True)
+            self._forget_old()
+
+    def _forget_old(self) -> None:
+        """Removes what is too much, files of killed processes as well."""
+        files = [path for path in self._folder.iterdir() if path.is_file()]
+        files.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        for path in files[MOST_FILES:]:
+            path.unlink(missing_ok=True)
 
 
 def template_cache() -> TemplateCache | None:

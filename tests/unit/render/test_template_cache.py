@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from jinja2 import DictLoader, Environment
+from jinja2 import DictLoader, Environment, FileSystemLoader
 
-from mngen.render._cache import TemplateCache, template_cache
+from mngen import _resources
+from mngen.render._cache import MOST_FILES, TemplateCache, template_cache
 
 
 @pytest.fixture
@@ -103,6 +104,37 @@ def test_ignores_a_relative_cache_folder(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("XDG_CACHE_HOME", "here")
     assert template_cache() is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_template_has_one_file_wherever_it_lies(folder: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        place = tmp_path / f"checkout-{number}"
+        place.mkdir()
+        (place / "a.tf.j2").write_text(f"{{{{ x }}}} {number}", encoding="utf-8")
+        environment = Environment(
+            loader=FileSystemLoader(place), bytecode_cache=template_cache(), autoescape=False
+        )
+        assert environment.get_template("a.tf.j2").render(x=2) == f"2 {number}"
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_what_older_versions_left_is_removed_and_folders_stay(folder: Path) -> None:
+    (folder / "machines").mkdir(parents=True)
+    folder.chmod(0o700)
+    for number in range(MOST_FILES + 9):
+        left = folder / f"{number:040x}"
+        left.write_bytes(b"left")
+        os.utime(left, (number, number))
+    assert _render("{{ x }}") == "2"
+    kept = sorted(path.name for path in folder.iterdir() if path.is_file())
+    assert len(kept) == MOST_FILES
+    assert kept[0] == f"{10:040x}"
+    assert (folder / "machines").is_dir()
+
+
+def test_there_is_room_for_all_templates() -> None:
+    folders = (_resources.templates(), _resources.root() / "packer")
+    assert sum(len(list(place.rglob("*.j2"))) for place in folders) <= MOST_FILES // 2
 
 
 def test_renders_the_same_with_and_without(folder: Path, tmp_path: Path) -> None:
