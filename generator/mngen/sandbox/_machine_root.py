@@ -4,7 +4,7 @@ Two layers for overlayfs. The lower one is a small Debian that debootstrap makes
 few files that make it look like Amazon Linux 2023 or 2: programs that Debian lacks, boot
 configuration, the user `ec2-user`, what a base image leaves behind. Both are made once and kept in
 the user's cache folder, each under a name that follows from all that it is made of; the folder
-`mngen/machines` there may be removed whenever no machine runs.
+`mngen/machines` there may be removed whenever no machine runs. `_machine_kept` removes old ones.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from mngen import parts
 from mngen.errors import ToolError
-from mngen.sandbox import _debian
+from mngen.sandbox import _debian, _machine_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,10 +95,14 @@ def machine_layers(base: str) -> tuple[Path, ...]:
     debian_key = _digest(_debian.RECIPE)
     debian = folder / f"debian-{debian_key}"
     layer = folder / f"{base}-{_digest(debian_key, base, *_recipe(base))}"
-    if not (debian.is_dir() and layer.is_dir()):
-        with _locked(folder):
-            _make(debian, _debian.build)
-            _make(layer, lambda place: _build_layer(place, base, debian))
+    with _locked(folder):
+        new = not (debian.is_dir() and layer.is_dir())
+        _make(debian, _debian.build)
+        _make(layer, lambda place: _build_layer(place, base, debian))
+        for place in (debian, layer):
+            _machine_kept.hold(place)
+        if new:
+            _machine_kept.remove_unused(folder)
     return layer, debian
 
 
