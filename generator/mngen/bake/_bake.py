@@ -18,7 +18,7 @@ from mngen.bake._access import callers_range, ssh_group
 from mngen.bake._cancel import Cancel
 from mngen.bake._errors import CapacityError
 from mngen.bake._job import Job, Run
-from mngen.bake._lock import only_bake, state_folder
+from mngen.bake._lock import only_bake, run_folder
 from mngen.bake._session import require_session_manager
 from mngen.bake._survey import Survey, finished_before
 from mngen.errors import InterruptedRunError, MngenError, Problem, ToolError
@@ -195,8 +195,7 @@ def _prepared(
     spec, site = survey.cluster.spec, survey.site
     suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime()) + secrets.token_hex(2)
     connection = options.connection or survey.cluster.connection
-    folder = state_folder() / "bake" / f"{spec.name}-{suffix}"
-    folder.mkdir(mode=0o700, parents=True)
+    folder = run_folder(f"{spec.name}-{suffix}")
     # A copy, so that a render in the meantime changes nothing under a running bake.
     for name in ("packer", "playbooks"):
         shutil.copytree(survey.tree / name, folder / name)

@@ -1,10 +1,12 @@
-"""One bake at a time for each record of images."""
+"""The folder of a bake's logs, and one bake at a time for each record of images."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
 import os
+import shutil
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,31 @@ from mngen.errors import InputError, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+_KEPT_RUNS = 20
+_KEPT_SECONDS = 86_400.0
+
+
+def run_folder(name: str) -> Path:
+    """Makes the folder of one bake: its templates, its logs.
+
+    The latest are kept, and all of the last day, one of which may still be running.
+
+    Args:
+        name: The bake's name, which no other has.
+
+    Raises:
+        ToolError: It cannot be made.
+    """
+    folder = state_folder() / "bake" / name
+    folder.mkdir(mode=0o700, parents=True)
+    ages = [(time.time() - path.lstat().st_mtime, path) for path in folder.parent.iterdir()]
+    for age, path in sorted(ages)[_KEPT_RUNS:]:
+        if age > _KEPT_SECONDS:
+            # Logs that cannot be removed must keep no image from being baked.
+            shutil.rmtree(path, ignore_errors=True)
+    return folder
 
 
 def state_folder() -> Path:
