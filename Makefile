@@ -12,6 +12,10 @@ E2E_JOBS ?= 4
 DEMO := .cache/demo
 # Further arguments for pytest, such as `make test PYTEST='-k network -x'`.
 PYTEST ?=
+# `make test COVERAGE=1` measures as well which lines ran; `make coverage` then tells.
+COVERAGE ?=
+# What `make coverage` must find at least, in percent of the lines.
+LEAST ?=
 # Further arguments for `make lock`.
 UPGRADE ?=
 
@@ -20,6 +24,7 @@ PARTS = PYTHONPATH=generator $(PYTHON) -m mngen.parts
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
+RUN_PYTEST = $(if $(COVERAGE),$(BIN)/coverage run -m pytest,$(BIN)/pytest)
 WITH_PROVIDER := $(BIN)/python scripts/provider_mirror.py --run
 UV_COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-config
@@ -27,7 +32,7 @@ export UV_CUSTOM_COMPILE_COMMAND := make lock
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test parts-demo parts-tests check e2e lint types unit golden docs bench lock format clean venv scanner python
+.PHONY: help demo test parts-demo parts-tests check e2e coverage lint types unit golden docs bench lock format clean venv scanner python
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -48,10 +53,15 @@ types: venv
 	$(BIN)/mypy
 
 unit: venv
-	$(BIN)/pytest -m "not e2e" -n $(JOBS) $(PYTEST)
+	$(RUN_PYTEST) -m "not e2e" -n $(JOBS) $(PYTEST)
 
 e2e: venv scanner
-	$(WITH_PROVIDER) $(BIN)/pytest -m e2e -n $(E2E_JOBS) --dist loadgroup $(PYTEST)
+	$(WITH_PROVIDER) $(RUN_PYTEST) -m e2e -n $(E2E_JOBS) --dist loadgroup --no-loadscope-reorder \
+	  --durations=10 --durations-min=1 $(PYTEST)
+
+coverage: venv ## Report which lines `make test COVERAGE=1` ran
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered --sort=miss $(if $(LEAST),--fail-under=$(LEAST))
 
 format: venv ## Format the code and fix what ruff can fix
 	$(BIN)/ruff format

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from scripts.provider_mirror import CONFIG_VARIABLE, terraform_environment
+from tests.support import order
 from tests.support.needs import skip_without
 
 if TYPE_CHECKING:
@@ -45,11 +46,14 @@ def pytest_configure() -> None:
     settings.load_profile("mngen")
 
 
+# Before xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the end-to-end tests: those in their folder, and all that ask an emulated AWS."""
     for item in items:
         if E2E in item.path.parents or "sandbox" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.e2e)
+    order.arrange(items)
 
 
 @pytest.hookimpl(trylast=True)
