@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.deployments import Deployments, deploy_all
 from tests.support.wheel import ROOT, build_wheel, install_wheel
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mngen.sandbox import Sandbox
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +25,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with the wheel, likewise."""
     return install_wheel(wheel, tmp_path_factory.mktemp("installed") / "venv")
+
+
+@pytest.fixture(scope="session")
+def deployments(
+    sandbox: Sandbox,
+    terraform_env: dict[str, str],
+    requires_provider: None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Deployments:
+    """Every example deployed, changed and destroyed. Who asks for it is in `deployments`."""
+    return deploy_all(sandbox, terraform_env, tmp_path_factory)

@@ -7,15 +7,22 @@ there.
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from tests.support.sandbox import client
 from tests.support.stack import Changes, Stack, only
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from mngen.sandbox import Sandbox
+
+# One worker starts them all, at the same time.
+pytestmark = [pytest.mark.xdist_group("changes"), pytest.mark.timeout(1800)]
 
 SPEC = """
 name: lab
@@ -28,51 +35,60 @@ queues:
 """
 
 
-def deployed(folder: Path, sandbox: Sandbox, env: dict[str, str], spec: str) -> Stack:
-    """Deploy a spec with all its images baked."""
-    sandbox.reset()
-    stack = Stack(folder, sandbox, env)
-    stack.render(spec)
-    stack.record_images("r5.12xlarge", "r5.24xlarge")
-    stack.plan()
-    stack.apply()
-    return stack
+class Lab:
+    """The deployment of `SPEC` in a region of its own, with all its images baked.
+
+    Args:
+        folder: An empty folder.
+        sandbox: The emulated AWS.
+        env: The environment that finds the provider.
+        region: AWS region.
+        more: What is added to the spec.
+    """
+
+    def __init__(
+        self, folder: Path, sandbox: Sandbox, env: dict[str, str], region: str, more: str = ""
+    ) -> None:
+        self.spec = SPEC.replace("us-east-1", region) + more
+        self._batch = client(sandbox, "batch", region)
+        self.stack = Stack(folder, sandbox.environment(region, env))
+        self.stack.render(self.spec)
+        self.stack.record_images("r5.12xlarge", "r5.24xlarge")
+        self.stack.apply()
+
+    def change(self, *replacements: tuple[str, str], more: str = "") -> Changes:
+        """Render a changed spec, apply it, and return what was done."""
+        for old, new in replacements:
+            assert old in self.spec
+            self.spec = self.spec.replace(old, new)
+        self.spec += more
+        self.stack.render(self.spec)
+        done = self.stack.apply()
+        assert self.stack.unchanged()
+        return done
+
+    def environments(self) -> list[dict[str, Any]]:
+        """Read the compute environments that stand."""
+        found: list[dict[str, Any]] = self._batch.describe_compute_environments()[
+            "computeEnvironments"
+        ]
+        return found
+
+    def queue_order(self) -> list[str]:
+        """Read which environments the one queue names."""
+        [queue] = self._batch.describe_job_queues()["jobQueues"]
+        return [each["computeEnvironment"] for each in queue["computeEnvironmentOrder"]]
 
 
-def change(stack: Stack, spec: str) -> Changes:
-    """Render a changed spec, apply it, and return what was planned."""
-    stack.render(spec)
-    planned = stack.plan()
-    stack.apply()
-    assert stack.plan() == {}
-    return planned
-
-
-def environments(sandbox: Sandbox) -> list[dict[str, Any]]:
-    """Read the compute environments that stand."""
-    found: list[dict[str, Any]] = client(sandbox, "batch").describe_compute_environments()[
-        "computeEnvironments"
-    ]
-    return found
-
-
-def queue_order(sandbox: Sandbox) -> list[str]:
-    """Read which environments the one queue names."""
-    [queue] = client(sandbox, "batch").describe_job_queues()["jobQueues"]
-    return [each["computeEnvironment"] for each in queue["computeEnvironmentOrder"]]
-
-
-def test_in_place_changes(
-    tmp_path: Path, sandbox: Sandbox, terraform_env: dict[str, str], requires_provider: None
-) -> None:
-    stack = deployed(tmp_path, sandbox, terraform_env, SPEC)
-    [before] = environments(sandbox)
+def in_place_changes(folder: Path, sandbox: Sandbox, env: dict[str, str]) -> None:
+    lab = Lab(folder, sandbox, env, "us-east-1")
+    [before] = lab.environments()
 
     # Another instance type, whose image is baked: Batch updates the environment where it stands.
-    planned = change(stack, SPEC.replace("r5.12xlarge", "r5.24xlarge"))
+    done = lab.change(("r5.12xlarge", "r5.24xlarge"))
     environment = "module.environment_r5-24[0].aws_batch_compute_environment.this"
-    assert planned == {environment: ["update"]}
-    [after] = environments(sandbox)
+    assert done == {environment: ["update"]}
+    [after] = lab.environments()
     assert after["computeEnvironmentArn"] == before["computeEnvironmentArn"]
     resources = after["computeResources"]
     assert resources["instanceTypes"] == ["r5.24xlarge"]
@@ -80,73 +96,96 @@ def test_in_place_changes(
     assert resources["ec2Configuration"][0]["imageIdOverride"].endswith("1")
 
     # A new image of the same type is a change in place as well.
-    stack.record_images("r5.24xlarge")
-    planned = stack.plan()
-    assert planned == {environment: ["update"]}
-    stack.apply()
-    [after] = environments(sandbox)
+    lab.stack.record_images("r5.24xlarge")
+    assert lab.stack.apply() == {environment: ["update"]}
+    [after] = lab.environments()
     assert after["computeResources"]["ec2Configuration"][0]["imageIdOverride"].endswith("0")
 
     # Tags of the machines are in the launch template: a new version of it, taken over in place.
-    tagged = SPEC.replace("r5.12xlarge", "r5.24xlarge") + "tags: {grant: x}\n"
-    planned = change(stack, tagged)
-    assert only(planned, "delete") == {}
-    assert planned[environment] == ["update"]
+    done = lab.change(more="tags: {grant: x}\n")
+    assert only(done, "delete") == {}
+    assert done[environment] == ["update"]
 
     # A second environment joins: nothing that stood is touched but the queue that now names it.
     extra = "extra: {instance: r5.24xlarge, max_nodes: 2, multi_node: false, purchase: spot}"
-    both = tagged.replace("queues:", f"  {extra}\nqueues:")
-    planned = change(stack, both.replace("[r5-24]", "[r5-24, extra]"))
-    assert only(planned, "delete") == {}
-    assert only(planned, "update") == {"module.queue_mpi[0].aws_batch_job_queue.this": ["update"]}
-    assert len(queue_order(sandbox)) == 2
+    done = lab.change(("queues:", f"  {extra}\nqueues:"), ("[r5-24]", "[r5-24, extra]"))
+    assert only(done, "delete") == {}
+    assert only(done, "update") == {"module.queue_mpi[0].aws_batch_job_queue.this": ["update"]}
+    assert len(lab.queue_order()) == 2
 
 
-def test_replacements_never_strand_the_queue(
-    tmp_path: Path, sandbox: Sandbox, terraform_env: dict[str, str], requires_provider: None
+def replacements_never_strand_the_queue(
+    folder: Path, sandbox: Sandbox, env: dict[str, str]
 ) -> None:
-    stack = deployed(tmp_path, sandbox, terraform_env, SPEC)
+    lab = Lab(folder, sandbox, env, "us-east-2")
     queue = "module.queue_mpi[0].aws_batch_job_queue.this"
 
     # The placement group cannot be changed in place: the new environment comes first.
-    planned = change(stack, SPEC.replace("MPIgroup", "tight"))
+    done = lab.change(("MPIgroup", "tight"))
     environment = "module.environment_r5-24[0].aws_batch_compute_environment.this"
-    assert planned[environment] == ["create", "delete"]
-    assert planned[queue] == ["update"]
-    assert planned["aws_placement_group.group_tight"] == ["create"]
-    assert planned["aws_placement_group.group_MPIgroup"] == ["delete"]
-    [only_one] = environments(sandbox)
+    assert done[environment] == ["create", "delete"]
+    assert done[queue] == ["update"]
+    assert done["aws_placement_group.group_tight"] == ["create"]
+    assert done["aws_placement_group.group_MPIgroup"] == ["delete"]
+    [only_one] = lab.environments()
     assert only_one["computeResources"]["placementGroup"] == "lab-tight"
-    assert queue_order(sandbox) == [only_one["computeEnvironmentArn"]]
+    assert lab.queue_order() == [only_one["computeEnvironmentArn"]]
 
     # A renamed environment is another one: made, put in the queue, and only then the old one ends.
-    renamed = SPEC.replace("MPIgroup", "tight").replace("r5-24", "memory-24")
-    planned = change(stack, renamed)
-    assert planned["module.environment_memory-24[0].aws_batch_compute_environment.this"] == [
-        "create"
-    ]
-    assert planned[environment] == ["delete"]
-    assert planned[queue] == ["update"]
-    [only_one] = environments(sandbox)
+    done = lab.change(("r5-24", "memory-24"))
+    assert done["module.environment_memory-24[0].aws_batch_compute_environment.this"] == ["create"]
+    assert done[environment] == ["delete"]
+    assert done[queue] == ["update"]
+    [only_one] = lab.environments()
     assert "memory-24" in only_one["computeEnvironmentName"]
-    assert queue_order(sandbox) == [only_one["computeEnvironmentArn"]]
+    assert lab.queue_order() == [only_one["computeEnvironmentArn"]]
 
 
-def test_custom_service_role_replaces_in_order(
-    tmp_path: Path, sandbox: Sandbox, terraform_env: dict[str, str], requires_provider: None
+def custom_service_role_replaces_in_order(
+    folder: Path, sandbox: Sandbox, env: dict[str, str]
 ) -> None:
-    spec = SPEC + "roles: {service: create}\n"
-    stack = deployed(tmp_path, sandbox, terraform_env, spec)
-    stack.record_images("r5.24xlarge", "r5.12xlarge")
-    planned = stack.plan()
+    lab = Lab(folder, sandbox, env, "us-west-2", "roles: {service: create}\n")
+    lab.stack.record_images("r5.24xlarge", "r5.12xlarge")
     environment = "module.environment_r5-24[0].aws_batch_compute_environment.this"
-    assert planned[environment] == ["create", "delete"]
-    stack.apply()
+    assert lab.stack.apply()[environment] == ["create", "delete"]
 
     # A new version of the launch template, whose number is known only when it is applied.
-    planned = change(stack, spec + "tags: {grant: x}\n")
-    assert planned[environment] == ["create", "delete"]
-    [only_one] = environments(sandbox)
+    assert lab.change(more="tags: {grant: x}\n")[environment] == ["create", "delete"]
+    [only_one] = lab.environments()
     assert only_one["serviceRole"].startswith("arn:aws:iam::123456789012:role/lab-service-")
-    stack.destroy()
-    assert stack.resources() == []
+    lab.stack.destroy()
+    assert lab.stack.resources() == []
+
+
+WAYS = [
+    in_place_changes,
+    replacements_never_strand_the_queue,
+    custom_service_role_replaces_in_order,
+]
+
+
+@pytest.fixture(scope="module")
+def runs(
+    request: pytest.FixtureRequest,
+    sandbox: Sandbox,
+    terraform_env: dict[str, str],
+    requires_provider: None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[str, Future[None]]]:
+    """Start all that are wanted at the same time, each in a region of its own: they mostly wait."""
+    sandbox.reset()
+    wanted = [
+        way
+        for way in WAYS
+        if any(f"[{way.__name__}]" in each.name for each in request.session.items)
+    ]
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        yield {
+            way.__name__: pool.submit(way, tmp_path_factory.mktemp("lab"), sandbox, terraform_env)
+            for way in wanted
+        }
+
+
+@pytest.mark.parametrize("way", [way.__name__ for way in WAYS])
+def test_a_change_goes_through(way: str, runs: dict[str, Future[None]]) -> None:
+    runs[way].result()

@@ -14,11 +14,21 @@ if TYPE_CHECKING:
     from mngen.sandbox import Sandbox
 
 
+# To read a service's description takes longer than most calls, so a client is made once. What leads
+# it to the sandbox is in the environment meanwhile: one thread at a time.
+_MAKING = threading.Lock()
+_made: dict[tuple[str, str, str], Any] = {}
+
+
 def client(sandbox: Sandbox, service: str, region: str = "us-east-1") -> Any:
-    """Make a boto3 client that talks to a sandbox."""
-    with sandbox.applied(region):
-        session: Any = boto3.session.Session()
-        return session.client(service)
+    """Return a boto3 client that talks to a sandbox."""
+    key = (sandbox.endpoint, service, region)
+    with _MAKING:
+        if key not in _made:
+            with sandbox.applied(region):
+                session: Any = boto3.session.Session()
+                _made[key] = session.client(service)
+        return _made[key]
 
 
 class Trap:

@@ -12,16 +12,25 @@ from mngen.render import Deployment, render_file
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mngen.sandbox import Sandbox
-
 _MODULE = re.compile(r'^module "([^"]+)"', re.MULTILINE)
+_SECONDS = 900
+"""How long a command may take on a busy machine."""
+
 _CHANGES = 2
 """What `terraform plan -detailed-exitcode` exits with where something would change."""
 
 AMI = "ami-0123456789abcdef{}"
 
 Changes = dict[str, list[str]]
-"""Planned actions by resource address, those without any left out."""
+"""Actions by resource address, those without any left out."""
+
+_ACTIONS = {
+    "create": ["create"],
+    "update": ["update"],
+    "delete": ["delete"],
+    # Which comes first is not said before it is done.
+    "replace": ["create", "delete"],
+}
 
 
 class Stack:
@@ -29,17 +38,13 @@ class Stack:
 
     Args:
         folder: An empty folder.
-        sandbox: The emulated AWS.
-        env: The environment that finds the provider.
-        region: AWS region.
+        env: The environment that finds the provider and leads to the emulated AWS.
     """
 
-    def __init__(
-        self, folder: Path, sandbox: Sandbox, env: dict[str, str], region: str = "us-east-1"
-    ) -> None:
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
         self.folder = folder
         self.terraform_folder = folder / "deploy" / "terraform"
-        self._env = sandbox.environment(region, env)
+        self._env = env
         self._installed: list[str] = []
 
     def render(self, spec: str) -> None:
@@ -48,36 +53,42 @@ class Stack:
         file.write_text(spec, encoding="utf-8")
         Deployment(self.folder / "deploy").write(render_file(file, provider=5))
 
-    def record_images(self, *images: str) -> None:
-        """Write the record that a bake would leave."""
-        amis = {image: {"id": AMI.format(n), "note": "x"} for n, image in enumerate(images)}
+    def record_images(self, *images: str) -> dict[str, str]:
+        """Write the record that a bake would leave, and return the AMI of each image."""
+        amis = {image: AMI.format(number) for number, image in enumerate(images)}
+        record = {image: {"id": ami, "note": "x"} for image, ami in amis.items()}
         file = self.terraform_folder / "amis.auto.tfvars.json"
-        file.write_text(json.dumps({"amis": amis}), encoding="utf-8")
+        file.write_text(json.dumps({"amis": record}), encoding="utf-8")
+        return amis
 
-    def ami(self, image: str) -> str:
-        """Return the id that is recorded for an image."""
-        file = self.terraform_folder / "amis.auto.tfvars.json"
-        return str(json.loads(file.read_text(encoding="utf-8"))["amis"][image]["id"])
+    def apply(self) -> Changes:
+        """Apply, and return what was planned; of a replacement, what was done in its order.
 
-    def plan(self) -> Changes:
-        """Plan, and return what would change."""
-        modules = self._modules()
-        if modules != self._installed:
-            self._terraform("init")
-            self._installed = modules
-        # Each command starts the provider, for seconds: `show` only where there is a change.
-        if not self._terraform("plan", "-out=plan.bin", "-detailed-exitcode", changes=True):
-            return {}
-        plan = json.loads(self._terraform("show", "-json", "plan.bin"))
-        return {
-            change["address"]: change["change"]["actions"]
-            for change in plan.get("resource_changes", [])
-            if change["mode"] == "managed" and change["change"]["actions"] != ["no-op"]
+        The provider takes seconds to start, so this is one command: Terraform's events tell both.
+
+        Raises:
+            AssertionError: What was done is not what was planned.
+        """
+        self._initialize()
+        planned: Changes = {}
+        done: Changes = {}
+        for line in self._terraform("apply", "-auto-approve", "-json").splitlines():
+            event = json.loads(line)
+            if event["type"] == "planned_change" and event["change"]["action"] != "read":
+                change = event["change"]
+                planned[change["resource"]["addr"]] = _ACTIONS[change["action"]]
+            elif event["type"] == "apply_start" and event["hook"]["action"] != "read":
+                hook = event["hook"]
+                done.setdefault(hook["resource"]["addr"], []).append(hook["action"])
+        assert {address: set(actions) for address, actions in planned.items()} == {
+            address: set(actions) for address, actions in done.items()
         }
+        return done
 
-    def apply(self) -> None:
-        """Apply exactly the last plan."""
-        self._terraform("apply", "plan.bin")
+    def unchanged(self) -> bool:
+        """Plan, and say whether nothing would change, neither a resource nor an output."""
+        self._initialize()
+        return not self._terraform("plan", "-detailed-exitcode", changes=True)
 
     def destroy(self) -> None:
         """Destroy everything."""
@@ -93,6 +104,12 @@ class Stack:
         addresses = self._terraform("state", "list").splitlines()
         return [address for address in addresses if "data." not in address]
 
+    def _initialize(self) -> None:
+        modules = self._modules()
+        if modules != self._installed:
+            self._terraform("init")
+            self._installed = modules
+
     def _modules(self) -> list[str]:
         files = sorted(self.terraform_folder.glob("*.tf"))
         return [name for file in files for name in _MODULE.findall(file.read_text("utf-8"))]
@@ -100,15 +117,15 @@ class Stack:
     def _terraform(self, *arguments: str, changes: bool = False) -> str:
         """Run a command; with `changes`, return nothing where it says that there are none."""
         done = subprocess.run(
-            ["terraform", *arguments, "-no-color"]
-            if arguments[0] != "state"
-            else ["terraform", *arguments],
+            ["terraform", *arguments]
+            if "-json" in arguments or arguments[0] == "state"
+            else ["terraform", *arguments, "-no-color"],
             cwd=self.terraform_folder,
             env=self._env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=400,
+            timeout=_SECONDS,
             check=False,
         )
         if done.returncode not in ((0, _CHANGES) if changes else (0,)):

@@ -1,0 +1,380 @@
+"""Every example and two specs more, deployed by real Terraform once, for all tests that look at it.
+
+What a test asserts on is kept here while the deployments stand: what Terraform planned and did,
+what the account held, every call that was made. All are deployed at the same time in one account:
+Terraform mostly waits, and deployments must bear each other.
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Barrier, BrokenBarrierError
+from typing import TYPE_CHECKING, Any
+
+from mngen.catalog import load_catalog
+from mngen.rules import require
+from mngen.sandbox import WORKSPACE, sandbox_environment
+from mngen.spec import load_text
+from tests.support.recording import Call, Recording
+from tests.support.sandbox import client
+from tests.support.stack import Changes, Stack, TerraformError
+
+if TYPE_CHECKING:
+    import pytest
+
+    from mngen.cluster import Cluster
+    from mngen.sandbox import Sandbox
+    from mngen.spec import Spec
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+# What no example has: a new VPC with a NAT gateway, created roles, SSH, a boundary around a bucket.
+_NAT = """
+name: nat
+region: us-west-2
+network:
+  vpc: new
+  zones: [us-west-2a, us-west-2b]
+  ssh: {key_pair: mine, from: [10.0.0.0/8]}
+storage: {bucket: inputs}
+roles:
+  service: create
+  spot_fleet: create
+  job_policies: ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]
+  permissions_boundary: arn:aws:iam::aws:policy/PowerUserAccess
+environments:
+  mpi: {instance: r5.12xlarge, max_nodes: 4}
+  spot:
+    instance: m4.4xlarge
+    max_nodes: 4
+    multi_node: false
+    purchase: spot
+    allocation: best-fit
+queues:
+  mpi: {environments: [mpi]}
+  spot: {environments: [spot]}
+jobs:
+  hello: {queue: mpi, nodes: 2, command: [hostname]}
+"""
+
+NAMES = sorted(["nat", *(file.stem for file in EXAMPLES.glob("*.yaml"))])
+"""The deployments, each by the name of its example."""
+
+SECOND = "second"
+"""One more, beside `minimal` in one account, region and VPC; its images are never baked."""
+
+
+@dataclass
+class Account:
+    """What an account held in one region at one instant.
+
+    Attributes:
+        environments: Batch's compute environments.
+        queues: Batch's job queues.
+        placement_groups: EC2's placement groups.
+        endpoints: EC2's VPC endpoints.
+        repositories: Names of ECR's repositories.
+    """
+
+    environments: list[dict[str, Any]]
+    queues: list[dict[str, Any]]
+    placement_groups: list[dict[str, Any]]
+    endpoints: list[dict[str, Any]]
+    repositories: set[str]
+
+
+@dataclass
+class Deployed:
+    """A deployment from its first apply to its end.
+
+    Attributes:
+        cluster: What was deployed.
+        first: What the first apply did, before any image was baked.
+        first_environments: Names of its compute environments after that.
+        waiting: The images that it asked for.
+        amis: The AMI that was then recorded for each.
+        second: What the second apply did. This and the next two are empty for `SECOND`.
+        unchanged: Whether a plan after that showed no change.
+        outputs: Its outputs at that time.
+        stood: Its region when all deployments stood.
+        changed: What an apply with other tags did; None where that is not tried.
+        refused: What Terraform said to a destroy while the file system was protected; None where
+            it said nothing, or was not asked.
+        left: Resources that are in the state after the destroy.
+        calls: All that Terraform asked of AWS.
+    """
+
+    cluster: Cluster
+    first: Changes = field(default_factory=dict)
+    first_environments: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    amis: dict[str, str] = field(default_factory=dict)
+    second: Changes = field(default_factory=dict)
+    unchanged: bool = False
+    outputs: dict[str, Any] = field(default_factory=dict)
+    stood: Account | None = None
+    changed: Changes | None = None
+    refused: str | None = None
+    left: list[str] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+
+
+@dataclass
+class Deployments:
+    """All of them.
+
+    Attributes:
+        before: What each region held before the first began, by region and kind.
+        after: What it held after the last one's end.
+        runs: Each by its name.
+    """
+
+    before: dict[str, dict[str, list[str]]]
+    after: dict[str, dict[str, list[str]]]
+    runs: dict[str, Future[Deployed]]
+
+    def __getitem__(self, name: str) -> Deployed:
+        """Return one of them; where it failed, the test that wants it fails with its error."""
+        return self.runs[name].result()
+
+    def stood(self, name: str) -> Account:
+        """Return the region of one of them as it was when all of them stood."""
+        stood = self[name].stood
+        assert stood is not None
+        return stood
+
+
+def deploy_all(
+    sandbox: Sandbox, env: dict[str, str], folders: pytest.TempPathFactory
+) -> Deployments:
+    """Deploy, change and destroy all of them in an emulated AWS."""
+    sandbox.reset()
+    texts = _texts(sandbox)
+    clusters = {name: cluster_of(text) for name, text in texts.items()}
+    regions = {cluster.spec.region for cluster in clusters.values()}
+    before = {region: everything(sandbox, region) for region in regions}
+    meeting = Barrier(len(texts))
+    with ThreadPoolExecutor(len(texts)) as pool:
+        runs = {
+            name: pool.submit(
+                _Run(clusters[name], text, folders.mktemp(name), sandbox, env, meeting).deploy
+            )
+            for name, text in texts.items()
+        }
+    after = {region: everything(sandbox, region) for region in regions}
+    return Deployments(before, after, runs)
+
+
+def cluster_of(text: str) -> Cluster:
+    """Resolve a spec that no rule refuses."""
+    return require(load_text(text.encode()), load_catalog())
+
+
+class _Run:
+    """One deployment from its first apply to its end, in a thread of its own."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        text: str,
+        folder: Path,
+        sandbox: Sandbox,
+        env: dict[str, str],
+        meeting: Barrier,
+    ) -> None:
+        self._cluster = cluster
+        self._text = text
+        self._folder = folder
+        self._sandbox = sandbox
+        self._env = env
+        self._meeting = meeting
+
+    def deploy(self) -> Deployed:
+        """Walk it; where it fails, the others do not wait for it."""
+        try:
+            return self._deploy()
+        except BaseException:
+            self._meeting.abort()
+            raise
+
+    def _deploy(self) -> Deployed:
+        found = Deployed(self._cluster)
+        spec = found.cluster.spec
+        with Recording(self._sandbox.endpoint) as recording:
+            env = sandbox_environment(recording.endpoint, spec.region, self._env)
+            # A state in a bucket has another key in any other than the default workspace.
+            assert env.pop("TF_WORKSPACE") == WORKSPACE
+            stack = Stack(self._folder, env)
+            stack.render(self._text)
+            found.first = stack.apply()
+            found.first_environments = self._environments(spec)
+            found.waiting = stack.outputs()["images_to_bake"]
+            if spec.name != SECOND:
+                found.amis = stack.record_images(*found.waiting)
+                found.second = stack.apply()
+                found.unchanged = stack.unchanged()
+                found.outputs = stack.outputs()
+            self._meet()
+            found.stood = _look(self._sandbox, spec.region)
+            self._meet()
+            if "cost-center" in self._text:
+                self._text = self._text.replace("cost-center", "grant")
+                stack.render(self._text)
+                found.changed = stack.apply()
+            if spec.storage.efs.protect:
+                try:
+                    stack.destroy()
+                except TerraformError as error:
+                    found.refused = str(error)
+                stack.render(self._text.replace("protect: true", "protect: false"))
+            stack.destroy()
+            found.left = stack.resources()
+        found.calls = recording.calls
+        return found
+
+    def _environments(self, spec: Spec) -> list[str]:
+        names = everything(self._sandbox, spec.region)["environments"]
+        return [name for name in names if name.startswith(f"{spec.name}-")]
+
+    def _meet(self) -> None:
+        """Wait until every deployment stands; those of them that can, where one failed."""
+        with suppress(BrokenBarrierError):
+            self._meeting.wait()
+
+
+def _look(sandbox: Sandbox, region: str) -> Account:
+    batch, ec2, ecr = (client(sandbox, name, region) for name in ("batch", "ec2", "ecr"))
+    return Account(
+        batch.describe_compute_environments()["computeEnvironments"],
+        batch.describe_job_queues()["jobQueues"],
+        ec2.describe_placement_groups()["PlacementGroups"],
+        ec2.describe_vpc_endpoints()["VpcEndpoints"],
+        {each["repositoryName"] for each in ecr.describe_repositories()["repositories"]},
+    )
+
+
+def _texts(sandbox: Sandbox) -> dict[str, str]:
+    """Read the specs, and make what they expect to be there."""
+    texts = {"nat": _NAT}
+    texts |= {file.stem: file.read_text(encoding="utf-8") for file in EXAMPLES.glob("*.yaml")}
+    # The default VPC of a region takes one endpoint for S3, and the tutorial's is there.
+    texts["minimal"] = texts["minimal"].replace("us-east-1", "us-east-2")
+    texts[SECOND] = (
+        texts["minimal"].replace("name: minimal", f"name: {SECOND}") + "network: {endpoints: []}\n"
+    )
+    for name, text in texts.items():
+        spec = load_text(text.encode()).require()
+        if spec.state is not None:
+            client(sandbox, "s3").create_bucket(Bucket=spec.state.bucket)
+        if spec.network.vpc.startswith("vpc-"):
+            texts[name] = _with_existing_network(text, sandbox, spec)
+    return texts
+
+
+def _with_existing_network(text: str, sandbox: Sandbox, spec: Spec) -> str:
+    ec2, efs, iam = (client(sandbox, name, spec.region) for name in ("ec2", "efs", "iam"))
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    made = {spec.network.vpc: vpc}
+    for number, subnet in enumerate(spec.network.subnets):
+        made[subnet] = ec2.create_subnet(
+            VpcId=vpc,
+            CidrBlock=f"10.9.{number}.0/24",
+            AvailabilityZone=f"{spec.region}{'ab'[number]}",
+        )["Subnet"]["SubnetId"]
+    for table in spec.network.route_tables:
+        made[table] = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    efs_group = spec.storage.efs.security_group
+    assert efs_group is not None
+    for number, group in enumerate([*spec.network.security_groups, efs_group]):
+        made[group] = ec2.create_security_group(
+            VpcId=vpc, GroupName=f"group-{number}", Description="existing"
+        )["GroupId"]
+    assert spec.storage.efs.id is not None
+    made[spec.storage.efs.id] = efs.create_file_system(CreationToken="existing")["FileSystemId"]
+    _make_roles(iam)
+    for old, new in made.items():
+        text = text.replace(old, new)
+    return text
+
+
+def _make_roles(iam: Any) -> None:
+    """Make the roles that the example names; Batch refuses a service role without its policy."""
+    trust = {"Effect": "Allow", "Action": "sts:AssumeRole"}
+    for role, service, policy in (
+        ("AWSBatchServiceRole", "batch", "AWSBatchServiceRole"),
+        ("ecsInstanceRole", "ec2", "AmazonEC2ContainerServiceforEC2Role"),
+    ):
+        principal = {"Principal": {"Service": f"{service}.amazonaws.com"}}
+        document = {"Version": "2012-10-17", "Statement": [{**trust, **principal}]}
+        iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(document))
+        iam.attach_role_policy(
+            RoleName=role, PolicyArn=f"arn:aws:iam::aws:policy/service-role/{policy}"
+        )
+    iam.create_instance_profile(InstanceProfileName="ecsInstanceRole")
+    iam.add_role_to_instance_profile(
+        InstanceProfileName="ecsInstanceRole", RoleName="ecsInstanceRole"
+    )
+    allowed = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    iam.create_policy(
+        PolicyName="department-boundary",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allowed]}),
+    )
+
+
+def everything(sandbox: Sandbox, region: str) -> dict[str, list[str]]:
+    """List what a deployment could leave behind in a region, by kind."""
+
+    def names(service: str, call: str, items: str, key: str, **arguments: Any) -> list[str]:
+        api = client(sandbox, service, region)
+        found = getattr(api, call)(**arguments)[items]
+        # EC2 goes on showing for a while what is gone.
+        return [item[key] for item in found if item.get("State") != "deleted"]
+
+    found = {
+        "environments": names(
+            "batch",
+            "describe_compute_environments",
+            "computeEnvironments",
+            "computeEnvironmentName",
+        ),
+        "queues": names("batch", "describe_job_queues", "jobQueues", "jobQueueName"),
+        "templates": names(
+            "ec2", "describe_launch_templates", "LaunchTemplates", "LaunchTemplateName"
+        ),
+        "groups": names("ec2", "describe_placement_groups", "PlacementGroups", "GroupName"),
+        "security groups": names("ec2", "describe_security_groups", "SecurityGroups", "GroupName"),
+        "endpoints": names("ec2", "describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId"),
+        "nat": names("ec2", "describe_nat_gateways", "NatGateways", "NatGatewayId"),
+        "addresses": names("ec2", "describe_addresses", "Addresses", "AllocationId"),
+        "vpcs": names("ec2", "describe_vpcs", "Vpcs", "VpcId"),
+        "subnets": names("ec2", "describe_subnets", "Subnets", "SubnetId"),
+        "route tables": names("ec2", "describe_route_tables", "RouteTables", "RouteTableId"),
+        "gateways": names(
+            "ec2", "describe_internet_gateways", "InternetGateways", "InternetGatewayId"
+        ),
+        "file systems": names("efs", "describe_file_systems", "FileSystems", "FileSystemId"),
+        "repositories": names("ecr", "describe_repositories", "repositories", "repositoryName"),
+        # AWS makes the service-linked one by itself, for the account and not for a deployment.
+        "roles": [
+            role
+            for role in names("iam", "list_roles", "Roles", "RoleName")
+            if not role.startswith("AWSServiceRoleFor")
+        ],
+        "profiles": names(
+            "iam", "list_instance_profiles", "InstanceProfiles", "InstanceProfileName"
+        ),
+        "policies": names("iam", "list_policies", "Policies", "PolicyName", Scope="Local"),
+        "log groups": names("logs", "describe_log_groups", "logGroups", "logGroupName"),
+        "active job definitions": names(
+            "batch",
+            "describe_job_definitions",
+            "jobDefinitions",
+            "jobDefinitionName",
+            status="ACTIVE",
+        ),
+    }
+    return {kind: sorted(items) for kind, items in found.items()}
