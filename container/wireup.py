@@ -1191,6 +1191,11 @@ def known_hosts(hosts: Iterable[Host]) -> str:
     return "".join(f"[{host.address}]:{host.port} {host.key}\n" for host in hosts if host.port)
 
 
+def shortened(word: str, most: int = 200) -> str:
+    """Returns an argument for the log, where a whole program in it would hide all the rest."""
+    return word if len(word) <= most else f"{word[:most]}... ({len(word)} characters)"
+
+
 def networks_of(hosts: Iterable[Host]) -> str:
     """Returns the subnets of the hosts, separated by commas."""
     return ",".join(sorted({host.network for host in hosts}))
@@ -1206,6 +1211,10 @@ def hostfile(plan: Plan, hosts: Iterable[Host]) -> str:
     between = " slots=" if plan.launcher == "openmpi" else ":"
     return "".join(f"{host.address}{between}{ranks_on(plan, host)}\n" for host in hosts)
 
+
+# By which Open MPI 4 and the PRRTE of Open MPI 5 take a binding from the environment, which an option
+# would override.
+BINDING_VARIABLES = ("OMPI_MCA_hwloc_base_binding_policy", "PRTE_MCA_hwloc_default_binding_policy")
 
 # Names a rank to the wire-up of its node, then becomes the application.
 RANK = ("/bin/sh", "-c", 'echo $$ >"$MNGEN_RANKS"; unset MNGEN_RANKS; exec "$@"', "rank")
@@ -1264,16 +1273,23 @@ def _options(
     if os.geteuid() == 0:
         yield ("--allow-run-as-root",)
     threads, cores = plan.threads, min(host.cores for host in hosts)
-    if threads == 1:
-        yield ("--map-by", "slot")
-    elif max(ranks_on(plan, host) for host in hosts) * threads <= cores:
-        yield ("--map-by", f"slot:PE={threads}")
+    fits = max(ranks_on(plan, host) for host in hosts) * threads <= cores
+    yield ("--map-by", f"slot:PE={threads}" if threads > 1 and fits else "slot")
+    # Mapped by slot, more than two ranks would be bound to a whole socket or NUMA node each, where
+    # the kernel may put two on one core, or all threads of a rank to one core.
+    if fits and (threads > 1 or not _is_bound_by_user(plan)):
         yield ("--bind-to", "core")
-    else:  # by default, all threads of a rank could be bound to one core
-        yield ("--map-by", "slot")
+    elif threads > 1:
         yield ("--bind-to", "none")
     if len(hosts) > 1:
         yield from _openmpi_network(hosts, folder, newer=newer)
+
+
+def _is_bound_by_user(plan: Plan) -> bool:
+    """Whether the user says in any way which ranks go where."""
+    words = {word.lstrip("-") for word in plan.mpi_args}
+    given = words & {"map-by", "rankfile", "rf", "cpu-set", "cpu-list"}
+    return bool(given) or any(os.environ.get(name) for name in BINDING_VARIABLES)
 
 
 def _openmpi_network(
@@ -1611,7 +1627,8 @@ class Main(Node):
         if plan.launcher != "openmpi":
             env = hydra_environment(env, self.folder, mine.address)
         ranks = sum(ranks_on(plan, host) for host in hosts)
-        self.log.say("launch", f"{ranks} ranks: {' '.join([*command, *plan.command])}")
+        words = (shortened(word) for word in (*command, *plan.command))
+        self.log.say("launch", f"{ranks} ranks: {' '.join(words)}")
         self.launched = self.loop.spawn([*command, *RANK, *plan.command], env, {})
         self.until(lambda: self.launched in self.loop.exits)
         code = self.loop.exits[self.launched]

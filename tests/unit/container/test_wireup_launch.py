@@ -56,7 +56,7 @@ NETWORKS = "10.0.1.0/24,10.0.2.0/24"
 def test_open_mpi_4() -> None:
     assert command() == (
         f"mpirun --hostfile /d/hosts -np 144 {ROOT}--map-by slot"
-        " --mca plm_rsh_agent ssh -F /d/ssh_config --mca plm_rsh_no_tree_spawn 1"
+        " --bind-to core --mca plm_rsh_agent ssh -F /d/ssh_config --mca plm_rsh_no_tree_spawn 1"
         f" --mca plm_rsh_num_concurrent 128 --mca oob_tcp_if_include {NETWORKS}"
         f" --mca pml ob1 --mca btl tcp,vader,self --mca btl_tcp_if_include {NETWORKS}"
     )
@@ -65,6 +65,7 @@ def test_open_mpi_4() -> None:
 def test_open_mpi_5() -> None:
     assert command(V5) == (
         f"mpirun --hostfile /d/hosts -np 144 {ROOT}--map-by slot"
+        " --bind-to core"
         " --prtemca plm_ssh_agent ssh -F /d/ssh_config --prtemca plm_ssh_no_tree_spawn 1"
         f" --prtemca plm_ssh_num_concurrent 128 --prtemca prte_if_include {NETWORKS}"
         f" --mca pml ob1 --mca btl tcp,sm,self --mca btl_tcp_if_include {NETWORKS}"
@@ -73,7 +74,9 @@ def test_open_mpi_5() -> None:
 
 def test_open_mpi_on_one_node_needs_no_network() -> None:
     hosts = [Host(0, "localhost", "", 8, 8, efa=False)]
-    assert command(hosts=hosts) == f"mpirun --hostfile /d/hosts -np 8 {ROOT}--map-by slot"
+    assert command(hosts=hosts) == (
+        f"mpirun --hostfile /d/hosts -np 8 {ROOT}--map-by slot --bind-to core"
+    )
 
 
 @pytest.mark.parametrize("version", [V4, V5])
@@ -97,7 +100,9 @@ def test_efa_where_every_node_has_it(version: str) -> None:
         ),
         # Hyper-threading: 48 CPUs are 24 cores, and 12 ranks of 4 threads need 48.
         ({"threads_per_rank": "4"}, 24, "-np 36 {root}--map-by slot --bind-to none"),
-        ({"ranks_per_node": "3"}, 48, "-np 9 {root}--map-by slot"),
+        ({"ranks_per_node": "3"}, 48, "-np 9 {root}--map-by slot --bind-to core"),
+        # Hyper-threading, and a rank a CPU: two ranks a core is what was asked for.
+        ({}, 24, "-np 144 {root}--map-by slot"),
         (
             {"threads_per_rank": "64"},
             48,
@@ -127,6 +132,26 @@ def test_option_of_the_user_replaces_ours(arguments: str, absent: str) -> None:
     found = command(mpi_args=arguments)
     assert found.endswith(" " + arguments)
     assert absent not in found
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--map-by node", "--rankfile /efs/ranks", "--cpu-set 0-3", "--map-by ppr:1:node"]
+)
+def test_who_places_ranks_binds_them_too(arguments: str) -> None:
+    assert "--bind-to" not in command(mpi_args=arguments)
+
+
+@pytest.mark.parametrize("name", wireup.BINDING_VARIABLES)
+def test_a_binding_in_the_environment_counts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "none")
+    assert "--bind-to" not in command()
+    monkeypatch.setenv(name, "")
+    assert "--bind-to core" in command()
+
+
+def test_a_program_in_the_command_is_shortened_in_the_log() -> None:
+    assert wireup.shortened("/efs/app") == "/efs/app"
+    assert wireup.shortened("x" * 6000) == "x" * 200 + "... (6000 characters)"
 
 
 def test_intel_mpi_and_mpich() -> None:
