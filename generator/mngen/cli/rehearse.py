@@ -212,7 +212,7 @@ def _engine(name: EngineName, planned: "Rehearsal") -> "Engine":
 
 def _introduction(planned: "Rehearsal", engine: EngineName) -> str:
     kind = "network namespaces" if engine is EngineName.NETNS else f"containers of {planned.image}"
-    size = _size(planned.nodes, planned.ranks_per_node)
+    size = _size(planned.nodes, planned.ranks_per_node or 1)
     text = f"mngen: rehearsing {planned.name} with {kind}: {size}"
     if planned.real_nodes is not None and planned.real_ranks_per_node is not None:
         real = _size(planned.real_nodes, planned.real_ranks_per_node)

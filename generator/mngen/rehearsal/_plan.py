@@ -13,6 +13,7 @@ from mngen.rehearsal._request import Bind, NodesRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from mngen.cluster import Cluster, ResolvedJob
@@ -24,6 +25,7 @@ _PLACE = "/opt/mngen"
 _SHARED_CORES = {
     "OMPI_MCA_mpi_yield_when_idle": "1",
     "OMPI_MCA_hwloc_base_binding_policy": "none",
+    "PRTE_MCA_hwloc_default_binding_policy": "none",
 }
 EXAMPLE = "mpi_example.py"
 """The tutorial's program, beside the wire-up."""
@@ -43,26 +45,30 @@ class Rehearsal:
         command: The job's command, which the wire-up gets.
         nodes: Number of nodes.
         environment: The job's own environment variables.
-        ranks_per_node: MPI ranks of each node; this machine is smaller than the real ones.
         real_nodes: How many nodes the job has, if that is known.
         real_ranks_per_node: How many ranks each of them has, if that is known.
         mount: Where nodes see the shared folder, as they would see the EFS.
         image: The container image, which container engines run.
         faults: What happens to nodes.
         timeout: Seconds after which the job is ended, or None.
+        cpus: The CPUs of this machine that a node may use, as `taskset` lists them, by index; all
+            by default.
+        unshared: Indexes of nodes that see a folder of their own instead of the shared one.
     """
 
     name: str
     command: tuple[str, ...]
     nodes: int = DEFAULT_NODES
     environment: Mapping[str, str] = field(default_factory=dict)
-    ranks_per_node: int = 1
+    ranks_per_node: int | None = 1
     real_nodes: int | None = None
     real_ranks_per_node: int | None = None
     mount: str = DEFAULT_MOUNT
     image: str | None = None
     faults: tuple[Fault, ...] = ()
     timeout: float | None = None
+    cpus: Mapping[int, str] = field(default_factory=dict)
+    unshared: AbstractSet[int] = frozenset()
 
 
 def rehearsal_of(cluster: Cluster, job: str | None = None) -> Rehearsal:
@@ -144,6 +150,7 @@ def nodes_request(rehearsal: Rehearsal, shared: Path | None, *, in_image: bool) 
         wire_up = _resources.container() / "wireup.py"
         binds += (Bind(wire_up, f"{_PLACE}/wireup.py", read_only=True),)
         command = ("python3", f"{_PLACE}/wireup.py", *command)
+    ranks = rehearsal.ranks_per_node
     return NodesRequest(
         command=command,
         count=rehearsal.nodes,
@@ -152,11 +159,16 @@ def nodes_request(rehearsal: Rehearsal, shared: Path | None, *, in_image: bool) 
             **rehearsal.environment,
             "MNGEN_SECRET": secrets.token_hex(32),
             "MNGEN_SHARED": rehearsal.mount,
-            "MNGEN_RANKS_PER_NODE": str(rehearsal.ranks_per_node),
+            **({} if ranks is None else {"MNGEN_RANKS_PER_NODE": str(ranks)}),
             # It is about the machines' CPUs, and these are not the job's.
             "MNGEN_CPUS_CHECK": "off",
         },
+        node_commands={
+            index: ("taskset", "--cpu-list", cpus, *command)
+            for index, cpus in rehearsal.cpus.items()
+        },
         binds=binds,
+        unshared=rehearsal.unshared,
         init=not in_image,
         missing=frozenset(each.node for each in faults if each.kind is FaultKind.MISSING),
         late={each.node: each.seconds for each in faults if each.kind is FaultKind.SLOW},

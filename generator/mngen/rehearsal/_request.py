@@ -55,6 +55,8 @@ class NodesRequest:
         node_environment: Further variables by node index; they win over all others.
         node_commands: Another command by node index.
         binds: What the nodes see of this machine's files: the folder that stands for the EFS.
+        unshared: Indexes of nodes that see folders of their own in place of the new ones that the
+            others share.
         root: An unpacked container image to be the nodes' root; each node writes to a layer of its
             own. By default nodes see this machine's folders, read-only, with empty ones of their
             own in place of /dev, /dev/shm, /root, /run, /tmp and /var/tmp.
@@ -74,6 +76,7 @@ class NodesRequest:
     node_environment: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     node_commands: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     binds: tuple[Bind, ...] = ()
+    unshared: AbstractSet[int] = frozenset()
     root: Path | None = None
     workdir: str = "/"
     user: tuple[int, int] | None = None
@@ -158,6 +161,7 @@ def as_message(request: NodesRequest, pipes: Mapping[int, int]) -> dict[str, Any
             [None if each.source is None else str(each.source), each.target, each.read_only]
             for each in request.binds
         ],
+        "unshared": sorted(request.unshared),
         "root": None if request.root is None else str(request.root),
         "habits": {"workdir": request.workdir, "user": request.user, "init": request.init},
     }

@@ -35,12 +35,18 @@ class Roots:
     which may be below /run, is opened before and bound to a place there.
     """
 
-    def __init__(self, root: str | None, binds: Sequence[tuple[str | None, str, bool]]) -> None:
+    def __init__(
+        self,
+        root: str | None,
+        binds: Sequence[tuple[str | None, str, bool]],
+        unshared: Sequence[int] = (),
+    ) -> None:
         """Prepares.
 
         Args:
             root: An unpacked image, or None for this machine's own folders.
             binds: Source, or None for a new folder; target; whether the target is read-only.
+            unshared: Indexes of nodes that have folders of their own in place of the new ones.
 
         Raises:
             OSError: A source cannot be opened, or the kernel refuses.
@@ -49,6 +55,8 @@ class Roots:
         sources = [None if source is None else _hold(source) for source, _, _ in binds]
         _linux.mount("mngen", str(_WORK), "tmpfs", options="mode=755")
         self._image = None if image is None else _keep(image, _WORK / "image")
+        self._unshared = unshared
+        self._new = [target for source, target, _ in binds if source is None]
         self._binds = [
             (_keep(source, _WORK / f"bind{number}"), target, read_only)
             for number, (source, (_, target, read_only)) in enumerate(
@@ -81,7 +89,10 @@ class Roots:
             _linux.bind(str(hosts), str(root / "etc/hosts"))
         for source, target, read_only in self._binds:
             place = _place(root, target, is_folder=source.is_dir())
-            _linux.bind(str(source), str(place), recursive=True, read_only=read_only)
+            if index in self._unshared and target in self._new:
+                _keep(None, place)
+            else:
+                _linux.bind(str(source), str(place), recursive=True, read_only=read_only)
         if self._image is None:
             _linux.make_read_only(str(root), recursive=False)
         _linux.enter_root(str(root))
@@ -103,7 +114,7 @@ def _hold(path: str) -> str:
 def _keep(held: str | None, copy: Path) -> Path:
     """Binds what is held open, or else a new folder, to a new place; returns that."""
     if held is None:
-        copy.mkdir()
+        copy.mkdir(exist_ok=True)
         _linux.mount("tmpfs", str(copy), "tmpfs", _linux.NO_SUID, "mode=1777")
         return copy
     _create(copy, is_folder=Path(held).is_dir())

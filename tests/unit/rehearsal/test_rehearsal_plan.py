@@ -123,6 +123,7 @@ def test_nodes_get_what_the_job_says_and_what_this_machine_needs(tmp_path: Path)
         "MNGEN_SHARED": "/data/efs",
         "OMPI_MCA_mpi_yield_when_idle": "0",
         "OMPI_MCA_hwloc_base_binding_policy": "none",
+        "PRTE_MCA_hwloc_default_binding_policy": "none",
         "AWS_BATCH_JOB_ID": request.job,
         "AWS_BATCH_JOB_ATTEMPT": "1",
         "AWS_BATCH_JOB_NODE_INDEX": "1",
