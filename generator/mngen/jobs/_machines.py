@@ -1,4 +1,4 @@
-"""Which EC2 instance a node runs on, which Batch does not tell.
+"""Which EC2 instance a node runs on, and its AMI, which Batch does not tell.
 
 Batch names the ECS container instance; ECS knows which EC2 instance it is, and forgets it soon
 after that has ended. It takes a call for each hundred nodes, so it is asked where a person looks,
@@ -32,15 +32,15 @@ def with_instances(status: JobStatus, connect: Callable[[], Any]) -> JobStatus:
     if not arns:
         return status
     found = _instances(connect(), arns)
-    nodes = tuple(
-        msgspec.structs.replace(each, instance=found.get(each.container_instance or ""))
-        for each in status.nodes
-    )
-    return msgspec.structs.replace(status, nodes=nodes)
+    nodes = []
+    for each in status.nodes:
+        instance, ami = found.get(each.container_instance or "", (None, None))
+        nodes.append(msgspec.structs.replace(each, instance=instance, ami=ami))
+    return msgspec.structs.replace(status, nodes=tuple(nodes))
 
 
-def _instances(ecs: Any, arns: list[str]) -> dict[str, str]:
-    """Returns ids of EC2 instances by the ARNs of container instances."""
+def _instances(ecs: Any, arns: list[str]) -> dict[str, tuple[str, str | None]]:
+    """Returns ids of EC2 instances and their AMIs by the ARNs of container instances."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     clusters = defaultdict(list)
@@ -48,7 +48,7 @@ def _instances(ecs: Any, arns: list[str]) -> dict[str, str]:
         clusters[_cluster(arn)].append(arn)
     # An account that never took to the long ARNs of 2018 names no cluster in them.
     clusters.pop("", None)
-    found: dict[str, str] = {}
+    found: dict[str, tuple[str, str | None]] = {}
     try:
         for cluster, members in clusters.items():
             for first in range(0, len(members), _DESCRIBED_AT_ONCE):
@@ -57,7 +57,7 @@ def _instances(ecs: Any, arns: list[str]) -> dict[str, str]:
                     containerInstances=members[first : first + _DESCRIBED_AT_ONCE],
                 )
                 found |= {
-                    each["containerInstanceArn"]: each["ec2InstanceId"]
+                    each["containerInstanceArn"]: (each["ec2InstanceId"], _ami(each))
                     for each in answer["containerInstances"]
                     if "ec2InstanceId" in each
                 }
@@ -65,6 +65,15 @@ def _instances(ecs: Any, arns: list[str]) -> dict[str, str]:
         # Denied, unreachable, or the cluster went with its environment: the rest would be, too.
         return found
     return found
+
+
+def _ami(instance: dict[str, Any]) -> str | None:
+    """Returns the AMI of a container instance, which the agent registers as an attribute.
+
+    Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-placement-constraints.html
+    """
+    attributes = instance.get("attributes", [])
+    return next((each.get("value") for each in attributes if each["name"] == "ecs.ami-id"), None)
 
 
 def _cluster(arn: str) -> str:

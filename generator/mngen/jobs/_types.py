@@ -107,6 +107,8 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
         stopped: When it ended, likewise.
         instance: Id of the EC2 instance that it runs on, such as `i-0123456789abcdef0`; None where
             it is not known: it was not asked for, may not be, or the instance is gone.
+        ami: The AMI that this instance was started from, such as `ami-0123456789abcdef0`; None
+            where it is not known, likewise.
         container_instance: ARN of that instance as ECS knows it.
         instance_type: The EC2 instance type.
         address: Its private IPv4 address.
@@ -122,6 +124,7 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     started: float | None = None
     stopped: float | None = None
     instance: str | None = None
+    ami: str | None = None
     container_instance: str | None = None
     instance_type: str | None = None
     address: str | None = None

@@ -69,7 +69,20 @@ def _machines(jobs: Iterable[Job], cluster: str) -> dict[str, dict[str, Any]]:
 
 
 def _described(job: Job, node: int) -> dict[str, Any]:
+    """Returns one machine, with the attributes that the agent registers.
+
+    Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-placement-constraints.html
+    """
+    resources = job.attempts[-1].environment.compute_resources
+    image: dict[str, str] = next(iter(resources.get("ec2Configuration", [])), {})
+    values = {
+        "ecs.ami-id": image.get("imageIdOverride"),
+        "ecs.instance-type": resources["instanceTypes"][0],
+        "ecs.os-type": "linux",
+    }
     return {
+        # moto makes of this what the API gives: a list of names with values.
+        "attributes": {name: value for name, value in values.items() if value},
         "containerInstanceArn": ecs_arn(
             job.attempts[-1].environment, "container-instance", job.container_instance(node)
         ),

@@ -45,6 +45,7 @@ class TestStatus:
             assert each.since == found.started
             assert each.instance_type == "r5.12xlarge"
             assert re.fullmatch(r"i-[0-9a-f]{17}", each.instance or "")
+            assert each.ami == deployed.images["r5.12xlarge"]
             cluster = f":container-instance/AWSBatch-{deployed.environments['r5']}-"
             assert cluster in (each.container_instance or "")
             assert each.exit_code is None
