@@ -27,6 +27,7 @@ from mngen.cli.render import render
 from mngen.cli.rules import rules
 from mngen.cli.sandbox import sandbox
 from mngen.cli.schema import schema
+from mngen.cli.selftest import selftest
 from mngen.cli.status import status
 from mngen.cli.submit import submit
 from mngen.cli.sweep import sweep
@@ -66,6 +67,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     sweep,
     output,
     rehearse,
+    selftest,
     submit,
     jobs,
     status,

@@ -1,0 +1,102 @@
+"""What a run must show: from the spec and the account, or from this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mngen.selftest._types import Expected, Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mngen.amis import AmiRecord
+    from mngen.cluster import Cluster, ResolvedEnvironment, ResolvedJob, ResolvedQueue
+    from mngen.spec import Spec
+
+
+def expected_on_aws(
+    cluster: Cluster,
+    job: ResolvedJob,
+    queue: ResolvedQueue,
+    nodes: int,
+    *,
+    amis: Mapping[str, str],
+    records: Mapping[str, AmiRecord],
+) -> Expected:
+    """Returns what a run on the nodes of a queue must show.
+
+    Args:
+        cluster: The deployment.
+        job: The job whose definition it is submitted with.
+        queue: The queue that it goes to.
+        nodes: Number of nodes.
+        amis: The AMI that each environment of the account starts, by the environment's name.
+        records: The record of the AMIs that were baked, by the images' names; empty for none.
+    """
+    machines = {
+        each.instance.name: Machine(
+            cpus=each.schedulable_vcpus,
+            threads=each.instance.threads_per_core if each.spec.hyperthreading else 1,
+            nr_cpus=each.nr_cpus,
+            # The definition gives the container its devices.
+            efa=job.efa_interfaces,
+            network=each.instance.network_performance,
+            placed=each.placement_group is not None,
+            ami=amis.get(each.name),
+            problem=record_problem(
+                records.get(each.image), each, cluster.spec, amis.get(each.name)
+            ),
+        )
+        for each in reversed(queue.environments)  # of two with one type, the first one counts
+    }
+    types = ", ".join(dict.fromkeys(each.instance.name for each in queue.environments))
+    return Expected(
+        title=f"{cluster.spec.name}: {nodes} nodes of {types}, queue {queue.name}",
+        nodes=nodes,
+        machines=machines,
+        mount=cluster.spec.storage.efs.mount,
+        tls=cluster.spec.storage.efs.tls,
+        shared_memory=job.shared_memory,
+    )
+
+
+def record_problem(
+    record: AmiRecord | None, environment: ResolvedEnvironment, spec: Spec, ami: str | None
+) -> str:
+    """Returns what speaks against the record of an environment's AMI; empty for nothing."""
+    if record is None:
+        return ""
+    if ami is not None and record.id != ami:
+        return f"its environment starts {ami}, the record names {record.id}: apply has not run"
+    made = record.baked_from
+    if made is None:
+        return ""
+    wanted = {
+        "nr_cpus": (made.nr_cpus, environment.nr_cpus),
+        "efa": (made.efa, environment.spec.efa),
+        "mount": (made.mount, spec.storage.efs.mount),
+        "tls": (made.tls, spec.storage.efs.tls),
+    }
+    wrong = [f"{name} {was} instead of {now}" for name, (was, now) in wanted.items() if was != now]
+    return f"its AMI was baked with {', '.join(wrong)}" if wrong else ""
+
+
+def expected_here(nodes: int, cpus: int, usable: int, mount: str) -> Expected:
+    """Returns what a rehearsal on this machine must show.
+
+    Args:
+        nodes: Number of nodes.
+        cpus: CPUs of this machine that are online.
+        usable: How many of them this process may use.
+        mount: Where the nodes see the shared folder.
+    """
+    return Expected(
+        title=f"rehearsal on this machine: {nodes} nodes of {usable} CPUs",
+        nodes=nodes,
+        machines={"": Machine(cpus=cpus, usable=usable, kernel=False)},
+        mount=mount,
+        efs=False,
+        tls=False,
+        root_is_expected=True,
+        real=False,
+    )

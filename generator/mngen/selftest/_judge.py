@@ -1,0 +1,107 @@
+"""From what the nodes wrote to the card: pure, so that any log can be judged again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mngen.selftest._facts import Cpus, End, Fatal, Phase, complete, nodes_of, of_kind
+from mngen.selftest._judge_network import efa_check, figures_of, network_check, sums_check
+from mngen.selftest._judge_nodes import (
+    cpus_check,
+    files_check,
+    image_check,
+    memlock_check,
+    metadata_check,
+    mount_check,
+    pinning_check,
+    shared_memory_check,
+    siblings_check,
+    user_check,
+)
+from mngen.selftest._types import Card, Check, State
+
+if TYPE_CHECKING:
+    from mngen.selftest._types import Expected, Run
+
+_CHECKS = (
+    cpus_check,
+    siblings_check,
+    pinning_check,
+    mount_check,
+    files_check,
+    image_check,
+    shared_memory_check,
+    memlock_check,
+    user_check,
+    metadata_check,
+    efa_check,
+    network_check,
+    sums_check,
+)
+
+
+def judge(expected: Expected, run: Run) -> Card:
+    """Returns the report card of a run.
+
+    Args:
+        expected: What it must show.
+        run: What it showed.
+    """
+    checks = [job_check(expected, run), *(check(expected, run) for check in _CHECKS)]
+    return Card(
+        title=expected.title,
+        job=run.id,
+        checks=tuple(checks),
+        figures=figures_of(expected, run),
+    )
+
+
+def job_check(expected: Expected, run: Run) -> Check:
+    """Whether the job came to its end on all nodes, and its log is whole."""
+    title = "the job runs to its end on every node"
+    seen = {fact.node for fact in of_kind(run.facts, Cpus)}
+    missing = set(range(expected.nodes)) - seen
+    fatal = of_kind(run.facts, Fatal)
+    where = f"mngen logs {run.id}" if run.id else "look at the lines above"
+    if fatal:
+        why = fatal[0].why
+        remedy = where
+        if "mpi4py" in why:
+            remedy = "build the container on mngen's image, which has mpi4py, or use another --job"
+        return Check(id="job", title=title, state=State.ERROR, seen=why, remedy=remedy)
+    if not run.succeeded:
+        code = "" if run.exit_code is None else f"exit code {run.exit_code}"
+        words = [code, run.reason, _stopped_at(run)]
+        return Check(
+            id="job",
+            title=title,
+            state=State.ERROR,
+            seen="; ".join(word for word in words if word) or "it failed",
+            remedy=f"{where}; docs/container.md lists the exit codes",
+        )
+    if not run.facts:
+        return Check(
+            id="job",
+            title=title,
+            state=State.ERROR,
+            seen="it succeeded, but its log holds no report",
+            remedy="the emulated AWS runs no containers: use --rehearse; on AWS, see "
+            f"`{where}` and the log driver of the job definition",
+        )
+    if missing or not complete(run.facts):
+        lost = f"nothing from {nodes_of(missing)}" if missing else "lines of its log are missing"
+        return Check(id="job", title=title, state=State.ERROR, seen=lost, remedy=where)
+    version = of_kind(run.facts, End)[0].mpi
+    return Check(
+        id="job",
+        title=title,
+        state=State.OK,
+        seen=f"{expected.nodes} nodes, {version.partition(', ')[0]}",
+    )
+
+
+def _stopped_at(run: Run) -> str:
+    phases = of_kind(run.facts, Phase)
+    if not phases or of_kind(run.facts, End):
+        return ""
+    return f"it was measuring {phases[-1].at}"
