@@ -77,7 +77,7 @@ def node_lines(
     **changed: dict[str, Any],
 ) -> list[str]:
     """Return what a node writes of itself: the program's own reading of the files below `root`."""
-    cpus = program.cpu_facts(str(root))
+    cpus = program.cpu_facts(root=str(root))
     pins = pins or [str(cpu) for cpu in range(24)]
     files: dict[str, Any] = {"wrote": "", "writers": 2, "bad": []}
     limits = {"uid": 1000, "gid": 1000, "shm": 95_000, "memlock": 67_108_864, "nofile": 65_536}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mngen.errors import ToolError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _SUITE = "bookworm"
@@ -44,8 +45,13 @@ RECIPE = "\n".join((_SUITE, *_PACKAGES, _DPKG, *_LEFTOVERS, *_OF_THIS_COMPUTER))
 """What the result follows from, apart from the state of the archive."""
 
 
-def build(place: Path) -> None:
+def build(place: Path, more: Sequence[str] = (), *, suite: str = _SUITE) -> None:
     """Makes a minimal Debian in an empty folder; as root, in a minute or so.
+
+    Args:
+        place: The folder. Files that are there already stay.
+        more: Further packages.
+        suite: The release, by its code name.
 
     Raises:
         ToolError: debootstrap failed.
@@ -59,8 +65,8 @@ def build(place: Path) -> None:
     # However this process or debootstrap ends, what debootstrap started and mounted ends too.
     command = ["setpriv", "--pdeathsig", "KILL"]
     command += ["unshare", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"]
-    command += ["debootstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}"]
-    command += [_SUITE, str(place), *_mirror()]
+    command += ["debootstrap", "--variant=minbase", f"--include={','.join((*_PACKAGES, *more))}"]
+    command += [suite, str(place), *_mirror()]
     with tempfile.TemporaryFile() as log:
         try:
             process = subprocess.run(
@@ -100,7 +106,10 @@ def _path() -> str:
 
 
 def _mirror() -> list[str]:
-    """Returns where apt gets this suite, as debootstrap's argument; none where apt has it not."""
+    """Returns where apt gets Debian 12, as debootstrap's argument; none where apt has it not.
+
+    The same archive has the other releases.
+    """
     form = "$(RELEASE) $(COMPONENT) $(REPO_URI)"
     wanted = f"{_SUITE} main "
     for line in _asked("apt-get", "indextargets", "--format", form, "Created-By: Packages"):

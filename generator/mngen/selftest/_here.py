@@ -58,6 +58,7 @@ def run_here(
     Raises:
         InputError: A fault cannot be made on this machine.
         ToolError: The nodes cannot be started.
+        KeyboardInterrupt: A signal asked to end.
     """
     usable = sorted(os.sched_getaffinity(0))
     planned = plan(nodes, usable, faults)
@@ -73,6 +74,8 @@ def run_here(
         on_line=lambda line: take(line.text),
         tell=tell,
     )
+    if outcome.stopped == "interrupt":
+        raise KeyboardInterrupt
     online = len(cpus_of(_read(_CPUS / "online"))) or len(usable)
     return expected_here(nodes, online, len(usable), MOUNT), Run(
         facts=parse(lines),

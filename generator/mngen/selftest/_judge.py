@@ -68,6 +68,8 @@ def job_check(expected: Expected, run: Run) -> Check:
         remedy = where
         if "mpi4py" in why:
             remedy = "build the container on mngen's image, which has mpi4py, or use another --job"
+            if not expected.real:
+                remedy = "install mpi4py for /usr/bin/python3: on Debian, python3-mpi4py"
         return Check(id="job", title=title, state=State.ERROR, seen=why, remedy=remedy)
     if not run.succeeded:
         code = "" if run.exit_code is None else f"exit code {run.exit_code}"

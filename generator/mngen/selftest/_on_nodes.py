@@ -1,8 +1,7 @@
 """What `mngen selftest` runs on every rank: looks at its node, and measures the network between.
 
 It judges nothing. Each fact is a line on standard output, the word `mngen-selftest` and a JSON
-object with its kind in `k`; `_facts` reads them from the log. Lines stay below 4096 bytes, the most
-that mpirun passes on in one piece.
+object with its kind in `k`; `_facts` reads them from the log.
 
 It travels in the job's command, which has 8192 characters with all else that a submission
 overrides: whatever is wrong with the file system, the image or the bucket, it still arrives.
@@ -37,13 +36,22 @@ MEGABYTE = 1 << 20
 STREAMS = 16
 PAIRS = 16
 WINDOW = 8
-wrote = {"lines": 0}
+lines_written = [0]
 
 
-def say(kind: str, **facts: Any) -> None:
-    """Writes a fact to the log, in one piece."""
-    wrote["lines"] += 1
-    sys.stdout.write("mngen-selftest " + json.dumps({"k": kind, **facts}) + "\n")
+def line(kind: str, **facts: Any) -> str:
+    """Returns a fact as a line of the log."""
+    return "mngen-selftest " + json.dumps({"k": kind, **facts}) + "\n"
+
+
+def write(*lines: str) -> None:
+    """Writes lines to the log.
+
+    The first rank alone does so: mpirun passes on what a rank writes in pieces of 4096 bytes, and
+    puts those of another one between them, even in the middle of a line.
+    """
+    lines_written[0] += len(lines)
+    sys.stdout.write("".join(lines))
     sys.stdout.flush()
 
 
@@ -73,12 +81,12 @@ def spans(numbers: Any) -> str:
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
 
 
-def cpu_facts(root: str = "", parent: str = "self") -> dict[str, Any]:
+def cpu_facts(parent: str = "self", root: str = "") -> dict[str, Any]:
     """Returns the CPUs of the node, and which of them share a core.
 
     Args:
-        root: Where the kernel's files are, for tests.
         parent: The process that starts the ranks, which is not bound as they are.
+        root: Where the kernel's files are, for tests.
     """
     files = glob.glob(f"{root}{CPUS}/cpu[0-9]*/topology/thread_siblings_list")
     status, info = read(f"{root}/proc/{parent}/status"), read(f"{root}/proc/cpuinfo")
@@ -288,35 +296,42 @@ def run(mpi: Any, mount: str, seconds: float) -> None:
     leaders = world.Split(0 if leads else 1, rank)
     pins = local.gather(spans(os.sched_getaffinity(0)), root=0)
     if leads:
-        say("cpu", node=node, host=socket.gethostname()[:60], **cpu_facts(parent=str(os.getppid())))
-        say("ranks", node=node, count=len(pins), pins=pins[:200])
-        say("mount", node=node, **mount_facts(mount, read("/proc/self/mountinfo")))
-        say("limits", node=node, **limit_facts())
-        say("metadata", node=node, **metadata_facts())
-        say("efa", node=node, **efa_facts())
-        say("files", node=node, **check_files(leaders, mount, node))
+        facts = [
+            line("cpu", node=node, host=socket.gethostname()[:60], **cpu_facts(str(os.getppid()))),
+            line("ranks", node=node, count=len(pins), pins=pins[:200]),
+            line("mount", node=node, **mount_facts(mount, read("/proc/self/mountinfo"))),
+            line("limits", node=node, **limit_facts()),
+            line("metadata", node=node, **metadata_facts()),
+            line("efa", node=node, **efa_facts()),
+        ]
+        if rank == 0:
+            # Whatever becomes of the others, this node's facts are known.
+            write(*facts, line("phase", at="the first messages between nodes"))
+        for told in (leaders.gather(facts, root=0) or [])[1:]:
+            write(*told)
+        files = line("files", node=node, **check_files(leaders, mount, node))
+        write(*(leaders.gather(files, root=0) or []))
     nodes = world.allgather(node)
     others = sorted(set(nodes) - {nodes[0]})
     for other in others[:: -(-len(others) // PAIRS) or 1]:
         if rank == 0:
-            say("phase", at=f"nodes {node} and {other}")
+            write(line("phase", at=f"nodes {node} and {other}"))
         inside = node in (nodes[0], other)
         pair = world.Split(inside, (node != nodes[0]) * len(nodes) + rank)
         if inside:
             figures = measure_pair(pair, pair.allgather(node), seconds)
             if rank == 0:
-                say("pair", a=node, b=other, **figures)
+                write(line("pair", a=node, b=other, **figures))
         world.Barrier()
     for count in (1, MEGABYTE // 8):
         if rank == 0:
-            say("phase", at=f"allreduce of {8 * count} bytes")
+            write(line("phase", at=f"allreduce of {8 * count} bytes"))
         figures = measure_allreduce(world, mpi, count, seconds)
         if rank == 0:
-            say("allreduce", **figures)
-    lines = world.reduce(wrote["lines"], root=0)
+            write(line("allreduce", **figures))
     if rank == 0:
         version = mpi.Get_library_version().strip("\0").splitlines()[0][:100]
-        say("end", lines=lines + 1, nodes=len(others) + 1, mpi=version)
+        write(line("end", lines=lines_written[0] + 1, nodes=len(others) + 1, mpi=version))
 
 
 def main() -> int:
@@ -326,13 +341,13 @@ def main() -> int:
     try:
         from mpi4py import MPI
     except ImportError as error:
-        say("fatal", why=str(error)[:200])
+        write(line("fatal", why=str(error)[:200]))
         return 3
 
     def give_up(kind: Any, error: Any, trace: Any) -> None:
         # The others would wait for ever for a rank that has ended by itself.
         traceback.print_exception(kind, error, trace)
-        say("fatal", why=f"{kind.__name__}: {error}"[:200])
+        write(line("fatal", why=f"{kind.__name__}: {error}"[:200]))
         MPI.COMM_WORLD.Abort(4)
 
     sys.excepthook = give_up

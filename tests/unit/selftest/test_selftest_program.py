@@ -72,7 +72,7 @@ def test_without_mpi4py_it_says_so_and_fails() -> None:
 class TestCpus:
     def test_hyper_threading_on(self, tmp_path: Path) -> None:
         write_cpus(tmp_path, "0-95", [f"{cpu % 48},{cpu % 48 + 48}" for cpu in range(96)])
-        found = program.cpu_facts(str(tmp_path))
+        found = program.cpu_facts(root=str(tmp_path))
         assert found["online"] == found["allowed"] == "0-95"
         assert len(found["siblings"]) == 48
         assert "0,48" in found["siblings"]
@@ -80,11 +80,11 @@ class TestCpus:
 
     def test_limited_by_the_kernel(self, tmp_path: Path) -> None:
         write_cpus(tmp_path, "0-23", [str(cpu) for cpu in range(24)], f"{CMDLINE} nr_cpus=24")
-        found = program.cpu_facts(str(tmp_path))
+        found = program.cpu_facts(root=str(tmp_path))
         assert (found["nr_cpus"], len(found["siblings"])) == (24, 24)
 
     def test_where_nothing_can_be_read(self, tmp_path: Path) -> None:
-        found = program.cpu_facts(str(tmp_path))
+        found = program.cpu_facts(root=str(tmp_path))
         assert (found["online"], found["siblings"], found["memory"]) == ("", [], 0)
 
     @pytest.mark.parametrize(
