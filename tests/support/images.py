@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mngen.sandbox._debian import _proxies
 from mngen.sandbox._machine_root import machine_layers
+from tests.support.debian13 import debian13
 from tests.support.needs import lacking
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 BASE = "localhost/mngen-test-base:bookworm"
 """The local image that stands for Ubuntu's."""
+
+BASE_13 = "localhost/mngen-test-base:trixie"
+"""One of Debian 13, with OpenSSH 10 and Open MPI 5 as Ubuntu 26.04 has them."""
 
 _STORAGE = """\
 [storage]
@@ -88,8 +92,8 @@ class Store:
 
 
 @contextmanager
-def image_store(folder: Path) -> Iterator[Store]:
-    """Make a store, with `BASE` in it; it is some hundred MB, so nothing of it stays."""
+def image_store(folder: Path, base: str = BASE) -> Iterator[Store]:
+    """Make a store with a base in it; it is some hundred MB, so nothing of it stays."""
     folder.mkdir()
     (folder / "storage.conf").write_text(_STORAGE.format(folder=folder), encoding="utf-8")
     env = {
@@ -100,21 +104,21 @@ def image_store(folder: Path) -> Iterator[Store]:
     }
     store = Store(env)
     try:
-        _make_base(store)
+        _make_base(store, base)
         yield store
     finally:
         store.buildah("umount", "--all")
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _make_base(store: Store) -> None:
-    _, debian = machine_layers("amazon-linux-2023")
+def _make_base(store: Store, name: str) -> None:
+    debian = debian13() if name == BASE_13 else machine_layers("amazon-linux-2023")[1]
     container = store.buildah("from", "scratch")
     store.buildah("copy", "--quiet", container, str(debian), "/")
     store.buildah("config", "--env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", container)
     proxies = [f"--env={name}={value}" for name, value in _proxies().items()]
     store.buildah("run", *proxies, container, "--", "sh", "-ec", _LIKE_UBUNTU)
-    store.buildah("commit", "--quiet", "--rm", container, BASE)
+    store.buildah("commit", "--quiet", "--rm", container, name)
 
 
 @dataclass(frozen=True, slots=True)
