@@ -1212,8 +1212,8 @@ def hostfile(plan: Plan, hosts: Iterable[Host]) -> str:
     return "".join(f"{host.address}{between}{ranks_on(plan, host)}\n" for host in hosts)
 
 
-# By which Open MPI 4 and the PRRTE of Open MPI 5 take a binding from the environment, which an option
-# would override.
+# By which Open MPI 4 and the PRRTE of Open MPI 5 take a binding from the environment; an option
+# would override it.
 BINDING_VARIABLES = ("OMPI_MCA_hwloc_base_binding_policy", "PRTE_MCA_hwloc_default_binding_policy")
 
 # Names a rank to the wire-up of its node, then becomes the application.

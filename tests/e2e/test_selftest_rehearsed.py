@@ -11,7 +11,7 @@ import pytest
 from mngen.selftest import State, judge
 from mngen.selftest._here import run_here
 from tests.support.cli import mngen
-from tests.support.wireup import needs, needs_mpi4py
+from tests.support.wireup import needs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _programs() -> None:
-    needs("mpirun", "taskset")
-    needs_mpi4py()
+    needs("selftest-rehearse", "taskset")
 
 
 def carded(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:

@@ -227,6 +227,12 @@ _PARTS = (
         packages=_UTIL_LINUX,
     ),
     Part(
+        name="taskset",
+        title="taskset",
+        found_by=(Program("taskset", Search.NODE),),
+        packages=_UTIL_LINUX,
+    ),
+    Part(
         name="unshare",
         title="unshare",
         found_by=(Program("unshare"),),
@@ -503,6 +509,12 @@ _NEEDS = (
         commands=("rehearse",),
         parts=("rehearse-without-mpi", "launch-openmpi"),
         without=(Without("mpi4py", "the example program mpi_example.py does not run"),),
+    ),
+    Need(
+        name="selftest-rehearse",
+        title="rehearse the self-test on this machine",
+        parts=("rehearse", "mpi4py"),
+        without=(Without("taskset", "faults of CPUs and pinning cannot be made"),),
     ),
     Need(
         name="machines",

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mngen import parts
 from mngen.errors import InputError
 from mngen.rehearsal import NetworkNamespaces, Rehearsal, rehearse
 from mngen.selftest._expect import expected_here
@@ -57,9 +58,10 @@ def run_here(
 
     Raises:
         InputError: A fault cannot be made on this machine.
-        ToolError: The nodes cannot be started.
+        ToolError: The nodes cannot be started; what is missing for it is named.
         KeyboardInterrupt: A signal asked to end.
     """
+    parts.require("selftest-rehearse", *(["taskset"] if faults else []))
     usable = sorted(os.sched_getaffinity(0))
     planned = plan(nodes, usable, faults)
     lines: list[str] = []
