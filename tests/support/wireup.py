@@ -32,7 +32,6 @@ FACTS = {
     "OMPI_MCA_mpi_yield_when_idle": "1",
     # Nodes share them, and would all have their first rank on the first one.
     "OMPI_MCA_hwloc_base_binding_policy": "none",
-    "PRTE_MCA_hwloc_default_binding_policy": "none",
 }
 END = r"end: exit (\d+); rendezvous (\S+)s, ssh (\S+)s, run (\S+)s, teardown (\S+)s$"
 

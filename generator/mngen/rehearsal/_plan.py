@@ -25,7 +25,6 @@ _PLACE = "/opt/mngen"
 _SHARED_CORES = {
     "OMPI_MCA_mpi_yield_when_idle": "1",
     "OMPI_MCA_hwloc_base_binding_policy": "none",
-    "PRTE_MCA_hwloc_default_binding_policy": "none",
 }
 EXAMPLE = "mpi_example.py"
 """The tutorial's program, beside the wire-up."""
@@ -151,12 +150,13 @@ def nodes_request(rehearsal: Rehearsal, shared: Path | None, *, in_image: bool) 
         binds += (Bind(wire_up, f"{_PLACE}/wireup.py", read_only=True),)
         command = ("python3", f"{_PLACE}/wireup.py", *command)
     ranks = rehearsal.ranks_per_node
+    # Batch leaves out variables without a value; with one of Open MPI's, PRRTE 3 crashes.
+    variables = {**_SHARED_CORES, **rehearsal.environment}
     return NodesRequest(
         command=command,
         count=rehearsal.nodes,
         environment={
-            **_SHARED_CORES,
-            **rehearsal.environment,
+            **{name: value for name, value in variables.items() if value},
             "MNGEN_SECRET": secrets.token_hex(32),
             "MNGEN_SHARED": rehearsal.mount,
             **({} if ranks is None else {"MNGEN_RANKS_PER_NODE": str(ranks)}),

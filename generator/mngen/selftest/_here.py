@@ -112,10 +112,7 @@ def plan(nodes: int, usable: list[int], faults: tuple[Fault, ...]) -> Rehearsal:
         nodes=nodes,
         ranks_per_node=min(_cores(usable), MOST_RANKS),
         # Here ranks are bound as on AWS, which is what is to be seen.
-        environment={
-            "OMPI_MCA_hwloc_base_binding_policy": "",
-            "PRTE_MCA_hwloc_default_binding_policy": "",
-        },
+        environment={"OMPI_MCA_hwloc_base_binding_policy": ""},
         mount=MOUNT,
         timeout=float(_LIMIT + 60),
     )

@@ -123,7 +123,6 @@ def test_nodes_get_what_the_job_says_and_what_this_machine_needs(tmp_path: Path)
         "MNGEN_SHARED": "/data/efs",
         "OMPI_MCA_mpi_yield_when_idle": "0",
         "OMPI_MCA_hwloc_base_binding_policy": "none",
-        "PRTE_MCA_hwloc_default_binding_policy": "none",
         "AWS_BATCH_JOB_ID": request.job,
         "AWS_BATCH_JOB_ATTEMPT": "1",
         "AWS_BATCH_JOB_NODE_INDEX": "1",
@@ -167,3 +166,20 @@ def test_files_that_the_shared_folder_lacks_are_found(tmp_path: Path) -> None:
     command = ("python3", "/efs/there/app.py", "/efs/absent.py", "/efsother", "efs/absent", "/efs")
     planned = Rehearsal(name="try", command=command)
     assert absent_files(planned, tmp_path) == ["/efs/absent.py"]
+
+
+def test_a_variable_without_a_value_is_left_out_as_by_batch(tmp_path: Path) -> None:
+    planned = Rehearsal(
+        name="any",
+        command=("app",),
+        environment={"OMPI_MCA_hwloc_base_binding_policy": "", "EMPTY": ""},
+        ranks_per_node=None,
+        cpus={1: "0,2"},
+        unshared={1},
+    )
+    request = nodes_request(planned, tmp_path, in_image=False)
+    names = set(request.environment)
+    assert "OMPI_MCA_mpi_yield_when_idle" in names
+    assert not names & {"OMPI_MCA_hwloc_base_binding_policy", "EMPTY", "MNGEN_RANKS_PER_NODE"}
+    assert request.node_commands == {1: ("taskset", "--cpu-list", "0,2", *request.command)}
+    assert request.unshared == {1}
