@@ -55,7 +55,10 @@ def test_the_shipped_catalog_is_what_a_refresh_writes(box: Sandbox, tmp_path: Pa
         done = refresh_catalog(path, "us-east-1", source=shipped.source, today=shipped.date)
     assert done.left_out == {}
     assert done.total == len(done.added) == len(shipped)
-    assert path.read_bytes() == encode(shipped, date=shipped.date, source=shipped.source), (
+    expected = encode(
+        shipped, date=shipped.date, source=shipped.source, memory_source=shipped.memory_source
+    )
+    assert path.read_bytes() == expected, (
         "write it anew: mngen instances --refresh --sandbox --source "
         f"'EC2 DescribeInstanceTypes as served by moto {version('moto')}' "
         "--write generator/mngen/catalog/instance-types.json"
@@ -82,6 +85,34 @@ def test_a_refresh_tells_what_changed_and_leaves_nothing_else(box: Sandbox, tmp_
     assert catalog.names == shipped.names
     assert catalog.source == "EC2 DescribeInstanceTypes of an emulator, eu-west-1"
     assert [each.name for each in tmp_path.iterdir()] == [CATALOG_NAME]
+
+
+def test_a_refresh_takes_newer_measurements_of_memory_and_keeps_them(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    env = box.environment()
+    code, out, err = mngen("--refresh", cwd=tmp_path, env=env)
+    assert code == 0, err
+    shipped = load_catalog()
+    assert load_catalog(tmp_path).memory_source == shipped.memory_source
+    seen = tmp_path / "manually_fetched_data.json"
+    seen.write_text(
+        '{"r5.12xlarge": {"ran_at": "2027-01-01T00:00:00Z", "memory": {"total_mb": 380000}}}',
+        encoding="utf-8",
+    )
+    code, out, err = mngen("--refresh", "--memory", str(seen), cwd=tmp_path, env=env)
+    assert code == 0, err
+    assert "changed" in out
+    code, out, err = mngen("--refresh", cwd=tmp_path, env=env)
+    assert code == 0, err
+    assert "changed" not in out
+    catalog = load_catalog(tmp_path)
+    assert catalog.require("r5.12xlarge").measured_memory == 380000
+    assert catalog.require("c5.xlarge").measured_memory is None
+    assert "measured up to 2027-01-01" in catalog.memory_source
+    code, out, err = mngen("--memory", str(seen), cwd=tmp_path, env=env)
+    assert code == 2
+    assert "--memory" in err
 
 
 def test_a_damaged_catalog_is_mended_by_a_refresh(box: Sandbox, tmp_path: Path) -> None:

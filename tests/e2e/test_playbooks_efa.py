@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.instance import SECRET, TOKEN, serving
 from tests.support.machines import booted
 from tests.support.needs import lacking
 from tests.support.playbooks import play, variables
@@ -124,3 +125,36 @@ def test_it_is_installed_if_the_signature_holds(tmp_path: Path) -> None:
         assert [name for name in machine.listing("/var/tmp") if "efa" in name] == []
         again = play(tmp_path, extra, "--tags", "efa", machine=machine)
         assert (again.code, again.changed) == (0, 0), again.output
+
+
+def test_it_is_copied_from_a_bucket(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    pack(site / TARBALL, INSTALLER)
+    fingerprint = sign(site / TARBALL)
+    folder = tmp_path / "machine"
+    folder.mkdir()
+    with booted(folder, "amazon-linux-2023") as machine, serving() as servers:
+        url = f"http://127.0.0.1:{servers.server_port}"
+        extra = variables(
+            "amazon-linux-2023",
+            mngen_efa=True,
+            mngen_efa_installer="s3://my-software/efa/",
+            efa_environment={"MNGEN_METADATA": url, "MNGEN_S3": url},
+            efa_site="http://127.0.0.1:9",
+            efa_version="9.9.9",
+            efa_fingerprint=fingerprint,
+        )
+        done = play(tmp_path, extra, "--tags", "efa", machine=machine)
+        assert done.code == 2, done.output
+        assert "s3://my-software/efa/aws-efa-installer.key does not exist" in done.words
+
+        servers.objects = {
+            f"/my-software/efa/{file.name}": file.read_bytes() for file in site.iterdir()
+        }
+        done = play(tmp_path, extra, "--tags", "efa", machine=machine)
+        assert done.code == 0, done.output
+        assert machine.exists("/opt/amazon/efa_installed_packages")
+        assert [name for name in machine.listing("/var/tmp") if "efa" in name] == []
+        for secret in (SECRET, TOKEN):
+            assert secret not in done.output

@@ -19,11 +19,12 @@ MUST = {
     "mngen_efs_tls": "it must be true or false",
     "mngen_nr_cpus": "it must be the number of physical cores, from 1 to 9999, or 0 for no limit",
     "mngen_efa": "it must be true or false",
+    "mngen_efa_installer": "it must be a folder of a bucket, such as s3://software/efa/, or empty",
     "mngen_image": "it must be the name of the image, one line of at most 128 characters",
     "mngen_version": "it must be the version of mngen that bakes",
     "mngen_arch": "it must be x86_64 or arm64",
 }
-DEFAULTED = {"mngen_efs_mount", "mngen_efs_tls", "mngen_efa"}
+DEFAULTED = {"mngen_efs_mount", "mngen_efs_tls", "mngen_efa", "mngen_efa_installer"}
 
 
 def test_what_is_not_set_is_named(tmp_path: Path) -> None:
@@ -46,6 +47,7 @@ def test_what_is_not_set_is_named(tmp_path: Path) -> None:
                 "mngen_efs_tls": "maybe",
                 "mngen_nr_cpus": -1,
                 "mngen_efa": 2,
+                "mngen_efa_installer": "s3://b/efa; reboot/",
                 "mngen_image": "two\nlines",
                 "mngen_version": "",
                 "mngen_arch": "riscv",
@@ -61,6 +63,7 @@ def test_what_is_not_set_is_named(tmp_path: Path) -> None:
                 "mngen_efs_tls": None,
                 "mngen_nr_cpus": "48 init=/bin/sh",
                 "mngen_efa": "",
+                "mngen_efa_installer": "s3://my-software/efa/\n",
                 "mngen_image": "x" * 129,
                 "mngen_version": "\x1b[31m",
                 "mngen_arch": None,

@@ -55,6 +55,8 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "account": ("any", "one"),
     "provider": ("5", "6"),
     "base": ("amazon-linux-2023", "amazon-linux-2"),
+    "key": ("no", "yes"),
+    "installer": ("no", "yes"),
     "tags": ("no", "yes"),
 }
 
@@ -130,6 +132,11 @@ def make_spec(choice: Mapping[str, str]) -> Data:
     if choice["bucket"] == "yes":
         data["storage"]["bucket"] = "my-inputs"
     data["image"] = {"base": choice["base"]}
+    if choice["key"] == "yes":
+        data["image"]["kms_key"] = f"arn:aws:kms:us-east-1:{_ACCOUNT}:key/1234abcd-12ab-34cd"
+    # What builders without a way out cannot download is in a bucket.
+    if choice["installer"] == "yes" or data["network"].get("nat") is False:
+        data["image"]["efa_installer"] = "s3://my-software/efa/"
     data["roles"] = _roles(choice)
     data["environments"] = _environments(choice)
     data["queues"] = _queues(data["environments"])

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from mngen.bake._job import Engine
     from mngen.bake._plan import BakePlan, Target
-    from mngen.bake._site import Site
     from mngen.cluster import MachineImage
 
 _POLL_SECONDS = 0.2
@@ -226,6 +225,8 @@ def _prepared(
         ssh_seconds=options.ssh_seconds,
         tags=deployment_tags(spec),
         base_amis=survey.base_amis,
+        efa_installer=spec.image.efa_installer or "",
+        kms_key=spec.image.kms_key or "",
         templates=folder,
         keep=options.keep,
         cancel=cancel,
@@ -302,7 +303,7 @@ def _in_some_zone(
         job = Job(
             run=run,
             target=target,
-            variables=_variables(run.site, target),
+            variables=_variables(run, target),
             subnet=subnet,
             folder=place,
             log=log,
@@ -321,13 +322,14 @@ def _in_some_zone(
     )
 
 
-def _variables(site: Site, target: Target) -> dict[str, object]:
+def _variables(run: Run, target: Target) -> dict[str, object]:
     """Returns the playbook's variables."""
-    image, made_of = target.image, target.baked_from
+    image, made_of, site = target.image, target.baked_from, run.site
     return {
         "mngen_arch": image.architecture,
         "mngen_base": made_of.base,
         "mngen_efa": image.efa,
+        "mngen_efa_installer": run.efa_installer if image.efa else "",
         "mngen_efs_dns_name": site.efs_dns_name,
         "mngen_efs_id": site.efs_id,
         "mngen_efs_mount": made_of.mount,

@@ -162,6 +162,7 @@ def _launch(ec2: EC2Client, job: Job) -> str:
                 "DeviceName": "/dev/xvda",
                 "Ebs": {
                     "Encrypted": True,
+                    **({"KmsKeyId": run.kms_key} if run.kms_key else {}),
                     "VolumeType": "gp3",
                     "VolumeSize": VOLUME_GIB,
                     "DeleteOnTermination": True,

@@ -31,6 +31,8 @@ class Run:
         ssh_seconds: How long to wait until a builder lets us in.
         tags: Tags of everything, the deployment's among them.
         base_amis: The AMIs to start from, by architecture.
+        efa_installer: Where the EFA installer is copied from; empty for AWS's own site.
+        kms_key: ARN of the key that volumes are encrypted with; empty for the account's default.
         templates: The rendered tree's `packer/` and `playbooks/`, copied for this bake.
         keep: Leave a builder running whose bake failed, to look at it.
         cancel: The user's interrupt.
@@ -46,6 +48,8 @@ class Run:
     ssh_seconds: int
     tags: Mapping[str, str]
     base_amis: Mapping[str, str]
+    efa_installer: str
+    kms_key: str
     templates: Path
     keep: bool
     cancel: Cancel

@@ -4,6 +4,10 @@ One data file ships with mngen; a spec's folder may hold its own (`mngen-catalog
 `mngen instances --refresh` writes from EC2's DescribeInstanceTypes and which is committed with
 the spec. Look-ups are made offline, in a few milliseconds for all types.
 
+How much memory Linux has on a type is not EC2's to say. It comes from the measurements of
+https://github.com/vantage-sh/ec2instances.info (`manually_fetched_data.json`), which are under the
+MIT License, see `instance-types.LICENSE`.
+
     >>> from mngen.catalog import load_catalog
     >>> load_catalog().require("r5.24xlarge").nr_cpus
     48
@@ -37,7 +41,12 @@ __all__ = [
 
 
 def refresh_catalog(
-    path: Path, region: str | None = None, *, source: str | None = None, today: date | None = None
+    path: Path,
+    region: str | None = None,
+    *,
+    source: str | None = None,
+    today: date | None = None,
+    memory: Path | None = None,
 ) -> Refreshed:
     """Reads all types from EC2 and writes them to a catalog file, atomically.
 
@@ -49,11 +58,13 @@ def refresh_catalog(
         region: Region to ask, such as `us-east-1`; None for that of the AWS environment or profile.
         source: What the file says of its origin; by default, the call and the region.
         today: The date that the file bears; by default, today's in UTC.
+        memory: Measurements of memory, a copy of ec2instances.info's `manually_fetched_data.json`.
+            By default those of the file that is replaced, or else those that mngen ships.
 
     Raises:
         ToolError: AWS could not be asked, or named no type that can be used.
-        InputError: The file cannot be written.
+        InputError: The file cannot be written, or the measurements cannot be used.
     """
     from mngen.catalog._refresh import refresh
 
-    return refresh(path, region, source=source, today=today)
+    return refresh(path, region, source=source, today=today, memory=memory)

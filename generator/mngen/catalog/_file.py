@@ -10,7 +10,7 @@ import msgspec
 from mngen.catalog._types import InstanceType, natural_key
 from mngen.errors import InputError, Position, Problem
 
-FORMAT = 1
+FORMAT = 2
 
 
 class CatalogFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,12 +20,14 @@ class CatalogFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         format: Version of this layout; raised whenever a field is added or changes its meaning.
         date: The day on which the facts were read.
         source: Where they were read, in words.
+        memory_source: Who measured the memory, in words; empty where nobody did.
         types: The instance types, in natural order.
     """
 
     format: int
     date: date
     source: str
+    memory_source: str
     types: list[InstanceType]
 
 
@@ -33,7 +35,9 @@ class _Header(msgspec.Struct):
     format: int
 
 
-def encode(types: Iterable[InstanceType], *, date: date, source: str) -> bytes:
+def encode(
+    types: Iterable[InstanceType], *, date: date, source: str, memory_source: str = ""
+) -> bytes:
     """Returns the bytes of a catalog file; the same facts always give the same bytes."""
     defaults = {
         field.name: field.default
@@ -46,7 +50,9 @@ def encode(types: Iterable[InstanceType], *, date: date, source: str) -> bytes:
         same = {name: value for name, value in defaults.items() if getattr(each, name) == value}
         return msgspec.json.encode(msgspec.structs.replace(each, **same))
 
-    head = msgspec.json.encode({"format": FORMAT, "date": date, "source": source})
+    head = msgspec.json.encode(
+        {"format": FORMAT, "date": date, "source": source, "memory_source": memory_source}
+    )
     rows = b",\n".join(row(each) for each in sorted(types, key=natural_key))
     return head[:-1] + b',"types":[\n' + rows + b"\n]}\n"
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import date
 
+    from mngen.catalog._file import CatalogFile
     from mngen.catalog._types import Architecture, InstanceType
 
 CATALOG_NAME = "mngen-catalog.json"
@@ -27,17 +28,25 @@ class Catalog:
     Attributes:
         date: The day on which the facts were read.
         source: Where they were read, in words.
+        memory_source: Who measured the memory, in words; empty where nobody did.
         path: The file that they came from; None for the one that mngen ships.
     """
 
-    __slots__ = ("_types", "date", "path", "source")
+    __slots__ = ("_types", "date", "memory_source", "path", "source")
 
     def __init__(
-        self, types: list[InstanceType], *, date: date, source: str, path: Path | None = None
+        self,
+        types: list[InstanceType],
+        *,
+        date: date,
+        source: str,
+        memory_source: str = "",
+        path: Path | None = None,
     ) -> None:
         self._types = {each.name: each for each in types}
         self.date = date
         self.source = source
+        self.memory_source = memory_source
         self.path = path
 
     def __len__(self) -> int:
@@ -191,7 +200,7 @@ def load_catalog(beside: Path | None = None) -> Catalog:
 @lru_cache(maxsize=1)
 def _shipped() -> Catalog:
     content = decode(_SHIPPED.read_bytes(), str(_SHIPPED))
-    return Catalog(content.types, date=content.date, source=content.source)
+    return _catalog(content)
 
 
 @lru_cache(maxsize=4)
@@ -199,4 +208,14 @@ def _read(path: Path, mtime_ns: int, size: int) -> Catalog:
     """Reads a file once for as long as it does not change: time and size are the cache's key."""
     del mtime_ns, size
     content = decode(path.read_bytes(), str(path))
-    return Catalog(content.types, date=content.date, source=content.source, path=path)
+    return _catalog(content, path)
+
+
+def _catalog(content: CatalogFile, path: Path | None = None) -> Catalog:
+    return Catalog(
+        content.types,
+        date=content.date,
+        source=content.source,
+        memory_source=content.memory_source,
+        path=path,
+    )

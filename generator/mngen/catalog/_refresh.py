@@ -13,6 +13,8 @@ from msgspec import Meta
 
 from mngen._aws import client, translated
 from mngen.catalog._file import decode, encode
+from mngen.catalog._load import load_catalog
+from mngen.catalog._measured import Measurements, read_measurements
 from mngen.catalog._types import InstanceType, natural_key
 from mngen.errors import InputError, Problem, ToolError
 
@@ -44,6 +46,7 @@ class _Efa(msgspec.Struct, rename="pascal"):
 
 class _Card(msgspec.Struct, rename="pascal"):
     network_card_index: int
+    maximum_network_interfaces: int
     interface_types: list[str] = []
 
 
@@ -150,6 +153,10 @@ def _convert(record: _Record) -> InstanceType:
         "max_efa_interfaces": efa if network.efa_supported else 0,
         "efa_cards": sorted(cards) if network.efa_supported else [],
         "network_cards": network.maximum_network_cards,
+        "card_interfaces": [
+            each.maximum_network_interfaces
+            for each in sorted(network.network_cards, key=lambda card: card.network_card_index)
+        ],
         "network_performance": network.network_performance,
         "placement_strategies": sorted(record.placement_group_info.supported_strategies),
         "usage_classes": sorted(record.supported_usage_classes, key=_usage_order),
@@ -178,8 +185,16 @@ def fetch(ec2: EC2Client) -> list[dict[str, Any]]:
         return [dict(record) for page in pages for record in page.get("InstanceTypes", [])]
 
 
-def refresh(path: Path, region: str | None, *, source: str | None, today: date | None) -> Refreshed:
+def refresh(
+    path: Path,
+    region: str | None,
+    *,
+    source: str | None,
+    today: date | None,
+    memory: Path | None,
+) -> Refreshed:
     """Reads all types from EC2 and writes them to a catalog file; see `refresh_catalog`."""
+    given = read_measurements(memory) if memory is not None else None
     ec2: EC2Client = client("ec2", region)
     conversion = from_ec2(fetch(ec2))
     if not conversion.types:
@@ -188,12 +203,14 @@ def refresh(path: Path, region: str | None, *, source: str | None, today: date |
             "written",
             hint="check the region with `--region`",
         )
-    before = _previous(path)
-    after = {each.name: each for each in conversion.types}
+    before, kept = _previous(path)
+    measured = given or kept or _shipped()
+    after = {each.name: _with_memory(each, measured) for each in conversion.types}
     content = encode(
-        conversion.types,
+        after.values(),
         date=today or datetime.now(UTC).date(),
         source=source or _origin(ec2),
+        memory_source=measured.source,
     )
     _replace(path, content)
     return Refreshed(
@@ -213,12 +230,32 @@ def _origin(ec2: EC2Client) -> str:
     return f"EC2 DescribeInstanceTypes{emulated}, {ec2.meta.region_name}"
 
 
-def _previous(path: Path) -> dict[str, InstanceType]:
+def _previous(path: Path) -> tuple[dict[str, InstanceType], Measurements | None]:
     """Reads what a refresh replaces; a file that is damaged counts as empty, and gets mended."""
     try:
-        return {each.name: each for each in decode(path.read_bytes(), str(path)).types}
+        content = decode(path.read_bytes(), str(path))
     except (OSError, InputError):
-        return {}
+        return {}, None
+    types = {each.name: each for each in content.types}
+    return types, _measurements(types.values(), content.memory_source)
+
+
+def _shipped() -> Measurements:
+    catalog = load_catalog()
+    return _measurements(catalog, catalog.memory_source) or Measurements({}, "")
+
+
+def _measurements(types: Iterable[InstanceType], source: str) -> Measurements | None:
+    memory = {each.name: each.measured_memory for each in types if each.measured_memory}
+    return Measurements(memory, source) if memory else None
+
+
+def _with_memory(instance: InstanceType, measured: Measurements) -> InstanceType:
+    """Adds what was measured to what EC2 says; a figure that cannot be is left out."""
+    memory = measured.memory.get(instance.name)
+    if memory is None or memory > instance.memory:
+        return instance
+    return msgspec.structs.replace(instance, measured_memory=memory)
 
 
 def _replace(path: Path, content: bytes) -> None:

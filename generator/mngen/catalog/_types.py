@@ -26,11 +26,15 @@ class InstanceType(
         threads_per_core: Hardware threads a core (`VCpuInfo.DefaultThreadsPerCore`).
         memory: MiB (`MemoryInfo.SizeInMiB`). A container gets less: the system and the ECS agent
             need their share.
+        measured_memory: What Linux was seen to have of it, in MiB: `MemTotal` of /proc/meminfo,
+            rounded down; None where nobody has measured it. See `mngen.catalog` for its source.
         architecture: `x86_64` or `arm64`; the `_mac` ones run macOS alone, and never Batch.
         max_efa_interfaces: Elastic Fabric Adapters that can be attached; 0 where there is no EFA.
         efa_cards: Indexes of the network cards that take an EFA interface, ascending. There can be
             more of them than `max_efa_interfaces`.
         network_cards: Network cards (`NetworkInfo.MaximumNetworkCards`).
+        card_interfaces: Network interfaces that each card takes, by the card's index
+            (`NetworkInfo.NetworkCards[].MaximumNetworkInterfaces`).
         network_performance: AWS's own words, such as `100 Gigabit` or `Up to 10 Gigabit`.
         placement_strategies: What placement groups the type can join: `cluster`, `partition`,
             `spread`.
@@ -52,6 +56,8 @@ class InstanceType(
     max_efa_interfaces: Count = 0
     efa_cards: tuple[Count, ...] = ()
     network_cards: Count = 1
+    card_interfaces: tuple[Count, ...] = ()
+    measured_memory: Positive | None = None
     network_performance: str = ""
     placement_strategies: tuple[str, ...] = ("cluster", "partition", "spread")
     usage_classes: tuple[str, ...] = ("on-demand", "spot")
@@ -63,15 +69,20 @@ class InstanceType(
     gpus: Count = 0
 
     def __post_init__(self) -> None:
-        """Refuses a type whose CPU figures contradict each other.
+        """Refuses a type whose figures contradict each other.
 
         Raises:
-            ValueError: The vCPUs are not cores times threads a core.
+            ValueError: The vCPUs are not cores times threads a core, or more memory was measured
+                than there is.
         """
         if self.vcpus != self.cores * self.threads_per_core:
             raise ValueError(
                 f"{self.name}: {self.vcpus} vCPUs are not {self.cores} cores "
                 f"x {self.threads_per_core} threads a core"
+            )
+        if self.measured_memory is not None and self.measured_memory > self.memory:
+            raise ValueError(
+                f"{self.name}: {self.measured_memory} MiB measured are more than its {self.memory}"
             )
 
     @property

@@ -63,6 +63,13 @@ def instances(
     source: Annotated[
         str | None, typer.Option(help="With --refresh: the origin that the file states.")
     ] = None,
+    memory: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --refresh: a copy of ec2instances.info's manually_fetched_data.json.",
+        ),
+    ] = None,
     sandbox: SandboxOption = False,
 ) -> None:
     """Show EC2 instance types, with the nr_cpus that mngen bakes for hyper-threading off.
@@ -71,7 +78,8 @@ def instances(
     group of that strategy. `--output json` shows all that is known.
 
     The facts come with mngen, or from mngen-catalog.json beside the spec. `--refresh` writes that
-    file from EC2; commit it with the spec, and everyone renders from the same facts.
+    file from EC2; commit it with the spec, and everyone renders from the same facts. How much
+    memory Linux has on each type is measured by ec2instances.info: `--memory` reads a newer copy.
     """
     from mngen.catalog import load_catalog
     from mngen.errors import InputError
@@ -80,9 +88,14 @@ def instances(
         from mngen.catalog import catalog_path
 
         with _aws(region, sandbox=sandbox):
-            _refresh(write or catalog_path(file), region, source)
+            _refresh(write or catalog_path(file), region, source, memory)
         return
-    for name, value in (("--region", region), ("--write", write), ("--source", source)):
+    for name, value in (
+        ("--region", region),
+        ("--write", write),
+        ("--source", source),
+        ("--memory", memory),
+    ):
         if value is not None:
             raise typer.BadParameter("only with --refresh", param_hint=name)
     catalog = load_catalog(file)
@@ -115,10 +128,10 @@ def _aws(region: str | None, *, sandbox: bool) -> Iterator[None]:
         yield
 
 
-def _refresh(path: Path, region: str | None, source: str | None) -> None:
+def _refresh(path: Path, region: str | None, source: str | None, memory: Path | None) -> None:
     from mngen.catalog import refresh_catalog
 
-    done = refresh_catalog(path, region, source=source)
+    done = refresh_catalog(path, region, source=source, memory=memory)
     for name, reason in done.left_out.items():
         report(f"warning: {name} is left out: {reason}")
     typer.echo(f"{done.path}: {done.total} instance types")
@@ -138,7 +151,12 @@ def _as_json(catalog: "Catalog", found: list["InstanceType"]) -> str:
     rows = [
         {**msgspec.structs.asdict(each), "efa": each.efa, "nr_cpus": each.nr_cpus} for each in found
     ]
-    data = {"date": catalog.date, "source": catalog.source, "instance_types": rows}
+    data = {
+        "date": catalog.date,
+        "source": catalog.source,
+        "memory_source": catalog.memory_source,
+        "instance_types": rows,
+    }
     return msgspec.json.format(msgspec.json.encode(data)).decode()
 
 

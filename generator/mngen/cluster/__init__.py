@@ -12,7 +12,6 @@ from mngen.cluster._resolve import (
     ResolvedJob,
     ResolvedQueue,
     image_label,
-    job_memory,
     registered_memory,
     resolve,
 )
@@ -38,7 +37,6 @@ __all__ = [
     "ResolvedJob",
     "ResolvedQueue",
     "image_label",
-    "job_memory",
     "job_variables",
     "key_variables",
     "registered_memory",

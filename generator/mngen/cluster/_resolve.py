@@ -17,6 +17,15 @@ _ALLOCATIONS = {
 }
 
 
+_RESERVED_MEMORY = 32
+"""What Batch tells the ECS agent to keep for itself, MiB."""
+
+_HUGE_PAGES = 220
+"""Memory that EFA's software takes at boot as huge pages, MiB for each CPU that is online.
+
+Source: https://github.com/awslabs/awsome-distributed-ai (p4de 21122 MiB of 96, p5 42242 of 192).
+"""
+
 _BUILDERS = {"x86_64": "t3.micro", "arm64": "t4g.micro"}
 
 
@@ -48,6 +57,40 @@ class ResolvedEnvironment(msgspec.Struct, frozen=True):
     allocation: str
     placement_group: str | None
     zones: tuple[str, ...]
+
+    @property
+    def usable_memory(self) -> int:
+        """Memory that a job on one node can have, MiB: what registers, less EFA's huge pages.
+
+        They count in what the agent registers, but a container cannot use them as plain memory.
+        """
+        huge = _HUGE_PAGES * self.schedulable_vcpus if self.spec.efa else 0
+        return max(1, registered_memory(self.instance) - huge)
+
+    @property
+    def job_memory(self) -> int:
+        """Memory of a job that does not say how much, MiB.
+
+        AWS recommends to leave 5 % of the machine to the agent and the system.
+        Source: https://docs.aws.amazon.com/batch/latest/userguide/ecs-reserved-memory.html
+        """
+        return min(self.instance.memory * 95 // 100, self.usable_memory)
+
+    @property
+    def efa_cards(self) -> tuple[int, ...]:
+        """Indexes of the network cards with an Elastic Fabric Adapter, ascending; none without.
+
+        A multi-node job's container gets a network interface of its own, so of the interfaces that
+        the type takes one is left for it.
+        """
+        if not self.spec.efa:
+            return ()
+        cards = self.instance.efa_cards[: self.instance.max_efa_interfaces]
+        if self.spec.multi_node and self.instance.card_interfaces:
+            # Where the first card has no adapter, it has a plain interface.
+            plain = 0 if 0 in cards else 1
+            cards = cards[: max(0, sum(self.instance.card_interfaces) - 1 - plain)]
+        return cards
 
 
 class MachineImage(msgspec.Struct, frozen=True):
@@ -145,6 +188,16 @@ class Cluster(msgspec.Struct, frozen=True):
         return self.spec.image.connect or by_default
 
     @property
+    def default_group_decides(self) -> bool:
+        """Whether containers of multi-node jobs get the default security group of the VPC.
+
+        An environment with EFA has its security groups in the launch template, and those do not
+        reach the network interface of a multi-node job's container.
+        Source: https://docs.aws.amazon.com/batch/latest/userguide/mnp-ce.html
+        """
+        return any(each.efa_cards and each.spec.multi_node for each in self.environments)
+
+    @property
     def placement_groups(self) -> tuple[str, ...]:
         """Names of the placement groups within the deployment, sorted, each once."""
         groups = {environment.placement_group for environment in self.environments}
@@ -152,22 +205,17 @@ class Cluster(msgspec.Struct, frozen=True):
 
 
 def registered_memory(instance: InstanceType) -> int:
-    """Returns about how much memory the ECS agent registers for a machine, in MiB.
+    """Returns the memory that the ECS agent registers for a machine, in MiB, or a little less.
 
-    The kernel and the agent keep a share: a machine of 8192 MiB registers 7985, less the 32 that
-    Batch's image reserves, which is 97 %.
-    Source: https://docs.aws.amazon.com/batch/latest/userguide/memory-management.html
+    The agent registers what Linux has, `MemTotal`, less the `ECS_RESERVED_MEMORY` that Batch sets,
+    32 MiB. Kernels differ by some 50 MiB, so 0.5 % are left. Where nobody has measured a type, 94 %
+    less 256 MiB holds for all but one of those that were measured.
+    Source: https://github.com/aws/amazon-ecs-agent (ecs-agent/api/ecs/client/ecs_client.go),
+    https://github.com/aws/aws-cdk/issues/9900; and for the measurements see `mngen.catalog`.
     """
-    return instance.memory * 97 // 100
-
-
-def job_memory(instance: InstanceType) -> int:
-    """Returns the memory a job on the whole machine asks for by default, in MiB.
-
-    AWS recommends to leave 5 % to the agent and the system.
-    Source: https://docs.aws.amazon.com/batch/latest/userguide/ecs-reserved-memory.html
-    """
-    return instance.memory * 95 // 100
+    if instance.measured_memory is None:
+        return instance.memory * 94 // 100 - 256
+    return instance.measured_memory * 995 // 1000 - _RESERVED_MEMORY
 
 
 def image_name(environment: Environment, instance: InstanceType) -> str:
@@ -242,7 +290,7 @@ def _placement_group(name: str, environment: Environment) -> str | None:
 def _job(name: str, job: Job, queue: ResolvedQueue) -> ResolvedJob:
     # A job may be placed on any environment of its queue, so the smallest machine decides.
     nodes = queue.environments
-    memory = job.memory or min(job_memory(environment.instance) for environment in nodes)
+    memory = job.memory or min(environment.job_memory for environment in nodes)
     limits = {environment.nr_cpus for environment in nodes}
     return ResolvedJob(
         name=name,
@@ -251,9 +299,6 @@ def _job(name: str, job: Job, queue: ResolvedQueue) -> ResolvedJob:
         vcpus=job.vcpus or min(environment.schedulable_vcpus for environment in nodes),
         memory=memory,
         shared_memory=job.shared_memory or max(64, memory // 4),
-        efa_interfaces=min(
-            environment.instance.max_efa_interfaces if environment.spec.efa else 0
-            for environment in nodes
-        ),
+        efa_interfaces=min(len(environment.efa_cards) for environment in nodes),
         nr_cpus=limits.pop() if len(limits) == 1 else None,
     )

@@ -12,6 +12,7 @@ from mngen.render._render import (
     Tree,
     creates_spot_fleet_role,
     deployment_tags,
+    efa_installer,
     endpoint_service,
     render,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "Tree",
     "creates_spot_fleet_role",
     "deployment_tags",
+    "efa_installer",
     "endpoint_service",
     "render",
     "render_file",

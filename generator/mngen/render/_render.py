@@ -56,14 +56,20 @@ def render(cluster: Cluster, *, provider: int | None = None, source: str = "mnge
     return dict(sorted(tree.items()))
 
 
+_CHINESE_ENDPOINTS = frozenset({"ecr.api", "ecr.dkr"})
+"""Services whose endpoints have another prefix in the China regions; the others' are as elsewhere.
+
+Source: `aws ec2 describe-vpc-endpoint-services` in cn-north-1 and cn-northwest-1, as printed in
+https://github.com/aws/aws-cdk/pull/16139 and https://github.com/aws/aws-cdk/pull/25333.
+"""
+
+
 def endpoint_service(region: str, service: str) -> str:
     """Returns the name of an AWS service's VPC endpoint in a region.
 
     Source: https://docs.aws.amazon.com/vpc/latest/privatelink/aws-services-privatelink-support.html
-    and, for the China regions, whose interface endpoints are named `cn.com.amazonaws…`,
-    https://docs.amazonaws.cn/en_us/aws/latest/userguide/endpoints-Beijing.html
     """
-    prefix = "cn." if region.startswith("cn-") and service != "s3" else ""
+    prefix = "cn." if region.startswith("cn-") and service in _CHINESE_ENDPOINTS else ""
     return f"{prefix}com.amazonaws.{region}.{service}"
 
 
@@ -72,6 +78,14 @@ def creates_spot_fleet_role(spec: Spec) -> bool:
     return spec.roles.spot_fleet == "create" and any(
         environment.purchase == "spot" for environment in spec.environments.values()
     )
+
+
+def efa_installer(cluster: Cluster) -> str | None:
+    """Returns bucket and folder of the EFA installer where a role must be let read it."""
+    place = cluster.spec.image.efa_installer
+    efa = any(image.efa for image in cluster.machine_images)
+    created = cluster.spec.roles.instance_profile == "create"
+    return place.removeprefix("s3://") if place and efa and created else None
 
 
 def deployment_tags(spec: Spec) -> dict[str, str]:
@@ -95,9 +109,11 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         "gateway_endpoint": gateway,
         "interface_endpoints": names,
         "nat": nat,
+        "default_group_decides": cluster.default_group_decides,
         "reaches_internet": spec.network.vpc != "new" or nat,
         "job_variables": {job.name: job_variables(spec, job) for job in cluster.jobs},
         "creates_spot_fleet_role": creates_spot_fleet_role(spec),
+        "efa_installer": efa_installer(cluster),
         "amis": amis,
         "ssh_interface": cluster.connection.replace("-", "_"),
         "version": __version__,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mngen.amis import IMAGE_TAG, NR_CPUS_TAG, base_image_parameter
 from mngen.catalog import vcpu_quota
 from mngen.errors import Severity, did_you_mean
 from mngen.rules._aws_rule import AwsRule
+from mngen.rules._policy import covers, principals, statements
 from mngen.rules._rule import Match
 
 if TYPE_CHECKING:
@@ -20,6 +21,21 @@ if TYPE_CHECKING:
     from mngen.catalog import Quota
     from mngen.cluster import ResolvedEnvironment
     from mngen.rules._aws_rule import Account
+    from mngen.spec import Path
+
+_AWS_KEY = "alias/aws/ebs"
+_AUTO_SCALING = "aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+# Of those that AWS lists for the role, the ones that a grant can name.
+_KEY_OPERATIONS = (
+    "CreateGrant",
+    "Decrypt",
+    "DescribeKey",
+    "Encrypt",
+    "GenerateDataKey",
+    "GenerateDataKeyWithoutPlaintext",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+)
 
 
 class KeyPairExists(AwsRule):
@@ -260,10 +276,89 @@ class ImagesAreCurrent(AwsRule):
                 )
 
 
+class KeyLetsInstancesStart(AwsRule):
+    id = "MN225"
+    title = "Instances may use the key that their volumes are encrypted with"
+    why = (
+        "Volumes are encrypted with the key that the spec names, or with the account's default key "
+        "for EBS. AWS Batch starts instances through EC2 Auto Scaling, whose service-linked "
+        "role may use a customer managed key only if the key's policy or a grant says so. "
+        "Otherwise instances are terminated as they start (Client.InvalidKMSKey.InvalidState, "
+        "Client.InternalError), and jobs stay RUNNABLE."
+    )
+    remedy = "give EC2 Auto Scaling's service-linked role a grant on the key, or name another key"
+    source_url = (
+        "https://docs.aws.amazon.com/autoscaling/ec2/userguide/"
+        "key-policy-requirements-EBS-encryption.html"
+    )
+    manual_test = "aws ec2 get-ebs-default-kms-key-id; aws kms list-grants --key-id KEY"
+    calls = (
+        "ec2:GetEbsDefaultKmsKeyId",
+        "kms:DescribeKey",
+        "kms:GetKeyPolicy",
+        "kms:ListGrants",
+        "sts:GetCallerIdentity",
+    )
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        named = account.cluster.spec.image.kms_key
+        key = named or account.ec2.get_ebs_default_kms_key_id()["KmsKeyId"]
+        if key == _AWS_KEY:
+            return
+        kms: Any = account.client("kms")
+        facts = kms.describe_key(KeyId=key)["KeyMetadata"]
+        if facts.get("KeyManager") == "AWS":
+            return
+        _, partition, *_ = facts["Arn"].split(":")
+        own = account.client("sts").get_caller_identity()["Account"]
+        role = f"arn:{partition}:iam::{own}:role/{_AUTO_SCALING}"
+        policy = kms.get_key_policy(KeyId=facts["Arn"], PolicyName="default")["Policy"]
+        granted = {
+            operation
+            for page in kms.get_paginator("list_grants").paginate(KeyId=facts["Arn"])
+            for grant in page["Grants"]
+            if grant.get("GranteePrincipal") == role
+            for operation in grant["Operations"]
+        }
+        missing = [
+            each
+            for each in _KEY_OPERATIONS
+            if each not in granted and not _key_allows(policy, role, each)
+        ]
+        if not missing:
+            return
+        path: Path = ("image", "kms_key")
+        whose = "named"
+        if named is None:
+            path = ("environments", account.cluster.environments[0].name, "instance")
+            whose = "the account's default for EBS"
+        yield Match(
+            path,
+            f"EC2 Auto Scaling may not use the key `{facts['Arn']}`, {whose}: it lacks "
+            + ", ".join(missing),
+            f"run `aws kms create-grant --key-id {facts['Arn']} --grantee-principal {role} "
+            f"--operations {' '.join(_KEY_OPERATIONS)}`, or set another key: "
+            "`image: {kms_key: …}`",
+        )
+
+
+def _key_allows(policy: str, role: str, operation: str) -> bool:
+    """Whether a key policy names the role, or everyone; the account alone is not enough.
+
+    A service-linked role has no permissions on keys, so what the policy leaves to IAM it lacks.
+    """
+    return any(
+        principals(each) & {role, "*"} and covers(each, f"kms:{operation}")
+        for each in statements(policy, "Allow")
+    )
+
+
 RULES: tuple[type[AwsRule], ...] = (
     KeyPairExists,
     QuotaSuffices,
     OfferedInZone,
     ImagesFit,
     ImagesAreCurrent,
+    KeyLetsInstancesStart,
 )

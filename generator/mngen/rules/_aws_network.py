@@ -14,11 +14,16 @@ from mngen.rules._rule import Match
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mypy_boto3_ec2.type_defs import SubnetTypeDef, VpcEndpointTypeDef
+    from mypy_boto3_ec2.type_defs import (
+        IpPermissionOutputTypeDef,
+        SubnetTypeDef,
+        VpcEndpointTypeDef,
+    )
 
     from mngen.rules._aws_rule import Account
     from mngen.spec import Path
 
+_LAST_PORT = 65535
 _DEPLOYMENT_TAG = "mngen:deployment"
 
 
@@ -112,6 +117,13 @@ def _zones(account: Account) -> Iterator[tuple[Path, str]]:
                 yield ("environments", each.name, "zones", index), zone
 
 
+_GIVE_ADDRESSES = (
+    "let the subnet give public addresses (`aws ec2 modify-subnet-attribute --subnet-id … "
+    "--map-public-ip-on-launch`), or name private subnets with a NAT gateway, or add endpoints for "
+    + ", ".join(sorted(NODE_ENDPOINTS))
+)
+
+
 class NodesHaveWayOut(AwsRule):
     id = "MN205"
     title = "Nodes reach AWS from their subnets"
@@ -153,6 +165,7 @@ class NodesHaveWayOut(AwsRule):
                 path,
                 f"{', '.join(subnets)} {have} {lack}, and the VPC not all the endpoints that nodes "
                 "need",
+                _GIVE_ADDRESSES if "public addresses" in lack else None,
             )
 
 
@@ -345,6 +358,154 @@ class AddressesLeft(AwsRule):
                 )
 
 
+class VpcResolvesNames(AwsRule):
+    id = "MN221"
+    title = "The VPC resolves the names that nodes use"
+    why = (
+        "The nodes mount the file system by its DNS name, which resolves only in a VPC with both "
+        "enableDnsSupport and enableDnsHostnames. EC2 refuses interface endpoints with private "
+        "names in a VPC without them."
+    )
+    remedy = "turn both attributes on: `aws ec2 modify-vpc-attribute`"
+    source_url = "https://docs.aws.amazon.com/efs/latest/ug/mounting-fs-mount-cmd-dns-name.html"
+    manual_test = (
+        "aws ec2 describe-vpc-attribute --vpc-id vpc-0123456789abcdef0 "
+        "--attribute enableDnsHostnames"
+    )
+    calls = ("ec2:DescribeVpcAttribute", "ec2:DescribeVpcs")
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        if account.vpc is None:
+            return
+        vpc = account.vpc["VpcId"]
+        support = account.ec2.describe_vpc_attribute(VpcId=vpc, Attribute="enableDnsSupport")
+        hostnames = account.ec2.describe_vpc_attribute(VpcId=vpc, Attribute="enableDnsHostnames")
+        for name, option, on in (
+            ("enableDnsSupport", "support", support["EnableDnsSupport"]["Value"]),
+            ("enableDnsHostnames", "hostnames", hostnames["EnableDnsHostnames"]["Value"]),
+        ):
+            if not on:
+                fails = ["the name of the file system does not resolve"]
+                if set(account.cluster.spec.network.endpoints) - {"s3"}:
+                    fails.append("interface endpoints cannot have private names")
+                yield Match(
+                    ("network", "vpc"),
+                    f"`{name}` is off in `{vpc}`: {', and '.join(fails)}",
+                    f"run `aws ec2 modify-vpc-attribute --vpc-id {vpc} --enable-dns-{option}`",
+                )
+
+
+class DefaultGroupLetsNodesMeet(AwsRule):
+    id = "MN222"
+    title = "The VPC's default security group lets nodes with EFA meet"
+    why = (
+        "An environment with EFA has no security groups of its own: AWS Batch refuses them beside "
+        "the network interfaces that EFA needs in the launch template. The interface of a "
+        "multi-node job's container then gets the default security group of the VPC. Where that is "
+        "closed, the nodes never reach each other and the job fails."
+    )
+    remedy = (
+        "let the members of the VPC's default security group reach each other, in both directions; "
+        "or write `vpc: new`, or leave `efa` out"
+    )
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/mnp-ce.html"
+    manual_test = (
+        "aws ec2 describe-security-groups --filters Name=group-name,Values=default "
+        "--query 'SecurityGroups[].[VpcId,GroupId,IpPermissions,IpPermissionsEgress]'"
+    )
+    calls = ("ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs")
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        if account.vpc is None or not account.cluster.default_group_decides:
+            return
+        found = account.ec2.describe_security_groups(
+            Filters=[
+                {"Name": "vpc-id", "Values": [account.vpc["VpcId"]]},
+                {"Name": "group-name", "Values": ["default"]},
+            ]
+        )
+        for group in found["SecurityGroups"]:
+            own = group["GroupId"]
+            closed = [
+                direction
+                for direction, rules in (
+                    ("ingress", group["IpPermissions"]),
+                    ("egress", group["IpPermissionsEgress"]),
+                )
+                if not _reaches_members(account, own, rules)
+            ]
+            if not closed:
+                continue
+            members = f"IpProtocol=-1,UserIdGroupPairs=[{{GroupId={own}}}]"
+            commands = [
+                f"`aws ec2 authorize-security-group-{each} --group-id {own} "
+                f"--ip-permissions {members}`"
+                for each in closed
+            ]
+            for each in account.cluster.environments:
+                if each.efa_cards and each.spec.multi_node:
+                    yield Match(
+                        ("environments", each.name, "efa"),
+                        f"containers of multi-node jobs get the VPC's default security group "
+                        f"`{own}`, whose {' and '.join(closed)} rules do not let its members reach "
+                        "each other",
+                        f"run {' and '.join(commands)}",
+                    )
+
+
+def _reaches_members(account: Account, group: str, rules: list[IpPermissionOutputTypeDef]) -> bool:
+    """Whether a rule is for any port of the group's own members, or of all of the subnets."""
+    nodes = [IPv4Network(each["CidrBlock"]) for each in account.subnets]
+    for rule in rules:
+        ports = (rule.get("FromPort", 0), rule.get("ToPort", 0))
+        if rule["IpProtocol"] != "-1" and not (
+            rule["IpProtocol"] == "tcp" and ports[0] <= 1 and ports[1] == _LAST_PORT
+        ):
+            continue
+        if any(each.get("GroupId") == group for each in rule.get("UserIdGroupPairs", [])):
+            return True
+        ranges = [IPv4Network(each["CidrIp"]) for each in rule.get("IpRanges", [])]
+        if nodes and all(any(node.subnet_of(each) for each in ranges) for node in nodes):
+            return True
+    return False
+
+
+class BuildersDownloadEfa(AwsRule):
+    id = "MN223"
+    title = "Builders reach the EFA installer from their subnets"
+    why = (
+        "Images with EFA are baked with Amazon's installer, which is downloaded from the internet. "
+        "In a subnet without a way there, the bake fails."
+    )
+    remedy = (
+        "copy the installer to a bucket of the region and name the folder: "
+        "`image: {efa_installer: s3://BUCKET/efa/}`"
+    )
+    source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/efa-start.html"
+    manual_test = (
+        "aws ec2 describe-route-tables --query "
+        "'RouteTables[].[Associations[].SubnetId,Routes[].[DestinationCidrBlock,GatewayId]]'"
+    )
+    calls = ("ec2:DescribeRouteTables", "ec2:DescribeSubnets", "ec2:DescribeVpcs")
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        if account.cluster.spec.image.efa_installer:
+            return
+        closed = [each for each in account.subnets if way_out(account, each) is None]
+        if not closed:
+            return
+        for each in account.cluster.environments:
+            if each.spec.efa:
+                yield Match(
+                    ("environments", each.name, "efa"),
+                    "images with EFA need its installer, and a builder in "
+                    f"`{closed[0]['SubnetId']}` has no route to the internet to download it",
+                )
+
+
 RULES: tuple[type[AwsRule], ...] = (
     VpcExists,
     SubnetsExist,
@@ -354,4 +515,7 @@ RULES: tuple[type[AwsRule], ...] = (
     EndpointsAreFree,
     SecurityGroupsExist,
     AddressesLeft,
+    VpcResolvesNames,
+    DefaultGroupLetsNodesMeet,
+    BuildersDownloadEfa,
 )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mngen.rules._aws_rule import AwsRule
+from mngen.rules._policy import conditions, covers, principals, statements
 from mngen.rules._rule import Match
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
 _NFS_PORT = 2049
 _ID = ("storage", "efs", "id")
+_CLIENT_ACTIONS = (
+    "elasticfilesystem:ClientMount",
+    "elasticfilesystem:ClientWrite",
+    "elasticfilesystem:ClientRootAccess",
+)
+_BY_TARGET = "elasticfilesystem:accessedviamounttarget"
 
 
 class FileSystemServes(AwsRule):
@@ -119,6 +126,68 @@ class FileSystemLetsIn(AwsRule):
                 )
 
 
+class FileSystemPolicyLetsIn(AwsRule):
+    id = "MN224"
+    title = "The file system's policy lets the nodes in"
+    why = (
+        "The nodes mount the file system without IAM, so to its policy they are anyone. Where a "
+        "policy names roles alone, or demands TLS that `tls: false` leaves out, the mount is "
+        "denied, Docker never starts and jobs stay RUNNABLE. Without ClientRootAccess the bake, "
+        "which is root, may write nothing there."
+    )
+    remedy = (
+        "allow the actions to everyone who comes through a mount target (condition "
+        "`elasticfilesystem:AccessedViaMountTarget`), which security groups limit, or remove the "
+        "policy"
+    )
+    source_url = "https://docs.aws.amazon.com/efs/latest/ug/iam-access-control-nfs-efs.html"
+    manual_test = "aws efs describe-file-system-policy --file-system-id fs-0123456789abcdef0"
+    calls = (
+        "elasticfilesystem:DescribeFileSystemPolicy",
+        "elasticfilesystem:DescribeFileSystems",
+        "elasticfilesystem:DescribeMountTargets",
+    )
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        efs = account.cluster.spec.storage.efs
+        # That there is none is another rule's.
+        if efs.id is None or _mount_targets(account, efs.id) is None:
+            return
+        client: EFSClient = account.client("efs")
+        try:
+            policy = client.describe_file_system_policy(FileSystemId=efs.id)["Policy"]
+        except client.exceptions.PolicyNotFound:
+            return
+        denied = [each for each in _CLIENT_ACTIONS if not _anyone_may(policy, each, tls=efs.tls)]
+        if denied:
+            yield Match(
+                _ID,
+                f"the policy of `{efs.id}` does not let the nodes in: it denies them "
+                + ", ".join(each.partition(":")[2] for each in denied)
+                + ("" if efs.tls else " without TLS"),
+            )
+
+
+def _anyone_may(policy: str, action: str, *, tls: bool) -> bool:
+    """Whether a policy allows an action to a client without IAM that uses a mount target."""
+
+    def applies(statement: dict[str, Any]) -> bool:
+        """Whether its conditions hold for a node; one that cannot be judged counts as held."""
+        wanted = conditions(statement)
+        transport = wanted.get("aws:securetransport")
+        return (
+            principals(statement) == {"*"}
+            and covers(statement, action)
+            and (transport is None or (transport == "true") is tls)
+            and wanted.get(_BY_TARGET, "true") == "true"
+        )
+
+    return any(map(applies, statements(policy, "Allow"))) and not any(
+        map(applies, statements(policy, "Deny"))
+    )
+
+
 def _mount_targets(
     account: Account, file_system: str
 ) -> list[MountTargetDescriptionTypeDef] | None:
@@ -133,20 +202,24 @@ def _mount_targets(
 
 
 def _lets_in(account: Account, groups: list[str]) -> bool:
-    """Whether one of the groups takes NFS from all of the VPC, or from a group of the nodes."""
+    """Whether the groups take NFS from all subnets of the nodes, or from a group of theirs."""
     if account.vpc is None or not groups:
         return False
-    vpc = IPv4Network(account.vpc["CidrBlock"])
     nodes = set(account.cluster.spec.network.security_groups)
     found = account.ec2.describe_security_groups(Filters=[{"Name": "group-id", "Values": groups}])
-    return any(
-        _is_nfs(rule)
-        and (
-            any(vpc.subnet_of(IPv4Network(each["CidrIp"])) for each in rule.get("IpRanges", []))
-            or any(each.get("GroupId") in nodes for each in rule.get("UserIdGroupPairs", []))
-        )
+    rules = [
+        rule
         for group in found["SecurityGroups"]
         for rule in group["IpPermissions"]
+        if _is_nfs(rule)
+    ]
+    if any(pair.get("GroupId") in nodes for rule in rules for pair in rule["UserIdGroupPairs"]):
+        return True
+    # A VPC can have several ranges: what counts are those of the nodes' own subnets.
+    ranges = [IPv4Network(each["CidrIp"]) for rule in rules for each in rule.get("IpRanges", [])]
+    return all(
+        any(IPv4Network(subnet["CidrBlock"]).subnet_of(each) for each in ranges)
+        for subnet in account.subnets
     )
 
 
@@ -158,4 +231,4 @@ def _is_nfs(rule: IpPermissionOutputTypeDef) -> bool:
     )
 
 
-RULES: tuple[type[AwsRule], ...] = (FileSystemServes, FileSystemLetsIn)
+RULES: tuple[type[AwsRule], ...] = (FileSystemServes, FileSystemLetsIn, FileSystemPolicyLetsIn)

@@ -121,8 +121,87 @@ network:
                 )
 
 
+class BuildersReachEfaInstaller(SpecRule):
+    id = "MN127"
+    title = "Builders reach the EFA installer"
+    why = (
+        "Images with EFA are baked with Amazon's installer, which is downloaded from the internet. "
+        "Without NAT a builder cannot reach it, and the bake fails. The packages that the "
+        "installer needs come from Amazon Linux's repositories, which are in S3."
+    )
+    remedy = (
+        "download the installer, its signature and aws-efa-installer.key from "
+        "https://efa-installer.amazonaws.com, copy them to a bucket of the region and name the "
+        "folder: `image: {efa_installer: s3://BUCKET/efa/}`"
+    )
+    source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/efa-start.html"
+    manual_test = "aws s3 ls s3://BUCKET/efa/"
+    failing = """\
+network:
+  vpc: new
+  zones: [us-east-1a]
+  nat: false
+  endpoints: [s3, ecr.api, ecr.dkr, logs, ecs, ecs-agent, ecs-telemetry, ssm, ssmmessages]
+environments:
+  c5n: {instance: c5n.18xlarge, max_nodes: 16, efa: true}  #! true
+"""
+    passing = """\
+network:
+  vpc: new
+  zones: [us-east-1a]
+  nat: false
+  endpoints: [s3, ecr.api, ecr.dkr, logs, ecs, ecs-agent, ecs-telemetry, ssm, ssmmessages]
+image:
+  efa_installer: s3://my-software/efa/
+environments:
+  c5n: {instance: c5n.18xlarge, max_nodes: 16, efa: true}
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for network in subject.network:
+            closed = network.vpc == "new" and network.nat is False
+            if not closed or subject.spec.image.efa_installer or not subject.sound("image"):
+                continue
+            for each in subject.environments:
+                if each.spec.efa and each.instance.efa:
+                    yield Match(
+                        ("environments", each.name, "efa"),
+                        "images with EFA need its installer, and without a NAT gateway builders "
+                        "cannot download it",
+                    )
+
+
+class EfaInstallerIsUsed(SpecRule):
+    id = "MN118"
+    severity = Severity.WARNING
+    title = "The EFA installer is named where there is EFA"
+    why = "The installer is copied onto builders of images with EFA alone."
+    remedy = "remove `efa_installer`, or write `efa: true` in an environment"
+    source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/efa-start.html"
+    manual_test = "aws s3 ls s3://BUCKET/efa/"
+    failing = """\
+image:
+  efa_installer: s3://my-software/efa/  #! s3://my-software/efa/
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 4}
+"""
+    passing = """\
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 4}
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        wanted = any(each.efa for each in subject.spec.environments.values())
+        if subject.spec.image.efa_installer and not wanted:
+            yield Match(("image", "efa_installer"), "no environment has EFA")
+
+
 RULES: tuple[type[SpecRule], ...] = (
     BuildersKnowWho,
     BuildersHaveAddresses,
     BuildersReachSessionManager,
+    BuildersReachEfaInstaller,
+    EfaInstallerIsUsed,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from mngen.errors import InputError, Problem, Severity, did_you_mean
 from mngen.rules._registry import SPEC_RULES
 from mngen.rules._subject import make_subject
@@ -15,11 +17,17 @@ if TYPE_CHECKING:
 
     from mngen.catalog import Catalog
     from mngen.cluster import Cluster
-    from mngen.rules._rule import Match, Rule
+    from mngen.rules._rule import Match, Rule, SpecRule
     from mngen.rules._subject import Subject
-    from mngen.spec import Document
+    from mngen.spec import Document, Path, Spec
+
+    Found = tuple[type[SpecRule], Match]
 
 _RuleClass = TypeVar("_RuleClass", bound="type[Rule]")
+
+# Types that differ in all that a rule can look at: with EFA and without, of one thread a core and
+# of two, with and without placement groups, Spot, GPUs, several cards.
+_UNLIKE = ("c5n.18xlarge", "t4g.micro", "hpc7a.96xlarge", "p5.48xlarge", "m4.large")
 
 _WEIGHT = {severity: weight for weight, severity in enumerate(Severity)}
 
@@ -147,15 +155,53 @@ def _judge(
     subject = make_subject(loaded.spec, catalog, loaded.dropped)
     problems = list(loaded.problems)
     secret_lines = set()
-    for rule in rules:
-        for match in rule.matches(subject):
-            problem = make_problem(rule, match, loaded.document)
-            problems.append(problem)
-            if match.secret and problem.position is not None:
-                secret_lines.add(problem.position.line)
+    found = _matches(rules, subject)
+    found += _beside_unknown_types(rules, loaded.spec, catalog, loaded.dropped, found)
+    for rule, match in found:
+        problem = make_problem(rule, match, loaded.document)
+        problems.append(problem)
+        if match.secret and problem.position is not None:
+            secret_lines.add(problem.position.line)
     problems.sort(key=in_order)
     # Another problem on the line of a secret must not show it either.
     return [_hidden(problem, secret_lines) for problem in problems], subject
+
+
+def _matches(rules: Iterable[type[SpecRule]], subject: Subject) -> list[Found]:
+    return [(rule, match) for rule in rules for match in rule.matches(subject)]
+
+
+def _beside_unknown_types(
+    rules: list[type[SpecRule]],
+    spec: Spec,
+    catalog: Catalog,
+    dropped: frozenset[Path],
+    found: list[Found],
+) -> list[Found]:
+    """Returns what is wrong besides with environments of a type that the catalog does not have.
+
+    Such an environment cannot be resolved, so the rules have not seen it, its queues and its jobs.
+    They are judged with one known type after another in its place: what holds with every one of
+    them, in the same words, is not the type's doing.
+    """
+    unknown = [name for name, each in spec.environments.items() if each.instance not in catalog]
+    if not unknown or not len(catalog):
+        return []
+    # The first and the last type of the catalog, should it lack all of the others.
+    stand_ins = [name for name in _UNLIKE if name in catalog] or catalog.names[:1]
+    judged: list[list[Found]] = []
+    for instance in (*stand_ins, catalog.names[-1]):
+        environments = {
+            name: msgspec.structs.replace(each, instance=instance) if name in unknown else each
+            for name, each in spec.environments.items()
+        }
+        changed = msgspec.structs.replace(spec, environments=environments)
+        judged.append(_matches(rules, make_subject(changed, catalog, dropped)))
+    return [
+        each
+        for each in judged[0]
+        if each not in found and all(each in others for others in judged[1:])
+    ]
 
 
 def _hidden(problem: Problem, lines: set[int]) -> Problem:

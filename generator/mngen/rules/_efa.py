@@ -263,12 +263,100 @@ environments:
             if network.vpc != "default" or set(network.endpoints) >= NODE_ENDPOINTS:
                 continue
             for each in subject.environments:
-                if each.spec.efa and each.instance.max_efa_interfaces > 1:
+                interfaces = len(each.efa_cards) + (0 not in each.efa_cards)
+                if each.efa_cards and interfaces > 1:
                     yield Match(
                         ("environments", each.name, "efa"),
                         f"with EFA on its network cards, `{each.instance.name}` gets no public "
                         "address, and in the default VPC no way to AWS",
                     )
+
+
+class ContainerHasInterface(SpecRule):
+    id = "MN134"
+    severity = Severity.WARNING
+    title = "Multi-node environments use types with a free network interface on the first card"
+    why = (
+        "The container of a multi-node job gets a network interface of its own beside the "
+        "instance's. ECS attaches it without naming a network card, and EC2 then takes the first. "
+        "On a type whose first card takes one interface there is no room for it: the instance is "
+        "paid for and the job waits. mngen uses one EFA there, but AWS does not say that the "
+        "interface may then be on another card."
+    )
+    remedy = "choose a type whose cards take more interfaces, such as `hpc7a.96xlarge`"
+    source_url = (
+        "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-eni.html"
+    )
+    manual_test = (
+        "aws ec2 describe-instance-types --instance-types hpc6id.32xlarge "
+        "--query 'InstanceTypes[].NetworkInfo.NetworkCards'"
+    )
+    besides = ("MN131",)
+    failing = """\
+environments:
+  hpc:
+    instance: hpc6id.32xlarge  #! hpc6id.32xlarge
+    max_nodes: 4
+"""
+    passing = """\
+environments:
+  hpc:
+    instance: hpc6id.32xlarge
+    max_nodes: 4
+    multi_node: false
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for each in subject.environments:
+            if each.spec.multi_node and each.instance.card_interfaces[:1] == (1,):
+                yield Match(
+                    ("environments", each.name, "instance"),
+                    f"the first network card of `{each.instance.name}` takes one interface: there "
+                    "is no room for that of a multi-node job's container",
+                )
+
+
+class GroupsReachContainers(SpecRule):
+    id = "MN142"
+    severity = Severity.WARNING
+    title = "Security groups that containers need do not depend on EFA"
+    why = (
+        "AWS Batch refuses security groups in an environment whose launch template has network "
+        "interfaces, as EFA needs them. The instances get the groups through these; the interface "
+        "of a multi-node job's container gets the VPC's default security group instead."
+    )
+    remedy = (
+        "add what the containers must reach to the VPC's default security group, or leave `efa` out"
+    )
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/mnp-ce.html"
+    manual_test = (
+        "aws ec2 describe-security-groups --filters Name=group-name,Values=default "
+        "--query 'SecurityGroups[].[VpcId,IpPermissions,IpPermissionsEgress]'"
+    )
+    besides = ("MN161",)
+    failing = """\
+network:
+  security_groups: [sg-0123456789abcdef0]  #! [
+environments:
+  c5n: {instance: c5n.18xlarge, max_nodes: 16, efa: true}
+"""
+    passing = """\
+network:
+  security_groups: [sg-0123456789abcdef0]
+environments:
+  c5: {instance: c5.18xlarge, max_nodes: 16}
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for network in subject.network:
+            if network.security_groups and subject.cluster.default_group_decides:
+                yield Match(
+                    ("network", "security_groups"),
+                    "containers of multi-node jobs on EFA instances do not get these groups, but "
+                    "the VPC's default one",
+                )
 
 
 RULES: tuple[type[SpecRule], ...] = (
@@ -278,4 +366,6 @@ RULES: tuple[type[SpecRule], ...] = (
     EfaUsed,
     EfaForNodes,
     SeveralCardsArePrivate,
+    ContainerHasInterface,
+    GroupsReachContainers,
 )

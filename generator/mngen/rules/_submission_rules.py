@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mngen.cluster import job_memory, registered_memory
 from mngen.errors import Severity
 from mngen.rules._rule import Match
 from mngen.rules._submission import SubmissionRule
@@ -57,8 +56,9 @@ class MemoryFitsNode(SubmissionRule):
     id = "MN304"
     title = "A node has as much memory left as the job asks for"
     why = (
-        "The kernel and the ECS agent keep a share of the machine's memory. A job that asks for "
-        "more than is left stays RUNNABLE for ever."
+        "The kernel and the ECS agent keep a share of the machine's memory, and EFA's huge pages "
+        "220 MiB a CPU. A job that asks for more than is left stays RUNNABLE for ever, or is "
+        "stopped for want of memory."
     )
     remedy = "ask for less `--memory`, or leave the option out"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/memory-management.html"
@@ -67,12 +67,12 @@ class MemoryFitsNode(SubmissionRule):
     @classmethod
     def matches(cls, target: Target) -> Iterator[Match]:
         asked = target.resource("MEMORY")
-        largest = max(target.intent.queue.environments, key=lambda each: each.instance.memory)
-        if asked is not None and asked > registered_memory(largest.instance):
+        largest = max(target.intent.queue.environments, key=lambda each: each.usable_memory)
+        if asked is not None and asked > largest.usable_memory:
             yield Match(
                 ("jobs", target.intent.job.name),
                 f"each node asks for {asked} MiB; of the {largest.instance.memory} MiB of "
-                f"`{largest.instance.name}` a job can safely have {job_memory(largest.instance)}",
+                f"`{largest.instance.name}` a job can safely have {largest.usable_memory}",
             )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SUITE = "bookworm"
-_PACKAGES = ("gpg", "iproute2", "openssh-server", "python3", "sudo", "systemd")
+_PACKAGES = ("curl", "gpg", "iproute2", "openssh-server", "python3", "sudo", "systemd")
 _SCHEMES = ("http://", "https://", "file:/")
 _SECONDS = 1200.0
 _LAST_LINES = 6

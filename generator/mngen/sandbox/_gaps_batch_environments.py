@@ -10,6 +10,11 @@ from moto.batch.exceptions import ClientException
 from moto.iam.exceptions import NotFoundException as RoleNotFoundError
 from moto.moto_api._internal import mock_random
 
+from mngen.sandbox._gaps_batch_interfaces import (
+    check_security_groups,
+    interface_fault,
+    with_security_groups,
+)
 from mngen.sandbox._gaps_ec2 import placement_groups
 
 if TYPE_CHECKING:
@@ -19,6 +24,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _STATES = ("ENABLED", "DISABLED")
 _SERVICE_LINKED_ROLE = "AWSServiceRoleForBatch"
 _SCALING_KEYS = {"minvCpus", "maxvCpus", "desiredvCpus"}
+_CHANGED_IN_GOVCLOUD = {"state", "computeResources", "serviceRole", "unmanagedvCpus"}
 _UPDATABLE_STRATEGIES = {
     "BEST_FIT_PROGRESSIVE",
     "SPOT_CAPACITY_OPTIMIZED",
@@ -41,14 +47,17 @@ def create_environment(backend: Any, request: dict[str, Any]) -> ComputeEnvironm
     resources = copy.deepcopy(request.get("computeResources"))
     if resources is not None:
         _check_spot_role(resources)
+        check_security_groups(backend.ec2_backend, resources)
     environment: ComputeEnvironment = backend.create_compute_environment(
         compute_environment_name=name,
         _type=request.get("type"),
         state=request.get("state") or "ENABLED",
-        compute_resources=resources,
+        compute_resources=with_security_groups(backend.ec2_backend, resources),
         service_role=role,
         tags=request.get("tags"),
     )
+    if resources is not None:
+        environment.compute_resources = resources
     _name_cluster(backend, environment)
     extra: Any = environment
     extra.update_policy = request.get("updatePolicy")
@@ -63,6 +72,8 @@ def update_environment(backend: Any, request: dict[str, Any]) -> ComputeEnvironm
     Scaling is always possible. Everything else ("infrastructure update") needs the service-linked
     role and an allocation strategy other than BEST_FIT, see
     https://docs.aws.amazon.com/batch/latest/userguide/updating-compute-environments.html.
+    In the GovCloud regions an update policy alone is refused, in the words of
+    https://github.com/hashicorp/terraform-provider-aws/issues/43969.
 
     Raises:
         ClientException: Batch would refuse the request.
@@ -72,6 +83,10 @@ def update_environment(backend: Any, request: dict[str, Any]) -> ComputeEnvironm
     if environment is None:
         raise ClientException(f"Compute environment {name} does not exist")
     check_state(request.get("state"))
+    if backend.region_name.startswith("us-gov-") and not _CHANGED_IN_GOVCLOUD & set(request):
+        raise ClientException(
+            "One of [state | compute-resources | service-role | unmanaged-vcpus] is required."
+        )
     changes = request.get("computeResources") or {}
     if changes:
         _check_infrastructure_update(environment, changes)
@@ -80,7 +95,8 @@ def update_environment(backend: Any, request: dict[str, Any]) -> ComputeEnvironm
         merged["desiredvCpus"] = min(
             max(merged.get("desiredvCpus") or 0, merged.get("minvCpus", 0)), merged["maxvCpus"]
         )
-        backend.check_compute_resources(merged)
+        check_security_groups(backend.ec2_backend, merged)
+        backend.check_compute_resources(with_security_groups(backend.ec2_backend, merged))
         environment.compute_resources = merged
     if request.get("serviceRole"):
         environment.service_role = _service_role(backend, request["serviceRole"])
@@ -228,4 +244,4 @@ def _launch_fault(ec2: Any, resources: dict[str, Any]) -> str | None:
         return f"CLIENT_ERROR - The launch template {template_id} does not exist"
     if name and name not in ec2.launch_template_name_to_ids:
         return f"CLIENT_ERROR - The launch template {name} does not exist"
-    return None
+    return interface_fault(ec2, resources)

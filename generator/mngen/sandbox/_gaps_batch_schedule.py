@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
 from mngen.catalog import load_catalog, vcpu_quota
-from mngen.cluster import registered_memory
+from mngen.sandbox._gaps_batch_interfaces import nodes_meet, task_interface_fits
 from mngen.sandbox._gaps_batch_job import Attempt, Job
 from mngen.sandbox._gaps_misc import granted_vcpus
 
@@ -45,6 +46,9 @@ _UNKNOWN = "UNDETERMINED - Batch job is blocked, root cause is undetermined."
 _TIMED_OUT = "Job attempt duration exceeded timeout"
 _EXITED = "Essential container in task exited"
 _KILLED = 137
+_RESERVED_MEMORY = 32
+_NEVER_MET = 66
+"""What the wire-up exits with where nodes are missing (MISSING of container/wireup.py)."""
 
 
 @dataclass(slots=True)
@@ -115,7 +119,7 @@ def _step(backend: Any, state: State, job: Job, now: float) -> bool:
         attempt.started = attempt.placed + state.start_seconds
         _start(backend, job, attempt)
         return True
-    return _finish(job, attempt, now)
+    return _finish(backend, job, attempt, now)
 
 
 def _queue_up(state: State, job: Job) -> bool:
@@ -149,7 +153,7 @@ def _start(backend: Any, job: Job, attempt: Attempt) -> None:
     job.status, job.status_reason = "FAILED", "Task failed to start"
 
 
-def _finish(job: Job, attempt: Attempt, now: float) -> bool:
+def _finish(backend: Any, job: Job, attempt: Attempt, now: float) -> bool:
     limit = float(job.timeout.get("attemptDurationSeconds") or job.script.seconds)
     end = attempt.started + min(limit, job.script.seconds)
     if limit >= job.script.seconds:
@@ -160,6 +164,9 @@ def _finish(job: Job, attempt: Attempt, now: float) -> bool:
     timed_out = limit < job.script.seconds
     number = len(job.attempts) - 1
     attempt.exit_code = _KILLED if timed_out else job.exit_of(job.main, number)
+    resources = attempt.environment.compute_resources
+    if len(job.containers) > 1 and not nodes_meet(backend.ec2_backend, resources):
+        attempt.exit_code = _NEVER_MET
     attempt.reason = job.script.reason
     if attempt.exit_code == 0:
         job.status, job.status_reason = "SUCCEEDED", _EXITED
@@ -200,8 +207,10 @@ def _obstacle(backend: Any, state: State, job: Job, environment: ComputeEnvironm
     image = backend.ec2_backend.amis.get(override) if override else None
     if (override and image is None) or not _has_profile(backend, resources):
         return _UNKNOWN
+    if job.multi_node and not task_interface_fits(backend.ec2_backend, resources):
+        return _UNKNOWN
     vcpus, memory = _needs(job)
-    if vcpus > _registered(instance, image) or memory > registered_memory(instance):
+    if vcpus > _registered(instance, image) or memory > _registered_memory(instance):
         return _TOO_LARGE
     nodes = len(job.containers)
     if nodes * instance.vcpus > resources["maxvCpus"]:
@@ -236,6 +245,30 @@ def _registered(instance: InstanceType, image: Any) -> int:
     tags = {tag["key"]: tag["value"] for tag in image.get_tags()} if image is not None else {}
     limited = str(tags.get(IMAGE_TAG, "")).removesuffix("-efa") == instance.name
     return instance.nr_cpus or instance.vcpus if limited else instance.vcpus
+
+
+def _registered_memory(instance: InstanceType) -> int:
+    """Returns the memory that the ECS agent registers, in MiB: measured, never by a formula.
+
+    The agent takes `MemTotal` less ECS_RESERVED_MEMORY, which Batch sets to 32. A type that nobody
+    has measured has the median of what was measured where EC2 states as much memory.
+    Source: https://github.com/aws/amazon-ecs-agent (ecs-agent/api/ecs/client/ecs_client.go),
+    https://github.com/aws/aws-cdk/issues/9900
+    """
+    seen = instance.measured_memory
+    return (_median_memory(instance.memory) if seen is None else seen) - _RESERVED_MEMORY
+
+
+@lru_cache
+def _median_memory(memory: int) -> int:
+    measured = [each for each in _catalog() if each.measured_memory]
+    nearest = min(abs(each.memory - memory) for each in measured)
+    shares = [
+        (each.measured_memory or 0) / each.memory
+        for each in measured
+        if abs(each.memory - memory) == nearest
+    ]
+    return int(memory * median_low(shares))
 
 
 def _has_profile(backend: Any, resources: dict[str, Any]) -> bool:

@@ -218,6 +218,35 @@ class LaunchTemplateActions:
         }
 
 
+class DefaultKeyActions:
+    """The key with which EBS encrypts where a request names none; moto has no such."""
+
+    ec2_backend: Any
+    _get_param: Any
+    error_on_dryrun: Any
+
+    def get_ebs_default_kms_key_id(self) -> ActionResult:
+        """Answers with the key set, or with the one that AWS manages.
+
+        Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetEbsDefaultKmsKeyId.html
+        """
+        self.error_on_dryrun()
+        key = self.ec2_backend.__dict__.get("default_ebs_key", "alias/aws/ebs")
+        return ActionResult({"KmsKeyId": key})
+
+    def modify_ebs_default_kms_key_id(self) -> ActionResult:
+        """Sets the key."""
+        self.error_on_dryrun()
+        self.ec2_backend.__dict__["default_ebs_key"] = self._get_param("KmsKeyId")
+        return self.get_ebs_default_kms_key_id()
+
+    def reset_ebs_default_kms_key_id(self) -> ActionResult:
+        """Goes back to the key that AWS manages."""
+        self.error_on_dryrun()
+        self.ec2_backend.__dict__.pop("default_ebs_key", None)
+        return self.get_ebs_default_kms_key_id()
+
+
 def _template_data(data: dict[str, Any]) -> dict[str, Any]:
     data["UserData"] = parse_user_data(data.get("UserData"))
     return data
@@ -234,4 +263,5 @@ def close() -> None:
     EC2_RESOURCE_TO_PREFIX["placement-group"] = "pg"
     EC2_PREFIX_TO_RESOURCE["pg"] = "placement-group"
     graft(EC2Response, PlacementGroupActions)
+    graft(EC2Response, DefaultKeyActions)
     graft(LaunchTemplates, LaunchTemplateActions)

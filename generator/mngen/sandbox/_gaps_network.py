@@ -77,6 +77,7 @@ class SecurityGroupActions:
 
 
 _moto_rules: Any = vars(SecurityGroupBackend)["_iterate_security_rules"]
+_moto_vpc: Any = vars(VPCBackend)["create_vpc"]
 _moto_default_vpc: Any = vars(VPCBackend)["create_default_vpc"]
 
 
@@ -93,8 +94,31 @@ class SecurityGroupRules:
             yield rule
 
 
-class DefaultVpc:
-    """The VPC that every account starts with."""
+class Vpcs:
+    """VPCs with what AWS gives them."""
+
+    def create_vpc(self, *arguments: Any, **named: Any) -> Any:
+        """Lets the members of the VPC's default group reach each other, as AWS does.
+
+        Source: https://docs.aws.amazon.com/vpc/latest/userguide/default-security-group.html
+        """
+        backend: Any = self
+        vpc = _moto_vpc(self, *arguments, **named)
+        group = backend.get_default_security_group(vpc.id)
+        itself = {"GroupId": group.id, "OwnerId": backend.account_id, "UserId": backend.account_id}
+        group.ingress_rules.append(
+            SecurityGroupRule(
+                backend,
+                _ALL_PROTOCOLS,
+                group.id,
+                None,
+                None,
+                None,
+                source_group=itself,
+                is_egress=False,
+            )
+        )
+        return vpc
 
     def create_default_vpc(self) -> Any:
         """Gives the VPC its way to the internet, as AWS does.
@@ -146,8 +170,8 @@ def _is_needed(backend: Any, group_id: str) -> bool:
 
 
 def close() -> None:
-    """Closes the gaps of security groups and of the default VPC."""
+    """Closes the gaps of security groups and of VPCs."""
     graft(SecurityGroupBackend, SecurityGroupRules)
-    graft(VPCBackend, DefaultVpc)
+    graft(VPCBackend, Vpcs)
     graft(SecurityGroupRule, Rule)
     graft(SecurityGroups, SecurityGroupActions)

@@ -324,6 +324,35 @@ class Image(_Section, frozen=True, kw_only=True):
             max_length=20,
         ),
     ] = ()
+    efa_installer: (
+        Annotated[
+            str,
+            _text(
+                "Folder of an S3 bucket of this region with the EFA installer, its signature "
+                "and key, for images that are baked without a way to the internet. Default: "
+                "downloaded from AWS.",
+                "a folder of an S3 bucket, ending with a slash, such as s3://my-software/efa/",
+                pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/([A-Za-z0-9._-]{1,64}/){0,8}\Z",
+                examples=("s3://my-software/efa/",),
+            ),
+        ]
+        | None
+    ) = None
+    kms_key: (
+        Annotated[
+            str,
+            _text(
+                "KMS key with which the volumes of nodes and builders and the snapshots of images "
+                "are encrypted. Default: the account's default key for EBS.",
+                "the ARN of a KMS key",
+                pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-z0-9-]{8,64}\Z",
+                examples=(
+                    "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+                ),
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Roles(_Section, frozen=True, kw_only=True):

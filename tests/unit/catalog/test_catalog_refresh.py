@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mngen.catalog import load_catalog
+from mngen.catalog._measured import read_measurements
 from mngen.catalog._refresh import from_ec2
+from mngen.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # As EC2 answers for c5n.18xlarge, without the keys that mngen does not read.
 RECORD: dict[str, Any] = {
@@ -23,7 +29,13 @@ RECORD: dict[str, Any] = {
     "NetworkInfo": {
         "NetworkPerformance": "100 Gigabit",
         "MaximumNetworkCards": 1,
-        "NetworkCards": [{"NetworkCardIndex": 0, "InterfaceTypes": ["interface", "efa"]}],
+        "NetworkCards": [
+            {
+                "NetworkCardIndex": 0,
+                "MaximumNetworkInterfaces": 15,
+                "InterfaceTypes": ["interface", "efa"],
+            }
+        ],
         "EfaSupported": True,
         "EfaInfo": {"MaximumEfaInterfaces": 1},
         "EncryptionInTransitSupported": True,
@@ -47,7 +59,9 @@ def changed(*path: str, to: Any) -> dict[str, Any]:
 
 def test_a_record_becomes_the_type_that_the_catalog_holds() -> None:
     conversion = from_ec2([RECORD])
-    assert conversion.types == [load_catalog().require("c5n.18xlarge")]
+    shipped = load_catalog().require("c5n.18xlarge")
+    # EC2 knows nothing of how much memory Linux has.
+    assert conversion.types == [msgspec.structs.replace(shipped, measured_memory=None)]
     assert conversion.left_out == {}
 
 
@@ -93,12 +107,59 @@ def test_a_network_card_that_takes_no_efa_is_not_among_the_efa_cards() -> None:
         "NetworkInfo",
         "NetworkCards",
         to=[
-            {"NetworkCardIndex": 2, "InterfaceTypes": ["efa"]},
-            {"NetworkCardIndex": 0, "InterfaceTypes": ["interface"]},
-            {"NetworkCardIndex": 1, "InterfaceTypes": ["efa", "interface"]},
+            {"NetworkCardIndex": 2, "MaximumNetworkInterfaces": 2, "InterfaceTypes": ["efa"]},
+            {"NetworkCardIndex": 0, "MaximumNetworkInterfaces": 4, "InterfaceTypes": ["interface"]},
+            {
+                "NetworkCardIndex": 1,
+                "MaximumNetworkInterfaces": 1,
+                "InterfaceTypes": ["efa", "interface"],
+            },
         ],
     )
-    assert from_ec2([record]).types[0].efa_cards == (1, 2)
+    (instance,) = from_ec2([record]).types
+    assert instance.efa_cards == (1, 2)
+    assert instance.card_interfaces == (4, 1, 2)
+
+
+def measurements(folder: Path, content: str) -> Path:
+    file = folder / "manually_fetched_data.json"
+    file.write_text(content, encoding="utf-8")
+    return file
+
+
+def test_measurements_are_read_as_the_project_writes_them(tmp_path: Path) -> None:
+    # The beginning of an entry of the file, which also says what it computes and how fast.
+    content = """{
+      "r5.12xlarge": {"ran_at": "2025-12-11T00:08:11.87Z", "memory": {"total_mb": 382682,
+        "speed_mhz": 3200}, "cpu": {"cores": 24}},
+      "c5.xlarge": {"ran_at": "2026-01-23T16:24:19.17Z", "memory": {"total_mb": 7727}},
+      "x9.unseen": {"ran_at": "2026-07-01T00:00:00Z"}}"""
+    found = read_measurements(measurements(tmp_path, content))
+    assert found.memory == {"r5.12xlarge": 382682, "c5.xlarge": 7727}
+    assert "measured up to 2026-01-23" in found.source
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"r5.large": {"memory": {"total_mb": 1}}}',
+        '{"a": {"ran_at": 1}}',
+        '{"r5.large": {"ran_at": "2026-01-01", "memory": {"total_mb": -4}}}',
+    ],
+)
+def test_a_file_that_holds_no_measurements_is_refused_with_where_to_get_it(
+    tmp_path: Path, content: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        read_measurements(measurements(tmp_path, content))
+    (problem,) = caught.value.problems
+    assert problem.file == str(tmp_path / "manually_fetched_data.json")
+    assert "vantage-sh/ec2instances.info" in str(problem.hint)
+    with pytest.raises(InputError):
+        read_measurements(tmp_path / "absent.json")
 
 
 @settings(deadline=None)

@@ -149,11 +149,14 @@ def test_another_environment_adds_lines_about_it_and_no_others(data: Data, name:
 def test_modules_do_not_know_the_environments() -> None:
     one = rendered(make_spec({**ALL, "machines": "mpi"}))
     many = rendered(make_spec({**ALL, "machines": "many"}))
-    # The role of the Spot fleet is there for Spot environments alone.
+    # The role of the Spot fleet is there for Spot environments alone, and the VPC's default group is
+    # opened for EFA alone.
     changed = {path for path in one if one[path] != many[path]}
     assert changed <= {
         "packer/images.pkr.hcl",
         "terraform/environments.tf",
+        "terraform/modules/network/endpoints.tf",
+        "terraform/modules/network/vpc.tf",
         "terraform/queues.tf",
         "terraform/jobs.tf",
         "terraform/outputs.tf",
@@ -189,11 +192,54 @@ def test_the_spec_chooses_the_provider(provider: int) -> None:
         ("us-east-1", "s3", "com.amazonaws.us-east-1.s3"),
         ("eu-central-1", "ecr.api", "com.amazonaws.eu-central-1.ecr.api"),
         ("cn-north-1", "s3", "com.amazonaws.cn-north-1.s3"),
+        # As describe-vpc-endpoint-services prints them there: aws/aws-cdk#16139 and #25333.
         ("cn-north-1", "ecr.api", "cn.com.amazonaws.cn-north-1.ecr.api"),
+        ("cn-northwest-1", "ecr.dkr", "cn.com.amazonaws.cn-northwest-1.ecr.dkr"),
+        ("cn-northwest-1", "ecs", "com.amazonaws.cn-northwest-1.ecs"),
+        ("cn-northwest-1", "ecs-agent", "com.amazonaws.cn-northwest-1.ecs-agent"),
+        ("cn-northwest-1", "ecs-telemetry", "com.amazonaws.cn-northwest-1.ecs-telemetry"),
+        ("cn-northwest-1", "logs", "com.amazonaws.cn-northwest-1.logs"),
+        ("cn-northwest-1", "ssm", "com.amazonaws.cn-northwest-1.ssm"),
+        ("cn-northwest-1", "ssmmessages", "com.amazonaws.cn-northwest-1.ssmmessages"),
+        ("cn-northwest-1", "ec2messages", "com.amazonaws.cn-northwest-1.ec2messages"),
     ],
 )
 def test_endpoint_names(region: str, service: str, name: str) -> None:
     assert endpoint_service(region, service) == name
+
+
+@pytest.mark.parametrize(("region", "there"), [("us-gov-west-1", False), ("us-east-1", True)])
+def test_govcloud_gets_no_update_policy(region: str, there: bool) -> None:
+    environments = {"e": {"instance": "r5.large", "max_nodes": 2}}
+    queues = {"q": {"environments": ["e"]}}
+    tree = rendered({"name": "a", "region": region, "environments": environments, "queues": queues})
+    main = tree["terraform/modules/compute_environment/main.tf"]
+    assert ('dynamic "update_policy"' in main) is there
+
+
+def test_a_key_is_that_of_nodes_and_of_builders() -> None:
+    key = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd"
+    tree = rendered(make_spec(ALL))
+    assert f'kms_key_arn          = "{key}"' in tree["terraform/environments.tf"]
+    assert (
+        "kms_key_id            = var.kms_key_arn"
+        in (tree["terraform/modules/compute_environment/main.tf"])
+    )
+    packer = tree["packer/images.pkr.hcl"]
+    assert packer.count(f'kms_key_id            = "{key}"') == packer.count('source "amazon-ebs"')
+    without = rendered(make_spec(ALL | {"key": "no"}))
+    assert not [path for path, text in without.items() if "kms_key" in text]
+
+
+def test_hosts_of_a_shared_vpc_keep_their_way_to_the_services() -> None:
+    """The private names of endpoints hold for a whole VPC, so all of its ranges are let in."""
+    shared = rendered(make_spec(ALL | {"vpc": "existing", "nat": "default"}))
+    endpoints = shared["terraform/modules/network/endpoints.tf"]
+    assert "for_each = toset(local.vpc_cidrs)" in endpoints
+    assert "cidr_ipv4         = each.value" in endpoints
+    # A deployment's own VPC has no other hosts.
+    own = rendered(make_spec(ALL | {"vpc": "new"}))["terraform/modules/network/endpoints.tf"]
+    assert "vpc_cidrs" not in own
 
 
 def test_everything_carries_the_deployments_tag() -> None:

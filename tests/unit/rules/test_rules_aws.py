@@ -6,7 +6,7 @@ import functools
 import json
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
 import pytest
@@ -105,8 +105,11 @@ class Aws:
         made = self.ec2.create_subnet(VpcId=vpc_id, CidrBlock=cidr, AvailabilityZone=zone)
         return str(made["Subnet"]["SubnetId"])
 
-    def vpc(self, cidr: str = "10.1.0.0/16") -> str:
-        return str(self.ec2.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"])
+    def vpc(self, cidr: str = "10.1.0.0/16", *, hostnames: bool = True) -> str:
+        made = str(self.ec2.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"])
+        # Off in a VPC that an API call makes, on in one of the console's wizard.
+        self.ec2.modify_vpc_attribute(VpcId=made, EnableDnsHostnames={"Value": hostnames})
+        return made
 
     def gateway_route(self, vpc_id: str) -> None:
         gateway = self.ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
@@ -295,6 +298,7 @@ def test_public_subnet_that_gives_no_address(aws: Aws) -> None:
 
     assert [each[0] for each in problems] == ["MN205", "MN206"]
     assert "no public addresses for machines" in problems[0][2]
+    assert "--map-public-ip-on-launch" in str(aws.ask(part).problems[0].hint)
 
 
 def test_nat_is_a_way_out(aws: Aws) -> None:
@@ -401,6 +405,211 @@ class TestFileSystem:
             f"network: {{vpc: new, zones: [us-east-1a]}}\nstorage: {{efs: {{id: {file_system}}}}}\n"
         )
         assert [each[0] for each in found(aws.ask(part))] == ["MN208"]
+
+    def test_mount_target_in_a_secondary_range(self, aws: Aws) -> None:
+        vpc = aws.vpc("10.20.0.0/16")
+        aws.ec2.associate_vpc_cidr_block(VpcId=vpc, CidrBlock="100.64.0.0/16")
+        aws.gateway_route(vpc)
+        subnet = aws.subnet(vpc, "100.64.1.0/24")
+        aws.ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": True})
+        efs: Any = aws.connect("efs", REGION)
+        file_system = efs.create_file_system(CreationToken=uuid4().hex)["FileSystemId"]
+        group = aws.security_group(vpc)
+        efs.create_mount_target(FileSystemId=file_system, SubnetId=subnet, SecurityGroups=[group])
+        part = (
+            f"network: {{vpc: {vpc}, subnets: [{subnet}]}}\n"
+            f"storage: {{efs: {{id: {file_system}}}}}\n"
+        )
+        nfs = {"GroupId": group, "IpProtocol": "tcp", "FromPort": 2049, "ToPort": 2049}
+        aws.ec2.authorize_security_group_ingress(**nfs, CidrIp="10.20.0.0/16")
+        assert [each[0] for each in found(aws.ask(part, skip=("MN206",)))] == ["MN209"]
+        aws.ec2.authorize_security_group_ingress(**nfs, CidrIp="100.64.0.0/16")
+        assert found(aws.ask(part, skip=("MN206",))) == []
+
+    def policy(self, aws: Aws, *statements: dict[str, Any], more: str = "") -> list[str]:
+        file_system, _ = self.make(aws, "us-east-1a", open_to="172.31.0.0/16")
+        document = {"Version": "2012-10-17", "Statement": list(statements)}
+        aws.connect("efs", REGION).put_file_system_policy(
+            FileSystemId=file_system, Policy=json.dumps(document)
+        )
+        problems = found(aws.ask(f"storage: {{efs: {{id: {file_system}{more}}}}}\n"))
+        assert {each[:2] for each in problems} <= {("MN224", "storage.efs.id")}
+        return [each[2] for each in problems]
+
+    # As the console writes them:
+    # https://docs.aws.amazon.com/efs/latest/ug/access-control-block-public-access.html
+    ANYONE: ClassVar[dict[str, Any]] = {
+        "Effect": "Allow",
+        "Principal": {"AWS": "*"},
+        "Action": [
+            "elasticfilesystem:ClientRootAccess",
+            "elasticfilesystem:ClientWrite",
+            "elasticfilesystem:ClientMount",
+        ],
+        "Condition": {"Bool": {"elasticfilesystem:AccessedViaMountTarget": "true"}},
+    }
+    ENCRYPTED: ClassVar[dict[str, Any]] = {
+        "Effect": "Deny",
+        "Principal": {"AWS": "*"},
+        "Action": "*",
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+
+    def test_policy_that_lets_one_other_role_in(self, aws: Aws) -> None:
+        role = f"arn:aws:iam::{ACCOUNT_ID}:role/other"
+        [message] = self.policy(aws, {**self.ANYONE, "Principal": {"AWS": role}})
+        assert "denies them ClientMount, ClientWrite, ClientRootAccess" in message
+
+    def test_policy_of_the_console(self, aws: Aws) -> None:
+        assert self.policy(aws, self.ANYONE, self.ENCRYPTED) == []
+        [message] = self.policy(aws, self.ANYONE, self.ENCRYPTED, more=", tls: false")
+        assert "without TLS" in message
+
+    def test_policy_that_keeps_root_out(self, aws: Aws) -> None:
+        actions = self.ANYONE["Action"][1:]
+        [message] = self.policy(aws, {**self.ANYONE, "Action": actions})
+        assert message.endswith("denies them ClientRootAccess")
+        read_only = {**self.ANYONE, "Action": "elasticfilesystem:ClientMount"}
+        [message] = self.policy(aws, read_only)
+        assert message.endswith("denies them ClientWrite, ClientRootAccess")
+
+
+def test_a_vpc_that_resolves_no_names(aws: Aws) -> None:
+    vpc = aws.vpc(hostnames=False)
+    aws.gateway_route(vpc)
+    subnet = aws.subnet(vpc, "10.1.0.0/24")
+    aws.ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": True})
+    part = f"network: {{vpc: {vpc}, subnets: [{subnet}], endpoints: [s3, logs]}}\n"
+    answers = aws.ask(part, skip=("MN206",))
+    [(rule, path, message)] = found(answers)
+    assert (rule, path) == ("MN221", "network.vpc")
+    assert "`enableDnsHostnames` is off" in message
+    assert "the file system does not resolve, and interface endpoints cannot" in message
+    assert f"--vpc-id {vpc} --enable-dns-hostnames" in str(answers.problems[0].hint)
+    aws.ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
+    assert found(aws.ask(part, skip=("MN206",))) == []
+    aws.ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsSupport={"Value": False})
+    assert [each[0] for each in found(aws.ask(part, skip=("MN206",)))] == ["MN221"]
+
+
+EFA = "environments:\n  r5: {instance: c5n.18xlarge, max_nodes: 2, efa: true}\n"
+
+
+def test_the_default_group_decides_whether_nodes_with_efa_meet(aws: Aws) -> None:
+    vpc = aws.vpc()
+    aws.gateway_route(vpc)
+    subnet = aws.subnet(vpc, "10.1.0.0/24")
+    aws.ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": True})
+    part = f"network: {{vpc: {vpc}, subnets: [{subnet}]}}\n"
+
+    def ids() -> list[tuple[str | None, str]]:
+        return [each[:2] for each in found(aws.ask(part, environments=EFA, skip=("MN206",)))]
+
+    # As AWS makes it: https://docs.aws.amazon.com/vpc/latest/userguide/default-security-group.html
+    assert ids() == []
+    [group] = aws.ec2.describe_security_groups(
+        Filters=[{"Name": "vpc-id", "Values": [vpc]}, {"Name": "group-name", "Values": ["default"]}]
+    )["SecurityGroups"]
+    # And closed, as Security Hub's control EC2.2 wants it.
+    closed = {"GroupId": group["GroupId"]}
+    aws.ec2.revoke_security_group_ingress(**closed, IpPermissions=group["IpPermissions"])
+    assert ids() == [("MN222", "environments.r5.efa")]
+    aws.ec2.revoke_security_group_egress(**closed, IpPermissions=group["IpPermissionsEgress"])
+    hint = str(aws.ask(part, environments=EFA, skip=("MN206",)).problems[0].hint)
+    assert "authorize-security-group-ingress" in hint
+    assert "authorize-security-group-egress" in hint
+    assert found(aws.ask(part, skip=("MN206",))) == []
+
+
+def test_builders_of_efa_images_need_a_way_out_or_a_bucket(aws: Aws) -> None:
+    vpc = aws.vpc()
+    subnet = aws.subnet(vpc, "10.1.0.0/24")
+    services = "s3, ecr.api, ecr.dkr, logs, ecs, ecs-agent, ecs-telemetry, ssm, ssmmessages"
+    part = f"network: {{vpc: {vpc}, subnets: [{subnet}], endpoints: [{services}]}}\n"
+    assert [each[:2] for each in found(aws.ask(part, environments=EFA))] == [
+        ("MN223", "environments.r5.efa")
+    ]
+    bucket = "image: {efa_installer: s3://my-software/efa/}\n"
+    assert found(aws.ask(part + bucket, environments=EFA)) == []
+    assert found(aws.ask(part)) == []
+
+
+class TestKey:
+    """The key for EBS, whose rules are those of EC2 Auto Scaling's documentation."""
+
+    ROLE = (
+        f"arn:aws:iam::{ACCOUNT_ID}:role/aws-service-role/autoscaling.amazonaws.com/"
+        "AWSServiceRoleForAutoScaling"
+    )
+    ACCOUNT: ClassVar[dict[str, Any]] = {
+        "Sid": "Enable IAM User Permissions",
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT_ID}:root"},
+        "Action": "kms:*",
+        "Resource": "*",
+    }
+
+    def key(self, aws: Aws, *statements: dict[str, Any]) -> str:
+        document = {"Version": "2012-10-17", "Statement": [self.ACCOUNT, *statements]}
+        made = aws.connect("kms", REGION).create_key(Policy=json.dumps(document))
+        return str(made["KeyMetadata"]["Arn"])
+
+    @contextmanager
+    def default(self, aws: Aws, key: str) -> Iterator[None]:
+        aws.ec2.modify_ebs_default_kms_key_id(KmsKeyId=key)
+        try:
+            yield
+        finally:
+            aws.ec2.reset_ebs_default_kms_key_id()
+
+    def test_default_key_that_only_the_account_may_use(self, aws: Aws) -> None:
+        key = self.key(aws)
+        with self.default(aws, key):
+            answers = aws.ask()
+        [(rule, path, message)] = found(answers)
+        assert (rule, path) == ("MN225", "environments.r5.instance")
+        assert key in message
+        assert "CreateGrant, Decrypt, DescribeKey" in message
+        assert f"--grantee-principal {self.ROLE}" in str(answers.problems[0].hint)
+        assert found(aws.ask()) == []
+
+    def test_the_statements_of_the_documentation_suffice(self, aws: Aws) -> None:
+        use = {
+            "Sid": "Allow service-linked role use of the customer managed key",
+            "Effect": "Allow",
+            "Principal": {"AWS": [self.ROLE]},
+            "Action": [
+                "kms:Encrypt",
+                "kms:Decrypt",
+                "kms:ReEncrypt*",
+                "kms:GenerateDataKey*",
+                "kms:DescribeKey",
+            ],
+            "Resource": "*",
+        }
+        grant = {
+            **use,
+            "Sid": "Allow attachment of persistent resources",
+            "Action": ["kms:CreateGrant"],
+            "Condition": {"Bool": {"kms:GrantIsForAWSResource": True}},
+        }
+        with self.default(aws, self.key(aws, use, grant)):
+            assert found(aws.ask()) == []
+        with self.default(aws, self.key(aws, use)):
+            [(_, _, message)] = found(aws.ask())
+        assert message.endswith("it lacks CreateGrant")
+
+    def test_a_grant_suffices_and_a_key_can_be_named(self, aws: Aws) -> None:
+        key = self.key(aws)
+        part = f"image: {{kms_key: '{key}'}}\n"
+        [(rule, path, message)] = found(aws.ask(part))
+        assert (rule, path) == ("MN225", "image.kms_key")
+        aws.connect("kms", REGION).create_grant(
+            KeyId=key,
+            GranteePrincipal=self.ROLE,
+            Operations=message.partition("it lacks ")[2].split(", "),
+        )
+        assert found(aws.ask(part)) == []
 
 
 def test_key_pair(aws: Aws) -> None:
@@ -650,8 +859,9 @@ def test_facts_are_asked_for_once(aws: Aws) -> None:
     account = Account(cluster(), {}, aws.connect)
     asked: list[str] = []
 
-    def note(model: Any, **_: object) -> None:
-        asked.append(model.name)
+    def note(model: Any, params: Any, **_: object) -> None:
+        # An attribute of a VPC is a fact of its own, of which EC2 tells one a call.
+        asked.append(f"{model.name} {params['body'].get('Attribute', '')}".strip())
 
     account.ec2.meta.events.register("before-call", note)
 

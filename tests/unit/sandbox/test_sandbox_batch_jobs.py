@@ -363,3 +363,49 @@ def test_the_nodes_speak_as_the_wire_up_does(deployed: Deployed, submit: Any) ->
 def test_a_wrong_wish_is_refused(sandbox: Sandbox, deployed: Deployed) -> None:
     with pytest.raises(AssertionError, match="KeyError"):
         deployed.control(jobs={GONE: {"hold": "RUNNING"}})
+
+
+# What ec2instances.info measured, in MiB, less the 32 that Batch reserves.
+REGISTERED = {
+    "c5.large": 3785 - 32,
+    "c5.xlarge": 7727 - 32,
+    "c5.2xlarge": 15610 - 32,
+    "m5.large": 7811 - 32,
+}
+
+
+@pytest.fixture(scope="module")
+def types(sandbox: Sandbox) -> Deployed:
+    """A deployment with an environment, a queue and a job without `memory` for each type."""
+    parts = {"environments": "", "queues": "", "jobs": ""}
+    for name in REGISTERED:
+        key = name.replace(".", "-")
+        parts["environments"] += f"  {key}: {{instance: {name}, max_nodes: 4, multi_node: false}}\n"
+        parts["queues"] += f"  {key}: {{environments: [{key}]}}\n"
+        parts["jobs"] += f"  {key}: {{queue: {key}, command: [hostname]}}\n"
+    head = f"name: t{uuid4().hex[:10]}\nregion: us-east-1\n"
+    return Deployed(sandbox, head + "".join(f"{key}:\n{text}" for key, text in parts.items()))
+
+
+@pytest.mark.parametrize("instance", REGISTERED)
+def test_a_job_without_memory_fits_and_one_above_what_registers_waits(
+    types: Deployed, instance: str
+) -> None:
+    name = f"{types.name}-{instance.replace('.', '-')}"
+
+    def submitted(**changes: Any) -> str:
+        answer = types.batch.submit_job(
+            jobName="test", jobQueue=name, jobDefinition=name, **changes
+        )
+        return str(answer["jobId"])
+
+    def asking(memory: int) -> dict[str, Any]:
+        return {"resourceRequirements": [{"type": "MEMORY", "value": str(memory)}]}
+
+    assert reached(types, submitted(), *ENDED)["status"] == "SUCCEEDED"
+    exact = submitted(containerOverrides=asking(REGISTERED[instance]))
+    assert reached(types, exact, *ENDED)["status"] == "SUCCEEDED"
+    waiting = submitted(containerOverrides=asking(REGISTERED[instance] + 1))
+    found = reached(types, waiting, "RUNNABLE")
+    assert found["statusReason"].startswith("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT")
+    types.batch.terminate_job(jobId=waiting, reason="test")

@@ -396,3 +396,123 @@ class TestJobDefinitions:
             nodeProperties={**NODES, "nodeRangeProperties": ranges},
         )
         assert "cover" in message
+
+
+def test_govcloud_takes_no_update_policy_alone(sandbox: Sandbox) -> None:
+    batch = client(sandbox, "batch", "us-gov-west-1")
+    name = unique("env")
+    batch.create_compute_environment(computeEnvironmentName=name, type="UNMANAGED")
+    policy = {"terminateJobsOnUpdate": False, "jobExecutionTimeoutMinutes": 360}
+    message = refusal(
+        batch.update_compute_environment, computeEnvironment=name, updatePolicy=policy
+    )
+    # Word for word as in https://github.com/hashicorp/terraform-provider-aws/issues/43969.
+    assert message == (
+        "One of [state | compute-resources | service-role | unmanaged-vcpus] is required."
+    )
+
+
+class TestNetworkInterfaces:
+    """What EC2's and Batch's own words say of interfaces in an environment's launch template."""
+
+    @pytest.fixture
+    def with_interfaces(self, sandbox: Sandbox, resources: Resources) -> Any:
+        ec2 = client(sandbox, "ec2")
+
+        def made(*interfaces: Resources, instance: str = "c5n.18xlarge") -> Resources:
+            groups = resources["securityGroupIds"]
+            template = ec2.create_launch_template(
+                LaunchTemplateName=unique("lt"),
+                LaunchTemplateData={
+                    "NetworkInterfaces": [{"Groups": groups, **each} for each in interfaces]
+                },
+            )["LaunchTemplate"]["LaunchTemplateId"]
+            rest = {key: value for key, value in resources.items() if key != "securityGroupIds"}
+            launch = {"launchTemplateId": template, "version": "$Latest"}
+            return {**rest, "instanceTypes": [instance], "launchTemplate": launch}
+
+        return made
+
+    @pytest.fixture
+    def primary(self) -> Resources:
+        return {"DeviceIndex": 0, "NetworkCardIndex": 0, "InterfaceType": "efa"}
+
+    def test_groups_of_the_environment_exclude_interfaces_of_the_template(
+        self, batch: Any, resources: Resources, with_interfaces: Any, primary: Resources
+    ) -> None:
+        given = with_interfaces(primary)
+        name = make_environment(batch, given)
+        assert described(batch, name)["status"] == "VALID"
+        assert "securityGroupIds" not in described(batch, name)["computeResources"]
+        # Word for word as in https://github.com/aws/aws-cdk/issues/21577.
+        words = (
+            "Error executing request, Exception : Either compute environment Security Groups or "
+            "Network Interfaces in Launch template are exclusively allowed"
+        )
+        groups = resources["securityGroupIds"]
+        message = refusal(
+            batch.create_compute_environment,
+            computeEnvironmentName=unique("env"),
+            type="MANAGED",
+            computeResources={**given, "securityGroupIds": groups},
+        )
+        assert message == words
+        message = refusal(
+            batch.update_compute_environment,
+            computeEnvironment=name,
+            computeResources={"securityGroupIds": groups},
+        )
+        assert message == words
+
+    def test_there_must_be_groups_somewhere(self, batch: Any, resources: Resources) -> None:
+        rest = {key: value for key, value in resources.items() if key != "securityGroupIds"}
+        message = refusal(
+            batch.create_compute_environment,
+            computeEnvironmentName=unique("env"),
+            type="MANAGED",
+            computeResources=rest,
+        )
+        assert "security group" in message
+
+    @pytest.mark.parametrize(
+        ("instance", "interfaces", "reason"),
+        [
+            # Word for word as in https://github.com/eksctl-io/eksctl/issues/7520.
+            (
+                "p5.48xlarge",
+                [(0, 0, "efa"), (2, 2, "efa-only")],
+                (
+                    "The specified number '2' for the device index exceeds the maximum number of "
+                    "network interfaces supported by the network card at network card index 2. The "
+                    "maximum devices for this network card is 2. Specify a number from 0 to 1, and "
+                    "try again."
+                ),
+            ),
+            ("hpc6id.32xlarge", [(0, 0, "efa"), (1, 1, "efa-only")], "from 0 to 0"),
+            ("p6-b300.48xlarge", [(0, 0, "efa")], "index 0 does not support EFA"),
+            ("p6-b300.48xlarge", [(1, 0, "efa")], "index 0 and device index 0, is required"),
+            ("c5n.18xlarge", [(0, 0, "efa-only")], "can't be the primary"),
+            ("c5n.18xlarge", [(0, 0, "efa"), (0, 1, "efa-only")], "at most 1 EFA"),
+            ("c5n.18xlarge", [(0, 0, "efa"), (1, 0, "efa-only")], "no network card"),
+            ("c5n.18xlarge", [(0, 0, "efa"), (0, 0, "interface")], "unique device index"),
+            ("c5.large", [(0, 0, "efa")], "does not support EFA"),
+            ("p6-b300.48xlarge", [(0, 0, "interface"), (1, 0, "efa-only")], None),
+            ("hpc6id.32xlarge", [(0, 0, "efa"), (1, 0, "efa-only")], None),
+        ],
+    )
+    def test_interfaces_must_fit_the_cards(
+        self,
+        batch: Any,
+        with_interfaces: Any,
+        instance: str,
+        interfaces: list[tuple[int, int, str]],
+        reason: str | None,
+    ) -> None:
+        listed = [
+            {"NetworkCardIndex": card, "DeviceIndex": device, "InterfaceType": kind}
+            for card, device, kind in interfaces
+        ]
+        name = make_environment(batch, with_interfaces(*listed, instance=instance))
+        found = described(batch, name)
+        assert found["status"] == ("INVALID" if reason else "VALID")
+        assert (reason or "Healthy") in found["statusReason"]

@@ -159,16 +159,17 @@ build {
     # A builder's host key is made at its first boot: there is nothing to compare it with.
     ansible_env_vars = ["ANSIBLE_HOST_KEY_CHECKING=False", "ANSIBLE_SSH_ARGS=${var.ssh_arguments}"]
     extra_arguments = ["--extra-vars", jsonencode({
-      mngen_arch         = "x86_64"
-      mngen_base         = "amazon-linux-2023"
-      mngen_efa          = true
-      mngen_efs_dns_name = var.efs_dns_name
-      mngen_efs_id       = var.efs_id
-      mngen_efs_mount    = "/shared"
-      mngen_efs_tls      = true
-      mngen_image        = "c7i.48xlarge-efa"
-      mngen_nr_cpus      = 96
-      mngen_version      = "0.1.0"
+      mngen_arch          = "x86_64"
+      mngen_base          = "amazon-linux-2023"
+      mngen_efa           = true
+      mngen_efa_installer = "s3://climate-inputs/software/efa/"
+      mngen_efs_dns_name  = var.efs_dns_name
+      mngen_efs_id        = var.efs_id
+      mngen_efs_mount     = "/shared"
+      mngen_efs_tls       = true
+      mngen_image         = "c7i.48xlarge-efa"
+      mngen_nr_cpus       = 96
+      mngen_version       = "0.1.0"
     })]
   }
 

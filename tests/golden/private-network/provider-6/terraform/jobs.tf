@@ -9,8 +9,8 @@ module "job_ocean-model" {
   image             = local.container_image
   command           = ["./ocean", "--config", "/shared/config.nml"]
   vcpus             = 96
-  memory_mib        = 373555
-  shared_memory_mib = 93388
+  memory_mib        = 357736
+  shared_memory_mib = 89434
   environment = {
     MNGEN_CPUS   = "96"
     MNGEN_SHARED = "/shared"

@@ -34,6 +34,7 @@ module "identity" {
 
   name          = "private"
   inputs_bucket = "climate-inputs"
+  efa_installer = "climate-inputs/software/efa/"
 }
 
 module "registry" {

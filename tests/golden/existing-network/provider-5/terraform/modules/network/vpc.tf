@@ -17,9 +17,12 @@ data "aws_subnet" "this" {
 }
 
 locals {
-  vpc_id   = data.aws_vpc.this.id
-  vpc_cidr = data.aws_vpc.this.cidr_block
-  zones    = sort(distinct([for subnet in data.aws_subnet.this : subnet.availability_zone]))
+  vpc_id = data.aws_vpc.this.id
+  vpc_cidrs = concat([data.aws_vpc.this.cidr_block], sort([
+    for each in data.aws_vpc.this.cidr_block_associations : each.cidr_block
+    if each.state == "associated" && each.cidr_block != data.aws_vpc.this.cidr_block
+  ]))
+  zones = sort(distinct([for subnet in data.aws_subnet.this : subnet.availability_zone]))
   subnets_by_zone = {
     for zone in local.zones : zone => sort([
       for subnet in data.aws_subnet.this : subnet.id if subnet.availability_zone == zone

@@ -4,6 +4,15 @@ locals {
   # Batch updates an environment in place only with its service-linked role, and never BEST_FIT:
   # https://docs.aws.amazon.com/batch/latest/userguide/updating-compute-environments.html
   updates_in_place = var.service_role_arn == null && var.allocation_strategy != "BEST_FIT"
+
+  # The primary interface is on card 0, which is not an adapter on every type. It is `efa` and not a
+  # plain one beside an adapter, so that the card has room for the interface of a multi-node
+  # container. The others carry EFA alone, without addresses:
+  # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/efa-acc-inst-types.html
+  network_interfaces = length(var.efa_cards) == 0 ? [] : concat(
+    [{ card = 0, type = contains(var.efa_cards, 0) ? "efa" : "interface" }],
+    [for card in var.efa_cards : { card = card, type = "efa-only" } if card != 0],
+  )
 }
 
 resource "aws_launch_template" "this" {
@@ -29,14 +38,13 @@ resource "aws_launch_template" "this" {
     }
   }
 
-  # An adapter on each network card: the first carries IP as well, the others EFA alone.
   dynamic "network_interfaces" {
-    for_each = var.efa_cards
+    for_each = local.network_interfaces
 
     content {
-      device_index          = network_interfaces.key == 0 ? 0 : 1
-      network_card_index    = network_interfaces.value
-      interface_type        = network_interfaces.key == 0 ? "efa" : "efa-only"
+      device_index          = 0
+      network_card_index    = network_interfaces.value.card
+      interface_type        = network_interfaces.value.type
       security_groups       = var.security_group_ids
       delete_on_termination = true
     }
@@ -82,9 +90,13 @@ resource "aws_batch_compute_environment" "this" {
     min_vcpus           = var.min_vcpus
     max_vcpus           = var.max_vcpus
     subnets             = var.subnet_ids
-    security_group_ids  = var.security_group_ids
-    placement_group     = var.placement_group
-    ec2_key_pair        = var.key_pair
+
+    # Batch refuses groups here beside interfaces in the launch template, which then have them:
+    # https://github.com/aws/aws-cdk/issues/21577
+    security_group_ids = length(local.network_interfaces) == 0 ? var.security_group_ids : null
+
+    placement_group = var.placement_group
+    ec2_key_pair    = var.key_pair
 
     # Here and not in the launch template, whose image Batch would not take over in an update.
     ec2_configuration {

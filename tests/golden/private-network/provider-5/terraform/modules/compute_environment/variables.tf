@@ -53,7 +53,7 @@ variable "subnet_ids" {
 }
 
 variable "security_group_ids" {
-  description = "Security groups of the machines and of multi-node containers."
+  description = "Security groups of the machines. Without EFA multi-node containers have them too; with EFA, the VPC's default group."
   type        = list(string)
 }
 

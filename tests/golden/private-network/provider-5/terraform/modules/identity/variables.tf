@@ -9,3 +9,8 @@ variable "inputs_bucket" {
   description = "Bucket from which jobs fetch their inputs."
   type        = string
 }
+
+variable "efa_installer" {
+  description = "Bucket and folder of the EFA installer, ending with a slash."
+  type        = string
+}

@@ -29,6 +29,21 @@ resource "aws_iam_role_policy_attachment" "instance_sessions" {
   policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore"
 }
 
+# Builders of machine images with EFA copy its installer from the bucket.
+resource "aws_iam_role_policy" "instance_efa_installer" {
+  name = "efa-installer"
+  role = aws_iam_role.instance.name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect   = "Allow"
+      Action   = "s3:GetObject"
+      Resource = "arn:${data.aws_partition.current.partition}:s3:::${var.efa_installer}*"
+    }]
+  })
+}
+
 resource "aws_iam_instance_profile" "instance" {
   name_prefix = "${var.name}-instance-"
   role        = aws_iam_role.instance.name

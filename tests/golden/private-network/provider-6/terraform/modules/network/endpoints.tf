@@ -40,6 +40,15 @@ resource "aws_vpc_security_group_ingress_rule" "endpoints" {
   referenced_security_group_id = aws_security_group.nodes.id
 }
 
+resource "aws_vpc_security_group_ingress_rule" "endpoints_containers" {
+  security_group_id            = aws_security_group.endpoints.id
+  description                  = "HTTPS from containers of multi-node jobs on EFA instances"
+  ip_protocol                  = "tcp"
+  from_port                    = 443
+  to_port                      = 443
+  referenced_security_group_id = aws_default_security_group.containers.id
+}
+
 resource "aws_vpc_security_group_egress_rule" "endpoints" {
   security_group_id            = aws_security_group.nodes.id
   description                  = "HTTPS to the interface endpoints"

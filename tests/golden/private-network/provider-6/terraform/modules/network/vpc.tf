@@ -2,13 +2,14 @@
 
 locals {
   vpc_id          = aws_vpc.this.id
-  vpc_cidr        = aws_vpc.this.cidr_block
+  vpc_cidrs       = [aws_vpc.this.cidr_block]
   zones           = var.zones
   subnets_by_zone = { for zone, subnet in aws_subnet.private : zone => [subnet.id] }
   route_table_ids = [aws_route_table.private.id]
 }
 
 resource "aws_vpc" "this" {
+  #checkov:skip=CKV2_AWS_12:containers of multi-node jobs on EFA instances get the default group, and must reach each other
   #checkov:skip=CKV2_AWS_11:flow logs are billed by the byte, and MPI traffic among the nodes would dominate them
   cidr_block           = var.cidr
   enable_dns_support   = true
@@ -17,11 +18,47 @@ resource "aws_vpc" "this" {
   tags = { Name = var.name }
 }
 
-# Taken over to close it: a new VPC's default group lets everything in it talk.
-resource "aws_default_security_group" "closed" {
+# Containers of multi-node jobs on EFA instances get this group, whatever the instances have: their
+# environment has no groups of its own. Without a rule here, the nodes would never meet.
+# https://docs.aws.amazon.com/batch/latest/userguide/mnp-ce.html
+resource "aws_default_security_group" "containers" {
   vpc_id = aws_vpc.this.id
 
-  tags = { Name = "${var.name}-closed" }
+  ingress {
+    description = "All traffic among the containers"
+    protocol    = "-1"
+    from_port   = 0
+    to_port     = 0
+    self        = true
+  }
+
+  egress {
+    description = "All traffic among the containers"
+    protocol    = "-1"
+    from_port   = 0
+    to_port     = 0
+    self        = true
+  }
+
+  # By address: a group that the default one names could not be deleted, since nothing empties the
+  # default group before the VPC goes.
+  egress {
+    description = "HTTPS to the interface endpoints"
+    protocol    = "tcp"
+    from_port   = 443
+    to_port     = 443
+    cidr_blocks = [aws_vpc.this.cidr_block]
+  }
+
+  egress {
+    description     = "HTTPS to S3"
+    protocol        = "tcp"
+    from_port       = 443
+    to_port         = 443
+    prefix_list_ids = [aws_vpc_endpoint.s3.prefix_list_id]
+  }
+
+  tags = { Name = "${var.name}-containers" }
 }
 
 # An eighth of the range for each zone: a multi-node job takes two addresses a node, one for the

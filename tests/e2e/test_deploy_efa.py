@@ -1,0 +1,184 @@
+"""EFA environments, applied by real Terraform where Batch and EC2 refuse as on AWS."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from tests.support.sandbox import client
+from tests.support.stack import Stack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mngen.sandbox import Sandbox
+
+SPEC = """\
+name: efa
+region: us-east-1
+network:
+  vpc: new
+  zones: [us-east-1a]
+  nat: false
+  endpoints: [s3, ecr.api, ecr.dkr, ecs, ecs-agent, ecs-telemetry, logs]
+image:
+  efa_installer: s3://climate-software/efa/
+environments:
+  c5n: {instance: c5n.18xlarge, max_nodes: 4, efa: true}
+  b300: {instance: p6-b300.48xlarge, max_nodes: 2, efa: true}
+  hpc6id: {instance: hpc6id.32xlarge, max_nodes: 2, efa: true}
+queues:
+  c5n: {environments: [c5n]}
+  b300: {environments: [b300]}
+  hpc6id: {environments: [hpc6id]}
+jobs:
+  mpi: {queue: c5n, nodes: 2, command: [hostname]}
+  small: {queue: hpc6id, nodes: 2, command: [hostname]}
+"""
+
+Rules = set[tuple[str, int, int, str]]
+
+
+def rules(permissions: list[dict[str, Any]]) -> Rules:
+    """Return rules as protocol, ports, and what they name: a group, a range or a prefix list."""
+    found = set()
+    for each in permissions:
+        ports = each["IpProtocol"], each.get("FromPort", 0), each.get("ToPort", 0)
+        found |= {(*ports, pair["GroupId"]) for pair in each.get("UserIdGroupPairs", [])}
+        found |= {(*ports, pair["CidrIp"]) for pair in each.get("IpRanges", [])}
+        found |= {(*ports, pair["PrefixListId"]) for pair in each.get("PrefixListIds", [])}
+    return found
+
+
+def ended(batch: Any, job: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 120
+    while True:
+        found: dict[str, Any] = batch.describe_jobs(jobs=[job])["jobs"][0]
+        if found["status"] in ("SUCCEEDED", "FAILED"):
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+
+
+def test_environments_are_valid_and_their_nodes_meet(
+    tmp_path: Path, sandbox: Sandbox, terraform_env: dict[str, str], requires_provider: None
+) -> None:
+    sandbox.reset()
+    batch, ec2 = client(sandbox, "batch"), client(sandbox, "ec2")
+    quotas = client(sandbox, "service-quotas")
+    for code in ("L-1216C47A", "L-F7808C92", "L-417A185B"):
+        quotas.request_service_quota_increase(
+            ServiceCode="ec2", QuotaCode=code, DesiredValue=100_000
+        )
+    stack = Stack(tmp_path, sandbox, terraform_env)
+    stack.render(SPEC)
+    base = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    images = {}
+    for name in ("c5n.18xlarge-efa", "p6-b300.48xlarge-efa", "x86_64-efa"):
+        copied = ec2.copy_image(Name=name, SourceImageId=base, SourceRegion="us-east-1")["ImageId"]
+        ec2.create_tags(Resources=[copied], Tags=[{"Key": "mngen:image", "Value": name}])
+        images[name] = {"id": copied, "note": "x"}
+    record = stack.terraform_folder / "amis.auto.tfvars.json"
+    record.write_text(json.dumps({"amis": images}), encoding="utf-8")
+    stack.plan()
+    stack.apply()
+    assert stack.plan() == {}
+
+    found = {
+        each["computeResources"]["instanceTypes"][0]: each
+        for each in batch.describe_compute_environments()["computeEnvironments"]
+    }
+    assert {name: each["statusReason"] for name, each in found.items()} == dict.fromkeys(
+        ("c5n.18xlarge", "p6-b300.48xlarge", "hpc6id.32xlarge"), "ComputeEnvironment Healthy"
+    )
+    interfaces = {}
+    for name, each in found.items():
+        # Groups here and interfaces in the template exclude each other.
+        assert not each["computeResources"].get("securityGroupIds")
+        template = each["computeResources"]["launchTemplate"]
+        data = ec2.describe_launch_template_versions(
+            LaunchTemplateId=template["launchTemplateId"], Versions=[template["version"]]
+        )["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+        interfaces[name] = [
+            (one["NetworkCardIndex"], one["DeviceIndex"], one["InterfaceType"], *one["Groups"])
+            for one in data["NetworkInterfaces"]
+        ]
+    [nodes] = stack.outputs()["network"]["security_group_ids"]
+    assert interfaces["c5n.18xlarge"] == [(0, 0, "efa", nodes)]
+    assert interfaces["hpc6id.32xlarge"] == [(0, 0, "efa", nodes)]
+    assert interfaces["p6-b300.48xlarge"] == [
+        (0, 0, "interface", nodes),
+        *((card, 0, "efa-only", nodes) for card in range(1, 17)),
+    ]
+
+    # Of the containers' own interfaces, the VPC's default group decides.
+    vpc = stack.outputs()["network"]["vpc_id"]
+    [default] = ec2.describe_security_groups(
+        Filters=[{"Name": "vpc-id", "Values": [vpc]}, {"Name": "group-name", "Values": ["default"]}]
+    )["SecurityGroups"]
+    own = default["GroupId"]
+    assert rules(default["IpPermissions"]) == {("-1", 0, 0, own)}
+    egress = rules(default["IpPermissionsEgress"])
+    assert {("-1", 0, 0, own), ("tcp", 443, 443, "10.0.0.0/16")} < egress
+    assert len(egress) == 3
+    endpoints = ec2.describe_vpc_endpoints()["VpcEndpoints"]
+    [of_endpoints] = {
+        group["GroupId"] for each in endpoints for group in each.get("Groups", []) if group
+    }
+    [group] = ec2.describe_security_groups(GroupIds=[of_endpoints])["SecurityGroups"]
+    assert ("tcp", 443, 443, own) in rules(group["IpPermissions"])
+
+    for queue, job in (("c5n", "mpi"), ("hpc6id", "small")):
+        submitted = batch.submit_job(
+            jobName=job, jobQueue=f"efa-{queue}", jobDefinition=f"efa-{job}"
+        )["jobId"]
+        assert ended(batch, submitted)["status"] == "SUCCEEDED"
+
+    # What the closed group of before would have come to.
+    ec2.revoke_security_group_ingress(GroupId=own, IpPermissions=default["IpPermissions"])
+    submitted = batch.submit_job(jobName="mpi", jobQueue="efa-c5n", jobDefinition="efa-mpi")
+    assert ended(batch, submitted["jobId"])["status"] == "FAILED"
+
+    stack.destroy()
+    assert stack.resources() == []
+
+
+def test_a_vpc_with_a_second_range_and_other_hosts(
+    tmp_path: Path, sandbox: Sandbox, terraform_env: dict[str, str], requires_provider: None
+) -> None:
+    """NFS may go to every range, and whoever is in one reaches the endpoints."""
+    sandbox.reset()
+    ec2, efs = client(sandbox, "ec2"), client(sandbox, "efs")
+    vpc = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
+    ec2.associate_vpc_cidr_block(VpcId=vpc, CidrBlock="100.64.0.0/16")
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="100.64.1.0/24", AvailabilityZone="us-east-1a")[
+        "Subnet"
+    ]["SubnetId"]
+    file_system = efs.create_file_system(CreationToken="existing")["FileSystemId"]
+    efs.create_mount_target(FileSystemId=file_system, SubnetId=subnet)
+    stack = Stack(tmp_path, sandbox, terraform_env)
+    stack.render(
+        "name: shared\nregion: us-east-1\n"
+        f"network: {{vpc: {vpc}, subnets: [{subnet}], endpoints: [s3, logs]}}\n"
+        f"storage: {{efs: {{id: {file_system}}}}}\n"
+        "environments: {r5: {instance: r5.large, max_nodes: 2}}\n"
+        "queues: {q: {environments: [r5]}}\n"
+    )
+    stack.plan()
+    stack.apply()
+    assert stack.plan() == {}
+    [nodes] = stack.outputs()["network"]["security_group_ids"]
+    [group] = ec2.describe_security_groups(GroupIds=[nodes])["SecurityGroups"]
+    ranges = {"10.20.0.0/16", "100.64.0.0/16"}
+    nfs = {rule[3] for rule in rules(group["IpPermissionsEgress"]) if rule[1] == 2049}
+    assert nfs == ranges
+    [of_endpoints] = {
+        one["GroupId"]
+        for each in ec2.describe_vpc_endpoints()["VpcEndpoints"]
+        for one in each.get("Groups", [])
+    }
+    [group] = ec2.describe_security_groups(GroupIds=[of_endpoints])["SecurityGroups"]
+    assert rules(group["IpPermissions"]) == {("tcp", 443, 443, each) for each in ranges}
+    stack.destroy()
+    assert stack.resources() == []

@@ -1,0 +1,129 @@
+"""What an instance sees of AWS: the metadata service, and an S3 that checks signatures.
+
+The S3 checks each request's signature as AWS does: it is made anew with botocore, from the request
+that arrived and the secret that the metadata service gave out.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SECRET, TOKEN = "se/cret+key", "session/token+=="
+CREDENTIALS = Credentials("ASIAEXAMPLE", SECRET, TOKEN)
+# As the metadata service writes it:
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html
+DOCUMENT = f"""{{
+  "Code" : "Success",
+  "LastUpdated" : "2012-04-26T16:39:16Z",
+  "Type" : "AWS-HMAC",
+  "AccessKeyId" : "{CREDENTIALS.access_key}",
+  "SecretAccessKey" : "{SECRET}",
+  "Token" : "{TOKEN}",
+  "Expiration" : "2017-05-17T15:09:54Z"
+}}"""
+
+
+class Instance(BaseHTTPRequestHandler):
+    """The metadata service (IMDSv2) and S3, on one port."""
+
+    server: Servers
+
+    def do_PUT(self) -> None:
+        known = self.path == "/latest/api/token"
+        lifetime = self.headers["X-aws-ec2-metadata-token-ttl-seconds"]
+        self.answer(200 if known and lifetime else 400, b"imds-token")
+
+    def do_GET(self) -> None:
+        if not self.path.startswith("/latest/"):
+            self.object()
+        elif self.headers["X-aws-ec2-metadata-token"] != "imds-token":
+            self.answer(401, b"")
+        else:
+            found = self.server.metadata.get(self.path.removeprefix("/latest/meta-data/"))
+            self.answer(404 if found is None else 200, (found or "").encode())
+
+    def object(self) -> None:
+        if self.server.status:
+            self.answer(self.server.status, b"<Error/>")
+        elif self.headers["Authorization"] != self.expected():
+            self.answer(403, b"SignatureDoesNotMatch")
+        elif self.path not in self.server.objects:
+            self.answer(404, b"NoSuchKey")
+        else:
+            self.answer(200, self.server.objects[self.path])
+
+    def expected(self) -> str:
+        """Sign what arrived, as botocore does it for S3."""
+        signed = self.headers["Authorization"].partition("SignedHeaders=")[2].partition(",")[0]
+        names = signed.split(";")
+        # A session token that is not signed is refused by AWS.
+        assert {"host", "x-amz-date", "x-amz-security-token"} <= set(names)
+        parts = urlsplit(self.path)
+        request = AWSRequest("GET", f"http://{self.headers['Host']}{parts.path}")
+        for name in names:
+            request.headers[name] = self.headers[name]
+        request.context["timestamp"] = self.headers["x-amz-date"]
+        request.context["payload_signing_enabled"] = False
+        stamp = datetime.strptime(self.headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        assert abs((datetime.now(UTC) - stamp).total_seconds()) < 900
+        auth = S3SigV4Auth(CREDENTIALS, "s3", "us-east-1")
+        canonical = "\n".join(
+            [
+                "GET",
+                parts.path,
+                parts.query,
+                *(f"{name}:{' '.join(self.headers[name].split())}" for name in names),
+                "",
+                signed,
+                self.headers["x-amz-content-sha256"],
+            ]
+        )
+        signature = auth.signature(auth.string_to_sign(request, canonical), request)
+        scope = f"{CREDENTIALS.access_key}/{auth.credential_scope(request)}"
+        return f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders={signed}, Signature={signature}"
+
+    def answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+class Servers(ThreadingHTTPServer):
+    """What both know."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Instance)
+        self.status = 0
+        self.objects: dict[str, bytes] = {}
+        self.metadata = {
+            "placement/region": "us-east-1",
+            "services/domain": "amazonaws.com",
+            "iam/security-credentials/": "builder",
+            "iam/security-credentials/builder": DOCUMENT,
+        }
+
+
+@contextmanager
+def serving() -> Iterator[Servers]:
+    with Servers() as servers:
+        threading.Thread(target=servers.serve_forever, daemon=True).start()
+        try:
+            yield servers
+        finally:
+            servers.shutdown()
