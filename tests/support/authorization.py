@@ -220,15 +220,23 @@ class Authorizer:
         yield from self._passed_roles(values)
 
     def _passed_roles(self, values: Any) -> Iterator[Request]:
-        """Every role in a request to Batch, with the service that it is passed to.
+        """Every role in a request to Batch, with the services that it is passed to.
 
+        AWS documents the one that uses it in the end, and callers in the field had to be let pass
+        all of them to Batch.
         Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_batch.html
+        and https://docs.seqera.io/platform-cloud/compute-envs/aws-batch-iam-policy
         """
         services = {
             "jobRoleArn": "ecs-tasks.amazonaws.com",
             "serviceRole": "batch.amazonaws.com",
             "spotIamFleetRole": "spotfleet.amazonaws.com",
         }
+
+        def passed(role: str, service: str) -> Iterator[Request]:
+            for each in dict.fromkeys((service, "batch.amazonaws.com")):
+                yield Request("iam:PassRole", role, {"iam:PassedToService": each})
+
         if isinstance(values, list):
             for each in values:
                 yield from self._passed_roles(each)
@@ -237,13 +245,11 @@ class Authorizer:
                 if not value:
                     continue
                 if key in services:
-                    yield Request("iam:PassRole", value, {"iam:PassedToService": services[key]})
+                    yield from passed(value, services[key])
                 elif key == "instanceRole":
                     profile = value.partition("/")[2]
                     role = self._role(self._roles.get(profile, profile))
-                    yield Request(
-                        "iam:PassRole", role, {"iam:PassedToService": "ec2.amazonaws.com"}
-                    )
+                    yield from passed(role, "ec2.amazonaws.com")
                 else:
                     yield from self._passed_roles(value)
 

@@ -22,7 +22,7 @@ from mngen.policy._shared import (
     state_key,
 )
 from mngen.policy._statement import Scope, Statement, merged
-from mngen.render import creates_spot_fleet_role
+from mngen.render import creates_spot_fleet_role, efa_installer
 
 if TYPE_CHECKING:
     from mngen.cluster import Cluster
@@ -66,6 +66,7 @@ UNSEEN = {
     "ecr:PutImageScanningConfiguration": "someone changed it by hand, and apply puts it back",
     "ecr:PutImageTagMutability": "someone changed it by hand, and apply puts it back",
     "ecr:UntagResource": "a tag was taken out of the spec",
+    "elasticfilesystem:DescribeFileSystemPolicy": "`mngen check --aws`",
     "elasticfilesystem:DescribeMountTargetSecurityGroups": "`mngen check --aws`",
     "elasticfilesystem:DescribeMountTargets": "`mngen check --aws`",
     "elasticfilesystem:ModifyMountTargetSecurityGroups": (
@@ -190,6 +191,14 @@ def _identity(cluster: Cluster, scope: Scope) -> list[Statement]:
             Statement("JobPolicyRead", ("iam:GetRolePolicy",), job),
             Statement("JobPolicy", ("iam:DeleteRolePolicy", "iam:PutRolePolicy"), job, bounded),
         ]
+    if efa_installer(cluster):
+        instance = (scope.iam_arn(f"role/{scope.name}-instance-*"),)
+        statements += [
+            Statement("InstancePolicyRead", ("iam:GetRolePolicy",), instance),
+            Statement(
+                "InstancePolicy", ("iam:DeleteRolePolicy", "iam:PutRolePolicy"), instance, bounded
+            ),
+        ]
     if spec.roles.instance_profile == "create":
         statements.append(
             Statement(
@@ -249,11 +258,12 @@ def _passed_roles(spec: Spec, scope: Scope) -> tuple[str, ...]:
 def _passed_to(spec: Spec, scope: Scope) -> dict[str, dict[str, list[str]]]:
     """The services that roles are passed to.
 
-    Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_batch.html
+    AWS documents those that use a role in the end; what callers of Batch are asked for is the right
+    to pass the roles of instances and of jobs to Batch itself.
+    Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_batch.html and
+    https://docs.seqera.io/platform-cloud/compute-envs/aws-batch-iam-policy
     """
-    services = [ec2_service(scope), "ecs-tasks.amazonaws.com"]
-    if spec.roles.service != "service-linked":
-        services.append("batch.amazonaws.com")
+    services = [ec2_service(scope), "batch.amazonaws.com", "ecs-tasks.amazonaws.com"]
     if spec.roles.spot_fleet != "none" and _uses_spot(spec):
         services.append("spotfleet.amazonaws.com")
     return {"StringEquals": {"iam:PassedToService": sorted(services)}}

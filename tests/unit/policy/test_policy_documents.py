@@ -313,9 +313,10 @@ def test_roles_are_passed_only_to_the_services_that_the_spec_uses() -> None:
         services: list[str] = condition["StringEquals"]["iam:PassedToService"]
         return [service.partition(".")[0] for service in services]
 
-    assert passed_to(minimal()) == ["ec2", "ecs-tasks"]
+    # Batch in any case: callers are asked for the right to pass instance and job roles to it.
+    assert passed_to(minimal()) == ["batch", "ec2", "ecs-tasks"]
     assert passed_to(example("existing-network")) == ["batch", "ec2", "ecs-tasks"]
-    assert passed_to(example("tutorial")) == ["ec2", "ecs-tasks", "spotfleet"]
+    assert passed_to(example("tutorial")) == ["batch", "ec2", "ecs-tasks", "spotfleet"]
 
 
 def test_service_linked_roles_are_those_that_the_spec_brings_about() -> None:
