@@ -446,6 +446,12 @@ _PARTS = (
         packages=_named("gnupg", "gnupg2", "gnupg2-full", "gnupg"),
     ),
     Part(
+        name="curl",
+        title="curl",
+        found_by=(Program("curl"),),
+        packages=_named(*["curl"] * len(Family)),
+    ),
+    Part(
         name="git", title="Git", found_by=(Program("git"),), packages=_named(*["git"] * len(Family))
     ),
     Part(
@@ -604,7 +610,8 @@ _NEEDS = (
                     "buildah",
                     "mpich",
                 ),
-                *("docker-registry", "openssl", "perl", "gpg", "gpg-agent", "git", "bash", "patch"),
+                *("docker-registry", "openssl", "perl", "gpg", "gpg-agent", "curl", "git", "bash"),
+                "patch",
             )
         ),
     ),

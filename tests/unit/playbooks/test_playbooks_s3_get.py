@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -11,11 +10,12 @@ import pytest
 
 from mngen._resources import playbooks
 from tests.support.instance import SECRET, TOKEN, Servers, serving
+from tests.support.needs import lacking
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl here")
+pytestmark = pytest.mark.skipif(lacking("curl") is not None, reason=str(lacking("curl")))
 
 SCRIPT = playbooks() / "roles" / "efa" / "files" / "mngen-s3-get.sh"
 

@@ -149,8 +149,8 @@ def test_another_environment_adds_lines_about_it_and_no_others(data: Data, name:
 def test_modules_do_not_know_the_environments() -> None:
     one = rendered(make_spec({**ALL, "machines": "mpi"}))
     many = rendered(make_spec({**ALL, "machines": "many"}))
-    # The role of the Spot fleet is there for Spot environments alone, and the VPC's default group is
-    # opened for EFA alone.
+    # The role of the Spot fleet is there for Spot environments alone, and the VPC's default group
+    # is opened for EFA alone.
     changed = {path for path in one if one[path] != many[path]}
     assert changed <= {
         "packer/images.pkr.hcl",
