@@ -15,6 +15,7 @@ SECONDS = {
     "deployments": 200,
     "changes": 180,
     "container image": 140,
+    "hostile environment": 120,
     "playbooks": 110,
     "machines": 90,
     "instances": 60,
