@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mngen.cli._shared import wants_colour
 from mngen.errors import InputError
 
 if TYPE_CHECKING:
-    from mngen.terraform import PlanSummary, Terraform
+    from mngen.errors import Problem
+    from mngen.terraform import PlanSummary, Standing, Terraform
 
 DEFAULT_OUT = Path("deploy")
 
@@ -58,7 +60,7 @@ def opened(out: Path, *, sandbox: bool) -> Iterator["Terraform"]:
     check_folder(folder)
     from mngen.sandbox import open_sandbox
 
-    with open_sandbox(tell=report) as box:
+    with open_sandbox(tell=report) as box, box.applied():
         copy = sandbox_folder(folder, box.home)
         yield Terraform(copy, box.environment(), report=report)
 
@@ -93,6 +95,33 @@ def ask(question: str) -> None:
     if not agreed:
         report("Nothing was changed.")
         raise typer.Exit(1)
+
+
+def ask_to_import(found: "Standing", *, yes: bool) -> None:
+    """Shows what would be imported into the state, and asks.
+
+    Raises:
+        InputError: Nobody was to be asked, and it looks like another state's deployment.
+        typer.Exit: The answer was no.
+    """
+    report("The state does not have what stands with this deployment's tag:")
+    for each in found.imports:
+        report(f"  {each.address}: {each.found.id}")
+    if yes and found.of_another_state:
+        raise InputError(
+            "this state is empty, and a deployment of this name exists: it may have another state",
+            hint="use that one's state, or choose another `name` in the spec; to import all of it "
+            "into this state, run `mngen apply` without --yes",
+        )
+    if not yes:
+        ask(f"Import {len(found.imports)} resources into the state?")
+
+
+def warn(problem: "Problem") -> None:
+    """Shows a warning."""
+    from mngen.errors import format_problem
+
+    report(format_problem(problem, colour=wants_colour(sys.stderr)))
 
 
 def show_summary(summary: "PlanSummary", *, err: bool) -> None:

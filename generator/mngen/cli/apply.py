@@ -1,14 +1,18 @@
 """`mngen apply`: build what the rendered tree describes."""
 
+from functools import partial
+
 from mngen.cli._terraform import (
     DEFAULT_OUT,
     OutOption,
     SandboxOption,
     YesOption,
     ask,
+    ask_to_import,
     opened,
     require_someone_to_ask,
     show_summary,
+    warn,
 )
 
 
@@ -19,11 +23,17 @@ def apply(
 ) -> None:
     """Build what the rendered tree describes: plan, ask, apply exactly that plan.
 
+    What an apply that was broken off has left without a note in the state is imported.
     Ctrl-C lets Terraform finish its current step and save its state, then says what is left.
     """
+    from mngen.terraform import healed_plan
+
     if not yes:
         require_someone_to_ask()
-    with opened(out, sandbox=sandbox) as terraform, terraform.plan() as planned:
+    with (
+        opened(out, sandbox=sandbox) as terraform,
+        healed_plan(terraform, partial(ask_to_import, yes=yes), warn) as planned,
+    ):
         show_summary(planned.summary, err=True)
         if not planned.has_changes:
             return

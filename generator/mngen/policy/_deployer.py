@@ -68,13 +68,15 @@ UNSEEN = {
     "ecr:UntagResource": "a tag was taken out of the spec",
     "elasticfilesystem:DescribeFileSystemPolicy": "`mngen check --aws`",
     "elasticfilesystem:DescribeMountTargetSecurityGroups": "`mngen check --aws`",
-    "elasticfilesystem:DescribeMountTargets": "`mngen check --aws`",
+    "elasticfilesystem:DescribeMountTargets": "`mngen apply` and `mngen check --aws`",
     "elasticfilesystem:ModifyMountTargetSecurityGroups": (
         "the security group of the mount targets was replaced"
     ),
     "elasticfilesystem:UntagResource": "a tag was taken out of the spec",
     "elasticfilesystem:UpdateFileSystem": "the throughput changed",
     "iam:GetInstanceProfile": "`mngen check --aws`",
+    "iam:ListInstanceProfiles": "`mngen apply` looks for what a broken-off apply has left",
+    "iam:ListRoles": "`mngen apply` looks for what a broken-off apply has left",
     "iam:GetPolicy": "`mngen check --aws`",
     "iam:PutRolePermissionsBoundary": "the boundary in the spec changed",
     "iam:UntagInstanceProfile": "a tag was taken out of the spec",
@@ -154,7 +156,14 @@ def _identity(cluster: Cluster, scope: Scope) -> list[Statement]:
     boundary = spec.roles.permissions_boundary
     bounded = {"StringEquals": {"iam:PermissionsBoundary": [boundary]}} if boundary else {}
     attached = _attached_policies(cluster, scope)
+    created = spec.roles.instance_profile == "create"
     statements = [
+        # IAM answers in us-east-1 alone, so these have no condition on the region.
+        Statement(
+            "IdentityList",
+            ("iam:ListRoles", *(("iam:ListInstanceProfiles",) if created else ())),
+            ("*",),
+        ),
         Statement(
             "Roles",
             (
@@ -199,7 +208,7 @@ def _identity(cluster: Cluster, scope: Scope) -> list[Statement]:
                 "InstancePolicy", ("iam:DeleteRolePolicy", "iam:PutRolePolicy"), instance, bounded
             ),
         ]
-    if spec.roles.instance_profile == "create":
+    if created:
         statements.append(
             Statement(
                 "InstanceProfile",

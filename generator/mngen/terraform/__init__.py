@@ -13,6 +13,8 @@ know, and an interrupt that ends in a saved state and says what is left to do.
 `sandbox_folder` makes the copy of the folder in which Terraform works against the emulated AWS.
 """
 
+from mngen.terraform._heal import announce, healed_plan
+from mngen.terraform._missing import Import, Standing
 from mngen.terraform._plan import Plan
 from mngen.terraform._progress import Progress
 from mngen.terraform._render import render_summary
@@ -24,13 +26,17 @@ __all__ = [
     "SANDBOX_AMIS",
     "SANDBOX_DIGESTS",
     "Change",
+    "Import",
     "Kind",
     "Output",
     "Plan",
     "PlanSummary",
     "Progress",
+    "Standing",
     "Terraform",
+    "announce",
     "check_folder",
+    "healed_plan",
     "render_summary",
     "sandbox_folder",
     "summarise",

@@ -32,6 +32,11 @@ _UPGRADE = re.compile(
     r"init -upgrade|locked provider .{0,200}does not match", re.IGNORECASE | re.DOTALL
 )
 _STALE = re.compile(r"Saved plan is stale", re.IGNORECASE)
+_EXISTS = re.compile(
+    r"already exists?\b|AlreadyExists|AlreadyAssociated|EntityAlreadyExists"
+    r"|MountTargetConflict|InvalidSubnet\.Conflict|Invalid\w+\.Duplicate",
+    re.IGNORECASE,
+)
 _DISK = re.compile(r"no space left on device", re.IGNORECASE)
 
 
@@ -85,6 +90,13 @@ _HINTS = (
         (
             "`mngen policy deployer` prints the permissions that this needs, for your "
             "administrator to attach"
+        ),
+    ),
+    (
+        _EXISTS,
+        (
+            "run `mngen apply` again: it imports what a broken-off apply has left, if it carries "
+            "the deployment's tag. What does not is another's: choose another `name` in the spec"
         ),
     ),
     (_STALE, "something changed the state since the plan was made: run the command again"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mngen.terraform._summary import PlanSummary
 
 
@@ -22,12 +24,14 @@ class Plan:
         is_destroy: Whether it destroys all that there is.
         has_changes: Whether applying it does anything; changed outputs count.
         descriptor: The open file, which Terraform inherits.
+        data: The plan as Terraform describes it. It may hold secrets: it is never shown.
     """
 
     summary: PlanSummary
     is_destroy: bool
     has_changes: bool
     descriptor: int
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 def plan_path(descriptor: int) -> str:

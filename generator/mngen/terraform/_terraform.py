@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from mngen.errors import InputError, InterruptedRunError, Problem, ToolError, format_problem
 from mngen.terraform._events import EventStream, asks_for_init
 from mngen.terraform._hints import Situation, hint_for
+from mngen.terraform._missing import import_blocks
 from mngen.terraform._plan import Plan, plan_path
 from mngen.terraform._process import FORCE_AT
 from mngen.terraform._program import find_program
@@ -21,13 +22,16 @@ from mngen.terraform._summary import summarise
 from mngen.terraform._text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from mngen.terraform._missing import Import
 
     Result = tuple[int, str, str]
 
 _HAS_CHANGES = 2
 _NO_STATE = "No state file was found"
+_IMPORTS = "zz_mngen_import.tf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,8 @@ def _ignore(_line: str) -> None:
 class Terraform:
     """Terraform in a rendered folder, run as a person would run it there.
 
-    Nothing but Terraform itself writes into the folder, so plain `terraform` keeps working in
-    it at any time. Whatever is missing or outdated of `terraform init` is made good on the way.
+    Nothing but Terraform itself leaves anything in the folder, so plain `terraform` keeps working
+    in it at any time. Whatever is missing or outdated of `terraform init` is made good on the way.
 
     Args:
         folder: The folder with the `*.tf` files, such as `deploy/terraform`.
@@ -85,6 +89,11 @@ class Terraform:
         """The path of the Terraform in use, or `embedded`."""
         return self._situation.where
 
+    @property
+    def command(self) -> str:
+        """What a person types to run the same Terraform: `terraform -chdir=deploy/terraform`."""
+        return self._situation.command
+
     def version(self) -> str:
         """Returns the version of the Terraform in use, such as `1.11.4`."""
         stdout = self._ask("version", json=_flag())
@@ -107,11 +116,13 @@ class Terraform:
             raise InterruptedRunError("interrupted; nothing was changed") from None
 
     @contextmanager
-    def plan(self, *, destroy: bool = False) -> Iterator[Plan]:
+    def plan(self, *, destroy: bool = False, imports: Iterable[Import] = ()) -> Iterator[Plan]:
         """Works out what is to be done, without doing it.
 
         Args:
             destroy: Plan to destroy all that there is.
+            imports: What the plan takes into the state. Terraform reads that from a file, which
+                stands in the folder while it plans.
 
         Yields:
             The plan, with its summary; it can be applied inside the `with` block only.
@@ -123,19 +134,40 @@ class Terraform:
         with tempfile.TemporaryFile(prefix="mngen-plan-") as file:
             descriptor = file.fileno()
             path = plan_path(descriptor)
-            code = self._stream(
-                self._commands.plan,
-                out=path,
-                destroy=_flag() if destroy else None,
-                descriptors=(descriptor,),
-            )
-            shown = self._ask("show", path, json=_flag(), descriptors=(descriptor,))
+            with self._importing(imports):
+                code = self._stream(
+                    self._commands.plan,
+                    out=path,
+                    destroy=_flag() if destroy else None,
+                    descriptors=(descriptor,),
+                )
+            data = json.loads(self._ask("show", path, json=_flag(), descriptors=(descriptor,)))
             yield Plan(
-                summary=summarise(json.loads(shown)),
+                summary=summarise(data),
                 is_destroy=destroy,
                 has_changes=code == _HAS_CHANGES,
                 descriptor=descriptor,
+                data=data,
             )
+
+    @contextmanager
+    def _importing(self, imports: Iterable[Import]) -> Iterator[None]:
+        """Keeps the file with the import blocks in the folder for the length of a plan.
+
+        One that a killed run has left is removed: what it names may be gone by now.
+        """
+        file = self.folder / _IMPORTS
+        text = import_blocks(imports)
+        try:
+            file.unlink(missing_ok=True)
+            if text:
+                file.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ToolError(f"cannot write {file}: {error.strerror}") from None
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
 
     def apply(self, plan: Plan) -> Progress:
         """Does what a plan says, and nothing else.

@@ -1,0 +1,119 @@
+"""Plans an apply that also imports what a broken-off one has left."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mngen._aws import client, translated
+from mngen.errors import Problem, Severity
+from mngen.terraform._missing import Import, Standing, search_of
+from mngen.terraform._standing import close_egress, standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mngen.errors import ToolError
+    from mngen.terraform._plan import Plan
+    from mngen.terraform._terraform import Terraform
+
+_ROUNDS = 6
+"""What joins two imported resources is found in the next round; nothing goes deeper than this."""
+
+
+@contextmanager
+def healed_plan(
+    terraform: Terraform,
+    agree: Callable[[Standing], None],
+    warn: Callable[[Problem], None],
+    connect: Callable[[str, str], Any] = client,
+) -> Iterator[Plan]:
+    """Plans an apply; what stands and is missing in the state is imported by that plan.
+
+    Args:
+        terraform: Terraform in the rendered folder.
+        agree: Called with what would be imported; raises where it must not be.
+        warn: Called with what stands in the way and is not imported, once.
+        connect: Makes a boto3 client of a service and a region.
+
+    Yields:
+        The plan, as `Terraform.plan` does.
+
+    Raises:
+        ToolError: As for `Terraform.plan`.
+    """
+    imports: dict[str, Import] = {}
+    for last in (*[False] * (_ROUNDS - 1), True):
+        with terraform.plan(imports=imports.values()) as plan:
+            found, region, refused = _look(plan, connect)
+            new = [each for each in found.imports if each.address not in imports]
+            if not new or last:
+                for problem in problems_of(found, refused, terraform):
+                    warn(problem)
+                yield plan
+                return
+        agree(found)
+        with translated():
+            close_egress((each.found for each in new), region, connect)
+        imports |= {each.address: each for each in new}
+
+
+def announce(
+    plan: Plan, terraform: Terraform, connect: Callable[[str, str], Any] = client
+) -> Iterator[Problem]:
+    """Yields what the state lacks of what stands, for a plan that is only shown.
+
+    Args:
+        plan: The plan.
+        terraform: Terraform in the rendered folder.
+        connect: Makes a boto3 client of a service and a region.
+    """
+    found, _, refused = _look(plan, connect)
+    for each in found.imports:
+        yield Problem(
+            f"{each.found.id} exists already, with this deployment's tag, and is missing in the "
+            "state",
+            severity=Severity.WARNING,
+            path=each.address,
+            hint="`mngen apply` imports it, after asking",
+        )
+    yield from problems_of(found, refused, terraform)
+
+
+def problems_of(
+    found: Standing, refused: tuple[ToolError, ...], terraform: Terraform
+) -> Iterator[Problem]:
+    """Yields what a person has to see to: what is not imported, and what nothing manages."""
+    for each in found.foreign:
+        yield Problem(
+            f"{each.found.name} exists, and has no tag of this deployment: the apply will fail",
+            severity=Severity.WARNING,
+            path=each.address,
+            hint="choose another `name` in the spec; or, if it is yours, "
+            f"`{terraform.command} import '{each.address}' '{each.found.import_id}'`",
+        )
+    for left in found.leftovers:
+        yield Problem(
+            f"{left.id} carries the deployment's tag, and no state manages it: a run that was "
+            "broken off has left it",
+            severity=Severity.WARNING,
+            path=left.type,
+            hint=f"if nothing uses it, delete it: {left.delete_command}",
+        )
+    for error in refused[:1]:
+        for problem in error.problems:
+            yield Problem(
+                f"cannot look for what a broken-off apply may have left: {problem.message}",
+                severity=Severity.INFO,
+                hint=problem.hint,
+            )
+
+
+def _look(
+    plan: Plan, connect: Callable[[str, str], Any]
+) -> tuple[Standing, str, tuple[ToolError, ...]]:
+    search = search_of(plan.data)
+    if search is None or not search.types:
+        return Standing(), "", ()
+    found, refused = standing(search, connect)
+    return found, search.region, refused

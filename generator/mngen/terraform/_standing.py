@@ -1,0 +1,313 @@
+"""Looks on AWS for what stands and is missing in the state."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from mngen._aws import client, translate
+from mngen.render import DEPLOYMENT_TAG
+from mngen.terraform._missing import Found, Search, Standing, match
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from mngen.errors import ToolError
+
+    Connect = Callable[[str], Any]
+    Finder = Callable[[Connect, Search], Iterator[Found]]
+
+_GONE = frozenset({"deleted", "deleting", "failed", "rejected", "expired", "DELETED", "DELETING"})
+_ALL = "-1"
+
+# Each is found by the deployment's tag: operation, key of its answer, key of the id.
+_EC2 = {
+    "aws_eip": ("describe_addresses", "Addresses", "AllocationId"),
+    "aws_internet_gateway": ("describe_internet_gateways", "InternetGateways", "InternetGatewayId"),
+    "aws_launch_template": ("describe_launch_templates", "LaunchTemplates", "LaunchTemplateId"),
+    "aws_nat_gateway": ("describe_nat_gateways", "NatGateways", "NatGatewayId"),
+    "aws_route_table": ("describe_route_tables", "RouteTables", "RouteTableId"),
+    "aws_security_group": ("describe_security_groups", "SecurityGroups", "GroupId"),
+    "aws_subnet": ("describe_subnets", "Subnets", "SubnetId"),
+    "aws_vpc": ("describe_vpcs", "Vpcs", "VpcId"),
+    "aws_vpc_endpoint": ("describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId"),
+}
+_EC2_NAMES = {"aws_launch_template": "LaunchTemplateName", "aws_security_group": "GroupName"}
+
+
+def standing(
+    search: Search, connect: Callable[[str, str], Any] = client
+) -> tuple[Standing, tuple[ToolError, ...]]:
+    """Looks for what a broken-off apply has left.
+
+    Args:
+        search: What the plan says of it.
+        connect: Makes a boto3 client of a service and a region.
+
+    Returns:
+        What stands, and what AWS refused to show on the way: a search that fails must not keep
+        anybody from applying.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    @lru_cache
+    def connected(service: str) -> Any:
+        return connect(service, search.region)
+
+    found: list[Found] = []
+    refused: list[ToolError] = []
+    for finder in dict.fromkeys(_FINDERS[each] for each in sorted(search.types & set(_FINDERS))):
+        try:
+            found += finder(connected, search)
+        except ClientError as error:
+            refused.append(translate(error))
+        except BotoCoreError as error:
+            # No credentials, no network: the next finder would fare no better.
+            return Standing(), (translate(error),)
+    for each in sorted(search.types & set(_EC2)):
+        try:
+            found += _tagged(connected("ec2"), search.deployment, each)
+        except ClientError as error:
+            refused.append(translate(error))
+        except BotoCoreError as error:
+            return Standing(), (translate(error),)
+    return match(search, found), tuple(refused)
+
+
+def close_egress(found: Iterable[Found], region: str, connect: Callable[[str, str], Any]) -> None:
+    """Takes from half-made security groups the rule that lets everything out.
+
+    EC2 creates a group with it, and the provider removes it as its next step. It is in no
+    configuration, so a group that were imported with it would keep it without any plan saying so.
+
+    Raises:
+        botocore.exceptions.ClientError: EC2 refused.
+    """
+    for each in found:
+        if each.open_egress:
+            connect("ec2", region).revoke_security_group_egress(
+                GroupId=each.id,
+                IpPermissions=[{"IpProtocol": _ALL, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}],
+            )
+
+
+def _tagged(ec2: Any, deployment: str, resource: str) -> Iterator[Found]:
+    operation, key, identifier = _EC2[resource]
+    where = "Filter" if resource == "aws_nat_gateway" else "Filters"
+    filters = {where: [{"Name": f"tag:{DEPLOYMENT_TAG}", "Values": [deployment]}]}
+    for each in _all(ec2, operation, key, **filters):
+        if each.get("State") in _GONE:
+            continue
+        name = each.get(_EC2_NAMES.get(resource, ""), "")
+        if name == "default":
+            # The security group that a VPC comes with is taken over, never created.
+            continue
+        yield Found(
+            resource,
+            each[identifier],
+            each[identifier],
+            name=name,
+            tags=_tags(each.get("Tags", [])),
+            open_egress=any(map(_is_open, each.get("IpPermissionsEgress", []))),
+        )
+
+
+def _is_open(permission: dict[str, Any]) -> bool:
+    ranges = [each["CidrIp"] for each in permission.get("IpRanges", [])]
+    return permission["IpProtocol"] == _ALL and "0.0.0.0/0" in ranges
+
+
+def _placement_groups(connect: Connect, search: Search) -> Iterator[Found]:
+    names = _names(search, "aws_placement_group")
+    filters = [{"Name": "group-name", "Values": names}]
+    for each in _all(
+        connect("ec2"), "describe_placement_groups", "PlacementGroups", Filters=filters
+    ):
+        if each.get("State") not in _GONE:
+            name = each["GroupName"]
+            yield Found("aws_placement_group", name, name, name, _tags(each.get("Tags", [])))
+
+
+def _rules(connect: Connect, search: Search) -> Iterator[Found]:
+    filters = [{"Name": f"tag:{DEPLOYMENT_TAG}", "Values": [search.deployment]}]
+    ec2 = connect("ec2")
+    for each in _all(ec2, "describe_security_group_rules", "SecurityGroupRules", Filters=filters):
+        everything = each["IpProtocol"] == _ALL
+        kind = "egress" if each["IsEgress"] else "ingress"
+        identifier = each["SecurityGroupRuleId"]
+        yield Found(
+            f"aws_vpc_security_group_{kind}_rule",
+            identifier,
+            identifier,
+            tags=_tags(each.get("Tags", [])),
+            values={
+                "security_group_id": each["GroupId"],
+                "ip_protocol": each["IpProtocol"],
+                "from_port": None if everything else each["FromPort"],
+                "to_port": None if everything else each["ToPort"],
+                "cidr_ipv4": each.get("CidrIpv4"),
+                "prefix_list_id": each.get("PrefixListId"),
+                "referenced_security_group_id": each.get("ReferencedGroupInfo", {}).get("GroupId"),
+            },
+        )
+
+
+def _route_tables(connect: Connect, search: Search) -> Iterator[Found]:
+    """Finds routes and associations of the route tables that are in the state."""
+    tables = _joined(search, "route_table_id", "aws_route_table")
+    if not tables:
+        return
+    for table in _all(connect("ec2"), "describe_route_tables", "RouteTables", RouteTableIds=tables):
+        identifier = table["RouteTableId"]
+        for route in table.get("Routes", []):
+            target = route.get("DestinationCidrBlock")
+            if target and route.get("GatewayId") != "local":
+                yield Found(
+                    "aws_route",
+                    f"{identifier}_{target}",
+                    f"{identifier}_{target}",
+                    values={"route_table_id": identifier, "destination_cidr_block": target},
+                )
+        for each in table.get("Associations", []):
+            if "SubnetId" in each:
+                yield Found(
+                    "aws_route_table_association",
+                    each["RouteTableAssociationId"],
+                    f"{each['SubnetId']}/{identifier}",
+                    values={"route_table_id": identifier, "subnet_id": each["SubnetId"]},
+                )
+
+
+def _mount_targets(connect: Connect, search: Search) -> Iterator[Found]:
+    """Finds the mount targets of the file systems that are in the state."""
+    for file_system in _joined(search, "file_system_id", "aws_efs_file_system"):
+        for each in _all(
+            connect("efs"), "describe_mount_targets", "MountTargets", FileSystemId=file_system
+        ):
+            if each["LifeCycleState"] not in _GONE:
+                yield Found(
+                    "aws_efs_mount_target",
+                    each["MountTargetId"],
+                    each["MountTargetId"],
+                    values={"file_system_id": file_system, "subnet_id": each["SubnetId"]},
+                )
+
+
+def _file_systems(connect: Connect, _search: Search) -> Iterator[Found]:
+    for each in _all(connect("efs"), "describe_file_systems", "FileSystems"):
+        if each["LifeCycleState"] not in _GONE:
+            identifier = each["FileSystemId"]
+            yield Found(
+                "aws_efs_file_system", identifier, identifier, tags=_tags(each.get("Tags", []))
+            )
+
+
+def _environments(connect: Connect, _search: Search) -> Iterator[Found]:
+    batch = connect("batch")
+    for each in _all(batch, "describe_compute_environments", "computeEnvironments"):
+        if each["status"] not in _GONE:
+            name = each["computeEnvironmentName"]
+            yield Found("aws_batch_compute_environment", name, name, name, each.get("tags", {}))
+
+
+def _queues(connect: Connect, search: Search) -> Iterator[Found]:
+    batch = connect("batch")
+    names = _names(search, "aws_batch_job_queue")
+    for each in _all(batch, "describe_job_queues", "jobQueues", jobQueues=names):
+        if each["status"] not in _GONE:
+            arn, name = each["jobQueueArn"], each["jobQueueName"]
+            yield Found("aws_batch_job_queue", arn, arn, name, each.get("tags", {}))
+
+
+def _roles(connect: Connect, search: Search) -> Iterator[Found]:
+    iam = connect("iam")
+    prefixes = _prefixes(search, "aws_iam_role")
+    for each in _all(iam, "list_roles", "Roles"):
+        name = each["RoleName"]
+        if name.startswith(prefixes):
+            # A list of roles comes without their tags.
+            tags = iam.get_role(RoleName=name)["Role"].get("Tags", [])
+            yield Found("aws_iam_role", name, name, name, _tags(tags))
+
+
+def _instance_profiles(connect: Connect, search: Search) -> Iterator[Found]:
+    iam = connect("iam")
+    prefixes = _prefixes(search, "aws_iam_instance_profile")
+    for each in _all(iam, "list_instance_profiles", "InstanceProfiles"):
+        name = each["InstanceProfileName"]
+        if name.startswith(prefixes):
+            profile = iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
+            yield Found(
+                "aws_iam_instance_profile", name, name, name, _tags(profile.get("Tags", []))
+            )
+
+
+def _log_groups(connect: Connect, search: Search) -> Iterator[Found]:
+    logs = connect("logs")
+    for name in _names(search, "aws_cloudwatch_log_group"):
+        for each in _all(logs, "describe_log_groups", "logGroups", logGroupNamePrefix=name):
+            if each["logGroupName"] == name:
+                arn = each["arn"].removesuffix(":*")
+                tags = logs.list_tags_for_resource(resourceArn=arn)["tags"]
+                yield Found("aws_cloudwatch_log_group", name, name, name, tags)
+
+
+def _repositories(connect: Connect, search: Search) -> Iterator[Found]:
+    ecr = connect("ecr")
+    for name in _names(search, "aws_ecr_repository"):
+        try:
+            [each] = ecr.describe_repositories(repositoryNames=[name])["repositories"]
+        except ecr.exceptions.RepositoryNotFoundException:
+            continue
+        tags = ecr.list_tags_for_resource(resourceArn=each["repositoryArn"])["tags"]
+        yield Found("aws_ecr_repository", name, name, name, _tags(tags))
+
+
+_FINDERS: dict[str, Finder] = {
+    "aws_batch_compute_environment": _environments,
+    "aws_batch_job_queue": _queues,
+    "aws_cloudwatch_log_group": _log_groups,
+    "aws_ecr_repository": _repositories,
+    "aws_efs_file_system": _file_systems,
+    "aws_efs_mount_target": _mount_targets,
+    "aws_iam_instance_profile": _instance_profiles,
+    "aws_iam_role": _roles,
+    "aws_placement_group": _placement_groups,
+    "aws_route": _route_tables,
+    "aws_route_table_association": _route_tables,
+    "aws_vpc_security_group_egress_rule": _rules,
+    "aws_vpc_security_group_ingress_rule": _rules,
+}
+
+
+def _all(service: Any, operation: str, key: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+    """Yields all that an operation lists, page by page where it has pages."""
+    if not service.can_paginate(operation):
+        yield from getattr(service, operation)(**arguments)[key]
+        return
+    for page in service.get_paginator(operation).paginate(**arguments):
+        yield from page[key]
+
+
+def _names(search: Search, resource: str) -> list[str]:
+    names = [each.fixed_name for each in search.wanted if each.type == resource]
+    return sorted({name for name in names if name})
+
+
+def _prefixes(search: Search, resource: str) -> tuple[str, ...]:
+    """Returns how names begin; all of the deployment's where a replacement may have left one."""
+    found = {each.name_prefix for each in search.wanted if each.type == resource}
+    if resource in search.replaced:
+        found.add(f"{search.deployment}-")
+    return tuple(sorted(each for each in found if each))
+
+
+def _joined(search: Search, key: str, parent: str) -> list[str]:
+    """Returns the ids of parents in the state that something to create joins."""
+    ids = {str(each.values.get(key)) for each in search.wanted}
+    return sorted(each for each in ids if (parent, each) in search.known)
+
+
+def _tags(pairs: Sequence[dict[str, str]]) -> dict[str, str]:
+    """Returns tags by key; EC2, EFS and IAM list them as pairs."""
+    return {each["Key"]: each["Value"] for each in pairs}
