@@ -123,8 +123,37 @@ class InterruptedRunError(MngenError):
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """Returns up to `count` known names that look like `name`, the likeliest first."""
-    return difflib.get_close_matches(name, list(known), n=count, cutoff=0.6)
+    """Returns up to `count` known names that look like `name`, the likeliest first.
+
+    Near is what a third of the letters, or one, would mend, and what is only cut short: `gpus` is
+    not a misspelt `vcpus`.
+    """
+    alike = difflib.get_close_matches(name, list(known), n=count, cutoff=0.6)
+    most = max(1, len(name) // 3)
+    return [
+        each
+        for each in alike
+        if each.startswith(name) or _slips(name.casefold(), each.casefold()) <= most
+    ]
+
+
+def _slips(first: str, second: str) -> int:
+    """Counts the letters to insert, remove, replace or swap with the next, from one to the other.
+
+    That is the restricted Damerau-Levenshtein distance.
+    """
+    before: list[int] = []
+    last: list[int] = []
+    row = list(range(len(second) + 1))
+    for number, letter in enumerate(first, 1):
+        before, last, row = last, row, [number]
+        for place, other in enumerate(second, 1):
+            cost = min(last[place] + 1, row[-1] + 1, last[place - 1] + (letter != other))
+            swapped = place > 1 and number > 1 and letter == second[place - 2]
+            if swapped and first[number - 2] == other:
+                cost = min(cost, before[place - 2] + 1)
+            row.append(cost)
+    return row[-1]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
