@@ -15,6 +15,7 @@ from mngen.cluster._resolve import (
     registered_memory,
     resolve,
 )
+from mngen.cluster._retries import FINAL_EXIT_CODES, retry_conditions
 from mngen.cluster._variables import (
     INPUTS_FROM_VARIABLE,
     INPUTS_REGION_VARIABLE,
@@ -26,6 +27,7 @@ from mngen.cluster._variables import (
 )
 
 __all__ = [
+    "FINAL_EXIT_CODES",
     "INPUTS_FROM_VARIABLE",
     "INPUTS_REGION_VARIABLE",
     "INPUTS_VARIABLE",
@@ -41,4 +43,5 @@ __all__ = [
     "key_variables",
     "registered_memory",
     "resolve",
+    "retry_conditions",
 ]

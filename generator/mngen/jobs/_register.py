@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from mngen.cluster import retry_conditions
 from mngen.rules import Target, differences_of, environment_wanted, image_wanted
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ def revision_wanted(target: Target) -> JobDefinitionTypeDef | None:
         container.setdefault("linuxParameters", {})["sharedMemorySize"] = job.shared_memory
     if ranges and job.spec.nodes is not None:
         wanted["nodeProperties"]["numNodes"] = job.spec.nodes
-    wanted["retryStrategy"] = {**wanted.get("retryStrategy", {}), "attempts": job.spec.attempts}
+    wanted["retryStrategy"] = {
+        "attempts": job.spec.attempts,
+        "evaluateOnExit": retry_conditions(job.spec.attempts),
+    }
     wanted["timeout"] = {"attemptDurationSeconds": job.spec.timeout}
     revised: JobDefinitionTypeDef = wanted
     return revised

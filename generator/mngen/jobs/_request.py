@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mngen.cluster import retry_conditions
 from mngen.errors import InputError, Problem, did_you_mean
 from mngen.render import DEPLOYMENT_TAG
 from mngen.rules import Intent
@@ -124,7 +125,11 @@ def make_request(
             "nodePropertyOverrides": [{"targetNodes": "0:", "containerOverrides": overrides}],
         }
     if order.attempts is not None:
-        request["retryStrategy"] = {"attempts": order.attempts}
+        # A submission's strategy replaces the definition's as a whole.
+        request["retryStrategy"] = {
+            "attempts": order.attempts,
+            "evaluateOnExit": retry_conditions(order.attempts),
+        }
     if order.timeout is not None:
         request["timeout"] = {"attemptDurationSeconds": order.timeout}
     return request

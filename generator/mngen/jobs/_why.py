@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mngen.errors import Severity
 from mngen.jobs._batch import describe
+from mngen.jobs._reasons import STUCK, cause_of
 from mngen.jobs._request import definition_name, queue_name
 from mngen.jobs._types import ENDED, WAITING, Cause
 from mngen.rules import Intent, Target, check_waiting, container_of
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from mngen.cluster import ResolvedQueue
     from mngen.rules import Account
 
-_STUCK = "https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable.html"
 _SOON = 180.0
 """Seconds in which Batch looks at a new job, and a machine comes up; AWS says "minutes"."""
 
@@ -30,21 +30,6 @@ _IRRELEVANT = frozenset(
 )
 _LATER = frozenset({"MN312", "MN218"})
 """Rules for whose breach the job fails, or may wait, only once it is placed."""
-
-_REMEDIES = {
-    "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY": "EC2 has no machines of this type left there: wait, "
-    "or add an environment in another zone or of another type to the queue; "
-    "`cancel_after: {capacity: SECONDS}` ends the wait",
-    "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE": "submit with fewer `--nodes`, or raise "
-    "`max_nodes` and run `mngen apply`",
-    "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT": "submit with fewer `--vcpus` or less `--memory`, "
-    "or leave both out to take all of the machine",
-    "MISCONFIGURATION:SERVICE_ROLE_PERMISSIONS": "give Batch's service role its policy back, or "
-    "leave `roles.service` out for the service-linked one",
-    "ACTION_REQUIRED": "see the state of the environments, and run `mngen apply`",
-    "UNDETERMINED": "see what else is said here; the activity of the environment's Auto Scaling "
-    "group in the EC2 console tells why no machine starts",
-}
 
 
 def causes_of(account: Account, job: JobDetailTypeDef) -> tuple[Cause, ...]:
@@ -83,13 +68,7 @@ def _said(job: JobDetailTypeDef) -> Iterator[Cause]:
     """Yields Batch's own reason, which it gives to the job at the head of a blocked queue."""
     reason = job.get("statusReason")
     if reason and job["status"] == "RUNNABLE":
-        code = reason.partition(" -")[0].strip()
-        yield Cause(
-            what=f"Batch says: {reason}",
-            remedy=_REMEDIES.get(code, "see what else is said here"),
-            certain=code != "UNDETERMINED",
-            see=_STUCK,
-        )
+        yield cause_of(reason, multi_node="nodeProperties" in job)
 
 
 def _judged(account: Account, job: JobDetailTypeDef) -> Iterator[Cause]:
@@ -196,7 +175,7 @@ def _unknown(job: JobDetailTypeDef) -> Cause:
         remedy="the activity of the environment's Auto Scaling group in the EC2 console tells "
         "whether machines start; whether they join, the environment's ECS cluster",
         certain=False,
-        see=_STUCK,
+        see=STUCK,
     )
 
 

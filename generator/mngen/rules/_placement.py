@@ -26,10 +26,10 @@ class GroupInOneZone(SpecRule):
     title = "An environment with a placement group is in one zone"
     why = (
         "A cluster placement group lives in one availability zone; EC2 cannot start machines of "
-        "the group in another. For capacity in several zones, make one environment for each zone, "
-        "up to three in a queue."
+        "the group in another. For capacity in several zones, make one environment and one queue "
+        "for each zone: a multi-node job waits for the first environment of its queue."
     )
-    remedy = "name one zone; make another environment, with a group of its own, for another zone"
+    remedy = "name one zone; for another zone, make another environment and a queue for it"
     source_url = _GROUPS
     manual_test = _SUBNETS
     failing = """\

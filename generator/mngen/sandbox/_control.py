@@ -3,10 +3,12 @@
 `POST /_mngen/batch` with a JSON object sets it; every key is optional:
 
 - `region`: whose jobs, `us-east-1` by default;
-- `exhausted`: instance types of which EC2 has none left;
+- `exhausted`: instance types of which EC2 has none left, or names of environments that get none;
+- `blocked`: why a queue is blocked, by its name: a code of the guide's, such as `UNDETERMINED`;
 - `start_seconds`, `run_seconds`: how long jobs take that do not say so themselves;
 - `jobs`: by id, any of `hold` (a state that the job does not leave, or null), `seconds`, `exits`,
-  `node_exits`, `reason`, and `log`: lines to write now, by node index;
+  `node_exits`, `reason`, `lost` (whether attempts end with the loss of the host), and `log`: lines
+  to write now, by node index;
 - `forget`: ids of jobs of which Batch knows nothing any more, as a week after their end.
 
 A job's own environment can say `MNGEN_SANDBOX_HOLD`, `MNGEN_SANDBOX_SECONDS` and
@@ -37,12 +39,18 @@ def control(body: bytes) -> bytes:
     from moto.batch.models import batch_backends
 
     from mngen.sandbox._gaps_batch_actions import tick
+    from mngen.sandbox._gaps_batch_reasons import REASONS
 
     wishes: dict[str, Any] = json.loads(body)
     backend: Any = batch_backends[ACCOUNT_ID][wishes.get("region", "us-east-1")]
     state = tick(backend)
     if "exhausted" in wishes:
         state.exhausted = set(wishes["exhausted"])
+    if "blocked" in wishes:
+        unknown = {*wishes["blocked"].values()} - {*REASONS}
+        if unknown:
+            raise ValueError(f"no such reason: {', '.join(sorted(unknown))}")
+        state.blocked = dict(wishes["blocked"])
     state.start_seconds = float(wishes.get("start_seconds", state.start_seconds))
     state.run_seconds = float(wishes.get("run_seconds", state.run_seconds))
     for identifier, wish in wishes.get("jobs", {}).items():
@@ -61,6 +69,7 @@ def _direct(backend: Any, job: Job, wish: dict[str, Any]) -> None:
     script.seconds = float(wish.get("seconds", script.seconds))
     script.exits = tuple(wish.get("exits", script.exits))
     script.reason = wish.get("reason", script.reason)
+    script.lost = bool(wish.get("lost", script.lost))
     for node, code in wish.get("node_exits", {}).items():
         script.node_exits[int(node)] = int(code)
     for node, lines in wish.get("log", {}).items():

@@ -222,11 +222,18 @@ def _complete(backend: Any, environment: ComputeEnvironment) -> None:
 
 
 def role_fault(backend: Any, role_arn: str) -> str | None:
-    """Says what keeps Batch from acting through a service role, or None."""
+    """Says what keeps Batch from acting through a service role, or None.
+
+    Source: https://github.com/hashicorp/terraform-provider-aws/pull/21281, and pull/38050
+    """
     iam = backend.iam_backend
     role = next((role for role in iam.get_roles() if role.arn == role_arn), None)
     if role is None:
-        return f"CLIENT_ERROR - The role {role_arn} does not exist"
+        return (
+            "CLIENT_ERROR - User: batch.amazonaws.com is not authorized to perform: sts:AssumeRole "
+            f"on resource: {role_arn} (Service: AWSSecurityTokenService; Status Code: 403; Error "
+            "Code: AccessDenied; Proxy: null)"
+        )
     if role.name == _SERVICE_LINKED_ROLE or role.managed_policies or role.policies:
         return None
     return f"CLIENT_ERROR - {role_arn} is not authorized to perform: autoscaling:*, ec2:*, ecs:*"

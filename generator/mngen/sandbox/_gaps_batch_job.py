@@ -26,6 +26,7 @@ class Script:
         exits: Exit codes of the main node, one an attempt; the last one is that of all further.
         node_exits: Exit codes of single nodes, by index.
         reason: Batch's reason for the end of the container, such as `OutOfMemoryError: …`.
+        lost: Whether each attempt ends with the loss of the main node's instance.
     """
 
     hold: str | None = None
@@ -34,6 +35,7 @@ class Script:
     exits: tuple[int, ...] = (0,)
     node_exits: dict[int, int] = field(default_factory=dict)
     reason: str | None = None
+    lost: bool = False
 
 
 @dataclass(slots=True)
@@ -110,6 +112,12 @@ class Job:
         return int(dict(strategy).get("attempts") or 1)
 
     @property
+    def conditions(self) -> list[dict[str, str]]:
+        """What decides over another attempt: the submission's conditions, or the definition's."""
+        strategy = self.request.get("retryStrategy") or self.definition.retry_strategy or {}
+        return list(dict(strategy).get("evaluateOnExit") or [])
+
+    @property
     def timeout(self) -> dict[str, Any]:
         """The timeout that holds: the submission's, or the definition's."""
         return dict(self.request.get("timeout") or self.definition.timeout or {})
@@ -179,7 +187,7 @@ def detail(job: Job, tags: dict[str, str]) -> dict[str, Any]:
         "jobQueue": job.queue.arn,
         "dependsOn": job.request.get("dependsOn") or [],
         "parameters": {**job.definition.parameters, **(job.request.get("parameters") or {})},
-        "retryStrategy": {"attempts": job.most_attempts, "evaluateOnExit": []},
+        "retryStrategy": {"attempts": job.most_attempts, "evaluateOnExit": job.conditions},
         "timeout": job.timeout or None,
         "tags": tags,
         "propagateTags": bool(job.definition.propagate_tags),

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 _MAX_ENVIRONMENTS = 3
 _MAX_NODES = 1000
 _MAX_NODE_RANGES = 5
+_MAX_CONDITIONS = 5
+# Letters, digits, periods, colons and white space; `Host EC2 (instance …)` is met by its beginning.
+_CONDITIONS = {
+    "onExitCode": r"[0-9]{0,511}\*?",
+    "onReason": r"[A-Za-z0-9.:\s]{0,511}\*?",
+    "onStatusReason": r"[A-Za-z0-9.:\s]{0,511}\*?",
+}
 _CONTAINER_LISTS = (
     "command",
     "environment",
@@ -202,8 +209,31 @@ def _complete_container(container: dict[str, Any]) -> None:
     ]
 
 
+def check_retries(strategy: dict[str, Any] | None) -> None:
+    """Refuses conditions that Batch refuses.
+
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_RetryStrategy.html
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_EvaluateOnExit.html
+
+    Raises:
+        ClientException: More than five, without attempts, or with another pattern or action.
+    """
+    conditions = (strategy or {}).get("evaluateOnExit") or []
+    if len(conditions) > _MAX_CONDITIONS:
+        raise ClientException(f"evaluateOnExit can have at most {_MAX_CONDITIONS} conditions")
+    if conditions and not (strategy or {}).get("attempts"):
+        raise ClientException("attempts must be specified if evaluateOnExit is specified")
+    for each in conditions:
+        if each.get("action", "").upper() not in ("RETRY", "EXIT"):
+            raise ClientException(f"action {each.get('action')} must be one of RETRY | EXIT")
+        for field, pattern in _CONDITIONS.items():
+            if field in each and not re.fullmatch(pattern, each[field]):
+                raise ClientException(f"{field} {each[field]!r} is not a valid pattern")
+
+
 def _retry_strategy(strategy: dict[str, Any] | None) -> Any:
     """Returns the strategy with its actions in lower case, as Batch stores them."""
+    check_retries(strategy)
     strategy = copy.deepcopy(strategy)
     for condition in (strategy or {}).get("evaluateOnExit", []):
         condition["action"] = condition.get("action", "").lower()

@@ -5,8 +5,9 @@ reached by now, so what is seen depends on the time alone and not on how often w
 RUNNABLE at once, STARTING as soon as an environment of its queue has room for it, RUNNING a moment
 later, and it ends when its script says so.
 
-The reasons of a job that cannot be placed are AWS's own words.
-Source: https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable.html
+A multi-node job does not go on to the next environment of its queue while one before it is out of
+capacity: it stays, and blocks the queue.
+Source: https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable_capacity.html
 """
 
 from __future__ import annotations
@@ -17,32 +18,21 @@ from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
 from mngen.catalog import load_catalog, vcpu_quota
+from mngen.sandbox import _gaps_batch_reasons as reasons
+from mngen.sandbox._gaps_batch_environments import role_fault
 from mngen.sandbox._gaps_batch_interfaces import nodes_meet, task_interface_fits
 from mngen.sandbox._gaps_batch_job import Attempt, Job
 from mngen.sandbox._gaps_misc import granted_vcpus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from moto.batch.models import ComputeEnvironment
 
     from mngen.catalog import Catalog, InstanceType
 
 IMAGE_TAG = "mngen:image"
 
-_INVALID = "ACTION_REQUIRED - CE(s) associated with the job queue are invalid."
-_DISABLED = "ACTION_REQUIRED - CE(s) associated with the job queue are disabled."
-_TOO_LARGE = (
-    "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is "
-    "higher than that can be met by the CE(s) attached to the job queue."
-)
-_TOO_MANY = (
-    "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - CE(s) associated with the job queue "
-    "cannot meet the CPU requirement of the job."
-)
-_NO_CAPACITY = (
-    "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - Service cannot fulfill the capacity requested for "
-    "instance type [{}]"
-)
-_UNKNOWN = "UNDETERMINED - Batch job is blocked, root cause is undetermined."
 _TIMED_OUT = "Job attempt duration exceeded timeout"
 _EXITED = "Essential container in task exited"
 _KILLED = 137
@@ -57,13 +47,16 @@ class State:
 
     Attributes:
         jobs: By id, in the order of submission.
-        exhausted: Instance types of which EC2 has none left.
+        exhausted: Instance types of which EC2 has none left, and names of environments whose zone
+            has none.
+        blocked: The reason for which queues are blocked on request: its code, by the queue's name.
         start_seconds: How long a placed job is STARTING.
         run_seconds: How long a job runs that does not say so itself.
     """
 
     jobs: dict[str, Job] = field(default_factory=dict)
     exhausted: set[str] = field(default_factory=set)
+    blocked: dict[str, str] = field(default_factory=dict)
     start_seconds: float = 0.1
     run_seconds: float = 1.0
 
@@ -168,32 +161,89 @@ def _finish(backend: Any, job: Job, attempt: Attempt, now: float) -> bool:
     if len(job.containers) > 1 and not nodes_meet(backend.ec2_backend, resources):
         attempt.exit_code = _NEVER_MET
     attempt.reason = job.script.reason
+    status_reason = _TIMED_OUT if timed_out else _EXITED
+    if job.script.lost and not timed_out:
+        attempt.exit_code = None
+        status_reason = f"Host EC2 (instance {job.instance(job.main)}) terminated."
     if attempt.exit_code == 0:
         job.status, job.status_reason = "SUCCEEDED", _EXITED
-    elif len(job.attempts) < job.most_attempts and not timed_out:
+    elif len(job.attempts) < job.most_attempts and not timed_out and _again(job, status_reason):
         job.status, job.status_reason = "RUNNABLE", None
     else:
-        job.status, job.status_reason = "FAILED", _TIMED_OUT if timed_out else _EXITED
+        job.status, job.status_reason = "FAILED", status_reason
     return True
+
+
+def _again(job: Job, status_reason: str) -> bool:
+    """Whether another attempt follows: the first condition that matches decides, or else it does.
+
+    Source: https://docs.aws.amazon.com/batch/latest/userguide/job_retries.html
+    """
+    attempt = job.attempts[-1]
+    ends = {
+        "onExitCode": "" if attempt.exit_code is None else str(attempt.exit_code),
+        "onReason": attempt.reason or "",
+        "onStatusReason": status_reason,
+    }
+    for condition in job.conditions:
+        wanted = {key: condition[key] for key in ends if key in condition}
+        if all(_matches(ends[key], pattern) for key, pattern in wanted.items()):
+            return condition["action"].upper() == "RETRY"
+    return True
+
+
+def _matches(text: str, pattern: str) -> bool:
+    if pattern.endswith("*"):
+        return text.startswith(pattern[:-1])
+    return text == pattern
 
 
 def place(backend: Any, state: State, job: Job) -> tuple[ComputeEnvironment | None, str | None]:
     """Returns the environment that takes a job, or why none does; neither where it is full."""
+    if any(_blocks(each) for each in _ahead(state, job)):
+        return None, None
     environments: list[Any] = list(job.queue.environments)
+    if code := state.blocked.get(job.queue.name):
+        instance_type = environments[0].compute_resources["instanceTypes"][0]
+        return None, reasons.reason(code, instance_type)
     valid = [each for each in environments if not each.fault]
     if not valid:
-        return None, _INVALID
+        return None, reasons.reason(reasons.INVALID)
+    if all(role_fault(backend, each.service_role) for each in valid):
+        return None, reasons.reason(reasons.SERVICE_ROLE)
     enabled = [each for each in valid if each.state == "ENABLED"]
     if not enabled:
-        return None, _DISABLED
-    reasons = []
+        # The guide has no reason of its own for this.
+        return None, reasons.reason(reasons.UNDETERMINED)
+    obstacles = []
     for environment in enabled:
-        reason = _obstacle(backend, state, job, environment)
-        if reason == "":
+        obstacle = _obstacle(backend, state, job, environment)
+        if obstacle == "":
             return environment, None
-        reasons.append(reason)
+        obstacles.append(obstacle)
+        if job.multi_node and obstacle == reasons.NO_CAPACITY:
+            break
     # A full environment is no fault: the job waits its turn.
-    return None, None if None in reasons else reasons[0]
+    if None in obstacles:
+        return None, None
+    code = obstacles[-1] if reasons.NO_CAPACITY in obstacles else obstacles[0]
+    instance_type = enabled[len(obstacles) - 1].compute_resources["instanceTypes"][0]
+    return None, reasons.reason(str(code), instance_type)
+
+
+def _ahead(state: State, job: Job) -> Iterator[Job]:
+    """Yields the jobs that were submitted to a job's queue before it."""
+    for each in state.jobs.values():
+        if each is job:
+            return
+        if each.queue is job.queue:
+            yield each
+
+
+def _blocks(job: Job) -> bool:
+    """Whether a job lets none behind it start: a multi-node job that waits for capacity."""
+    waits = job.status == "RUNNABLE" and (job.status_reason or "").startswith(reasons.NO_CAPACITY)
+    return job.multi_node and waits
 
 
 def _obstacle(backend: Any, state: State, job: Job, environment: ComputeEnvironment) -> str | None:
@@ -202,21 +252,21 @@ def _obstacle(backend: Any, state: State, job: Job, environment: ComputeEnvironm
     instance = _catalog().get(resources["instanceTypes"][0])
     spot = resources["type"] == "SPOT"
     if instance is None or (job.multi_node and spot):
-        return _UNKNOWN
+        return reasons.UNDETERMINED
     override = (resources.get("ec2Configuration") or [{}])[0].get("imageIdOverride")
     image = backend.ec2_backend.amis.get(override) if override else None
     if (override and image is None) or not _has_profile(backend, resources):
-        return _UNKNOWN
+        return reasons.UNDETERMINED
     if job.multi_node and not task_interface_fits(backend.ec2_backend, resources):
-        return _UNKNOWN
+        return reasons.UNDETERMINED
     vcpus, memory = _needs(job)
     if vcpus > _registered(instance, image) or memory > _registered_memory(instance):
-        return _TOO_LARGE
+        return reasons.JOB_RESOURCE
     nodes = len(job.containers)
     if nodes * instance.vcpus > resources["maxvCpus"]:
-        return _TOO_MANY
-    if instance.name in state.exhausted:
-        return _NO_CAPACITY.format(instance.name)
+        return reasons.MAX_RESOURCE
+    if {instance.name, environment.name} & state.exhausted:
+        return reasons.NO_CAPACITY
     running = sum(
         len(each.containers)
         for each in state.jobs.values()
@@ -225,7 +275,7 @@ def _obstacle(backend: Any, state: State, job: Job, environment: ComputeEnvironm
     total = (running + nodes) * instance.vcpus
     if total > resources["maxvCpus"]:
         return None
-    return "" if _within_quota(backend, instance, total, spot=spot) else _UNKNOWN
+    return "" if _within_quota(backend, instance, total, spot=spot) else reasons.UNDETERMINED
 
 
 def _needs(job: Job) -> tuple[float, int]:

@@ -17,6 +17,7 @@ from moto.batch.exceptions import ClientException
 from moto.batch.utils import make_arn_for_job
 
 from mngen.sandbox._gaps_batch_job import Job, Script
+from mngen.sandbox._gaps_batch_jobs import check_retries
 
 if TYPE_CHECKING:
     from moto.batch.models import JobDefinition, JobQueue
@@ -110,6 +111,7 @@ def _check_limits(request: dict[str, Any]) -> None:
         raise ClientException(f"A job can depend on at most {_MAX_DEPENDENCIES} jobs")
     if len(request.get("tags") or {}) > _MAX_TAGS:
         raise ClientException(f"A job can have at most {_MAX_TAGS} tags")
+    check_retries(request.get("retryStrategy"))
     attempts = (request.get("retryStrategy") or {}).get("attempts")
     if attempts is not None and not 1 <= attempts <= _MAX_ATTEMPTS:
         raise ClientException(f"Job attempts must be between 1 and {_MAX_ATTEMPTS}")

@@ -14,6 +14,7 @@ import typer
 from mngen.cli import app
 from mngen.errors import Severity
 from mngen.jobs import _why
+from mngen.jobs._reasons import REMEDIES
 from mngen.rules import RULES
 from mngen.rules._aws_registry import SUBMISSION_RULES, WAITING_RULES
 
@@ -114,7 +115,7 @@ def test_troubleshooting_has_every_cause_of_waiting() -> None:
         for rule in (*SUBMISSION_RULES, *WAITING_RULES)
         if rule.severity is Severity.ERROR and rule.id not in _why._IRRELEVANT
     }
-    missing = [each for each in sorted({*_why._REMEDIES, *fatal, *_why._LATER}) if each not in page]
+    missing = [each for each in sorted({*REMEDIES, *fatal, *_why._LATER}) if each not in page]
     assert missing == []
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from mngen.errors import InputError, ToolError
 from mngen.jobs import Jobs, WaitedTooLongError
+from mngen.jobs._reasons import REMEDIES
 from tests.support.batch import Deployed, hold, spec_text
 from tests.support.cli import CHECKOUT, DEAF
 from tests.support.faults import Faults
@@ -207,7 +208,6 @@ class TestWhy:
         name = deployed.environments["r5"]
         deployed.batch.update_compute_environment(computeEnvironment=name, state="DISABLED")
         found = self.causes(jobs, self.waiting(deployed))
-        assert found[0].what.startswith("Batch says: ACTION_REQUIRED")
         (rule,) = [each for each in found if each.rule == "MN311"]
         assert "is disabled" in rule.what
 
@@ -231,7 +231,19 @@ class TestWhy:
             deployed.control(exhausted=[])
         assert "INSUFFICIENT_INSTANCE_CAPACITY" in first.what
         assert "r5.12xlarge" in first.what
-        assert "another zone" in first.remedy
+        assert "a queue of another zone" in first.remedy
+
+    @pytest.mark.parametrize("code", REMEDIES)
+    def test_each_reason_of_the_guide(self, own: tuple[Deployed, Jobs], code: str) -> None:
+        deployed, jobs = own
+        deployed.control(blocked={f"{deployed.name}-big": code})
+        try:
+            found = self.causes(jobs, self.waiting(deployed))
+        finally:
+            deployed.control(blocked={})
+        [said] = [each for each in found if each.what.startswith(f"Batch says: {code} ")]
+        assert said.certain is (code != "UNDETERMINED")
+        assert said.remedy != "see what else is said here"
 
     def test_more_than_a_node_registers(self, own: tuple[Deployed, Jobs]) -> None:
         deployed, jobs = own

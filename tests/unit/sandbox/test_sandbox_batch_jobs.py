@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
 import pytest
@@ -304,6 +304,28 @@ class TestWaiting:
         reached(deployed, job, "STARTING", "RUNNING", "SUCCEEDED")
         self.end(deployed, job)
 
+    def test_for_the_first_environment_though_the_second_has_room(self, sandbox: Sandbox) -> None:
+        two = spec_text(f"j{uuid4().hex[:10]}").replace(
+            "  m4:", "  b: {instance: r5.12xlarge, max_nodes: 4, zones: [us-east-1b]}\n  m4:"
+        )
+        deployed = Deployed(sandbox, two.replace("[r5]", "[r5, b]"))
+        first = deployed.environments["r5"]
+        request = {
+            "jobName": "n",
+            "jobQueue": f"{deployed.name}-big",
+            "jobDefinition": f"{deployed.name}-mpi",
+        }
+        deployed.control(exhausted=[first])
+        head, behind = (deployed.batch.submit_job(**request)["jobId"] for _ in range(2))
+        found = deployed.job(head)
+        assert found["status"] == "RUNNABLE"
+        assert found["statusReason"].startswith("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - ")
+        found = deployed.job(behind)
+        assert (found["status"], found.get("statusReason")) == ("RUNNABLE", None)
+        deployed.control(exhausted=[])
+        reached(deployed, head, "STARTING", "RUNNING", "SUCCEEDED")
+        reached(deployed, behind, "STARTING", "RUNNING", "SUCCEEDED")
+
     def test_for_its_turn(self, deployed: Deployed, submit: Any) -> None:
         overrides = {**variables(MNGEN_SANDBOX_HOLD="RUNNING"), "numNodes": 4}
         running = submit(nodeOverrides=overrides)
@@ -315,7 +337,7 @@ class TestWaiting:
     def test_for_an_environment(self, deployed: Deployed, submit: Any) -> None:
         name = deployed.environments["r5"]
         deployed.batch.update_compute_environment(computeEnvironment=name, state="DISABLED")
-        job = self.waits(deployed, submit, "ACTION_REQUIRED")
+        job = self.waits(deployed, submit, "UNDETERMINED")
         deployed.batch.update_compute_environment(computeEnvironment=name, state="ENABLED")
         reached(deployed, job, "STARTING", "RUNNING", "SUCCEEDED")
         self.end(deployed, job)
@@ -333,6 +355,44 @@ class TestWaiting:
     def test_for_ever_on_spot_with_many_nodes(self, deployed: Deployed, submit: Any) -> None:
         queue = f"{deployed.name}-small"
         self.end(deployed, self.waits(deployed, submit, "UNDETERMINED", jobQueue=queue))
+
+
+class TestRetries:
+    """As https://docs.aws.amazon.com/batch/latest/userguide/job_retries.html has it."""
+
+    FINAL: ClassVar = [
+        {"action": "RETRY", "onStatusReason": "Host EC2*"},
+        {"action": "EXIT", "onExitCode": "64"},
+    ]
+
+    def attempts(self, deployed: Deployed, submit: Any, **control: Any) -> int:
+        strategy = {"attempts": 3, "evaluateOnExit": self.FINAL}
+        job = submit(retryStrategy=strategy, nodeOverrides=variables(MNGEN_SANDBOX_HOLD="RUNNABLE"))
+        deployed.control(jobs={job: {"hold": None, "seconds": 0, **control}})
+        reached(deployed, job, "FAILED")
+        return len(deployed.job(job)["attempts"])
+
+    def test_a_final_code_ends_the_job(self, deployed: Deployed, submit: Any) -> None:
+        assert self.attempts(deployed, submit, exits=[64]) == 1
+
+    def test_any_other_code_is_tried_again(self, deployed: Deployed, submit: Any) -> None:
+        assert self.attempts(deployed, submit, exits=[1]) == 3
+
+    def test_a_lost_host_is_tried_again(self, deployed: Deployed, submit: Any) -> None:
+        assert self.attempts(deployed, submit, exits=[64], lost=True) == 3
+
+    @pytest.mark.parametrize(
+        "strategy",
+        [
+            {"evaluateOnExit": [{"action": "EXIT", "onReason": "*"}]},
+            {"attempts": 2, "evaluateOnExit": [{"action": "EXIT", "onReason": "*"}] * 6},
+            {"attempts": 2, "evaluateOnExit": [{"action": "EXIT", "onExitCode": "*4"}]},
+            {"attempts": 2, "evaluateOnExit": [{"action": "STOP", "onExitCode": "4"}]},
+        ],
+    )
+    def test_conditions_that_batch_refuses(self, submit: Any, strategy: Any) -> None:
+        with pytest.raises(ClientError, match="ClientException"):
+            submit(retryStrategy=strategy)
 
 
 def test_without_its_log_group_no_container_starts(sandbox: Sandbox) -> None:

@@ -54,7 +54,8 @@ output "compute_environments" {
 output "queues" {
   description = "Job queues by their name in the spec; null until one of their environments stands."
   value = merge(
-    { ocean = one(module.queue_ocean[*].name) },
+    { ocean-a = one(module.queue_ocean-a[*].name) },
+    { ocean-b = one(module.queue_ocean-b[*].name) },
   )
 }
 

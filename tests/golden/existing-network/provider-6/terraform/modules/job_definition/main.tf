@@ -11,6 +11,22 @@ resource "aws_batch_job_definition" "this" {
 
   retry_strategy {
     attempts = var.attempts
+
+    # Another attempt cannot mend wrong settings (exit code 64) or missing CPUs (65); it can a lost
+    # host. Whatever matches none of these is tried again.
+    dynamic "evaluate_on_exit" {
+      for_each = var.attempts == 1 ? [] : [
+        { action = "RETRY", on_status_reason = "Host EC2*", on_exit_code = null },
+        { action = "EXIT", on_status_reason = null, on_exit_code = "64" },
+        { action = "EXIT", on_status_reason = null, on_exit_code = "65" },
+      ]
+
+      content {
+        action           = evaluate_on_exit.value.action
+        on_status_reason = evaluate_on_exit.value.on_status_reason
+        on_exit_code     = evaluate_on_exit.value.on_exit_code
+      }
+    }
   }
 
   timeout {

@@ -1,0 +1,29 @@
+"""Which ends of an attempt AWS Batch follows with another one."""
+
+from __future__ import annotations
+
+FINAL_EXIT_CODES = (64, 65)
+"""Exit codes of the wire-up that no retry changes: wrong settings, and CPUs that a node lacks."""
+
+LOST_HOST = "Host EC2*"
+"""How Batch's reason begins where the instance of the main node is gone.
+
+Source: https://docs.aws.amazon.com/batch/latest/userguide/job_retries.html
+"""
+
+
+def retry_conditions(attempts: int) -> list[dict[str, str]]:
+    """Returns the `evaluateOnExit` of a job, in the order in which Batch compares.
+
+    What matches none is tried again, up to the attempts. Batch compares the main node's exit.
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_EvaluateOnExit.html
+
+    Args:
+        attempts: How often the job is tried in all; 1 leaves nothing to decide.
+    """
+    if attempts == 1:
+        return []
+    return [
+        {"action": "RETRY", "onStatusReason": LOST_HOST},
+        *({"action": "EXIT", "onExitCode": str(code)} for code in FINAL_EXIT_CODES),
+    ]
