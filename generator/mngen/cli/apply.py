@@ -26,7 +26,7 @@ def apply(
     What an apply that was broken off has left without a note in the state is imported.
     Ctrl-C lets Terraform finish its current step and save its state, then says what is left.
     """
-    from mngen.terraform import healed_plan
+    from mngen.terraform import healed_plan, running_jobs
 
     if not yes:
         require_someone_to_ask()
@@ -37,6 +37,8 @@ def apply(
         show_summary(planned.summary, err=True)
         if not planned.has_changes:
             return
+        for problem in running_jobs(planned):
+            warn(problem)
         if not yes:
             ask("Apply this plan?")
         terraform.apply(planned)

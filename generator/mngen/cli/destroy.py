@@ -7,8 +7,10 @@ from mngen.cli._terraform import (
     YesOption,
     ask,
     opened,
+    report,
     require_someone_to_ask,
     show_summary,
+    warn,
 )
 
 
@@ -19,8 +21,11 @@ def destroy(
 ) -> None:
     """Destroy all that the rendered tree built, its data included.
 
+    What remains and may cost money (AMIs, backups, inputs) is listed at the end, with commands.
     Ctrl-C lets Terraform finish its current step and save its state, then says what is left.
     """
+    from mngen.terraform import survivors
+
     if not yes:
         require_someone_to_ask()
     with (
@@ -33,4 +38,9 @@ def destroy(
         if not yes:
             loses_data = any(change.loses_data for change in planned.summary.changes)
             ask("Destroy all this, data included?" if loses_data else "Destroy all this?")
-        terraform.apply(planned)
+        progress = terraform.apply(planned)
+        report(
+            f"Destroyed {len(progress.done)} resources: nothing of this tree is left in the state."
+        )
+        for problem in survivors(planned, terraform.folder):
+            warn(problem)

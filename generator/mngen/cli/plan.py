@@ -25,12 +25,12 @@ def plan(
 
     What loses data or interrupts jobs is named in red. Nothing is changed.
     """
-    from mngen.terraform import announce
+    from mngen.terraform import announce, running_jobs
 
     with opened(out, sandbox=sandbox) as terraform, terraform.plan() as planned:
         if output is Format.JSON:
             typer.echo(json.dumps(planned.summary.as_dict(), indent=2))
         else:
             show_summary(planned.summary, err=False)
-        for problem in announce(planned, terraform):
+        for problem in (*running_jobs(planned), *announce(planned, terraform)):
             warn(problem)

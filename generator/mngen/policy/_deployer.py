@@ -32,6 +32,7 @@ _READS = (
     "batch:DescribeComputeEnvironments",
     "batch:DescribeJobDefinitions",
     "batch:DescribeJobQueues",
+    "batch:ListJobs",
     "ec2:DescribeLaunchTemplateVersions",
     "ec2:DescribeLaunchTemplates",
     "ec2:DescribeNetworkInterfaces",
@@ -46,6 +47,7 @@ _READS_OF_NAT = (
 )
 
 UNSEEN = {
+    "batch:ListJobs": "`mngen apply` counts the jobs that an update would end",
     "batch:ListTagsForResource": "read where a description comes without its tags",
     "batch:UntagResource": "a tag was taken out of the spec",
     "ec2:CreateLaunchTemplateVersion": "the tags, volumes or adapters of the machines changed",

@@ -18,8 +18,10 @@ from mngen.terraform._missing import Import, Standing
 from mngen.terraform._plan import Plan
 from mngen.terraform._progress import Progress
 from mngen.terraform._render import render_summary
+from mngen.terraform._running import running_jobs
 from mngen.terraform._sandbox_copy import SANDBOX_AMIS, SANDBOX_DIGESTS, sandbox_folder
 from mngen.terraform._summary import Change, Kind, PlanSummary, summarise
+from mngen.terraform._survivors import survivors
 from mngen.terraform._terraform import Output, Terraform, check_folder
 
 __all__ = [
@@ -38,6 +40,8 @@ __all__ = [
     "check_folder",
     "healed_plan",
     "render_summary",
+    "running_jobs",
     "sandbox_folder",
     "summarise",
+    "survivors",
 ]

@@ -35,6 +35,7 @@ class EventStream:
     Attributes:
         report: Called with each line to show, free of control characters.
         show_version: Whether Terraform's version is worth a line.
+        show_summary: Whether its count at the end is: of a destroy it says "Apply complete!".
         diagnostics: Terraform's diagnostics so far, as it sent them.
         done: What is complete so far: pairs of a resource's address and one of `create`,
             `update`, `delete`.
@@ -43,6 +44,7 @@ class EventStream:
 
     report: Callable[[str], None]
     show_version: bool = False
+    show_summary: bool = True
     diagnostics: list[Mapping[str, Any]] = field(default_factory=list)
     done: set[tuple[str, str]] = field(default_factory=set)
     under_way: set[tuple[str, str]] = field(default_factory=set)
@@ -85,7 +87,7 @@ class EventStream:
         if kind == "version":
             return self.show_version
         if kind == "change_summary":
-            return bool(event["changes"].get("operation") != "plan")
+            return self.show_summary and event["changes"].get("operation") != "plan"
         return kind not in _SILENT
 
     def _track(self, kind: str, hook: Mapping[str, Any]) -> None:

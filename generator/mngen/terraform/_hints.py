@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _REGISTRY = re.compile(
     r"Failed to (query available|resolve) provider packages|could not connect to registry"
@@ -39,6 +43,18 @@ _EXISTS = re.compile(
 )
 _DISK = re.compile(r"no space left on device", re.IGNORECASE)
 
+
+ROLE_IS_GONE = "Batch cannot delete its environment without the service role"
+"""How the hint begins that must come before any repetition."""
+
+# Batch acts through the environment's service role also when it deletes it. Without the role the
+# environment turns INVALID and stays.
+# https://docs.aws.amazon.com/batch/latest/userguide/invalid_compute_environment.html
+_ENVIRONMENT = re.compile(r"Batch Compute Environment|compute environment", re.IGNORECASE)
+_NO_ROLE = re.compile(
+    r"sts:AssumeRole|AWSSecurityTokenService|CLIENT_ERROR .{0,400}not authorized to perform",
+    re.IGNORECASE | re.DOTALL,
+)
 
 # First what endangers the state: its text may well hold one of the others too.
 _HINTS = (
@@ -112,10 +128,12 @@ class Situation:
         command: What a person types to run the same Terraform in the same folder, such as
             `terraform -chdir=deploy/terraform`.
         where: The path of the Terraform that ran, or `embedded`.
+        service_role: ARN of the role that Batch acts through; None for the service-linked one.
     """
 
     command: str
     where: str
+    service_role: str | None = None
 
 
 def hint_for(text: str, situation: Situation) -> str | None:
@@ -128,10 +146,43 @@ def hint_for(text: str, situation: Situation) -> str | None:
     command = situation.command
     if _LOCK.search(text):
         return _lock_hint(text, command)
+    if situation.service_role and _ENVIRONMENT.search(text) and _NO_ROLE.search(text):
+        return _role_hint(situation.service_role)
     for pattern, hint in _HINTS:
         if pattern.search(text):
             return hint.format(command=command, where=situation.where)
     return None
+
+
+def service_role_of(plan: Mapping[str, Any]) -> str | None:
+    """Returns the service role of the compute environments in a plan, or None.
+
+    Args:
+        plan: What `terraform show -json PLAN` prints, parsed.
+    """
+    for each in plan.get("resource_changes", []):
+        role = (each["change"].get("before") or {}).get("service_role")
+        if each["type"] == "aws_batch_compute_environment" and role:
+            return None if "/aws-service-role/" in role else str(role)
+    return None
+
+
+def _role_hint(role: str) -> str:
+    partition, name = role.split(":")[1], role.rpartition("/")[2]
+    trust = (
+        '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole",'
+        '"Principal":{"Service":"batch.amazonaws.com"}}]}'
+    )
+    return (
+        f"{ROLE_IS_GONE}. If it was deleted or lost its policy, restore it under the same name:\n"
+        f"  aws iam create-role --role-name {name} --assume-role-policy-document '{trust}'\n"
+        f"  aws iam attach-role-policy --role-name {name} --policy-arn "
+        f"arn:{partition}:iam::aws:policy/service-role/AWSBatchServiceRole\n"
+        "run the command again, and delete the role afterwards:\n"
+        f"  aws iam detach-role-policy --role-name {name} --policy-arn "
+        f"arn:{partition}:iam::aws:policy/service-role/AWSBatchServiceRole\n"
+        f"  aws iam delete-role --role-name {name}"
+    )
 
 
 def _lock_hint(text: str, command: str) -> str:

@@ -184,7 +184,7 @@ def search_of(plan: Mapping[str, Any]) -> Search | None:
         plan: What `terraform show -json PLAN` prints, parsed. Its format:
             https://developer.hashicorp.com/terraform/internals/json-format
     """
-    deployment, region = _constant(plan, "name"), _region(plan)
+    deployment, region = constant(plan, "network", "name"), _region(plan)
     if deployment is None or region is None:
         return None
     changes = [each for each in plan.get("resource_changes", []) if each["mode"] == "managed"]
@@ -254,6 +254,20 @@ def import_blocks(imports: Iterable[Import]) -> str:
     )
 
 
+def constant(plan: Mapping[str, Any], module: str, argument: str) -> str | None:
+    """Returns a text that the rendered tree gives to one of its modules, or None.
+
+    Args:
+        plan: As for `search_of`.
+        module: Name of the module's call, such as `network`.
+        argument: The argument, such as `name`.
+    """
+    calls = plan.get("configuration", {}).get("root_module", {}).get("module_calls", {})
+    found = calls.get(module, {}).get("expressions", {}).get(argument, {})
+    value = found.get("constant_value") if isinstance(found, dict) else None
+    return value if isinstance(value, str) else None
+
+
 def _is_own(found: Found, search: Search) -> bool:
     # What joins two resources has no tags, and was looked for between the deployment's own.
     if found.type in BY_VALUES and not found.tags:
@@ -276,13 +290,6 @@ def _fits(wanted: Wanted, found: Found) -> bool:
         return label is not None
     rest = found.name.removeprefix(prefix)
     return found.name.startswith(prefix) and _SUFFIX.fullmatch(rest) is not None
-
-
-def _constant(plan: Mapping[str, Any], name: str) -> str | None:
-    """Returns the deployment's name, which the rendered tree gives to its network."""
-    calls = plan.get("configuration", {}).get("root_module", {}).get("module_calls", {})
-    value = calls.get("network", {}).get("expressions", {}).get(name, {}).get("constant_value")
-    return value if isinstance(value, str) else None
 
 
 def _region(plan: Mapping[str, Any]) -> str | None:

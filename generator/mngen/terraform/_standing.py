@@ -213,6 +213,8 @@ def _environments(connect: Connect, _search: Search) -> Iterator[Found]:
 def _queues(connect: Connect, search: Search) -> Iterator[Found]:
     batch = connect("batch")
     names = _names(search, "aws_batch_job_queue")
+    if not names:
+        return
     for each in _all(batch, "describe_job_queues", "jobQueues", jobQueues=names):
         if each["status"] not in _GONE:
             arn, name = each["jobQueueArn"], each["jobQueueName"]
@@ -278,6 +280,10 @@ _FINDERS: dict[str, Finder] = {
     "aws_vpc_security_group_egress_rule": _rules,
     "aws_vpc_security_group_ingress_rule": _rules,
 }
+
+
+SEARCHED = frozenset({*_FINDERS, *_EC2}) - {"aws_route", "aws_route_table_association"}
+"""The types that can be looked for by the deployment's tag alone."""
 
 
 def _all(service: Any, operation: str, key: str, **arguments: Any) -> Iterator[dict[str, Any]]:

@@ -7,12 +7,12 @@ import os
 import signal
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mngen.errors import InputError, InterruptedRunError, Problem, ToolError, format_problem
 from mngen.terraform._events import EventStream, asks_for_init
-from mngen.terraform._hints import Situation, hint_for
+from mngen.terraform._hints import ROLE_IS_GONE, Situation, hint_for, service_role_of
 from mngen.terraform._missing import import_blocks
 from mngen.terraform._plan import Plan, plan_path
 from mngen.terraform._process import FORCE_AT
@@ -186,7 +186,7 @@ class Terraform:
         """
         from mngen.terraform._commands import InterruptedCommandError
 
-        stream = EventStream(self._report)
+        stream = EventStream(self._report, show_summary=not plan.is_destroy)
         try:
             code, _, _ = self._commands.apply(
                 plan_path(plan.descriptor),
@@ -196,11 +196,11 @@ class Terraform:
             )
         except InterruptedCommandError as interrupted:
             forced = interrupted.finished.interrupts >= FORCE_AT or interrupted.finished.code < 0
-            closing = self._closing(plan, stream, _interrupt_headline(stream, forced=forced))
-            raise InterruptedRunError(*self._problems(stream), closing) from None
+            headline = _interrupt_headline(stream, forced=forced)
+            raise InterruptedRunError(*self._closed(plan, stream, headline)) from None
         if code != 0:
-            closing = self._closing(plan, stream, _failure_headline("apply", code))
-            raise ToolError(*self._problems(stream), closing)
+            command = "destroy" if plan.is_destroy else "apply"
+            raise ToolError(*self._closed(plan, stream, _failure_headline(command, code)))
         return measure(plan.summary, stream.done)
 
     def destroy(self) -> Progress:
@@ -308,8 +308,14 @@ class Terraform:
     def _problems(self, stream: EventStream) -> list[Problem]:
         return stream.problems(self.folder, self._situation)
 
-    def _closing(self, plan: Plan, stream: EventStream, headline: str) -> Problem:
-        """Says how far an apply came, and how to go on."""
+    def _closed(self, plan: Plan, stream: EventStream, headline: str) -> list[Problem]:
+        """Returns what went wrong in an apply, how far it came, and how to go on."""
+        role = service_role_of(plan.data)
+        problems = stream.problems(self.folder, replace(self._situation, service_role=role))
+        blocked = any(ROLE_IS_GONE in (each.hint or "") for each in problems)
+        return [*problems, self._closing(plan, stream, headline, blocked=blocked)]
+
+    def _closing(self, plan: Plan, stream: EventStream, headline: str, *, blocked: bool) -> Problem:
         progress = measure(plan.summary, stream.done)
         try:
             in_state: int | None = len(self.resources())
@@ -317,6 +323,8 @@ class Terraform:
             in_state = None
         again = "mngen destroy" if plan.is_destroy else "mngen apply"
         hint = f"`{again}` does the rest" if progress.left else None
+        if hint and blocked:
+            hint = f"restore the service role first, as said above; then {hint}"
         if hint and not plan.is_destroy:
             hint += "; `mngen destroy` removes what stands"
         return Problem(f"{headline}: {progress.describe(in_state)}", hint=hint)

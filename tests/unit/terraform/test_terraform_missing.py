@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mngen.terraform._hints import Situation, hint_for
+from mngen.terraform._hints import Situation, hint_for, service_role_of
 from mngen.terraform._missing import Found, Import, import_blocks, match, search_of
 
 TAGS = {"mngen:deployment": "lab"}
@@ -226,3 +226,37 @@ def test_what_exists_already_has_a_hint(text: str) -> None:
     hint = hint_for(text, Situation("terraform -chdir=x", "/usr/bin/terraform"))
     assert hint is not None
     assert "run `mngen apply` again" in hint
+
+
+# As the provider wrote it: https://github.com/hashicorp/terraform-provider-aws/pull/21281
+WITHOUT_ROLE = (
+    "deleting Batch Compute Environment (lab-a-1): waiting for Batch Compute Environment (lab-a-1) "
+    "disable: unexpected state 'INVALID', wanted target 'VALID'. last error: CLIENT_ERROR - User: "
+    "batch.amazonaws.com is not authorized to perform: sts:AssumeRole on resource: "
+    "arn:aws:iam::123456789012:role/lab-service-1 (Service: AWSSecurityTokenService; Status Code: "
+    "403; Error Code: AccessDenied; Request ID: c47af09e; Proxy: null)"
+)
+
+
+def test_without_its_service_role_an_environment_needs_it_back() -> None:
+    situation = Situation("terraform", "/usr/bin/terraform")
+    role = "arn:aws-us-gov:iam::123456789012:role/lab-service-1"
+    hint = hint_for(WITHOUT_ROLE, replace(situation, service_role=role))
+    assert hint is not None
+    assert "aws iam create-role --role-name lab-service-1 " in hint
+    assert "arn:aws-us-gov:iam::aws:policy/service-role/AWSBatchServiceRole" in hint
+    # Nobody can delete the service-linked role while an environment needs it.
+    assert "create-role" not in (hint_for(WITHOUT_ROLE, situation) or "")
+
+
+@pytest.mark.parametrize(
+    ("role", "wanted"),
+    [
+        ("arn:aws:iam::1:role/lab-service-1", "arn:aws:iam::1:role/lab-service-1"),
+        ("arn:aws:iam::1:role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch", None),
+    ],
+)
+def test_the_service_role_is_read_from_the_plan(role: str, wanted: str | None) -> None:
+    change = in_state("module.a[0].aws_batch_compute_environment.this", "lab-a-1", ("delete",))
+    change["change"]["before"]["service_role"] = role
+    assert service_role_of(plan(GROUP, change)) == wanted
