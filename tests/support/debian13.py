@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mngen.sandbox import _debian
+from mngen.sandbox import _debian, _machine_kept
 from mngen.sandbox._machine_root import _cache, _digest, _locked, _make
 
 if TYPE_CHECKING:
@@ -31,8 +31,11 @@ def debian13() -> Path:
     # Not among the machines' own, which those who need one would have to wait for.
     folder = _cache().with_name("debian13")
     folder.mkdir(mode=0o700, exist_ok=True)
-    place = folder / _digest(_debian.RECIPE, SUITE, *_PACKAGES)
-    if not place.is_dir():
-        with _locked(folder):
-            _make(place, lambda new: _debian.build(new, _PACKAGES, suite=SUITE))
+    place = folder / f"{SUITE}-{_digest(_debian.RECIPE, SUITE, *_PACKAGES)}"
+    with _locked(folder):
+        new = not place.is_dir()
+        _make(place, lambda made: _debian.build(made, _PACKAGES, suite=SUITE))
+        _machine_kept.hold(place)
+        if new:
+            _machine_kept.remove_unused(folder)
     return place
