@@ -609,6 +609,7 @@ _NEEDS = (
                     "packer",
                     "buildah",
                     "mpich",
+                    "taskset",
                 ),
                 *("docker-registry", "openssl", "perl", "gpg", "gpg-agent", "curl", "git", "bash"),
                 "patch",
