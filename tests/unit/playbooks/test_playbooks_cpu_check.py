@@ -180,6 +180,36 @@ def test_a_list_with_holes(tmp_path: Path, shell: str) -> None:
     assert "OK: now 4 CPUs online (0,2,4,6)" in done.stdout
 
 
+@pytest.mark.parametrize("how", ["missing", "empty"])
+def test_siblings_that_cannot_be_read(tmp_path: Path, shell: str, how: str) -> None:
+    """Not OK: dash once read nothing from this file, and so found no sibling of any CPU."""
+    topology = tmp_path / "devices/system/cpu/cpu0/topology"
+    topology.mkdir(parents=True)
+    (topology.parent.parent / "online").write_text("0-1\n")
+    if how == "empty":
+        (topology / "thread_siblings_list").touch()
+    done = subprocess.run(
+        [shell, SCRIPT, "2", tmp_path], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert f"ERROR: cannot read {topology}/thread_siblings_list; 2 CPUs were baked" in done.stdout
+
+
+def test_siblings_are_read_from_the_kernel_itself(tmp_path: Path, shell: str) -> None:
+    """sysfs answers reads of one byte with nothing, and dash's `read` makes no others."""
+    real = Path("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list")
+    if not real.exists():
+        pytest.skip("this kernel shows no topology")
+    topology = tmp_path / "devices/system/cpu/cpu0/topology"
+    topology.mkdir(parents=True)
+    (topology.parent.parent / "online").write_text("0\n")
+    (topology / real.name).symlink_to(real)
+    done = subprocess.run(
+        [shell, SCRIPT, "1", tmp_path], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "mngen-cpu-check: OK: 1 CPUs online (0), one thread a core, as baked\n"
+
+
 def test_no_sysfs(tmp_path: Path, shell: str) -> None:
     done = subprocess.run(
         [shell, SCRIPT, "48", tmp_path], capture_output=True, text=True, timeout=60, check=False

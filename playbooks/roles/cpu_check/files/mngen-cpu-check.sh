@@ -45,16 +45,22 @@ expand() {
 }
 
 # Sets `count`, the number of CPUs online, and `shared`, the first core that runs more than one
-# thread, as its siblings; empty where none does.
+# thread, as its siblings; empty where none does. Where a file cannot be read, it sets `unreadable`
+# and fails: a check that saw nothing must not report OK.
 look() {
-  online=$(cat "$cpus/online" 2>/dev/null) || return 1
+  unreadable=$cpus/online
+  online=$(cat "$unreadable" 2>/dev/null) || return 1
   numbers=$(expand "$online")
+  [ -n "$numbers" ] || return 1
   count=0
   shared=''
   for number in $numbers; do
     count=$((count + 1))
     [ -z "$shared" ] || continue
-    read -r siblings 2>/dev/null <"$cpus/cpu$number/topology/thread_siblings_list" || continue
+    # With cat, not read: dash reads byte by byte, which this file answers with nothing.
+    unreadable=$cpus/cpu$number/topology/thread_siblings_list
+    siblings=$(cat "$unreadable" 2>/dev/null) || return 1
+    [ -n "$siblings" ] || return 1
     running=0
     for sibling in $(expand "$siblings"); do
       case "$numbers " in
@@ -77,10 +83,12 @@ as_baked() {
   [ -z "$shared" ] && [ "$count" -eq "$baked" ]
 }
 
-if ! look; then
-  say "ERROR: cannot read $cpus/online; $baked CPUs were baked"
+unread() {
+  say "ERROR: cannot read $unreadable; $baked CPUs were baked"
   exit 1
-fi
+}
+
+look || unread
 if as_baked; then
   say "OK: $(describe), as baked"
   exit 0
@@ -101,7 +109,7 @@ case $state in
   *) say "simultaneous multithreading is $state already" ;;
 esac
 
-look
+look || unread
 if as_baked; then
   say "OK: now $(describe), as baked"
   exit 0
