@@ -6,11 +6,19 @@ that a pull request shows. Terraform takes the ids; the rest of a record is for 
 
 from mngen.amis._base import base_image_parameter
 from mngen.amis._file import AMIS_FILE, AmiFile, AmiRecord, BakedFrom
-from mngen.amis._tags import BUILDER_LIFETIME, IMAGE_TAG, INPUTS_TAG, NR_CPUS_TAG, RUN_TAG
+from mngen.amis._tags import (
+    BUILDER_LIFETIME,
+    BUILDER_USER_DATA,
+    IMAGE_TAG,
+    INPUTS_TAG,
+    NR_CPUS_TAG,
+    RUN_TAG,
+)
 
 __all__ = [
     "AMIS_FILE",
     "BUILDER_LIFETIME",
+    "BUILDER_USER_DATA",
     "IMAGE_TAG",
     "INPUTS_TAG",
     "NR_CPUS_TAG",

@@ -18,3 +18,15 @@ INPUTS_TAG = "mngen:inputs"
 
 BUILDER_LIFETIME = 120
 """Minutes after which a builder ends itself, should whoever started it have vanished."""
+
+BUILDER_USER_DATA = f"""\
+#!/bin/sh
+shutdown -h +{BUILDER_LIFETIME}
+systemctl mask --runtime ecs.service
+systemctl --no-block stop ecs.service
+"""
+"""What a builder runs at its start: its own end, and no ECS agent until it is off.
+
+The agent would register the builder in the cluster `default`, where it may be given tasks. It waits
+for cloud-init, which runs this, and is masked in /run alone: what starts from the image has it.
+"""

@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from mngen import parts
 from mngen._aws import client, translate, translated
-from mngen.amis import BUILDER_LIFETIME, IMAGE_TAG
+from mngen.amis import BUILDER_USER_DATA, IMAGE_TAG
 from mngen.bake._ansible import play
 from mngen.bake._errors import CapacityError
 from mngen.bake._session import proxy_command
@@ -171,7 +171,7 @@ def _launch(ec2: EC2Client, job: Job) -> str:
         ],
         # Should this process vanish, the builder ends itself.
         "InstanceInitiatedShutdownBehavior": "terminate",
-        "UserData": f"#!/bin/sh\nshutdown -h +{BUILDER_LIFETIME}\n",
+        "UserData": BUILDER_USER_DATA,
         "TagSpecifications": [
             *tag_specifications({**job.run_tags, "Name": name}, "instance"),
             *tag_specifications(job.run_tags, "volume"),

@@ -21,7 +21,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         vpc_id: The VPC of the nodes.
         subnets: One subnet of each zone, by zone, in the order in which they are tried.
         security_group_ids: The nodes' security groups, which the file system lets in.
-        instance_profile: Name of the nodes' instance profile.
+        instance_profile: Name of the builders' instance profile.
     """
 
     efs_id: str
@@ -57,8 +57,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
                 zone: ids[0] for zone, ids in sorted(network["subnets_by_zone"].items()) if ids
             },
             security_group_ids=tuple(network["security_group_ids"]),
-            instance_profile=outputs["instance_profile_arn"].rpartition("/")[2],
+            instance_profile=outputs["builder_profile_arn"].rpartition("/")[2],
         )
 
 
-_NEEDED = ("efs", "instance_profile_arn", "network")
+_NEEDED = ("builder_profile_arn", "efs", "network")

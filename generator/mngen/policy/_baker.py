@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mngen.amis import IMAGE_TAG
-from mngen.policy._shared import Vpc, ec2_service, instance_role, look, read_state
+from mngen.policy._shared import Vpc, builder_role, ec2_service, look, read_state
 from mngen.policy._statement import Scope, Statement, merged
 
 if TYPE_CHECKING:
@@ -102,17 +102,17 @@ def _builder(spec: Spec, scope: Scope) -> list[Statement]:
                 scope.public_arn("ec2", "snapshot/*"),
             ),
         ),
-        # A profile lets the builder be reached without an open port, and read what it installs.
+        # A profile lets the builder be reached without an open port.
         Statement(
             "BuilderRole",
             ("iam:PassRole",),
-            (instance_role(spec, scope),),
+            (builder_role(spec, scope),),
             {"StringEquals": {"iam:PassedToService": [ec2_service(scope)]}},
         ),
         Statement(
             "BuilderProfile",
             ("iam:GetInstanceProfile",) if spec.roles.instance_profile == "create" else (),
-            (scope.iam_arn(f"instance-profile/{scope.name}-*"),),
+            (scope.iam_arn(f"instance-profile/{scope.name}-builder-*"),),
         ),
         Statement(
             "BuilderEnd",

@@ -140,6 +140,13 @@ def instance_role(spec: Spec, scope: Scope) -> str:
     return profile.replace(":instance-profile/", ":role/", 1)
 
 
+def builder_role(spec: Spec, scope: Scope) -> str:
+    """Names the role of the builders: their own, or that of the spec's instance profile."""
+    if spec.roles.instance_profile == "create":
+        return scope.iam_arn(f"role/{scope.name}-builder-*")
+    return instance_role(spec, scope)
+
+
 def ec2_service(scope: Scope) -> str:
     """Names EC2 as roles know it, which in China has a domain of its own.
 

@@ -180,16 +180,16 @@ class TestSite:
             "subnets_by_zone": {"us-east-1b": ["subnet-2"], "us-east-1a": ["subnet-1", "subnet-3"]},
             "security_group_ids": ["sg-1"],
         },
-        "instance_profile_arn": "arn:aws:iam::123456789012:instance-profile/x/seismic-instance",
+        "builder_profile_arn": "arn:aws:iam::123456789012:instance-profile/x/seismic-builder",
     }
 
     def test_outputs_are_read(self) -> None:
         site = Site.from_outputs(self.OUTPUTS)
         assert site.subnets == {"us-east-1a": "subnet-1", "us-east-1b": "subnet-2"}
-        assert site.instance_profile == "seismic-instance"
+        assert site.instance_profile == "seismic-builder"
         assert site.security_group_ids == ("sg-1",)
 
-    @pytest.mark.parametrize("missing", ["efs", "network", "instance_profile_arn"])
+    @pytest.mark.parametrize("missing", ["efs", "network", "builder_profile_arn"])
     def test_what_was_not_applied_yet_is_said_with_the_command(self, missing: str) -> None:
         outputs = {name: value for name, value in self.OUTPUTS.items() if name != missing}
         with pytest.raises(InputError, match=missing) as caught:

@@ -43,6 +43,11 @@ output "instance_profile_arn" {
   value       = "arn:aws:iam::123456789012:instance-profile/ecsInstanceRole"
 }
 
+output "builder_profile_arn" {
+  description = "Instance profile of the builders of machine images."
+  value       = "arn:aws:iam::123456789012:instance-profile/ecsInstanceRole"
+}
+
 output "compute_environments" {
   description = "Compute environments by their name in the spec; null until the image is baked."
   value = merge(

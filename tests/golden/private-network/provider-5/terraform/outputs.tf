@@ -43,6 +43,11 @@ output "instance_profile_arn" {
   value       = module.identity.instance_profile_arn
 }
 
+output "builder_profile_arn" {
+  description = "Instance profile of the builders of machine images."
+  value       = module.identity.builder_profile_arn
+}
+
 output "compute_environments" {
   description = "Compute environments by their name in the spec; null until the image is baked."
   value = merge(

@@ -19,7 +19,7 @@ variable "security_group_ids" {
 }
 
 variable "instance_profile" {
-  description = "Name of the nodes' instance profile."
+  description = "Name of the builders' instance profile."
   type        = string
 }
 
@@ -96,8 +96,9 @@ locals {
   # What carries these and names its image may be ended: `mngen sweep` finds it by them.
   run_tags = merge(local.tags, { "mngen:bake" = var.suffix })
 
-  # Should whoever started this vanish, the builder ends itself.
-  user_data = "#!/bin/sh\nshutdown -h +120\n"
+  # Should whoever started this vanish, the builder ends itself. The ECS agent would register it in
+  # the cluster "default", where it may be given tasks: it does not run until the builder is off.
+  user_data = "#!/bin/sh\nshutdown -h +120\nsystemctl mask --runtime ecs.service\nsystemctl --no-block stop ecs.service\n"
 }
 
 # nr_cpus=96, x86_64, with EFA: for c7i.48xlarge-efa.

@@ -20,7 +20,9 @@ resource "aws_launch_template" "this" {
   description            = "Nodes of ${var.name}"
   update_default_version = true
 
-  # One hop reaches the machine and its agent; containers get credentials from the agent instead.
+  # One hop reaches the instance and its agent, and no container behind Docker's bridge. Containers
+  # of multi-node jobs have a network interface of their own, which it does not keep out: that is
+  # ECS_AWSVPC_BLOCK_IMDS in the machine image's /etc/ecs/ecs.config.
   metadata_options {
     http_endpoint               = "enabled"
     http_tokens                 = "required"

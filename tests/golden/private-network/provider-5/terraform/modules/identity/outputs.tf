@@ -5,6 +5,11 @@ output "instance_profile_arn" {
   value       = aws_iam_instance_profile.instance.arn
 }
 
+output "builder_profile_arn" {
+  description = "Instance profile of the builders of machine images."
+  value       = aws_iam_instance_profile.builder.arn
+}
+
 output "job_role_arn" {
   description = "Role that containers run with."
   value       = aws_iam_role.job.arn

@@ -5,6 +5,11 @@ output "instance_profile_arn" {
   value       = aws_iam_instance_profile.instance.arn
 }
 
+output "builder_profile_arn" {
+  description = "Instance profile of the builders of machine images."
+  value       = aws_iam_instance_profile.builder.arn
+}
+
 output "spot_fleet_role_arn" {
   description = "Role of the Spot fleet."
   value       = aws_iam_role.spot_fleet.arn

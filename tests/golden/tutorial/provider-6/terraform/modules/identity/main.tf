@@ -31,6 +31,25 @@ resource "aws_iam_instance_profile" "instance" {
   tags        = { "mngen:region" = "us-east-1" }
 }
 
+# What the builders of machine images may do: nothing, in place of what nodes may.
+resource "aws_iam_role" "builder" {
+  name_prefix = "${var.name}-builder-"
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = "ec2.${data.aws_partition.current.dns_suffix}" }
+    }]
+  })
+}
+
+resource "aws_iam_instance_profile" "builder" {
+  name_prefix = "${var.name}-builder-"
+  role        = aws_iam_role.builder.name
+}
+
 resource "aws_iam_role" "spot_fleet" {
   name_prefix = "${var.name}-spot-fleet-"
   tags        = { "mngen:region" = "us-east-1" }
