@@ -91,8 +91,8 @@ def fetch(url: str, folder: str) -> str:
         raise TroubleError(
             WRONG,
             f"cannot write {error.filename or folder}: {error.strerror}; user id {os.geteuid()}"
-            f" needs to own {os.path.dirname(folder)} or what it is to be made in, such as by"
-            f" `chown {os.geteuid()}` on a machine that mounts the file system",
+            f" needs to write in {os.path.dirname(folder)}: `mngen bake` opens that folder, and"
+            f" so does `chmod 1777` as root on an instance that mounts the file system",
         ) from None
     files = "1 file" if count == 1 else f"{count} files"
     return f"{files}, {size_text(size)} from {url} in {time.monotonic() - began:.1f}s"
@@ -108,7 +108,7 @@ def _fetch(url: str, folder: str) -> tuple[int, int]:
             WRONG, f"there is nothing in {url}: submit the job again, which uploads the inputs"
         )
     parent, name = os.path.split(folder)
-    os.makedirs(parent, exist_ok=True)
+    _make_shared(parent)
     _sweep(parent)
     beside = tempfile.mkdtemp(prefix=f".{name}-", dir=parent)
     _remove_on_sigterm(beside)
@@ -185,6 +185,18 @@ def _download(client: Any, bucket: str, prefix: str, objects: dict[str, int], fo
             raise TroubleError(
                 FAILED, f"s3://{bucket}/{prefix}{name} came with {found} of its {size} bytes"
             )
+
+
+def _make_shared(folder: str) -> None:
+    """Makes a folder that other users write to as well, as `mngen submit --upload` does."""
+    if os.path.isdir(folder):
+        return
+    _make_shared(os.path.dirname(folder))
+    try:
+        os.mkdir(folder)
+        os.chmod(folder, 0o1777)  # as /tmp: nobody removes what is another's
+    except FileExistsError:
+        pass
 
 
 def _sweep(parent: str) -> None:

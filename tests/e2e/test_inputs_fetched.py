@@ -420,7 +420,7 @@ def test_a_place_that_cannot_be_written(bucket: Bucket, start: Callable[..., Run
     arguments, env = wire_up(bucket.environment(), "echo", "it runs")
     with ended(start(*arguments, env=env), 64) as said:
         assert f"error: cannot write {bucket.folder.parent}" in said
-        assert "needs to own" in said
+        assert "needs to write in" in said
 
 
 def test_sigterm_in_the_middle_leaves_nothing(

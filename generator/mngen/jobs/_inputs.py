@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,7 +141,7 @@ def _copy(inputs: Inputs, place: Path, tell: Callable[[int, int], None]) -> None
     """Copies all or nothing: a job must not find half of its files."""
     if place.is_dir():
         return
-    place.parent.mkdir(parents=True, exist_ok=True)
+    _make_shared(place.parent)
     beside = Path(tempfile.mkdtemp(prefix=".", dir=place.parent))
     try:
         for number, (name, file) in enumerate(inputs.files, start=1):
@@ -156,6 +157,16 @@ def _copy(inputs: Inputs, place: Path, tell: Callable[[int, int], None]) -> None
         # Someone else brought the same files a moment before.
         if not place.is_dir():
             raise
+
+
+def _make_shared(folder: Path) -> None:
+    """Makes a folder that other users write to as well: jobs' own, and those who submit."""
+    if folder.is_dir():
+        return
+    _make_shared(folder.parent)
+    with suppress(FileExistsError):
+        folder.mkdir()
+        folder.chmod(0o1777)
 
 
 def _opened(file: Path) -> BufferedReader:
