@@ -20,12 +20,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NFS = "nfsvers=4.1,rsize=1048576,wsize=1048576,hard,timeo=600,retrans=2,noresvport,_netdev"
-DROP_IN = "# Written by mngen. A node without its file system must not take a job.\n[Unit]\n"
+DROP_IN = """\
+# Written by mngen. A node without its file system must not take a job.
+[Unit]
+Requires=mngen-efs.service
+After=mngen-efs.service {unit}
+AssertPathIsMountPoint={mount}
+"""
 UNITS = ("docker", "ecs")
 BLS = "/boot/loader/entries"
 LIMIT = re.compile(r"(?<!\S)nr_cpus=\S+")
 
-LACKING = lacking("machines", "playbook")
+LACKING = lacking("machines", "nspawn", "playbook")
 pytestmark = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
 
 
@@ -38,6 +44,7 @@ class Wishes:
     extra: dict[str, Any]
     fstab: str
     program: str
+    unit: str
 
 
 WISHES = {
@@ -47,6 +54,7 @@ WISHES = {
         {"mngen_nr_cpus": 48},
         "fs-0123456789abcdef0:/ /efs efs _netdev,noresvport,tls 0 0",
         "mount.efs",
+        "efs.mount",
     ),
     "amazon-linux-2": Wishes(
         "amazon-linux-2",
@@ -56,6 +64,7 @@ WISHES = {
         {"mngen_nr_cpus": "24", "mngen_efs_tls": "false", "mngen_efs_mount": "/mnt/scratch"},
         "fs-0123456789abcdef0.efs.us-east-1.amazonaws.com:/ /mnt/scratch nfs4 " + NFS + " 0 0",
         "mount.nfs4",
+        "mnt-scratch.mount",
     ),
 }
 
@@ -71,6 +80,9 @@ class Baked:
     second: Play
     complaints: str
     control: str
+    sealed: str
+    booted: str
+    console: str
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -99,11 +111,43 @@ def baked(
     return done
 
 
+# What somebody leaves who works on a builder, and what the image must not keep of it.
+WORKED = """
+until [ -s /run/mngen-machine/joined ] && [ -s /var/lib/ecs/data/agent.db ]; do sleep 0.1; done
+for home in /root /home/ec2-user; do echo vi >$home/.bash_history; done
+touch /tmp/left-behind /var/tmp/left-behind
+mkdir -p /var/cache/dnf/amazonlinux /var/cache/yum/amzn2-core
+touch /var/cache/dnf/amazonlinux/repomd.xml /var/cache/yum/amzn2-core/repomd.xml
+mkdir -p /etc/kernel
+echo "root=UUID=6f0c1a5e-5d0b-4f4e-9d0c-2f7a8c1b3e44 ro quiet" >/etc/kernel/cmdline
+"""
+# journald has brought its files back within 6 seconds, and the agents have written again.
+SEALED = """
+logger "written after the journal was cleaned"
+sleep 7
+logger "and again"
+find /var/log /var/lib/ecs /var/lib/cloud /etc/amazon/efs /etc/machine-id -type f -size +0
+systemctl is-active ecs.service
+"""
+BOOTED = """
+until systemctl is-active --quiet ecs.service; do sleep 0.1; done
+systemctl is-active docker.service mngen-efs.service {unit}
+systemctl is-enabled ecs.service
+cat /run/mngen-machine/joined
+cat /run/mngen-machine/mounts
+stat -c '%a %U' {mount} {mount}/.mngen {mount}/mngen-inputs
+"""
+
+
 def bake(folder: Path, wishes: Wishes) -> Baked:
     extra = variables(wishes.base, **wishes.extra)
     with booted(folder, wishes.base, shared=wishes.shared) as machine:
+        machine.run(WORKED)
         first = play(folder, extra, machine=machine)
-        units = "docker.service ecs.service mngen-cpu-check.service"
+        assert first.code == 0, first.output
+        sealed = machine.run(SEALED, check=False).stdout
+        units = "docker.service ecs.service mngen-cpu-check.service mngen-efs.service"
+        machine.run("systemctl unmask --runtime ecs.service")
         verify = f"systemd-analyze verify --man=no {units} 2>&1"
         complaints = machine.run(verify, check=False).stdout
         # An error of ours shows that it reads the drop-in.
@@ -111,12 +155,14 @@ def bake(folder: Path, wishes: Wishes) -> Baked:
         machine.run(f"cp {drop_in} /run/kept; echo Nonsense=1 >>{drop_in}")
         control = machine.run(verify, check=False).stdout
         machine.run(f"cp /run/kept {drop_in}")
-    assert first.code == 0, first.output
     # An instance of the image: new keys, nothing else.
     with booted(folder, wishes.base, shared=wishes.shared) as machine:
+        asked = BOOTED.format(unit=wishes.unit, mount=extra["mngen_efs_mount"])
+        up = machine.run(asked).stdout
+        console = machine.console.read_text(encoding="utf-8", errors="replace")
         second = play(folder, extra, machine=machine)
     assert second.code == 0, second.output
-    return Baked(folder, wishes, machine, first, second, complaints, control)
+    return Baked(folder, wishes, machine, first, second, complaints, control, sealed, up, console)
 
 
 def test_a_second_run_changes_nothing(baked: Baked) -> None:
@@ -126,25 +172,30 @@ def test_a_second_run_changes_nothing(baked: Baked) -> None:
 
 
 def test_fstab_mounts_it_once_and_keeps_the_rest(baked: Baked) -> None:
-    root, added = baked.machine.read("/etc/fstab").splitlines()
-    assert root.split()[1:3] == ["/", "xfs"]
+    *before, added = baked.machine.read("/etc/fstab").splitlines()
+    assert before[0].split()[1:3] == ["/", "xfs"]
+    efi = [line.split()[1] for line in before[1:]]
+    assert efi == (["/boot/efi"] if baked.wishes.base == "amazon-linux-2023" else [])
     assert added == baked.wishes.fstab
 
 
-def test_it_was_mounted_for_real(baked: Baked) -> None:
-    text = baked.machine.read("/run/mngen-machine/mounts")
-    mounts = [json.loads(line) for line in text.splitlines()]
+def test_an_instance_of_the_image_mounts_it_and_joins(baked: Baked) -> None:
+    lines = baked.booted.splitlines()
+    assert lines[:4] == ["active", "active", "active", "enabled"]
+    # Of this instance, with its containers kept from the instance's metadata.
+    assert lines[4] == "cluster=default block_imds=true"
     source, target, _, options = baked.wishes.fstab.split()[:4]
-    assert len(mounts) == 2
-    for mount in mounts:
-        assert (mount["program"], mount["source"]) == (baked.wishes.program, source)
-        assert mount["target"] == target
-        assert set(options.split(",")) - {"_netdev"} <= set(mount["options"])
-    assert baked.machine.listing("/srv/efs") == []
+    mount = json.loads(lines[5])
+    assert (mount["program"], mount["source"]) == (baked.wishes.program, source)
+    assert mount["target"] == target
+    assert set(options.split(",")) - {"_netdev"} <= set(mount["options"])
+    # A new file system is open to the ranks, who are not root.
+    assert lines[6:] == ["1777 root"] * 3
+    assert f"mngen-efs-mount: OK: {target} is mounted" in baked.console
 
 
 def test_nothing_starts_without_the_file_system(baked: Baked) -> None:
-    wanted = f'{DROP_IN}RequiresMountsFor="{baked.extra["mngen_efs_mount"]}"\n'
+    wanted = DROP_IN.format(unit=baked.wishes.unit, mount=baked.extra["mngen_efs_mount"])
     for unit in UNITS:
         assert baked.machine.read(f"/etc/systemd/system/{unit}.service.d/10-mngen-efs.conf") == (
             wanted
@@ -223,10 +274,16 @@ def test_the_record_says_what_the_image_is(baked: Baked) -> None:
 
 
 def test_nothing_of_the_builder_is_left(baked: Baked) -> None:
+    left = baked.sealed.splitlines()
+    assert left.pop() == "inactive"
+    # What the Systems Manager agent writes until the builder is off.
+    left.remove("/etc/amazon/efs/efs-utils.conf")
+    assert [name for name in left if not name.startswith("/var/log/amazon/ssm/")] == []
     image = baked.machine
-    for folder in ("/var/lib/ecs/data", "/var/log/ecs", "/tmp", "/var/tmp", "/var/cache/dnf"):
+    for folder in ("/var/lib/ecs/data", "/var/log/ecs", "/var/tmp", "/var/cache/dnf"):
         assert image.listing(folder) == [], folder
     assert image.listing("/var/cache/yum") == []
+    assert image.listing("/var/log/journal") == []
     for home in ("/root", "/home/ec2-user"):
         for name in (".bash_history", ".ansible", ".ssh/authorized_keys"):
             assert not image.exists(f"{home}/{name}"), (home, name)
@@ -234,17 +291,19 @@ def test_nothing_of_the_builder_is_left(baked: Baked) -> None:
     for name in ("cloud-init.log", "cloud-init-output.log", "dnf.log", "yum.log", "wtmp"):
         assert not image.exists(f"/var/log/{name}"), name
     assert not image.exists("/var/lib/cloud/instance")
-    assert not image.exists("/var/lib/cloud/instances/i-0f00000000000000f")
+    assert image.listing("/var/lib/cloud/instances") == []
+    # All nodes would share the key of the first TLS mount.
+    assert not image.exists("/etc/amazon/efs/privateKey.pem")
     assert image.read("/etc/machine-id") == ""
 
 
 def test_packages_are_those_that_were_needed(baked: Baked) -> None:
-    wanted = {
-        "amazon-linux-2023": ["nfs-utils", "amazon-efs-utils"],
-        "amazon-linux-2": ["python3.8", "nfs-utils"],
-    }
-    installed = baked.machine.read("/var/lib/mngen-machine/installed").split()
-    assert installed == wanted[baked.wishes.base]
+    record = "/var/lib/mngen-machine/installed"
+    if baked.wishes.base == "amazon-linux-2023":
+        # The ECS-optimized images have amazon-efs-utils.
+        assert not baked.machine.exists(record)
+    else:
+        assert baked.machine.read(record).split() == ["python3.8"]
 
 
 @pytest.fixture
@@ -252,6 +311,20 @@ def again(baked: Baked, tmp_path: Path) -> Iterator[Machine]:
     """A machine that was started from the image."""
     with booted(copied(baked.folder, tmp_path / "machine"), baked.wishes.base) as machine:
         yield machine
+
+
+def test_the_limit_survives_what_writes_the_arguments_anew(baked: Baked, again: Machine) -> None:
+    """grub2-mkconfig, to which what grubby has set is lost, and a kernel that comes later."""
+    again.run("grub2-mkconfig -o /boot/grub2/grub.cfg")
+    if baked.wishes.base == "amazon-linux-2":
+        lines = re.findall(r"^\s*linux\s.*$", again.read("/boot/grub2/grub.cfg"), re.MULTILINE)
+        assert len(lines) == 2
+    else:
+        again.run("dnf install -y kernel")
+        lines = [again.read(f"{BLS}/{entry}") for entry in again.listing(BLS)]
+        assert len(lines) == 3
+    for line in lines:
+        assert LIMIT.findall(line) == [f"nr_cpus={baked.cpus}"]
 
 
 def test_baking_with_other_wishes_leaves_nothing_of_the_first(
@@ -265,7 +338,7 @@ def test_baking_with_other_wishes_leaves_nothing_of_the_first(
     extra = baked.extra | {"mngen_nr_cpus": 0, "mngen_efs_tls": tls}
     done = play(tmp_path, extra, machine=again)
     assert done.code == 0, done.output
-    assert again.read("/etc/fstab").splitlines()[1:] == [
+    assert again.read("/etc/fstab").splitlines()[-1:] == [
         f"fs-0123456789abcdef0:/ {mount} efs _netdev,noresvport,tls 0 0"
         if tls
         else f"fs-0123456789abcdef0.efs.us-east-1.amazonaws.com:/ {mount} nfs4 {NFS} 0 0"
@@ -276,37 +349,44 @@ def test_baking_with_other_wishes_leaves_nothing_of_the_first(
     text = again.read("/etc/default/grub")
     assert "nr_cpus" not in text
     assert "GRUB_CMDLINE_LINUX='audit=0 x=\"y  z\"'\n" in text
+    assert "nr_cpus" not in again.read("/etc/kernel/cmdline")
     assert not again.exists("/etc/systemd/system/mngen-cpu-check.service")
     wants = again.listing("/etc/systemd/system/multi-user.target.wants")
     assert "mngen-cpu-check.service" not in wants
-    assert {"docker.service", "ecs.service"} <= set(wants)
+    assert "ecs.service" in wants
+    assert "docker.service" not in wants
 
 
 BREAK = """
 sed -i '/ efs /d' /etc/fstab
 rm -r /srv/efs
-sed -i 's/^RequiresMountsFor/#&/' /etc/systemd/system/ecs.service.d/10-mngen-efs.conf
+sed -i 's/^AssertPath/#&/' /etc/systemd/system/ecs.service.d/10-mngen-efs.conf
+sed -i 's/ 300$/ 3/' /etc/systemd/system/mngen-efs.service
+sed -i 's/true/false/' /etc/ecs/ecs.config
+sed -i '/^Wants=/d' /usr/lib/systemd/system/ecs.service
+mkdir -p /etc/kernel; echo root=UUID=1 ro nr_cpus=4 >/etc/kernel/cmdline
 entry=$(ls /boot/loader/entries/*.conf | head -1)
 sed -i 's/ nr_cpus=48/ nr_cpus=24/' "$entry"
 sed -i 's/nr_cpus=48/nr_cpus=4/' /etc/default/grub
-rm /etc/systemd/system/multi-user.target.wants/docker.service
+rm /etc/systemd/system/multi-user.target.wants/ecs.service
 sed -i 's/mngen-cpu-check 48/mngen-cpu-check 24/' /etc/systemd/system/mngen-cpu-check.service
 sed -i 's/"nr_cpus": 48/"nr_cpus": 24/' /etc/mngen-image.json
-echo state >/var/lib/ecs/data/agent.db
-echo 0123456789abcdef0123456789abcdef >/etc/machine-id
 """
 
 PROBLEMS = (
     "/etc/fstab mounts nothing on /efs; it should be the one line fs-0123456789abcdef0:/ /efs efs",
     "fs-0123456789abcdef0 cannot be mounted on /efs, written to and read (mount: /efs: can't find",
-    "/etc/systemd/system/ecs.service.d/10-mngen-efs.conf has no line RequiresMountsFor=",
+    "/etc/systemd/system/ecs.service.d/10-mngen-efs.conf has no line AssertPathIsMountPoint=/efs",
+    "/etc/systemd/system/mngen-efs.service has no line ExecStart=/usr/local/libexec/mngen-efs-mo",
+    "/etc/ecs/ecs.config has no line ECS_AWSVPC_BLOCK_IMDS=true: containers would have the rights",
+    "docker.service is not enabled, and ecs.service does not want it",
+    "/etc/kernel/cmdline has root=UUID=1 ro nr_cpus=4 where nr_cpus=48 should be",
     "not every kernel starts with nr_cpus=48: grubby --info=ALL shows ro console=tty0",
     "/etc/default/grub has nr_cpus=4 where nr_cpus=48 should be: an update of the kernel",
-    "docker.service is disabled, not enabled: it would not start at boot",
+    "ecs.service is disabled, not enabled: it would not start at boot",
     "/etc/systemd/system/mngen-cpu-check.service has no line ExecStart=",
     "mngen_efa is true, but the EFA installer left no /opt/amazon/efa_installed_packages",
     "/etc/mngen-image.json does not say what was asked for",
-    "the builder left behind /var/lib/ecs/data/agent.db, /etc/machine-id",
 )
 
 
@@ -316,6 +396,7 @@ def test_the_verification_tells_everything_that_is_wrong(
 ) -> None:
     sound = play(tmp_path, baked.extra, "--tags", "verify", machine=again)
     assert (sound.code, sound.changed) == (0, 0), sound.output
+    again.run("umount /efs")
     again.run(BREAK)
     done = play(tmp_path, baked.extra | {"mngen_efa": True}, "--tags", "verify", machine=again)
     assert done.code == 2

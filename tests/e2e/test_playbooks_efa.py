@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import io
 import subprocess
+import sys
 import tarfile
 import tempfile
-import threading
 from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -27,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-LACKING = lacking("machines", "playbook", "gpg", "gpg-agent")
+    from tests.support.machines import Machine
+
+LACKING = lacking("machines", "nspawn", "playbook", "gpg", "gpg-agent")
 pytestmark = [
     pytest.mark.skipif(LACKING is not None, reason=str(LACKING)),
 ]
@@ -39,20 +39,20 @@ echo "EFA installer version: 9.9.9, called with $*" >/opt/amazon/efa_installed_p
 """
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    handler = partial(Quiet, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
+def served(machine: Machine, folder: Path) -> Iterator[str]:
+    """Serve a folder from within the machine, which has no network but its own."""
+    inside = ["nsenter", f"--target={machine.pid}", "--net", "--"]
+    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "8080"]
+    server = subprocess.Popen(
+        [*inside, *command], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        machine.run("until (: </dev/tcp/127.0.0.1/8080) 2>/dev/null; do sleep 0.1; done")
+        yield "http://127.0.0.1:8080"
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def pack(file: Path, text: str) -> None:
@@ -97,7 +97,7 @@ def test_it_is_installed_if_the_signature_holds(tmp_path: Path) -> None:
     folder = tmp_path / "machine"
     folder.mkdir()
     listed = "/opt/amazon/efa_installed_packages"
-    with booted(folder, "amazon-linux-2023") as machine, served(site) as url:
+    with booted(folder, "amazon-linux-2023") as machine, served(machine, site) as url:
         extra = variables("amazon-linux-2023", mngen_efa=True, efa_site=url, efa_version="9.9.9")
 
         # Signed, but not by Amazon.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from mngen.amis import BUILDER_USER_DATA
 from mngen.errors import InputError
 from mngen.sandbox import (
     MACHINE_SSH_PORT,
@@ -93,16 +94,22 @@ def until(condition: Callable[[], Any], seconds: float = 120) -> None:
         time.sleep(0.1)
 
 
+def on_host(builder: Builder) -> str:
+    """Return what a machine is called on this computer, also in its control groups."""
+    return "mngen-machine-" + builder.address.replace(".", "-")
+
+
 def mentioned(word: str) -> list[str]:
-    """Find processes whose command line, or whose mounts, hold a word."""
+    """Find processes whose command line, mounts or control groups hold a word."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             mounts = (process / "mountinfo").read_text(encoding="utf-8", errors="replace")
+            groups = (process / "cgroup").read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
-        if word in line or word in mounts:
+        if word in line or word in mounts or word in groups:
             found.append(line)
     return found
 
@@ -207,26 +214,59 @@ class TestItsLife:
             base_ami(ready),
             key,
             InstanceInitiatedShutdownBehavior=behavior,
-            UserData="#!/bin/sh\nuntil [ -e /tmp/now ]; do sleep 0.1; done\nshutdown -h now\n",
+            UserData="#!/bin/sh\nuntil [ -e /run/now ]; do sleep 0.1; done\nshutdown -h now\n",
         )
         builder.wait()
-        builder.run("touch /tmp/now")
+        builder.run("touch /run/now")
         until(lambda: builder.state == state)
         assert builder.described()["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
         builder.terminate()
 
     def test_its_console_can_be_read(self, builder: Builder) -> None:
-        assert f"port {MACHINE_SSH_PORT}" in builder.console()
+        until(lambda: "Multi-User System" in builder.console())
 
     def test_terminated_while_it_boots_it_is_gone(
         self, ready: Sandbox, ec2: Any, key: Path
     ) -> None:
         builder = launch(ec2, base_ami(ready), key)
-        address = builder.address
+        name = on_host(builder)
         builder.terminate()
         assert builder.state == "terminated"
-        until(lambda: not mentioned(address))
+        until(lambda: not mentioned(name))
         until(lambda: not (ready.home / "machines" / builder.id).exists())
+
+
+class TestItsInit:
+    def test_it_is_systemd_and_all_units_are_up(self, builder: Builder) -> None:
+        builder.run("systemctl is-system-running --wait")
+        assert builder.run("systemctl is-active ecs docker").split() == ["active", "active"]
+        # Started by ecs.service alone.
+        assert "disabled" in builder.ssh("systemctl is-enabled docker").stdout
+
+    def test_it_reboots_by_itself(self, builder: Builder) -> None:
+        boot = builder.run("cat /run/mngen-machine/metadata/instance-id; touch /run/before")
+        builder.ssh("sudo systemctl reboot")
+        until(lambda: builder.ssh("test ! -e /run/before").returncode == 0)
+        assert builder.state == "running"
+        assert builder.run("cat /run/mngen-machine/metadata/instance-id") == boot
+
+    def test_it_keeps_the_agent_masked_until_it_is_off(
+        self, ready: Sandbox, ec2: Any, key: Path
+    ) -> None:
+        made = launch(ec2, base_ami(ready), key, UserData=BUILDER_USER_DATA)
+        made.wait()
+        made.run("cloud-init status --wait; systemctl is-system-running --wait || true")
+        assert made.ssh("systemctl is-enabled ecs").stdout == "masked-runtime\n"
+        assert made.ssh("systemctl is-active ecs").stdout == "inactive\n"
+        assert made.run("ls /run/mngen-machine") == "metadata\n"
+        image = made.image(unique("masked"))
+        made.terminate()
+        node = launch(ec2, image, key)
+        node.wait()
+        until(lambda: node.ssh("systemctl is-active ecs").stdout == "active\n")
+        assert node.ssh("systemctl is-enabled ecs").stdout == "enabled\n"
+        assert "cluster=default" in node.run("cat /run/mngen-machine/joined")
+        node.terminate()
 
 
 class TestAnImage:
@@ -294,12 +334,12 @@ class TestAnImage:
     def test_one_that_cannot_boot_is_terminated_with_the_reason(
         self, builder: Builder, ec2: Any, key: Path
     ) -> None:
-        builder.run("rm /usr/bin/ssh-keygen")
+        builder.run("rm /usr/lib/systemd/systemd")
         broken = launch(ec2, builder.image(unique("broken")), key)
         until(lambda: broken.state == "terminated")
         reason = broken.described()["StateReason"]
         assert reason["Code"] == "Server.InternalError"
-        assert "ssh-keygen" in reason["Message"]
+        assert "ended while it booted" in reason["Message"]
 
     def test_one_without_an_sshd_runs_and_lets_nobody_in(
         self, builder: Builder, ec2: Any, key: Path
@@ -320,8 +360,8 @@ class TestTheEnd:
         builder = launch(ec2, base_ami(own), new_key(ec2, tmp_path, "key"))
         builder.wait()
         builder.run("nohup setsid sleep 1000 >/dev/null 2>&1 &")
-        address = builder.address
-        assert mentioned(address)
+        name = on_host(builder)
+        assert mentioned(name)
         if how == "stop":
             own.stop()
         elif how == "kill":
@@ -329,7 +369,7 @@ class TestTheEnd:
         else:
             own.reset()
             assert ec2.describe_instances()["Reservations"] == []
-        until(lambda: not mentioned(address))
+        until(lambda: not mentioned(name))
         until(lambda: not mentioned(str(own.home)))
         own.stop()
         assert not own.home.exists()

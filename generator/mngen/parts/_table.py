@@ -258,6 +258,12 @@ _PARTS = (
         how="emulated instances are made of Debian packages: run mngen on Debian or Ubuntu",
     ),
     Part(
+        name="nspawn",
+        title="systemd-nspawn",
+        found_by=(Program("systemd-nspawn"),),
+        packages=_named("systemd-container", "systemd-container"),
+    ),
+    Part(
         name="ssh",
         title="OpenSSH client",
         found_by=(Program("ssh", version=("-V",)),),
@@ -570,6 +576,7 @@ _NEEDS = (
         parts=("moto",),
         without=(
             Without("machines", "emulated instances do not boot, and bakes are not emulated"),
+            Without("nspawn", "emulated instances have no init: nothing starts at boot"),
         ),
     ),
     Need(
@@ -610,6 +617,7 @@ _NEEDS = (
                     "buildah",
                     "mpich",
                     "taskset",
+                    "nspawn",
                 ),
                 *("docker-registry", "openssl", "perl", "gpg", "gpg-agent", "curl", "git", "bash"),
                 "patch",

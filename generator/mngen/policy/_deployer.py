@@ -203,11 +203,11 @@ def _identity(cluster: Cluster, scope: Scope) -> list[Statement]:
             Statement("JobPolicy", ("iam:DeleteRolePolicy", "iam:PutRolePolicy"), job, bounded),
         ]
     if efa_installer(cluster):
-        instance = (scope.iam_arn(f"role/{scope.name}-instance-*"),)
+        builder = (scope.iam_arn(f"role/{scope.name}-builder-*"),)
         statements += [
-            Statement("InstancePolicyRead", ("iam:GetRolePolicy",), instance),
+            Statement("BuilderPolicyRead", ("iam:GetRolePolicy",), builder),
             Statement(
-                "InstancePolicy", ("iam:DeleteRolePolicy", "iam:PutRolePolicy"), instance, bounded
+                "BuilderPolicy", ("iam:DeleteRolePolicy", "iam:PutRolePolicy"), builder, bounded
             ),
         ]
     if created:

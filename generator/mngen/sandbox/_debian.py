@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SUITE = "bookworm"
-_PACKAGES = ("curl", "gpg", "iproute2", "openssh-server", "python3", "sudo", "systemd")
+_PACKAGES = (
+    *("curl", "dbus", "gpg", "iproute2", "libpam-systemd", "openssh-server"),
+    *("python3", "sudo", "systemd", "systemd-sysv"),
+)
 _SCHEMES = ("http://", "https://", "file:/")
 _SECONDS = 1200.0
 _LAST_LINES = 6

@@ -304,7 +304,7 @@ class ImageBackend:
         image.state = "pending"
         rebooted = reboot and instance.state == "running"
         if rebooted:
-            instance.machine.end()
+            instance.machine.power_off()
         self.machines.keep(instance.id, image.id, complete)
         if rebooted:
             instance.machine.boot()

@@ -208,9 +208,9 @@ class InstanceLife:
         return previous
 
     def stop(self) -> Any:
-        """Ends the machine's processes; its disk stays."""
+        """Has the machine shut down in order, as EC2 does; its disk stays."""
         if self.machine is not None:
-            self.machine.end()
+            self.machine.power_off()
         return _moto_stop(self)
 
     def terminate(self) -> Any:

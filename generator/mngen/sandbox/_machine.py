@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
+import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mngen.sandbox._machine_address import MACHINE_SSH_PORT, Address
+from mngen.sandbox._machine_root import CGROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 PENDING, RUNNING, ENDED, FAILED = "pending", "running", "ended", "failed"
 
-_BOOT = Path(__file__).with_name("_machine_boot.sh")
-_UNSHARE = ("unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--")
-_COMPLETE = "boot complete"
+_HERE = Path(__file__).parent
+_INIT, _CHROOT = _HERE / "_machine_boot.sh", _HERE / "_machine_chroot.sh"
+_FORWARD = _HERE / "_machine_forward.py"
+_UNSHARE = ("unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child")
+_UNSHARE_INIT = (*_UNSHARE, "--net", "--ipc")
+# What systemd says of multi-user.target, and the chroot's script at its end.
+_COMPLETE = "Multi-User System"
+_SSH_PORT = 22
 _BOOT_SECONDS = 180.0
 _SSHD_SECONDS = 10.0
 _END_SECONDS = 20.0
@@ -43,7 +52,8 @@ class Machine:
 
     Attributes:
         folder: Holds its disk (`upper`) and its console's output (`console.log`).
-        address: Where its sshd listens, on `MACHINE_SSH_PORT`.
+        address: Where its sshd is reached, on `MACHINE_SSH_PORT`.
+        init: Whether the system's own init runs it.
     """
 
     def __init__(
@@ -54,6 +64,8 @@ class Machine:
         host: tuple[str, str],
         key: str = "",
         user_data: bytes = b"",
+        *,
+        init: bool = True,
     ) -> None:
         """Makes a machine that has not booted yet.
 
@@ -65,7 +77,9 @@ class Machine:
             host: Its name and its domain.
             key: The public key, in OpenSSH's format, that may log in as `ec2-user`.
             user_data: Run as root at the first boot, if it is a script.
+            init: Boot the system's own init, rather than an sshd in a chroot.
         """
+        self.init = init
         self.folder = folder
         self.address = address
         self._layers = layers
@@ -112,6 +126,16 @@ class Machine:
         self._wanted.set()
         self._booting = self._worker.submit(self._boot)
 
+    def power_off(self) -> None:
+        """Has its init end everything in order, as far as it can; then ends what is left."""
+        with self._lock:
+            process = self._process
+        if self.init and process is not None and process.stdin is not None:
+            with suppress(OSError, subprocess.TimeoutExpired):
+                process.stdin.write(b"power off\n")
+                process.wait(_END_SECONDS)
+        self.end()
+
     def end(self) -> None:
         """Ends all its processes, if it runs, and waits until they are gone."""
         with self._lock:
@@ -126,6 +150,7 @@ class Machine:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        self._remove_cgroups()
 
     def copy(self, target: Path) -> Future[None]:
         """Begins to copy its disk, after what was asked of it before.
@@ -151,11 +176,15 @@ class Machine:
         self.address.release()
 
     def _boot(self) -> None:
-        first = not self.folder.exists()
+        metadata = self.folder / "metadata"
+        first = not metadata.exists()
         if first:
-            for each in (self.upper, self.folder / "root"):
-                each.mkdir(parents=True)
-            (self.folder / "user-data").write_bytes(self._user_data)
+            for each in (self.upper, self.folder / "root", metadata):
+                each.mkdir(parents=True, exist_ok=True)
+            (metadata / "instance-id").write_text(self.folder.name)
+            (metadata / "hostname").write_text(self._host[0])
+            (metadata / "key").write_text(self._key)
+            (metadata / "user-data").write_bytes(self._user_data)
             for number, layer in enumerate(self._layers()):
                 (self.folder / f"lower{number}").symlink_to(layer)
         # An overlay that was not unmounted cleanly may not be mounted over its old work folder.
@@ -170,7 +199,7 @@ class Machine:
         while self._wanted.is_set() and not _answers(self.address.ip):
             if process.poll() is not None:
                 raise BootError(f"it ended while it booted: {self._console()}")
-            if not complete and _COMPLETE in self._console():
+            if not complete and _COMPLETE in self._said():
                 # Its sshd may be broken, which EC2 knows nothing of.
                 complete, deadline = True, time.monotonic() + _SSHD_SECONDS
             if time.monotonic() > deadline:
@@ -179,38 +208,80 @@ class Machine:
                 raise BootError(f"not up within {_BOOT_SECONDS:g} s: {self._console()}")
             time.sleep(_POLL_SECONDS)
 
+    @property
+    def name(self) -> str:
+        """What it is called on this host: its own as its address is."""
+        return "mngen-machine-" + self.address.ip.replace(".", "-")
+
     def _start(self, *, first: bool) -> subprocess.Popen[bytes]:
-        name, domain = self._host
+        host, domain = self._host
         lower = ":".join(sorted(each.name for each in self.folder.glob("lower*")))
         environment = {
             "PATH": _PATH,
             "LC_ALL": "C",
             "LOWER": lower,
             "ADDRESS": self.address.ip,
-            "PORT": str(MACHINE_SSH_PORT),
-            "HOST": name,
+            "HOST": host,
             "DOMAIN": domain,
-            "FIRST": "1" if first else "0",
-            "KEY": self._key,
-            "COMPLETE": _COMPLETE,
         }
+        if not self.init:
+            environment |= {
+                "PORT": str(MACHINE_SSH_PORT),
+                "FIRST": "1" if first else "0",
+                "COMPLETE": _COMPLETE,
+            }
+            return self._popen([*_UNSHARE, "--", "/bin/sh", str(_CHROOT)], environment)
+        with socket.create_server((self.address.ip, MACHINE_SSH_PORT)) as listener:
+            environment |= {
+                "NAME": self.name,
+                "UUID": _uuid(self.folder.name),
+                "LISTENER": str(listener.fileno()),
+                "PYTHON": sys.executable,
+                "FORWARD": str(_FORWARD),
+                "SSH_PORT": str(_SSH_PORT),
+            }
+            command = [*_UNSHARE_INIT, "--", "/bin/sh", str(_INIT)]
+            return self._popen(command, environment, listener.fileno())
+
+    def _popen(
+        self, command: list[str], environment: dict[str, str], *descriptors: int
+    ) -> subprocess.Popen[bytes]:
         with (self.folder / "console.log").open("wb") as console:
             return subprocess.Popen(
-                [*_UNSHARE, "/bin/sh", _BOOT],
+                command,
                 cwd=self.folder,
                 env=environment,
+                # Nothing is held back that could not be written to a machine that has ended.
+                bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=console,
                 stderr=console,
+                pass_fds=descriptors,
                 start_new_session=True,
             )
 
-    def _console(self) -> str:
-        """Returns the last lines that it said."""
-        text = ""
+    def _remove_cgroups(self) -> None:
+        """Removes the folders of its control groups, which hold no process any more."""
+        for top in CGROUPS:
+            for folder in sorted((top / self.name).glob("**/"), reverse=True):
+                with suppress(OSError):
+                    folder.rmdir()
+
+    def _said(self) -> str:
+        """Returns all that it wrote to its console."""
         with suppress(OSError):
-            text = (self.folder / "console.log").read_text("utf-8", "replace")
-        return " / ".join(text.splitlines()[-_LINES:])
+            return (self.folder / "console.log").read_text("utf-8", "replace")
+        return ""
+
+    def _console(self) -> str:
+        """Returns the last lines of its console."""
+        lines = [line.strip() for line in self._said().splitlines()]
+        return " / ".join([line for line in lines if line][-_LINES:])
+
+
+def _uuid(name: str) -> str:
+    """Returns the hardware's id of an instance, which begins as those of EC2 do."""
+    return str(uuid.UUID("ec2" + hashlib.sha256(name.encode()).hexdigest()[:29]))
 
 
 def _answers(ip: str) -> bool:

@@ -1,104 +1,81 @@
-# An emulated machine's first process: it builds the machine's view of the world, does what
-# cloud-init does on a first boot, starts sshd, and ends with whoever holds its standard input.
-# The kernel then ends every process of the machine and takes its mounts away.
+# Boots an emulated machine: its disk, a network of its own, and in a container of systemd-nspawn
+# the system's own init. All of it ends with whoever holds this script's standard input.
 #
-# Runs as process 1 of new mount, PID and UTS namespaces, in the machine's folder, where `lower0`,
-# `lower1`, ... name the layers, topmost first, and `user-data` holds that. Environment: LOWER (their names), ADDRESS, PORT,
-# HOST (the host's name), DOMAIN, FIRST (1 on the first boot), KEY (a line for authorized_keys), COMPLETE (said once the machine is up).
+# Runs as process 1 of new mount, PID, network, UTS and IPC namespaces, in the machine's folder,
+# where `lower0`, `lower1`, ... name the layers, topmost first, and `metadata` holds what cloud-init
+# finds of the instance. When this process ends, the kernel ends all of the machine's, which it would
+# not do with nspawn alone: killed, that leaves systemd and its services running.
+#
+# Environment: LOWER (the layers' names), NAME (of the machine on this host), UUID, HOST, DOMAIN and
+# ADDRESS (of the machine), LISTENER (the descriptor of the socket at that address), PYTHON, FORWARD
+# (the program that serves it), and SSH_PORT (in the machine).
+#
+# Source: systemd-nspawn(1), unshare(1), pid_namespaces(7).
 set -eu
+
+# Two machines must not share a tree of control groups: each systemd takes the one that it is
+# started in for its own. Folders that are empty belong to machines that are gone.
+for top in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
+  [ -e "$top/cgroup.procs" ] || continue
+  find "$top" -mindepth 1 -depth -path "$top/mngen-machine-*" -type d -exec rmdir {} + \
+    2>/dev/null || :
+  tries=0
+  until mkdir -p "$top/$NAME" && echo 0 >"$top/$NAME/cgroup.procs"; do
+    # Another machine that starts has just removed it.
+    tries=$((tries + 1))
+    [ "$tries" -lt 50 ]
+  done 2>/dev/null
+done
+
+mount -t proc -o nosuid,nodev,noexec proc /proc
+# Where nspawn keeps its locks.
+mkdir -p /run/systemd/nspawn
+mount -t tmpfs -o mode=755 tmpfs /run/systemd/nspawn
+ip link set lo up
 
 overlay="lowerdir=$LOWER,upperdir=upper,workdir=work,redirect_dir=off,metacopy=off,index=off"
 # A machine that crashes loses its disk: nothing has to be flushed when it is unmounted.
 mount -t overlay overlay -o "$overlay,volatile" root ||
   mount -t overlay overlay -o "$overlay" root
-cd root
-mkdir -p proc sys dev run
 
-mount -t proc -o nosuid,nodev,noexec proc proc
-echo "$HOST" >/proc/sys/kernel/hostname
-# The kernel is the host's: the machine may read its settings.
-for each in sys sysrq-trigger; do
-  [ -e "proc/$each" ] || continue
-  mount --bind "proc/$each" "proc/$each"
-  mount -o remount,bind,ro "proc/$each"
-done
-mount -t sysfs -o ro,nosuid,nodev,noexec sysfs sys
-
-mount -t tmpfs -o mode=755,nosuid tmpfs dev
-mknod -m 666 dev/null c 1 3
-mknod -m 666 dev/zero c 1 5
-mknod -m 666 dev/full c 1 7
-mknod -m 666 dev/random c 1 8
-mknod -m 666 dev/urandom c 1 9
-mknod -m 666 dev/tty c 5 0
-mkdir dev/pts dev/shm
-mount -t devpts -o newinstance,ptmxmode=666,mode=620,gid=5,nosuid,noexec devpts dev/pts
-mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs dev/shm
-ln -s pts/ptmx dev/ptmx
-ln -s /proc/self/fd dev/fd
-ln -s /proc/self/fd/0 dev/stdin
-ln -s /proc/self/fd/1 dev/stdout
-ln -s /proc/self/fd/2 dev/stderr
-
-mount -t tmpfs -o mode=755,nosuid,nodev tmpfs run
-mkdir run/sshd run/lock run/boot run/before
 # Its own name has to resolve without a name server, and these files are none of the image's.
-printf '127.0.0.1 localhost\n%s %s.%s %s\n' "$ADDRESS" "$HOST" "$DOMAIN" "$HOST" >run/hosts
-printf 'nameserver 127.0.0.1\noptions timeout:1 attempts:1\n' >run/resolv.conf
+printf '127.0.0.1 localhost\n127.0.0.1 %s.%s %s\n' "$HOST" "$DOMAIN" "$HOST" >hosts
+printf 'nameserver 127.0.0.1\noptions timeout:1 attempts:1\n' >resolv.conf
+set -- --bind-ro="$PWD/metadata:/run/mngen-machine/metadata"
 for each in hosts resolv.conf; do
-  [ -f "etc/$each" ] || continue
-  mount --bind "run/$each" "etc/$each"
+  [ ! -f "root/etc/$each" ] || set -- "$@" --bind-ro="$PWD/$each:/etc/$each"
 done
-
-# What a script in user data can call to have the machine end later.
-cat >run/boot/shutdown <<'EOF'
-#!/bin/sh
-for each; do
-  case $each in +[0-9]*) minutes=${each#+} ;; esac
-done
-(
-  sleep "$((${minutes:-0} * 60))"
-  kill -TERM 1
-) </dev/null >/dev/null 2>&1 &
-EOF
-chmod 755 run/boot/shutdown
-cp ../user-data run/boot/user-data
-chmod 700 run/boot/user-data
-
-pivot_root . run/before
-cd /
-umount -l /run/before
-rmdir /run/before
-export HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-
-# What systemd does with an image that has none.
-[ -s /etc/machine-id ] || tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id
-
-authorize() { # home, owner, line
-  [ -n "$3" ] && [ -d "$1" ] || return 0
-  mkdir -p "$1/.ssh"
-  grep -qxF -e "$3" "$1/.ssh/authorized_keys" 2>/dev/null ||
-    printf '%s\n' "$3" >>"$1/.ssh/authorized_keys"
-  chmod 700 "$1/.ssh"
-  chmod 600 "$1/.ssh/authorized_keys"
-  chown -R "$2" "$1/.ssh"
-}
-
-if [ "$FIRST" = 1 ]; then
-  rm -f /etc/ssh/ssh_host_*
-  authorize /home/ec2-user ec2-user:ec2-user "$KEY"
-  authorize /root root:root "${KEY:+command=\"echo 'Please login as the user ec2-user'\" $KEY}"
-fi
-ssh-keygen -q -A
 
 trap 'exit 0' TERM
 exec 3<&0
-/usr/sbin/sshd -D -e -p "$PORT" -o "ListenAddress=$ADDRESS" -o UsePAM=no -o UseDNS=no \
-  -o PidFile=none </dev/null 3<&- &
-if [ "$FIRST" = 1 ] && [ "$(head -c 2 /run/boot/user-data)" = '#!' ]; then
-  (PATH="/run/boot:$PATH" exec /run/boot/user-data) </dev/null 3<&- &
-fi
-echo "$COMPLETE"
-# Waiting for a child, the shell also takes note of orphans that end.
-cat <&3 >/dev/null &
+"$PYTHON" -I "$FORWARD" "$LISTENER" "$SSH_PORT" </dev/null 3<&- &
+(
+  # nspawn, told to end, has the init halt in order.
+  trap 'kill -TERM "$nspawn"' USR1
+  code=133
+  # What nspawn ends with where the machine wants to be started again.
+  while [ "$code" = 133 ]; do
+    # /tmp is what the system itself makes of it.
+    SYSTEMD_NSPAWN_TMPFS_TMP=0 systemd-nspawn --quiet --boot --directory=root \
+      --machine="$NAME" --hostname="$HOST" --uuid="$UUID" --register=no --keep-unit \
+      --resolv-conf=off --link-journal=no --console=read-only --kill-signal=SIGRTMIN+3 "$@" \
+      </dev/null 3<&- &
+    nspawn=$!
+    while :; do
+      code=0
+      wait "$nspawn" || code=$?
+      # A signal for this shell ends the waiting alone.
+      kill -0 "$nspawn" 2>/dev/null || break
+    done
+  done
+  kill -TERM 1
+) &
+boot=$!
+# A line asks for a power-off; the end of the input is the end at once. Waiting for a child, the
+# shell also takes note of orphans that end.
+(
+  while read -r _; do
+    kill -USR1 "$boot"
+  done
+) <&3 &
 wait $!

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 BASES = ("amazon-linux-2023", "amazon-linux-2")
 """The bases that a machine can look like, as the spec's `image.base` names them."""
 
+CGROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup/unified"))
+"""Where control groups are made: of version 2, or of both where they are mounted side by side."""
+
 USER = "ec2-user"
 """Who may log in, and has sudo without a password."""
 
@@ -43,26 +46,50 @@ _PROGRAMS = {
     "usr/sbin/grubby": "grubby.py",
     "usr/sbin/grub2-mkconfig": "grub2_mkconfig.py",
     "usr/bin/cloud-init": "cloud_init.py",
+    # The ECS-optimized images have amazon-efs-utils; it can also be installed where it was removed.
+    # Source: github.com/aws/amazon-ecs-ami, variables.pkr.hcl
+    "usr/sbin/mount.efs": "mount_efs.py",
+    "usr/sbin/mount.nfs4": "mount_efs.py",
+    "usr/bin/amazon-efs-mount-watchdog": "efs_watchdog.py",
     f"{_REPOSITORY}/amazon-efs-utils/usr/sbin/mount.efs": "mount_efs.py",
+    f"{_REPOSITORY}/amazon-efs-utils/usr/bin/amazon-efs-mount-watchdog": "efs_watchdog.py",
     f"{_REPOSITORY}/nfs-utils/usr/sbin/mount.nfs4": "mount_efs.py",
 }
 _BASE_PROGRAMS = {
     "amazon-linux-2023": {"usr/bin/dnf": "packages.py", "usr/bin/yum": "packages.py"},
-    "amazon-linux-2": {"usr/bin/yum": "packages.py", "usr/bin/amazon-linux-extras": "packages.py"},
+    # No Python of Amazon Linux 2 is new enough for Ansible until amazon-linux-extras brings one.
+    "amazon-linux-2": {
+        "usr/bin/yum": "packages.py",
+        "usr/bin/amazon-linux-extras": "packages.py",
+        "usr/bin/python3": "python37.py",
+    },
 }
-# What Amazon's system has not. No Python of Amazon Linux 2 is new enough for Ansible until
-# amazon-linux-extras brings one, so a machine that looks like it starts with none.
-_ABSENT = ("etc/debian_version", "usr/bin/apt", "usr/bin/apt-get", "usr/bin/dpkg")
+# What Amazon's system has not. From D-Bus's copy, Debian's systemd would fill an empty machine-id.
+_ABSENT = (
+    *("etc/debian_version", "usr/bin/apt", "usr/bin/apt-get", "usr/bin/dpkg"),
+    "var/lib/dbus/machine-id",
+)
 _BASE_ABSENT = {
     "amazon-linux-2023": (),
-    "amazon-linux-2": ("usr/bin/python3", "usr/bin/python3.11"),
+    "amazon-linux-2": ("usr/bin/python3.11",),
 }
+# What the recipe of the ECS-optimized images enables, and what Amazon Linux itself does. Docker is
+# not among them: ecs.service wants it.
+# Source: github.com/aws/amazon-ecs-ami, scripts/enable-services.sh
+_ENABLED = (
+    *("ecs", "amazon-ecs-volume-plugin", "amazon-ssm-agent"),
+    *("auditd", "cloud-init", "cloud-final"),
+)
+# Units of Debian that have nothing to do on these machines.
+_MASKED = (
+    *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer"),
+    *("console-getty.service", "getty@tty1.service", "e2scrub_reap.service"),
+)
 _MODES = {
     f"home/{USER}": 0o700,
     "etc/sudoers.d/90-cloud-init-users": 0o440,
     "etc/shadow": 0o640,
     "etc/gshadow": 0o640,
-    "var/lib/ecs/data/agent.db": 0o600,
 }
 _PROGRAM_FOLDERS = ("usr/bin", "usr/sbin", "usr/libexec")
 
@@ -71,6 +98,19 @@ def machines_unavailable() -> str | None:
     """Says in a sentence why this computer can run no machines; None where it can."""
     found = parts.trouble("machines")
     return None if found is None else found.message
+
+
+def init_unavailable() -> str | None:
+    """Says in a sentence why machines have no init here; None where they boot their own.
+
+    Without one, a machine is a chroot with an sshd: nothing is started at boot, and nothing is
+    logged. What a bake does is then shown less than where systemd runs.
+    """
+    if parts.missing("nspawn"):
+        return "without systemd-nspawn (package systemd-container), emulated instances have no init"
+    if not any(os.access(top / "cgroup.procs", os.W_OK) for top in CGROUPS):
+        return "without control groups, emulated instances have no init"
+    return None
 
 
 def machine_layers(base: str) -> tuple[Path, ...]:
@@ -129,9 +169,10 @@ def _build_layer(place: Path, base: str, debian: Path) -> None:
     for name, source in (_PROGRAMS | _BASE_PROGRAMS[base]).items():
         text = (_SOURCES / source).read_text(encoding="utf-8")
         _write(place / name, f"#!/{_PYTHON}\n{text}")
-    for empty in ("srv/efs", "run/sshd", f"home/{USER}"):
+    # With /var/log/journal, journald keeps what it logs.
+    for empty in ("srv/efs", "var/log/journal", f"home/{USER}", f"{_REPOSITORY}/kernel/boot"):
         (place / empty).mkdir(parents=True, exist_ok=True)
-    _lay_links(place)
+    _lay_links(place, base)
     _lay_python(place, base, debian)
     _lay_user(place, debian)
     _set_modes(place, debian)
@@ -141,14 +182,21 @@ def _build_layer(place: Path, base: str, debian: Path) -> None:
         os.mknod(whiteout, stat.S_IFCHR, os.makedev(0, 0))
 
 
-def _lay_links(place: Path) -> None:
-    """Makes the links, which a wheel cannot carry: units that are enabled, the last instance."""
-    for unit in ("docker.service", "ecs.service"):
-        link = place / _WANTED_BY_BOOT / unit
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(f"/usr/lib/systemd/system/{unit}")
-    (instance,) = (place / "var/lib/cloud/instances").iterdir()
-    (place / "var/lib/cloud/instance").symlink_to(f"/var/lib/cloud/instances/{instance.name}")
+def _lay_links(place: Path, base: str) -> None:
+    """Makes the links, which a wheel cannot carry: units, and bash as the shell."""
+    links = {
+        _WANTED_BY_BOOT / f"{unit}.service": f"/usr/lib/systemd/system/{unit}.service"
+        for unit in _ENABLED
+    }
+    links |= {Path("etc/systemd/system") / unit: "/dev/null" for unit in _MASKED}
+    links[Path("usr/bin/sh")] = "bash"
+    if base == "amazon-linux-2023":
+        # /tmp is in memory there. Source: docs.aws.amazon.com/linux/al2023/ug
+        for folder in ("", "local-fs.target.wants/"):
+            links[Path(f"etc/systemd/system/{folder}tmp.mount")] = "/usr/share/systemd/tmp.mount"
+    for name, target in links.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).symlink_to(target)
 
 
 def _lay_python(place: Path, base: str, debian: Path) -> None:

@@ -10,7 +10,12 @@ from mngen.errors import MngenError
 from mngen.sandbox._machine import PENDING, Machine
 from mngen.sandbox._machine_address import claim_address
 from mngen.sandbox._machine_image import Images
-from mngen.sandbox._machine_root import BASES, machine_layers, machines_unavailable
+from mngen.sandbox._machine_root import (
+    BASES,
+    init_unavailable,
+    machine_layers,
+    machines_unavailable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +31,7 @@ def prepare_machines(tell: Callable[[str], None] | None = None) -> None:
     Without it, the first instance of each base stays `pending` for the minute that this takes.
 
     Args:
-        tell: Called with one line, where it takes more than a moment.
+        tell: Called with a line where it takes more than a moment, and where machines have no init.
 
     Raises:
         ToolError: This computer can run no machines, or building failed.
@@ -37,6 +42,8 @@ def prepare_machines(tell: Callable[[str], None] | None = None) -> None:
     )
     timer.daemon = True
     timer.start()
+    if tell and (reason := init_unavailable()):
+        tell(reason)
     try:
         for base in BASES:
             machine_layers(base)
@@ -119,7 +126,8 @@ class Machines:
         address = claim_address()
         host = "ip-" + address.ip.replace(".", "-")
         folder = self._home / "machines" / instance_id
-        machine = Machine(folder, layers, address, (host, domain), key, user_data)
+        init = init_unavailable() is None
+        machine = Machine(folder, layers, address, (host, domain), key, user_data, init=init)
         self._machines[instance_id] = _Watched(machine, ami_id if kept else None, report)
         machine.boot()
         return machine

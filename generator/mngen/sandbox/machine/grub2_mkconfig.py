@@ -1,9 +1,12 @@
 """Stand-in for grub2-mkconfig: writes grub.cfg from /etc/default/grub.
 
-Where BLS is enabled (Amazon Linux 2023) the kernels and their arguments are in the BLS entries,
-which it does not touch. Without BLS (Amazon Linux 2) it writes a menu entry for each kernel, with
-the arguments of /etc/default/grub. That file is a shell script: a value without its quotes is as
-wrong here as there.
+Where BLS is enabled (Amazon Linux 2023) the kernels and their arguments are in the BLS entries. It
+writes the arguments of /etc/default/grub into every one of them: what grubby alone has set is lost.
+Without BLS (Amazon Linux 2) it writes a menu entry for each kernel, with the same arguments. That
+file is a shell script: a value without its quotes is as wrong here as there.
+
+Source: `update_bls_cmdline` in Fedora's util/grub.d/10_linux.in, on which Amazon's grub2 is built;
+github.com/rhboot/grub2 issue 126; github.com/awslabs/amazon-eks-ami pull request 2746.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import sys
 from pathlib import Path
 
 DEFAULTS = Path("/etc/default/grub")
+ENTRIES = Path("/boot/loader/entries")
 NAMES = ("GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT", "GRUB_ENABLE_BLSCFG", "GRUB_TIMEOUT")
 
 
@@ -34,6 +38,30 @@ def settings() -> dict[str, str]:
     return dict(zip(NAMES, values, strict=False))
 
 
+def arguments(values: dict[str, str]) -> str:
+    """Returns the command line that every kernel gets."""
+    root = re.search(r"^(\S+)\s+/\s", Path("/etc/fstab").read_text(), flags=re.MULTILINE)
+    words = [
+        f"root={root[1] if root else '/dev/xvda1'}",
+        "ro",
+        *values["GRUB_CMDLINE_LINUX"].split(),
+        *values["GRUB_CMDLINE_LINUX_DEFAULT"].split(),
+    ]
+    return " ".join(words)
+
+
+def rewrite_entries(options: str) -> None:
+    """Gives every BLS entry the command line."""
+    for entry in ENTRIES.glob("*.conf"):
+        text = re.sub(
+            r"^options .*$",
+            lambda _: f"options {options}",
+            entry.read_text(),
+            flags=re.MULTILINE,
+        )
+        entry.write_text(text)
+
+
 def config(values: dict[str, str]) -> str:
     """Returns the text of grub.cfg."""
     lines = [
@@ -48,16 +76,17 @@ def config(values: dict[str, str]) -> str:
     if values["GRUB_ENABLE_BLSCFG"] == "true":
         lines += ["insmod blscfg", "blscfg"]
         return "\n".join(lines) + "\n"
-    arguments = " ".join(
-        [*values["GRUB_CMDLINE_LINUX"].split(), *values["GRUB_CMDLINE_LINUX_DEFAULT"].split()]
-    )
-    root = re.search(r"^(\S+)\s+/\s", Path("/etc/fstab").read_text(), flags=re.MULTILINE)
-    device = root[1] if root else "/dev/xvda1"
     for kernel in sorted(Path("/boot").glob("vmlinuz-*"), reverse=True):
         version = kernel.name.removeprefix("vmlinuz-")
         lines += [
             f"menuentry 'Amazon Linux 2 ({version})' --class amzn --unrestricted {{",
-            f"\tlinux\t{kernel} root={device} ro {arguments}",
+            "\tload_video",
+            "\tset gfxpayload=keep",
+            "\tinsmod gzio",
+            "\tif [ x$feature_platform_search_hint = xy ]; then",
+            "\t  search --no-floppy --fs-uuid --set=root",
+            "\tfi",
+            f"\tlinux\t{kernel} {arguments(values)}",
             f"\tinitrd\t/boot/initramfs-{version}.img",
             "}",
         ]
@@ -70,7 +99,10 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     try:
-        text = config(settings())
+        values = settings()
+        text = config(values)
+        if values["GRUB_ENABLE_BLSCFG"] == "true":
+            rewrite_entries(arguments(values))
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"grub2-mkconfig: {DEFAULTS}: {error}", file=sys.stderr)
         return 1

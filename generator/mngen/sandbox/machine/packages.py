@@ -1,7 +1,10 @@
 """Stand-in for dnf, yum and amazon-linux-extras: brings a package's files and records it.
 
 `/usr/share/mngen-machine/packages/<name>/` holds what a package brings. Like the real ones it
-leaves a cache and a log behind.
+leaves a cache and a log behind. The package `kernel` of Amazon Linux 2023 adds a BLS entry, whose
+arguments are those of /etc/kernel/cmdline or, without that, of the kernel that runs.
+
+Source: dnf(8); Fedora's 20-grub.install, which kernel-install runs, for the kernel's entry.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from pathlib import Path
 REPOSITORY = Path("/usr/share/mngen-machine/packages")
 INSTALLED = Path("/var/lib/mngen-machine/installed")
 REQUIRES = {"amazon-efs-utils": ("nfs-utils",)}
+ENTRIES = Path("/boot/loader/entries")
+KERNEL = "6.1.155-176.282.amzn2023.x86_64"
 
 
 def installed() -> list[str]:
@@ -33,6 +38,18 @@ def install(name: str) -> None:
     with INSTALLED.open("a") as record:
         print(name, file=record)
     print(f"Installed:\n  {name}")
+
+
+def add_entry() -> None:
+    """Adds the boot entry of a new kernel."""
+    own = Path("/etc/kernel/cmdline")
+    words = (own if own.exists() else Path("/proc/cmdline")).read_text().split()
+    options = " ".join(word for word in words if not word.startswith(("BOOT_IMAGE=", "initrd=")))
+    machine = Path("/etc/machine-id").read_text().strip()
+    (ENTRIES / f"{machine}-{KERNEL}.conf").write_text(
+        f"title Amazon Linux ({KERNEL}) 2023\nversion {KERNEL}\nlinux /boot/vmlinuz-{KERNEL}\n"
+        f"initrd /boot/initramfs-{KERNEL}.img\noptions {options}\n"
+    )
 
 
 def main() -> int:
@@ -60,6 +77,8 @@ def main() -> int:
         return 1
     for name in options.names:
         install(name)
+        if name == "kernel":
+            add_entry()
     (cache / "amazonlinux").mkdir(parents=True, exist_ok=True)
     (cache / "amazonlinux" / "repomd.xml").write_text("<repomd/>\n")
     with (Path("/var/log") / f"{manager}.log").open("a") as log:

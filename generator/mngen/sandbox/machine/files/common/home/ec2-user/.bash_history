@@ -1,1 +1,0 @@
-sudo vi /etc/fstab
