@@ -6,7 +6,9 @@ import fcntl
 import json
 import pickle
 import re
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +19,6 @@ from tests.support.playbooks import Play, play, variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 NFS = "nfsvers=4.1,rsize=1048576,wsize=1048576,hard,timeo=600,retrans=2,noresvport,_netdev"
 DROP_IN = """\
@@ -32,7 +33,11 @@ BLS = "/boot/loader/entries"
 LIMIT = re.compile(r"(?<!\S)nr_cpus=\S+")
 
 LACKING = lacking("machines", "nspawn", "playbook")
-pytestmark = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
+pytestmark = [
+    pytest.mark.skipif(LACKING is not None, reason=str(LACKING)),
+    # The first test waits for two bakes, each of which has its own limit.
+    pytest.mark.timeout(2400),
+]
 
 
 @dataclass(frozen=True)
@@ -204,7 +209,7 @@ def test_nothing_starts_without_the_file_system(baked: Baked) -> None:
 
 def test_systemd_finds_the_units_sound(baked: Baked) -> None:
     assert baked.complaints == ""
-    assert "10-mngen-efs.conf:4: Unknown key 'Nonsense' in section [Unit]" in baked.control
+    assert "10-mngen-efs.conf:6: Unknown key 'Nonsense' in section [Unit]" in baked.control
 
 
 def test_the_kernels_of_bls_entries_are_limited(baked: Baked) -> None:
@@ -304,6 +309,47 @@ def test_packages_are_those_that_were_needed(baked: Baked) -> None:
         assert not baked.machine.exists(record)
     else:
         assert baked.machine.read(record).split() == ["python3.8"]
+
+
+# What the unit says of a boot, whatever comes of it.
+MODES = """
+sed -i 's/ 300$/ {seconds}/' /etc/systemd/system/mngen-efs.service
+echo '{mode}' >/srv/efs.mode
+"""
+
+
+@pytest.mark.parametrize("baked", ["amazon-linux-2023"], indirect=True)
+def test_a_mount_that_fails_at_boot_is_tried_again_and_then_the_power_goes_off(
+    baked: Baked, tmp_path: Path
+) -> None:
+    folder = copied(baked.folder, tmp_path / "machine")
+    with booted(folder, baked.wishes.base) as machine:
+        # The kernel's clock is this computer's: the next boot begins within a minute or so.
+        up = float(Path("/proc/uptime").read_text(encoding="utf-8").split()[0])
+        machine.run(MODES.format(seconds=600, mode=f"late {up + 90:.0f}"))
+    with booted(folder, baked.wishes.base) as machine:
+        assert machine.run("mountpoint /efs", check=False).returncode != 0
+        assert machine.run("systemctl is-active docker ecs", check=False).stdout.split() == [
+            "inactive",
+            "inactive",
+        ]
+        machine.run("until systemctl is-active --quiet ecs; do sleep 0.2; done", timeout=400)
+        assert machine.run("systemctl is-active docker efs.mount").stdout == "active\nactive\n"
+        console = machine.console.read_text(encoding="utf-8", errors="replace")
+        assert "mngen-efs-mount: WARNING: /efs is not mounted: " in console
+        assert "Connection timed out" in console
+        assert "mngen-efs-mount: OK: /efs is mounted" in console
+        machine.run(MODES.format(seconds=30, mode="no-name").replace(" 300$", " 600$"))
+    with booted(folder, baked.wishes.base) as machine:
+        deadline = time.monotonic() + 400
+        while Path(f"/proc/{machine.pid}").exists():
+            assert time.monotonic() < deadline, machine.console.read_text(encoding="utf-8")
+            time.sleep(0.2)
+        console = machine.console.read_text(encoding="utf-8", errors="replace")
+    assert "mngen-efs-mount: ERROR: /efs was not mounted within 30 s: " in console
+    assert "Failed to resolve fs-0123456789abcdef0" in console
+    assert "powering off, so that AWS Batch replaces this instance" in console
+    assert "Started ecs.service" not in console
 
 
 @pytest.fixture

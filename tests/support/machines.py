@@ -82,8 +82,10 @@ class Machine:
         }
         return sorted(each for each in names if self.exists(f"{name}/{each}"))
 
-    def run(self, command: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a shell command as root inside the running machine.
+    def run(
+        self, command: str, *, check: bool = True, timeout: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a shell command as root inside the running machine, for some seconds at most.
 
         Raises:
             subprocess.CalledProcessError: It failed, and that is not expected.
@@ -94,7 +96,7 @@ class Machine:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=timeout,
             check=check,
         )
 

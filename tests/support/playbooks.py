@@ -93,7 +93,7 @@ def play(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=400,
+        timeout=900,
         check=False,
     )
     recap = re.search(r"\bchanged=(\d+)", done.stdout)

@@ -10,8 +10,9 @@ lets a child process see the emulator and nothing else, its `applied` does so fo
 The emulator is moto (extra `sandbox`), run in a process of its own. `_gaps` closes what it lacks.
 
 Where this computer can run them (`machines_unavailable()` says), the instances that bake images are
-real: each is a chroot of its own with an sshd on port `MACHINE_SSH_PORT` of a loopback address of
-its own, and an AMI made of one keeps its disk (`Sandbox.image_folder`, `Sandbox.image_root`).
+real: each boots systemd in a container of systemd-nspawn (or is a chroot where that cannot run),
+with an sshd on port `MACHINE_SSH_PORT` of a loopback address of its own, and an AMI made of one
+keeps its disk (`Sandbox.image_folder`, `Sandbox.image_root`).
 """
 
 from mngen.sandbox._environment import (

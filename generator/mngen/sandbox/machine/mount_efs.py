@@ -5,9 +5,9 @@ the watchdog, keeps its state in /run/efs, and makes the private key of this cli
 the folder it fails as the real ones do when the file system does not answer. What it was called
 with goes to /run/mngen-machine/mounts, one line of JSON each.
 
-How it behaves is chosen by a line in /run/mngen-machine/efs: `late N` fails until the machine is N
-seconds up, `no-name` fails as where the name does not resolve, `silent` says that it mounted and
-did not, as where network.target is not active.
+How it behaves is chosen by a line in /srv/efs.mode: `late N` fails until /proc/uptime says N,
+`no-name` fails as where the name does not resolve, `silent` says that it mounted and did not, as
+where network.target is not active.
 
 Source: github.com/aws/efs-utils 3.2.0, src/efs_utils_common/config_utils.py (log), proxy.py (state,
 watchdog), certificate_utils.py (key), mount_utils.py and network_utils.py (failures); what it wrote
@@ -26,7 +26,7 @@ from pathlib import Path
 
 STORE = Path("/srv/efs")
 RECORD = Path("/run/mngen-machine/mounts")
-MODE = Path("/run/mngen-machine/efs")
+MODE = Path("/srv/efs.mode")
 LOG = Path("/var/log/amazon/efs/mount.log")
 STATE = Path("/run/efs")
 KEY = Path("/etc/amazon/efs/privateKey.pem")
