@@ -71,7 +71,7 @@ def test_environments_are_valid_and_their_nodes_meet(
         quotas.request_service_quota_increase(
             ServiceCode="ec2", QuotaCode=code, DesiredValue=100_000
         )
-    stack = Stack(tmp_path, sandbox, terraform_env)
+    stack = Stack(tmp_path, sandbox.environment("us-east-1", terraform_env))
     stack.render(SPEC)
     base = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     images = {}
@@ -81,9 +81,8 @@ def test_environments_are_valid_and_their_nodes_meet(
         images[name] = {"id": copied, "note": "x"}
     record = stack.terraform_folder / "amis.auto.tfvars.json"
     record.write_text(json.dumps({"amis": images}), encoding="utf-8")
-    stack.plan()
     stack.apply()
-    assert stack.plan() == {}
+    assert stack.unchanged()
 
     found = {
         each["computeResources"]["instanceTypes"][0]: each
@@ -157,7 +156,7 @@ def test_a_vpc_with_a_second_range_and_other_hosts(
     ]["SubnetId"]
     file_system = efs.create_file_system(CreationToken="existing")["FileSystemId"]
     efs.create_mount_target(FileSystemId=file_system, SubnetId=subnet)
-    stack = Stack(tmp_path, sandbox, terraform_env)
+    stack = Stack(tmp_path, sandbox.environment("us-east-1", terraform_env))
     stack.render(
         "name: shared\nregion: us-east-1\n"
         f"network: {{vpc: {vpc}, subnets: [{subnet}], endpoints: [s3, logs]}}\n"
@@ -165,9 +164,8 @@ def test_a_vpc_with_a_second_range_and_other_hosts(
         "environments: {r5: {instance: r5.large, max_nodes: 2}}\n"
         "queues: {q: {environments: [r5]}}\n"
     )
-    stack.plan()
     stack.apply()
-    assert stack.plan() == {}
+    assert stack.unchanged()
     [nodes] = stack.outputs()["network"]["security_group_ids"]
     [group] = ec2.describe_security_groups(GroupIds=[nodes])["SecurityGroups"]
     ranges = {"10.20.0.0/16", "100.64.0.0/16"}

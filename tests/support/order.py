@@ -16,6 +16,7 @@ SECONDS = {
     "changes": 180,
     "container image": 140,
     "hostile environment": 120,
+    "container image on Debian 13": 110,
     "playbooks": 110,
     "machines": 90,
     "instances": 60,

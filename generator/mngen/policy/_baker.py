@@ -114,6 +114,7 @@ def _builder(spec: Spec, scope: Scope) -> list[Statement]:
             ("iam:GetInstanceProfile",) if spec.roles.instance_profile == "create" else (),
             (scope.iam_arn(f"instance-profile/{scope.name}-builder-*"),),
         ),
+        *_key(spec),
         Statement(
             "BuilderEnd",
             (
@@ -124,6 +125,34 @@ def _builder(spec: Spec, scope: Scope) -> list[Statement]:
             ),
             ec2("instance/*", "volume/*"),
             _baked(scope),
+        ),
+    ]
+
+
+def _key(spec: Spec) -> list[Statement]:
+    """The spec's own key for volumes, which EC2 uses in the caller's name.
+
+    Source: https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
+    """
+    if spec.image.kms_key is None:
+        return []
+    key = (spec.image.kms_key,)
+    return [
+        Statement(
+            "Key",
+            (
+                "kms:Decrypt",
+                "kms:GenerateDataKeyWithoutPlaintext",
+                "kms:ReEncryptFrom",
+                "kms:ReEncryptTo",
+            ),
+            key,
+        ),
+        Statement(
+            "KeyGrant",
+            ("kms:CreateGrant",),
+            key,
+            {"Bool": {"kms:GrantIsForAWSResource": ["true"]}},
         ),
     ]
 

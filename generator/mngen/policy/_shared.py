@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from mngen.policy._statement import Conditions
     from mngen.spec import Spec
 
+_OF_THE_VPC = "ec2:DescribeVpcAttribute"
+
 LISTED_STATES = "env:/"
 """What Terraform lists at `init`, to know the workspaces."""
 
@@ -57,7 +59,8 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
         actions: Actions that know no resources.
     """
     calls = aws_calls()
-    general = {call for call in calls if call.startswith("ec2:")}
+    general = {call for call in calls if call.startswith("ec2:")} - {_OF_THE_VPC}
+    vpc = Vpc.of(spec, scope)
     given = [spec.roles.service, spec.roles.spot_fleet, spec.roles.instance_profile]
     policies = [*spec.roles.job_policies, *filter(None, [spec.roles.permissions_boundary])]
     return [
@@ -86,6 +89,13 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
             tuple(each for each in given if ":instance-profile/" in each),
         ),
         Statement("CheckPolicies", ("iam:GetPolicy",), tuple(policies)),
+        Statement("CheckVpc", () if vpc.new else (_OF_THE_VPC,), (vpc.arn,)),
+        # The account's default key for EBS can be any.
+        Statement(
+            "CheckKey",
+            tuple(call for call in calls if call.startswith("kms:")),
+            (spec.image.kms_key or scope.arn("kms", "key/*"),),
+        ),
         Statement(
             "CheckFileSystem",
             tuple(call for call in calls if call.startswith("elasticfilesystem:")),

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from mngen.cluster import job_memory
 from mngen.errors import InputError, did_you_mean
 from mngen.jobs import Order
 from mngen.selftest._program import command
@@ -115,7 +114,7 @@ def choose(cluster: Cluster, wish: Wish) -> Choice:
         command=command(cluster.spec.storage.efs.mount, _SECONDS, wish.timeout - _MARGIN),
         environment=environment,
         vcpus=None if own else min(each.schedulable_vcpus for each in chosen.environments),
-        memory=None if own else min(job_memory(each.instance) for each in chosen.environments),
+        memory=None if own else min(each.job_memory for each in chosen.environments),
         attempts=1,
         timeout=wish.timeout,
     )

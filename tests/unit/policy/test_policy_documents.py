@@ -23,6 +23,7 @@ from mngen.policy import (
     policy,
     split,
 )
+from mngen.render import efa_installer
 from mngen.rules import aws_calls
 from mngen.spec import load_text
 from tests.support.iam import action_named, actions, matches, overlap
@@ -232,6 +233,7 @@ def test_an_existing_file_system_is_only_looked_at() -> None:
     cluster = example("existing-network")
     names = granted(Part.DEPLOYER, cluster)
     assert {name for name in names if name.startswith("elasticfilesystem:")} == {
+        "elasticfilesystem:DescribeFileSystemPolicy",
         "elasticfilesystem:DescribeFileSystems",
         "elasticfilesystem:DescribeLifecycleConfiguration",
         "elasticfilesystem:DescribeMountTargetSecurityGroups",
@@ -269,7 +271,16 @@ def test_roles_are_no_way_to_more_rights() -> None:
             "iam:CreatePolicyVersion",
             "iam:DeleteRolePermissionsBoundary",
         }
-        assert ("iam:PutRolePolicy" in names) == (cluster.spec.storage.bucket is not None)
+        put = {
+            arn
+            for statement in found.values()
+            if "iam:PutRolePolicy" in statement["Action"]
+            for arn in statement["Resource"]
+        }
+        assert any("-job-" in arn for arn in put) == (cluster.spec.storage.bucket is not None)
+        installer = efa_installer(cluster) is not None
+        assert any("-builder-" in arn for arn in put) == installer
+        assert len(put) == (cluster.spec.storage.bucket is not None) + installer
         if policies := found.get("RolePolicies"):
             attached = policies["Condition"]["ArnEquals"]["iam:PolicyARN"]
             assert not any("*" in arn for arn in attached)

@@ -142,6 +142,7 @@ def test_log_is_valid_and_every_result_names_its_rule() -> None:
     for result in run["results"]:
         assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
     assert [(result["ruleId"], result["level"]) for result in run["results"]] == [
+        ("MN161", "note"),
         ("MN100", "error"),
         ("MN101", "error"),
         ("MN155", "warning"),
@@ -151,7 +152,7 @@ def test_log_is_valid_and_every_result_names_its_rule() -> None:
 
 def test_places() -> None:
     problems = check(load_text(BAD, "my specs/mngen.yaml"), load_catalog())
-    result = to_sarif(problems)["runs"][0]["results"][1]
+    result = to_sarif(problems)["runs"][0]["results"][2]
 
     assert result["locations"] == [
         {

@@ -34,6 +34,7 @@ resource "aws_iam_instance_profile" "instance" {
 # What the builders of machine images may do: nothing, in place of what nodes may.
 resource "aws_iam_role" "builder" {
   name_prefix = "${var.name}-builder-"
+  tags        = { "mngen:region" = "us-east-1" }
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
@@ -48,6 +49,7 @@ resource "aws_iam_role" "builder" {
 resource "aws_iam_instance_profile" "builder" {
   name_prefix = "${var.name}-builder-"
   role        = aws_iam_role.builder.name
+  tags        = { "mngen:region" = "us-east-1" }
 }
 
 # What the containers may do: nothing, unless the spec attaches policies. Without a role of their
