@@ -428,6 +428,34 @@ _PARTS = (
         services=("docker-registry.service",),
     ),
     Part(
+        name="qemu",
+        title="QEMU",
+        found_by=(Program("qemu-system-x86_64"),),
+        packages=_named("qemu-system-x86", "qemu-system-x86", homebrew="qemu"),
+    ),
+    Part(
+        name="nfs-server",
+        title="an NFS server in user space",
+        found_by=(Program("ganesha.nfsd", Search.SYSTEM, ("-v",)),),
+        packages=_named("nfs-ganesha-vfs", "nfs-ganesha-vfs"),
+        services=(
+            *("nfs-ganesha.service", "nfs-ganesha-lock.service"),
+            *("rpcbind.service", "rpcbind.socket"),
+        ),
+    ),
+    Part(
+        name="cpio",
+        title="cpio",
+        found_by=(Program("cpio"),),
+        packages=_named(*["cpio"] * len(Family)),
+    ),
+    Part(
+        name="mkfs",
+        title="tools of the file system ext4",
+        found_by=(Program("mkfs.ext4", Search.SYSTEM, ("-V",)),),
+        packages=_named(*["e2fsprogs"] * len(Family)),
+    ),
+    Part(
         name="openssl",
         title="OpenSSL",
         found_by=(Program("openssl", version=("version",)),),
@@ -602,6 +630,11 @@ _NEEDS = (
         ),
     ),
     Need(
+        name="boots",
+        title="boot a baked AMI in QEMU, as tests do",
+        parts=("machines", "ip", "qemu", "nfs-server", "cpio", "mkfs"),
+    ),
+    Need(
         name="tests",
         title="run every test",
         parts=("setup", "make"),
@@ -613,6 +646,7 @@ _NEEDS = (
                     "demo",
                     "demo-bake",
                     "demo-rehearse",
+                    "boots",
                     "packer",
                     "buildah",
                     "mpich",
