@@ -12,6 +12,7 @@ import pytest
 SECONDS = {
     "bake": 330,
     "wheel": 280,
+    "boot": 230,
     "deployments": 200,
     "changes": 180,
     "container image": 140,
