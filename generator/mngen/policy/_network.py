@@ -132,9 +132,7 @@ def _in_vpc(spec: Spec, scope: Scope, vpc: Vpc) -> list[Statement]:
             )
         )
     else:
-        statements.append(
-            Statement("Vpc", ("ec2:CreateSecurityGroup",), (vpc.arn,))
-        )
+        statements.append(Statement("Vpc", ("ec2:CreateSecurityGroup",), (vpc.arn,)))
     if spec.network.endpoints and not vpc.new:
         parts = ("route-table/*", "subnet/*")
         statements += [
