@@ -160,7 +160,7 @@ def test_the_whole_road_is_walked_and_each_step_says_where_to_look(
     assert len(files) > len(STEPS) - 2
     kept = tmp_path / "kept"
     assert [place for place in files if not (kept / place).exists()] == []
-    assert found["apply: network, file system, roles, registry"][0] == "28 resources"
+    assert found["apply: network, file system, roles, registry"][0] == "30 resources"
     assert found["apply: compute environments, queues"][0].endswith(" resources")
     assert found["submit a job"][0] == "mpi-example: SUCCEEDED, 2 nodes"
     assert found["destroy"][0] == "0 resources left"

@@ -134,7 +134,7 @@ def test_it_is_copied_from_a_bucket(tmp_path: Path) -> None:
     fingerprint = sign(site / TARBALL)
     folder = tmp_path / "machine"
     folder.mkdir()
-    with booted(folder, "amazon-linux-2023") as machine, serving() as servers:
+    with booted(folder, "amazon-linux-2023") as machine, serving(machine.pid) as servers:
         url = f"http://127.0.0.1:{servers.server_port}"
         extra = variables(
             "amazon-linux-2023",

@@ -273,7 +273,14 @@ def test_a_command_ignores_no_signal_whatever_this_process_ignores() -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    assert written == {0: [""], 1: [""]}
+    # What started the tests may ignore others, such as those that a C library keeps to itself.
+    mask = sum(1 << number - 1 for number in numbers)
+    assert {
+        node: [int(line or "0", 16) & mask for line in lines] for node, lines in written.items()
+    } == {
+        0: [0],
+        1: [0],
+    }
 
 
 def test_exit_codes_and_signals_are_told_apart() -> None:

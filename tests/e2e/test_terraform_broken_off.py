@@ -59,7 +59,7 @@ def test_what_a_killed_apply_has_left_is_imported(
     assert "imported, " in broken.text, broken.text
     assert stack.unchanged()
     stands = counted(partial(client, sandbox))
-    assert stands["aws_iam_role"] == 3
+    assert stands["aws_iam_role"] == 4
     assert {stands[each] for each in ("aws_vpc", "aws_efs_file_system", "aws_eip")} == {1}
     assert open_groups(client(sandbox, "ec2")) == []
     assert not (stack.terraform_folder / "zz_mngen_import.tf").exists()

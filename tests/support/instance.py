@@ -6,16 +6,21 @@ that arrived and the secret that the metadata service gave out.
 
 from __future__ import annotations
 
+import ctypes
+import socket
 import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+
+from mngen.rehearsal._linux import NEW_NETWORK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,10 +110,18 @@ class Instance(BaseHTTPRequestHandler):
 
 
 class Servers(ThreadingHTTPServer):
-    """What both know."""
+    """What both know.
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Instance)
+    Args:
+        pid: A process in whose network they are; None for the test's own.
+    """
+
+    def __init__(self, pid: int | None) -> None:
+        super().__init__(("127.0.0.1", 0), Instance, bind_and_activate=False)
+        # A socket stays in the network that its thread was in when it was made.
+        thread = threading.Thread(target=self._listen, args=(pid,))
+        thread.start()
+        thread.join()
         self.status = 0
         self.objects: dict[str, bytes] = {}
         self.metadata = {
@@ -118,10 +131,20 @@ class Servers(ThreadingHTTPServer):
             "iam/security-credentials/builder": DOCUMENT,
         }
 
+    def _listen(self, pid: int | None) -> None:
+        if pid is not None:
+            with Path(f"/proc/{pid}/ns/net").open("rb") as network:
+                # Python has `os.setns` from 3.12 on.
+                assert ctypes.CDLL(None).setns(network.fileno(), NEW_NETWORK) == 0
+        self.socket.close()
+        self.socket = socket.socket(self.address_family, self.socket_type)
+        self.server_bind()
+        self.server_activate()
+
 
 @contextmanager
-def serving() -> Iterator[Servers]:
-    with Servers() as servers:
+def serving(pid: int | None = None) -> Iterator[Servers]:
+    with Servers(pid) as servers:
         threading.Thread(target=servers.serve_forever, daemon=True).start()
         try:
             yield servers

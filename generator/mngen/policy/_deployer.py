@@ -58,6 +58,7 @@ UNSEEN = {
     "ec2:DescribeInstanceTypeOfferings": "`mngen check --aws`",
     "ec2:DescribeKeyPairs": "`mngen check --aws`",
     "ec2:DescribeAvailabilityZones": "`mngen check --aws`",
+    "ec2:GetEbsDefaultKmsKeyId": "`mngen check --aws`",
     "ec2:ModifyLaunchTemplate": "a new version becomes the default",
     "ec2:ModifyNetworkInterfaceAttribute": (
         "EFS asks for it in the caller's name to change a mount target's security groups"
@@ -84,6 +85,9 @@ UNSEEN = {
     "iam:UntagInstanceProfile": "a tag was taken out of the spec",
     "iam:UntagRole": "a tag was taken out of the spec",
     "iam:UpdateAssumeRolePolicy": "an upgrade of mngen that renders another trust policy",
+    "kms:DescribeKey": "`mngen check --aws`",
+    "kms:GetKeyPolicy": "`mngen check --aws`",
+    "kms:ListGrants": "`mngen check --aws`",
     "logs:UntagResource": "a tag was taken out of the spec",
     "s3:GetBucketVersioning": "`mngen check --aws`",
     "servicequotas:GetAWSDefaultServiceQuota": "`mngen check --aws`",
