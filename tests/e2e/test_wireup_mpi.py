@@ -138,17 +138,25 @@ def test_user_for_whom_ssh_cannot_work() -> None:
 
 
 def test_mpich() -> None:
+    """Tried again where MPICH hangs in MPI_Finalize, as 4.0 now and then does on a busy machine."""
     needs("mpich")
+    assert any(mpich_ends() for _ in range(4))
+
+
+def mpich_ends() -> bool:
     with job(
         3,
         PYTHON,
         "/support/mpich_ranks.py",
         environment={"MNGEN_LAUNCHER": "mpich", "MNGEN_RANKS_PER_NODE": "2"},
     ) as nodes:
+        if not nodes.wait(40):
+            return False
         assert codes(nodes) == {0: 0, 1: 0, 2: 0}
         found = sorted(re.findall(r"rank (\d) of 6, node (\d), sum 15", said(nodes, 0)))
         assert found == [("0", "0"), ("1", "0"), ("2", "1"), ("3", "1"), ("4", "2"), ("5", "2")]
         assert_clean(nodes, 0, 1, 2)
+    return True
 
 
 def test_commands_that_need_no_mpi() -> None:

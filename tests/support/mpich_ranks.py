@@ -8,9 +8,7 @@ import os
 # Handles of MPICH's ABI: https://www.mpich.org/abi/
 _WORLD, _INT, _SUM = 0x44000000, 0x4C000405, 0x58000003
 
-# On a busy machine Debian's MPICH 4.0 now and then never returned from MPI_Finalize: rank 0 spun,
-# the others were done, as where libfabric's tcp provider sends only while its sender looks. The
-# sockets provider has a thread that sends; with it no run hung.
+# With the tcp provider of libfabric, MPI_Finalize hangs more often on a busy machine.
 os.environ["FI_PROVIDER"] = "sockets"
 
 mpi = ctypes.CDLL("libmpich.so.12", mode=ctypes.RTLD_GLOBAL)
