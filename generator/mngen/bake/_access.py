@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mngen._aws import translated
+from mngen._tags import tag_specifications
 from mngen.amis import IMAGE_TAG, RUN_TAG
-from mngen.bake._tags import tag_specifications
 from mngen.errors import ToolError
 
 if TYPE_CHECKING:

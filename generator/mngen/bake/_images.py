@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mngen._aws import client, translated
+from mngen._tags import tags_of, with_tags
 from mngen.amis import IMAGE_TAG, NR_CPUS_TAG
 from mngen.bake._direct import deregister
-from mngen.bake._tags import tags_of, with_tags
 from mngen.errors import ToolError
 from mngen.render import DEPLOYMENT_TAG
 

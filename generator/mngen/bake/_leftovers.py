@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mngen._aws import translated
+from mngen._tags import tags_of, with_tags
 from mngen.amis import IMAGE_TAG, RUN_TAG
-from mngen.bake._tags import tags_of, with_tags
 from mngen.cluster import image_label
 from mngen.render import DEPLOYMENT_TAG
 

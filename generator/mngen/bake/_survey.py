@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mngen._aws import client, translated
+from mngen._tags import with_tags
 from mngen.amis import INPUTS_TAG, base_image_parameter
 from mngen.bake._plan import BakePlan, plan_bake, playbooks_digest, wanted_inputs
-from mngen.bake._tags import with_tags
 from mngen.errors import ToolError
 from mngen.render import DEPLOYMENT_TAG
 

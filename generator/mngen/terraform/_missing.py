@@ -12,13 +12,11 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mngen.amis import IMAGE_TAG
 from mngen.render import DEPLOYMENT_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-IMAGE_TAG = "mngen:image"
-"""Marks what belongs to a bake, which `mngen sweep` cleans up."""
 
 REGION_TAG = "mngen:region"
 """Tells the IAM resources of deployments with one name in two regions apart."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from mngen._aws import client, translate
+from mngen._tags import tags_of, with_tags
 from mngen.render import DEPLOYMENT_TAG
 from mngen.terraform._missing import Found, Search, Standing, match
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from mngen.errors import ToolError
 
@@ -56,20 +57,16 @@ def standing(
 
     found: list[Found] = []
     refused: list[ToolError] = []
-    for finder in dict.fromkeys(_FINDERS[each] for each in sorted(search.types & set(_FINDERS))):
+    finders: list[Finder] = [_FINDERS[each] for each in sorted(search.types & set(_FINDERS))]
+    finders += [partial(_tagged, each) for each in sorted(search.types & set(_EC2))]
+    # One finder may serve several types.
+    for finder in dict.fromkeys(finders):
         try:
             found += finder(connected, search)
         except ClientError as error:
             refused.append(translate(error))
         except BotoCoreError as error:
             # No credentials, no network: the next finder would fare no better.
-            return Standing(), (translate(error),)
-    for each in sorted(search.types & set(_EC2)):
-        try:
-            found += _tagged(connected("ec2"), search.deployment, each)
-        except ClientError as error:
-            refused.append(translate(error))
-        except BotoCoreError as error:
             return Standing(), (translate(error),)
     return match(search, found), tuple(refused)
 
@@ -91,11 +88,11 @@ def close_egress(found: Iterable[Found], region: str, connect: Callable[[str, st
             )
 
 
-def _tagged(ec2: Any, deployment: str, resource: str) -> Iterator[Found]:
+def _tagged(resource: str, connect: Connect, search: Search) -> Iterator[Found]:
     operation, key, identifier = _EC2[resource]
     where = "Filter" if resource == "aws_nat_gateway" else "Filters"
-    filters = {where: [{"Name": f"tag:{DEPLOYMENT_TAG}", "Values": [deployment]}]}
-    for each in _all(ec2, operation, key, **filters):
+    filters = {where: with_tags({DEPLOYMENT_TAG: search.deployment})}
+    for each in _all(connect("ec2"), operation, key, **filters):
         if each.get("State") in _GONE:
             continue
         name = each.get(_EC2_NAMES.get(resource, ""), "")
@@ -107,7 +104,7 @@ def _tagged(ec2: Any, deployment: str, resource: str) -> Iterator[Found]:
             each[identifier],
             each[identifier],
             name=name,
-            tags=_tags(each.get("Tags", [])),
+            tags=tags_of(each),
             open_egress=any(map(_is_open, each.get("IpPermissionsEgress", []))),
         )
 
@@ -125,11 +122,11 @@ def _placement_groups(connect: Connect, search: Search) -> Iterator[Found]:
     ):
         if each.get("State") not in _GONE:
             name = each["GroupName"]
-            yield Found("aws_placement_group", name, name, name, _tags(each.get("Tags", [])))
+            yield Found("aws_placement_group", name, name, name, tags_of(each))
 
 
 def _rules(connect: Connect, search: Search) -> Iterator[Found]:
-    filters = [{"Name": f"tag:{DEPLOYMENT_TAG}", "Values": [search.deployment]}]
+    filters = with_tags({DEPLOYMENT_TAG: search.deployment})
     ec2 = connect("ec2")
     for each in _all(ec2, "describe_security_group_rules", "SecurityGroupRules", Filters=filters):
         everything = each["IpProtocol"] == _ALL
@@ -139,7 +136,7 @@ def _rules(connect: Connect, search: Search) -> Iterator[Found]:
             f"aws_vpc_security_group_{kind}_rule",
             identifier,
             identifier,
-            tags=_tags(each.get("Tags", [])),
+            tags=tags_of(each),
             values={
                 "security_group_id": each["GroupId"],
                 "ip_protocol": each["IpProtocol"],
@@ -197,9 +194,7 @@ def _file_systems(connect: Connect, _search: Search) -> Iterator[Found]:
     for each in _all(connect("efs"), "describe_file_systems", "FileSystems"):
         if each["LifeCycleState"] not in _GONE:
             identifier = each["FileSystemId"]
-            yield Found(
-                "aws_efs_file_system", identifier, identifier, tags=_tags(each.get("Tags", []))
-            )
+            yield Found("aws_efs_file_system", identifier, identifier, tags=tags_of(each))
 
 
 def _environments(connect: Connect, _search: Search) -> Iterator[Found]:
@@ -228,8 +223,8 @@ def _roles(connect: Connect, search: Search) -> Iterator[Found]:
         name = each["RoleName"]
         if name.startswith(prefixes):
             # A list of roles comes without their tags.
-            tags = iam.get_role(RoleName=name)["Role"].get("Tags", [])
-            yield Found("aws_iam_role", name, name, name, _tags(tags))
+            role = iam.get_role(RoleName=name)["Role"]
+            yield Found("aws_iam_role", name, name, name, tags_of(role))
 
 
 def _instance_profiles(connect: Connect, search: Search) -> Iterator[Found]:
@@ -239,9 +234,7 @@ def _instance_profiles(connect: Connect, search: Search) -> Iterator[Found]:
         name = each["InstanceProfileName"]
         if name.startswith(prefixes):
             profile = iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
-            yield Found(
-                "aws_iam_instance_profile", name, name, name, _tags(profile.get("Tags", []))
-            )
+            yield Found("aws_iam_instance_profile", name, name, name, tags_of(profile))
 
 
 def _log_groups(connect: Connect, search: Search) -> Iterator[Found]:
@@ -262,7 +255,7 @@ def _repositories(connect: Connect, search: Search) -> Iterator[Found]:
         except ecr.exceptions.RepositoryNotFoundException:
             continue
         tags = ecr.list_tags_for_resource(resourceArn=each["repositoryArn"])["tags"]
-        yield Found("aws_ecr_repository", name, name, name, _tags(tags))
+        yield Found("aws_ecr_repository", name, name, name, tags_of({"Tags": tags}))
 
 
 _FINDERS: dict[str, Finder] = {
@@ -312,8 +305,3 @@ def _joined(search: Search, key: str, parent: str) -> list[str]:
     """Returns the ids of parents in the state that something to create joins."""
     ids = {str(each.values.get(key)) for each in search.wanted}
     return sorted(each for each in ids if (parent, each) in search.known)
-
-
-def _tags(pairs: Sequence[dict[str, str]]) -> dict[str, str]:
-    """Returns tags by key; EC2, EFS and IAM list them as pairs."""
-    return {each["Key"]: each["Value"] for each in pairs}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mngen._aws import client
+from mngen._tags import with_tags
+from mngen.amis import AMIS_FILE
 from mngen.errors import Problem, Severity
 from mngen.render import DEPLOYMENT_TAG
 from mngen.terraform._missing import Search, constant, search_of
@@ -12,7 +15,6 @@ from mngen.terraform._standing import SEARCHED, standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from mngen.terraform._plan import Plan
 
@@ -88,7 +90,7 @@ def _inputs(data: Mapping[str, Any], search: Search) -> Iterator[Problem]:
 def _images(search: Search, folder: Path, connect: Callable[[str, str], Any]) -> Iterator[Problem]:
     from botocore.exceptions import BotoCoreError, ClientError
 
-    filters = [{"Name": f"tag:{DEPLOYMENT_TAG}", "Values": [search.deployment]}]
+    filters = with_tags({DEPLOYMENT_TAG: search.deployment})
     try:
         images = connect("ec2", search.region).describe_images(Owners=["self"], Filters=filters)
     except (BotoCoreError, ClientError):
@@ -100,7 +102,7 @@ def _images(search: Search, folder: Path, connect: Callable[[str, str], Any]) ->
         yield _remains("AMIs and their snapshots, if any were baked", f"find them with {command}")
     ids = sorted(each["ImageId"] for each in images["Images"])
     if ids:
-        record = folder / "amis.auto.tfvars.json"
+        record = folder / Path(AMIS_FILE).name
         yield _remains(
             f"{len(ids)} AMIs with their snapshots, which are paid for: {', '.join(ids)}",
             f"rm {record}, then mngen images prune",

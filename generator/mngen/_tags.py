@@ -1,4 +1,4 @@
-"""Tags as EC2's calls take and give them."""
+"""Tags as AWS's calls take and give them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def tag_specifications(tags: Mapping[str, str], *kinds: str) -> Any:
 
 
 def tags_of(described: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the tags of a resource as EC2 describes it."""
+    """Returns the tags of a resource as EC2, EFS and IAM describe it."""
     tags: Sequence[Mapping[str, str]] = described.get("Tags", [])
     return {tag["Key"]: tag.get("Value", "") for tag in tags}
 
