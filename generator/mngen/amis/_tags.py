@@ -1,12 +1,5 @@
 """What a bake is known by on AWS."""
 
-IMAGE_TAG = "mngen:image"
-"""Key of the tag that names the machine image.
-
-Everything that a bake starts carries it beside the deployment's own tag, from the request on that
-starts it: what carries both may be ended. The nodes of the cluster carry the latter alone.
-"""
-
 RUN_TAG = "mngen:bake"
 """Key of the tag that tells the bakes of one deployment apart; on what a bake ends again."""
 

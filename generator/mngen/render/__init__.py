@@ -4,10 +4,10 @@
 `Deployment` is the tree on disk: it compares, and writes all or nothing.
 """
 
+from mngen._tags import DEPLOYMENT_TAG
 from mngen.render._disk import MANIFEST, Changes, Deployment
 from mngen.render._file import render_file
 from mngen.render._render import (
-    DEPLOYMENT_TAG,
     PROVIDER_RANGES,
     Tree,
     creates_spot_fleet_role,

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mngen import __version__, _resources, amis
+from mngen._tags import DEPLOYMENT_TAG
 from mngen.cluster import job_variables
 from mngen.errors import ToolError
 from mngen.render._hcl import Hcl, comment
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 Tree = dict[str, str]
 """Rendered files by their path below the output folder, with forward slashes."""
-
-DEPLOYMENT_TAG = "mngen:deployment"
 
 PROVIDER_RANGES = {5: ">= 5.100.0, < 6.0.0", 6: ">= 6.0.0, < 7.0.0"}
 _PACKER = ("packer/images.pkr.hcl.j2", "packer/plugins.pkr.hcl")

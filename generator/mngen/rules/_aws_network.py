@@ -6,6 +6,7 @@ from collections import defaultdict
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
+from mngen._tags import DEPLOYMENT_TAG
 from mngen.errors import Severity, did_you_mean
 from mngen.rules._aws_rule import AwsRule
 from mngen.rules._endpoints import NODE_ENDPOINTS
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from mngen.spec import Path
 
 _LAST_PORT = 65535
-_DEPLOYMENT_TAG = "mngen:deployment"
 
 
 class VpcExists(AwsRule):
@@ -257,7 +257,7 @@ class EndpointsAreFree(AwsRule):
         for endpoint in _endpoints(account):
             own = {tag.get("Key"): tag.get("Value") for tag in endpoint.get("Tags", [])}
             service = endpoint["ServiceName"].rpartition(f".{region}.")[2]
-            if own.get(_DEPLOYMENT_TAG) == spec.name or service not in spec.network.endpoints:
+            if own.get(DEPLOYMENT_TAG) == spec.name or service not in spec.network.endpoints:
                 continue
             gateway = endpoint.get("VpcEndpointType") == "Gateway"
             if gateway and not set(endpoint.get("RouteTableIds", [])) & _gateway_tables(account):

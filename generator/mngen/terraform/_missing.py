@@ -12,8 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mngen.amis import IMAGE_TAG
-from mngen.render import DEPLOYMENT_TAG
+from mngen._tags import DEPLOYMENT_TAG, IMAGE_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -6,8 +6,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from mngen._aws import client, translate
-from mngen._tags import tags_of, with_tags
-from mngen.render import DEPLOYMENT_TAG
+from mngen._tags import DEPLOYMENT_TAG, tags_of, with_tags
 from mngen.terraform._missing import Found, Search, Standing, match
 
 if TYPE_CHECKING:
