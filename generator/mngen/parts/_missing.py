@@ -13,7 +13,8 @@ from mngen.parts._table import NEEDS, NODE_PATH, PARTS, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-from mngen.parts._judge import System
+
+    from mngen.parts._judge import System
 
 
 @dataclass(frozen=True, slots=True)

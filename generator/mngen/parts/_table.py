@@ -3,10 +3,10 @@
 To add a part: add a row to `_PARTS`, and its name to each need that uses it. `mngen doctor`, the
 refusals, the tests' skips and the packages that `make test` installs follow from that.
 
-Sources of the package names: the distributions' own indexes; for Amazon Linux 2023, which has Open
-MPI and Docker and neither Podman nor Buildah,
-https://github.com/amazonlinux/amazon-linux-2023/issues/492 and /issues/67; for HashiCorp's formulas
-https://github.com/hashicorp/homebrew-tap; for MPI on Fedora
+Debian's package names were looked up in its index. Those of the other systems were not, unless a
+source is given here: for Amazon Linux 2023, which has Open MPI and Docker and neither Podman nor
+Buildah, https://github.com/amazonlinux/amazon-linux-2023/issues/492 and /issues/67; for HashiCorp
+formulas https://github.com/hashicorp/homebrew-tap; for MPI on Fedora
 https://docs.fedoraproject.org/en-US/packaging-guidelines/MPI/.
 """
 
@@ -350,7 +350,7 @@ _PARTS = (
         name="packer",
         title="Packer",
         found_by=(Program("packer", minimum="1.6"),),
-        # Debian 12 is the last with this package.
+        # Debian 12 has it. What a later release does not have, apt leaves out.
         packages=_named("packer", "", "", "hashicorp/tap/packer"),
         how="https://developer.hashicorp.com/packer/install",
     ),

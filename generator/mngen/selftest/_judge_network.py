@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from statistics import median
 from typing import TYPE_CHECKING
 
 from mngen.selftest._facts import Adapters, Allreduce, Pair, nodes_of, of_kind
-from mngen.selftest._judge_nodes import machine_of
+from mngen.selftest._judge_nodes import machine_of, verdict
 from mngen.selftest._types import Check, Figure, State
 
 if TYPE_CHECKING:
@@ -60,19 +61,17 @@ def efa_check(expected: Expected, run: Run) -> Check:
     title = "MPI uses the Elastic Fabric Adapter where the spec has it"
     facts = of_kind(run.facts, Adapters)
     pairs = of_kind(run.facts, Pair)
-    wrong: dict[str, set[int]] = {}
+    wrong: dict[str, set[int]] = defaultdict(set)
     wanted = False
     for fact in facts:
         machine = machine_of(expected, run, fact.node)
         if machine is not None and machine.efa:
             wanted = True
             if fact.devices != machine.efa:
-                text = f"{fact.devices} adapters instead of {machine.efa}"
-                wrong.setdefault(text, set()).add(fact.node)
+                wrong[f"{fact.devices} adapters instead of {machine.efa}"].add(fact.node)
     if wrong:
-        text = "; ".join(f"{nodes_of(nodes)}: {what}" for what, nodes in wrong.items())
         remedy = "see `efa` of the environment; `mngen apply` declares the adapters"
-        return Check(id="efa", title=title, state=State.ERROR, seen=text, remedy=remedy)
+        return verdict("efa", title, wrong, {}, remedy)
     if not pairs:
         return Check(
             id="efa", title=title, state=State.SKIPPED, seen="nothing was sent between nodes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from mngen.selftest._facts import (
@@ -34,21 +35,50 @@ def machine_of(expected: Expected, run: Run, node: int) -> Machine | None:
     return machines.get(run.types.get(node, ""))
 
 
+def verdict(
+    name: str,
+    title: str,
+    wrong: Mapping[str, set[int]],
+    seen: Mapping[str, set[int]],
+    remedy: str,
+    weight: State = State.ERROR,
+) -> Check:
+    """Returns a check of all nodes: what is wrong on which, or else what was seen.
+
+    Args:
+        name: The check's id.
+        title: What must hold.
+        wrong: The nodes by what is wrong on them.
+        seen: The nodes by what was seen on them.
+        remedy: What to do where something is wrong.
+        weight: How bad that is.
+    """
+    if wrong:
+        text = "; ".join(f"{nodes_of(nodes)}: {what}" for what, nodes in wrong.items())
+        return Check(id=name, title=title, state=weight, seen=text, remedy=remedy)
+    if not seen:
+        return _skipped(name, title, "the nodes wrote nothing about it")
+    if len(seen) == 1:
+        return Check(id=name, title=title, state=State.OK, seen=next(iter(seen)))
+    text = "; ".join(f"{nodes_of(nodes)}: {what}" for what, nodes in seen.items())
+    return Check(id=name, title=title, state=State.OK, seen=text)
+
+
 def cpus_check(expected: Expected, run: Run) -> Check:
     """Whether each node has the CPUs that the spec means it to have."""
-    wrong: dict[str, set[int]] = {}
-    seen: dict[str, set[int]] = {}
+    wrong: dict[str, set[int]] = defaultdict(set)
+    seen: dict[str, set[int]] = defaultdict(set)
     for fact in of_kind(run.facts, Cpus):
         online, allowed = cpus_of(fact.online), cpus_of(fact.allowed)
         machine = machine_of(expected, run, fact.node)
         text = f"{len(online)} CPUs ({fact.online})"
         if machine is not None and len(online) != machine.cpus:
-            wrong.setdefault(f"{text} instead of {machine.cpus}", set()).add(fact.node)
+            wrong[f"{text} instead of {machine.cpus}"].add(fact.node)
         elif len(allowed) < (len(online) if machine is None else machine.usable or len(online)):
             limited = f"only {len(allowed)} of {len(online)} CPUs may be used"
-            wrong.setdefault(limited, set()).add(fact.node)
-        seen.setdefault(text, set()).add(fact.node)
-    return _verdict(
+            wrong[limited].add(fact.node)
+        seen[text].add(fact.node)
+    return verdict(
         "cpus",
         "CPUs online are those of the spec",
         wrong,
@@ -61,8 +91,8 @@ def cpus_check(expected: Expected, run: Run) -> Check:
 
 def siblings_check(expected: Expected, run: Run) -> Check:
     """Whether no two online CPUs share a core where the spec turns hyper-threading off."""
-    wrong: dict[str, set[int]] = {}
-    seen: dict[str, set[int]] = {}
+    wrong: dict[str, set[int]] = defaultdict(set)
+    seen: dict[str, set[int]] = defaultdict(set)
     for fact in of_kind(run.facts, Cpus):
         machine = machine_of(expected, run, fact.node)
         cores = _cores(fact)
@@ -70,15 +100,15 @@ def siblings_check(expected: Expected, run: Run) -> Check:
             continue
         shared = sorted(min(core) for core in cores if len(core) > 1)
         if not cores:
-            wrong.setdefault("the kernel tells nothing of cores", set()).add(fact.node)
+            wrong["the kernel tells nothing of cores"].add(fact.node)
         elif machine.threads == 1 and shared:
             text = f"{len(shared)} of {len(cores)} cores have two CPUs online, such as CPU "
-            wrong.setdefault(text + str(shared[0]), set()).add(fact.node)
+            wrong[text + str(shared[0])].add(fact.node)
         else:
-            seen.setdefault(f"{len(cores)} cores", set()).add(fact.node)
+            seen[f"{len(cores)} cores"].add(fact.node)
     if not wrong and not seen:
         return _skipped("siblings", "CPUs that share a core", "not judged on this machine")
-    return _verdict(
+    return verdict(
         "siblings",
         "one CPU a core, unless the spec wants hyper-threading",
         wrong,
@@ -91,9 +121,9 @@ def siblings_check(expected: Expected, run: Run) -> Check:
 def pinning_check(expected: Expected, run: Run) -> Check:
     """Whether each rank has cores of its own."""
     facts = {fact.node: fact for fact in of_kind(run.facts, Cpus)}
-    doubled: dict[str, set[int]] = {}
-    loose: dict[str, set[int]] = {}
-    seen: dict[str, set[int]] = {}
+    doubled: dict[str, set[int]] = defaultdict(set)
+    loose: dict[str, set[int]] = defaultdict(set)
+    seen: dict[str, set[int]] = defaultdict(set)
     for fact in of_kind(run.facts, Ranks):
         node = fact.node
         machine = machine_of(expected, run, node)
@@ -104,70 +134,70 @@ def pinning_check(expected: Expected, run: Run) -> Check:
         if clash := _clash(places):
             first, second = clash
             text = f"ranks {first} and {second} are both on CPU {fact.pins[first]}"
-            doubled.setdefault(text, set()).add(node)
+            doubled[text].add(node)
         elif sum(map(len, places)) > len(frozenset().union(*places)):
-            loose.setdefault(f"{ranks} share cores", set()).add(node)
+            loose[f"{ranks} share cores"].add(node)
         else:
-            seen.setdefault(f"{ranks}, each on cores of its own", set()).add(node)
+            seen[f"{ranks}, each on cores of its own"].add(node)
     remedy = "see `mpi_args`, `ranks_per_node` and `threads_per_rank` of the job in the spec"
     title = "each rank has cores of its own"
     if doubled:
-        return _verdict("pinning", title, doubled, seen, remedy)
-    return _verdict("pinning", title, loose, seen, remedy, State.WARNING)
+        return verdict("pinning", title, doubled, seen, remedy)
+    return verdict("pinning", title, loose, seen, remedy, State.WARNING)
 
 
 def mount_check(expected: Expected, run: Run) -> Check:
     """Whether the shared file system is mounted, with the options that EFS needs."""
     title = f"{expected.mount} is the shared file system"
     facts = of_kind(run.facts, Mount)
-    wrong: dict[str, set[int]] = {}
-    slow: dict[str, set[int]] = {}
-    seen: dict[str, set[int]] = {}
+    wrong: dict[str, set[int]] = defaultdict(set)
+    slow: dict[str, set[int]] = defaultdict(set)
+    seen: dict[str, set[int]] = defaultdict(set)
     for fact in facts:
         errors, warnings = _mount_faults(fact, expected)
         for text in errors:
-            wrong.setdefault(text, set()).add(fact.node)
+            wrong[text].add(fact.node)
         for text in warnings:
-            slow.setdefault(text, set()).add(fact.node)
+            slow[text].add(fact.node)
         if not errors and not warnings:
-            seen.setdefault(f"{fact.type} from {fact.source}", set()).add(fact.node)
+            seen[f"{fact.type} from {fact.source}"].add(fact.node)
     if not expected.efs and not wrong:
-        return _verdict("mount", title, {}, seen, "")
+        return verdict("mount", title, {}, seen, "")
     remedy = (
         "see /etc/fstab and `journalctl -u docker -u ecs` on the node; `mngen bake` makes images "
         "that take no job without the file system"
     )
     if wrong:
-        return _verdict("mount", title, wrong, seen, remedy)
-    return _verdict("mount", title, slow, seen, "`mngen bake`", State.WARNING)
+        return verdict("mount", title, wrong, seen, remedy)
+    return verdict("mount", title, slow, seen, "`mngen bake`", State.WARNING)
 
 
 def files_check(expected: Expected, run: Run) -> Check:
     """Whether what one node writes can be read on every other."""
-    wrong: dict[str, set[int]] = {}
-    seen: dict[str, set[int]] = {}
+    wrong: dict[str, set[int]] = defaultdict(set)
+    seen: dict[str, set[int]] = defaultdict(set)
     refused = False
     for fact in of_kind(run.facts, Files):
         if fact.wrote:
             refused = True
-            wrong.setdefault(f"cannot write: {fact.wrote}", set()).add(fact.node)
+            wrong[f"cannot write: {fact.wrote}"].add(fact.node)
         if fact.bad:
             text = f"does not see what {nodes_of(fact.bad)} wrote"
-            wrong.setdefault(text, set()).add(fact.node)
-        seen.setdefault(f"files of {fact.writers} nodes read", set()).add(fact.node)
+            wrong[text].add(fact.node)
+        seen[f"files of {fact.writers} nodes read"].add(fact.node)
     remedy = (
         f"give the ranks' user the right to write to {expected.mount}: on a node, "
         f"`sudo chmod 1777 {expected.mount}`"
         if refused
         else f"{expected.mount} is not the same on all nodes: see the line about the mount"
     )
-    return _verdict("files", "what one node writes, every other reads", wrong, seen, remedy)
+    return verdict("files", "what one node writes, every other reads", wrong, seen, remedy)
 
 
 def image_check(expected: Expected, run: Run) -> Check:
     """Whether nodes run the image that the spec wants: its AMI, its record, its kernel's limit."""
-    wrong: dict[str, set[int]] = {}
-    seen: dict[str, set[int]] = {}
+    wrong: dict[str, set[int]] = defaultdict(set)
+    seen: dict[str, set[int]] = defaultdict(set)
     for fact in of_kind(run.facts, Cpus):
         node = fact.node
         machine, ami = machine_of(expected, run, node), run.amis.get(node)
@@ -176,32 +206,32 @@ def image_check(expected: Expected, run: Run) -> Check:
         limit = fact.nr_cpus or None
         if limit != machine.nr_cpus:
             text = f"kernel started with {_limit(limit)} instead of {_limit(machine.nr_cpus)}"
-            wrong.setdefault(text, set()).add(node)
+            wrong[text].add(node)
         if ami and machine.ami and ami != machine.ami:
             text = f"runs {ami}, its environment starts {machine.ami}"
-            wrong.setdefault(text, set()).add(node)
+            wrong[text].add(node)
         elif machine.problem:
-            wrong.setdefault(machine.problem, set()).add(node)
-        seen.setdefault(f"{ami or 'AMI not known'}, {_limit(limit)}", set()).add(node)
+            wrong[machine.problem].add(node)
+        seen[f"{ami or 'AMI not known'}, {_limit(limit)}"].add(node)
     title = "nodes run the AMI that the spec asks for"
     if not wrong and not seen:
         return _skipped("image", title, "a rehearsal runs on no AMI of its own")
-    return _verdict(
+    return verdict(
         "image", title, wrong, seen, "`mngen bake`, `mngen apply`, and let old instances end"
     )
 
 
 def shared_memory_check(expected: Expected, run: Run) -> Check:
     """Whether /dev/shm is as large as the job definition says."""
-    wrong: dict[str, set[int]] = {}
-    seen: dict[str, set[int]] = {}
+    wrong: dict[str, set[int]] = defaultdict(set)
+    seen: dict[str, set[int]] = defaultdict(set)
     for fact in of_kind(run.facts, Limits):
         text = f"{fact.shm} MiB"
         if fact.shm < expected.shared_memory:
             text += f" instead of {expected.shared_memory}"
-            wrong.setdefault(text, set()).add(fact.node)
-        seen.setdefault(text, set()).add(fact.node)
-    return _verdict(
+            wrong[text].add(fact.node)
+        seen[text].add(fact.node)
+    return verdict(
         "shared-memory",
         "shared memory (/dev/shm) is what the job definition says",
         wrong,
@@ -212,16 +242,16 @@ def shared_memory_check(expected: Expected, run: Run) -> Check:
 
 def memlock_check(expected: Expected, run: Run) -> Check:
     """Whether ranks may lock memory, which EFA needs without a limit."""
-    wrong: dict[str, set[int]] = {}
-    seen: dict[str, set[int]] = {}
+    wrong: dict[str, set[int]] = defaultdict(set)
+    seen: dict[str, set[int]] = defaultdict(set)
     for fact in of_kind(run.facts, Limits):
         machine = machine_of(expected, run, fact.node)
         limit = fact.memlock
         text = "unlimited" if limit == _UNLIMITED else f"{limit // 1024} KiB"
         if machine is not None and machine.efa and limit != _UNLIMITED:
-            wrong.setdefault(f"{text} instead of unlimited", set()).add(fact.node)
-        seen.setdefault(text, set()).add(fact.node)
-    return _verdict(
+            wrong[f"{text} instead of unlimited"].add(fact.node)
+        seen[text].add(fact.node)
+    return verdict(
         "memlock",
         "ranks may lock memory, without a limit where there is EFA",
         wrong,
@@ -232,14 +262,14 @@ def memlock_check(expected: Expected, run: Run) -> Check:
 
 def user_check(expected: Expected, run: Run) -> Check:
     """Whether ranks run as a user without rights over the machine."""
-    wrong: dict[str, set[int]] = {}
-    seen: dict[str, set[int]] = {}
+    wrong: dict[str, set[int]] = defaultdict(set)
+    seen: dict[str, set[int]] = defaultdict(set)
     for fact in of_kind(run.facts, Limits):
         text = f"uid {fact.uid}"
         if not fact.uid and not expected.root_is_expected:
-            wrong.setdefault("root", set()).add(fact.node)
-        seen.setdefault(text, set()).add(fact.node)
-    return _verdict(
+            wrong["root"].add(fact.node)
+        seen[text].add(fact.node)
+    return verdict(
         "user",
         "ranks do not run as root",
         wrong,
@@ -252,15 +282,15 @@ def user_check(expected: Expected, run: Run) -> Check:
 def metadata_check(expected: Expected, run: Run) -> Check:
     """Whether containers cannot get the instance's role from the metadata service."""
     del expected
-    wrong: dict[str, set[int]] = {}
-    seen: dict[str, set[int]] = {}
+    wrong: dict[str, set[int]] = defaultdict(set)
+    seen: dict[str, set[int]] = defaultdict(set)
     for fact in of_kind(run.facts, Metadata):
         if fact.role:
             text = f"the metadata service hands out the role {fact.role}"
-            wrong.setdefault(text, set()).add(fact.node)
+            wrong[text].add(fact.node)
         text = "reachable, but without a role" if fact.reached else "not reachable"
-        seen.setdefault(text, set()).add(fact.node)
-    return _verdict(
+        seen[text].add(fact.node)
+    return verdict(
         "metadata",
         "containers cannot take the instance's role",
         wrong,
@@ -342,23 +372,3 @@ def _limit(limit: int | None) -> str:
 
 def _skipped(name: str, title: str, why: str) -> Check:
     return Check(id=name, title=title, state=State.SKIPPED, seen=why)
-
-
-def _verdict(
-    name: str,
-    title: str,
-    wrong: Mapping[str, set[int]],
-    seen: Mapping[str, set[int]],
-    remedy: str,
-    weight: State = State.ERROR,
-) -> Check:
-    """Returns a check of all nodes: what is wrong on which, or else what was seen."""
-    if wrong:
-        text = "; ".join(f"{nodes_of(nodes)}: {what}" for what, nodes in wrong.items())
-        return Check(id=name, title=title, state=weight, seen=text, remedy=remedy)
-    if not seen:
-        return _skipped(name, title, "the nodes wrote nothing about it")
-    if len(seen) == 1:
-        return Check(id=name, title=title, state=State.OK, seen=next(iter(seen)))
-    text = "; ".join(f"{nodes_of(nodes)}: {what}" for what, nodes in seen.items())
-    return Check(id=name, title=title, state=State.OK, seen=text)
