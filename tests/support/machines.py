@@ -33,7 +33,7 @@ class Machine:
         address: Where its sshd listens, on loopback.
         key: The private key that opens it.
         upper: What differs from the base.
-        pid: The process of its init, as the host numbers it.
+        pid: The process of its init, as the host numbers it; 0 without one.
         console: What it wrote to its console.
         socket: Where ssh keeps one connection for all of its commands; None: each has its own.
     """
@@ -103,7 +103,7 @@ class Machine:
 
 @contextmanager
 def booted(
-    folder: Path, base: str, *, shared: bool = True, user_data: bytes = b""
+    folder: Path, base: str, *, shared: bool = True, user_data: bytes = b"", init: bool = True
 ) -> Iterator[Machine]:
     """Boot a machine in a folder, and end it at the end.
 
@@ -115,6 +115,7 @@ def booted(
         base: What it looks like.
         shared: Keep one connection for all commands of ssh.
         user_data: A script that cloud-init runs at the first boot.
+        init: Boot its own init, and not the chroot of a host without systemd-nspawn.
     """
     address = claim_address()
     machine = Machine(folder, address.ip, base)
@@ -128,7 +129,7 @@ def booted(
     key = machine.key.with_suffix(".pub").read_text(encoding="utf-8").strip()
     host = ("ip-" + address.ip.replace(".", "-"), "ec2.internal")
     layers = machine_layers(base)
-    running = Booted(instance, lambda: layers, address, host, key, user_data)
+    running = Booted(instance, lambda: layers, address, host, key, user_data, init=init)
     # A socket for this boot alone: an older one would lead to another machine. Its name must be
     # short, as that of every socket.
     sockets = tempfile.TemporaryDirectory(prefix="mngen-", dir="/tmp")
@@ -138,7 +139,7 @@ def booted(
             time.sleep(0.05)
         console = (instance / "console.log").read_text(encoding="utf-8", errors="replace")
         assert running.state == RUNNING, (running.failure, console)
-        machine.pid = _init(running.name)
+        machine.pid = _init(running.name) if init else 0
         _wait_for_ssh(machine)
         if shared:
             machine.socket = Path(sockets.name) / "s"

@@ -64,6 +64,9 @@ done
 ) </dev/null >/dev/null 2>&1 &
 EOF
 chmod 755 run/boot/shutdown
+# Without an init, systemctl has nobody to ask. What it writes at runtime would make the folder by
+# which programs know that systemd runs the system. Source: sd_booted(3).
+ln -s /bin/true run/boot/systemctl
 cp ../metadata/user-data run/boot/user-data
 chmod 700 run/boot/user-data
 
