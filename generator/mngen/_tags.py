@@ -1,4 +1,4 @@
-"""The tags of deployments and bakes, and tags as AWS's calls take and give them."""
+"""Tags as AWS's calls take and give them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-DEPLOYMENT_TAG = "mngen:deployment"
-"""Key of the tag with the deployment's name, on all that mngen makes."""
-
-IMAGE_TAG = "mngen:image"
-"""Key of the tag that names the machine image.
-
-Everything that a bake starts carries it beside the deployment's own tag, from the request on that
-starts it: what carries both may be ended. The nodes of the cluster carry the latter alone.
-"""
 
 
 def tag_specifications(tags: Mapping[str, str], *kinds: str) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mngen.container import DIGESTS_FILE, record_digest
+from mngen.cluster import DIGESTS_FILE, record_digest
 from mngen.render import Deployment, render
 from tests.support import provider6
 from tests.support.needs import skip_without

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mngen.amis import BUILDER_USER_DATA
+from mngen.cluster import BUILDER_USER_DATA
 from tests.support.machines import booted
 from tests.support.needs import skip_without
 from tests.support.playbooks import play, variables

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from mngen.amis import BUILDER_USER_DATA
+from mngen.cluster import BUILDER_USER_DATA
 from mngen.errors import InputError
 from mngen.sandbox import (
     MACHINE_SSH_PORT,

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mngen.amis import AmiFile
 from mngen.bake import Options, Site
 from mngen.catalog import load_catalog
+from mngen.cluster import AmiFile
 from mngen.render import Deployment, render
 from mngen.rules import require
 from mngen.spec import load_text
@@ -136,7 +136,7 @@ def private_state(folder: Path) -> Iterator[None]:
 _SCRIPT = """
 import pickle, sys
 from pathlib import Path
-from mngen.amis import AmiFile
+from mngen.cluster import AmiFile
 from mngen.bake import Cancel, bake, choose_engine, look
 from mngen.cli._bake import _interrupts
 cluster, site, tree, record, options = pickle.loads(Path(sys.argv[1]).read_bytes())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mngen._aws import translated
 from mngen._tags import tag_specifications
-from mngen.amis import IMAGE_TAG, RUN_TAG
+from mngen.cluster import IMAGE_TAG, RUN_TAG
 from mngen.errors import ToolError
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from mngen import __version__
 from mngen._aws import client
-from mngen.amis import AmiFile, AmiRecord
 from mngen.bake._access import callers_range, ssh_group
 from mngen.bake._cancel import Cancel
 from mngen.bake._errors import CapacityError
@@ -21,6 +20,7 @@ from mngen.bake._job import Job, Run
 from mngen.bake._lock import only_bake, run_folder
 from mngen.bake._session import require_session_manager
 from mngen.bake._survey import Survey, finished_before
+from mngen.cluster import AmiFile, AmiRecord
 from mngen.errors import InterruptedRunError, MngenError, Problem, ToolError
 from mngen.render import deployment_tags
 

@@ -12,10 +12,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from mngen import parts
 from mngen._aws import client, translate, translated
 from mngen._tags import tag_specifications, with_id
-from mngen.amis import BUILDER_USER_DATA, IMAGE_TAG
 from mngen.bake._ansible import play
 from mngen.bake._errors import CapacityError
 from mngen.bake._session import proxy_command
+from mngen.cluster import BUILDER_USER_DATA, IMAGE_TAG
 from mngen.errors import InterruptedRunError, Problem, ToolError
 
 if TYPE_CHECKING:

@@ -8,18 +8,16 @@ import msgspec
 
 from mngen._aws import client, translated
 from mngen._tags import tags_of, with_tags
-from mngen.amis import IMAGE_TAG, NR_CPUS_TAG
 from mngen.bake._direct import deregister
+from mngen.cluster import DEPLOYMENT_TAG, IMAGE_TAG, NR_CPUS_TAG
 from mngen.errors import ToolError
-from mngen.render import DEPLOYMENT_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mypy_boto3_ec2.client import EC2Client
 
-    from mngen.amis import AmiRecord
-    from mngen.cluster import Cluster
+    from mngen.cluster import AmiRecord, Cluster
     from mngen.errors import Problem
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from mngen.amis import IMAGE_TAG, INPUTS_TAG, NR_CPUS_TAG, RUN_TAG
+from mngen.cluster import IMAGE_TAG, INPUTS_TAG, NR_CPUS_TAG, RUN_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

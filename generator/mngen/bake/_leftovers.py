@@ -8,9 +8,7 @@ import msgspec
 
 from mngen._aws import translated
 from mngen._tags import tags_of, with_tags
-from mngen.amis import IMAGE_TAG, RUN_TAG
-from mngen.cluster import image_label
-from mngen.render import DEPLOYMENT_TAG
+from mngen.cluster import DEPLOYMENT_TAG, IMAGE_TAG, RUN_TAG, image_label
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.client import EC2Client

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from mngen import parts
 from mngen._aws import client, translated
 from mngen._tags import with_tags
-from mngen.amis import INPUTS_TAG
 from mngen.bake._ansible import LOCALE, SECONDS_TO_CONNECT, find_ansible, ssh_options
 from mngen.bake._children import run_logged
 from mngen.bake._direct import NO_CAPACITY, deregister
 from mngen.bake._errors import CapacityError
 from mngen.bake._leftovers import end_leftovers, find_leftovers
+from mngen.cluster import INPUTS_TAG
 from mngen.errors import InterruptedRunError, ToolError
 
 if TYPE_CHECKING:

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mngen.amis import BakedFrom
+from mngen.cluster import BakedFrom
 from mngen.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from mngen.amis import AmiRecord
-    from mngen.cluster import Cluster, MachineImage
+    from mngen.cluster import AmiRecord, Cluster, MachineImage
 
 _CHANGES = {
     "architecture": "the architecture changed",

@@ -9,8 +9,7 @@ from mngen.bake._plan import differences, playbooks_digest, wanted_inputs
 from mngen.errors import Problem, Severity
 
 if TYPE_CHECKING:
-    from mngen.amis import AmiFile
-    from mngen.cluster import Cluster
+    from mngen.cluster import AmiFile, Cluster
 
 
 def stale_images(cluster: Cluster, record: AmiFile) -> list[Problem]:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from mngen._aws import client, translated
 from mngen._tags import with_tags
-from mngen.amis import INPUTS_TAG, base_image_parameter
 from mngen.bake._plan import BakePlan, plan_bake, playbooks_digest, wanted_inputs
+from mngen.cluster import DEPLOYMENT_TAG, INPUTS_TAG, base_image_parameter
 from mngen.errors import ToolError
-from mngen.render import DEPLOYMENT_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,10 +17,9 @@ if TYPE_CHECKING:
 
     from mypy_boto3_ec2.client import EC2Client
 
-    from mngen.amis import AmiFile
     from mngen.bake._plan import Target
     from mngen.bake._site import Site
-    from mngen.cluster import Cluster, MachineImage
+    from mngen.cluster import AmiFile, Cluster, MachineImage
 
 
 @dataclass(frozen=True, slots=True)

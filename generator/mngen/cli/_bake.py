@@ -13,9 +13,8 @@ from mngen.cli._terraform import opened, report
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mngen.amis import AmiFile
     from mngen.bake import BakeResult, Cancel, Options, Site, Survey
-    from mngen.cluster import Cluster
+    from mngen.cluster import AmiFile, Cluster
     from mngen.errors import Problem
 
 
@@ -134,7 +133,7 @@ def record_of(out: Path, *, sandbox: bool) -> "AmiFile":
         out: The rendered tree.
         sandbox: Whether the images are those of the emulated AWS.
     """
-    from mngen.amis import AMIS_FILE, AmiFile
+    from mngen.cluster import AMIS_FILE, AmiFile
 
     if not sandbox:
         return AmiFile(out / AMIS_FILE)

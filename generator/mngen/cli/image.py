@@ -90,7 +90,8 @@ def push(
     very image that it names once `mngen apply` has run. In the sandbox the image is registered
     without its layers, and recorded for the sandbox alone.
     """
-    from mngen.container import find_engine, open_registry, plan_image, push_image, record_digest
+    from mngen.cluster import record_digest
+    from mngen.container import find_engine, open_registry, plan_image, push_image
 
     cluster = _cluster(file)
     # Another platform than the machines' is no matter here: what was built is pushed.
@@ -117,7 +118,8 @@ def list_(
 ) -> None:
     """Show the images in the deployment's repository, and the jobs that run them."""
     from mngen import _aws
-    from mngen.container import list_images, open_registry, read_digests
+    from mngen.cluster import read_digests
+    from mngen.container import list_images, open_registry
 
     region = _cluster(file).spec.region
     with _terraform(out, region, sandbox=sandbox) as terraform:
@@ -171,7 +173,7 @@ def _terraform(out: Path, region: str, *, sandbox: bool) -> Iterator["Terraform"
 
 
 def _record(terraform: "Terraform", *, sandbox: bool) -> Path:
-    from mngen.container import DIGESTS_FILE
+    from mngen.cluster import DIGESTS_FILE
     from mngen.terraform import SANDBOX_DIGESTS
 
     return terraform.folder / (SANDBOX_DIGESTS if sandbox else DIGESTS_FILE)

@@ -130,7 +130,7 @@ def _submit(
     yes: bool,
     sandbox: bool,
 ) -> "tuple[Card, list[str]]":
-    from mngen.amis import AMIS_FILE, AmiFile
+    from mngen.cluster import AMIS_FILE, AmiFile
     from mngen.selftest import OnAws, choose, judge
 
     with opened_jobs(file, sandbox=sandbox) as jobs:

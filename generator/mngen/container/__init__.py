@@ -15,11 +15,9 @@ from mngen.container._engine import ENGINES, Engine, find_engine
 from mngen.container._list import RegistryImage, list_images
 from mngen.container._plan import ImagePlan, plan_image
 from mngen.container._push import Pushed, next_tag, push_image
-from mngen.container._record import DIGESTS_FILE, read_digests, record_digest
 from mngen.container._registry import Registry, open_registry
 
 __all__ = [
-    "DIGESTS_FILE",
     "ENGINES",
     "Engine",
     "ImagePlan",
@@ -34,6 +32,4 @@ __all__ = [
     "open_registry",
     "plan_image",
     "push_image",
-    "read_digests",
-    "record_digest",
 ]

@@ -123,7 +123,8 @@ def _build(
     *,
     keep: bool,
 ) -> str:
-    from mngen.container import DIGESTS_FILE, build_image, push_image, record_digest
+    from mngen.cluster import DIGESTS_FILE, record_digest
+    from mngen.container import build_image, push_image
 
     last = ""
 

@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from mngen import parts
-from mngen.amis import AMIS_FILE, AmiFile, AmiRecord, base_image_parameter
+from mngen.cluster import AMIS_FILE, AmiFile, AmiRecord, base_image_parameter
 from mngen.errors import ToolError
 
 if TYPE_CHECKING:

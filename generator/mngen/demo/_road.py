@@ -15,9 +15,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from mngen import _resources
 from mngen._signals import ENDINGS, take_signals
-from mngen.amis import AMIS_FILE
 from mngen.catalog import load_catalog
-from mngen.container import DIGESTS_FILE
+from mngen.cluster import AMIS_FILE, DIGESTS_FILE
 from mngen.demo._built import Built, what_stands
 from mngen.demo._container import Wish, make_container_image
 from mngen.demo._images import make_images

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mngen.cluster import DEPLOYMENT_TAG
 from mngen.errors import InputError
 from mngen.jobs._types import ENDED
-from mngen.render import DEPLOYMENT_TAG
 
 if TYPE_CHECKING:
     from mypy_boto3_batch.client import BatchClient

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mngen.cluster import retry_conditions
+from mngen.cluster import DEPLOYMENT_TAG, retry_conditions
 from mngen.errors import InputError, Problem, did_you_mean
-from mngen.render import DEPLOYMENT_TAG
 from mngen.rules import Intent
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mngen.amis import IMAGE_TAG
+from mngen.cluster import IMAGE_TAG
 from mngen.policy._shared import Vpc, builder_role, ec2_service, look, read_state
 from mngen.policy._statement import Scope, Statement, merged
 

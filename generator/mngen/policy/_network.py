@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mngen.cluster import DEPLOYMENT_TAG
 from mngen.policy._shared import Vpc
 from mngen.policy._statement import Scope, Statement, merged
-from mngen.render import DEPLOYMENT_TAG
 
 if TYPE_CHECKING:
     from mngen.cluster import Cluster

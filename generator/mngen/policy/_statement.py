@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mngen.render import DEPLOYMENT_TAG
+from mngen.cluster import DEPLOYMENT_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

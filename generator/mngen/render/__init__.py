@@ -4,7 +4,6 @@
 `Deployment` is the tree on disk: it compares, and writes all or nothing.
 """
 
-from mngen._tags import DEPLOYMENT_TAG
 from mngen.render._disk import MANIFEST, Changes, Deployment
 from mngen.render._file import render_file
 from mngen.render._render import (
@@ -18,7 +17,6 @@ from mngen.render._render import (
 )
 
 __all__ = [
-    "DEPLOYMENT_TAG",
     "MANIFEST",
     "PROVIDER_RANGES",
     "Changes",

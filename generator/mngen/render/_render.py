@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from mngen import __version__, _resources, amis
-from mngen._tags import DEPLOYMENT_TAG
-from mngen.cluster import job_variables
+from mngen import __version__, _resources
+from mngen.cluster import DEPLOYMENT_TAG, job_variables, names
 from mngen.errors import ToolError
 from mngen.render._hcl import Hcl, comment
 from mngen.render._static import static_tree
@@ -95,8 +94,8 @@ def deployment_tags(spec: Spec) -> dict[str, str]:
 def _values(cluster: Cluster, provider: int) -> dict[str, object]:
     spec = cluster.spec
     endpoints = dict.fromkeys(spec.network.endpoints)
-    names = {service: endpoint_service(spec.region, service) for service in endpoints}
-    gateway = names.pop("s3", None)
+    services = {service: endpoint_service(spec.region, service) for service in endpoints}
+    gateway = services.pop("s3", None)
     nat = spec.network.nat is not False
     return {
         "spec": spec,
@@ -106,14 +105,14 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         "name_prefix": Hcl("compute_environment_name_prefix" if provider == 5 else "name_prefix"),
         "image_type": _IMAGE_TYPES[spec.image.base],
         "gateway_endpoint": gateway,
-        "interface_endpoints": names,
+        "interface_endpoints": services,
         "nat": nat,
         "default_group_decides": cluster.default_group_decides,
         "reaches_internet": spec.network.vpc != "new" or nat,
         "job_variables": {job.name: job_variables(spec, job) for job in cluster.jobs},
         "creates_spot_fleet_role": creates_spot_fleet_role(spec),
         "efa_installer": efa_installer(cluster),
-        "amis": amis,
+        "names": names,
         "ssh_interface": cluster.connection.replace("-", "_"),
         "version": __version__,
     }
@@ -129,10 +128,10 @@ def _header(source: str) -> str:
 @lru_cache(maxsize=1)
 def _all_names() -> tuple[str, ...]:
     root: Path = _resources.templates() / "terraform"
-    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.tf*"))
-    if not names:
+    found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.tf*"))
+    if not found:
         raise ToolError(f"the templates are missing from {root}", hint="install mngen again")
-    return tuple(names)
+    return tuple(found)
 
 
 @lru_cache(maxsize=64)

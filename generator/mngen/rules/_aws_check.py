@@ -14,8 +14,7 @@ from mngen.rules._check import chosen, in_order, make_problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from mngen.amis import AmiRecord
-    from mngen.cluster import Cluster
+    from mngen.cluster import AmiRecord, Cluster
     from mngen.rules._aws_rule import AwsRule
     from mngen.spec import Document
 

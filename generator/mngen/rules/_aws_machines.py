@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from mngen.amis import IMAGE_TAG, NR_CPUS_TAG, base_image_parameter
 from mngen.catalog import vcpu_quota
+from mngen.cluster import IMAGE_TAG, NR_CPUS_TAG, base_image_parameter
 from mngen.errors import Severity, did_you_mean
 from mngen.rules._aws_rule import AwsRule
 from mngen.rules._policy import covers, principals, statements

@@ -6,7 +6,7 @@ from collections import defaultdict
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
-from mngen._tags import DEPLOYMENT_TAG
+from mngen.cluster import DEPLOYMENT_TAG
 from mngen.errors import Severity, did_you_mean
 from mngen.rules._aws_rule import AwsRule
 from mngen.rules._endpoints import NODE_ENDPOINTS

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
         VpcTypeDef,
     )
 
-    from mngen.amis import AmiRecord
-    from mngen.cluster import Cluster, ResolvedEnvironment
+    from mngen.cluster import AmiRecord, Cluster, ResolvedEnvironment
 
 
 class AwsRule(Rule):

@@ -115,7 +115,7 @@ def check_file(
     unanswered: tuple[Problem, ...] = ()
     sound = all(problem.severity is not Severity.ERROR for problem in problems)
     if aws and sound:
-        from mngen.amis import AMIS_FILE, AmiFile
+        from mngen.cluster import AMIS_FILE, AmiFile
         from mngen.rules._aws_check import check_aws
 
         answers = check_aws(

@@ -9,8 +9,7 @@ from mngen.selftest._types import Expected, Machine
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mngen.amis import AmiRecord
-    from mngen.cluster import Cluster, ResolvedEnvironment, ResolvedJob, ResolvedQueue
+    from mngen.cluster import AmiRecord, Cluster, ResolvedEnvironment, ResolvedJob, ResolvedQueue
     from mngen.spec import Spec
 
 

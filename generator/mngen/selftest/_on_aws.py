@@ -18,7 +18,7 @@ from mngen.selftest._types import Run
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mngen.amis import AmiRecord
+    from mngen.cluster import AmiRecord
     from mngen.jobs import Jobs, JobStatus, Submission
     from mngen.jobs._submit import Prepared
     from mngen.selftest._order import Choice

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mngen._tags import DEPLOYMENT_TAG, IMAGE_TAG
+from mngen.cluster import DEPLOYMENT_TAG, IMAGE_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -6,7 +6,8 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from mngen._aws import client, translate
-from mngen._tags import DEPLOYMENT_TAG, tags_of, with_tags
+from mngen._tags import tags_of, with_tags
+from mngen.cluster import DEPLOYMENT_TAG
 from mngen.terraform._missing import Found, Search, Standing, match
 
 if TYPE_CHECKING:

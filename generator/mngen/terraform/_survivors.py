@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mngen._aws import client
-from mngen._tags import DEPLOYMENT_TAG, with_tags
+from mngen._tags import with_tags
+from mngen.cluster import DEPLOYMENT_TAG
 from mngen.errors import Problem, Severity
 from mngen.terraform._missing import Search, constant, search_of
 from mngen.terraform._standing import SEARCHED, standing
@@ -88,7 +89,7 @@ def _inputs(data: Mapping[str, Any], search: Search) -> Iterator[Problem]:
 def _images(search: Search, folder: Path, connect: Callable[[str, str], Any]) -> Iterator[Problem]:
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from mngen.amis import AMIS_FILE
+    from mngen.cluster import AMIS_FILE
 
     filters = with_tags({DEPLOYMENT_TAG: search.deployment})
     try:

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mngen import __version__, _resources
-from mngen.render import DEPLOYMENT_TAG, endpoint_service, render
+from mngen.cluster import DEPLOYMENT_TAG
+from mngen.render import endpoint_service, render
 from tests.support.specs import FEATURES, Data, make_spec, pairwise, specs, to_cluster, to_yaml
 
 if TYPE_CHECKING:

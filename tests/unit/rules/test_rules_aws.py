@@ -12,8 +12,8 @@ from uuid import uuid4
 import pytest
 
 from mngen._aws import client
-from mngen.amis import AmiRecord, BakedFrom, base_image_parameter
 from mngen.catalog import load_catalog
+from mngen.cluster import AmiRecord, BakedFrom, base_image_parameter
 from mngen.errors import Position, Severity
 from mngen.rules import AWS_RULES, Account, AwsRule, Match, aws_calls, check_aws, require
 from mngen.spec import load_text

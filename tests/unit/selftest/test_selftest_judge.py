@@ -28,7 +28,7 @@ from tests.support.selftest import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mngen.amis import AmiRecord
+    from mngen.cluster import AmiRecord
     from mngen.selftest import Expected
 
 AMI = "ami-0123456789abcdef0"
@@ -255,7 +255,7 @@ class TestImage:
         assert found(made, "image") == ("ok", "AMI not known, nr_cpus=24")
 
     def test_a_record_of_another_image(self, node: Path) -> None:
-        from mngen.amis import AmiRecord, BakedFrom
+        from mngen.cluster import AmiRecord, BakedFrom
 
         made_from = BakedFrom(
             architecture="x86_64",

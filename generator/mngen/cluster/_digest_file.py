@@ -10,9 +10,6 @@ import msgspec
 
 from mngen.errors import InputError, Problem, ToolError
 
-DIGESTS_FILE = "container.auto.tfvars.json"
-"""Its name in the rendered Terraform folder; `render` leaves it alone."""
-
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     container_digests: dict[str, str] = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from mngen.amis import AMIS_FILE, AmiFile, AmiRecord, BakedFrom
+from mngen.cluster import AMIS_FILE, AmiFile, AmiRecord, BakedFrom
 from mngen.errors import InputError, ToolError
 
 if TYPE_CHECKING:

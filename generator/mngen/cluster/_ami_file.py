@@ -16,9 +16,6 @@ from mngen.errors import InputError, Problem, ToolError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-AMIS_FILE = "terraform/amis.auto.tfvars.json"
-"""Its place in the rendered tree."""
-
 
 class BakedFrom(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides what is in an image; equal inputs need no second bake.

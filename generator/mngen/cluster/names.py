@@ -1,4 +1,20 @@
-"""What a bake is known by on AWS."""
+"""The names that a deployment and its bakes are known by on AWS, and those of its records."""
+
+AMIS_FILE = "terraform/amis.auto.tfvars.json"
+"""Place of the record of AMIs in the rendered tree."""
+
+DIGESTS_FILE = "container.auto.tfvars.json"
+"""Name of the record of pushed container images in the rendered Terraform folder."""
+
+DEPLOYMENT_TAG = "mngen:deployment"
+"""Key of the tag with the deployment's name, on all that mngen makes."""
+
+IMAGE_TAG = "mngen:image"
+"""Key of the tag that names the machine image.
+
+Everything that a bake starts carries it beside the deployment's own tag, from the request on that
+starts it: what carries both may be ended. The nodes of the cluster carry the latter alone.
+"""
 
 RUN_TAG = "mngen:bake"
 """Key of the tag that tells the bakes of one deployment apart; on what a bake ends again."""
