@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from mngen.bake import bake, choose_engine, look
+from mngen.images import bake, choose_engine, look
 from mngen.sandbox import machines_unavailable, prepare_machines, start_sandbox
 from tests.support.baking import Deployed, spec_text
 

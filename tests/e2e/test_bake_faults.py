@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mngen.bake import end_leftovers, find_leftovers
 from mngen.cluster import IMAGE_TAG
+from mngen.images import end_leftovers, find_leftovers
 from mngen.policy import Part, documents
 from mngen.sandbox import ACCOUNT_ID
 from tests.support.baking import (

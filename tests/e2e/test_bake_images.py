@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mngen.bake import bake, choose_engine, list_images, look, prunable, prune
 from mngen.cluster import IMAGE_TAG, INPUTS_TAG, NR_CPUS_TAG
+from mngen.images import bake, choose_engine, list_images, look, prunable, prune
 from tests.support.baking import Deployed, private_state, require_machines, spec_text
 from tests.support.needs import skip_without
 

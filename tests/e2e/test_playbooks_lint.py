@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from mngen._resources import playbooks
-from mngen.bake._ansible import LOCALE
+from mngen.images._ansible import LOCALE
 
 PROGRAM = Path(sys.executable).with_name("ansible-lint")
 

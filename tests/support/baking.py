@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mngen.bake import Options, Site
 from mngen.catalog import load_catalog
 from mngen.cluster import AmiFile
+from mngen.images import Options, Site
 from mngen.render import Deployment, render
 from mngen.rules import require
 from mngen.spec import load_text
@@ -119,7 +119,7 @@ class Deployed:
 
     def left(self) -> list[str]:
         """List what is there of bakes that cost money or stand in the way: ids and names."""
-        from mngen.bake import find_leftovers
+        from mngen.images import find_leftovers
 
         return [each.id for each in find_leftovers(self.ec2, self.cluster.spec.name)]
 
@@ -137,7 +137,7 @@ _SCRIPT = """
 import pickle, sys
 from pathlib import Path
 from mngen.cluster import AmiFile
-from mngen.bake import Cancel, bake, choose_engine, look
+from mngen.images import Cancel, bake, choose_engine, look
 from mngen.cli._bake import _interrupts
 cluster, site, tree, record, options = pickle.loads(Path(sys.argv[1]).read_bytes())
 record = AmiFile(record)

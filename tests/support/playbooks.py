@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mngen._resources import playbooks
-from mngen.bake._ansible import LOCALE
+from mngen.images._ansible import LOCALE
 from mngen.sandbox._machine_root import USER
 from tests.support.machines import ssh_options
 

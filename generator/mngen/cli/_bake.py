@@ -13,9 +13,9 @@ from mngen.cli._terraform import opened, report
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mngen.bake import BakeResult, Cancel, Options, Site, Survey
     from mngen.cluster import AmiFile, Cluster
     from mngen.errors import Problem
+    from mngen.images import BakeResult, Cancel, Options, Site, Survey
 
 
 class Baking:
@@ -42,7 +42,7 @@ class Baking:
     def leftovers(self) -> str:
         """Says what bakes have started and not ended, such as `2 instances`; or nothing."""
         from mngen._aws import client
-        from mngen.bake import find_leftovers
+        from mngen.images import find_leftovers
 
         spec = self._cluster.spec
         found = find_leftovers(client("ec2", spec.region), spec.name)
@@ -51,7 +51,7 @@ class Baking:
 
     def look(self, types: tuple[str, ...], *, force: bool) -> "Survey":
         """Finds out what there is to bake for the given instance types, or all."""
-        from mngen.bake import chosen_images, look
+        from mngen.images import chosen_images, look
 
         images = chosen_images(self._cluster, types)
         return look(
@@ -69,7 +69,7 @@ class Baking:
         """Bakes, showing a line for each image, and takes the user's interrupts meanwhile."""
         from dataclasses import replace
 
-        from mngen.bake import Cancel, bake, choose_engine
+        from mngen.images import Cancel, bake, choose_engine
 
         cancel = Cancel()
         names = [target.image.name for target in survey.plan.targets]
@@ -96,8 +96,8 @@ def opened_for_baking(file: Path, out: Path, *, sandbox: bool) -> Iterator[Bakin
     Raises:
         InputError: The spec has errors, the tree is not what it renders to, or nothing was applied.
     """
-    from mngen.bake import Options, Site
     from mngen.errors import OutOfDateError
+    from mngen.images import Options, Site
     from mngen.render import Deployment, render
 
     cluster = cluster_of(file)
@@ -183,7 +183,7 @@ def stale_images_of(file: Path, out: Path) -> "list[Problem]":
     record = record_of(out, sandbox=False)
     if not record.path.exists():
         return []
-    from mngen.bake import stale_images
+    from mngen.images import stale_images
 
     return stale_images(cluster_of(file), record)
 

@@ -13,7 +13,7 @@ from mngen.cli._terraform import DEFAULT_OUT, OutOption, SandboxOption, report
 from mngen.errors import InterruptedRunError, Problem, ToolError
 
 if TYPE_CHECKING:
-    from mngen.bake import BakePlan, BakeResult
+    from mngen.images import BakePlan, BakeResult
 
 
 class EngineName(StrEnum):

@@ -22,8 +22,8 @@ from mngen.cli._terraform import (
 )
 
 if TYPE_CHECKING:
-    from mngen.bake import Listed
     from mngen.cluster import Cluster
+    from mngen.images import Listed
 
 images = typer.Typer(help="List the machine images, and end those that nothing uses.")
 
@@ -63,7 +63,7 @@ def prune(
 
     Their snapshots, which are what is paid for, are deleted with them.
     """
-    from mngen.bake import prunable, prune
+    from mngen.images import prunable, prune
 
     if not yes:
         require_someone_to_ask()
@@ -81,7 +81,7 @@ def prune(
 
 
 def _listed(cluster: "Cluster", out: Path, *, sandbox: bool) -> "list[Listed]":
-    from mngen.bake import list_images
+    from mngen.images import list_images
 
     return list_images(cluster, record_of(out, sandbox=sandbox).read())
 

@@ -20,7 +20,7 @@ def sweep(
     elsewhere has such builders too: look at their times before you agree.
     """
     from mngen._aws import client
-    from mngen.bake import end_leftovers, find_leftovers
+    from mngen.images import end_leftovers, find_leftovers
 
     if not yes:
         require_someone_to_ask()

@@ -66,7 +66,7 @@ def _bake(
     tell: Callable[[str], None],
     logs: Path,
 ) -> None:
-    from mngen.bake import Options, Site, bake, choose_engine, look
+    from mngen.images import Options, Site, bake, choose_engine, look
     from mngen.sandbox import prepare_machines
 
     prepare_machines(tell)

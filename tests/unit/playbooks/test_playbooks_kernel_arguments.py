@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from mngen._resources import playbooks
-from mngen.bake._ansible import LOCALE
+from mngen.images._ansible import LOCALE
 from tests.support.playbooks import PROGRAM
 
 ENTRY = "/boot/loader/entries/one.conf"

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from mngen._aws import client, translated
 from mngen._tags import with_tags
-from mngen.bake._plan import BakePlan, plan_bake, playbooks_digest, wanted_inputs
 from mngen.cluster import DEPLOYMENT_TAG, INPUTS_TAG, base_image_parameter
 from mngen.errors import ToolError
+from mngen.images._plan import BakePlan, plan_bake, playbooks_digest, wanted_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from mypy_boto3_ec2.client import EC2Client
 
-    from mngen.bake._plan import Target
-    from mngen.bake._site import Site
     from mngen.cluster import AmiFile, Cluster, MachineImage
+    from mngen.images._plan import Target
+    from mngen.images._site import Site
 
 
 @dataclass(frozen=True, slots=True)

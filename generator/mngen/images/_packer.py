@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 from mngen import parts
 from mngen._aws import client, translated
 from mngen._tags import with_tags
-from mngen.bake._ansible import LOCALE, SECONDS_TO_CONNECT, find_ansible, ssh_options
-from mngen.bake._children import run_logged
-from mngen.bake._direct import NO_CAPACITY, deregister
-from mngen.bake._errors import CapacityError
-from mngen.bake._leftovers import end_leftovers, find_leftovers
 from mngen.cluster import INPUTS_TAG
 from mngen.errors import InterruptedRunError, ToolError
+from mngen.images._ansible import LOCALE, SECONDS_TO_CONNECT, find_ansible, ssh_options
+from mngen.images._children import run_logged
+from mngen.images._direct import NO_CAPACITY, deregister
+from mngen.images._errors import CapacityError
+from mngen.images._leftovers import end_leftovers, find_leftovers
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.client import EC2Client
 
-    from mngen.bake._job import Job
+    from mngen.images._job import Job
 
 TEMPLATE = "images.pkr.hcl"
 

@@ -12,7 +12,7 @@ from mngen import parts
 from mngen.errors import InterruptedRunError, ToolError
 
 if TYPE_CHECKING:
-    from mngen.bake._job import Job
+    from mngen.images._job import Job
 
 SECONDS_TO_CONNECT = 60
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from mngen.bake import _warden
-from mngen.bake._cancel import Cancel
-from mngen.bake._children import run_logged
 from mngen.errors import InterruptedRunError, ToolError
+from mngen.images import _warden
+from mngen.images._cancel import Cancel
+from mngen.images._children import run_logged
 from tests.support.deploy import wait_until
 
 # Says where it is, ignores what is not for it, and cleans up when it is interrupted.

@@ -12,17 +12,17 @@ carries its tags from the first request on, so that what a killed one left is fo
 from typing import TYPE_CHECKING
 
 from mngen._later import later
-from mngen.bake._plan import BakePlan, Kept, Target, chosen_images, playbooks_digest
-from mngen.bake._site import Site
-from mngen.bake._stale import stale_images
+from mngen.images._plan import BakePlan, Kept, Target, chosen_images, playbooks_digest
+from mngen.images._site import Site
+from mngen.images._stale import stale_images
 
 if TYPE_CHECKING:
-    from mngen.bake._bake import BakeResult, Options, Outcome, bake
-    from mngen.bake._cancel import Cancel
-    from mngen.bake._engines import choose_engine
-    from mngen.bake._images import Listed, list_images, prunable, prune
-    from mngen.bake._leftovers import Leftover, end_leftovers, find_leftovers
-    from mngen.bake._survey import Survey, look
+    from mngen.images._bake import BakeResult, Options, Outcome, bake
+    from mngen.images._cancel import Cancel
+    from mngen.images._engines import choose_engine
+    from mngen.images._images import Listed, list_images, prunable, prune
+    from mngen.images._leftovers import Leftover, end_leftovers, find_leftovers
+    from mngen.images._survey import Survey, look
 
 __all__ = [
     "BakePlan",

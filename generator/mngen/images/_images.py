@@ -8,9 +8,9 @@ import msgspec
 
 from mngen._aws import client, translated
 from mngen._tags import tags_of, with_tags
-from mngen.bake._direct import deregister
 from mngen.cluster import DEPLOYMENT_TAG, IMAGE_TAG, NR_CPUS_TAG
 from mngen.errors import ToolError
+from mngen.images._direct import deregister
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING
 
 from mngen import __version__
 from mngen._aws import client
-from mngen.bake._access import callers_range, ssh_group
-from mngen.bake._cancel import Cancel
-from mngen.bake._errors import CapacityError
-from mngen.bake._job import Job, Run
-from mngen.bake._lock import only_bake, run_folder
-from mngen.bake._session import require_session_manager
-from mngen.bake._survey import Survey, finished_before
 from mngen.cluster import AmiFile, AmiRecord
 from mngen.errors import InterruptedRunError, MngenError, Problem, ToolError
+from mngen.images._access import callers_range, ssh_group
+from mngen.images._cancel import Cancel
+from mngen.images._errors import CapacityError
+from mngen.images._job import Job, Run
+from mngen.images._lock import only_bake, run_folder
+from mngen.images._session import require_session_manager
+from mngen.images._survey import Survey, finished_before
 from mngen.render import deployment_tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from mngen.bake._job import Engine
-    from mngen.bake._plan import BakePlan, Target
     from mngen.cluster import MachineImage
+    from mngen.images._job import Engine
+    from mngen.images._plan import BakePlan, Target
 
 _POLL_SECONDS = 0.2
 

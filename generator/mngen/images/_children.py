@@ -14,7 +14,7 @@ from mngen._signals import signal_group
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from mngen.bake._cancel import Cancel
+    from mngen.images._cancel import Cancel
 
 _WARDEN = Path(__file__).with_name("_warden.py")
 _POLL_SECONDS = 0.1

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 import pytest
 
-from mngen.bake import chosen_images, playbooks_digest, stale_images
-from mngen.bake._plan import differences, plan_bake, wanted_inputs
-from mngen.bake._site import Site
 from mngen.catalog import load_catalog
 from mngen.cluster import AmiFile, AmiRecord, BakedFrom
 from mngen.errors import InputError, Severity
+from mngen.images import chosen_images, playbooks_digest, stale_images
+from mngen.images._plan import differences, plan_bake, wanted_inputs
+from mngen.images._site import Site
 from mngen.rules import require
 from mngen.spec import load_text
 

@@ -12,11 +12,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from mngen import parts
 from mngen._aws import client, translate, translated
 from mngen._tags import tag_specifications, with_id
-from mngen.bake._ansible import play
-from mngen.bake._errors import CapacityError
-from mngen.bake._session import proxy_command
 from mngen.cluster import BUILDER_USER_DATA, IMAGE_TAG
 from mngen.errors import InterruptedRunError, Problem, ToolError
+from mngen.images._ansible import play
+from mngen.images._errors import CapacityError
+from mngen.images._session import proxy_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_ec2.client import EC2Client
 
-    from mngen.bake._job import Job
+    from mngen.images._job import Job
 
 USER = "ec2-user"
 """The user of Amazon Linux who may become root."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mngen import _resources
-from mngen.bake._plan import differences, playbooks_digest, wanted_inputs
 from mngen.errors import Problem, Severity
+from mngen.images._plan import differences, playbooks_digest, wanted_inputs
 
 if TYPE_CHECKING:
     from mngen.cluster import AmiFile, Cluster

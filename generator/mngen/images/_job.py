@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from mngen.bake._cancel import Cancel
-    from mngen.bake._plan import Target
-    from mngen.bake._site import Site
+    from mngen.images._cancel import Cancel
+    from mngen.images._plan import Target
+    from mngen.images._site import Site
 
 
 @dataclass(frozen=True, slots=True)

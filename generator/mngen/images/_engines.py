@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from mngen.bake._packer import PackerEngine, find_packer
+from mngen.images._packer import PackerEngine, find_packer
 
 if TYPE_CHECKING:
-    from mngen.bake._job import Engine
+    from mngen.images._job import Engine
 
 
 def choose_engine(name: Literal["packer", "direct"] | None = None) -> Engine:
@@ -18,6 +18,6 @@ def choose_engine(name: Literal["packer", "direct"] | None = None) -> Engine:
     """
     if name == "packer" or (name is None and find_packer()):
         return PackerEngine()
-    from mngen.bake._direct import DirectEngine
+    from mngen.images._direct import DirectEngine
 
     return DirectEngine()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mngen.bake._lock import run_folder
+from mngen.images._lock import run_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
