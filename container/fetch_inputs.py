@@ -76,9 +76,9 @@ def fetch(url: str, folder: str) -> str:
     except ImportError as error:
         raise TroubleError(
             WRONG,
-            f"{sys.executable} has no client for S3 ({error}): build the image with"
-            " `mngen image build`, which adds it where the spec has `storage.bucket`, or install"
-            " python3-boto3 in it",
+            f"{sys.executable} has no client for S3 ({error}): build the image"
+            " with `mngen container build`, which adds it where the spec has `storage.bucket`, or"
+            " install python3-boto3 in it",
         ) from None
     try:
         count, size = _fetch(url, folder)

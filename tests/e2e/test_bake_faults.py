@@ -250,7 +250,7 @@ def test_credentials_that_expire_leave_what_sweep_finds(tmp_path: Path, sandbox:
 
 
 def sweep(deployed: Deployed) -> None:
-    """End what a bake left, as `mngen sweep` does; there must be something."""
+    """End what a bake left, as `mngen ami cleanup` does; there must be something."""
     name = deployed.cluster.spec.name
     left = find_leftovers(deployed.ec2, name)
     assert "instance" in {each.kind for each in left}

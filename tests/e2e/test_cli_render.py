@@ -117,7 +117,7 @@ def test_check_before_the_first_render_says_4(here: Path) -> None:
 
 def test_json(here: Path) -> None:
     def run(*options: str, code: int = 0) -> Any:
-        done = mngen("render", "--output", "json", *options, cwd=here)
+        done = mngen("render", "--format", "json", *options, cwd=here)
         assert done.returncode == code, done.stderr
         return json.loads(done.stdout)
 
@@ -177,7 +177,7 @@ def test_all_that_is_wrong_comes_at_once_and_nothing_is_written(here: Path) -> N
         (["render", "--nope"], 2),
         (["render", "extra"], 2),
         (["render", "--provider", "7"], 2),
-        (["render", "--output", "xml"], 2),
+        (["render", "--format", "xml"], 2),
         (["render", "--file"], 2),
         (["render", "--file", "none.yaml"], 1),
         (["render", "--file", "."], 1),

@@ -58,7 +58,7 @@ def image(store: Store, tmp_path_factory: pytest.TempPathFactory) -> str:
     (place / "mngen.yaml").write_text(SPEC, encoding="utf-8")
     done = mngen("render", cwd=place)
     assert done.returncode == 0, done.stderr
-    built = ("image", "build", "--engine", "buildah", "--build-arg", f"BASE={BASE_13}")
+    built = ("container", "build", "--engine", "buildah", "--build-arg", f"BASE={BASE_13}")
     done = mngen(*built, cwd=place, env=store.env, timeout=400)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -91,7 +91,7 @@ def emulated() -> Iterator[Sandbox]:
 def build(store: Store, folder: Path, *options: str) -> str:
     """Build the image as a user does, on a local base."""
     done = mngen(
-        "image",
+        "container",
         "build",
         *("--engine", "buildah", "--build-arg", f"BASE={BASE}"),
         *options,
@@ -125,7 +125,7 @@ def test_an_interrupted_build_leaves_nothing_running(
 ) -> None:
     mark = f"86405.{os.getpid()}{time.monotonic_ns() % 10**6}"
     (tmp_path / "Dockerfile").write_text(f"FROM {BASE}\nRUN exec sleep {mark}\n", "utf-8")
-    arguments = ("image", "build", "--engine", "buildah", "--context", str(tmp_path))
+    arguments = ("container", "build", "--engine", "buildah", "--context", str(tmp_path))
     before = store.buildah("containers", "--quiet")
     with started(*arguments, cwd=folder, env=store.env, program=(*start, *CHECKOUT)) as running:
         wait_until(lambda: bool(mentioned(f"sleep\0{mark}")), running.text, SOON)
@@ -240,7 +240,7 @@ def test_with_a_bucket_it_has_the_client_that_fetches_inputs(
     context = ("--context", str(folder / "deploy/container"), "--tag", "with-s3")
     (tmp_path / "deploy").mkdir()
     done = mngen(
-        *("image", "build", "--engine", "buildah", *context),
+        *("container", "build", "--engine", "buildah", *context),
         *("--build-arg", f"BASE={with_root(store, image)}"),
         cwd=tmp_path,
         env=store.env,
@@ -348,7 +348,7 @@ def test_efa_is_installed_from_what_the_right_key_has_signed(
     fingerprint = signed_installer(tmp_path / "site")
     with served(tmp_path / "site") as site:
         done = mngen(
-            *("image", "build", "--engine", "buildah", "--tag", key, "--context", str(context)),
+            *("container", "build", "--engine", "buildah", "--tag", key, "--context", str(context)),
             *("--build-arg", f"BASE={as_root}", "--build-arg", "EFA=yes"),
             *("--build-arg", "EFA_VERSION=1.0", "--build-arg", f"EFA_SITE={site}"),
             *("--build-arg", f"EFA_KEY={fingerprint if key == 'right' else '0' * 40}"),
@@ -436,7 +436,7 @@ def test_pushed_it_is_in_the_registry_under_the_recorded_digest(
         env["SSL_CERT_FILE"] = str(registry.certificate)
         deployed(place / "deploy", f"{registry.host}/seismic/mpi", env)
 
-        done = mngen("image", "push", "--engine", "buildah", cwd=place, env=env, timeout=300)
+        done = mngen("container", "push", "--engine", "buildah", cwd=place, env=env, timeout=300)
 
         assert done.returncode == 0, done.stderr
         digest, manifest = fetched(registry, "v1", user, password)
@@ -463,7 +463,7 @@ def test_a_registry_that_refuses_the_login_is_named(
     with local_registry(tmp_path / "registry", "AWS", "another password") as registry:
         env["SSL_CERT_FILE"] = str(registry.certificate)
         deployed(place / "deploy", f"{registry.host}/seismic/mpi", env)
-        done = mngen("image", "push", "--engine", "buildah", cwd=place, env=env, timeout=300)
+        done = mngen("container", "push", "--engine", "buildah", cwd=place, env=env, timeout=300)
     assert done.returncode == 3
     assert f"logging in to {registry.host} failed" in done.stderr
     assert "unauthorized" in done.stderr or "invalid username/password" in done.stderr
@@ -500,13 +500,13 @@ def test_the_emulated_registry_takes_each_tag_once(
             check=True,
         )
 
-    assert run("image", "list").returncode == 1
+    assert run("container", "list").returncode == 1
     sandboxed()
-    empty = run("image", "list")
+    empty = run("container", "list")
     assert (empty.returncode, empty.stdout) == (0, ""), empty.stderr
     assert "There are no images yet" in empty.stderr
 
-    first, second = run("image", "push"), run("image", "push")
+    first, second = run("container", "push"), run("container", "push")
 
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
     assert first.stdout == second.stdout
@@ -516,13 +516,13 @@ def test_the_emulated_registry_takes_each_tag_once(
     store.buildah("tag", f"{NAME}:v1", f"{NAME}:kept")
     store.buildah("tag", BASE, f"{NAME}:v1")
     try:
-        third = run("image", "push")
+        third = run("container", "push")
     finally:
         store.buildah("tag", f"{NAME}:kept", f"{NAME}:v1")
     assert third.returncode == 1
     assert "the tag `v1` names another image already" in third.stderr
     assert "`tag: v2`" in third.stderr
-    listed = json.loads(run("image", "list", "--output", "json").stdout)
+    listed = json.loads(run("container", "list", "--format", "json").stdout)
     # Recorded for the sandbox alone: the real tree must not name what only the emulator has.
     assert [(each["tags"], each["recorded"]) for each in listed] == [(["v1"], ["v1"])]
     assert not (place / "deploy/terraform/container.auto.tfvars.json").exists()

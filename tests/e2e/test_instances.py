@@ -239,13 +239,13 @@ def test_a_piped_table_is_whole_however_narrow_the_terminal(tmp_path: Path) -> N
 
 
 def test_filters_and_machine_readable_output(tmp_path: Path) -> None:
-    code, out, _ = mngen("*", "--efa", "--max-cores", "36", "--output", "names", cwd=tmp_path)
+    code, out, _ = mngen("*", "--efa", "--max-cores", "36", "--format", "names", cwd=tmp_path)
     assert code == 0
     assert "c5n.18xlarge" in out.splitlines()
     assert "c5n.4xlarge" not in out.splitlines()
     code, out, _ = mngen(
         *("r*", "--arch", "x86_64", "--min-cores", "48", "--min-memory", "768"),
-        *("--no-efa", "--output", "json"),
+        *("--no-efa", "--format", "json"),
         cwd=tmp_path,
     )
     data = json.loads(out)

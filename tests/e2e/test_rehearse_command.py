@@ -95,7 +95,7 @@ def test_the_tutorials_job_runs_as_it_is(folder: Path) -> None:
 
 
 def test_more_nodes_and_ranks_and_a_result_as_data(folder: Path) -> None:
-    done = rehearse(folder, "--nodes", "4", "--ranks-per-node", "2", "--output", "json")
+    done = rehearse(folder, "--nodes", "4", "--ranks-per-node", "2", "--format", "json")
 
     assert done.returncode == 0, done.stderr
     assert "[0] the sum over all ranks is 36, as it should be\n" in done.stderr
@@ -156,7 +156,7 @@ def test_a_fault_ends_the_job_on_every_node_and_is_named(
     folder: Path, fault: list[str], code: int, words: str
 ) -> None:
     pace = [*PACE, "--env", "MNGEN_WAIT=8"] if code == 66 else PACE
-    done = rehearse(folder, "--nodes", "3", *fault, *pace, "--output", "json", "--", "sleep", "300")
+    done = rehearse(folder, "--nodes", "3", *fault, *pace, "--format", "json", "--", "sleep", "300")
 
     assert done.returncode == 1
     result = json.loads(done.stdout)
@@ -183,7 +183,7 @@ def test_a_killed_main_node_ends_the_job(folder: Path) -> None:
 
 
 def test_a_slow_node_is_waited_for(folder: Path) -> None:
-    done = rehearse(folder, "--slow", "1@3s", "--output", "json")
+    done = rehearse(folder, "--slow", "1@3s", "--format", "json")
 
     assert done.returncode == 0, done.stderr
     assert "mngen: node 1 starts 3 s late\n" in done.stderr

@@ -24,7 +24,7 @@ def _programs() -> None:
 
 def carded(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
     done = mngen(
-        *("selftest", "--rehearse", "--output", "json", "--keep", str(folder / "kept")),
+        *("selftest", "--rehearse", "--format", "json", "--keep", str(folder / "kept")),
         *arguments,
         cwd=folder,
         timeout=400,

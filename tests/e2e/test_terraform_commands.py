@@ -131,7 +131,7 @@ def test_a_replacement_is_shown_with_its_reason(tmp_path: Path, env: dict[str, s
         "\n"
         "Plan: 0 to add, 1 to change, 2 to replace, 0 to destroy.\n"
     )
-    data = json.loads(mngen("plan", "--output", "json", cwd=tmp_path, env=env).stdout)
+    data = json.loads(mngen("plan", "--format", "json", cwd=tmp_path, env=env).stdout)
     assert (data["add"], data["change"], data["replace"], data["destroy"]) == (0, 1, 2, 0)
     assert [change.get("create_before_destroy") for change in data["changes"]] == [
         None,
@@ -148,7 +148,7 @@ def test_outputs_keep_their_secrets(tmp_path: Path, env: dict[str, str]) -> None
     assert "nothing is applied yet" in before.stderr
 
     applied = mngen("apply", "--yes", cwd=tmp_path, env=env)
-    planned = mngen("plan", "--output", "json", cwd=tmp_path, env=env)
+    planned = mngen("plan", "--format", "json", cwd=tmp_path, env=env)
     everything = mngen("output", cwd=tmp_path, env=env)
     assert everything.stdout == (
         'efs_id = fs-12345678\nsubnets = [\n  "subnet-1",\n  "subnet-2"\n]\ntoken = (sensitive)\n'
@@ -159,13 +159,13 @@ def test_outputs_keep_their_secrets(tmp_path: Path, env: dict[str, str]) -> None
         assert "hunter2" not in shown.stdout + shown.stderr
 
     assert mngen("output", "efs_id", cwd=tmp_path, env=env).stdout == "fs-12345678\n"
-    data = mngen("output", "--output", "json", cwd=tmp_path, env=env).stdout
+    data = mngen("output", "--format", "json", cwd=tmp_path, env=env).stdout
     assert json.loads(data) == {
         "efs_id": "fs-12345678",
         "subnets": ["subnet-1", "subnet-2"],
         "token": "hunter2",
     }
-    one = mngen("output", "token", "--output", "json", cwd=tmp_path, env=env)
+    one = mngen("output", "token", "--format", "json", cwd=tmp_path, env=env)
     assert json.loads(one.stdout) == "hunter2"
     wrong = mngen("output", "efs_ids", cwd=tmp_path, env=env)
     assert wrong.returncode == 1

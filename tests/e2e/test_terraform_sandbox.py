@@ -77,7 +77,7 @@ def test_the_same_road_with_a_state_of_its_own(tmp_path: Path, env: dict[str, st
     planned = mngen("plan", "--sandbox", cwd=tmp_path, env=env, timeout=300)
     assert "forced by encrypted: false -> true" in planned.stdout
     assert "aws_efs_file_system.this is replaced: every file on it is lost" in planned.stdout
-    data = mngen("plan", "--sandbox", "--output", "json", cwd=tmp_path, env=env, timeout=300)
+    data = mngen("plan", "--sandbox", "--format", "json", cwd=tmp_path, env=env, timeout=300)
     assert json.loads(data.stdout)["replace"] == 1
 
     destroyed = mngen("destroy", "--sandbox", "--yes", cwd=tmp_path, env=env, timeout=300)

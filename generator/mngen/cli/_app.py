@@ -1,90 +1,101 @@
-"""The application: all commands."""
+"""The application: all commands, each loaded when it is needed."""
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from mngen import __version__
-from mngen.cli.apply import apply
-from mngen.cli.bake import bake
-from mngen.cli.cancel import cancel
-from mngen.cli.check import check
-from mngen.cli.demo import demo
-from mngen.cli.destroy import destroy
-from mngen.cli.doctor import doctor
-from mngen.cli.image import image
-from mngen.cli.images import images
-from mngen.cli.init import init
-from mngen.cli.instances import instances
-from mngen.cli.jobs import jobs
-from mngen.cli.logs import logs
-from mngen.cli.output import output
-from mngen.cli.plan import plan
-from mngen.cli.policy import policy
-from mngen.cli.rehearse import RehearseCommand, rehearse
-from mngen.cli.render import render
-from mngen.cli.rules import rules
-from mngen.cli.sandbox import sandbox
-from mngen.cli.schema import schema
-from mngen.cli.selftest import selftest
-from mngen.cli.status import status
-from mngen.cli.submit import submit
-from mngen.cli.sweep import sweep
-from mngen.cli.timeline import timeline
-from mngen.cli.wait import wait
+from mngen.cli._shared import require_subcommand
 
-app = typer.Typer(
-    name="mngen",
+# A command is what has its name in the module of its name: a function, or a group of commands with
+# its own `root`. The class of a command is `CommandClass`, where the module has one.
+_SECTIONS = {
+    "Spec": ("init", "check", "render", "instances", "rules", "schema"),
+    "Deploy": ("plan", "apply", "output", "destroy", "policy"),
+    "Images": ("bake", "ami", "container"),
+    "Jobs": (
+        "rehearse",
+        "selftest",
+        "submit",
+        "jobs",
+        "status",
+        "logs",
+        "wait",
+        "cancel",
+        "timeline",
+    ),
+    "More": ("sandbox", "demo", "doctor"),
+}
+_NAMES = tuple(name for names in _SECTIONS.values() for name in names)
+_SETTINGS: dict[str, Any] = {
     # Plain help needs no rich, which would take as long to import as all the rest.
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+    "rich_markup_mode": None,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
+
+
+def _module(name: str) -> Any:
+    return import_module(f"mngen.cli.{name}")
+
+
+class _Commands(Mapping[str, Any]):
+    """The commands by name: reading the arguments of all takes longer than most of them run."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in _NAMES:
+            raise KeyError(name)
+        module = _module(name)
+        source = getattr(module, name)
+        if isinstance(source, typer.Typer):
+            return typer.main.get_command(source)
+        alone = typer.Typer(add_completion=False, **_SETTINGS)
+        alone.command(name, cls=getattr(module, "CommandClass", None))(source)
+        return typer.main.get_command(alone)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_NAMES)
+
+    def __len__(self) -> int:
+        return len(_NAMES)
+
+
+class _Root(TyperGroup):
+    """The group of all commands, which are shown in sections."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "commands": {}})
+        self.commands: Any = _Commands()
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Writes the first line of each command's help, without a look at its arguments."""
+        del ctx
+        width = max(map(len, _NAMES))
+        for section, names in _SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([(name.ljust(width), _summary(name)) for name in names])
+
+
+def _summary(name: str) -> str:
+    module = _module(name)
+    source = getattr(module, name)
+    if isinstance(source, typer.Typer):
+        source = module.root
+    return str(source.__doc__).partition("\n")[0].rstrip(".")
+
+
+app = typer.Typer(name="mngen", cls=_Root, pretty_exceptions_enable=False, **_SETTINGS)
 
 
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version")] = False,
 ) -> None:
-    """One YAML file into a multi-node MPI cluster on AWS Batch."""
+    """Run multi-node MPI jobs on AWS Batch from one YAML file."""
     if version:
         typer.echo(f"mngen {__version__}")
-    elif context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
-        raise typer.Exit(2)
-
-
-# In the order of a user's road.
-_COMMANDS: tuple[Callable[..., None], ...] = (
-    init,
-    check,
-    render,
-    plan,
-    apply,
-    bake,
-    sweep,
-    output,
-    rehearse,
-    selftest,
-    submit,
-    jobs,
-    status,
-    logs,
-    wait,
-    cancel,
-    timeline,
-    destroy,
-    instances,
-    policy,
-    rules,
-    schema,
-    sandbox,
-    demo,
-    doctor,
-)
-for command in _COMMANDS:
-    app.command(cls=RehearseCommand if command is rehearse else None)(command)
-app.add_typer(images, name="images")
-app.add_typer(image)
+    else:
+        require_subcommand(context)

@@ -191,7 +191,7 @@ def stale_images_of(file: Path, out: Path) -> "list[Problem]":
 _AT_INTERRUPT = (
     "interrupted: ending the builders first",
     "still ending the builders; once more to give up on that",
-    "giving up: `mngen sweep` ends what is left",
+    "giving up: `mngen ami cleanup` ends what is left",
 )
 
 

@@ -18,10 +18,8 @@ from mngen.errors import InputError, Problem, format_problem
 if TYPE_CHECKING:
     from mngen.jobs import Jobs
 
-JobArgument = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
-SandboxOption = Annotated[
-    bool, typer.Option("--sandbox", help="Ask the emulated AWS instead of the real one.")
-]
+JobArgument = Annotated[str, typer.Argument(metavar="ID", help="Job ID")]
+SandboxOption = Annotated[bool, typer.Option("--sandbox", help="Use the emulated AWS")]
 
 
 @contextmanager

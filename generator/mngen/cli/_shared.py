@@ -8,7 +8,7 @@ import typer
 
 DEFAULT_FILE = Path("mngen.yaml")
 
-FileOption = Annotated[Path, typer.Option("--file", "-f", help="The spec.")]
+FileOption = Annotated[Path, typer.Option("--file", "-f", help="Spec file")]
 
 
 def wants_colour(stream: TextIO) -> bool:
@@ -17,3 +17,14 @@ def wants_colour(stream: TextIO) -> bool:
     Source: https://no-color.org
     """
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def require_subcommand(context: typer.Context) -> None:
+    """Shows the help of a group of commands where none of them was named.
+
+    Raises:
+        typer.Exit: None was named; the exit code is that of wrong usage.
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)

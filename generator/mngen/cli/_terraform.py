@@ -26,12 +26,12 @@ class Format(StrEnum):
     JSON = "json"
 
 
-OutOption = Annotated[Path, typer.Option("--out", help="The rendered tree.")]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder of the rendered tree")]
 SandboxOption = Annotated[
-    bool, typer.Option("--sandbox", help="Work on the emulated AWS, with a state of its own.")
+    bool, typer.Option("--sandbox", help="Use the emulated AWS, with its own Terraform state")
 ]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-FormatOption = Annotated[Format, typer.Option("--output", help="How it is shown.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation")]
+FormatOption = Annotated[Format, typer.Option("--format", help="Output format")]
 
 
 def report(line: str) -> None:

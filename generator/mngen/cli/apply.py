@@ -21,10 +21,11 @@ def apply(
     yes: YesOption = False,
     sandbox: SandboxOption = False,
 ) -> None:
-    """Build what the rendered tree describes: plan, ask, apply exactly that plan.
+    """Apply the rendered Terraform.
 
-    What an apply that was broken off has left without a note in the state is imported.
-    Ctrl-C lets Terraform finish its current step and save its state, then says what is left.
+    Shows the plan, asks, and applies exactly that plan. Resources that an interrupted apply created
+    without recording them in the state are imported. Ctrl-C lets Terraform finish its current step
+    and save its state, then shows what remains.
     """
     from mngen.terraform import healed_plan, running_jobs
 

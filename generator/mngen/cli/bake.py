@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class EngineName(StrEnum):
-    """What makes the images."""
+    """What bakes the AMIs."""
 
     PACKER = "packer"
     DIRECT = "direct"
@@ -27,36 +27,39 @@ def bake(
     file: FileOption = DEFAULT_FILE,
     instance: Annotated[
         list[str] | None,
-        typer.Option("--instance", metavar="TYPE", help="For this instance type; repeatable."),
+        typer.Option("--instance", metavar="TYPE", help="Only for this instance type; repeatable"),
     ] = None,
     all_images: Annotated[
-        bool, typer.Option("--all", help="For all instance types of the spec; the default.")
+        bool, typer.Option("--all", help="For all instance types of the spec; default")
     ] = False,
     engine: Annotated[
         EngineName | None,
         typer.Option(
-            help="What bakes: Packer, the default where it is on PATH, or EC2's API with Ansible.",
+            help="packer (default if it is on PATH), or direct: the EC2 API and Ansible",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be baked and why; start nothing.")
+        bool, typer.Option("--dry-run", help="Only show what would be baked and why")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Bake even what is up to date.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Bake AMIs even if they are up to date")
+    ] = False,
     keep_on_failure: Annotated[
         bool,
         typer.Option(
             "--keep-on-failure",
-            help="Leave a builder running whose bake failed, to look at it; it costs money.",
+            help="Keep the builder of a failed bake running; it costs money",
         ),
     ] = False,
     out: OutOption = DEFAULT_OUT,
     sandbox: SandboxOption = False,
 ) -> None:
-    """Bake the machine images of the spec, side by side, and record them for the next apply.
+    """Bake the AMIs of the spec.
 
-    Each starts from the newest ECS-optimized image, mounts the file system and limits the CPUs to
-    the cores. What is baked from the same inputs already is left as it is. Ctrl-C ends the builders
-    first; `mngen sweep` finds what a killed bake left.
+    Each AMI starts from the newest ECS-optimized one, mounts the file system and limits the CPUs to
+    the cores. AMIs are baked in parallel and recorded for the next apply; those that are up to date
+    are kept. Ctrl-C terminates the builders first. After a bake that was killed, run
+    `mngen ami cleanup`.
     """
     if all_images and instance:
         raise typer.BadParameter("--all and --instance exclude each other")
@@ -92,7 +95,7 @@ def _show_plan(plan: "BakePlan", baking: Baking) -> None:
     if baking.leftovers:
         report(
             f"{baking.leftovers} of an earlier bake still there, or another bake runs elsewhere: "
-            "see `mngen sweep`"
+            "see `mngen ami cleanup`"
         )
 
 
@@ -117,7 +120,7 @@ def _show_result(result: "BakeResult", out: Path) -> None:
         raise InterruptedRunError(
             Problem(
                 f"interrupted: {done} of {len(result.outcomes)} images were baked and are recorded",
-                hint="`mngen bake` goes on with the rest; `mngen sweep` looks for leftovers",
+                hint="`mngen bake` goes on with the rest; `mngen ami cleanup` looks for leftovers",
             ),
             *(each for each in problems if not each.message.endswith(": interrupted")),
         )

@@ -19,14 +19,14 @@ from mngen.cli._terraform import (
 def cancel(
     job: JobArgument,
     reason: Annotated[
-        str, typer.Option("--reason", help="What Batch records.")
-    ] = "ended with mngen cancel",
+        str, typer.Option("--reason", help="Reason that AWS Batch records")
+    ] = "cancelled with mngen cancel",
     yes: YesOption = False,
     file: FileOption = DEFAULT_FILE,
     sandbox: SandboxOption = False,
-    output: FormatOption = Format.PRETTY,
+    output_format: FormatOption = Format.PRETTY,
 ) -> None:
-    """End a job with all its nodes, whether it waits or runs."""
+    """Cancel a job on all its nodes."""
     if not yes:
         require_someone_to_ask()
     with opened_jobs(file, sandbox=sandbox) as room:
@@ -34,8 +34,8 @@ def cancel(
             found = room.status(job, why=False, instances=False)
             nodes = f" on {len(found.nodes)} nodes" if len(found.nodes) > 1 else ""
             ask(f"End {found.name}, which is {found.state}{nodes}?")
-        ended = room.cancel(job, reason or "ended with mngen cancel")
-        if output is Format.JSON:
+        ended = room.cancel(job, reason or "cancelled with mngen cancel")
+        if output_format is Format.JSON:
             show_json({"id": job, "ended": ended})
         else:
             report("The job is being ended." if ended else "The job had ended already.")

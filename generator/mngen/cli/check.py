@@ -30,24 +30,24 @@ class CheckFormat(StrEnum):
 def check(
     file: FileOption = DEFAULT_FILE,
     level: Annotated[
-        Severity, typer.Option("--level", help="The least severity to show.")
+        Severity, typer.Option("--level", help="Lowest severity to show")
     ] = Severity.INFO,
     skip: Annotated[
-        list[str] | None, typer.Option("--skip", metavar="ID", help="A rule to leave out.")
+        list[str] | None, typer.Option("--skip", metavar="ID", help="Rule to skip; repeatable")
     ] = None,
-    aws: Annotated[bool, typer.Option("--aws", help="Ask AWS too; only reads.")] = False,
-    sandbox: Annotated[
-        bool, typer.Option("--sandbox", help="Ask the emulated AWS instead of the real one.")
+    aws: Annotated[
+        bool, typer.Option("--aws", help="Also check the AWS account; read-only")
     ] = False,
+    sandbox: Annotated[bool, typer.Option("--sandbox", help="Use the emulated AWS")] = False,
     out: OutOption = DEFAULT_OUT,
-    output: Annotated[
-        CheckFormat, typer.Option("--output", help="How problems are shown.")
+    output_format: Annotated[
+        CheckFormat, typer.Option("--format", help="Output format")
     ] = CheckFormat.PRETTY,
 ) -> None:
-    """Check the spec by every rule, without AWS or (--aws) with it.
+    """Check the spec against every rule.
 
-    Exits with 1 if there is an error, and with 3 if there is none but AWS left something
-    unanswered. `mngen rules ID` explains a rule.
+    With --aws, rules that read the AWS account are checked too. Exit codes: 1 if there is an error,
+    3 if there is none but AWS could not answer everything. `mngen rules ID` explains a rule.
     """
     from mngen.cli._bake import stale_images_of
     from mngen.rules import at_level, check_file
@@ -62,7 +62,7 @@ def check(
         )
     if not found.count(Severity.ERROR):
         found = found.with_more(at_level(stale_images_of(file, out), level))
-    _show(found, output)
+    _show(found, output_format)
     if found.exit_code:
         raise typer.Exit(found.exit_code)
 
@@ -75,10 +75,10 @@ def _emulated(file: Path) -> "AbstractContextManager[object]":
     return open_sandbox(tell=report).applied(spec.region if spec else "us-east-1")
 
 
-def _show(found: "Report", output: CheckFormat) -> None:
-    if output is CheckFormat.JSON:
+def _show(found: "Report", output_format: CheckFormat) -> None:
+    if output_format is CheckFormat.JSON:
         typer.echo(json.dumps(found.as_dict(), indent=2))
-    elif output is CheckFormat.SARIF:
+    elif output_format is CheckFormat.SARIF:
         from mngen.rules import to_sarif
 
         typer.echo(json.dumps(to_sarif(found.everything), indent=2))

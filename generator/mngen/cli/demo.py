@@ -27,34 +27,37 @@ def demo(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Keep here what the steps write, to be looked at; a new or empty folder.",
+            help="New or empty folder that keeps what the steps write",
         ),
     ] = None,
-    image: Annotated[
+    container: Annotated[
         bool | None,
         typer.Option(
-            "--image/--no-image",
-            help="Build the container image, which downloads some hundred MB; by default where "
-            "the image that it builds on is on this machine already.",
+            "--container/--no-container",
+            help="Build the container image, or not; default: if its base image is present. "
+            "Otherwise, some hundred MB are downloaded",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Walk the whole road on an emulated AWS: no account, nothing left behind.
+    """Run the whole workflow on an emulated AWS.
 
-    Real Terraform and the real AWS provider build the tutorial's cluster, show it, and destroy it.
-    Without --keep, what the steps write is kept only where one of them fails.
+    Real Terraform and the real AWS provider build the tutorial's cluster, show it and destroy it.
+    No AWS account is needed and nothing is left behind. Without --keep, files are kept only if a
+    step fails.
     """
     from mngen.cli._demo import show_plan, shown_progress
     from mngen.demo import plan_demo, walk
 
-    plan = plan_demo(build=image)
+    plan = plan_demo(build=container)
     folder = Path(tempfile.mkdtemp(prefix="mngen-demo-")) if keep is None else _prepared(keep)
     kept = keep is not None
     show_plan(plan)
     try:
         with shown_progress() as (tell, on_step):
-            steps, built = walk(folder, tell, plan=plan, on_step=on_step, build=image, keep=kept)
+            steps, built = walk(
+                folder, tell, plan=plan, on_step=on_step, build=container, keep=kept
+            )
     except (InputError, ToolError):
         kept = True
         report(f"what the demo wrote until then is in {folder}")

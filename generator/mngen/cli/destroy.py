@@ -19,10 +19,11 @@ def destroy(
     yes: YesOption = False,
     sandbox: SandboxOption = False,
 ) -> None:
-    """Destroy all that the rendered tree built, its data included.
+    """Destroy the deployment, data included.
 
-    What remains and may cost money (AMIs, backups, inputs) is listed at the end, with commands.
-    Ctrl-C lets Terraform finish its current step and save its state, then says what is left.
+    What remains and may cost money (AMIs, backups, inputs) is listed at the end, with commands to
+    delete it. Ctrl-C lets Terraform finish its current step and save its state, then shows what
+    remains.
     """
     from mngen.terraform import survivors
 

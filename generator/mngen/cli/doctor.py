@@ -20,16 +20,18 @@ def doctor(
     command: Annotated[
         str | None,
         typer.Argument(
-            metavar="[COMMAND]", help="Show only what this command needs, such as rehearse."
+            metavar="[COMMAND]", help="Only show what this command needs, such as rehearse"
         ),
     ] = None,
-    output: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.PRETTY,
+    output_format: Annotated[
+        Format, typer.Option("--format", help="Output format")
+    ] = Format.PRETTY,
 ) -> None:
-    """Show what is installed, and what is missing.
+    """Show installed and missing programs.
 
     For each program, Python package and ability of the system: where it is and in which version,
     or what does not work without it, and one command that installs all that is missing. Exits
-    with 3 if something is missing that COMMAND does not work without.
+    with 3 if something is missing that COMMAND cannot do without.
     """
     from dataclasses import replace
 
@@ -46,7 +48,9 @@ def doctor(
                 hint=did_you_mean(command, known) or "run mngen --help for the list of commands",
             )
         if need is None:
-            typer.echo("{}" if output is Format.JSON else f"{command} needs nothing beside mngen.")
+            typer.echo(
+                "{}" if output_format is Format.JSON else f"{command} needs nothing beside mngen."
+            )
             return
     needs = [need] if need else [each for each in parts.NEEDS.values() if each.commands]
     # What this version has of the commands that do it; a need that none does goes by its name.
@@ -56,7 +60,7 @@ def doctor(
     judgements = {each.name: parts.judge(each.name, findings) for each in needs}
     wanted = [name for each in judgements.values() for name in each.wanted]
     help_ = parts.how_to_get(dict.fromkeys(wanted), parts.this_system())
-    if output is Format.JSON:
+    if output_format is Format.JSON:
         typer.echo(json.dumps(_as_data(needs, findings, judgements, help_), indent=2))
     else:
         _show(needs, findings, judgements, help_)

@@ -12,11 +12,14 @@ from mngen.cli._terraform import report
 def init(
     file: FileOption = DEFAULT_FILE,
     name: Annotated[
-        str | None, typer.Option(help="Name of the deployment; the folder's by default.")
+        str | None, typer.Option(help="Name of the deployment; default: that of the folder")
     ] = None,
-    region: Annotated[str, typer.Option(help="AWS region.")] = "us-east-1",
+    region: Annotated[str, typer.Option(help="AWS region")] = "us-east-1",
 ) -> None:
-    """Write a commented spec to start from; never overwrites one."""
+    """Write a commented spec to start from.
+
+    An existing file is never overwritten.
+    """
     from mngen.spec import create, initial, name_from
 
     create(file, initial(name or name_from(Path.cwd().name), region))

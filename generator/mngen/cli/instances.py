@@ -35,51 +35,59 @@ class Arch(StrEnum):
 
 
 def instances(
-    pattern: Annotated[
-        str, typer.Argument(help="Names to show: a pattern such as 'r5*', or a family.")
-    ] = "*",
-    min_cores: Annotated[int | None, typer.Option(min=1, help="Least physical cores.")] = None,
-    max_cores: Annotated[int | None, typer.Option(min=1, help="Most physical cores.")] = None,
+    pattern: Annotated[str, typer.Argument(help="Type, family, or pattern such as 'r5*'")] = "*",
+    min_cores: Annotated[
+        int | None, typer.Option(min=1, help="Minimum number of physical cores")
+    ] = None,
+    max_cores: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of physical cores")
+    ] = None,
     min_memory: Annotated[
-        int | None, typer.Option(min=1, metavar="GIB", help="Least memory in GiB.")
+        int | None, typer.Option(min=1, metavar="GIB", help="Minimum memory in GiB")
     ] = None,
     efa: Annotated[
-        bool | None, typer.Option("--efa/--no-efa", help="Only with, or only without, EFA.")
+        bool | None, typer.Option("--efa/--no-efa", help="Only types with, or without, EFA")
     ] = None,
-    arch: Annotated[Arch | None, typer.Option(help="Processor architecture.")] = None,
-    output: Annotated[Output, typer.Option(help="How to show them.")] = Output.PRETTY,
+    arch: Annotated[Arch | None, typer.Option(help="Processor architecture")] = None,
+    output_format: Annotated[
+        Output, typer.Option("--format", help="Output format")
+    ] = Output.PRETTY,
     file: FileOption = DEFAULT_FILE,
     refresh: Annotated[
         bool,
-        typer.Option("--refresh", help="Read all types from EC2 and write the catalog file."),
+        typer.Option("--refresh", help="Read all types from EC2 and write the catalog file"),
     ] = False,
     region: Annotated[
-        str | None, typer.Option(help="With --refresh: the region to ask (default: the AWS one).")
+        str | None,
+        typer.Option(help="With --refresh: AWS region to read; default: the configured one"),
     ] = None,
     write: Annotated[
         Path | None,
-        typer.Option(help="With --refresh: the file (default: mngen-catalog.json by the spec)."),
+        typer.Option(
+            help="With --refresh: file to write; default: mngen-catalog.json beside the spec"
+        ),
     ] = None,
     source: Annotated[
-        str | None, typer.Option(help="With --refresh: the origin that the file states.")
+        str | None, typer.Option(help="With --refresh: source to record in the file")
     ] = None,
     memory: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="With --refresh: a copy of ec2instances.info's manually_fetched_data.json.",
+            help="With --refresh: manually_fetched_data.json of ec2instances.info",
         ),
     ] = None,
     sandbox: SandboxOption = False,
 ) -> None:
-    """Show EC2 instance types, with the nr_cpus that mngen bakes for hyper-threading off.
+    """Show EC2 instance types and their cores.
 
-    Threads are counted a core, EFA in adapters; cluster says whether the type joins a placement
-    group of that strategy. `--output json` shows all that is known.
+    `nr_cpus` is the CPU limit that mngen bakes to turn hyper-threading off, `threads` counts
+    threads per core, EFA the adapters, and `cluster` says whether the type can join a cluster
+    placement group. `--format json` prints everything that is known.
 
-    The facts come with mngen, or from mngen-catalog.json beside the spec. `--refresh` writes that
-    file from EC2; commit it with the spec, and everyone renders from the same facts. How much
-    memory Linux has on each type is measured by ec2instances.info: `--memory` reads a newer copy.
+    The data comes with mngen, or from mngen-catalog.json beside the spec. `--refresh` writes that
+    file from EC2; commit it with the spec, so that everyone renders from the same data. The memory
+    that Linux has on each type was measured by ec2instances.info: `--memory` reads a newer copy.
     """
     from mngen.catalog import load_catalog
     from mngen.errors import InputError
@@ -109,9 +117,9 @@ def instances(
     )
     if not found:
         raise InputError(catalog.no_match(pattern))
-    if output is Output.NAMES:
+    if output_format is Output.NAMES:
         typer.echo("\n".join(each.name for each in found))
-    elif output is Output.JSON:
+    elif output_format is Output.JSON:
         typer.echo(_as_json(catalog, found))
     else:
         _show(catalog, found)

@@ -24,22 +24,24 @@ _NARROWEST = 100
 
 def jobs(
     status: Annotated[
-        list[str] | None, typer.Option("--status", "-s", help="Show this state, such as RUNNING.")
+        list[str] | None,
+        typer.Option("--status", "-s", help="Only this state, such as RUNNING; repeatable"),
     ] = None,
-    queue: Annotated[str | None, typer.Option("--queue", "-q", help="Show this queue.")] = None,
+    queue: Annotated[str | None, typer.Option("--queue", "-q", help="Only this queue")] = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="Show names like this, with * and ?.")
+        str | None, typer.Option("--name", help="Only matching names; * and ? are wildcards")
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", help="Show what is younger: 90s, 15m, 2h, 3d, or ISO.")
+        str | None,
+        typer.Option("--since", help="Only newer ones: age (90s, 15m, 2h, 3d) or ISO time"),
     ] = None,
     file: FileOption = DEFAULT_FILE,
     sandbox: SandboxOption = False,
-    output: FormatOption = Format.PRETTY,
+    output_format: FormatOption = Format.PRETTY,
 ) -> None:
-    """List the jobs of the deployment's queues, the newest first.
+    """List the jobs of the deployment.
 
-    Batch remembers a job for a week after its end.
+    The newest comes first. AWS Batch keeps a job for a week after it has finished.
     """
     with opened_jobs(file, sandbox=sandbox) as room:
         found = room.list(
@@ -48,7 +50,7 @@ def jobs(
             name=name,
             since=moment(since),
         )
-    if output is Format.JSON:
+    if output_format is Format.JSON:
         show_json(found)
     elif found:
         _show(found)

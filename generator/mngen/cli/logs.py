@@ -22,26 +22,28 @@ _FAILED = 1
 
 def logs(
     job: JobArgument,
-    node: Annotated[int | None, typer.Option("--node", min=0, help="Show this node alone.")] = None,
+    node: Annotated[int | None, typer.Option("--node", min=0, help="Only this node")] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Go on until the job has ended.")
+        bool, typer.Option("--follow", help="Follow the job until it has finished")
     ] = False,
     since: Annotated[
-        str | None, typer.Option("--since", help="Show what is younger: 90s, 15m, 2h, 3d, or ISO.")
+        str | None,
+        typer.Option("--since", help="Only newer lines: age (90s, 15m, 2h, 3d) or ISO time"),
     ] = None,
     timestamps: Annotated[
-        bool, typer.Option("--timestamps", "-t", help="Show when each line was written.")
+        bool, typer.Option("--timestamps", "-t", help="Show the time of each line")
     ] = False,
     file: FileOption = DEFAULT_FILE,
     sandbox: SandboxOption = False,
-    output: FormatOption = Format.PRETTY,
+    output_format: FormatOption = Format.PRETTY,
 ) -> None:
-    """Show what a job has written: all nodes in the order of time, each in its colour.
+    """Show what a job writes.
 
-    With --follow, Ctrl-C ends the following and not the job; the exit code is 0 if the job
-    succeeded and 1 if it failed. `--output json` gives an object a line.
+    Lines of all nodes are ordered by time, each node in its own colour. With --follow, Ctrl-C stops
+    following and the job continues; the exit code is 0 if the job succeeded and 1 if it failed.
+    `--format json` prints an object per line.
     """
-    show = Printer(timestamps=timestamps, json_wanted=output is Format.JSON)
+    show = Printer(timestamps=timestamps, json_wanted=output_format is Format.JSON)
     with opened_jobs(file, sandbox=sandbox) as room:
         if follow:
             follow_job(room, job, show, node=node, since=moment(since))

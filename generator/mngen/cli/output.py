@@ -18,14 +18,14 @@ from mngen.errors import InputError, did_you_mean
 
 
 def output(
-    name: Annotated[str | None, typer.Argument(help="Show this one alone, as it is.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Only this output, as plain text")] = None,
     out: OutOption = DEFAULT_OUT,
     sandbox: SandboxOption = False,
     output_format: FormatOption = Format.PRETTY,
 ) -> None:
-    """Show the outputs of what was built: ids, names and addresses.
+    """Show the outputs of the deployment.
 
-    Secrets are shown by `--output json` alone.
+    These are IDs, names and addresses. Secrets are shown by `--format json` only.
     """
     with opened(out, sandbox=sandbox) as terraform:
         outputs = terraform.read_outputs()
@@ -40,7 +40,7 @@ def output(
         typer.echo(json.dumps(values if name is None else values[name], indent=2))
     elif name is not None:
         if outputs[name].sensitive:
-            raise InputError(f"output `{name}` is a secret", hint="`--output json` prints it")
+            raise InputError(f"output `{name}` is a secret", hint="`--format json` prints it")
         typer.echo(_text(outputs[name].value))
     elif outputs:
         for key, item in outputs.items():

@@ -19,16 +19,17 @@ from mngen.cli._terraform import (
 def plan(
     out: OutOption = DEFAULT_OUT,
     sandbox: SandboxOption = False,
-    output: FormatOption = Format.PRETTY,
+    output_format: FormatOption = Format.PRETTY,
 ) -> None:
-    """Show what `mngen apply` would do: additions, changes, destructions, replacements and why.
+    """Show what an apply would change, and why.
 
-    What loses data or interrupts jobs is named in red. Nothing is changed.
+    Lists what is added, changed, replaced and destroyed. What loses data or interrupts jobs is
+    shown in red. Nothing is changed.
     """
     from mngen.terraform import announce, running_jobs
 
     with opened(out, sandbox=sandbox) as terraform, terraform.plan() as planned:
-        if output is Format.JSON:
+        if output_format is Format.JSON:
             typer.echo(json.dumps(planned.summary.as_dict(), indent=2))
         else:
             show_summary(planned.summary, err=False)

@@ -11,8 +11,8 @@ from mngen.cli._shared import DEFAULT_FILE, FileOption, wants_colour
 from mngen.cli._terraform import Format, report
 
 
-class PartName(StrEnum):
-    """The parts that people have in a deployment."""
+class RoleName(StrEnum):
+    """The roles that people have in a deployment."""
 
     DEPLOYER = "deployer"
     BAKER = "baker"
@@ -20,32 +20,31 @@ class PartName(StrEnum):
 
 
 def policy(
-    part: Annotated[
-        PartName,
+    role: Annotated[
+        RoleName,
         typer.Argument(
-            help="deployer: applies the rendered Terraform. baker: makes machine and container "
-            "images. submitter: runs jobs."
+            help="deployer: applies Terraform; baker: bakes AMIs and pushes container images; "
+            "submitter: runs jobs"
         ),
     ],
     file: FileOption = DEFAULT_FILE,
     account: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="The AWS account; the spec's `account` by default."),
+        typer.Option(metavar="ID", help="AWS account; default: the spec's `account`"),
     ] = None,
     document: Annotated[
         int | None,
-        typer.Option(
-            min=1, metavar="N", help="Print the Nth document alone, where it takes several."
-        ),
+        typer.Option(min=1, metavar="N", help="Only the Nth of several documents"),
     ] = None,
-    output: Annotated[
-        Format, typer.Option(help="pretty: to paste, one after the other. json: one list of all.")
+    output_format: Annotated[
+        Format, typer.Option("--format", help="pretty: documents to paste; json: a list of them")
     ] = Format.PRETTY,
 ) -> None:
-    """Print the least-privilege IAM policy for a part in this deployment.
+    """Print a least-privilege IAM policy.
 
-    It allows what this spec needs and no more, so print it again when the spec changes. What IAM
-    does not take in one managed policy is printed as several, all of which are to be attached.
+    It allows what a person in this role needs for this spec and no more, so print it again when the
+    spec changes. A policy that exceeds the size of an IAM managed policy is printed as several
+    documents; attach them all.
     """
     from mngen.catalog import load_catalog
     from mngen.errors import InputError, Problem, format_problem
@@ -57,20 +56,20 @@ def policy(
         report(format_problem(problem, colour=wants_colour(sys.stderr)) + "\n")
 
     cluster = require(load(file), load_catalog(file), warn=warn)
-    found = documents(Part(part.value), cluster, account_of(cluster, account))
+    found = documents(Part(role.value), cluster, account_of(cluster, account))
     numbered = list(enumerate(found, 1))
     if document is not None:
         if document > len(found):
             raise InputError(
                 f"there is no document {document}: the policy takes {len(found)}",
-                hint=f"`mngen policy {part.value}` prints them all",
+                hint=f"`mngen policy {role.value}` prints them all",
             )
         numbered = numbered[document - 1 : document]
-    if output is Format.JSON:
+    if output_format is Format.JSON:
         typer.echo(json.dumps([each for _, each in numbered], indent=2))
         return
     for number, each in numbered:
-        name = f"{cluster.spec.name}-{part.value}"
+        name = f"{cluster.spec.name}-{role.value}"
         if len(found) > 1:
             name += f"-{number}"
             report(f"{name}: document {number} of {len(found)}, {characters(each)} characters")

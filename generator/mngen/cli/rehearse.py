@@ -23,14 +23,14 @@ _COLOURS = ("36", "33", "32", "35", "34", "96", "93", "92", "95", "94")
 
 
 class EngineName(StrEnum):
-    """What the nodes are."""
+    """What runs the nodes."""
 
     NETNS = "netns"
     DOCKER = "docker"
     PODMAN = "podman"
 
 
-class RehearseCommand(TyperCommand):
+class CommandClass(TyperCommand):
     """Keeps what follows `--` apart, which would otherwise be taken for the job's name."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -48,65 +48,68 @@ def rehearse(
         str | None,
         typer.Argument(
             metavar="[JOB] [-- COMMAND ...]",
-            help="A job of the spec, by default its only one, and another command for it. A "
-            "command alone needs no spec.",
+            help="Job of the spec (default: its only one) and a command to run instead of its "
+            "own; a command alone needs no spec",
             show_default=False,
         ),
     ] = None,
     *,
     file: FileOption = DEFAULT_FILE,
     nodes: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="Number of nodes; default: the job's.")
+        int | None, typer.Option(min=1, max=1000, help="Number of nodes; default: the job's")
     ] = None,
     ranks_per_node: Annotated[
-        int, typer.Option(min=1, max=1024, help="MPI ranks of each node, for this small machine.")
+        int, typer.Option(min=1, max=1024, help="MPI ranks of each node")
     ] = 1,
     engine: Annotated[
         EngineName,
-        typer.Option(help="What the nodes are: network namespaces (needs root), or containers."),
+        typer.Option(help="Nodes as network namespaces (needs root) or as containers"),
     ] = EngineName.NETNS,
     image: Annotated[
-        str | None, typer.Option(help="Container image for docker and podman; default: the job's.")
+        str | None, typer.Option(help="Container image for docker and podman; default: the job's")
     ] = None,
     shared: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder that stands for the EFS; default: one in memory with mpi_example.py.",
+            help="Folder in place of EFS; default: in memory, with mpi_example.py",
         ),
     ] = None,
     env: Annotated[
-        list[str] | None, typer.Option("--env", metavar="K=V", help="Environment variable.")
+        list[str] | None,
+        typer.Option("--env", metavar="K=V", help="Environment variable; repeatable"),
     ] = None,
     kill: Annotated[
-        list[str] | None, typer.Option(metavar="N@TIME", help="Kill node N, as 2@5s or 2@running.")
+        list[str] | None,
+        typer.Option(metavar="N@TIME", help="Kill node N at that time: 2@5s or 2@running"),
     ] = None,
     cut: Annotated[
-        list[str] | None, typer.Option(metavar="N@TIME", help="Cut node N off the network.")
+        list[str] | None, typer.Option(metavar="N@TIME", help="Disconnect node N from the network")
     ] = None,
     freeze: Annotated[
-        list[str] | None, typer.Option(metavar="N@TIME", help="Stop all processes of node N.")
+        list[str] | None, typer.Option(metavar="N@TIME", help="Suspend all processes of node N")
     ] = None,
     slow: Annotated[
-        list[str] | None, typer.Option(metavar="N@TIME", help="Start node N so much later.")
+        list[str] | None, typer.Option(metavar="N@TIME", help="Start node N later")
     ] = None,
     missing: Annotated[
-        list[str] | None, typer.Option(metavar="N", help="Never start node N.")
+        list[str] | None, typer.Option(metavar="N", help="Do not start node N")
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(min=0.1, help="Seconds; default: the job's timeout.")
+        float | None, typer.Option(min=0.1, help="Timeout in seconds; default: the job's")
     ] = None,
     svg: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the timeline into this file.")
+        Path | None, typer.Option(metavar="FILE", help="SVG file for the timeline")
     ] = None,
-    output: Annotated[
-        Format, typer.Option(help="json: the result as data; the logs go to standard error.")
+    output_format: Annotated[
+        Format, typer.Option("--format", help="Output format; with json, logs go to standard error")
     ] = Format.PRETTY,
 ) -> None:
-    """Rehearse a multi-node job on this machine: its real wire-up, Batch's variables, and faults.
+    """Run a multi-node job on this machine.
 
-    Exits with 0 if the job succeeded and with 1 if not; its own exit code is shown. Ctrl-C cancels
-    the job as AWS Batch does, and exits with 130.
+    The nodes start with the real wire-up, the variables of AWS Batch and, if you ask, faults. Exits
+    with 0 if the job succeeded and with 1 if it failed. Ctrl-C cancels the job as AWS Batch does,
+    and exits with 130.
     """
     from mngen import rehearsal as room
 
@@ -137,11 +140,11 @@ def rehearse(
     outcome = room.rehearse(
         planned,
         started_by,
-        on_line=_Printer(err=output is Format.JSON).show,
+        on_line=_Printer(err=output_format is Format.JSON).show,
         tell=lambda text: report(f"mngen: {text}"),
         shared=shared,
     )
-    _show(planned, outcome, output, svg)
+    _show(planned, outcome, output_format, svg)
     if outcome.stopped == "interrupt":
         raise typer.Exit(130)
     if not outcome.succeeded:
@@ -244,7 +247,9 @@ class _Printer:
         self._stream.flush()
 
 
-def _show(planned: "Rehearsal", outcome: "Outcome", output: Format, svg: Path | None) -> None:
+def _show(
+    planned: "Rehearsal", outcome: "Outcome", output_format: Format, svg: Path | None
+) -> None:
     from mngen.timeline import to_svg, to_text
 
     if svg is not None:
@@ -254,7 +259,7 @@ def _show(planned: "Rehearsal", outcome: "Outcome", output: Format, svg: Path | 
             svg.write_text(to_svg(outcome.timeline), "utf-8")
         except OSError as error:
             raise ToolError(f"{svg}: cannot be written: {error.strerror}") from None
-    if output is Format.JSON:
+    if output_format is Format.JSON:
         typer.echo(json.dumps(_as_data(planned, outcome, svg), indent=2))
         return
     encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")

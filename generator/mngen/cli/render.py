@@ -27,23 +27,23 @@ def render(
     out: OutOption = DEFAULT_OUT,
     provider: Annotated[
         Provider | None,
-        typer.Option(help="Major version of the AWS provider; the spec's own by default."),
+        typer.Option(help="Major version of the AWS provider; default: the spec's"),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit with 4 if anything would change.")
+        bool, typer.Option("--check", help="Write nothing; exit with 4 if anything would change")
     ] = False,
     diff: Annotated[
-        bool, typer.Option("--diff", help="Write nothing; show what would change.")
+        bool, typer.Option("--diff", help="Write nothing; show what would change")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Overwrite files that were edited by hand.")
+        bool, typer.Option("--overwrite", help="Overwrite files that were edited by hand")
     ] = False,
-    output: FormatOption = Format.PRETTY,
+    output_format: FormatOption = Format.PRETTY,
 ) -> None:
-    """Render the spec to Terraform, reviewable and the same to the byte for the same spec.
+    """Render the spec to Terraform.
 
-    Writes all files or none. Files that were edited by hand are left alone and named; files of
-    yours in the same folder are never touched.
+    The same spec renders to the same bytes. All files are written or none. Files that were edited
+    by hand are left alone and listed; your own files in the same folder are never touched.
     """
     from mngen.cli._bake import stale_images_of
     from mngen.render import Deployment, render_file
@@ -54,7 +54,7 @@ def render(
         changes = deployment.compare(tree)
     else:
         changes = deployment.write(tree, overwrite=overwrite)
-    if output is Format.JSON:
+    if output_format is Format.JSON:
         _show_json(changes)
     elif check or diff:
         typer.echo(_coloured(changes.diff), nl=False)

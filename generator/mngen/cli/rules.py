@@ -10,21 +10,21 @@ from mngen.cli._terraform import Format, FormatOption, report
 
 
 def rules(
-    rule: Annotated[str | None, typer.Argument(help="A rule to explain, such as MN101.")] = None,
-    write: Annotated[
-        Path | None, typer.Option("--write", help="Write a page for each rule into this folder.")
+    rule: Annotated[str | None, typer.Argument(help="Rule to explain, such as MN101")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write a page for each rule to")
     ] = None,
-    output: FormatOption = Format.PRETTY,
+    output_format: FormatOption = Format.PRETTY,
 ) -> None:
-    """List the rules of `mngen check` and `mngen submit`, or explain one of them."""
+    """List the rules, or explain one."""
     from mngen.rules import RULES, page_of, write_pages
 
-    if write is not None:
-        changed = write_pages(write)
-        report(f"{write}: {len(changed)} of {len(RULES) + 1} pages written or removed")
+    if out is not None:
+        changed = write_pages(out)
+        report(f"{out}: {len(changed)} of {len(RULES) + 1} pages written or removed")
     elif rule is not None:
         typer.echo(page_of(rule.upper()), nl=False)
-    elif output is Format.JSON:
+    elif output_format is Format.JSON:
         typer.echo(json.dumps([each.as_dict() for each in RULES], indent=2))
     else:
         for each in RULES:

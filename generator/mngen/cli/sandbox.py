@@ -13,20 +13,25 @@ def sandbox(
         list[str] | None,
         typer.Argument(
             metavar="-- COMMAND",
-            help="What to run with the emulated AWS as its only one. Without a command, the "
-            "sandbox stays in the foreground and prints the settings for another shell.",
+            help="Command that sees only the emulated AWS; without one, the sandbox runs until "
+            "Ctrl-C and prints the settings for another shell",
             show_default=False,
         ),
     ] = None,
     *,
-    region: Annotated[str, typer.Option(help="AWS region of the command.")] = "us-east-1",
-    port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")] = 0,
+    region: Annotated[str, typer.Option(help="AWS region of the command")] = "us-east-1",
+    port: Annotated[int, typer.Option(help="Port on loopback; 0: a free one")] = 0,
     status: Annotated[
-        bool, typer.Option("--status", help="Say whether a sandbox runs in the background.")
+        bool, typer.Option("--status", help="Show the sandbox in the background")
     ] = False,
-    stop: Annotated[bool, typer.Option("--stop", help="Stop the one in the background.")] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Stop the sandbox in the background")
+    ] = False,
 ) -> None:
-    """Run a command against an emulated AWS on this machine, with no account."""
+    """Run a command against an emulated AWS.
+
+    The emulator runs on this machine and needs no AWS account.
+    """
     from mngen import sandbox as room
 
     if sum([bool(command), status, stop]) > 1:

@@ -4,7 +4,10 @@ import typer
 
 
 def schema() -> None:
-    """Print the JSON Schema of mngen.yaml, for editors that explain and complete its keys."""
+    """Print the JSON Schema of the spec.
+
+    Editors use it to explain and complete the keys of mngen.yaml.
+    """
     import json
 
     from mngen import spec

@@ -39,54 +39,54 @@ class FaultName(StrEnum):
 def selftest(
     *,
     nodes: Annotated[
-        int, typer.Option("--nodes", "-n", min=1, max=1000, help="Number of nodes.")
+        int, typer.Option("--nodes", "-n", min=1, max=1000, help="Number of nodes")
     ] = 2,
     queue: Annotated[
-        str | None, typer.Option("--queue", "-q", help="Queue; default: the job's.")
+        str | None, typer.Option("--queue", "-q", help="Job queue; default: the job's")
     ] = None,
     job: Annotated[
         str | None,
-        typer.Option("--job", help="Job whose definition is used; default: a multi-node job."),
+        typer.Option("--job", help="Job whose definition is used; default: a multi-node job"),
     ] = None,
     timeout: Annotated[
-        int, typer.Option("--timeout", min=120, help="Seconds after which the job is stopped.")
+        int, typer.Option("--timeout", min=120, help="Timeout of the job in seconds")
     ] = 600,
     wait: Annotated[
-        int, typer.Option("--wait", min=1, help="Seconds that it may wait for its nodes.")
+        int, typer.Option("--wait", min=1, help="Seconds to wait for the nodes")
     ] = 1800,
     price: Annotated[
-        float | None, typer.Option("--price", min=0, help="USD an hour of an instance.")
+        float | None, typer.Option("--price", min=0, help="USD per instance and hour")
     ] = None,
     yes: YesOption = False,
     rehearse: Annotated[
-        bool, typer.Option("--rehearse", help="Run it on this machine instead; needs root.")
+        bool, typer.Option("--rehearse", help="Run on this machine instead; needs root")
     ] = False,
     fault: Annotated[
-        list[FaultName] | None, typer.Option("--fault", help="Fault to make in a rehearsal.")
+        list[FaultName] | None, typer.Option("--fault", help="Fault to inject into a rehearsal")
     ] = None,
     page: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="HTML page to write.")
+        Path | None, typer.Option("--report", metavar="FILE", help="HTML page to write")
     ] = None,
     keep: Annotated[
         Path | None,
-        typer.Option("--keep", metavar="DIR", help="Folder for log.txt, card.json, report.html."),
+        typer.Option("--keep", metavar="DIR", help="Folder for log.txt, card.json, report.html"),
     ] = None,
     out: OutOption = DEFAULT_OUT,
     file: FileOption = DEFAULT_FILE,
     sandbox: SandboxOption = False,
-    output: FormatOption = Format.PRETTY,
+    output_format: FormatOption = Format.PRETTY,
 ) -> None:
-    """Test the deployment with a job on its nodes.
+    """Test the deployment with a job.
 
     The job checks CPUs, pinning, file system, AMI, limits and EFA on every node, and measures the
-    network between them. The report card shows each check with what to do where something is
-    wrong. Before anything is submitted, the command shows what it costs at most, and asks.
+    network between them. The report card shows each check, with what to do about it if it fails.
+    Before it submits anything, the command shows the maximum cost and asks.
 
     Exit codes: 0 passed, 1 a check failed, 3 AWS failed or the job did not start. Ctrl-C cancels
     the job.
 
-    --rehearse runs the same program on this machine, with real MPI; --fault makes one node have a
-    CPU less (cpus) or a folder of its own (unshared), or binds all ranks to one CPU (pinning).
+    --rehearse runs the same program on this machine, with real MPI; --fault makes one node have
+    one CPU less (cpus) or a folder of its own (unshared), or binds all ranks to one CPU (pinning).
     """
     if fault and not rehearse:
         raise typer.BadParameter("a fault can be made in a rehearsal only", param_hint="--fault")
@@ -100,7 +100,7 @@ def selftest(
 
         wish = Wish(nodes=nodes, job=job, queue=queue, timeout=timeout)
         card, lines = _submit(wish, file, out, wait=wait, price=price, yes=yes, sandbox=sandbox)
-    _show(card, output)
+    _show(card, output_format)
     _write(card, lines, page, keep)
     if not card.passed:
         raise typer.Exit(1)
@@ -148,8 +148,8 @@ def _submit(
     return judge(expected, ended), run.lines
 
 
-def _show(card: "Card", output: Format) -> None:
-    if output is Format.JSON:
+def _show(card: "Card", output_format: Format) -> None:
+    if output_format is Format.JSON:
         show_json(_as_shown(card))
         return
     from rich.console import Console

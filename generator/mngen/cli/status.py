@@ -30,15 +30,16 @@ def status(
     job: JobArgument,
     file: FileOption = DEFAULT_FILE,
     sandbox: SandboxOption = False,
-    output: FormatOption = Format.PRETTY,
+    output_format: FormatOption = Format.PRETTY,
 ) -> None:
-    """Show a job with each of its nodes and, while it waits, why and what to do about it.
+    """Show a job's nodes and why it waits.
 
-    Of a job with many nodes, those are shown that differ from the most.
+    Each cause comes with what to do about it. Of a job with many nodes, only those are shown that
+    differ from the majority.
     """
     with opened_jobs(file, sandbox=sandbox) as room, progress_of("nodes") as progress:
         found = room.status(job, progress=progress)
-    if output is Format.JSON:
+    if output_format is Format.JSON:
         show_json(found)
         return
     _show(found)

@@ -28,69 +28,72 @@ if TYPE_CHECKING:
 
 
 def submit(
-    job: Annotated[str, typer.Argument(help="Name of the job in the spec.")],
+    job: Annotated[str, typer.Argument(help="Job of the spec")],
     command: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[-- COMMAND ...]", help="Program and arguments to run instead."),
+        typer.Argument(metavar="[-- COMMAND ...]", help="Command to run instead of the job's"),
     ] = None,
     nodes: Annotated[
-        int | None, typer.Option("--nodes", "-n", help="Nodes of a multi-node job.")
+        int | None, typer.Option("--nodes", "-n", help="Number of nodes of a multi-node job")
     ] = None,
-    queue: Annotated[str | None, typer.Option("--queue", "-q", help="Another queue.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="The job's name in Batch.")] = None,
+    queue: Annotated[
+        str | None, typer.Option("--queue", "-q", help="Job queue; default: the job's")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Job name in AWS Batch")] = None,
     env: Annotated[
         list[str] | None,
-        typer.Option("--env", "-e", metavar="NAME=VALUE", help="An environment variable."),
+        typer.Option("--env", "-e", metavar="NAME=VALUE", help="Environment variable; repeatable"),
     ] = None,
-    vcpus: Annotated[int | None, typer.Option("--vcpus", help="vCPUs of each node.")] = None,
-    memory: Annotated[int | None, typer.Option("--memory", help="MiB of each node.")] = None,
+    vcpus: Annotated[int | None, typer.Option("--vcpus", help="vCPUs of each node")] = None,
+    memory: Annotated[
+        int | None, typer.Option("--memory", help="MiB of memory of each node")
+    ] = None,
     attempts: Annotated[
-        int | None, typer.Option("--attempts", help="How often it is tried in all.")
+        int | None, typer.Option("--attempts", help="Maximum number of attempts")
     ] = None,
     timeout: Annotated[
-        int | None, typer.Option("--timeout", help="Seconds after which an attempt is ended.")
+        int | None, typer.Option("--timeout", help="Timeout of an attempt in seconds")
     ] = None,
     upload: Annotated[
         Path | None,
-        typer.Option(
-            "--upload", help="A file or folder to bring to the job, into the folder {inputs}."
-        ),
+        typer.Option("--upload", help="File or folder to copy to the job, to {inputs}"),
     ] = None,
     sweep: Annotated[
         Path | None,
-        typer.Option("--sweep", help="A CSV file: one job a row, columns are variables."),
+        typer.Option("--sweep", help="CSV file with a job per row; columns are variables"),
     ] = None,
     register: Annotated[
         bool,
         typer.Option(
-            "--register", help="Register the spec's job first, if AWS has another; needs the right."
+            "--register", help="First register the spec's job definition if it has changed"
         ),
     ] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Submit even if the same was submitted before.")
+        bool, typer.Option("--again", help="Submit even if the same job was submitted before")
     ] = False,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Show what it writes until it has ended.")
+        bool, typer.Option("--follow", help="Follow the job until it has finished")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check and show the request; send nothing.")
+        bool, typer.Option("--dry-run", help="Check and show the request; submit nothing")
     ] = False,
     file: FileOption = DEFAULT_FILE,
     sandbox: SandboxOption = False,
-    output: FormatOption = Format.PRETTY,
+    output_format: FormatOption = Format.PRETTY,
 ) -> None:
-    """Submit a job of the spec, checked first, and print its id.
+    """Submit a job and print its ID.
 
-    The same submission twice gives the same job, as long as that one waits, runs or has succeeded
-    (for the week that Batch remembers it). Multi-node jobs get a fresh secret each time.
+    The job is checked by every rule first. Submitting the same job twice returns the first one, as
+    long as it waits, runs or has succeeded (AWS Batch keeps jobs for a week). Multi-node jobs get a
+    new secret each time.
 
     With --sweep, one job is submitted for each row of a CSV file: its columns are environment
-    variables, and take the place of {column} in the command. To repeat it goes on where it stopped.
-    --dry-run shows the request of each row.
+    variables, and replace {column} in the command. Repeating the command continues where it
+    stopped. --dry-run shows the request of each row.
 
     With --upload, files are copied to the shared file system if it is mounted on this machine, and
-    else into the spec's bucket, from where the job's main node fetches them before the command
-    starts. The job finds them in the folder that MNGEN_INPUTS, and {inputs} in the command, name.
+    otherwise to the spec's bucket, from where the main node fetches them before the command
+    starts. The job finds them in the folder MNGEN_INPUTS, which is {inputs} in the command.
     """
     from mngen.jobs import Order, with_inputs
 
@@ -121,7 +124,7 @@ def submit(
             return
         if sweep is not None:
             sweep_jobs = partial(jobs.sweep, register=register, again=again, inputs=inputs)
-            _sweep(sweep_jobs, order, sweep, json_wanted=output is Format.JSON)
+            _sweep(sweep_jobs, order, sweep, json_wanted=output_format is Format.JSON)
             return
         prepared = jobs.prepare(order, register=register)
         prepared.require(show_warning)
@@ -129,12 +132,14 @@ def submit(
             with progress_of("files") as progress:
                 jobs.bring(inputs, progress)
         submission = jobs.send(
-            prepared, again=again, tell=lambda each: _tell(each, json_wanted=output is Format.JSON)
+            prepared,
+            again=again,
+            tell=lambda each: _tell(each, json_wanted=output_format is Format.JSON),
         )
-        if output is Format.JSON:
+        if output_format is Format.JSON:
             show_json(submission)
         if follow:
-            follow_job(jobs, submission.id, Printer(json_wanted=output is Format.JSON))
+            follow_job(jobs, submission.id, Printer(json_wanted=output_format is Format.JSON))
 
 
 def _sweep(send: "Callable[..., object]", order: "Order", file: Path, *, json_wanted: bool) -> None:

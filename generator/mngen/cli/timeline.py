@@ -17,17 +17,15 @@ from mngen.errors import InputError
 
 def timeline(
     job: JobArgument,
-    svg: Annotated[
-        Path | None, typer.Option("--svg", help="Write the picture into this file.")
-    ] = None,
+    svg: Annotated[Path | None, typer.Option("--svg", help="SVG file for the timeline")] = None,
     file: FileOption = DEFAULT_FILE,
     sandbox: SandboxOption = False,
-    output: FormatOption = Format.PRETTY,
+    output_format: FormatOption = Format.PRETTY,
 ) -> None:
-    """Show when each node of a job waited, met the others, ran and ended.
+    """Show when each node waited and ran.
 
-    From the submission to the end, or until now; the phases within a node are those that its
-    wire-up has logged.
+    Starts at the submission and ends with the job, or now; the phases within a node are those that
+    its wire-up has logged.
     """
     from mngen.timeline import to_svg, to_text
 
@@ -38,7 +36,7 @@ def timeline(
             svg.write_text(to_svg(found), encoding="utf-8")
         except OSError as error:
             raise InputError(f"{svg} cannot be written: {error.strerror}") from None
-    if output is Format.JSON:
+    if output_format is Format.JSON:
         typer.echo(json.dumps(dataclasses.asdict(found), indent=2))
         return
     encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")

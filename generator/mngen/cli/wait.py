@@ -14,16 +14,16 @@ _FAILED = 1
 def wait(
     job: JobArgument,
     timeout: Annotated[
-        float | None, typer.Option("--timeout", min=0, help="Seconds after which to give up.")
+        float | None, typer.Option("--timeout", min=0, help="Timeout in seconds")
     ] = None,
     file: FileOption = DEFAULT_FILE,
     sandbox: SandboxOption = False,
-    output: FormatOption = Format.PRETTY,
+    output_format: FormatOption = Format.PRETTY,
 ) -> None:
-    """Wait until a job has ended. Ctrl-C ends the waiting, not the job.
+    """Wait until a job has finished.
 
-    Exits with 0 if it succeeded, with 1 if it failed or was cancelled, and with 3 if it had not
-    ended in time or AWS does not answer.
+    Ctrl-C stops waiting; the job continues. Exit codes: 0 the job succeeded, 1 it failed or was
+    cancelled, 3 it timed out or AWS does not answer.
     """
     with opened_jobs(file, sandbox=sandbox) as room:
         try:
@@ -31,7 +31,7 @@ def wait(
         except KeyboardInterrupt:
             report(f"the job goes on; to wait again: mngen wait {job}")
             raise
-    if output is Format.JSON:
+    if output_format is Format.JSON:
         show_json(found)
     elif found.exit_code is not None:
         report(f"exit code {found.exit_code}")

@@ -1,8 +1,8 @@
 """The container image of the jobs: built, pushed to the deployment's registry, listed.
 
-What `mngen image build|push|list` do is a function each. The image is built by docker, podman or
-buildah, whichever is there, from the rendered tree's `container` folder; its digest is recorded
-beside the rendered Terraform, so that job definitions run exactly what was pushed.
+`mngen container build|push|list` are a function each. docker, podman or buildah builds the image
+from the rendered tree's `container` folder. Its digest is recorded beside the rendered Terraform,
+so that job definitions run exactly what was pushed.
 
     engine = find_engine()
     planned = plan_image(cluster)

@@ -63,7 +63,7 @@ def push_image(
     if here is None:
         raise InputError(
             f"{engine.name} has no image {plan.reference}",
-            hint="`mngen image build` builds it; --engine names another engine that did",
+            hint="`mngen container build` builds it; --engine names another engine that did",
         )
     stored = registry.find(plan.tag)
     if stored is not None:
@@ -101,7 +101,7 @@ def _taken(plan: ImagePlan, registry: Registry, stored: Stored) -> InputError:
         f"the tag `{plan.tag}` names another image already ({stored.digest[:19]}{when}), and tags "
         "are immutable",
         hint=f"write `tag: {next_tag(plan.tag, used)}` under `container:` in the spec, then "
-        "`mngen image build` and `mngen image push`",
+        "`mngen container build` and `mngen container push`",
     )
 
 

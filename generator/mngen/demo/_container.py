@@ -111,7 +111,7 @@ def _reason_against(engine: Engine | None, context: Path, wish: Wish) -> str | N
     base = base_image(context)
     if wish.build or (base is not None and engine.image_id(base) is not None):
         return None
-    return f"{engine.name} has no {base} yet; --image downloads it, and packages"
+    return f"{engine.name} has no {base} yet; --container downloads it, and packages"
 
 
 def _build(
@@ -133,7 +133,7 @@ def _build(
         last = line.strip() or last
         tell(line)
 
-    tell(f"building with {engine.name}, packages are downloaded; --no-image leaves this out")
+    tell(f"building with {engine.name}, packages are downloaded; --no-container leaves this out")
     try:
         build_image(
             planned,

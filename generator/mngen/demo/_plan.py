@@ -80,7 +80,7 @@ def plan_demo(*, build: bool | None = None) -> Plan:
     """
     parts.require("demo")
     findings = parts.find_all(parts.all_parts_of("demo"))
-    against = "as --no-image asks for"
+    against = "as --no-container asks for"
     if build is not False:
         against = "" if build else reason_against_building(_resources.container()) or ""
     return planned(parts.judge("demo", findings), parts.this_system(), against)

@@ -203,7 +203,7 @@ def _walk(road: _Road, scratch: Path, wish: Wish) -> list[Built]:
             result.append(make_images(cluster, out, outputs, road.say, logs=logs))
         written = ("deploy/container", f"deploy/terraform/{DIGESTS_FILE}")
         with (
-            road.step(CONTAINER, "mngen image build", *written) as result,
+            road.step(CONTAINER, "mngen container build", *written) as result,
             _account(sandbox, scratch),
         ):
             result.append(make_container_image(cluster, out, outputs, road.say, wish))

@@ -1,4 +1,4 @@
-"""Machine images: what `mngen bake`, `images` and `sweep` are made of.
+"""AMIs: what `mngen bake` and `mngen ami` are made of.
 
 An image is made on a small builder: launched from the ECS-optimized AMI, brought to what the spec
 asks for by the playbooks over SSH, verified, stopped, taken, ended. Two engines do that, Packer and

@@ -256,7 +256,7 @@ def _bake_all(
     if run.cancel.abandoned:
         raise InterruptedRunError(
             "ended at once: what was started may still run, and cost money",
-            hint="`mngen sweep` finds it and ends it",
+            hint="`mngen ami cleanup` finds it and ends it",
         )
 
 

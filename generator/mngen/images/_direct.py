@@ -127,7 +127,7 @@ def _terminate(ec2: EC2Client, instance: str) -> None:
             *error.problems,
             Problem(
                 f"the builder {instance} may still run, and cost money",
-                hint="`mngen sweep` ends it; by itself it ends after two hours",
+                hint="`mngen ami cleanup` ends it; by itself it ends after two hours",
             ),
         ) from error
 

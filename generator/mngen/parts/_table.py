@@ -594,7 +594,7 @@ _NEEDS = (
     Need(
         name="container",
         title="build and push the container image",
-        commands=("image", "container"),
+        commands=("container",),
         parts=("engine",),
     ),
     Need(

@@ -1,4 +1,4 @@
-"""The baker: `mngen bake`, `images`, `sweep` and `image push`, that is, all that makes images.
+"""The baker: `mngen bake`, `mngen ami` and `mngen container push`.
 
 Machine images and container images are the work of the same person, at the same time: someone
 changes what jobs run on. So the right to push into the repository is here, and not with those who

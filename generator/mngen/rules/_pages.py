@@ -30,7 +30,7 @@ error; rules from MN201 on ask AWS, with `mngen check --aws`; rules from MN301 o
 An **error** certainly fails or costs, a **warning** probably does, an **info** is worth knowing.
 `mngen check --skip MN124` leaves a rule out; `--level warning` leaves out what is less severe.
 
-These pages are made from the rules by `mngen rules --write docs/rules`.
+These pages are made from the rules by `mngen rules --out docs/rules`.
 
 | Rule | Severity | What holds |
 |------|----------|------------|

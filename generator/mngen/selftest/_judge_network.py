@@ -83,8 +83,8 @@ def efa_check(expected: Expected, run: Run) -> Check:
             title=title,
             state=State.ERROR,
             seen=f"{nodes_of(slow)}: adapters are there, but MPI sent its data over TCP",
-            remedy="build the container with `mngen image build --build-arg EFA=yes`, and let the "
-            "security group allow all traffic from and to itself",
+            remedy="build the container with `mngen container build --build-arg EFA=yes`, and "
+            "allow all traffic from the security group to itself",
         )
     return Check(
         id="efa",

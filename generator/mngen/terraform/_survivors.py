@@ -106,5 +106,5 @@ def _images(search: Search, folder: Path, connect: Callable[[str, str], Any]) ->
         record = folder / Path(AMIS_FILE).name
         yield _remains(
             f"{len(ids)} AMIs with their snapshots, which are paid for: {', '.join(ids)}",
-            f"rm {record}, then mngen images prune",
+            f"rm {record}, then mngen ami prune",
         )

@@ -119,10 +119,12 @@ def test_the_command_without_an_engine_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "mngen.yaml").write_bytes(to_yaml(make_spec(PLAIN)))
     empty = tmp_path / "empty"
     empty.mkdir()
-    done = mngen("image", "build", cwd=tmp_path, env={"PATH": str(empty), "HOME": str(tmp_path)})
+    done = mngen(
+        "container", "build", cwd=tmp_path, env={"PATH": str(empty), "HOME": str(tmp_path)}
+    )
     assert (done.returncode, done.stdout) == (3, "")
     assert "no container engine is installed" in done.stderr
-    wrong = mngen("image", "build", "--build-arg", "x", cwd=tmp_path)
+    wrong = mngen("container", "build", "--build-arg", "x", cwd=tmp_path)
     assert (wrong.returncode, "NAME=VALUE" in wrong.stderr) == (1, True)
 
 

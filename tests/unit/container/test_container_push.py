@@ -96,7 +96,7 @@ def test_an_image_that_is_not_built_is_not_pushed(tmp_path: Path, registry: Regi
     engine = program(tmp_path, "docker", {"image inspect": (1, "[]")})
     with pytest.raises(InputError, match=r"docker has no image localhost/seismic/mpi:v1") as caught:
         push_image(PLAN, registry, engine, report=lambda _line: None)
-    assert "mngen image build" in str(caught.value.problems[0].hint)
+    assert "mngen container build" in str(caught.value.problems[0].hint)
 
 
 def test_what_is_there_already_is_not_pushed_again(tmp_path: Path, registry: Registry) -> None:

@@ -87,7 +87,7 @@ def test_an_engine_that_is_asked_for_must_be_there(
 @pytest.mark.parametrize(
     ("wish", "result"),
     [
-        (Wish(), "not built: podman has no docker.io/library/ubuntu:26.04 yet; --image "),
+        (Wish(), "not built: podman has no docker.io/library/ubuntu:26.04 yet; --container "),
         (Wish(build=False), "not built: not asked for"),
     ],
     ids=["its base is not here", "not wanted"],

@@ -88,7 +88,7 @@ def test_commands_and_options_exist(page: Path) -> None:
 
 def test_a_wrong_command_would_be_found() -> None:
     text = "`mngen bake --engin x` and `mngen baje`\n\n    mngen jobs --all  # no\n"
-    commands = commands_in(text + "```\nmngen image pull\n```\n")
+    commands = commands_in(text + "```\nmngen container pull\n```\n")
     assert [fault_in(words) for words in commands] == [
         "`bake` has no option `--engin`",
         "there is no command `baje`",

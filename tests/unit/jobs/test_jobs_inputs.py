@@ -118,7 +118,7 @@ class TestBucket:
         text = spec_text(own.name, more=f"storage: {{bucket: {own.name}-inputs}}\n")
         (tmp_path / "mngen.yaml").write_text(text, encoding="utf-8")
         done = mngen(
-            *("submit", "one", "--upload", str(data / "mpi_example.py"), "--output", "json"),
+            *("submit", "one", "--upload", str(data / "mpi_example.py"), "--format", "json"),
             *("--", "python3", "{inputs}/mpi_example.py"),
             cwd=tmp_path,
             env={**own.sandbox.environment(), "XDG_STATE_HOME": str(tmp_path)},

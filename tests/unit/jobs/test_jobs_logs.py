@@ -105,7 +105,7 @@ class TestRead:
         assert done.returncode == 0
         last = done.stdout.splitlines()[-1]
         assert last.endswith(f"Z   1 | {text}")
-        lines = run("logs", running, "--output", "json").stdout.splitlines()
+        lines = run("logs", running, "--format", "json").stdout.splitlines()
         assert json.loads(lines[-1])["text"] == text
         assert run("logs", running, "--since", "1h").stdout.count("\n") == len(lines)
 

@@ -124,7 +124,7 @@ class TestStatus:
         done = run("status", identifier, env={"COLUMNS": "40"})
         lines = [line for line in done.stdout.splitlines() if "r5.12xlarge i-" in line]
         assert [line.partition("r5.12xlarge ")[2].split()[0] for line in lines] == wanted
-        shown = json.loads(run("status", identifier, "--output", "json").stdout)
+        shown = json.loads(run("status", identifier, "--format", "json").stdout)
         assert [each["instance"] for each in shown["nodes"]] == wanted
         jobs.cancel(identifier)
 
@@ -333,7 +333,7 @@ class TestWhy:
         assert done.returncode == 0
         assert "error[MN305]: the job asks for 5 nodes, and `r5` has at most 4" in done.stdout
         assert "help: ask for fewer `--nodes`" in done.stdout
-        shown = json.loads(run("status", identifier, "--output", "json").stdout)
+        shown = json.loads(run("status", identifier, "--format", "json").stdout)
         assert shown["causes"][0]["what"].startswith("Batch says:")
         assert [each["index"] for each in shown["nodes"]] == [0, 1, 2, 3, 4]
         deployed.batch.terminate_job(jobId=identifier, reason="test")
@@ -383,7 +383,7 @@ class TestList:
         identifier = hold(jobs, "RUNNABLE", "one", name="listed")
         done = run("jobs", "--name", "listed", "--since", "1h", "--status", "runnable")
         assert identifier in done.stdout
-        shown = json.loads(run("jobs", "--name", "listed", "--output", "json").stdout)
+        shown = json.loads(run("jobs", "--name", "listed", "--format", "json").stdout)
         assert [each["id"] for each in shown] == [identifier]
         assert run("jobs", "--since", "yesterday").returncode == 1
         jobs.cancel(identifier)
@@ -397,7 +397,7 @@ class TestEnd:
         ).stdout.strip()
         deployed.control(jobs={good: {"seconds": 0}, bad: {"seconds": 0}})
         assert run("wait", good).returncode == 0
-        done = run("wait", bad, "--output", "json")
+        done = run("wait", bad, "--format", "json")
         assert done.returncode == 1
         assert json.loads(done.stdout)["exit_code"] == 3
 

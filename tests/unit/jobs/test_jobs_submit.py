@@ -504,7 +504,7 @@ class TestCommand:
     ) -> None:
         shown = []
         for output in ("pretty", "json"):
-            done = run("submit", "mpi", "--name", unique(), "--output", output)
+            done = run("submit", "mpi", "--name", unique(), "--format", output)
             shown += [done.stdout, done.stderr]
             job = (done.stdout if output == "pretty" else done.stderr).split()[0]
             secret = variables(nodes_of(deployed.job(job)))["MNGEN_SECRET"]
@@ -518,8 +518,8 @@ class TestCommand:
 
     def test_json(self, run: Any) -> None:
         name = unique()
-        first = json.loads(run("submit", "one", "--name", name, "--output", "json").stdout)
-        second = json.loads(run("submit", "one", "--name", name, "--output", "json").stdout)
+        first = json.loads(run("submit", "one", "--name", name, "--format", "json").stdout)
+        second = json.loads(run("submit", "one", "--name", name, "--format", "json").stdout)
         assert first["id"] == second["id"]
         assert (first["existed"], second["existed"]) == (False, True)
         assert first["name"] == name

@@ -147,7 +147,7 @@ class TestSweep:
             out, _ = process.communicate()
         told = [line.split("\t") for line in out.splitlines()]
         assert [each[1] for each in told] == [f"{name}-000{n}" for n in (1, 2, 3)]
-        done = run(*arguments, "--output", "json")
+        done = run(*arguments, "--format", "json")
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
         assert [each["existed"] for each in found] == [True] * 4 + [False] * 2
@@ -212,7 +212,7 @@ class TestOptions:
     def test_nodes_and_variables_are_those_of_each_job(
         self, deployed: Deployed, run: Any, rows: str
     ) -> None:
-        options = ("--nodes", "3", "-e", "B=all", "--output", "json", "--name", unique())
+        options = ("--nodes", "3", "-e", "B=all", "--format", "json", "--name", unique())
         done = run("submit", "mpi", "--sweep", rows, *options)
         assert done.returncode == 0, done.stderr
         for each, number in zip(json.loads(done.stdout), ("1", "2"), strict=True):
@@ -223,7 +223,7 @@ class TestOptions:
             deployed.batch.terminate_job(jobId=each["id"], reason="test")
 
     def test_one_revision_is_registered_for_all(self, own: Deployed, run: Any, rows: str) -> None:
-        arguments = ("submit", "mpi", "--sweep", rows, "--register", "--output", "json")
+        arguments = ("submit", "mpi", "--sweep", rows, "--register", "--format", "json")
         shown = run(*arguments, "--dry-run")
         assert shown.returncode == 0, shown.stderr
         assert {each["jobDefinition"].rpartition(":")[2] for each in json.loads(shown.stdout)} == {
@@ -249,7 +249,7 @@ class TestOptions:
         text = spec_text(name, more=f"storage: {{bucket: {name}-inputs}}\n")
         own = Deployed(sandbox, text)
         (folder / "mngen.yaml").write_text(text, encoding="utf-8")
-        arguments = ("submit", "one", "--sweep", rows, "--upload", rows, "--output", "json")
+        arguments = ("submit", "one", "--sweep", rows, "--upload", rows, "--format", "json")
         command = ("--", "run", "{inputs}/rows.csv", "{n}")
         assert run(*arguments, "--dry-run", *command).returncode == 0
         assert "Contents" not in s3.list_objects_v2(Bucket=f"{name}-inputs")

@@ -50,6 +50,6 @@ def test_the_command_draws_it(jobs: Jobs, run: Any, folder: Path) -> None:
     assert submitted.id in done.stdout
     assert "rendezvous" in done.stdout
     assert ET.parse(folder / "picture.svg").getroot().tag == "{http://www.w3.org/2000/svg}svg"
-    shown = json.loads(run("timeline", submitted.id, "--output", "json").stdout)
+    shown = json.loads(run("timeline", submitted.id, "--format", "json").stdout)
     assert [row["index"] for row in shown["rows"]] == [0, 1]
     assert run("timeline", submitted.id, "--svg", "nowhere/picture.svg").returncode == 1

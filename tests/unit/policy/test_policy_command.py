@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from mngen.cli.policy import PartName, policy
+from mngen.cli.policy import RoleName, policy
 from mngen.errors import InputError
 from mngen.policy import Part
 
@@ -26,7 +26,7 @@ def run(*arguments: str, example: str = "tutorial") -> Result:
 
 
 def test_the_command_knows_every_part() -> None:
-    assert [part.value for part in PartName] == [part.value for part in Part]
+    assert [part.value for part in RoleName] == [part.value for part in Part]
 
 
 def test_one_document_is_all_of_standard_output() -> None:
@@ -49,7 +49,7 @@ def test_several_documents_are_numbered_and_each_can_be_had_alone() -> None:
 
 def test_json_is_always_a_list() -> None:
     for part, count in (("deployer", 2), ("submitter", 1)):
-        result = run(part, "--account", ACCOUNT, "--output", "json")
+        result = run(part, "--account", ACCOUNT, "--format", "json")
         assert len(json.loads(result.stdout)) == count
         assert result.stderr == ""
 

@@ -75,7 +75,7 @@ def test_unknown_rule(spec: Path) -> None:
 
 def test_json(spec: Path) -> None:
     spec.write_text(BAD, encoding="utf-8")
-    done = mngen("check", "--output", "json", cwd=spec.parent)
+    done = mngen("check", "--format", "json", cwd=spec.parent)
     report = json.loads(done.stdout)
     assert done.returncode == 1
     assert report["counts"] == {"error": 1, "warning": 1, "info": 0}
@@ -86,7 +86,7 @@ def test_json(spec: Path) -> None:
 
 def test_sarif(spec: Path) -> None:
     spec.write_text(BAD, encoding="utf-8")
-    done = mngen("check", "--output", "sarif", cwd=spec.parent)
+    done = mngen("check", "--format", "sarif", cwd=spec.parent)
     results = json.loads(done.stdout)["runs"][0]["results"]
     assert [each["ruleId"] for each in results] == ["MN101", "MN159"]
 
@@ -94,7 +94,7 @@ def test_sarif(spec: Path) -> None:
 @pytest.mark.parametrize("output", ["pretty", "json", "sarif"])
 def test_file_that_is_no_yaml(spec: Path, output: str) -> None:
     spec.write_text("name: [", encoding="utf-8")
-    done = mngen("check", "--output", output, cwd=spec.parent)
+    done = mngen("check", "--format", output, cwd=spec.parent)
     assert (done.returncode, done.stderr) == (1, "")
     assert "not valid YAML" in done.stdout
 
@@ -115,7 +115,7 @@ def test_aws_without_credentials(spec: Path) -> None:
 
 def test_aws_is_not_asked_about_an_unsound_spec(spec: Path) -> None:
     spec.write_text(BAD, encoding="utf-8")
-    done = mngen("check", "--aws", "--output", "json", cwd=spec.parent, env=dict(os.environ))
+    done = mngen("check", "--aws", "--format", "json", cwd=spec.parent, env=dict(os.environ))
     report = json.loads(done.stdout)
     assert done.returncode == 1
     assert report["asked_aws"] is False
@@ -152,7 +152,7 @@ def test_rules_are_listed(tmp_path: Path) -> None:
     done = mngen("rules", cwd=tmp_path)
     assert done.stdout.splitlines()[0] == "MN101  error    Every instance type exists"
     assert len(done.stdout.splitlines()) == len(RULES)
-    listed = json.loads(mngen("rules", "--output", "json", cwd=tmp_path).stdout)
+    listed = json.loads(mngen("rules", "--format", "json", cwd=tmp_path).stdout)
     assert [each["id"] for each in listed] == [rule.id for rule in RULES]
 
 
@@ -163,5 +163,5 @@ def test_rule_is_explained(tmp_path: Path) -> None:
 
 
 def test_pages_are_written(tmp_path: Path) -> None:
-    assert mngen("rules", "--write", "docs", cwd=tmp_path).returncode == 0
+    assert mngen("rules", "--out", "docs", cwd=tmp_path).returncode == 0
     assert len(list((tmp_path / "docs").glob("*.md"))) == len(RULES) + 1

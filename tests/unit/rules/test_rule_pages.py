@@ -14,7 +14,7 @@ DOCS = Path(__file__).resolve().parents[3] / "docs" / "rules"
 
 def test_committed_pages_are_up_to_date() -> None:
     committed = {path.name: path.read_text(encoding="utf-8") for path in DOCS.glob("*.md")}
-    assert committed == pages(), "run `mngen rules --write docs/rules`"
+    assert committed == pages(), "run `mngen rules --out docs/rules`"
 
 
 def test_writing_again_changes_nothing_and_removes_stale_pages(tmp_path: Path) -> None:

@@ -70,10 +70,10 @@ def test_markdown_finds_nothing_in_a_description_but_code() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "## mngen images prune",
+        "## mngen ami prune",
         "mngen submit [OPTIONS] {job} [-- COMMAND ...]",
-        "- `-f, --file <path>`: The spec. \\[default: mngen.yaml]",
-        "- `-e, --env NAME=VALUE`: An environment variable.",
+        "- `-f, --file <path>`: Spec file \\[default: mngen.yaml]",
+        "- `-e, --env NAME=VALUE`: Environment variable; repeatable",
     ],
 )
 def test_commands_have_usage_options_and_defaults(line: str) -> None:

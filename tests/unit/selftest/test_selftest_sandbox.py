@@ -129,7 +129,7 @@ def written(tmp_path: Path, **changed: Any) -> list[str]:
 def test_it_passes_where_nodes_are_as_the_spec_wants_them(
     started: Callable[..., Running], deployed: Deployed, tmp_path: Path
 ) -> None:
-    running = started("--output", "json", "--keep", "kept")
+    running = started("--format", "json", "--keep", "kept")
     job = deployed.job(running.job)
     assert job["jobName"] == "mngen-selftest"
     assert (job["retryStrategy"]["attempts"], job["timeout"]) == (
@@ -174,7 +174,7 @@ def test_it_fails_with_what_to_do_where_they_are_not(
 def test_a_job_that_fails_says_why(
     started: Callable[..., Running], deployed: Deployed, tmp_path: Path
 ) -> None:
-    running = started("--output", "json")
+    running = started("--format", "json")
     running.await_running()
     lines = [
         "mngen[0] +300.10s error: node 1 (10.0.0.5) never came",

@@ -67,7 +67,7 @@ def test_what_is_paid_for_is_named_with_its_command(sandbox: Sandbox) -> None:
     assert f"aws s3 rm --recursive s3://inputs/mngen/{name}/inputs/" in text
     assert f"aws efs delete-file-system --file-system-id {kept}" in text
     assert image in text
-    assert "rm deploy/terraform/amis.auto.tfvars.json, then mngen images prune" in text
+    assert "rm deploy/terraform/amis.auto.tfvars.json, then mngen ami prune" in text
     assert other not in text
     assert "looked for" not in text
 

@@ -91,7 +91,7 @@ locals {
     "mngen:deployment" = "chemistry"
   }
 
-  # What carries these and names its image may be ended: `mngen sweep` finds it by them.
+  # What carries these and names its image may be deleted: `mngen ami cleanup` finds it by them.
   run_tags = merge(local.tags, { "mngen:bake" = var.suffix })
 
   # Should whoever started this vanish, the builder ends itself. The ECS agent would register it in

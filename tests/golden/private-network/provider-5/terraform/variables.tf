@@ -13,7 +13,7 @@ variable "amis" {
   }
 }
 
-# `mngen image push` fills this in container.auto.tfvars.json.
+# `mngen container push` fills this in container.auto.tfvars.json.
 variable "container_digests" {
   description = "Digests of the container images that were pushed, by tag."
   type        = map(string)

@@ -1,4 +1,4 @@
-"""`mngen images`: the machine images that were baked, and the end of those that nothing uses."""
+"""`mngen ami`: the AMIs that were baked, and cleaning up after bakes."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from mngen.cli._bake import account_of, cluster_of, record_of
-from mngen.cli._shared import DEFAULT_FILE, FileOption
+from mngen.cli._shared import DEFAULT_FILE, FileOption, require_subcommand
 from mngen.cli._terraform import (
     DEFAULT_OUT,
     Format,
@@ -25,43 +25,50 @@ if TYPE_CHECKING:
     from mngen.cluster import Cluster
     from mngen.images import Listed
 
-images = typer.Typer(help="List the machine images, and end those that nothing uses.")
+ami = typer.Typer(name="ami", add_completion=False, rich_markup_mode=None)
 
 
-@images.callback(invoke_without_command=True)
-def list_all(
-    context: typer.Context,
+@ami.callback(invoke_without_command=True)
+def root(context: typer.Context) -> None:
+    """List, prune and clean up AMIs."""
+    require_subcommand(context)
+
+
+@ami.command(name="list")
+def list_(
     file: FileOption = DEFAULT_FILE,
     out: OutOption = DEFAULT_OUT,
     sandbox: SandboxOption = False,
-    output: FormatOption = Format.PRETTY,
+    output_format: FormatOption = Format.PRETTY,
 ) -> None:
-    """List the machine images of the deployment."""
-    if context.invoked_subcommand is not None:
-        return
+    """List the AMIs of the deployment and their use.
+
+    An AMI is in use if amis.auto.tfvars.json records it, or a compute environment starts it.
+    """
     cluster = cluster_of(file)
     with account_of(cluster.spec.region, sandbox=sandbox):
         found = _listed(cluster, out, sandbox=sandbox)
-    if output is Format.JSON:
+    if output_format is Format.JSON:
         import msgspec
 
         typer.echo(json.dumps(msgspec.to_builtins(found), indent=2))
     elif found:
         _show(found)
     else:
-        report("There are no machine images: `mngen bake` makes them.")
+        report("No AMIs yet: run mngen bake")
 
 
-@images.command()
+@ami.command()
 def prune(
     file: FileOption = DEFAULT_FILE,
     out: OutOption = DEFAULT_OUT,
     yes: YesOption = False,
     sandbox: SandboxOption = False,
 ) -> None:
-    """Deregister the images that neither the record nor a compute environment uses.
+    """Deregister unused AMIs.
 
-    Their snapshots, which are what is paid for, are deleted with them.
+    An AMI is unused if neither amis.auto.tfvars.json nor a compute environment names it. Its
+    snapshots, which are what costs money, are deleted with it.
     """
     from mngen.images import prunable, prune
 
@@ -71,13 +78,45 @@ def prune(
     with account_of(cluster.spec.region, sandbox=sandbox):
         unused = prunable(_listed(cluster, out, sandbox=sandbox))
         if not unused:
-            report("Every image is in use.")
+            report("Every AMI is in use.")
             return
         _show(unused)
         if not yes:
-            ask(f"Deregister {len(unused)} images and delete their snapshots?")
+            ask(f"Deregister {len(unused)} AMIs and delete their snapshots?")
         prune(cluster.spec.region, unused)
-    report(f"Deregistered {len(unused)} images.")
+    report(f"Deregistered {len(unused)} AMIs.")
+
+
+@ami.command()
+def cleanup(
+    file: FileOption = DEFAULT_FILE, yes: YesOption = False, sandbox: SandboxOption = False
+) -> None:
+    """Clean up resources left by interrupted bakes.
+
+    These are builders, key pairs, volumes and security groups, found by the tags that a bake gives
+    to everything it creates. A bake that is running elsewhere has such resources too: check their
+    start times before you confirm.
+    """
+    from mngen._aws import client
+    from mngen.images import end_leftovers, find_leftovers
+
+    if not yes:
+        require_someone_to_ask()
+    spec = cluster_of(file).spec
+    with account_of(spec.region, sandbox=sandbox):
+        ec2 = client("ec2", spec.region)
+        left = find_leftovers(ec2, spec.name)
+        if not left:
+            report("Nothing to clean up.")
+            return
+        for each in left:
+            since = f", since {each.since}" if each.since else ""
+            state = f", {each.state}" if each.state else ""
+            report(f"{each.kind} {each.id}: of image {each.image}{state}{since}")
+        if not yes:
+            ask(f"Delete these {len(left)} resources?")
+        end_leftovers(ec2, left)
+    report(f"Deleted {len(left)} resources.")
 
 
 def _listed(cluster: "Cluster", out: Path, *, sandbox: bool) -> "list[Listed]":

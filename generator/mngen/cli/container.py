@@ -1,4 +1,4 @@
-"""`mngen image`: the container image of the jobs."""
+"""`mngen container`: the container image of the jobs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mngen.cli._shared import DEFAULT_FILE, FileOption
+from mngen.cli._shared import DEFAULT_FILE, FileOption, require_subcommand
 from mngen.cli._terraform import (
     DEFAULT_OUT,
     Format,
@@ -23,43 +23,42 @@ if TYPE_CHECKING:
     from mngen.container import RegistryImage
     from mngen.terraform import Terraform
 
-image = typer.Typer(name="image", rich_markup_mode=None)
+container = typer.Typer(name="container", add_completion=False, rich_markup_mode=None)
 
 EngineOption = Annotated[
-    str | None, typer.Option("--engine", help="docker, podman or buildah; the first by default.")
+    str | None, typer.Option("--engine", help="docker, podman or buildah; default: the first found")
 ]
-TagOption = Annotated[str | None, typer.Option("--tag", help="Another tag than the spec's.")]
+TagOption = Annotated[str | None, typer.Option("--tag", help="Image tag; default: the spec's")]
 _MIB = 1024 * 1024
 
 
-@image.callback(invoke_without_command=True)
+@container.callback(invoke_without_command=True)
 def root(context: typer.Context) -> None:
-    """Build, push and list the container image of the jobs."""
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
-        raise typer.Exit(2)
+    """Build, push and list container images."""
+    require_subcommand(context)
 
 
-@image.command()
+@container.command()
 def build(
     file: FileOption = DEFAULT_FILE,
     out: OutOption = DEFAULT_OUT,
     context: Annotated[
         Path | None,
-        typer.Option(help="Folder with the Dockerfile; the rendered `container` by default."),
+        typer.Option(help="Folder with the Dockerfile; default: the rendered one"),
     ] = None,
     engine: EngineOption = None,
     tag: TagOption = None,
     build_arg: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Build argument; repeatable.")
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Build argument; repeatable")
     ] = None,
     platform: Annotated[
-        str | None, typer.Option(help="Such as linux/arm64; that of the machines by default.")
+        str | None, typer.Option(help="Such as linux/arm64; default: that of the instances")
     ] = None,
 ) -> None:
-    """Build the container image, for the processors that the spec's machines have.
+    """Build the container image.
 
-    Nodes with an Elastic Fabric Adapter get an image with its libraries.
+    Builds for the processor architecture of the spec's instance types. If one of them uses an
+    Elastic Fabric Adapter, the image contains its libraries.
     """
     from mngen.container import build_image, find_engine, plan_image
 
@@ -73,10 +72,10 @@ def build(
         report=report,
     )
     typer.echo(reference)
-    report("next: mngen image push")
+    report("next: mngen container push")
 
 
-@image.command()
+@container.command()
 def push(
     file: FileOption = DEFAULT_FILE,
     out: OutOption = DEFAULT_OUT,
@@ -84,11 +83,11 @@ def push(
     tag: TagOption = None,
     sandbox: SandboxOption = False,
 ) -> None:
-    """Push the image to the deployment's repository, and record its digest for Terraform.
+    """Push the container image to ECR.
 
-    The record, container.auto.tfvars.json, belongs into version control: job definitions run the
-    very image that it names once `mngen apply` has run. In the sandbox the image is registered
-    without its layers, and recorded for the sandbox alone.
+    Its digest is recorded in container.auto.tfvars.json; commit that file. After the next
+    `mngen apply`, job definitions run exactly this image. In the sandbox the image is registered
+    without its layers, and recorded for the sandbox only.
     """
     from mngen.cluster import record_digest
     from mngen.container import find_engine, open_registry, plan_image, push_image
@@ -109,14 +108,14 @@ def push(
     report(f"next: mngen apply --out {out}{' --sandbox' if sandbox else ''}")
 
 
-@image.command(name="list")
+@container.command(name="list")
 def list_(
     file: FileOption = DEFAULT_FILE,
     out: OutOption = DEFAULT_OUT,
     sandbox: SandboxOption = False,
-    output: FormatOption = Format.PRETTY,
+    output_format: FormatOption = Format.PRETTY,
 ) -> None:
-    """Show the images in the deployment's repository, and the jobs that run them."""
+    """List container images and their jobs."""
     from mngen import _aws
     from mngen.cluster import read_digests
     from mngen.container import list_images, open_registry
@@ -131,14 +130,14 @@ def list_(
             job_definitions=named if isinstance(named, dict) else {},
             digests=read_digests(_record(terraform, sandbox=sandbox)),
         )
-    if output is Format.JSON:
+    if output_format is Format.JSON:
         import msgspec
 
         typer.echo(msgspec.json.format(msgspec.json.encode(images)).decode())
     elif images:
         _show(images)
     else:
-        report("There are no images yet: mngen image build, then mngen image push")
+        report("There are no images yet: mngen container build, then mngen container push")
 
 
 def _cluster(file: Path) -> "Cluster":
