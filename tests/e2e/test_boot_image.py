@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mngen.sandbox._machine_root import machine_layers
+from mngen.sandbox.machines._root import machine_layers
 from tests.support.boot.disk import contents, make_disk
 from tests.support.boot.guest import Boot, Guest, Processors, guest
 from tests.support.boot.root import boot_root, kernel_of

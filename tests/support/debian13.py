@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mngen.sandbox import _debian, _machine_kept
-from mngen.sandbox._machine_root import _cache, _digest, _locked, _make
+from mngen.sandbox.machines import _debian, _kept
+from mngen.sandbox.machines._root import _cache, _digest, _locked, _make
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ def debian13() -> Path:
     with _locked(folder):
         new = not place.is_dir()
         _make(place, lambda made: _debian.build(made, _PACKAGES, suite=SUITE))
-        _machine_kept.hold(place)
+        _kept.hold(place)
         if new:
-            _machine_kept.remove_unused(folder)
+            _kept.remove_unused(folder)
     return place

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mngen.sandbox import sandbox_environment
-from mngen.sandbox._protocol import error_document
+from mngen.sandbox.emulator._protocol import error_document
 from tests.support.recording import Call, read_call
 from tests.support.relay import Answer, Relay, Request
 

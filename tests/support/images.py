@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mngen.sandbox._debian import _proxies
-from mngen.sandbox._machine_root import machine_layers
+from mngen.sandbox.machines._debian import _proxies
+from mngen.sandbox.machines._root import machine_layers
 from tests.support.debian13 import debian13
 from tests.support.needs import lacking
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mngen.sandbox import MACHINE_SSH_PORT
-from mngen.sandbox._machine import PENDING, RUNNING
-from mngen.sandbox._machine import Machine as Booted
-from mngen.sandbox._machine_address import claim_address
-from mngen.sandbox._machine_root import USER, machine_layers
+from mngen.sandbox.machines._address import claim_address
+from mngen.sandbox.machines._machine import PENDING, RUNNING
+from mngen.sandbox.machines._machine import Machine as Booted
+from mngen.sandbox.machines._root import USER, machine_layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

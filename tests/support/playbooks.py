@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mngen._resources import playbooks
 from mngen.images._ansible import LOCALE
-from mngen.sandbox._machine_root import USER
+from mngen.sandbox.machines._root import USER
 from tests.support.machines import ssh_options
 
 if TYPE_CHECKING:

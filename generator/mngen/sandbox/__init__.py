@@ -7,7 +7,8 @@ lets a child process see the emulator and nothing else, its `applied` does so fo
     with start_sandbox() as sandbox:
         subprocess.run(["terraform", "apply"], env=sandbox.environment("us-east-1"))
 
-The emulator is moto (extra `sandbox`), run in a process of its own. `_gaps` closes what it lacks.
+The emulator is moto (extra `sandbox`), run in a process of its own. `emulator` closes what it
+lacks, and `batch` is all of its Batch.
 
 Where this computer can run them (`machines_unavailable()` says), the instances that bake images are
 real: each boots systemd in a container of systemd-nspawn (or is a chroot where that cannot run),
@@ -29,10 +30,10 @@ from mngen.sandbox._lifecycle import (
     start_sandbox,
     stop_sandbox,
 )
-from mngen.sandbox._machine_address import MACHINE_SSH_PORT
-from mngen.sandbox._machine_root import machines_unavailable
-from mngen.sandbox._machines import prepare_machines
 from mngen.sandbox._run import exports, run_command, serve_until_interrupted
+from mngen.sandbox.machines._address import MACHINE_SSH_PORT
+from mngen.sandbox.machines._machines import prepare_machines
+from mngen.sandbox.machines._root import machines_unavailable
 
 __all__ = [
     "ACCOUNT_ID",

@@ -37,12 +37,12 @@ def main() -> int:
 
 
 def _serve(arguments: argparse.Namespace, home: Path) -> int:
-    from mngen.sandbox import _emulator
+    from mngen.sandbox.emulator import _server
 
     instance = secrets.token_hex(16)
-    application = _emulator.Application(home, instance)
+    application = _server.Application(home, instance)
     try:
-        server = _emulator.make_emulator(arguments.port, application)
+        server = _server.make_emulator(arguments.port, application)
     except OSError as error:
         _announce({"error": f"port {arguments.port}: {error.strerror}"})
         return 1
@@ -63,7 +63,7 @@ def _serve(arguments: argparse.Namespace, home: Path) -> int:
         ).start()
     _announce(
         {
-            "endpoint": f"http://{_emulator.HOST}:{server.port}",
+            "endpoint": f"http://{_server.HOST}:{server.port}",
             "home": str(home),
             "instance": instance,
             "pid": os.getpid(),

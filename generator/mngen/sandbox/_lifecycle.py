@@ -13,7 +13,7 @@ from mngen import __version__
 from mngen.errors import InputError, ToolError
 from mngen.sandbox import _background, _process
 from mngen.sandbox._environment import ENDPOINT_VARIABLE, sandbox_environment
-from mngen.sandbox._machine_image import Images, mounted
+from mngen.sandbox.machines._image import Images, mounted
 
 if TYPE_CHECKING:
     import subprocess

@@ -12,7 +12,7 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mngen.sandbox._machine_image import mounted
+from mngen.sandbox.machines._image import mounted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@
 CHECKOUT is a clone of https://github.com/aws/efs-utils. Its files are laid over a baked AMI, which
 then mounts over TLS from an NFS server that runs here, with a certificate authority made for the
 run. Nothing of it is built, and nothing of it stays. What the helper left on the node is printed:
-compare it with generator/mngen/sandbox/machine/mount_efs.py.
+compare it with generator/mngen/sandbox/machines/stand_ins/mount_efs.py.
 
 Differences from Amazon Linux: stunnel carries the traffic instead of efs-proxy, which would have to
 be compiled (the mount option `stunnel`), and botocore is absent.
@@ -22,7 +22,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mngen.sandbox._machine_root import machine_layers
+from mngen.sandbox.machines._root import machine_layers
 from tests.support.boot.disk import make_disk
 from tests.support.boot.guest import Boot, Processors, guest
 from tests.support.boot.root import boot_root, kernel_of

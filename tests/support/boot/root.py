@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mngen.sandbox import _debian, _machine_kept
-from mngen.sandbox._machine_root import _cache, _digest, _locked, _make
+from mngen.sandbox.machines import _debian, _kept
+from mngen.sandbox.machines._root import _cache, _digest, _locked, _make
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,8 +44,8 @@ def boot_root() -> Path:
     place = folder / f"debian-{_digest(*recipe)}"
     with _locked(folder):
         _make(place, _build)
-        _machine_kept.hold(place)
-        _machine_kept.remove_unused(folder)
+        _kept.hold(place)
+        _kept.remove_unused(folder)
     return place
 
 

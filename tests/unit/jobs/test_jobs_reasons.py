@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from mngen.jobs._reasons import REMEDIES, cause_of, code_of
-from mngen.sandbox._gaps_batch_reasons import REASONS, reason
+from mngen.sandbox.batch._reasons import REASONS, reason
 
 DOCUMENTED = {
     "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY": "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - Service "

@@ -22,7 +22,7 @@ EVERYWHERE = {"/bin/sh", "sh", "apt-cache", "apt-config", "apt-get", "systemctl"
 def sources() -> Iterator[Path]:
     for path in sorted((ROOT / "generator" / "mngen").rglob("*.py")):
         # The programs of emulated instances run in those, which are Debian's.
-        if "machine" not in path.parent.parts:
+        if "stand_ins" not in path.parent.parts:
             yield path
     yield ROOT / "container" / "wireup.py"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mngen.sandbox import _machine_root
+from mngen.sandbox.machines import _root
 
-FOLDER = _machine_root._SOURCES
+FOLDER = _root._SOURCES
 TABLE = Path(__file__).parents[3] / "docs" / "stand-ins.md"
 ROWS = re.findall(r"^\| `([^`]+)` \|", TABLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
 FILES = sorted(
@@ -42,11 +42,11 @@ def test_each_names_its_source(name: str) -> None:
 
 
 def test_every_program_is_laid() -> None:
-    laid = set(_machine_root._PROGRAMS.values())
-    for programs in _machine_root._BASE_PROGRAMS.values():
+    laid = set(_root._PROGRAMS.values())
+    for programs in _root._BASE_PROGRAMS.values():
         laid |= set(programs.values())
     assert laid == {name for name in PROGRAMS if "/" not in name}
 
 
 def test_docker_is_not_enabled_by_hand() -> None:
-    assert not {"docker", "containerd"} & set(_machine_root._ENABLED)
+    assert not {"docker", "containerd"} & set(_root._ENABLED)

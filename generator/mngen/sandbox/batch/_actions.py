@@ -12,11 +12,11 @@ from moto.logs.exceptions import InvalidParameterException, ResourceNotFoundExce
 from moto.logs.models import logs_backends
 from moto.logs.responses import LogsResponse
 
-from mngen.sandbox import _gaps_batch_job as job_model
-from mngen.sandbox._gaps_batch_list import list_jobs
-from mngen.sandbox._gaps_batch_logs import write_output
-from mngen.sandbox._gaps_batch_schedule import State, advance, state_of, stop
-from mngen.sandbox._gaps_batch_submit import submit
+from mngen.sandbox.batch import _job as job_model
+from mngen.sandbox.batch._list import list_jobs
+from mngen.sandbox.batch._logs import write_output
+from mngen.sandbox.batch._schedule import State, advance, state_of, stop
+from mngen.sandbox.batch._submit import submit
 
 _MAX_DESCRIBED = 100
 _WAITING = ("SUBMITTED", "PENDING", "RUNNABLE")

@@ -4,7 +4,7 @@ Two layers for overlayfs. The lower one is a small Debian that debootstrap makes
 few files that make it look like Amazon Linux 2023 or 2: programs that Debian lacks, boot
 configuration, the user `ec2-user`, what a base image leaves behind. Both are made once and kept in
 the user's cache folder, each under a name that follows from all that it is made of; the folder
-`mngen/machines` there may be removed whenever no machine runs. `_machine_kept` removes old ones.
+`mngen/machines` there may be removed whenever no machine runs. `_kept` removes old ones.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from mngen import parts
 from mngen.errors import ToolError
-from mngen.sandbox import _debian, _machine_kept
+from mngen.sandbox.machines import _debian, _kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ USER = "ec2-user"
 """Who may log in, and has sudo without a password."""
 
 _USER_ID = 1000
-_SOURCES = Path(__file__).parent / "machine"
+_SOURCES = Path(__file__).parent / "stand_ins"
 _PYTHON = Path("usr/libexec/mngen-machine/python3")
 _REPOSITORY = Path("usr/share/mngen-machine/packages")
 _WANTED_BY_BOOT = Path("etc/systemd/system/multi-user.target.wants")
@@ -140,9 +140,9 @@ def machine_layers(base: str) -> tuple[Path, ...]:
         _make(debian, _debian.build)
         _make(layer, lambda place: _build_layer(place, base, debian))
         for place in (debian, layer):
-            _machine_kept.hold(place)
+            _kept.hold(place)
         if new:
-            _machine_kept.remove_unused(folder)
+            _kept.remove_unused(folder)
     return layer, debian
 
 

@@ -10,12 +10,12 @@ from moto.batch.exceptions import ClientException
 from moto.iam.exceptions import NotFoundException as RoleNotFoundError
 from moto.moto_api._internal import mock_random
 
-from mngen.sandbox._gaps_batch_interfaces import (
+from mngen.sandbox.batch._interfaces import (
     check_security_groups,
     interface_fault,
     with_security_groups,
 )
-from mngen.sandbox._gaps_ec2 import placement_groups
+from mngen.sandbox.emulator._ec2 import placement_groups
 
 if TYPE_CHECKING:
     from moto.batch.models import ComputeEnvironment

@@ -1,7 +1,7 @@
 """A job of the emulated Batch: what was submitted, how far it is, and how Batch describes it.
 
 moto runs a job as a Docker container of the machine that it runs on. Here a job is data: which
-state it has reached follows from the time that has passed (`_gaps_batch_schedule`).
+state it has reached follows from the time that has passed (`_schedule`).
 """
 
 from __future__ import annotations

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mngen.errors import MngenError
-from mngen.sandbox._machine import PENDING, Machine
-from mngen.sandbox._machine_address import claim_address
-from mngen.sandbox._machine_image import Images
-from mngen.sandbox._machine_root import (
+from mngen.sandbox.machines._address import claim_address
+from mngen.sandbox.machines._image import Images
+from mngen.sandbox.machines._machine import PENDING, Machine
+from mngen.sandbox.machines._root import (
     BASES,
     init_unavailable,
     machine_layers,

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from mngen.sandbox._environment import ACCOUNT_ID
 
 if TYPE_CHECKING:
-    from mngen.sandbox._gaps_batch_job import Job
+    from mngen.sandbox.batch._job import Job
 
 PATH = "/_mngen/batch"
 
@@ -38,8 +38,8 @@ def control(body: bytes) -> bytes:
     """
     from moto.batch.models import batch_backends
 
-    from mngen.sandbox._gaps_batch_actions import tick
-    from mngen.sandbox._gaps_batch_reasons import REASONS
+    from mngen.sandbox.batch._actions import tick
+    from mngen.sandbox.batch._reasons import REASONS
 
     wishes: dict[str, Any] = json.loads(body)
     backend: Any = batch_backends[ACCOUNT_ID][wishes.get("region", "us-east-1")]
@@ -61,7 +61,7 @@ def control(body: bytes) -> bytes:
 
 
 def _direct(backend: Any, job: Job, wish: dict[str, Any]) -> None:
-    from mngen.sandbox._gaps_batch_logs import put
+    from mngen.sandbox.batch._logs import put
 
     script, now = job.script, time.time()
     if "hold" in wish:

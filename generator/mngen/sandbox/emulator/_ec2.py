@@ -18,7 +18,7 @@ from moto.ec2.utils import (
 )
 from moto.moto_api._internal import mock_random
 
-from mngen.sandbox._graft import graft
+from mngen.sandbox.emulator._graft import graft
 
 _STRATEGIES = ("cluster", "spread", "partition")
 

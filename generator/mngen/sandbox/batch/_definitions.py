@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from moto.batch.exceptions import ClientException
 from moto.batch.models import JobDefinition, JobQueue
 
-from mngen.sandbox._gaps_batch_environments import check_name, check_state
+from mngen.sandbox.batch._environments import check_name, check_state
 
 if TYPE_CHECKING:
     from moto.batch.models import ComputeEnvironment

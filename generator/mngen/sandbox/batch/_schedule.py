@@ -18,11 +18,11 @@ from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
 from mngen.catalog import load_catalog, vcpu_quota
-from mngen.sandbox import _gaps_batch_reasons as reasons
-from mngen.sandbox._gaps_batch_environments import role_fault
-from mngen.sandbox._gaps_batch_interfaces import nodes_meet, task_interface_fits
-from mngen.sandbox._gaps_batch_job import Attempt, Job
-from mngen.sandbox._gaps_misc import granted_vcpus
+from mngen.sandbox.batch import _reasons as reasons
+from mngen.sandbox.batch._environments import role_fault
+from mngen.sandbox.batch._interfaces import nodes_meet, task_interface_fits
+from mngen.sandbox.batch._job import Attempt, Job
+from mngen.sandbox.emulator._misc import granted_vcpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,12 +25,12 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import make_server
 
 from mngen import __version__
-from mngen.sandbox._control import PATH as CONTROL_PATH
-from mngen.sandbox._control import control
-from mngen.sandbox._gaps import close_gaps
-from mngen.sandbox._machines import Machines
 from mngen.sandbox._process import HEALTH_PATH, RESET_PATH
-from mngen.sandbox._protocol import error_document
+from mngen.sandbox.emulator._control import PATH as CONTROL_PATH
+from mngen.sandbox.emulator._control import control
+from mngen.sandbox.emulator._gaps import close_gaps
+from mngen.sandbox.emulator._protocol import error_document
+from mngen.sandbox.machines._machines import Machines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mngen.sandbox._gaps_batch_schedule import state_of
+from mngen.sandbox.batch._schedule import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mngen.sandbox._gaps_batch_job import Attempt, Job
+    from mngen.sandbox.batch._job import Attempt, Job
 
 _RENDEZVOUS = 0.02  # seconds
 _SSH = 0.01

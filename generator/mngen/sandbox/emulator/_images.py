@@ -19,7 +19,7 @@ from moto.ec2.responses import EC2Response
 from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.utils import convert_tag_spec, generic_filter, random_ami_id
 
-from mngen.sandbox._graft import graft
+from mngen.sandbox.emulator._graft import graft
 
 _ECS_ROOT_GIB = 30
 _ECS_NAME = re.compile(r"(al2023|amzn2)-ami-ecs-")

@@ -16,11 +16,11 @@ from moto.batch.responses import BatchResponse
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.logs.responses import LogsResponse
 
-from mngen.sandbox import _gaps_batch_environments as environments
-from mngen.sandbox import _gaps_batch_jobs as jobs
-from mngen.sandbox._gaps_batch_actions import JobActions, LogActions
-from mngen.sandbox._gaps_batch_machines import MachineActions
-from mngen.sandbox._graft import graft
+from mngen.sandbox.batch import _definitions as jobs
+from mngen.sandbox.batch import _environments as environments
+from mngen.sandbox.batch._actions import JobActions, LogActions
+from mngen.sandbox.batch._machines import MachineActions
+from mngen.sandbox.emulator._graft import graft
 
 if TYPE_CHECKING:
     from moto.batch.models import ComputeEnvironment, JobDefinition, JobQueue

@@ -14,7 +14,7 @@ from moto.ec2.models.security_groups import SecurityGroupBackend, SecurityGroupR
 from moto.ec2.models.vpcs import VPCBackend
 from moto.ec2.responses.security_groups import SecurityGroups
 
-from mngen.sandbox._graft import graft
+from mngen.sandbox.emulator._graft import graft
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mngen.sandbox import _machine_kept
+from mngen.sandbox.machines import _kept
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ DAY = 86_400.0
 HOLD = """
 import sys
 from pathlib import Path
-from mngen.sandbox._machine_kept import hold
+from mngen.sandbox.machines._kept import hold
 hold(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
@@ -47,7 +47,7 @@ def left(folder: Path) -> list[str]:
 
 
 def test_the_latest_of_each_kind_are_kept(folder: Path) -> None:
-    _machine_kept.remove_unused(folder)
+    _kept.remove_unused(folder)
     assert left(folder) == ["amazon-linux-2-0", "debian-0", "debian-1", "debian-2"]
     assert sorted(path.name for path in folder.glob("*.used")) == [
         f"{name}.used" for name in left(folder)
@@ -58,13 +58,13 @@ def test_what_was_used_today_is_kept(folder: Path) -> None:
     for number in range(3):
         used(folder / f"debian-new{number}", days=0.5)
     used(folder / "debian-new3", days=0.9)
-    _machine_kept.remove_unused(folder)
+    _kept.remove_unused(folder)
     assert left(folder) == ["amazon-linux-2-0", *(f"debian-new{number}" for number in range(4))]
 
 
 def test_one_of_which_no_use_is_known_counts_from_its_making(folder: Path) -> None:
     (folder / "debian-9").mkdir()
-    _machine_kept.remove_unused(folder)
+    _kept.remove_unused(folder)
     assert "debian-9" in left(folder)
 
 
@@ -78,14 +78,14 @@ def test_what_a_process_uses_is_kept_until_it_ends(folder: Path) -> None:
         # As if it had been running for weeks.
         when = time.time() - 15 * DAY
         os.utime(folder / "debian-4.used", (when, when))
-        _machine_kept.remove_unused(folder)
+        _kept.remove_unused(folder)
         assert (place / "usr").is_dir()
         process.kill()
-    _machine_kept.remove_unused(folder)
+    _kept.remove_unused(folder)
     assert not place.exists()
 
 
 def test_a_use_is_noted(folder: Path) -> None:
-    _machine_kept.hold(folder / "debian-4")
-    _machine_kept.remove_unused(folder)
+    _kept.hold(folder / "debian-4")
+    _kept.remove_unused(folder)
     assert left(folder) == ["amazon-linux-2-0", "debian-0", "debian-1", "debian-4"]

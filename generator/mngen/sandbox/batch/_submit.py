@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from moto.batch.exceptions import ClientException
 from moto.batch.utils import make_arn_for_job
 
-from mngen.sandbox._gaps_batch_job import Job, Script
-from mngen.sandbox._gaps_batch_jobs import check_retries
+from mngen.sandbox.batch._definitions import check_retries
+from mngen.sandbox.batch._job import Job, Script
 
 if TYPE_CHECKING:
     from moto.batch.models import JobDefinition, JobQueue

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from moto.batch.exceptions import ClientException
 
-from mngen.sandbox._gaps_batch_job import node_summary, summary
+from mngen.sandbox.batch._job import node_summary, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mngen.sandbox._gaps_batch_job import Job
-    from mngen.sandbox._gaps_batch_schedule import State
+    from mngen.sandbox.batch._job import Job
+    from mngen.sandbox.batch._schedule import State
 
 _STATES = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
 _PAGE = 1000

@@ -12,13 +12,13 @@ from moto.batch.models import batch_backends
 from moto.core.responses import ActionResult
 from moto.ecs.exceptions import ClusterNotFoundException, InvalidParameterException
 
-from mngen.sandbox._gaps_batch_actions import tick
-from mngen.sandbox._gaps_batch_job import ecs_arn
+from mngen.sandbox.batch._actions import tick
+from mngen.sandbox.batch._job import ecs_arn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mngen.sandbox._gaps_batch_job import Job
+    from mngen.sandbox.batch._job import Job
 
 _MAX_DESCRIBED = 100
 

@@ -23,13 +23,13 @@ from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.utils import public_key_parse
 from moto.iam.exceptions import NotFoundException
 
-from mngen.sandbox._graft import graft
-from mngen.sandbox._machine import ENDED, FAILED, RUNNING
+from mngen.sandbox.emulator._graft import graft
+from mngen.sandbox.machines._machine import ENDED, FAILED, RUNNING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mngen.sandbox._machines import Machines
+    from mngen.sandbox.machines._machines import Machines
 
     Action = Callable[[Any], ActionResult]
 

@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mngen.sandbox._machine_address import MACHINE_SSH_PORT, Address
-from mngen.sandbox._machine_root import CGROUPS
+from mngen.sandbox.machines._address import MACHINE_SSH_PORT, Address
+from mngen.sandbox.machines._root import CGROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 PENDING, RUNNING, ENDED, FAILED = "pending", "running", "ended", "failed"
 
 _HERE = Path(__file__).parent
-_INIT, _CHROOT = _HERE / "_machine_boot.sh", _HERE / "_machine_chroot.sh"
-_FORWARD = _HERE / "_machine_forward.py"
+_INIT, _CHROOT = _HERE / "_boot.sh", _HERE / "_chroot.sh"
+_FORWARD = _HERE / "_forward.py"
 _UNSHARE = ("unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child")
 _UNSHARE_INIT = (*_UNSHARE, "--net", "--ipc")
 # What systemd says of multi-user.target, and the chroot's script at its end.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mngen.errors import ToolError
-from mngen.sandbox import _debian, _machine_root
+from mngen.sandbox.machines import _debian, _root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def test_a_layer_appears_whole(tmp_path: Path) -> None:
         assert not place.exists()
         (making / "file").write_text("whole")
 
-    _machine_root._make(place, build)
+    _root._make(place, build)
     assert (place / "file").read_text() == "whole"
     assert [path.name for path in tmp_path.iterdir()] == ["layer"]
 
@@ -40,13 +40,13 @@ def test_a_layer_that_fails_leaves_nothing(tmp_path: Path) -> None:
         raise ToolError("debootstrap failed")
 
     with pytest.raises(ToolError):
-        _machine_root._make(tmp_path / "layer", build)
+        _root._make(tmp_path / "layer", build)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_crash_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / "making-old" / "half").mkdir(parents=True)
-    _machine_root._make(tmp_path / "layer", lambda _: None)
+    _root._make(tmp_path / "layer", lambda _: None)
     assert [path.name for path in tmp_path.iterdir()] == ["layer"]
 
 
@@ -60,8 +60,8 @@ def test_who_comes_second_waits_and_makes_none(tmp_path: Path) -> None:
         assert finish.wait(60)
 
     def ask() -> None:
-        with _machine_root._locked(tmp_path):
-            _machine_root._make(tmp_path / "layer", build)
+        with _root._locked(tmp_path):
+            _root._make(tmp_path / "layer", build)
 
     first, second = threading.Thread(target=ask), threading.Thread(target=ask)
     first.start()
@@ -73,27 +73,27 @@ def test_who_comes_second_waits_and_makes_none(tmp_path: Path) -> None:
     assert built == [1]
 
 
-@pytest.mark.parametrize("base", _machine_root.BASES)
+@pytest.mark.parametrize("base", _root.BASES)
 def test_a_changed_stand_in_makes_a_new_layer(
     base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = _machine_root._recipe(base)
+    before = _root._recipe(base)
     assert any("grubby.py" in line for line in before)
     assert any("etc/default/grub" in line for line in before)
     other = "amazon-linux-2" if base == "amazon-linux-2023" else "amazon-linux-2023"
     assert not any(f"files/{other}/" in line for line in before)
     copy = tmp_path / "machine"
-    shutil.copytree(_machine_root._SOURCES, copy)
-    monkeypatch.setattr(_machine_root, "_SOURCES", copy)
+    shutil.copytree(_root._SOURCES, copy)
+    monkeypatch.setattr(_root, "_SOURCES", copy)
     (copy / "grubby.py").write_text("changed")
-    assert _machine_root._recipe(base) != before
+    assert _root._recipe(base) != before
 
 
 def test_only_root_can_have_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert "missing: root" in str(_machine_root.machines_unavailable())
+    assert "missing: root" in str(_root.machines_unavailable())
     with pytest.raises(ToolError, match="missing: root"):
-        _machine_root.machine_layers("amazon-linux-2023")
+        _root.machine_layers("amazon-linux-2023")
 
 
 def test_missing_programs_are_named_by_their_packages(
@@ -103,7 +103,7 @@ def test_missing_programs_are_named_by_their_packages(
     program(tmp_path, "ssh", "")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("mngen.parts._probe._SYSTEM_FOLDERS", str(tmp_path))
-    assert _machine_root.machines_unavailable() == (
+    assert _root.machines_unavailable() == (
         "cannot boot emulated instances that can be baked; "
         "missing: debootstrap, setpriv, unshare, mount, ssh-keygen"
     )
@@ -111,7 +111,7 @@ def test_missing_programs_are_named_by_their_packages(
 
 def test_there_are_two_bases() -> None:
     with pytest.raises(ValueError, match="ubuntu"):
-        _machine_root.machine_layers("ubuntu")
+        _root.machine_layers("ubuntu")
 
 
 TARGETS = """

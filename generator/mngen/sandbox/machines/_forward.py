@@ -1,6 +1,6 @@
 """Carries connections to a machine's address on to its sshd, from within the machine's network.
 
-    python _machine_forward.py DESCRIPTOR PORT
+    python _forward.py DESCRIPTOR PORT
 
 The socket that listens was made in the host's network and is inherited; the connections that are
 made are those of the machine's own network. It ends with the machine's other processes.

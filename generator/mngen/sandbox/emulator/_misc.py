@@ -13,7 +13,7 @@ from moto.servicequotas.exceptions import NoSuchResource
 from moto.servicequotas.models import servicequotas_backends
 from moto.servicequotas.responses import ServiceQuotasResponse
 
-from mngen.sandbox._graft import graft
+from mngen.sandbox.emulator._graft import graft
 
 _JSON = {"Content-Type": "application/json"}
 

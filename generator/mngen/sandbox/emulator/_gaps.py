@@ -1,0 +1,38 @@
+"""Where the emulator differs from AWS, and how each difference is closed.
+
+moto emulates most of what mngen needs. Where it answers unlike AWS, the difference is closed here,
+in the process that serves it, so that no fault of the emulator ever shapes what mngen renders. Each
+closure is a method that takes the place of moto's own, or is added beside it; its docstring says
+which behaviour of AWS it restores. One module a service:
+
+- `mngen.sandbox.batch`: all of Batch;
+- `_ec2`: placement groups, launch templates;
+- `_instances`: instances, of which builders are real machines (`_machines`);
+- `_images`: AMIs, snapshots, the volumes of a launch;
+- `_network`: security groups and their rules, the default VPC;
+- `_misc`: EFS, Service Quotas, IAM.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mngen.sandbox.machines._machines import Machines
+
+
+def close_gaps(machines: Machines) -> None:
+    """Closes every known gap in the moto of this process. Call once, before serving.
+
+    Args:
+        machines: The machines that instances can be.
+    """
+    from mngen.sandbox.batch import _backend
+    from mngen.sandbox.emulator import _ec2, _images, _instances, _misc, _network
+
+    _backend.close()
+    _ec2.close()
+    _instances.close(machines)
+    _images.close()
+    _network.close()
+    _misc.close()
