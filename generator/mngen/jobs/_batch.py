@@ -1,4 +1,4 @@
-"""The calls to Batch that the room shares: pages, hundreds and newest revisions."""
+"""The calls to Batch that the package shares: pages and hundreds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ if TYPE_CHECKING:
 
     from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_batch.type_defs import (
-        JobDefinitionTypeDef,
         JobDetailTypeDef,
         JobSummaryTypeDef,
         KeyValuesPairTypeDef,
@@ -26,15 +25,6 @@ KEPT_DAYS = 7
 
 Source: https://docs.aws.amazon.com/batch/latest/userguide/job_states.html
 """
-
-
-def newest_definition(batch: BatchClient, name: str) -> JobDefinitionTypeDef | None:
-    """Returns the newest active revision of a job definition, or None."""
-    pages = batch.get_paginator("describe_job_definitions").paginate(
-        jobDefinitionName=name, status="ACTIVE"
-    )
-    found = [each for page in pages for each in page["jobDefinitions"]]
-    return max(found, key=lambda each: each["revision"], default=None)
 
 
 def describe(batch: BatchClient, ids: Sequence[str]) -> Iterator[JobDetailTypeDef]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mngen._aws import client, translated
+from mngen.account import Account
 from mngen.errors import InputError, did_you_mean
 from mngen.jobs._batch import KEPT_DAYS
 from mngen.jobs._cancel import cancel
@@ -26,7 +27,6 @@ from mngen.jobs._timeline import WIRE_UP_PATTERN, timeline_of
 from mngen.jobs._types import STATES, JobStatus, JobSummary, LogLine, Order, Submission
 from mngen.jobs._wait import wait_for
 from mngen.jobs._why import causes_of
-from mngen.rules import Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence

@@ -8,8 +8,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from mngen.account import Target, differences_of, environment_wanted, image_wanted
 from mngen.cluster import retry_conditions
-from mngen.rules import Target, differences_of, environment_wanted, image_wanted
 
 if TYPE_CHECKING:
     from mypy_boto3_batch.type_defs import JobDefinitionTypeDef

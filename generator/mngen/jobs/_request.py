@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mngen.account import Intent
 from mngen.cluster import DEPLOYMENT_TAG, retry_conditions
 from mngen.errors import InputError, Problem, did_you_mean
-from mngen.rules import Intent
 
 if TYPE_CHECKING:
     from mngen.cluster import Cluster, ResolvedJob, ResolvedQueue

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from mngen._aws import may_have_worked, translate, translated, was_throttled
+from mngen.account import Intent, Target, newest_definition
 from mngen.errors import InputError, Severity
-from mngen.jobs._batch import describe, newest_definition
+from mngen.jobs._batch import describe
 from mngen.jobs._journal import recorded
 from mngen.jobs._register import register, revision_wanted
 from mngen.jobs._request import (
@@ -28,7 +29,7 @@ from mngen.jobs._request import (
 )
 from mngen.jobs._twins import as_submission, counts, find, token_in
 from mngen.jobs._types import Order, Submission
-from mngen.rules import Intent, Target, check_submission
+from mngen.rules import check_submission
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
     from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_batch.type_defs import JobDefinitionTypeDef
 
+    from mngen.account import Account
     from mngen.errors import Problem
     from mngen.jobs._journal import Entry
-    from mngen.rules import Account
 
 _ATTEMPTS = 5
 _FIRST_PAUSE = 1.0  # seconds; doubled from one attempt to the next

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mngen.account import Target
 from mngen.errors import InputError, Problem
 from mngen.jobs._register import register
 from mngen.jobs._submit import Prepared, Sender, known_jobs
-from mngen.rules import Target, check_submission
+from mngen.rules import check_submission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_batch.client import BatchClient
 
+    from mngen.account import Intent
     from mngen.jobs._types import Order, Submission
-    from mngen.rules import Intent
 
 _MOST_ROWS = 10_000
 _PAUSE = 0.05

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_batch.type_defs import JobDetailTypeDef
 
-    from mngen.rules import Intent
+    from mngen.account import Intent
 
 
 def find(

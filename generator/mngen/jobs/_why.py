@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from mngen.errors import Severity
+from mngen.account import Intent, Target, container_of
 from mngen.jobs._batch import describe
 from mngen.jobs._reasons import STUCK, cause_of
 from mngen.jobs._request import definition_name, queue_name
 from mngen.jobs._types import ENDED, WAITING, Cause
-from mngen.rules import Intent, Target, check_waiting, container_of
+from mngen.rules import check_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,18 +18,11 @@ if TYPE_CHECKING:
     from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_batch.type_defs import JobDetailTypeDef, JobSummaryTypeDef
 
+    from mngen.account import Account
     from mngen.cluster import ResolvedQueue
-    from mngen.rules import Account
 
 _SOON = 180.0
 """Seconds in which Batch looks at a new job, and a machine comes up; AWS says "minutes"."""
-
-_IRRELEVANT = frozenset(
-    # What was decided with the submission, and no longer matters.
-    {"MN301", "MN302", "MN307", "MN308", "MN309", "MN310", "MN314"}
-)
-_LATER = frozenset({"MN312", "MN218"})
-"""Rules for whose breach the job fails, or may wait, only once it is placed."""
 
 
 def causes_of(account: Account, job: JobDetailTypeDef) -> tuple[Cause, ...]:
@@ -76,15 +69,14 @@ def _judged(account: Account, job: JobDetailTypeDef) -> Iterator[Cause]:
     target = _target(account, job)
     if target is None:
         return
-    for problem in check_waiting(target):
-        if problem.rule not in _IRRELEVANT:
-            yield Cause(
-                what=problem.message,
-                remedy=problem.hint or "",
-                certain=problem.severity is Severity.ERROR and problem.rule not in _LATER,
-                rule=problem.rule,
-                see=problem.source_url,
-            )
+    for each in check_waiting(target):
+        yield Cause(
+            what=each.problem.message,
+            remedy=each.problem.hint or "",
+            certain=each.certain,
+            rule=each.problem.rule,
+            see=each.problem.source_url,
+        )
 
 
 def _target(account: Account, job: JobDetailTypeDef) -> Target | None:

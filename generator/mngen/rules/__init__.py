@@ -16,44 +16,39 @@ cluster of a spec without errors; `check_aws` asks AWS; `check_submission` judge
 from typing import TYPE_CHECKING
 
 from mngen._later import later
-from mngen.rules._check import at_level, check, require
-from mngen.rules._registry import SPEC_RULES
-from mngen.rules._rule import Match, Rule, SpecRule
+from mngen.rules._rule import Match, Rule
+from mngen.rules.checks._judge import at_level
+from mngen.rules.checks._spec import check, require
+from mngen.rules.spec import SPEC_RULES, SpecRule
 
 if TYPE_CHECKING:
-    from mngen.rules._aws_check import Answers, aws_calls, check_aws
-    from mngen.rules._aws_registry import AWS_RULES, RULES, SUBMISSION_RULES
-    from mngen.rules._aws_rule import Account, AwsRule
+    from mngen.rules._all import RULES
     from mngen.rules._pages import page_of, pages, write_pages
-    from mngen.rules._report import Report, check_file
     from mngen.rules._sarif import to_sarif
-    from mngen.rules._submission import Intent, SubmissionRule, Target, container_of
-    from mngen.rules._submission_account import (
-        differences_of,
-        environment_wanted,
-        image_wanted,
-    )
-    from mngen.rules._submission_check import (
+    from mngen.rules.account import AWS_RULES, AwsRule
+    from mngen.rules.checks._account import Answers, aws_calls, check_aws
+    from mngen.rules.checks._report import Report, check_file
+    from mngen.rules.checks._submission import (
+        Obstacle,
         check_submission,
         check_waiting,
         submission_calls,
     )
+    from mngen.rules.submission import SUBMISSION_RULES, SubmissionRule
 
 __all__ = [
     "AWS_RULES",
     "RULES",
     "SPEC_RULES",
     "SUBMISSION_RULES",
-    "Account",
     "Answers",
     "AwsRule",
-    "Intent",
     "Match",
+    "Obstacle",
     "Report",
     "Rule",
     "SpecRule",
     "SubmissionRule",
-    "Target",
     "at_level",
     "aws_calls",
     "check",
@@ -61,10 +56,6 @@ __all__ = [
     "check_file",
     "check_submission",
     "check_waiting",
-    "container_of",
-    "differences_of",
-    "environment_wanted",
-    "image_wanted",
     "page_of",
     "pages",
     "require",
@@ -76,28 +67,22 @@ __all__ = [
 __getattr__ = later(
     __name__,
     {
-        "AWS_RULES": "_aws_registry",
-        "Intent": "_submission",
-        "RULES": "_aws_registry",
-        "SUBMISSION_RULES": "_aws_registry",
-        "SubmissionRule": "_submission",
-        "Target": "_submission",
-        "Account": "_aws_rule",
-        "Answers": "_aws_check",
-        "AwsRule": "_aws_rule",
-        "Report": "_report",
-        "aws_calls": "_aws_check",
-        "check_aws": "_aws_check",
-        "check_file": "_report",
-        "check_submission": "_submission_check",
-        "check_waiting": "_submission_check",
-        "container_of": "_submission",
-        "differences_of": "_submission_account",
-        "environment_wanted": "_submission_account",
-        "image_wanted": "_submission_account",
+        "AWS_RULES": "account",
+        "Answers": "checks._account",
+        "AwsRule": "account",
+        "Obstacle": "checks._submission",
+        "RULES": "_all",
+        "Report": "checks._report",
+        "SUBMISSION_RULES": "submission",
+        "SubmissionRule": "submission",
+        "aws_calls": "checks._account",
+        "check_aws": "checks._account",
+        "check_file": "checks._report",
+        "check_submission": "checks._submission",
+        "check_waiting": "checks._submission",
         "page_of": "_pages",
         "pages": "_pages",
-        "submission_calls": "_submission_check",
+        "submission_calls": "checks._submission",
         "to_sarif": "_sarif",
         "write_pages": "_pages",
     },

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mngen.errors import InputError, format_problem
-from mngen.rules._aws_registry import RULES
-from mngen.rules._aws_rule import AwsRule
-from mngen.rules._check import check, refuse_unknown
-from mngen.rules._examples import read_example
-from mngen.rules._rule import SpecRule
-from mngen.rules._submission import SubmissionRule
+from mngen.rules._all import RULES
+from mngen.rules.account import AwsRule
+from mngen.rules.checks._judge import refuse_unknown
+from mngen.rules.checks._spec import check
+from mngen.rules.spec import SpecRule
+from mngen.rules.spec._examples import read_example
+from mngen.rules.submission import SubmissionRule
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
@@ -9,9 +10,6 @@ import msgspec
 from mngen.errors import Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from mngen.rules._subject import Subject
     from mngen.spec import Path
 
 
@@ -31,6 +29,20 @@ class Match(msgspec.Struct, frozen=True):
     hint: str | None = None
     key: bool = False
     secret: bool = False
+
+
+class Waiting(Enum):
+    """What it means for a job that waits in RUNNABLE if a rule does not hold.
+
+    Attributes:
+        NOTHING: It was decided when the job was submitted.
+        CAUSE: The job waits until the rule holds.
+        POSSIBLE: The job may wait, or fail once it is placed.
+    """
+
+    NOTHING = "nothing"
+    CAUSE = "cause"
+    POSSIBLE = "possible"
 
 
 class Rule:
@@ -67,23 +79,3 @@ class Rule:
             "manual_test": cls.manual_test,
             "source_url": cls.source_url,
         }
-
-
-class SpecRule(Rule):
-    """A rule that the spec and the instance catalog suffice to judge (MN1xx).
-
-    Attributes:
-        failing: Part of a spec that breaks this rule and no other. The line at fault ends in `#!`
-            and the text at which the problem points; see `mngen.rules._examples`.
-        passing: The same part, mended.
-        besides: Ids of other rules that the examples cannot but break as well.
-    """
-
-    besides: ClassVar[tuple[str, ...]] = ()
-    failing: ClassVar[str]
-    passing: ClassVar[str]
-
-    @classmethod
-    def matches(cls, subject: Subject) -> Iterator[Match]:
-        """Yields each place where the rule does not hold."""
-        raise NotImplementedError

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from mngen import __version__
 from mngen.errors import Severity
-from mngen.rules._aws_registry import RULES
+from mngen.rules._all import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,7 +8,7 @@ import pytest
 
 from mngen.catalog import load_catalog
 from mngen.rules import RULES, SPEC_RULES, SpecRule, check
-from mngen.rules._examples import read_example
+from mngen.rules.spec._examples import read_example
 from mngen.spec import load_text
 
 by_id = pytest.mark.parametrize("rule", SPEC_RULES, ids=lambda rule: rule.id)

@@ -12,10 +12,11 @@ from uuid import uuid4
 import pytest
 
 from mngen._aws import client
+from mngen.account import Account
 from mngen.catalog import load_catalog
 from mngen.cluster import AmiRecord, BakedFrom, base_image_parameter
 from mngen.errors import Position, Severity
-from mngen.rules import AWS_RULES, Account, AwsRule, Match, aws_calls, check_aws, require
+from mngen.rules import AWS_RULES, AwsRule, Match, aws_calls, check_aws, require
 from mngen.spec import load_text
 
 if TYPE_CHECKING:

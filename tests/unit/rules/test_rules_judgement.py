@@ -7,7 +7,7 @@ import pytest
 from mngen.catalog import load_catalog
 from mngen.errors import InputError, Problem, Severity
 from mngen.rules import at_level, check, require
-from mngen.rules._ranges import parse_range
+from mngen.rules.spec._ranges import parse_range
 from mngen.spec import load_text
 
 HEAD = (

@@ -1,0 +1,40 @@
+"""What AWS has of a deployment: its account and network, definitions, environments, instances.
+
+`Account` is the account and region of a cluster, where each fact is asked for once; `Target` is
+where a job would go. Rules judge by what these show; jobs are submitted and explained by it.
+"""
+
+from mngen.account._account import Account
+from mngen.account._definition import (
+    ECR_IMAGE,
+    container_of,
+    differences_of,
+    environment_wanted,
+    image_wanted,
+    newest_definition,
+)
+from mngen.account._environment import fault_of, image_of
+from mngen.account._instances import instances_of
+from mngen.account._policies import conditions, covers, principals, statements
+from mngen.account._quota import quota_value
+from mngen.account._target import Intent, Target
+
+__all__ = [
+    "ECR_IMAGE",
+    "Account",
+    "Intent",
+    "Target",
+    "conditions",
+    "container_of",
+    "covers",
+    "differences_of",
+    "environment_wanted",
+    "fault_of",
+    "image_of",
+    "image_wanted",
+    "instances_of",
+    "newest_definition",
+    "principals",
+    "quota_value",
+    "statements",
+]

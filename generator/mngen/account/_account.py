@@ -1,0 +1,136 @@
+"""The account that a cluster is meant for: clients, and facts that are asked for once."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from mngen._aws import client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mypy_boto3_ec2.client import EC2Client
+    from mypy_boto3_ec2.type_defs import (
+        FilterTypeDef,
+        RouteTableTypeDef,
+        SubnetTypeDef,
+        VpcTypeDef,
+    )
+
+    from mngen.cluster import AmiRecord, Cluster, ResolvedEnvironment
+
+
+class Account:
+    """The account and region that a cluster is meant for, as seen through its API.
+
+    A fact is asked for when the first rule needs it. One that could not be had is asked for again
+    by the next rule, so that every rule that needs it says so.
+
+    Attributes:
+        cluster: The cluster.
+        images: The record of the machine images that were baked, by the images' names.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        images: Mapping[str, AmiRecord],
+        connect: Callable[[str, str], Any] = client,
+    ) -> None:
+        self.cluster = cluster
+        self.images = images
+        self._connect = connect
+        self._clients: dict[str, Any] = {}
+
+    def client(self, service: str, region: str | None = None) -> Any:
+        """Returns a client of a service in the cluster's region, or in another."""
+        key = f"{service} {region}"
+        if key not in self._clients:
+            self._clients[key] = self._connect(service, region or self.cluster.spec.region)
+        return self._clients[key]
+
+    @property
+    def ec2(self) -> EC2Client:
+        """The client of EC2."""
+        found: EC2Client = self.client("ec2")
+        return found
+
+    @property
+    def has_vpc(self) -> bool:
+        """Whether the VPC is there already, rather than created by this deployment."""
+        return self.cluster.spec.network.vpc != "new"
+
+    @cached_property
+    def vpc(self) -> VpcTypeDef | None:
+        """The VPC, default or named; None if there is none such, or it is to be created."""
+        wanted = self.cluster.spec.network.vpc
+        if wanted == "new":
+            return None
+        by_default: FilterTypeDef = {"Name": "is-default", "Values": ["true"]}
+        by_id: FilterTypeDef = {"Name": "vpc-id", "Values": [wanted]}
+        found = self.ec2.describe_vpcs(Filters=[by_default if wanted == "default" else by_id])
+        return next(iter(found["Vpcs"]), None)
+
+    @cached_property
+    def subnets(self) -> list[SubnetTypeDef]:
+        """The existing subnets that the nodes may use, in the zones of the network."""
+        network = self.cluster.spec.network
+        if self.vpc is None:
+            return []
+        filters: list[FilterTypeDef] = [{"Name": "vpc-id", "Values": [self.vpc["VpcId"]]}]
+        if network.vpc == "default":
+            filters.append({"Name": "default-for-az", "Values": ["true"]})
+        else:
+            filters.append({"Name": "subnet-id", "Values": list(network.subnets)})
+        pages = self.ec2.get_paginator("describe_subnets").paginate(Filters=filters)
+        found = [subnet for page in pages for subnet in page["Subnets"]]
+        return [
+            each for each in found if not network.zones or each["AvailabilityZone"] in network.zones
+        ]
+
+    @cached_property
+    def available_zones(self) -> list[str]:
+        """The zones of the region that every account may use, sorted."""
+        found = self.ec2.describe_availability_zones(
+            Filters=[
+                {"Name": "state", "Values": ["available"]},
+                {"Name": "opt-in-status", "Values": ["opt-in-not-required"]},
+            ]
+        )
+        return sorted(each["ZoneName"] for each in found["AvailabilityZones"])
+
+    @property
+    def zones(self) -> list[str]:
+        """The zones of the network, in the order in which Terraform takes them."""
+        network = self.cluster.spec.network
+        if network.zones or network.vpc == "new":
+            return list(network.zones)
+        return sorted({each["AvailabilityZone"] for each in self.subnets})
+
+    def zones_of(self, environment: ResolvedEnvironment) -> list[str]:
+        """Returns the zones of an environment: its own, the network's first, or all of them."""
+        if environment.zones:
+            return list(environment.zones)
+        return self.zones[:1] if environment.spec.multi_node else self.zones
+
+    @cached_property
+    def route_tables(self) -> list[RouteTableTypeDef]:
+        """The route tables of the existing VPC."""
+        if self.vpc is None:
+            return []
+        pages = self.ec2.get_paginator("describe_route_tables").paginate(
+            Filters=[{"Name": "vpc-id", "Values": [self.vpc["VpcId"]]}]
+        )
+        return [table for page in pages for table in page["RouteTables"]]
+
+    def route_table_of(self, subnet_id: str) -> RouteTableTypeDef | None:
+        """Returns the route table that a subnet uses: its own, or else the VPC's main one."""
+        main = None
+        for table in self.route_tables:
+            for association in table.get("Associations", []):
+                if association.get("SubnetId") == subnet_id:
+                    return table
+                if association.get("Main"):
+                    main = table
+        return main

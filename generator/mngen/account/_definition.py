@@ -1,0 +1,102 @@
+"""A job definition as AWS has it, and in what it differs from the spec."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from mngen.cluster import job_variables
+
+if TYPE_CHECKING:
+    from mypy_boto3_batch.client import BatchClient
+    from mypy_boto3_batch.type_defs import JobDefinitionTypeDef
+    from mypy_boto3_ecr.client import ECRClient
+
+    from mngen.account._target import Target
+
+ECR_IMAGE = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/"
+    r"(?P<repository>[^:@]+)(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+"""The parts of the name of an image in ECR."""
+
+
+def newest_definition(batch: BatchClient, name: str) -> JobDefinitionTypeDef | None:
+    """Returns the newest active revision of a job definition, or None."""
+    pages = batch.get_paginator("describe_job_definitions").paginate(
+        jobDefinitionName=name, status="ACTIVE"
+    )
+    found = [each for page in pages for each in page["jobDefinitions"]]
+    return max(found, key=lambda each: each["revision"], default=None)
+
+
+def container_of(definition: JobDefinitionTypeDef | None) -> dict[str, Any]:
+    """Returns the container of a job definition, as DescribeJobDefinitions gives it."""
+    described: dict[str, Any] = dict(definition or {})
+    ranges = described.get("nodeProperties", {}).get("nodeRangeProperties", [])
+    container: dict[str, Any] = described.get("containerProperties") or {}
+    return dict(ranges[0].get("container", {})) if ranges else container
+
+
+def differences_of(target: Target) -> list[str]:
+    """Returns the keys of the spec's job in which the definition of the account differs."""
+    job, container = target.intent.job, target.container
+    definition: dict[str, Any] = dict(target.definition or {})
+    needs = {each["type"]: each["value"] for each in container.get("resourceRequirements", [])}
+    own = {each["name"]: each["value"] for each in container.get("environment", [])}
+    image = str(container.get("image", ""))
+    nodes = definition.get("nodeProperties", {}).get("numNodes")
+    pairs = {
+        "command": (list(job.spec.command), list(container.get("command", []))),
+        "vcpus": (str(job.vcpus), needs.get("VCPU")),
+        "memory": (str(job.memory), needs.get("MEMORY")),
+        "environment": (environment_wanted(target), own),
+        "image": (image_wanted(target), image),
+        "nodes": (job.spec.nodes, nodes),
+        "attempts": (job.spec.attempts, definition.get("retryStrategy", {}).get("attempts", 1)),
+        "timeout": (
+            job.spec.timeout,
+            definition.get("timeout", {}).get("attemptDurationSeconds"),
+        ),
+        "shared_memory": (
+            job.shared_memory,
+            container.get("linuxParameters", {}).get("sharedMemorySize", job.shared_memory),
+        ),
+    }
+    return [name for name, (wanted, found) in pairs.items() if wanted != found]
+
+
+def environment_wanted(target: Target) -> dict[str, str]:
+    """Returns the variables that the spec gives to the job; Batch drops those without a value."""
+    variables = job_variables(target.account.cluster.spec, target.intent.job)
+    return {name: value for name, value in variables.items() if value}
+
+
+def image_wanted(target: Target) -> str:
+    """Returns the container image that the spec names.
+
+    The address of the deployment's own repository is the account's: it is that of the definition.
+    Where that one names the image by its digest, so does this, as long as the spec's tag is there.
+    """
+    spec = target.account.cluster.spec
+    named = target.intent.job.spec.image or spec.container.image
+    if named:
+        return named
+    image = str(target.container.get("image", ""))
+    repository = f"{image.partition('/')[0]}/{spec.name}/{spec.container.repository}"
+    found = ECR_IMAGE.fullmatch(image)
+    if found is not None and found["digest"]:
+        client: ECRClient = target.account.client("ecr", found["region"])
+        missing = (
+            client.exceptions.ImageNotFoundException,
+            client.exceptions.RepositoryNotFoundException,
+        )
+        with suppress(*missing):
+            details = client.describe_images(
+                registryId=found["account"],
+                repositoryName=f"{spec.name}/{spec.container.repository}",
+                imageIds=[{"imageTag": spec.container.tag}],
+            )["imageDetails"]
+            return f"{repository}@{details[0]['imageDigest']}"
+    return f"{repository}:{spec.container.tag}"

@@ -1,0 +1,34 @@
+"""Compute environments as AWS has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def fault_of(environment: Any) -> str | None:
+    """Says what keeps an environment of the account from taking jobs, or None.
+
+    Args:
+        environment: The structure that DescribeComputeEnvironments holds.
+    """
+    if environment.get("status") == "INVALID":
+        return f"is INVALID: {environment.get('statusReason') or 'no reason given'}"
+    if environment.get("state") == "DISABLED":
+        return "is disabled"
+    if environment.get("status") in ("DELETING", "DELETED"):
+        return "is being deleted"
+    return None
+
+
+def image_of(environment: Any) -> str | None:
+    """Returns the machine image that an environment of the account names, or None.
+
+    Args:
+        environment: The structure that DescribeComputeEnvironments holds.
+    """
+    resources = environment.get("computeResources", {})
+    for each in resources.get("ec2Configuration", []):
+        if each.get("imageIdOverride"):
+            return str(each["imageIdOverride"])
+    image = resources.get("imageId")
+    return str(image) if image else None

@@ -1,0 +1,128 @@
+"""What is about to be submitted, and what AWS has of where it would go."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mngen.account._definition import container_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypy_boto3_batch.client import BatchClient
+    from mypy_boto3_batch.type_defs import (
+        ComputeEnvironmentDetailTypeDef,
+        JobDefinitionTypeDef,
+        JobQueueDetailTypeDef,
+    )
+
+    from mngen.account._account import Account
+    from mngen.cluster import ResolvedEnvironment, ResolvedJob, ResolvedQueue
+
+_UNIQUE_SUFFIX = re.compile(r"-[0-9]{8,}[0-9a-f]*\Z|-[0-9a-f]{26}\Z")
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """What is about to be submitted.
+
+    Attributes:
+        job: The job of the spec.
+        queue: The queue that it goes to: its own, or another that was asked for.
+        nodes: Nodes of a multi-node parallel job; None for a job of one node.
+        vcpus: vCPUs of each node that are asked for; None for the definition's.
+        memory: MiB of each node that are asked for; None for the definition's.
+        command: Program and arguments; empty for the definition's.
+        environment: Variables that are set over the definition's.
+        overrides: The overrides of one node as the JSON that is sent, with all that is added.
+        registering: Whether a new revision of the definition is registered first.
+    """
+
+    job: ResolvedJob
+    queue: ResolvedQueue
+    nodes: int | None
+    vcpus: int | None
+    memory: int | None
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    overrides: str
+    registering: bool = False
+
+
+class Target:
+    """Where an intent would go: the queue, the definition and the environments of the account.
+
+    Attributes:
+        intent: What is about to be submitted.
+        account: The account.
+        definition: The revision that it would be submitted with; None where there is none.
+    """
+
+    def __init__(
+        self, intent: Intent, account: Account, definition: JobDefinitionTypeDef | None
+    ) -> None:
+        self.intent = intent
+        self.account = account
+        self.definition = definition
+
+    @property
+    def batch(self) -> BatchClient:
+        """The client of Batch."""
+        found: BatchClient = self.account.client("batch")
+        return found
+
+    @property
+    def deployment(self) -> str:
+        """Name of the deployment, with which all its names begin."""
+        return self.account.cluster.spec.name
+
+    @cached_property
+    def queue(self) -> JobQueueDetailTypeDef | None:
+        """The queue in the account; None where there is none."""
+        name = f"{self.deployment}-{self.intent.queue.name}"
+        found = self.batch.describe_job_queues(jobQueues=[name])["jobQueues"]
+        return next(iter(found), None)
+
+    @cached_property
+    def environments(self) -> list[ComputeEnvironmentDetailTypeDef]:
+        """The queue's environments in the account, in their order."""
+        if self.queue is None:
+            return []
+        order = sorted(self.queue["computeEnvironmentOrder"], key=lambda each: each["order"])
+        arns = [each["computeEnvironment"] for each in order]
+        if not arns:
+            return []
+        found = self.batch.describe_compute_environments(computeEnvironments=arns)
+        by_arn = {each["computeEnvironmentArn"]: each for each in found["computeEnvironments"]}
+        return [by_arn[arn] for arn in arns if arn in by_arn]
+
+    def live(self, environment: ResolvedEnvironment) -> ComputeEnvironmentDetailTypeDef | None:
+        """Returns the environment of the account that the spec's stands for, or None."""
+        name = f"{self.deployment}-{environment.name}"
+        for each in self.environments:
+            if _UNIQUE_SUFFIX.sub("", each["computeEnvironmentName"]) == name:
+                return each
+        return None
+
+    @cached_property
+    def container(self) -> dict[str, Any]:
+        """The container of the definition: that of the first node range, or the only one."""
+        return container_of(self.definition)
+
+    def resource(self, kind: str) -> int | None:
+        """Returns what a node asks for of `VCPU` or `MEMORY` (MiB), override or definition."""
+        asked = {"VCPU": self.intent.vcpus, "MEMORY": self.intent.memory}[kind]
+        if asked is not None:
+            return asked
+        for each in self.container.get("resourceRequirements", []):
+            if each["type"] == kind:
+                return int(float(each["value"]))
+        return None
+
+    @property
+    def nodes(self) -> int:
+        """How many machines the job takes."""
+        return self.intent.nodes or 1

@@ -1,0 +1,339 @@
+"""Rules that ask AWS about machines: keys, quotas, offers and images."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from mngen.account import covers, principals, quota_value, statements
+from mngen.catalog import vcpu_quota
+from mngen.cluster import IMAGE_TAG, NR_CPUS_TAG, base_image_parameter
+from mngen.errors import Severity, did_you_mean
+from mngen.rules._rule import Match, Waiting
+from mngen.rules.account._rule import AwsRule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_ec2.type_defs import ImageTypeDef
+
+    from mngen.account import Account
+    from mngen.catalog import Quota
+    from mngen.cluster import ResolvedEnvironment
+    from mngen.spec import Path
+
+_AWS_KEY = "alias/aws/ebs"
+_AUTO_SCALING = "aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+# Of those that AWS lists for the role, the ones that a grant can name.
+_KEY_OPERATIONS = (
+    "CreateGrant",
+    "Decrypt",
+    "DescribeKey",
+    "Encrypt",
+    "GenerateDataKey",
+    "GenerateDataKeyWithoutPlaintext",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+)
+
+
+class KeyPairExists(AwsRule):
+    id = "MN210"
+    title = "The key pair exists"
+    why = "AWS Batch marks an environment INVALID if its key pair is not there."
+    remedy = "correct the name, or create it: `aws ec2 create-key-pair`"
+    source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-key-pairs.html"
+    manual_test = "aws ec2 describe-key-pairs --query 'KeyPairs[].KeyName'"
+    calls = ("ec2:DescribeKeyPairs",)
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        ssh = account.cluster.spec.network.ssh
+        if ssh is None:
+            return
+        known = [each.get("KeyName", "") for each in account.ec2.describe_key_pairs()["KeyPairs"]]
+        if ssh.key_pair not in known:
+            yield Match(
+                ("network", "ssh", "key_pair"),
+                f"there is no key pair `{ssh.key_pair}` in {account.cluster.spec.region}",
+                did_you_mean(ssh.key_pair, known),
+            )
+
+
+class QuotaSuffices(AwsRule):
+    id = "MN211"
+    title = "The account's quota covers every environment"
+    why = (
+        "EC2 counts the vCPUs of all running machines of a class of families. At the quota no more "
+        "are started: the jobs wait, with the reason in the console alone. New accounts begin low, "
+        "at 0 for some families."
+    )
+    remedy = "ask for more at Service Quotas, which can take days, or lower `max_nodes`"
+    source_url = (
+        "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-on-demand-instances.html"
+        "#ec2-on-demand-instances-limits"
+    )
+    manual_test = (
+        "aws service-quotas get-service-quota --service-code ec2 --quota-code L-1216C47A "
+        "--query Quota.Value"
+    )
+    calls = ("servicequotas:GetServiceQuota", "servicequotas:GetAWSDefaultServiceQuota")
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        sharing: dict[Quota, list[ResolvedEnvironment]] = defaultdict(list)
+        for each in account.cluster.environments:
+            quota = vcpu_quota(each.instance, spot=each.spec.purchase == "spot")
+            if quota is not None:
+                sharing[quota].append(each)
+        for quota, environments in sharing.items():
+            value = quota_value(account, quota)
+            if value is None:
+                continue
+            for each in environments:
+                if each.max_vcpus > value:
+                    fit = int(value) // each.instance.vcpus
+                    yield Match(
+                        ("environments", each.name, "max_nodes"),
+                        f"{each.spec.max_nodes} nodes are {each.max_vcpus} vCPUs, and the quota "
+                        f'"{quota.name}" is {value:g}: enough for {fit} nodes',
+                        f"ask for more (Service Quotas, code {quota.code}), which can take days, "
+                        f"or lower `max_nodes` to {fit}"
+                        if fit
+                        else None,
+                    )
+
+
+class OfferedInZone(AwsRule):
+    id = "MN212"
+    title = "The zones offer the instance types"
+    why = (
+        "Not every zone has every type, HPC types often one zone of a region alone. Elsewhere jobs "
+        "wait in RUNNABLE for capacity that there never is."
+    )
+    remedy = "choose a zone that offers the type, or another type"
+    source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-discovery.html"
+    manual_test = (
+        "aws ec2 describe-instance-type-offerings --location-type availability-zone "
+        "--filters Name=instance-type,Values=hpc7a.96xlarge "
+        "--query 'InstanceTypeOfferings[].Location'"
+    )
+    calls = (
+        "ec2:DescribeInstanceTypeOfferings",
+        "ec2:DescribeSubnets",
+        "ec2:DescribeVpcs",
+        "ec2:DescribeAvailabilityZones",
+    )
+    waiting = Waiting.CAUSE
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        offered = _offers(account)
+        region = account.cluster.spec.region
+        for each in account.cluster.environments:
+            where = offered[each.instance.name]
+            zones = account.zones_of(each)
+            if not where:
+                yield Match(
+                    ("environments", each.name, "instance"),
+                    f"`{each.instance.name}` is not offered in {region}",
+                    "choose another type, or another region",
+                )
+            elif zones and not where & set(zones):
+                yield Match(
+                    ("environments", each.name, "zones" if each.spec.zones else "instance"),
+                    f"`{each.instance.name}` is not offered in {', '.join(zones)}",
+                    f"it is offered in {', '.join(sorted(where))}",
+                )
+
+
+def _offers(account: Account) -> dict[str, set[str]]:
+    """Returns the zones that offer each type of the cluster."""
+    types = sorted({each.instance.name for each in account.cluster.environments})
+    pages = account.ec2.get_paginator("describe_instance_type_offerings").paginate(
+        LocationType="availability-zone", Filters=[{"Name": "instance-type", "Values": types}]
+    )
+    offered: dict[str, set[str]] = {name: set() for name in types}
+    for page in pages:
+        for each in page["InstanceTypeOfferings"]:
+            offered[each.get("InstanceType", "")].add(each.get("Location", ""))
+    return offered
+
+
+class ImagesFit(AwsRule):
+    id = "MN213"
+    title = "The machine images exist and are made for their environments"
+    why = (
+        "An image sets the CPU limit of one instance type. On another type, cores would be missing "
+        "or threads left on; an image that is gone stops every new machine."
+    )
+    remedy = "bake the image again: `mngen bake`"
+    source_url = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImages.html"
+    manual_test = "aws ec2 describe-images --owners self --filters Name=tag-key,Values=mngen:image"
+    calls = ("ec2:DescribeImages",)
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        wanted = {
+            name: account.images[name].id
+            for name in account.cluster.images
+            if name in account.images
+        }
+        if not wanted:
+            return
+        found = account.ec2.describe_images(
+            Filters=[{"Name": "image-id", "Values": sorted(set(wanted.values()))}]
+        )
+        images = {each.get("ImageId"): each for each in found["Images"]}
+        for each in account.cluster.environments:
+            if each.image in wanted:
+                ami = wanted[each.image]
+                wrong = _wrong(each, images.get(ami))
+                if wrong is not None:
+                    yield Match(
+                        ("environments", each.name, "instance"),
+                        f"the machine image `{each.image}` ({ami}) {wrong}",
+                    )
+
+
+def _wrong(environment: ResolvedEnvironment, image: ImageTypeDef | None) -> str | None:
+    if image is None:
+        return "is not there, or not shared with this account"
+    if image.get("State") != "available":
+        return f"is {image.get('State')}, not available"
+    if image.get("Architecture") != environment.instance.architecture:
+        return (
+            f"is for {image.get('Architecture')}, and `{environment.instance.name}` is "
+            f"{environment.instance.architecture}"
+        )
+    tags = {tag.get("Key"): tag.get("Value") for tag in image.get("Tags", [])}
+    made_for = tags.get(IMAGE_TAG)
+    if made_for is None:
+        return f"has no tag `{IMAGE_TAG}`, so it is not known what it was baked for"
+    limit = tags.get(NR_CPUS_TAG)
+    if limit is None:
+        return None if made_for == environment.image else f"was baked as `{made_for}`"
+    # Types that want the same limit share an image, so its name alone says too little.
+    wanted = environment.nr_cpus or 0
+    if limit != str(wanted):
+        return f"was baked with nr_cpus={limit}, where {wanted or 'no limit'} is wanted"
+    if made_for.endswith("-efa") != environment.image.endswith("-efa"):
+        return f"was baked as `{made_for}`, which differs in EFA"
+    return None
+
+
+class ImagesAreCurrent(AwsRule):
+    id = "MN219"
+    severity = Severity.WARNING
+    title = "The machine images start from the newest base image"
+    why = (
+        "The ECS-optimized images bring the fixes of the kernel, Docker and the ECS agent. An "
+        "image that was baked from an older one keeps the old ones, holes included."
+    )
+    remedy = "bake again and apply: `mngen bake`"
+    source_url = "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/retrieve-ecs-optimized_AMI.html"
+    manual_test = (
+        "aws ssm get-parameter --query Parameter.Value "
+        "--name /aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id"
+    )
+    calls = ("ssm:GetParameters",)
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        base = account.cluster.spec.image.base
+        baked = {
+            each: record.baked_from
+            for each in account.cluster.environments
+            if (record := account.images.get(each.image)) and record.baked_from
+        }
+        wanted = {base_image_parameter(base, each.architecture) for each in baked.values()}
+        if not wanted:
+            return
+        found = account.client("ssm").get_parameters(Names=sorted(wanted))["Parameters"]
+        newest = {each["Name"]: each["Value"] for each in found}
+        for environment, made_of in baked.items():
+            newer = newest.get(base_image_parameter(base, made_of.architecture))
+            if newer is not None and newer != made_of.base_ami:
+                yield Match(
+                    ("environments", environment.name, "instance"),
+                    f"the machine image `{environment.image}` was baked from {made_of.base_ami}, "
+                    f"and the newest {base} is {newer}",
+                )
+
+
+class KeyLetsInstancesStart(AwsRule):
+    id = "MN225"
+    title = "Instances may use the key that their volumes are encrypted with"
+    why = (
+        "Volumes are encrypted with the key that the spec names, or with the account's default key "
+        "for EBS. AWS Batch starts instances through EC2 Auto Scaling, whose service-linked "
+        "role may use a customer managed key only if the key's policy or a grant says so. "
+        "Otherwise instances are terminated as they start (Client.InvalidKMSKey.InvalidState, "
+        "Client.InternalError), and jobs stay RUNNABLE."
+    )
+    remedy = "give EC2 Auto Scaling's service-linked role a grant on the key, or name another key"
+    source_url = (
+        "https://docs.aws.amazon.com/autoscaling/ec2/userguide/"
+        "key-policy-requirements-EBS-encryption.html"
+    )
+    manual_test = "aws ec2 get-ebs-default-kms-key-id; aws kms list-grants --key-id KEY"
+    calls = (
+        "ec2:GetEbsDefaultKmsKeyId",
+        "kms:DescribeKey",
+        "kms:GetKeyPolicy",
+        "kms:ListGrants",
+        "sts:GetCallerIdentity",
+    )
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        named = account.cluster.spec.image.kms_key
+        key = named or account.ec2.get_ebs_default_kms_key_id()["KmsKeyId"]
+        if key == _AWS_KEY:
+            return
+        kms: Any = account.client("kms")
+        facts = kms.describe_key(KeyId=key)["KeyMetadata"]
+        if facts.get("KeyManager") == "AWS":
+            return
+        _, partition, *_ = facts["Arn"].split(":")
+        own = account.client("sts").get_caller_identity()["Account"]
+        role = f"arn:{partition}:iam::{own}:role/{_AUTO_SCALING}"
+        policy = kms.get_key_policy(KeyId=facts["Arn"], PolicyName="default")["Policy"]
+        granted = {
+            operation
+            for page in kms.get_paginator("list_grants").paginate(KeyId=facts["Arn"])
+            for grant in page["Grants"]
+            if grant.get("GranteePrincipal") == role
+            for operation in grant["Operations"]
+        }
+        missing = [
+            each
+            for each in _KEY_OPERATIONS
+            if each not in granted and not _key_allows(policy, role, each)
+        ]
+        if not missing:
+            return
+        path: Path = ("image", "kms_key")
+        whose = "named"
+        if named is None:
+            path = ("environments", account.cluster.environments[0].name, "instance")
+            whose = "the account's default for EBS"
+        yield Match(
+            path,
+            f"EC2 Auto Scaling may not use the key `{facts['Arn']}`, {whose}: it lacks "
+            + ", ".join(missing),
+            f"run `aws kms create-grant --key-id {facts['Arn']} --grantee-principal {role} "
+            f"--operations {' '.join(_KEY_OPERATIONS)}`, or set another key: "
+            "`image: {kms_key: …}`",
+        )
+
+
+def _key_allows(policy: str, role: str, operation: str) -> bool:
+    """Whether a key policy names the role, or everyone; the account alone is not enough.
+
+    A service-linked role has no permissions on keys, so what the policy leaves to IAM it lacks.
+    """
+    return any(
+        principals(each) & {role, "*"} and covers(each, f"kms:{operation}")
+        for each in statements(policy, "Allow")
+    )

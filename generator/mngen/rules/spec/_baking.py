@@ -1,0 +1,199 @@
+"""Rules about how builders are reached while images are baked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mngen.errors import Severity
+from mngen.rules._rule import Match
+from mngen.rules.spec._rule import SpecRule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mngen.rules.spec._subject import Subject
+
+_SESSION_ENDPOINTS = frozenset({"ssm", "ssmmessages"})
+_SESSIONS = (
+    "https://docs.aws.amazon.com/systems-manager/latest/userguide/"
+    "setup-create-vpc.html#create-vpc-endpoints"
+)
+_ADDRESSES = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-instance-addressing.html"
+
+
+class BuildersKnowWho(SpecRule):
+    id = "MN107"
+    title = "Builders at private addresses are told who may connect"
+    why = (
+        "Whoever bakes from within the network, or through a VPN, comes from a private address, "
+        "which cannot be found out from outside as a public one can."
+    )
+    remedy = "write the ranges that you bake from: `ssh_from: [10.0.0.0/16]`"
+    source_url = _ADDRESSES
+    manual_test = "aws ec2 describe-vpcs --query 'Vpcs[].[VpcId,CidrBlock]'"
+    failing = """\
+image:
+  connect: private-ip  #! private-ip
+"""
+    passing = """\
+image:
+  connect: private-ip
+  ssh_from: [10.0.0.0/16]
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        image = subject.spec.image
+        if subject.sound("image") and image.connect == "private-ip" and not image.ssh_from:
+            yield Match(
+                ("image", "connect"),
+                "builders are reached at their private addresses, and it is not said from where",
+            )
+
+
+class BuildersHaveAddresses(SpecRule):
+    id = "MN108"
+    title = "Builders are reached at public addresses only where there are any"
+    why = "The subnets of a new VPC are private: nothing reaches a machine in them from outside."
+    remedy = "leave `connect` out: Session Manager reaches builders with no port open"
+    source_url = _ADDRESSES
+    manual_test = "aws ec2 describe-subnets --query 'Subnets[].[SubnetId,MapPublicIpOnLaunch]'"
+    failing = """\
+network:
+  vpc: new
+  zones: [us-east-1a, us-east-1b]
+image:
+  connect: public-ip  #! public-ip
+"""
+    passing = """\
+network:
+  vpc: new
+  zones: [us-east-1a, us-east-1b]
+image:
+  connect: session-manager
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for network in subject.network:
+            if network.vpc == "new" and subject.spec.image.connect == "public-ip":
+                yield Match(
+                    ("image", "connect"),
+                    "the private subnets of the new VPC have no public addresses",
+                )
+
+
+class BuildersReachSessionManager(SpecRule):
+    id = "MN109"
+    severity = Severity.WARNING
+    title = "Builders reach Session Manager"
+    why = (
+        "Session Manager is spoken to by the machine: it calls out, nobody calls in. Without NAT "
+        "it needs endpoints for that, or a bake waits for the machine in vain."
+    )
+    remedy = "add ssm and ssmmessages to `endpoints`, or write `image: {connect: private-ip}`"
+    source_url = _SESSIONS
+    manual_test = "aws ec2 describe-vpc-endpoints --query 'VpcEndpoints[].ServiceName'"
+    failing = """\
+network:
+  vpc: new
+  zones: [us-east-1a, us-east-1b]
+  nat: false
+  endpoints: [s3, ecr.api, ecr.dkr, logs, ecs, ecs-agent, ecs-telemetry, ssm]  #! [s3
+"""
+    passing = """\
+network:
+  vpc: new
+  zones: [us-east-1a, us-east-1b]
+  nat: false
+  endpoints: [s3, ecr.api, ecr.dkr, logs, ecs, ecs-agent, ecs-telemetry, ssm, ssmmessages]
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for network in subject.network:
+            missing = sorted(_SESSION_ENDPOINTS - set(network.endpoints))
+            by_session = subject.cluster.connection == "session-manager"
+            if network.vpc == "new" and network.nat is False and missing and by_session:
+                yield Match(
+                    ("network", "endpoints"),
+                    "images are baked through Session Manager, and without a NAT gateway builders "
+                    f"cannot reach {' and '.join(missing)}",
+                )
+
+
+class BuildersReachEfaInstaller(SpecRule):
+    id = "MN127"
+    title = "Builders reach the EFA installer"
+    why = (
+        "Images with EFA are baked with Amazon's installer, which is downloaded from the internet. "
+        "Without NAT a builder cannot reach it, and the bake fails. The packages that the "
+        "installer needs come from Amazon Linux's repositories, which are in S3."
+    )
+    remedy = (
+        "download the installer, its signature and aws-efa-installer.key from "
+        "https://efa-installer.amazonaws.com, copy them to a bucket of the region and name the "
+        "folder: `image: {efa_installer: s3://BUCKET/efa/}`"
+    )
+    source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/efa-start.html"
+    manual_test = "aws s3 ls s3://BUCKET/efa/"
+    failing = """\
+network:
+  vpc: new
+  zones: [us-east-1a]
+  nat: false
+  endpoints: [s3, ecr.api, ecr.dkr, logs, ecs, ecs-agent, ecs-telemetry, ssm, ssmmessages]
+environments:
+  c5n: {instance: c5n.18xlarge, max_nodes: 16, efa: true}  #! true
+"""
+    passing = """\
+network:
+  vpc: new
+  zones: [us-east-1a]
+  nat: false
+  endpoints: [s3, ecr.api, ecr.dkr, logs, ecs, ecs-agent, ecs-telemetry, ssm, ssmmessages]
+image:
+  efa_installer: s3://my-software/efa/
+environments:
+  c5n: {instance: c5n.18xlarge, max_nodes: 16, efa: true}
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for network in subject.network:
+            closed = network.vpc == "new" and network.nat is False
+            if not closed or subject.spec.image.efa_installer or not subject.sound("image"):
+                continue
+            for each in subject.environments:
+                if each.spec.efa and each.instance.efa:
+                    yield Match(
+                        ("environments", each.name, "efa"),
+                        "images with EFA need its installer, and without a NAT gateway builders "
+                        "cannot download it",
+                    )
+
+
+class EfaInstallerIsUsed(SpecRule):
+    id = "MN118"
+    severity = Severity.WARNING
+    title = "The EFA installer is named where there is EFA"
+    why = "The installer is copied onto builders of images with EFA alone."
+    remedy = "remove `efa_installer`, or write `efa: true` in an environment"
+    source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/efa-start.html"
+    manual_test = "aws s3 ls s3://BUCKET/efa/"
+    failing = """\
+image:
+  efa_installer: s3://my-software/efa/  #! s3://my-software/efa/
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 4}
+"""
+    passing = """\
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 4}
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        wanted = any(each.efa for each in subject.spec.environments.values())
+        if subject.spec.image.efa_installer and not wanted:
+            yield Match(("image", "efa_installer"), "no environment has EFA")

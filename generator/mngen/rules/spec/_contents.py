@@ -1,0 +1,361 @@
+"""Rules about what a job hands to its container: command, environment, image."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from mngen.cluster import key_variables
+from mngen.errors import Severity
+from mngen.rules._rule import Match
+from mngen.rules.spec._rule import SpecRule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mngen.rules.spec._subject import Subject
+    from mngen.spec import Path
+
+_DEFINITIONS = (
+    "aws batch describe-job-definitions --status ACTIVE "
+    "--query 'jobDefinitions[].nodeProperties.nodeRangeProperties[].container.{}'"
+)
+_ENVIRONMENT = _DEFINITIONS.format("environment")
+_VARIABLES = "https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html"
+
+_LARGEST_DEFINITION = 24 * 1024
+"""Bytes of a job definition. Source: the service quotas of AWS Batch."""
+
+_SECRET_NAME = re.compile(
+    r"(?:^|_)(?:PASSW(?:OR)?D|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?|API_?KEY|PRIVATE_?KEY|ACCESS_KEY)"
+    r"(?:_(?:KEY|ID|VALUE))?$",
+    re.IGNORECASE,
+)
+_SECRET_VALUE = re.compile(
+    r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY|\bgh[pousr]_[A-Za-z0-9]{36}\b"
+    r"|\bglpat-[\w-]{20}|://[^/\s:@]+:[^/\s:@]+@"
+)
+_REFERENCE = re.compile(
+    r"(?=.{1,512}\Z)[A-Za-z0-9][A-Za-z0-9._/-]*(:[0-9]+/[A-Za-z0-9._/-]+)?"
+    r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?\Z"
+)
+
+
+class CommandStarts(SpecRule):
+    id = "MN152"
+    title = "A command begins with a program"
+    why = "The container ends at once with `exec: no command`, on every node and attempt."
+    remedy = "name the program first; a shell, where one is needed, is `[sh, -c, …]`"
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_definition_parameters.html"
+    manual_test = _DEFINITIONS.format("command")
+    failing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  hello:
+    queue: mpi
+    command: [""]  #! ""
+"""
+    passing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  hello:
+    queue: mpi
+    command: [hostname]
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for name, job in subject.spec.jobs.items():
+            if not job.command[0].strip():
+                yield Match(("jobs", name, "command", 0), "the command begins with an empty text")
+
+
+class VariableNames(SpecRule):
+    id = "MN153"
+    title = "Environment variables have names that Linux takes"
+    why = "A name that is empty or holds `=` cannot be told from its value."
+    remedy = "use letters, digits and underscores"
+    source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_KeyValuePair.html"
+    manual_test = _ENVIRONMENT
+    failing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  hello:
+    queue: mpi
+    command: [env]
+    environment:
+      A=B: C  #! A=B
+"""
+    passing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  hello:
+    queue: mpi
+    command: [env]
+    environment:
+      A: B
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for path, name, _ in _variables(subject):
+            if not name or "=" in name:
+                yield Match(path, f"`{name}` is no name for an environment variable", key=True)
+
+
+class VariablesOfBatch(SpecRule):
+    id = "MN154"
+    title = "Environment variables leave AWS Batch its own"
+    why = (
+        "Names that start with AWS_BATCH are reserved: Batch sets them in each container, and "
+        "refuses a job definition that does."
+    )
+    remedy = "choose a name that does not start with AWS_BATCH"
+    source_url = _VARIABLES
+    manual_test = _ENVIRONMENT
+    failing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  hello:
+    queue: mpi
+    command: [env]
+    environment:
+      AWS_BATCH_JOB_NUM_NODES: "4"  #! AWS_BATCH_JOB_NUM_NODES
+"""
+    passing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  hello:
+    queue: mpi
+    command: [env]
+    environment:
+      NUM_NODES: "4"
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for path, name, _ in _variables(subject):
+            if name.upper().startswith("AWS_BATCH"):
+                yield Match(path, f"`{name}` is reserved for AWS Batch", key=True)
+
+
+class NoSecrets(SpecRule):
+    id = "MN155"
+    severity = Severity.WARNING
+    title = "No secrets are in job definitions"
+    why = (
+        "Whoever may list job definitions reads their environment, every revision keeps it, and it "
+        "is in the rendered tree, its git history and Terraform's state."
+    )
+    remedy = (
+        "keep it in Secrets Manager or Parameter Store, let the job's role read it "
+        "(`roles.job_policies`), and fetch it in the job; if it is real, replace it now"
+    )
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/specifying-sensitive-data.html"
+    manual_test = _ENVIRONMENT
+    failing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  hello:
+    queue: mpi
+    command: [env]
+    environment:
+      DB_PASSWORD: not-a-real-one  #! DB_PASSWORD
+"""
+    passing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  hello:
+    queue: mpi
+    command: [env]
+    environment:
+      DB_SECRET_NAME: seismic/database
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for path, name, value in _variables(subject):
+            if value and (_SECRET_NAME.search(name) or _SECRET_VALUE.search(value)):
+                yield Match(
+                    path,
+                    f"`{name}` looks like a secret, and everyone who may list job definitions "
+                    "could read it",
+                    key=True,
+                    secret=True,
+                )
+
+
+class VariablesHaveValues(SpecRule):
+    id = "MN156"
+    severity = Severity.WARNING
+    title = "Environment variables have values"
+    why = (
+        "AWS Batch drops a variable without a value from the job definition, so in the container "
+        "it is not set at all."
+    )
+    remedy = "give it a value, or remove it"
+    source_url = "https://github.com/hashicorp/terraform-provider-aws/issues/26960"
+    manual_test = _ENVIRONMENT
+    failing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  hello:
+    queue: mpi
+    command: [env]
+    environment:
+      DEBUG: ""  #! ""
+"""
+    passing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  hello:
+    queue: mpi
+    command: [env]
+    environment:
+      DEBUG: "0"
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for path, name, value in _variables(subject):
+            if not value:
+                yield Match(path, f"`{name}` will not be set in the container, not even as empty")
+
+
+class DefinitionSize(SpecRule):
+    id = "MN157"
+    title = "A job definition is at most 24 KiB"
+    why = "AWS Batch refuses a larger one, and a job's overrides may have 8192 characters at most."
+    remedy = "put the data into a file on the shared file system, and its path into the job"
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html"
+    manual_test = _DEFINITIONS.format("[command,environment]")
+    failing = f"""\
+queues:
+  mpi: {{environments: [r5]}}
+jobs:
+  hello:  #! hello
+    queue: mpi
+    command: [python3, -c, "{"#" * 25_000}"]
+"""
+    passing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  hello:
+    queue: mpi
+    command: [python3, /efs/program.py]
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for name, job in subject.spec.jobs.items():
+            size = _size(job.command, key_variables(job) | job.environment)
+            if size > _LARGEST_DEFINITION:
+                yield Match(
+                    ("jobs", name),
+                    f"command and environment take {size:,} bytes, and a job definition at most "
+                    f"{_LARGEST_DEFINITION:,}",
+                    key=True,
+                )
+
+
+def _size(command: tuple[str, ...], environment: dict[str, str]) -> int:
+    """Returns how many bytes both take in the job definition, or less."""
+    rough = sum(map(len, command)) + sum(len(k) + len(v) + 22 for k, v in environment.items())
+    if rough * 12 < _LARGEST_DEFINITION:
+        # JSON writes no character in more than twelve.
+        return rough
+    import json
+
+    pairs = [{"name": key, "value": value} for key, value in environment.items()]
+    return len(json.dumps([command, pairs], ensure_ascii=False).encode())
+
+
+class JobImage(SpecRule):
+    id = "MN158"
+    title = "A job's image is the reference of a container image"
+    why = "Docker cannot pull what is none, and every attempt fails with CannotPullContainerError."
+    remedy = "write it as in docker.io/me/app:v1.1, without https://"
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_definition_parameters.html"
+    manual_test = _DEFINITIONS.format("image")
+    failing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  hello:
+    queue: mpi
+    command: [hostname]
+    image: https://quay.io/me/app:v1  #! https://
+"""
+    passing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  hello:
+    queue: mpi
+    command: [hostname]
+    image: quay.io/me/app:v1
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for name, job in subject.spec.jobs.items():
+            if job.image is not None and not _REFERENCE.match(job.image):
+                yield Match(("jobs", name, "image"), "this is no reference of a container image")
+
+
+class FixedImage(SpecRule):
+    id = "MN159"
+    severity = Severity.WARNING
+    title = "Images have a tag that stays what it is"
+    why = (
+        "`latest`, which is also what no tag means, changes under a running cluster: two nodes of "
+        "one job may pull different images, and yesterday's result cannot be repeated."
+    )
+    remedy = "name a version, or a digest (@sha256:…)"
+    source_url = "https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-tag-mutability.html"
+    manual_test = _DEFINITIONS.format("image")
+    failing = """\
+container:
+  tag: latest  #! latest
+"""
+    passing = """\
+container:
+  tag: v1.1
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        container = subject.spec.container
+        if container.image is None and container.tag == "latest":
+            yield Match(
+                ("container", "tag"),
+                "`latest` can be pushed only once: the repository's tags are immutable",
+            )
+        images: list[tuple[Path, str | None]] = [(("container", "image"), container.image)]
+        images += [(("jobs", name, "image"), job.image) for name, job in subject.spec.jobs.items()]
+        for path, image in images:
+            if image is not None and _REFERENCE.match(image) and _moves(image):
+                yield Match(path, f"`{image}` may be another image tomorrow")
+
+
+def _moves(image: str) -> bool:
+    tag = image.rpartition("/")[2].partition(":")[2]
+    return "@" not in image and tag in {"", "latest"}
+
+
+def _variables(subject: Subject) -> Iterator[tuple[Path, str, str]]:
+    """Yields every environment variable with its place."""
+    for name, job in subject.spec.jobs.items():
+        for variable, value in job.environment.items():
+            yield ("jobs", name, "environment", variable), variable, value

@@ -1,0 +1,206 @@
+"""Rules about IAM roles, policies and accounts."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from mngen.errors import Severity
+from mngen.rules._rule import Match
+from mngen.rules.spec._rule import SpecRule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mngen.rules.spec._subject import Subject
+    from mngen.spec import Path, Roles
+
+_PARTITIONS = {
+    "cn-": "aws-cn",
+    "us-gov-": "aws-us-gov",
+    "us-iso-": "aws-iso",
+    "us-isob-": "aws-iso-b",
+    "us-isof-": "aws-iso-f",
+    "eu-isoe-": "aws-iso-e",
+}
+_SWEEPING = frozenset(("AdministratorAccess", "PowerUserAccess", "IAMFullAccess"))
+
+
+def partition_of(region: str) -> str:
+    """Returns the partition of a region: `aws`, or that of China, GovCloud and the like."""
+    return next((name for prefix, name in _PARTITIONS.items() if region.startswith(prefix)), "aws")
+
+
+class ServiceLinkedRole(SpecRule):
+    id = "MN185"
+    severity = Severity.WARNING
+    title = "AWS Batch acts with its service-linked role"
+    why = (
+        "AWS Batch changes a compute environment in place only where it acts with its "
+        "service-linked role. With any other service role, each new image, launch template or "
+        "instance type replaces the environment and ends the jobs on it, and the role must stay "
+        "until the last environment is deleted, or that hangs in DELETING."
+    )
+    remedy = "write `service: service-linked`, or leave it out"
+    source_url = (
+        "https://docs.aws.amazon.com/batch/latest/userguide/updating-compute-environments.html"
+    )
+    manual_test = "aws iam get-role --role-name AWSServiceRoleForBatch"
+    failing = """\
+roles:
+  service: create  #! create
+"""
+    passing = """\
+roles:
+  service: service-linked
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        service = subject.spec.roles.service
+        if service != "service-linked" and "/aws-service-role/batch.amazonaws.com/" not in service:
+            yield Match(
+                ("roles", "service"),
+                "with a service role of its own, every new image or instance type will replace "
+                "the compute environments, with the jobs on them",
+            )
+
+
+class OnePartition(SpecRule):
+    id = "MN186"
+    title = "Roles and policies are of the region's partition"
+    why = (
+        "China, GovCloud and the like are partitions with accounts and policies of their own; an "
+        "ARN of another partition names nothing there."
+    )
+    remedy = "name a role or policy of the region's partition"
+    source_url = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html"
+    manual_test = "aws sts get-caller-identity --query Arn"
+    failing = """\
+name: seismic
+region: cn-north-1
+roles:
+  job_policies: ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]  #! "arn:
+"""
+    passing = """\
+name: seismic
+region: cn-north-1
+roles:
+  job_policies: ["arn:aws-cn:iam::aws:policy/AmazonS3ReadOnlyAccess"]
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        if not subject.sound("region"):
+            return
+        expected = partition_of(subject.spec.region)
+        for path, arn in arns(subject.spec.roles):
+            given = arn.split(":")[1]
+            if given != expected:
+                yield Match(
+                    path,
+                    f"the ARN is of the partition `{given}`, and the region "
+                    f"`{subject.spec.region}` of `{expected}`",
+                    f"did you mean `{arn.replace(given, expected, 1)}`?",
+                )
+
+
+class FleetRoleUsed(SpecRule):
+    id = "MN187"
+    severity = Severity.INFO
+    title = "A Spot fleet role is there for a Spot environment"
+    why = "AWS Batch uses it to buy Spot machines by best-fit, and for nothing else."
+    remedy = "remove `spot_fleet`"
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/spot_fleet_IAM_role.html"
+    manual_test = "aws iam get-role --role-name AmazonEC2SpotFleetTaggingRole"
+    failing = """\
+roles:
+  spot_fleet: create  #! create
+"""
+    passing = """\
+roles:
+  spot_fleet: none
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        if not subject.sound("environments"):
+            return
+        spot = any(each.purchase == "spot" for each in subject.spec.environments.values())
+        if subject.spec.roles.spot_fleet != "none" and not spot:
+            yield Match(
+                ("roles", "spot_fleet"), "no environment is Spot, and no other uses this role"
+            )
+
+
+class OneAccount(SpecRule):
+    id = "MN188"
+    title = "Roles and policies are of one account"
+    why = "Batch, EC2 and IAM take roles, instance profiles and policies of their own account only."
+    remedy = "name one of the account that the spec is applied to, or correct `account`"
+    source_url = "https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html"
+    manual_test = "aws sts get-caller-identity --query Account"
+    failing = """\
+account: "123456789012"
+roles:
+  instance_profile: arn:aws:iam::210987654321:instance-profile/ecsInstanceRole  #! arn:
+"""
+    passing = """\
+account: "123456789012"
+roles:
+  instance_profile: arn:aws:iam::123456789012:instance-profile/ecsInstanceRole
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        owner = subject.spec.account
+        for path, arn in arns(subject.spec.roles):
+            account = arn.split(":")[4]
+            if account == "aws":
+                continue
+            owner = owner or account
+            if account != owner:
+                whose = "the spec's is" if subject.spec.account else "another role's is"
+                yield Match(path, f"the ARN is of the account {account}, and {whose} {owner}")
+
+
+class LeastPrivilege(SpecRule):
+    id = "MN189"
+    severity = Severity.WARNING
+    title = "Containers do not run with an administrator's policy"
+    why = (
+        "Every container of every job gets the role's credentials, and with them whoever can put "
+        "code into the image or onto the shared file system."
+    )
+    remedy = "name policies for what the jobs need, such as one bucket"
+    source_url = "https://docs.aws.amazon.com/IAM/latest/UserGuide/best-practices.html"
+    manual_test = (
+        "aws iam list-entities-for-policy --policy-arn arn:aws:iam::aws:policy/AdministratorAccess"
+    )
+    failing = """\
+roles:
+  job_policies: ["arn:aws:iam::aws:policy/AdministratorAccess"]  #! "arn:
+"""
+    passing = """\
+roles:
+  job_policies: ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for index, arn in enumerate(subject.spec.roles.job_policies):
+            if re.search(r"::aws:policy/", arn) and arn.rpartition("/")[2] in _SWEEPING:
+                yield Match(
+                    ("roles", "job_policies", index),
+                    f"every container of every job would have {arn.rpartition('/')[2]}",
+                )
+
+
+def arns(roles: Roles) -> Iterator[tuple[Path, str]]:
+    """Yields every ARN of the roles with its place in the spec."""
+    for key in ("service", "instance_profile", "spot_fleet", "permissions_boundary"):
+        value = getattr(roles, key)
+        if value is not None and value.startswith("arn:"):
+            yield ("roles", key), value
+    for index, arn in enumerate(roles.job_policies):
+        yield ("roles", "job_policies", index), arn

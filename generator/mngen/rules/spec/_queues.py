@@ -1,0 +1,286 @@
+"""Rules about queues and the environments that they draw on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mngen.errors import Severity, did_you_mean
+from mngen.rules._rule import Match
+from mngen.rules.spec._rule import SpecRule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mngen.rules.spec._subject import Subject
+
+
+class QueueEnvironmentExists(SpecRule):
+    id = "MN135"
+    title = "Every queue names environments that exist"
+    why = "A queue is created over compute environments; one that is not there cannot be ordered."
+    remedy = "name an environment of this spec"
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/create-job-queue.html"
+    manual_test = "aws batch describe-job-queues --query 'jobQueues[].computeEnvironmentOrder[]'"
+    failing = """\
+environments:
+  r5-multinode: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  other: {environments: [r5-multinode]}
+  mpi:
+    environments: [r5-multinod]  #! r5-multinod]
+"""
+    passing = """\
+environments:
+  r5-multinode: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi:
+    environments: [r5-multinode]
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        known = subject.spec.environments
+        if ("environments",) in subject.dropped:
+            return
+        for name, queue in subject.spec.queues.items():
+            for index, each in enumerate(queue.environments):
+                if each not in known and ("environments", each) not in subject.dropped:
+                    yield Match(
+                        ("queues", name, "environments", index),
+                        f"there is no environment `{each}`",
+                        did_you_mean(each, known) or _those_there("environments", tuple(known)),
+                    )
+
+
+class EnvironmentOnce(SpecRule):
+    id = "MN136"
+    title = "A queue names each environment once"
+    why = "AWS Batch refuses an order in which one compute environment stands twice."
+    remedy = "remove one of the two"
+    source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html"
+    manual_test = "aws batch describe-job-queues --query 'jobQueues[].computeEnvironmentOrder[]'"
+    failing = """\
+environments:
+  a: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi: {environments: [a, a]}  #! a]}
+"""
+    passing = """\
+environments:
+  a: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi: {environments: [a]}
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for name, queue in subject.spec.queues.items():
+            for index, each in enumerate(queue.environments):
+                if each in queue.environments[:index]:
+                    yield Match(
+                        ("queues", name, "environments", index),
+                        f"the queue names the environment `{each}` twice",
+                    )
+
+
+class OneArchitecture(SpecRule):
+    id = "MN137"
+    title = "The environments of a queue have one processor architecture"
+    why = "AWS Batch does not mix architectures in a job queue, and refuses to create it."
+    remedy = "make one queue for x86_64 and one for arm64"
+    source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html"
+    manual_test = (
+        "aws ec2 describe-instance-types --instance-types r5.12xlarge c7g.16xlarge "
+        "--query 'InstanceTypes[].ProcessorInfo.SupportedArchitectures'"
+    )
+    failing = """\
+environments:
+  intel: {instance: c5.9xlarge, max_nodes: 4, multi_node: false}
+  graviton: {instance: c7g.16xlarge, max_nodes: 4, multi_node: false}
+queues:
+  mixed: {environments: [intel, graviton]}  #! graviton
+"""
+    passing = """\
+environments:
+  intel: {instance: c5.9xlarge, max_nodes: 4, multi_node: false}
+  graviton: {instance: c7g.16xlarge, max_nodes: 4, multi_node: false}
+queues:
+  x86: {environments: [intel]}
+  arm: {environments: [graviton]}
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for queue in subject.queues:
+            first = queue.environments[0]
+            for index, each in enumerate(queue.environments):
+                if each.instance.architecture != first.instance.architecture:
+                    yield Match(
+                        ("queues", queue.name, "environments", index),
+                        f"`{each.name}` is {each.instance.architecture}, and `{first.name}` in the "
+                        f"same queue is {first.instance.architecture}",
+                    )
+
+
+class OneMachine(SpecRule):
+    id = "MN138"
+    severity = Severity.WARNING
+    title = "A queue of multi-node environments has one kind of machine"
+    why = (
+        "A job definition asks for one number of CPUs and one amount of memory. mngen takes those "
+        "of the smallest machine of the queue, so on a larger one the rest is paid for and idle."
+    )
+    remedy = "make one queue for each type, or use the same type in several zones"
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/mnp-ce.html"
+    manual_test = (
+        "aws batch describe-compute-environments "
+        "--query 'computeEnvironments[].computeResources.instanceTypes'"
+    )
+    failing = """\
+environments:
+  half: {instance: r5.12xlarge, max_nodes: 16}
+  whole: {instance: r5.24xlarge, max_nodes: 16}
+queues:
+  mpi: {environments: [half, whole]}  #! whole
+"""
+    passing = """\
+environments:
+  half: {instance: r5.12xlarge, max_nodes: 16}
+  whole: {instance: r5.24xlarge, max_nodes: 16}
+queues:
+  mpi-24: {environments: [half]}
+  mpi-48: {environments: [whole]}
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for queue in subject.queues:
+            multi_node = [each for each in queue.environments if each.spec.multi_node]
+            for index, each in enumerate(queue.environments):
+                first = multi_node[0] if multi_node else each
+                if (
+                    each.spec.multi_node
+                    and each.instance.architecture == first.instance.architecture
+                    and (each.instance.name, each.schedulable_vcpus)
+                    != (first.instance.name, first.schedulable_vcpus)
+                ):
+                    yield Match(
+                        ("queues", queue.name, "environments", index),
+                        f"`{each.name}` gives {each.schedulable_vcpus} CPUs of "
+                        f"`{each.instance.name}` a node, and `{first.name}` in the same queue "
+                        f"{first.schedulable_vcpus} of `{first.instance.name}`",
+                    )
+
+
+class EnvironmentUsed(SpecRule):
+    id = "MN139"
+    severity = Severity.WARNING
+    title = "Every environment is in a queue"
+    why = "Jobs reach a compute environment through a queue alone; without one it never runs any."
+    remedy = "add it to a queue, or remove it"
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_queues.html"
+    manual_test = "aws batch describe-job-queues --query 'jobQueues[].computeEnvironmentOrder[]'"
+    failing = """\
+environments:
+  used: {instance: r5.12xlarge, max_nodes: 16}
+  forgotten:  #! forgotten
+    instance: r5.24xlarge
+    max_nodes: 16
+queues:
+  mpi: {environments: [used]}
+"""
+    passing = """\
+environments:
+  used: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi: {environments: [used]}
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        spec = subject.spec
+        if not spec.queues or not subject.sound("queues"):
+            return
+        used = {each for queue in spec.queues.values() for each in queue.environments}
+        if not used <= spec.environments.keys():
+            # A misspelt name in a queue is reported as such; this would report it again.
+            return
+        for name in spec.environments:
+            if name not in used:
+                yield Match(
+                    ("environments", name), f"no queue names the environment `{name}`", key=True
+                )
+
+
+class SomethingToRun(SpecRule):
+    id = "MN140"
+    title = "There is an environment and a queue"
+    why = "Without both there is nothing that a job could be submitted to."
+    remedy = "add at least one; `mngen init` shows how they are written"
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/Batch_GetStarted.html"
+    manual_test = "aws batch describe-job-queues"
+    failing = """\
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 16}
+queues: {}  #! {}
+"""
+    passing = """\
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi: {environments: [r5]}
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        if not subject.spec.environments and subject.sound("environments"):
+            yield Match(("environments",), "there are no compute environments")
+        if not subject.spec.queues and subject.sound("queues"):
+            yield Match(("queues",), "there are no job queues")
+
+
+class StuckJobsEnd(SpecRule):
+    id = "MN141"
+    severity = Severity.INFO
+    title = "A job that can never be placed is cancelled"
+    why = (
+        "A job that asks for more than its environments can ever give stays RUNNABLE at the head "
+        "of the queue, and the jobs behind it wait as well, without an error anywhere."
+    )
+    remedy = "leave `misconfiguration` out: after 600 seconds such a job is cancelled"
+    source_url = (
+        "https://docs.aws.amazon.com/batch/latest/APIReference/API_JobStateTimeLimitAction.html"
+    )
+    manual_test = "aws batch describe-job-queues --query 'jobQueues[].jobStateTimeLimitActions[]'"
+    failing = """\
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi:
+    environments: [r5]
+    cancel_after:
+      misconfiguration: null  #! null
+"""
+    passing = """\
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi:
+    environments: [r5]
+    cancel_after:
+      capacity: 3600
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for queue in subject.queues:
+            if queue.spec.cancel_after.misconfiguration is None:
+                yield Match(
+                    ("queues", queue.name, "cancel_after", "misconfiguration"),
+                    "a job that can never be placed blocks this queue until someone notices",
+                )
+
+
+def _those_there(what: str, names: tuple[str, ...]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:5])
+    return f"the {what} are {shown}" + (" and others" if len(names) > 5 else "")

@@ -1,0 +1,175 @@
+"""Rules about the shared file system."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mngen.errors import Severity
+from mngen.rules._rule import Match
+from mngen.rules.spec._rule import SpecRule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mngen.rules.spec._subject import Subject
+
+_NFS = "https://docs.aws.amazon.com/efs/latest/ug/network-access.html"
+
+_SYSTEM_ROOTS = frozenset(
+    {
+        *("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "lost+found"),
+        *("proc", "root", "run", "sbin", "sys", "tmp", "usr", "var"),
+    }
+)
+"""Folders in which Linux, Docker or the ECS agent keep something of their own."""
+
+_WHOLE_ONLY = frozenset(("home", "opt", "srv", "mnt", "media"))
+"""Folders that may hold a mount point but must not be one."""
+
+
+class MountTargetsLetIn(SpecRule):
+    id = "MN179"
+    severity = Severity.WARNING
+    title = "An existing file system lets the nodes in"
+    why = (
+        "A mount target takes NFS (port 2049) only from where its security group says. If that "
+        "does not name the nodes, their mount hangs, Docker never starts and jobs stay RUNNABLE."
+    )
+    remedy = (
+        "name the mount targets' `security_group`, to which a rule for the nodes is then added, "
+        "or make sure that it lets the VPC in (`mngen check --aws` looks)"
+    )
+    source_url = _NFS
+    manual_test = (
+        "aws efs describe-mount-target-security-groups --mount-target-id fsmt-0123456789abcdef0"
+    )
+    failing = """\
+storage:
+  efs:
+    id: fs-0123456789abcdef0  #! fs-0123456789abcdef0
+"""
+    passing = """\
+storage:
+  efs:
+    id: fs-0123456789abcdef0
+    security_group: sg-0123456789abcdef0
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        efs = subject.spec.storage.efs
+        if efs.id is not None and efs.security_group is None and subject.sound("storage", "efs"):
+            yield Match(
+                ("storage", "efs", "id"),
+                f"nothing opens the mount targets of `{efs.id}` to the nodes",
+            )
+
+
+class GroupOfExisting(SpecRule):
+    id = "MN180"
+    title = "The mount targets' security group belongs to an existing file system"
+    why = "A new file system gets a security group of its own, which lets the nodes in."
+    remedy = "name the file system's `id`, or remove `security_group`"
+    source_url = _NFS
+    manual_test = "aws efs describe-file-systems --query 'FileSystems[].FileSystemId'"
+    failing = """\
+storage:
+  efs:
+    security_group: sg-0123456789abcdef0  #! sg-0123456789abcdef0
+"""
+    passing = """\
+storage:
+  efs:
+    id: fs-0123456789abcdef0
+    security_group: sg-0123456789abcdef0
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        efs = subject.spec.storage.efs
+        if efs.id is None and efs.security_group is not None and subject.sound("storage", "efs"):
+            yield Match(
+                ("storage", "efs", "security_group"),
+                "`security_group` has a meaning with the `id` of an existing file system alone",
+            )
+
+
+class FreeMountPoint(SpecRule):
+    id = "MN181"
+    title = "The file system is mounted where the system has nothing"
+    why = (
+        "A mount hides what is under it, on the machine and in the container: over /usr, /etc or "
+        "/var/lib/docker neither starts; over /tmp all jobs share their temporary files."
+    )
+    remedy = "mount it in a place of its own, such as /efs"
+    source_url = "https://docs.aws.amazon.com/efs/latest/ug/mounting-fs.html"
+    manual_test = "aws efs describe-mount-targets --file-system-id fs-0123456789abcdef0"
+    failing = """\
+storage:
+  efs:
+    mount: /usr/local  #! /usr/local
+"""
+    passing = """\
+storage:
+  efs:
+    mount: /efs
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        mount = subject.spec.storage.efs.mount
+        first, *below = mount.strip("/").split("/")
+        if first in _SYSTEM_ROOTS or (first in _WHOLE_ONLY and not below):
+            yield Match(
+                ("storage", "efs", "mount"),
+                f"a mount at `{mount}` would hide what the system or the container has in "
+                f"`/{first}`",
+                f"mount it in a place of its own, such as /efs or /{first}/efs"
+                if first in _WHOLE_ONLY
+                else None,
+            )
+
+
+class SettingsOfNew(SpecRule):
+    id = "MN182"
+    severity = Severity.WARNING
+    title = "Settings of a file system are those of a new one"
+    why = (
+        "An existing file system is used as it is: its throughput, its backups and its end are the "
+        "business of whoever made it, and these keys change nothing."
+    )
+    remedy = "remove the key, and change the file system where it was made"
+    source_url = "https://docs.aws.amazon.com/efs/latest/ug/performance.html"
+    manual_test = (
+        "aws efs describe-file-systems --file-system-id fs-0123456789abcdef0 "
+        "--query 'FileSystems[].ThroughputMode'"
+    )
+    failing = """\
+storage:
+  efs:
+    id: fs-0123456789abcdef0
+    security_group: sg-0123456789abcdef0
+    throughput: elastic  #! elastic
+"""
+    passing = """\
+storage:
+  efs:
+    throughput: elastic
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        efs = subject.spec.storage.efs
+        if efs.id is None:
+            return
+        changed = {
+            "throughput": efs.throughput != "bursting",
+            "backup": not efs.backup,
+            "protect": efs.protect,
+        }
+        for key, differs in changed.items():
+            if differs:
+                yield Match(
+                    ("storage", "efs", key),
+                    f"`{key}` has no effect on the existing file system `{efs.id}`",
+                )

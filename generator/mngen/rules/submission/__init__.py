@@ -1,0 +1,11 @@
+"""The rules that judge a submission, and why a submitted job waits (MN3xx).
+
+Each is a class in a module of this package, which finds it by itself.
+"""
+
+from mngen.rules._discover import discover
+from mngen.rules.submission._rule import SubmissionRule
+
+SUBMISSION_RULES = discover(__name__, SubmissionRule)
+
+__all__ = ["SUBMISSION_RULES", "SubmissionRule"]

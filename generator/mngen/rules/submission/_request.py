@@ -1,0 +1,258 @@
+"""Rules of a submission: whether what is asked for fits what there is to run it on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mngen.errors import Severity
+from mngen.rules._rule import Match, Waiting
+from mngen.rules.submission._rule import SubmissionRule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mngen.account import Target
+    from mngen.cluster import ResolvedEnvironment
+
+_STUCK = "https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable.html"
+_SUBMIT = "https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html"
+_OVERRIDES = "https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskOverride.html"
+_REGISTERED = (
+    "aws ecs describe-container-instances --cluster CLUSTER --container-instances ID "
+    "--query 'containerInstances[].registeredResources'"
+)
+
+LARGEST_OVERRIDES = 8192
+"""Most characters of the overrides of one container, as JSON."""
+
+
+class CpusFitNode(SubmissionRule):
+    id = "MN303"
+    title = "A node registers as many CPUs as the job asks for"
+    why = (
+        "The ECS agent registers the CPUs that the machine shows: the cores, where the image "
+        "limits the CPUs to them. A job that asks for more stays RUNNABLE for ever."
+    )
+    remedy = "ask for fewer `--vcpus`, or leave the option out"
+    source_url = _STUCK
+    manual_test = _REGISTERED
+    waiting = Waiting.CAUSE
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        asked = target.resource("VCPU")
+        largest = max(target.intent.queue.environments, key=lambda each: each.schedulable_vcpus)
+        if asked is not None and asked > largest.schedulable_vcpus:
+            limit = ""
+            if largest.nr_cpus is not None:
+                limit = f", its cores, of the {largest.instance.vcpus} vCPUs"
+            yield Match(
+                ("jobs", target.intent.job.name),
+                f"each node asks for {asked} vCPUs, and a node of `{largest.name}` registers "
+                f"{largest.schedulable_vcpus}{limit}",
+            )
+
+
+class MemoryFitsNode(SubmissionRule):
+    id = "MN304"
+    title = "A node has as much memory left as the job asks for"
+    why = (
+        "The kernel and the ECS agent keep a share of the machine's memory, and EFA's huge pages "
+        "220 MiB a CPU. A job that asks for more than is left stays RUNNABLE for ever, or is "
+        "stopped for want of memory."
+    )
+    remedy = "ask for less `--memory`, or leave the option out"
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/memory-management.html"
+    manual_test = _REGISTERED
+    waiting = Waiting.CAUSE
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        asked = target.resource("MEMORY")
+        largest = max(target.intent.queue.environments, key=lambda each: each.usable_memory)
+        if asked is not None and asked > largest.usable_memory:
+            yield Match(
+                ("jobs", target.intent.job.name),
+                f"each node asks for {asked} MiB; of the {largest.instance.memory} MiB of "
+                f"`{largest.instance.name}` a job can safely have {largest.usable_memory}",
+            )
+
+
+class NodesFitEnvironment(SubmissionRule):
+    id = "MN305"
+    title = "An environment of the queue may have as many nodes as the job asks for"
+    why = (
+        "All nodes run in one compute environment. If none may grow to so many (its max_vcpus), "
+        "the job stays RUNNABLE until the queue cancels it."
+    )
+    remedy = "ask for fewer `--nodes`, or raise the environment's `max_nodes` and apply"
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/multi-node-parallel-jobs.html"
+    manual_test = (
+        "aws batch describe-compute-environments "
+        "--query 'computeEnvironments[].computeResources.maxvCpus'"
+    )
+    calls = ("batch:DescribeComputeEnvironments", "batch:DescribeJobQueues")
+    waiting = Waiting.CAUSE
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        most = {each.name: most_nodes(target, each) for each in target.intent.queue.environments}
+        name = max(most, key=lambda each: most[each])
+        if target.nodes > most[name]:
+            yield Match(
+                ("jobs", target.intent.job.name),
+                f"the job asks for {target.nodes} nodes, and `{name}` has at most {most[name]}",
+            )
+
+
+def most_nodes(target: Target, environment: ResolvedEnvironment) -> int:
+    """Returns how many nodes an environment may have: in the account, or else by the spec."""
+    live = target.live(environment)
+    if live is None:
+        return environment.spec.max_nodes
+    most = live.get("computeResources", {}).get("maxvCpus", environment.max_vcpus)
+    return most // environment.instance.vcpus
+
+
+class MultiNodeGoesToMultiNode(SubmissionRule):
+    id = "MN306"
+    title = "A multi-node job goes to a queue of multi-node environments"
+    why = (
+        "AWS Batch places a multi-node parallel job on on-demand EC2 environments alone. One that "
+        "is sent to a Spot environment stays RUNNABLE for ever; one that lands on a single-node "
+        "environment lacks its placement group and may be spread over zones."
+    )
+    remedy = "choose another `--queue`, whose environments are all `multi_node: true`"
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/mnp-ce.html"
+    manual_test = (
+        "aws batch describe-compute-environments "
+        "--query 'computeEnvironments[].computeResources.type'"
+    )
+    waiting = Waiting.CAUSE
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        if target.intent.nodes is None:
+            return
+        for each in target.intent.queue.environments:
+            if not each.spec.multi_node:
+                kind = "Spot" if each.spec.purchase == "spot" else "single-node"
+                yield Match(
+                    ("queues", target.intent.queue.name),
+                    f"a multi-node job cannot run on the {kind} environment `{each.name}` of the "
+                    f"queue `{target.intent.queue.name}`",
+                )
+
+
+class NodesCanBeChanged(SubmissionRule):
+    id = "MN307"
+    title = "The job definition admits the number of nodes"
+    why = (
+        "Batch takes another number of nodes only if a node range of the definition has an open "
+        "end (`0:`), and refuses the job otherwise."
+    )
+    remedy = "register a revision with an open node range (`mngen apply` makes one)"
+    source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_NodeOverrides.html"
+    manual_test = (
+        "aws batch describe-job-definitions --status ACTIVE "
+        "--query 'jobDefinitions[].nodeProperties.nodeRangeProperties[].targetNodes'"
+    )
+    calls = ("batch:DescribeJobDefinitions",)
+    waiting = Waiting.NOTHING
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        if target.definition is None:
+            return
+        name = target.intent.job.name
+        properties = target.definition.get("nodeProperties")
+        if properties is None or target.intent.nodes is None:
+            if (properties is None) != (target.intent.nodes is None):
+                kind = "one node" if properties is None else "many nodes"
+                yield Match(
+                    ("jobs", name),
+                    f"the job definition in AWS is for {kind}, and the submission is not",
+                    "apply the spec: `mngen apply`",
+                )
+            return
+        asked = target.intent.nodes
+        ranges = [each["targetNodes"] for each in properties["nodeRangeProperties"]]
+        if asked != properties["numNodes"] and not any(each.endswith(":") for each in ranges):
+            yield Match(
+                ("jobs", name),
+                f"the definition is for {properties['numNodes']} nodes (node ranges "
+                f"{', '.join(ranges)}), and the job asks for {asked}",
+            )
+
+
+class OverridesFit(SubmissionRule):
+    id = "MN308"
+    title = f"The overrides of a container have at most {LARGEST_OVERRIDES} characters"
+    why = (
+        "Command, environment and resources that a submission changes are sent as one JSON text, "
+        f"and ECS takes {LARGEST_OVERRIDES} characters of it. The job fails before it starts."
+    )
+    remedy = (
+        "put long arguments into a file on the shared file system, or into the spec: a job "
+        "definition takes 24 KiB"
+    )
+    source_url = _OVERRIDES
+    manual_test = "aws batch submit-job --generate-cli-skeleton"
+    waiting = Waiting.NOTHING
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        length = len(target.intent.overrides)
+        if length > LARGEST_OVERRIDES:
+            yield Match(
+                ("jobs", target.intent.job.name),
+                f"the command and the variables of this submission are {length} characters as "
+                f"JSON, {length - LARGEST_OVERRIDES} more than ECS takes",
+            )
+
+
+class VariablesCanBeSet(SubmissionRule):
+    id = "MN309"
+    title = "Environment variables of a submission have names that Batch takes"
+    why = (
+        "A name that is empty or holds `=` cannot be told from its value, and Batch refuses names "
+        "that start with AWS_BATCH, which it sets itself."
+    )
+    remedy = "use letters, digits and underscores, and do not start with AWS_BATCH"
+    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html"
+    manual_test = "aws batch submit-job --generate-cli-skeleton"
+    waiting = Waiting.NOTHING
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        for name in target.intent.environment:
+            if not name or "=" in name or "\0" in name:
+                message = f"`{name}` is no name for an environment variable"
+            elif name.startswith("AWS_BATCH"):
+                message = f"`{name}` is reserved for AWS Batch"
+            else:
+                continue
+            yield Match(("jobs", target.intent.job.name, "environment"), message)
+
+
+class EmptyVariables(SubmissionRule):
+    id = "MN310"
+    severity = Severity.WARNING
+    title = "Environment variables of a submission have values"
+    why = (
+        "Batch drops variables without a value from a job definition, and what it does with them "
+        "in an override is not documented: the application may see the definition's value."
+    )
+    remedy = "set a value, such as 0 or none, that the application takes for empty"
+    source_url = _SUBMIT
+    manual_test = "aws batch describe-jobs --jobs ID --query 'jobs[].container.environment'"
+    waiting = Waiting.NOTHING
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        for name, value in target.intent.environment.items():
+            if name and not value:
+                yield Match(
+                    ("jobs", target.intent.job.name, "environment"),
+                    f"the variable `{name}` is set to nothing",
+                )
