@@ -12,10 +12,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
+from mngen._text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MAX_SOURCE_WIDTH = 120
+_LINES = "\n"
 
 
 class Severity(StrEnum):
@@ -174,10 +177,11 @@ def format_problem(problem: Problem, *, colour: bool = False) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if colour else text
 
     label = problem.severity.value + (f"[{problem.rule}]" if problem.rule else "")
-    lines = [f"{paint('1;' + _COLOURS[problem.severity], label)}: {_printable(problem.message)}"]
+    said = printable(problem.message, keep=_LINES)
+    lines = [f"{paint('1;' + _COLOURS[problem.severity], label)}: {said}"]
     gutter = ""
     if problem.file is not None:
-        place = _printable(problem.file)
+        place = printable(problem.file, keep=_LINES)
         if problem.position is not None:
             place += f":{problem.position.line}:{problem.position.column}"
         if problem.path:
@@ -192,7 +196,7 @@ def format_problem(problem: Problem, *, colour: bool = False) -> str:
         lines.append(f"{paint('34', number + ' |')} {text}")
         lines.append(f"{paint('34', gutter + ' |')} {paint('1;31', ' ' * caret + '^')}")
     if problem.hint:
-        lines.append(f"  {paint('32', 'help')}: {_printable(problem.hint)}")
+        lines.append(f"  {paint('32', 'help')}: {printable(problem.hint, keep=_LINES)}")
     if problem.source_url:
         lines.append(f"  {paint('34', 'see')}: {problem.source_url}")
     return "\n".join(lines)
@@ -203,15 +207,8 @@ def format_problems(problems: Iterable[Problem], *, colour: bool = False) -> str
     return "\n\n".join(format_problem(problem, colour=colour) for problem in problems)
 
 
-def _printable(text: str) -> str:
-    """Escapes control characters, so that no spec can drive the user's terminal."""
-    return "".join(
-        char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text
-    )
-
-
 def _on_one_line(text: str) -> str:
-    shown = _printable(text).replace("\n", "\\n")
+    shown = printable(text, keep="")
     return shown if len(shown) <= _MAX_SOURCE_WIDTH else shown[: _MAX_SOURCE_WIDTH - 1] + "…"
 
 
@@ -224,5 +221,5 @@ def _window(line: str, column: int) -> tuple[str, int]:
     shown = line[start : start + _MAX_SOURCE_WIDTH].replace("\t", " ")
     head = "…" if start else ""
     tail = "…" if start + _MAX_SOURCE_WIDTH < len(line) else ""
-    caret = len(head) + sum(len(_printable(char)) for char in shown[: offset - start])
-    return head + _printable(shown) + tail, caret
+    caret = len(head) + sum(len(printable(char, keep="")) for char in shown[: offset - start])
+    return head + printable(shown, keep="") + tail, caret

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from mngen._aws import client, translated
+from mngen._files import write_atomically
 from mngen.catalog._file import decode, encode
 from mngen.catalog._load import load_catalog
 from mngen.catalog._measured import Measurements, read_measurements
@@ -259,16 +259,8 @@ def _with_memory(instance: InstanceType, measured: Measurements) -> InstanceType
 
 
 def _replace(path: Path, content: bytes) -> None:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        try:
-            with scratch.open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
+        write_atomically(path, content)
     except OSError as error:
         raise InputError(
             Problem(

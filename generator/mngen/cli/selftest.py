@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mngen._text import replaced
 from mngen.cli._jobs import SandboxOption, opened_jobs, show_json, show_warning
 from mngen.cli._shared import DEFAULT_FILE, FileOption
 from mngen.cli._terraform import (
@@ -166,13 +167,13 @@ def _show(card: "Card", output_format: Format) -> None:
     table.add_column("seen", overflow="fold")
     for check in card.checks:
         style = _STYLES[check.state]
-        seen = escape(_printable(check.seen))
+        seen = escape(replaced(check.seen))
         if check.remedy:
-            seen += f"\n[bold]to do:[/bold] {escape(_printable(check.remedy))}"
+            seen += f"\n[bold]to do:[/bold] {escape(replaced(check.remedy))}"
         title = check.title if check.state != "ok" else ""
         shown = f"{escape(title)}: {seen}" if title else seen
         table.add_row(f"[{style}]{check.state}[/{style}]", check.id, shown)
-    console.print(f"[bold]{escape(_printable(card.title))}[/bold]")
+    console.print(f"[bold]{escape(replaced(card.title))}[/bold]")
     console.print(table)
     if card.figures:
         figures = Table(box=None, pad_edge=False, show_header=False)
@@ -230,8 +231,3 @@ def _write(card: "Card", lines: list[str], page: Path | None, keep: Path | None)
         raise InputError(f"cannot write {error.filename}: {error.strerror}") from None
     for path in texts:
         report(f"wrote {path}")
-
-
-def _printable(text: str) -> str:
-    """Leaves a log nothing that a terminal would obey."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

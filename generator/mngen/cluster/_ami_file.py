@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from mngen._files import locked_folder, write_atomically
 from mngen.errors import InputError, Problem, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 
 class BakedFrom(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,30 +113,9 @@ class AmiFile:
             ToolError: It cannot be written.
         """
         try:
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX)
-                self._replace({**self.read(), **records})
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            with locked_folder(self.path.parent, self.path.name):
+                content = _Content(dict(sorted({**self.read(), **records}.items())))
+                text = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
+                write_atomically(self.path, text)
         except OSError as error:
             raise ToolError(f"cannot write {self.path}: {error.strerror or error}") from None
-
-    def _replace(self, records: Mapping[str, AmiRecord]) -> None:
-        content = msgspec.json.encode(_Content(dict(sorted(records.items()))))
-        text = msgspec.json.format(content, indent=2) + b"\n"
-        mode = self.path.stat().st_mode & 0o777 if self.path.exists() else 0o644
-        # Within the same folder, so that the rename is atomic; the name is not one that Terraform
-        # reads.
-        descriptor, beside = tempfile.mkstemp(prefix=".amis-", dir=self.path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(beside).chmod(mode)
-            Path(beside).replace(self.path)
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)
-            raise

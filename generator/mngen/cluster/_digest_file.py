@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from mngen._files import locked_folder, write_atomically
 from mngen.errors import InputError, Problem, ToolError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -43,6 +45,8 @@ def read_digests(path: Path) -> dict[str, str]:
 def record_digest(path: Path, tag: str, digest: str) -> None:
     """Records what was pushed under a tag; all of the file is written, or none.
 
+    Two at a time wait for each other.
+
     Args:
         path: The record, in a folder that is there.
         tag: The tag.
@@ -52,21 +56,11 @@ def record_digest(path: Path, tag: str, digest: str) -> None:
         InputError: The record is damaged.
         ToolError: It cannot be written.
     """
-    digests = {**read_digests(path), tag: digest}
-    record = _File(dict(sorted(digests.items())))
-    text = msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(text)
-            # As open() would have made it, where mkstemp keeps others out.
-            mask = os.umask(0)
-            os.umask(mask)
-            Path(name).chmod(0o666 & ~mask)
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        with locked_folder(path.parent, path.name):
+            record = _File(dict(sorted({**read_digests(path), tag: digest}.items())))
+            text = msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+            write_atomically(path, text)
     except OSError as error:
         raise ToolError(
             f"cannot write {path}: {error.strerror}",

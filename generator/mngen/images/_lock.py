@@ -8,13 +8,14 @@ import os
 import shutil
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mngen._files import make_private, state_home
 from mngen.errors import InputError, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 _KEPT_RUNS = 20
@@ -45,17 +46,12 @@ def run_folder(name: str) -> Path:
 def state_folder() -> Path:
     """Returns the private folder in which bakes keep their logs; makes it.
 
-    Source: https://specifications.freedesktop.org/basedir-spec/latest/
-
     Raises:
         ToolError: It cannot be made.
     """
-    named = Path(os.environ.get("XDG_STATE_HOME", ""))
     try:
-        parent = named if named.is_absolute() else Path.home() / ".local" / "state"
-        folder = parent / "mngen"
-        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder = state_home()
+        make_private(folder)
     except (OSError, RuntimeError) as error:
         raise ToolError(
             f"there is no folder for logs: {error}", hint="let XDG_STATE_HOME name one"

@@ -13,11 +13,13 @@ import os
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+
+from mngen._files import make_private, state_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _KEPT_SECONDS = 8 * 86_400.0
 
@@ -77,20 +79,14 @@ def recorded(token: str) -> Iterator[Entry]:
 def _open(token: str) -> IO[str] | None:
     """Opens the record of a request; None where none can be kept."""
     try:
-        folder = _folder()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = state_home() / "submissions"
+        make_private(folder)
         _forget_old(folder)
         descriptor = os.open(folder / f"{token}.json", os.O_RDWR | os.O_CREAT, 0o600)
     # Someone without a home folder has none to keep a record in.
     except (OSError, RuntimeError):
         return None
     return os.fdopen(descriptor, "r+", encoding="utf-8")
-
-
-def _folder() -> Path:
-    base = os.environ.get("XDG_STATE_HOME")
-    home = Path(base) if base and Path(base).is_absolute() else Path.home() / ".local" / "state"
-    return home / "mngen" / "submissions"
 
 
 def _forget_old(folder: Path) -> None:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mngen._files import cache_home
 from mngen.parts._table import NODE_PATH, PARTS, Ability, Module, Part, Program, Search
 
 if TYPE_CHECKING:
@@ -252,12 +253,8 @@ def forget() -> None:
 
 
 def cache_folder() -> Path:
-    """Returns the folder in the user's cache that emulated instances are kept in.
-
-    Source: https://specifications.freedesktop.org/basedir-spec/latest/
-    """
-    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (named if named.is_absolute() else Path.home() / ".cache") / "mngen" / "machines"
+    """Returns the folder in the user's cache that emulated instances are kept in."""
+    return cache_home() / "machines"
 
 
 _ABILITIES: dict[str, Callable[[], str | None]] = {

@@ -11,9 +11,6 @@ other's. What templates of older versions left is removed, the oldest first.
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +19,7 @@ import jinja2.compiler
 from jinja2 import BytecodeCache
 
 from mngen import __version__
+from mngen._files import cache_home, is_private, make_private, write_atomically
 from mngen.render import _hcl
 
 if TYPE_CHECKING:
@@ -64,13 +62,7 @@ class TemplateCache(BytecodeCache):
         """Writes a compiled template, whole or not at all."""
         code = bucket.bytecode_to_string()
         with suppress(OSError):
-            descriptor, name = tempfile.mkstemp(dir=self._folder)
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(_digest(code) + code)
-                Path(name).replace(self._folder / bucket.key)
-            finally:
-                Path(name).unlink(missing_ok=True)
+            write_atomically(self._folder / bucket.key, _digest(code) + code, durable=False)
             self._forget_old()
 
     def _forget_old(self) -> None:
@@ -82,21 +74,13 @@ class TemplateCache(BytecodeCache):
 
 
 def template_cache() -> TemplateCache | None:
-    """Returns the user's cache, or None where there is no folder that can be trusted.
-
-    Source: https://specifications.freedesktop.org/basedir-spec/latest/
-    """
-    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    """Returns the user's cache, or None where there is no folder that can be trusted."""
     try:
-        parent = named if named.is_absolute() else Path.home() / ".cache"
-        folder = parent / "mngen"
-        parent.mkdir(mode=0o700, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
+        folder = cache_home()
+        make_private(folder)
     except (OSError, RuntimeError):
         return None
-    closed = stat.S_ISDIR(found.st_mode) and not stat.S_IMODE(found.st_mode) & 0o077
-    return TemplateCache(folder) if closed and found.st_uid == os.geteuid() else None
+    return TemplateCache(folder) if is_private(folder) else None
 
 
 def _compiler() -> str:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mngen._files import locked_folder
 from mngen.errors import InputError, Problem, ToolError
-from mngen.render._swap import locked, recover, replace
+from mngen.render._swap import recover, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,7 +123,7 @@ class Deployment:
             if not folder.name:
                 raise InputError(f"{folder} cannot be an output folder")
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with locked(folder):
+            with locked_folder(folder.parent, folder.name):
                 recover(folder)
                 changes = self.compare(tree)
                 if changes.edited and not overwrite:

@@ -9,24 +9,21 @@ moment, the folder holds the old contents or the new ones, never a mixture.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import stat
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mngen.errors import InputError, ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 _TOOLS = {"terraform", "tofu", "packer"}
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-_UNLOCKABLE = {errno.EBADF, errno.ENOLCK, errno.EINVAL, errno.ENOTSUP}
 _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
 
 
@@ -193,32 +190,3 @@ def _refuse_while_busy(folder: Path) -> None:
                 f"{name} (process {link.parent.name}) is running in {folder}",
                 hint="wait until it has ended",
             )
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Lets one write at a time replace a folder; the lock ends with the process.
-
-    Args:
-        folder: The folder; the lock is on the one that it stands in.
-    """
-    descriptor = _lock(folder)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(folder: Path) -> int:
-    descriptor = os.open(folder.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-    except OSError as error:
-        os.close(descriptor)
-        if error.errno not in _UNLOCKABLE:
-            raise
-        # NFS locks only what is open for writing, which a folder never is.
-        name = folder.parent / f".{folder.name}.mngen-lock"
-        descriptor = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return descriptor

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import signal
-import stat
-import tempfile
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mngen._files import is_private, locked_file, runtime_home, write_atomically
 from mngen.errors import ToolError
 from mngen.sandbox import _process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from mngen.sandbox._process import Emulator
 
@@ -64,9 +62,7 @@ class Record:
                 "version": emulator.version,
             }
         )
-        beside = self._file.with_suffix(".new")
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(self._file)
+        write_atomically(self._file, text.encode())
 
     def clear(self) -> None:
         """Forgets the emulator on record, and removes the home that a killed one left behind."""
@@ -91,8 +87,7 @@ def locked() -> Iterator[Record]:
         ToolError: The folder cannot be made, or belongs to someone else.
     """
     folder = _folder()
-    with (folder / "sandbox.lock").open("w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked_file(folder / "sandbox.lock"):
         yield Record(folder)
 
 
@@ -114,26 +109,8 @@ def end(emulator: Emulator) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def is_private(folder: Path) -> bool:
-    """Says whether a folder is a real one, of this user, that no one else can enter."""
-    try:
-        status = folder.lstat()
-    except OSError:
-        return False
-    return (
-        stat.S_ISDIR(status.st_mode)
-        and status.st_uid == os.getuid()
-        and not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
-    )
-
-
 def _folder() -> Path:
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and Path(runtime).is_dir() and os.access(runtime, os.W_OK):
-        folder = Path(runtime) / "mngen"
-    else:
-        # The name can be guessed: another user may have made it first, hence the check.
-        folder = Path(tempfile.gettempdir()) / f"mngen-{os.getuid()}"
+    folder = runtime_home()
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:

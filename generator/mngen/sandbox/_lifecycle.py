@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from mngen import __version__
+from mngen._files import is_private
 from mngen.errors import InputError, ToolError
 from mngen.sandbox import _background, _process
 from mngen.sandbox._environment import ENDPOINT_VARIABLE, sandbox_environment
@@ -226,7 +227,7 @@ def _attach(endpoint: str) -> Sandbox:
             f"the sandbox at {endpoint} does not answer",
             hint=f"it has ended: leave its shell, or unset {ENDPOINT_VARIABLE}",
         )
-    if not _background.is_private(emulator.home):
+    if not is_private(emulator.home):
         raise ToolError(
             f"the sandbox at {endpoint} is not yours: {emulator.home} is no private folder of yours"
         )

@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from mngen import __version__
+from mngen._text import replaced
 from mngen.selftest._types import State
 
 if TYPE_CHECKING:
@@ -89,6 +90,4 @@ def share(figure: Figure) -> str:
 
 def _text(text: str) -> str:
     """Escapes text of a log, in which anything may stand."""
-    return escape(
-        "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-    )
+    return escape(replaced(text))

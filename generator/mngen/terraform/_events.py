@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mngen._text import printable
 from mngen.errors import Position, Problem, Severity
 from mngen.terraform._hints import Situation, hint_for
-from mngen.terraform._text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

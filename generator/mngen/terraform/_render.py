@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mngen._text import printable
 from mngen.terraform._summary import Change, Kind, PlanSummary
-from mngen.terraform._text import printable
 
 if TYPE_CHECKING:
     from rich.text import Text

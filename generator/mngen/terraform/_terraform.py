@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from mngen._text import printable
 from mngen.errors import InputError, InterruptedRunError, Problem, ToolError, format_problem
 from mngen.terraform._events import EventStream, asks_for_init
 from mngen.terraform._hints import ROLE_IS_GONE, Situation, hint_for, service_role_of
@@ -19,7 +20,6 @@ from mngen.terraform._process import FORCE_AT
 from mngen.terraform._program import find_program
 from mngen.terraform._progress import Progress, measure
 from mngen.terraform._summary import summarise
-from mngen.terraform._text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

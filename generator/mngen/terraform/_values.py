@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mngen.terraform._text import printable
+from mngen._text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from mngen._text import replaced
 from mngen.timeline._lines import Stage
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def build(title: str, records: Iterable[NodeRecord], *, main: int = 0, now: floa
     ends = [segment.end for row in rows for segment in row.segments]
     marks = [mark.seconds for row in rows for mark in row.marks]
     # A title may come from a command line, and must not drive the terminal that it is shown on.
-    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in title)
+    shown = replaced(title)
     return Timeline(shown, main, rows, max([*ends, *marks, 0.0]))
 
 

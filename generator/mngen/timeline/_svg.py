@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+from mngen._text import replaced
 from mngen.timeline._model import Phase
 
 if TYPE_CHECKING:
@@ -135,6 +136,4 @@ def _number(value: float) -> str:
 
 def _text(text: str) -> str:
     """Escapes text for XML, which has no way to write most control characters."""
-    return escape(
-        "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-    )
+    return escape(replaced(text))

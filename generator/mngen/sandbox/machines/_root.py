@@ -9,7 +9,6 @@ the user's cache folder, each under a name that follows from all that it is made
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mngen import parts
+from mngen._files import locked_file, make_private
 from mngen.errors import ToolError
 from mngen.sandbox.machines import _debian, _kept
 
@@ -269,8 +269,7 @@ def _cache() -> Path:
     """
     folder = parts.cache_folder()
     try:
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
+        make_private(folder)
     except OSError as error:
         raise ToolError(
             f"cannot make {folder}: {error.strerror}",
@@ -282,8 +281,7 @@ def _cache() -> Path:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Holds the folder's lock: of several processes that need a layer, one makes it."""
-    with (folder / "lock").open("w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked_file(folder / "lock"):
         yield
 
 
