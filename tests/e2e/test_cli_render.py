@@ -317,7 +317,7 @@ def test_a_crash_is_kept_in_a_log_and_off_the_terminal(here: Path) -> None:
     # No input is known that crashes it, so this one is made to.
     script = (
         "import mngen.render\n"
-        "mngen.render.render_file = lambda *_, **__: 1 / 0\n"
+        "mngen.render.render = lambda *_, **__: 1 / 0\n"
         "from mngen.cli import main; main()\n"
     )
 

@@ -7,7 +7,8 @@ import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from mngen.render import Deployment, render_file
+from mngen.render import Deployment, render
+from mngen.rules import open_cluster
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +52,7 @@ class Stack:
         """Write the spec and render it for the provider that is installed here."""
         file = self.folder / "mngen.yaml"
         file.write_text(spec, encoding="utf-8")
-        Deployment(self.folder / "deploy").write(render_file(file, provider=5))
+        Deployment(self.folder / "deploy").write(render(open_cluster(file), provider=5))
 
     def record_images(self, *images: str) -> dict[str, str]:
         """Write the record that a bake would leave, and return the AMI of each image."""

@@ -149,11 +149,9 @@ def cluster_of(file: Path) -> "Cluster":
     Raises:
         InputError: The spec has errors.
     """
-    from mngen.catalog import load_catalog
-    from mngen.rules import require
-    from mngen.spec import load
+    from mngen.rules import open_cluster
 
-    return require(load(file), load_catalog(file))
+    return open_cluster(file)
 
 
 def account_of(region: str, *, sandbox: bool) -> Any:

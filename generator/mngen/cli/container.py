@@ -141,11 +141,9 @@ def list_(
 
 
 def _cluster(file: Path) -> "Cluster":
-    from mngen.catalog import load_catalog
-    from mngen.rules import require
-    from mngen.spec import load
+    from mngen.rules import open_cluster
 
-    return require(load(file), load_catalog(file))
+    return open_cluster(file)
 
 
 def _pair(text: str) -> tuple[str, str]:

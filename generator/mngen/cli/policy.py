@@ -46,16 +46,14 @@ def policy(
     spec changes. A policy that exceeds the size of an IAM managed policy is printed as several
     documents; attach them all.
     """
-    from mngen.catalog import load_catalog
     from mngen.errors import InputError, Problem, format_problem
     from mngen.policy import Part, account_of, characters, documents
-    from mngen.rules import require
-    from mngen.spec import load
+    from mngen.rules import open_cluster
 
     def warn(problem: Problem) -> None:
         report(format_problem(problem, colour=wants_colour(sys.stderr)) + "\n")
 
-    cluster = require(load(file), load_catalog(file), warn=warn)
+    cluster = open_cluster(file, warn=warn)
     found = documents(Part(role.value), cluster, account_of(cluster, account))
     numbered = list(enumerate(found, 1))
     if document is not None:

@@ -157,11 +157,9 @@ def _planned(job: str | None, command: tuple[str, ...], file: Path) -> "Rehearsa
 
     if job is None and command and not file.exists():
         return Rehearsal(name=command[0], command=command)
-    from mngen.catalog import load_catalog
-    from mngen.rules import require
-    from mngen.spec import load
+    from mngen.rules import open_cluster
 
-    cluster = require(load(file), load_catalog(file))
+    cluster = open_cluster(file)
     if job is None and command:
         return Rehearsal(name=command[0], command=command, mount=cluster.spec.storage.efs.mount)
     planned = rehearsal_of(cluster, job)

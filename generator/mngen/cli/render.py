@@ -46,9 +46,15 @@ def render(
     by hand are left alone and listed; your own files in the same folder are never touched.
     """
     from mngen.cli._bake import stale_images_of
-    from mngen.render import Deployment, render_file
+    from mngen.render import Deployment
+    from mngen.render import render as tree_of
+    from mngen.rules import open_cluster
 
-    tree = render_file(file, provider=int(provider.value) if provider else None, warn=_warn)
+    tree = tree_of(
+        open_cluster(file, warn=_warn),
+        provider=int(provider.value) if provider else None,
+        source=file.name,
+    )
     deployment = Deployment(out)
     if check or diff:
         changes = deployment.compare(tree)

@@ -15,7 +15,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 from mngen import _resources
 from mngen._signals import ENDINGS, take_signals
-from mngen.catalog import load_catalog
 from mngen.cluster import AMIS_FILE, DIGESTS_FILE
 from mngen.demo._built import Built, what_stands
 from mngen.demo._container import Wish, make_container_image
@@ -37,8 +36,7 @@ from mngen.demo._plan import (
 )
 from mngen.errors import InterruptedRunError, Problem, ToolError
 from mngen.render import PROVIDER_RANGES, Deployment, render
-from mngen.rules import require
-from mngen.spec import load
+from mngen.rules import open_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -183,7 +181,7 @@ def _walk(road: _Road, scratch: Path, wish: Wish) -> list[Built]:
     out = road.folder / "deploy"
     with start_sandbox() as sandbox:
         with road.step(CHECK, "mngen check", _SPEC) as result:
-            cluster = require(load(spec), load_catalog(spec))
+            cluster = open_cluster(spec)
             counted = [(len(cluster.environments), "compute environments")]
             counted += [(len(cluster.spec.queues), "queues"), (len(cluster.jobs), "job")]
             result += [f"{number} {what}" for number, what in counted]

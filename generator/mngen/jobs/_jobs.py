@@ -70,14 +70,9 @@ class Jobs:
         Raises:
             InputError: The spec has errors; carries all of them.
         """
-        from pathlib import Path
+        from mngen.rules import open_cluster
 
-        from mngen.catalog import load_catalog
-        from mngen.rules import require
-        from mngen.spec import load
-
-        path = Path(file)
-        return cls(require(load(path), load_catalog(path)), connect)
+        return cls(open_cluster(file), connect)
 
     @property
     def batch(self) -> BatchClient:

@@ -1,11 +1,10 @@
 """Rendering: a cluster into the text of every file, and that text onto the disk.
 
-`render` is pure: `cluster -> {path: text}`; `render_file` does the same from the spec's file.
+`render` is pure: `cluster -> {path: text}`; `mngen.rules.open_cluster` gives the cluster of a file.
 `Deployment` is the tree on disk: it compares, and writes all or nothing.
 """
 
 from mngen.render._disk import MANIFEST, Changes, Deployment
-from mngen.render._file import render_file
 from mngen.render._render import (
     PROVIDER_RANGES,
     Tree,
@@ -27,5 +26,4 @@ __all__ = [
     "efa_installer",
     "endpoint_service",
     "render",
-    "render_file",
 ]

@@ -2,8 +2,9 @@
 
 One class a rule (`SpecRule`: from the spec and the instance catalog; `AwsRule`: AWS is asked;
 `SubmissionRule`: a job that is about to be submitted), which carries its own reason, remedy and
-source; the pages in docs/rules are made of them. `check` returns every problem; `require` gives the
-cluster of a spec without errors; `check_aws` asks AWS; `check_submission` judges a submission.
+source; the pages in docs/rules are made of them. `open_cluster` gives the cluster of a spec without
+errors, `require` that of one already loaded; `check` returns every problem; `check_aws` asks AWS;
+`check_submission` judges a submission.
 
     >>> from mngen.catalog import load_catalog
     >>> from mngen.rules import check
@@ -23,6 +24,7 @@ from mngen.rules.spec import SPEC_RULES, SpecRule
 
 if TYPE_CHECKING:
     from mngen.rules._all import RULES
+    from mngen.rules._open import open_cluster
     from mngen.rules._pages import page_of, pages, write_pages
     from mngen.rules._sarif import to_sarif
     from mngen.rules.account import AWS_RULES, AwsRule
@@ -56,6 +58,7 @@ __all__ = [
     "check_file",
     "check_submission",
     "check_waiting",
+    "open_cluster",
     "page_of",
     "pages",
     "require",
@@ -80,6 +83,7 @@ __getattr__ = later(
         "check_file": "checks._report",
         "check_submission": "checks._submission",
         "check_waiting": "checks._submission",
+        "open_cluster": "_open",
         "page_of": "_pages",
         "pages": "_pages",
         "submission_calls": "checks._submission",

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mngen import _resources
-from mngen.render import render_file
+from mngen.render import render
+from mngen.rules import open_cluster
 from tests.support.cli import read_tree
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
@@ -18,9 +19,10 @@ EXAMPLES = sorted(_resources.examples().glob("*.yaml"))
 @pytest.mark.parametrize("provider", [5, 6])
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_golden_tree(example: Path, provider: int, *, update_golden: bool) -> None:
+    rendered = render(open_cluster(example), provider=provider, source=example.name)
     tree = {
         path: text.encode()
-        for path, text in render_file(example, provider=provider).items()
+        for path, text in rendered.items()
         # The rest is copied as it is, see test_render_static.py.
         if path.startswith(("packer/", "terraform/"))
     }

@@ -8,8 +8,9 @@ import pytest
 
 from mngen import _resources
 from mngen.errors import ToolError
-from mngen.render import render, render_file
+from mngen.render import render
 from mngen.render._static import static_tree
+from mngen.rules import open_cluster
 from tests.support.specs import FEATURES, make_spec, to_cluster
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def write(folder: Path, files: dict[str, str]) -> Path:
 
 
 def test_the_container_folder_is_rendered_as_it_is() -> None:
-    tree = render_file(_resources.examples() / "tutorial.yaml")
+    tree = render(open_cluster(_resources.examples() / "tutorial.yaml"))
     rendered = {path for path in tree if path.startswith("container/")}
     assert {"container/Dockerfile", "container/.dockerignore"} <= rendered
     for path in rendered:

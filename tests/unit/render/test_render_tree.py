@@ -54,9 +54,10 @@ def test_another_hash_seed_changes_nothing(tmp_path: Path) -> None:
     spec = tmp_path / "mngen.yaml"
     spec.write_bytes(to_yaml(make_spec(ALL)))
     script = (
-        "import sys, hashlib, pathlib\n"
-        "from mngen.render import render_file\n"
-        "tree = render_file(pathlib.Path(sys.argv[1]))\n"
+        "import sys, hashlib\n"
+        "from mngen.render import render\n"
+        "from mngen.rules import open_cluster\n"
+        "tree = render(open_cluster(sys.argv[1]))\n"
         "print(hashlib.sha256(repr(list(tree.items())).encode()).hexdigest())\n"
     )
     found = {
