@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.deployments import Deployments, deploy_all
+from tests.support.stack import Stack
 from tests.support.wheel import ROOT, build_wheel, install_wheel
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from mngen.sandbox import Sandbox
@@ -36,3 +38,12 @@ def deployments(
 ) -> Deployments:
     """Every example deployed, changed and destroyed. Who asks for it is in `deployments`."""
     return deploy_all(sandbox, terraform_env, tmp_path_factory)
+
+
+@pytest.fixture
+def stack(
+    tmp_path: Path, sandbox: Sandbox, terraform_env: dict[str, str], requires_provider: None
+) -> Iterator[Stack]:
+    """A deployment in us-east-1, in the folder `tmp_path`, with one process of the provider."""
+    with Stack(tmp_path, sandbox.environment("us-east-1", terraform_env)) as stack:
+        yield stack

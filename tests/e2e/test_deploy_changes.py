@@ -8,6 +8,7 @@ there.
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,7 @@ from tests.support.sandbox import client
 from tests.support.stack import Changes, Stack, only
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from mngen.sandbox import Sandbox
@@ -39,19 +40,16 @@ class Lab:
     """The deployment of `SPEC` in a region of its own, with all its images baked.
 
     Args:
-        folder: An empty folder.
+        stack: Its folder and environment.
         sandbox: The emulated AWS.
-        env: The environment that finds the provider.
         region: AWS region.
         more: What is added to the spec.
     """
 
-    def __init__(
-        self, folder: Path, sandbox: Sandbox, env: dict[str, str], region: str, more: str = ""
-    ) -> None:
+    def __init__(self, stack: Stack, sandbox: Sandbox, region: str, more: str = "") -> None:
         self.spec = SPEC.replace("us-east-1", region) + more
         self._batch = client(sandbox, "batch", region)
-        self.stack = Stack(folder, sandbox.environment(region, env))
+        self.stack = stack
         self.stack.render(self.spec)
         self.stack.record_images("r5.12xlarge", "r5.24xlarge")
         self.stack.apply()
@@ -80,8 +78,7 @@ class Lab:
         return [each["computeEnvironment"] for each in queue["computeEnvironmentOrder"]]
 
 
-def in_place_changes(folder: Path, sandbox: Sandbox, env: dict[str, str]) -> None:
-    lab = Lab(folder, sandbox, env, "us-east-1")
+def in_place_changes(lab: Lab) -> None:
     [before] = lab.environments()
 
     # Another instance type, whose image is baked: Batch updates the environment where it stands.
@@ -114,10 +111,7 @@ def in_place_changes(folder: Path, sandbox: Sandbox, env: dict[str, str]) -> Non
     assert len(lab.queue_order()) == 2
 
 
-def replacements_never_strand_the_queue(
-    folder: Path, sandbox: Sandbox, env: dict[str, str]
-) -> None:
-    lab = Lab(folder, sandbox, env, "us-east-2")
+def replacements_never_strand_the_queue(lab: Lab) -> None:
     queue = "module.queue_mpi[0].aws_batch_job_queue.this"
 
     # The placement group cannot be changed in place: the new environment comes first.
@@ -141,10 +135,7 @@ def replacements_never_strand_the_queue(
     assert lab.queue_order() == [only_one["computeEnvironmentArn"]]
 
 
-def custom_service_role_replaces_in_order(
-    folder: Path, sandbox: Sandbox, env: dict[str, str]
-) -> None:
-    lab = Lab(folder, sandbox, env, "us-west-2", "roles: {service: create}\n")
+def custom_service_role_replaces_in_order(lab: Lab) -> None:
     lab.stack.record_images("r5.24xlarge", "r5.12xlarge")
     environment = "module.environment_r5-24[0].aws_batch_compute_environment.this"
     assert lab.stack.apply()[environment] == ["create", "delete"]
@@ -157,10 +148,35 @@ def custom_service_role_replaces_in_order(
     assert lab.stack.resources() == []
 
 
+@dataclass(frozen=True)
+class Way:
+    """A deployment and its changes.
+
+    Attributes:
+        walk: Changes it.
+        region: AWS region, no other way's.
+        more: What its spec has besides `SPEC`.
+    """
+
+    walk: Callable[[Lab], None]
+    region: str
+    more: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its test's name."""
+        return self.walk.__name__
+
+    def run(self, folder: Path, sandbox: Sandbox, env: dict[str, str]) -> None:
+        """Walk it in an empty folder."""
+        with Stack(folder, sandbox.environment(self.region, env)) as stack:
+            self.walk(Lab(stack, sandbox, self.region, self.more))
+
+
 WAYS = [
-    in_place_changes,
-    replacements_never_strand_the_queue,
-    custom_service_role_replaces_in_order,
+    Way(in_place_changes, "us-east-1"),
+    Way(replacements_never_strand_the_queue, "us-east-2"),
+    Way(custom_service_role_replaces_in_order, "us-west-2", "roles: {service: create}\n"),
 ]
 
 
@@ -175,17 +191,15 @@ def runs(
     """Start all that are wanted at the same time, each in a region of its own: they mostly wait."""
     sandbox.reset()
     wanted = [
-        way
-        for way in WAYS
-        if any(f"[{way.__name__}]" in each.name for each in request.session.items)
+        way for way in WAYS if any(f"[{way.name}]" in each.name for each in request.session.items)
     ]
     with ThreadPoolExecutor(len(wanted)) as pool:
         yield {
-            way.__name__: pool.submit(way, tmp_path_factory.mktemp("lab"), sandbox, terraform_env)
+            way.name: pool.submit(way.run, tmp_path_factory.mktemp("lab"), sandbox, terraform_env)
             for way in wanted
         }
 
 
-@pytest.mark.parametrize("way", [way.__name__ for way in WAYS])
+@pytest.mark.parametrize("way", [way.name for way in WAYS])
 def test_a_change_goes_through(way: str, runs: dict[str, Future[None]]) -> None:
     runs[way].result()

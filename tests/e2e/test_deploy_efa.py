@@ -7,12 +7,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tests.support.sandbox import client
-from tests.support.stack import Stack
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mngen.sandbox import Sandbox
+    from tests.support.stack import Stack
 
 SPEC = """\
 name: efa
@@ -61,9 +59,7 @@ def ended(batch: Any, job: str) -> dict[str, Any]:
         time.sleep(0.1)
 
 
-def test_environments_are_valid_and_their_nodes_meet(
-    tmp_path: Path, sandbox: Sandbox, terraform_env: dict[str, str], requires_provider: None
-) -> None:
+def test_environments_are_valid_and_their_nodes_meet(sandbox: Sandbox, stack: Stack) -> None:
     sandbox.reset()
     batch, ec2 = client(sandbox, "batch"), client(sandbox, "ec2")
     quotas = client(sandbox, "service-quotas")
@@ -71,7 +67,6 @@ def test_environments_are_valid_and_their_nodes_meet(
         quotas.request_service_quota_increase(
             ServiceCode="ec2", QuotaCode=code, DesiredValue=100_000
         )
-    stack = Stack(tmp_path, sandbox.environment("us-east-1", terraform_env))
     stack.render(SPEC)
     base = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     images = {}
@@ -143,9 +138,7 @@ def test_environments_are_valid_and_their_nodes_meet(
     assert stack.resources() == []
 
 
-def test_a_vpc_with_a_second_range_and_other_hosts(
-    tmp_path: Path, sandbox: Sandbox, terraform_env: dict[str, str], requires_provider: None
-) -> None:
+def test_a_vpc_with_a_second_range_and_other_hosts(sandbox: Sandbox, stack: Stack) -> None:
     """NFS may go to every range, and whoever is in one reaches the endpoints."""
     sandbox.reset()
     ec2, efs = client(sandbox, "ec2"), client(sandbox, "efs")
@@ -156,7 +149,6 @@ def test_a_vpc_with_a_second_range_and_other_hosts(
     ]["SubnetId"]
     file_system = efs.create_file_system(CreationToken="existing")["FileSystemId"]
     efs.create_mount_target(FileSystemId=file_system, SubnetId=subnet)
-    stack = Stack(tmp_path, sandbox.environment("us-east-1", terraform_env))
     stack.render(
         "name: shared\nregion: us-east-1\n"
         f"network: {{vpc: {vpc}, subnets: [{subnet}], endpoints: [s3, logs]}}\n"

@@ -42,8 +42,10 @@ def test_a_job_runs_on_what_terraform_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    with start_sandbox() as sandbox:
-        stack = Stack(tmp_path, sandbox.environment("us-east-1", terraform_env))
+    with (
+        start_sandbox() as sandbox,
+        Stack(tmp_path, sandbox.environment("us-east-1", terraform_env)) as stack,
+    ):
         stack.render(SPEC)
         stack.apply()
         ec2, ecr = client(sandbox, "ec2"), client(sandbox, "ecr")

@@ -208,33 +208,37 @@ class _Run:
             env = sandbox_environment(recording.endpoint, spec.region, self._env)
             # A state in a bucket has another key in any other than the default workspace.
             assert env.pop("TF_WORKSPACE") == WORKSPACE
-            stack = Stack(self._folder, env)
-            stack.render(self._text)
-            found.first = stack.apply()
-            found.first_environments = self._environments(spec)
-            found.waiting = stack.outputs()["images_to_bake"]
-            if spec.name != SECOND:
-                found.amis = stack.record_images(*found.waiting)
-                found.second = stack.apply()
-                found.unchanged = stack.unchanged()
-                found.outputs = stack.outputs()
-            self._meet()
-            found.stood = _look(self._sandbox, spec.region)
-            self._meet()
-            if "cost-center" in self._text:
-                self._text = self._text.replace("cost-center", "grant")
-                stack.render(self._text)
-                found.changed = stack.apply()
-            if spec.storage.efs.protect:
-                try:
-                    stack.destroy()
-                except TerraformError as error:
-                    found.refused = str(error)
-                stack.render(self._text.replace("protect: true", "protect: false"))
-            stack.destroy()
-            found.left = stack.resources()
+            with Stack(self._folder, env) as stack:
+                self._walk(stack, found)
         found.calls = recording.calls
         return found
+
+    def _walk(self, stack: Stack, found: Deployed) -> None:
+        spec = found.cluster.spec
+        stack.render(self._text)
+        found.first = stack.apply()
+        found.first_environments = self._environments(spec)
+        found.waiting = stack.outputs()["images_to_bake"]
+        if spec.name != SECOND:
+            found.amis = stack.record_images(*found.waiting)
+            found.second = stack.apply()
+            found.unchanged = stack.unchanged()
+            found.outputs = stack.outputs()
+        self._meet()
+        found.stood = _look(self._sandbox, spec.region)
+        self._meet()
+        if "cost-center" in self._text:
+            self._text = self._text.replace("cost-center", "grant")
+            stack.render(self._text)
+            found.changed = stack.apply()
+        if spec.storage.efs.protect:
+            try:
+                stack.destroy()
+            except TerraformError as error:
+                found.refused = str(error)
+            stack.render(self._text.replace("protect: true", "protect: false"))
+        stack.destroy()
+        found.left = stack.resources()
 
     def _environments(self, spec: Spec) -> list[str]:
         names = everything(self._sandbox, spec.region)["environments"]

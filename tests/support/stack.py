@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Self
 
 from mngen.render import Deployment, render
 from mngen.rules import open_cluster
+from tests.support.provider import attached
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +39,8 @@ _ACTIONS = {
 class Stack:
     """One deployment in a folder of its own, against a sandbox.
 
+    In a `with` statement, one process of the provider serves all commands.
+
     Args:
         folder: An empty folder.
         env: The environment that finds the provider and leads to the emulated AWS.
@@ -45,8 +49,17 @@ class Stack:
     def __init__(self, folder: Path, env: dict[str, str]) -> None:
         self.folder = folder
         self.terraform_folder = folder / "deploy" / "terraform"
-        self._env = env
+        self._env = dict(env)
         self._installed: list[str] = []
+        self._provider: ExitStack | None = None
+
+    def __enter__(self) -> Self:
+        self._provider = ExitStack()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._provider is not None:
+            self._provider.close()
 
     def render(self, spec: str) -> None:
         """Write the spec and render it for the provider that is installed here."""
@@ -109,6 +122,10 @@ class Stack:
         modules = self._modules()
         if modules != self._installed:
             self._terraform("init")
+            if self._provider is not None and not self._installed:
+                self._env |= self._provider.enter_context(
+                    attached(self.terraform_folder, self._env)
+                )
             self._installed = modules
 
     def _modules(self) -> list[str]:
