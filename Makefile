@@ -71,10 +71,9 @@ golden: venv ## Regenerate the golden trees; review the change with git diff
 	$(BIN)/pytest -m "not e2e" -k golden --update-golden $(PYTEST)
 	@git --no-pager diff --stat -- tests/golden
 
-# Not with --quiet: mkdocs would take no note of warnings, and pass any dead link.
 docs: venv ## Write the reference pages, and build the documentation into site/
 	$(BIN)/python scripts/reference.py
-	$(BIN)/mkdocs build --strict
+	$(BIN)/zensical build --clean --strict
 
 bench: venv .venv-bench/.stamp ## Run the benchmarks
 	$(BIN)/python -m benchmarks

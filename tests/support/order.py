@@ -22,6 +22,7 @@ SECONDS = {
     "machines": 90,
     "instances": 60,
     "test_jobs_deployed": 55,
+    "docs site": 40,
     "test_terraform_sandbox": 40,
     "test_wireup_faults": 35,
     "test_rehearsal_nodes": 35,

@@ -507,6 +507,13 @@ _PARTS = (
         packages=_named("patch", "patch", "patch", "gpatch"),
     ),
     Part(
+        name="browser",
+        title="Chromium",
+        found_by=(Program("chromium"), Program("chromium-browser"), Program("google-chrome")),
+        packages=_named("chromium", "chromium", "", "chromium"),
+        how="https://www.chromium.org/getting-involved/download-chromium",
+    ),
+    Part(
         name="venv",
         title="virtual environments of Python",
         found_by=(Module("ensurepip"),),
@@ -654,7 +661,7 @@ _NEEDS = (
                     "nspawn",
                 ),
                 *("docker-registry", "openssl", "perl", "gpg", "gpg-agent", "curl", "git", "bash"),
-                "patch",
+                *("patch", "browser"),
             )
         ),
     ),
