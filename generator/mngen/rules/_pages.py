@@ -23,17 +23,20 @@ _WIDEST = 100
 _INDEX = """\
 # Rules
 
-Everything that can be found before money is spent. Rules from MN101 on need the spec and the
-instance catalog alone, and `mngen render` refuses a spec that breaks one of them with severity
-error; rules from MN201 on ask AWS, with `mngen check --aws`; rules from MN301 on judge a job that
-`mngen submit` is about to send, and nothing is sent that breaks one of them with severity error.
+mngen applies these rules before you spend money:
 
-An **error** certainly fails or costs, a **warning** probably does, an **info** is worth knowing.
-`mngen check --skip MN124` leaves a rule out; `--level warning` leaves out what is less severe.
+- **MN101 and up** need only the spec and the instance catalog. `mngen render` rejects a spec that
+  breaks one of them with severity error.
+- **MN201 and up** ask AWS. `mngen check --aws` applies them.
+- **MN301 and up** judge a job. `mngen submit` sends nothing that breaks one of them with severity
+  error.
 
-These pages are made from the rules by `mngen rules --out docs/rules`.
+An **error** certainly fails or costs money, a **warning** probably does, an **info** is good to
+know. `mngen check --skip MN124` skips a rule; `--level warning` hides what is less severe.
 
-| Rule | Severity | What holds |
+`mngen rules --out docs/rules` generates these pages.
+
+| rule | severity | requirement |
 |------|----------|------------|
 """
 
@@ -55,7 +58,7 @@ def page(rule: type[Rule]) -> str:
             _block("yaml", read_example(rule.passing).part),
         ]
     parts += [
-        "## See for yourself",
+        "## Check it yourself",
         _block("sh", rule.manual_test + "\n"),
         f"Source: <{rule.source_url}>",
     ]
@@ -84,10 +87,10 @@ def pages() -> dict[str, str]:
 
 
 def write_pages(folder: Path) -> list[str]:
-    """Writes the documentation and removes the pages of rules that are no more.
+    """Writes the documentation and removes the pages of rules that no longer exist.
 
     Args:
-        folder: Is created where it is not there.
+        folder: Created if it does not exist.
 
     Returns:
         The names of the files written or removed, sorted; empty if all were up to date.
@@ -118,8 +121,8 @@ def _needs(rule: type[Rule]) -> str:
         return f"Asks AWS (`mngen check --aws`), with {calls}."
     if issubclass(rule, SubmissionRule):
         calls = ", ".join(f"`{call}`" for call in rule.calls)
-        return "Judges a submission (`mngen submit`)" + (f", with {calls}." if calls else ".")
-    return "Needs the spec alone."
+        return "Applies to a submission (`mngen submit`)" + (f", with {calls}." if calls else ".")
+    return "Needs only the spec."
 
 
 def _shown(rule: type[SpecRule]) -> str:

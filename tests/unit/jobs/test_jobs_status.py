@@ -331,7 +331,7 @@ class TestWhy:
         identifier = self.waiting(deployed, nodeOverrides={"numNodes": 5})
         done = run("status", identifier)
         assert done.returncode == 0
-        assert "error[MN305]: the job asks for 5 nodes, and `r5` has at most 4" in done.stdout
+        assert "error[MN305]: the job requests 5 nodes, and `r5` has at most 4" in done.stdout
         assert "help: ask for fewer `--nodes`" in done.stdout
         shown = json.loads(run("status", identifier, "--format", "json").stdout)
         assert shown["causes"][0]["what"].startswith("Batch says:")

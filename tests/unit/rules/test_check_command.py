@@ -150,7 +150,7 @@ def test_damaged_file_of_images(spec: Path, sandbox: Sandbox, content: str) -> N
 
 def test_rules_are_listed(tmp_path: Path) -> None:
     done = mngen("rules", cwd=tmp_path)
-    assert done.stdout.splitlines()[0] == "MN101  error    Every instance type exists"
+    assert done.stdout.splitlines()[0] == "MN101  error    Every instance type must exist"
     assert len(done.stdout.splitlines()) == len(RULES)
     listed = json.loads(mngen("rules", "--format", "json", cwd=tmp_path).stdout)
     assert [each["id"] for each in listed] == [rule.id for rule in RULES]

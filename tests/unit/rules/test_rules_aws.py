@@ -298,7 +298,7 @@ def test_public_subnet_that_gives_no_address(aws: Aws) -> None:
     problems = found(aws.ask(part))
 
     assert [each[0] for each in problems] == ["MN205", "MN206"]
-    assert "no public addresses for machines" in problems[0][2]
+    assert "no public addresses for instances" in problems[0][2]
     assert "--map-public-ip-on-launch" in str(aws.ask(part).problems[0].hint)
 
 

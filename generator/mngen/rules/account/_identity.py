@@ -23,11 +23,8 @@ _ROLES = "https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html"
 
 class RightAccount(AwsRule):
     id = "MN201"
-    title = "The credentials are of the spec's account"
-    why = (
-        "With the keys of another account everything would be created there, and paid for by "
-        "someone else."
-    )
+    title = "The credentials must be for the account of the spec"
+    why = "With credentials for another account, everything would be created and billed there."
     remedy = "use the credentials of that account (AWS_PROFILE), or correct `account`"
     source_url = "https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html"
     manual_test = "aws sts get-caller-identity"
@@ -44,8 +41,8 @@ class RightAccount(AwsRule):
 
 class RolesExist(AwsRule):
     id = "MN214"
-    title = "Roles, instance profiles and policies exist"
-    why = "AWS Batch marks an environment INVALID if its roles are not there."
+    title = "Roles, instance profiles and policies must exist"
+    why = "AWS Batch marks an environment INVALID if its roles do not exist."
     remedy = "correct the ARN, or leave it out and mngen creates what is needed"
     source_url = _ROLES
     manual_test = "aws iam list-roles --query 'Roles[].Arn'"
@@ -101,7 +98,7 @@ def _instance_profile(iam: IAMClient, arn: str) -> Iterator[Match]:
 
 class StateBucketExists(AwsRule):
     id = "MN216"
-    title = "The state's bucket exists and may be used"
+    title = "The state's bucket must exist and be accessible"
     why = "`terraform init` fails without the bucket: Terraform does not create it."
     remedy = "create it, with versioning: `aws s3 mb s3://BUCKET`"
     source_url = "https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html"
@@ -148,10 +145,10 @@ class StateBucketExists(AwsRule):
 class StateIsVersioned(AwsRule):
     id = "MN217"
     severity = Severity.WARNING
-    title = "The state's bucket keeps old versions"
+    title = "The state's bucket should have versioning"
     why = (
-        "Terraform's state is all that ties the deployment to what was created. Without versioning "
-        "a damaged or deleted state cannot be brought back."
+        "Only Terraform's state connects the deployment to what was created. Without versioning, a "
+        "damaged or deleted state cannot be restored."
     )
     remedy = (
         "run `aws s3api put-bucket-versioning --bucket BUCKET "

@@ -1,4 +1,4 @@
-"""Rules that ask AWS about machines: keys, quotas, offers and images."""
+"""Rules that ask AWS about instances: keys, quotas, offers and AMIs."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _KEY_OPERATIONS = (
 
 class KeyPairExists(AwsRule):
     id = "MN210"
-    title = "The key pair exists"
-    why = "AWS Batch marks an environment INVALID if its key pair is not there."
+    title = "The key pair must exist"
+    why = "AWS Batch marks an environment INVALID if its key pair does not exist."
     remedy = "correct the name, or create it: `aws ec2 create-key-pair`"
     source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-key-pairs.html"
     manual_test = "aws ec2 describe-key-pairs --query 'KeyPairs[].KeyName'"
@@ -62,13 +62,13 @@ class KeyPairExists(AwsRule):
 
 class QuotaSuffices(AwsRule):
     id = "MN211"
-    title = "The account's quota covers every environment"
+    title = "The account's quota must cover every environment"
     why = (
-        "EC2 counts the vCPUs of all running machines of a class of families. At the quota no more "
-        "are started: the jobs wait, with the reason in the console alone. New accounts begin low, "
-        "at 0 for some families."
+        "EC2 counts the vCPUs of all running instances of a class of families. At the quota it "
+        "starts no more: jobs wait, and only the console shows why. New accounts start low, at 0 "
+        "for some families."
     )
-    remedy = "ask for more at Service Quotas, which can take days, or lower `max_nodes`"
+    remedy = "request more at Service Quotas, which can take days, or lower `max_nodes`"
     source_url = (
         "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-on-demand-instances.html"
         "#ec2-on-demand-instances-limits"
@@ -97,7 +97,7 @@ class QuotaSuffices(AwsRule):
                         ("environments", each.name, "max_nodes"),
                         f"{each.spec.max_nodes} nodes are {each.max_vcpus} vCPUs, and the quota "
                         f'"{quota.name}" is {value:g}: enough for {fit} nodes',
-                        f"ask for more (Service Quotas, code {quota.code}), which can take days, "
+                        f"request more (Service Quotas, code {quota.code}), which can take days, "
                         f"or lower `max_nodes` to {fit}"
                         if fit
                         else None,
@@ -106,10 +106,10 @@ class QuotaSuffices(AwsRule):
 
 class OfferedInZone(AwsRule):
     id = "MN212"
-    title = "The zones offer the instance types"
+    title = "The zones must offer the instance types"
     why = (
-        "Not every zone has every type, HPC types often one zone of a region alone. Elsewhere jobs "
-        "wait in RUNNABLE for capacity that there never is."
+        "Not every zone has every type; HPC types are often in one zone of a region only. In "
+        "another zone, jobs stay RUNNABLE."
     )
     remedy = "choose a zone that offers the type, or another type"
     source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-discovery.html"
@@ -162,12 +162,12 @@ def _offers(account: Account) -> dict[str, set[str]]:
 
 class ImagesFit(AwsRule):
     id = "MN213"
-    title = "The machine images exist and are made for their environments"
+    title = "The AMIs must exist and match their environments"
     why = (
-        "An image sets the CPU limit of one instance type. On another type, cores would be missing "
-        "or threads left on; an image that is gone stops every new machine."
+        "An AMI sets the CPU limit of one instance type. On another type, cores would be missing "
+        "or hyper-threads left on. If an AMI does not exist, no instance starts."
     )
-    remedy = "bake the image again: `mngen bake`"
+    remedy = "bake the AMI again: `mngen bake`"
     source_url = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImages.html"
     manual_test = "aws ec2 describe-images --owners self --filters Name=tag-key,Values=mngen:image"
     calls = ("ec2:DescribeImages",)
@@ -192,7 +192,7 @@ class ImagesFit(AwsRule):
                 if wrong is not None:
                     yield Match(
                         ("environments", each.name, "instance"),
-                        f"the machine image `{each.image}` ({ami}) {wrong}",
+                        f"the AMI `{each.image}` ({ami}) {wrong}",
                     )
 
 
@@ -225,10 +225,10 @@ def _wrong(environment: ResolvedEnvironment, image: ImageTypeDef | None) -> str 
 class ImagesAreCurrent(AwsRule):
     id = "MN219"
     severity = Severity.WARNING
-    title = "The machine images start from the newest base image"
+    title = "The AMIs should start from the newest base AMI"
     why = (
-        "The ECS-optimized images bring the fixes of the kernel, Docker and the ECS agent. An "
-        "image that was baked from an older one keeps the old ones, holes included."
+        "The ECS-optimized AMIs contain fixes of the kernel, Docker and the ECS agent. An AMI that "
+        "was baked from an older one does not have them."
     )
     remedy = "bake again and apply: `mngen bake`"
     source_url = "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/retrieve-ecs-optimized_AMI.html"
@@ -256,19 +256,19 @@ class ImagesAreCurrent(AwsRule):
             if newer is not None and newer != made_of.base_ami:
                 yield Match(
                     ("environments", environment.name, "instance"),
-                    f"the machine image `{environment.image}` was baked from {made_of.base_ami}, "
+                    f"the AMI `{environment.image}` was baked from {made_of.base_ami}, "
                     f"and the newest {base} is {newer}",
                 )
 
 
 class KeyLetsInstancesStart(AwsRule):
     id = "MN225"
-    title = "Instances may use the key that their volumes are encrypted with"
+    title = "Instances must be allowed to use the key of their volumes"
     why = (
-        "Volumes are encrypted with the key that the spec names, or with the account's default key "
-        "for EBS. AWS Batch starts instances through EC2 Auto Scaling, whose service-linked "
-        "role may use a customer managed key only if the key's policy or a grant says so. "
-        "Otherwise instances are terminated as they start (Client.InvalidKMSKey.InvalidState, "
+        "Volumes are encrypted with the key in the spec, or with the account's default key for "
+        "EBS. AWS Batch starts instances through EC2 Auto Scaling, whose service-linked role may "
+        "use a customer managed key only if the key's policy or a grant allows it. Otherwise EC2 "
+        "terminates the instances as they start (Client.InvalidKMSKey.InvalidState, "
         "Client.InternalError), and jobs stay RUNNABLE."
     )
     remedy = "give EC2 Auto Scaling's service-linked role a grant on the key, or name another key"

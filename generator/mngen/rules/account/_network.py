@@ -29,7 +29,7 @@ _LAST_PORT = 65535
 
 class VpcExists(AwsRule):
     id = "MN202"
-    title = "The VPC exists"
+    title = "The VPC must exist"
     why = "Everything with a network interface is created in it."
     remedy = "correct the id or the region, or write `vpc: new`"
     source_url = "https://docs.aws.amazon.com/vpc/latest/userguide/default-vpc.html"
@@ -54,8 +54,8 @@ class VpcExists(AwsRule):
 
 class SubnetsExist(AwsRule):
     id = "MN203"
-    title = "The subnets exist, in the VPC"
-    why = "AWS Batch marks an environment INVALID if a subnet is not there or of another VPC."
+    title = "The subnets must exist in the VPC"
+    why = "AWS Batch marks an environment INVALID if a subnet does not exist or is in another VPC."
     remedy = "name subnets of the VPC"
     source_url = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSubnets.html"
     manual_test = "aws ec2 describe-subnets --query 'Subnets[].[SubnetId,VpcId,AvailabilityZone]'"
@@ -82,8 +82,8 @@ class SubnetsExist(AwsRule):
 
 class ZonesHaveSubnets(AwsRule):
     id = "MN204"
-    title = "There is a subnet in every zone"
-    why = "A machine is started in a subnet; in a zone without one none can be."
+    title = "Every zone must have a subnet"
+    why = "EC2 starts an instance in a subnet; in a zone without one it cannot."
     remedy = "choose another zone, or add a subnet of that one"
     source_url = "https://docs.aws.amazon.com/vpc/latest/userguide/configure-subnets.html"
     manual_test = "aws ec2 describe-subnets --query 'Subnets[].[AvailabilityZone,SubnetId]'"
@@ -126,11 +126,11 @@ _GIVE_ADDRESSES = (
 
 class NodesHaveWayOut(AwsRule):
     id = "MN205"
-    title = "Nodes reach AWS from their subnets"
+    title = "Nodes must reach AWS from their subnets"
     why = (
         "A node must reach ECS, ECR, CloudWatch Logs and S3: through a NAT gateway, through an "
-        "internet gateway with a public address, or through endpoints. Without one of these it "
-        "never joins the cluster, and jobs stay RUNNABLE while it is paid for."
+        "internet gateway with a public address, or through endpoints. Otherwise it never joins "
+        "the cluster, and jobs stay RUNNABLE while it is billed."
     )
     remedy = "add a NAT gateway, or endpoints for " + ", ".join(sorted(NODE_ENDPOINTS))
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/create-public-private-vpc.html"
@@ -152,7 +152,7 @@ class NodesHaveWayOut(AwsRule):
         for subnet in account.subnets:
             way = way_out(account, subnet)
             if way == "public" and not subnet.get("MapPublicIpOnLaunch"):
-                lack = "an internet gateway but no public addresses for machines"
+                lack = "an internet gateway but no public addresses for instances"
             elif way is None:
                 lack = "no route to the internet"
             else:
@@ -173,10 +173,11 @@ class NodesHaveWayOut(AwsRule):
 class ContainersHaveWayOut(AwsRule):
     id = "MN206"
     severity = Severity.WARNING
-    title = "Containers of multi-node jobs are in private subnets"
+    title = "Containers of multi-node jobs should be in private subnets"
     why = (
-        "The container of a multi-node job has a network interface of its own without a public "
-        "address. In a public subnet, whatever the application itself calls needs an endpoint."
+        "The container of a multi-node job has its own network interface, without a public "
+        "address. In a public subnet, the application needs an endpoint for each service that it "
+        "calls."
     )
     remedy = "name private subnets, whose way out is a NAT gateway"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/mnp-ce.html"
@@ -236,10 +237,10 @@ def _endpoints(account: Account) -> list[VpcEndpointTypeDef]:
 
 class EndpointsAreFree(AwsRule):
     id = "MN207"
-    title = "The VPC does not have the endpoints yet"
+    title = "The VPC must not have the endpoints already"
     why = (
-        "A VPC has one private DNS name for each service and a route table one route to S3, so EC2 "
-        "refuses a second endpoint of the same service."
+        "A VPC has one private DNS name for each service, and a route table has one route to S3. "
+        "EC2 rejects a second endpoint for the same service."
     )
     remedy = "take it out of `endpoints`: the one that is there serves the nodes as well"
     source_url = "https://docs.aws.amazon.com/vpc/latest/privatelink/create-interface-endpoint.html"
@@ -297,8 +298,8 @@ def _written(account: Account) -> tuple[str, ...]:
 
 class SecurityGroupsExist(AwsRule):
     id = "MN215"
-    title = "The security groups exist, in the VPC"
-    why = "EC2 refuses a security group that is not there or belongs to another VPC."
+    title = "The security groups must exist in the VPC"
+    why = "EC2 rejects a security group that does not exist or is in another VPC."
     remedy = "name security groups of the VPC"
     source_url = "https://docs.aws.amazon.com/vpc/latest/userguide/vpc-security-groups.html"
     manual_test = "aws ec2 describe-security-groups --query 'SecurityGroups[].[GroupId,VpcId]'"
@@ -333,10 +334,10 @@ class SecurityGroupsExist(AwsRule):
 class AddressesLeft(AwsRule):
     id = "MN218"
     severity = Severity.WARNING
-    title = "The subnets have addresses left for all nodes"
+    title = "The subnets should have addresses for all nodes"
     why = (
-        "A node of a multi-node job takes two addresses of its subnet: one for the machine and one "
-        "for its container. When they run out, no more machines start, and jobs wait."
+        "A node of a multi-node job takes two addresses of its subnet: one for the instance and "
+        "one for its container. When they run out, no more instances start, and jobs wait."
     )
     remedy = "name a larger subnet, or lower `max_nodes`"
     source_url = "https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html"
@@ -362,11 +363,11 @@ class AddressesLeft(AwsRule):
 
 class VpcResolvesNames(AwsRule):
     id = "MN221"
-    title = "The VPC resolves the names that nodes use"
+    title = "The VPC must resolve the names that nodes use"
     why = (
         "The nodes mount the file system by its DNS name, which resolves only in a VPC with both "
-        "enableDnsSupport and enableDnsHostnames. EC2 refuses interface endpoints with private "
-        "names in a VPC without them."
+        "enableDnsSupport and enableDnsHostnames. Without them, EC2 also rejects interface "
+        "endpoints with private names."
     )
     remedy = "turn both attributes on: `aws ec2 modify-vpc-attribute`"
     source_url = "https://docs.aws.amazon.com/efs/latest/ug/mounting-fs-mount-cmd-dns-name.html"
@@ -400,12 +401,12 @@ class VpcResolvesNames(AwsRule):
 
 class DefaultGroupLetsNodesMeet(AwsRule):
     id = "MN222"
-    title = "The VPC's default security group lets nodes with EFA meet"
+    title = "The VPC's default security group must let nodes with EFA connect"
     why = (
-        "An environment with EFA has no security groups of its own: AWS Batch refuses them beside "
-        "the network interfaces that EFA needs in the launch template. The interface of a "
-        "multi-node job's container then gets the default security group of the VPC. Where that is "
-        "closed, the nodes never reach each other and the job fails."
+        "An environment with EFA has no security groups: AWS Batch rejects them beside the network "
+        "interfaces that EFA needs in the launch template. The interface of a multi-node job's "
+        "container then gets the default security group of the VPC. If that is closed, the nodes "
+        "never reach each other and the job fails."
     )
     remedy = (
         "let the members of the VPC's default security group reach each other, in both directions; "
@@ -476,10 +477,10 @@ def _reaches_members(account: Account, group: str, rules: list[IpPermissionOutpu
 
 class BuildersDownloadEfa(AwsRule):
     id = "MN223"
-    title = "Builders reach the EFA installer from their subnets"
+    title = "Builders must reach the EFA installer from their subnets"
     why = (
-        "Images with EFA are baked with Amazon's installer, which is downloaded from the internet. "
-        "In a subnet without a way there, the bake fails."
+        "AMIs with EFA are baked with Amazon's installer, which is downloaded from the internet. "
+        "In a subnet without a route to it, the bake fails."
     )
     remedy = (
         "copy the installer to a bucket of the region and name the folder: "

@@ -30,7 +30,7 @@ _BY_TARGET = "elasticfilesystem:accessedviamounttarget"
 
 class FileSystemServes(AwsRule):
     id = "MN208"
-    title = "The file system exists, with a mount target in every zone of the nodes"
+    title = "The file system must have a mount target in every zone of the nodes"
     why = (
         "The nodes mount it through the mount target of their zone. Without one the mount fails, "
         "Docker never starts, and jobs stay RUNNABLE."
@@ -84,10 +84,10 @@ class FileSystemServes(AwsRule):
 
 class FileSystemLetsIn(AwsRule):
     id = "MN209"
-    title = "The file system's mount targets let the nodes in"
+    title = "The file system's mount targets must let the nodes in"
     why = (
-        "A mount target takes NFS (port 2049) only from where its security groups say. If they do "
-        "not name the nodes, the mount hangs, Docker never starts and jobs stay RUNNABLE."
+        "A mount target accepts NFS (port 2049) only as its security groups allow. If they do not "
+        "allow the nodes, the mount hangs, Docker never starts and jobs stay RUNNABLE."
     )
     remedy = "name the mount targets' `security_group`, to which a rule for the nodes is then added"
     source_url = "https://docs.aws.amazon.com/efs/latest/ug/network-access.html"

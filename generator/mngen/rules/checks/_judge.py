@@ -34,7 +34,7 @@ def chosen(rules: Iterable[_RuleClass], skip: Collection[str]) -> list[_RuleClas
 
 
 def refuse_unknown(ids: Collection[str]) -> None:
-    """Refuses the id of a rule that there is not.
+    """Rejects the id of an unknown rule.
 
     Raises:
         InputError: Names every unknown id, each with the nearest known ones.

@@ -25,8 +25,8 @@ _RULES = "aws ec2 describe-security-group-rules --query 'SecurityGroupRules[].[F
 
 class SshNotOpen(SpecRule):
     id = "MN173"
-    title = "SSH is not open to the whole internet"
-    why = "An open port 22 is found and tried by strangers within minutes."
+    title = "SSH must not be open to the whole internet"
+    why = "An open port 22 is found and attacked within minutes."
     remedy = "name the ranges that you connect from, such as your institute's"
     source_url = _SECURITY
     manual_test = _RULES
@@ -58,8 +58,8 @@ network:
 class SshNarrow(SpecRule):
     id = "MN174"
     severity = Severity.WARNING
-    title = "SSH is open to few addresses of the internet"
-    why = "A public range wider than /16 belongs to many who have nothing to do with the cluster."
+    title = "SSH should be open to few addresses of the internet"
+    why = "A public range larger than /16 belongs to many who have nothing to do with the cluster."
     remedy = "name narrower ranges; one address is written with /32"
     source_url = _SECURITY
     manual_test = _RULES
@@ -92,10 +92,10 @@ network:
 class SshRangesApart(SpecRule):
     id = "MN175"
     severity = Severity.WARNING
-    title = "The ranges that may connect by SSH do not overlap"
+    title = "The address ranges for SSH should not overlap"
     why = (
-        "A range inside another changes nothing, and a reader who removes one of the two believes "
-        "that those addresses are shut out."
+        "A range inside another changes nothing. After removing one of the two, a reader would "
+        "expect those addresses to be blocked."
     )
     remedy = "keep the wider of the two, or replace it by narrower ones"
     source_url = _SECURITY
@@ -132,10 +132,10 @@ network:
 class SshReachesNodes(SpecRule):
     id = "MN176"
     severity = Severity.WARNING
-    title = "SSH is opened to those who can reach the nodes"
+    title = "SSH should be open to addresses that can reach the nodes"
     why = (
-        "The nodes of a new VPC are in private subnets, without public addresses: a connection "
-        "from the internet never arrives, whatever the security group says."
+        "The nodes of a new VPC are in private subnets, without public addresses. A connection "
+        "from the internet never arrives, also if the security group allows it."
     )
     remedy = "name the ranges of a VPN or of a peered network, or use `vpc: default`"
     source_url = "https://docs.aws.amazon.com/vpc/latest/userguide/configure-subnets.html"
@@ -163,16 +163,16 @@ network:
             for path, network in _ssh(subject):
                 if whole.vpc == "new" and network.prefixlen > 1 and not is_private(network):
                     yield Match(
-                        path, f"from `{network}` nobody reaches the private subnets of the new VPC"
+                        path, f"`{network}` cannot reach the private subnets of the new VPC"
                     )
 
 
 class NothingTwice(SpecRule):
     id = "MN177"
-    title = "A list names each thing once"
+    title = "A list must not contain duplicates"
     why = (
-        "AWS refuses, or Terraform cannot tell apart, what is listed twice: a security group rule "
-        "of the same range, a subnet, an endpoint of the same service."
+        "AWS rejects duplicates, or Terraform cannot distinguish them: security group rules with "
+        "the same range, subnets, endpoints of the same service."
     )
     remedy = "remove one of the two"
     source_url = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"

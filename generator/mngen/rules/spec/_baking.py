@@ -23,10 +23,10 @@ _ADDRESSES = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-instance
 
 class BuildersKnowWho(SpecRule):
     id = "MN107"
-    title = "Builders at private addresses are told who may connect"
+    title = "`image.ssh_from` is required for builders with private addresses"
     why = (
-        "Whoever bakes from within the network, or through a VPN, comes from a private address, "
-        "which cannot be found out from outside as a public one can."
+        "A bake from within the network or through a VPN comes from a private address, which mngen "
+        "cannot find out as it can a public one."
     )
     remedy = "write the ranges that you bake from: `ssh_from: [10.0.0.0/16]`"
     source_url = _ADDRESSES
@@ -47,14 +47,14 @@ image:
         if subject.sound("image") and image.connect == "private-ip" and not image.ssh_from:
             yield Match(
                 ("image", "connect"),
-                "builders are reached at their private addresses, and it is not said from where",
+                "`ssh_from` is missing: builders have private addresses only",
             )
 
 
 class BuildersHaveAddresses(SpecRule):
     id = "MN108"
-    title = "Builders are reached at public addresses only where there are any"
-    why = "The subnets of a new VPC are private: nothing reaches a machine in them from outside."
+    title = "Builders with public addresses require public subnets"
+    why = "The subnets of a new VPC are private: nothing outside can reach an instance in them."
     remedy = "leave `connect` out: Session Manager reaches builders with no port open"
     source_url = _ADDRESSES
     manual_test = "aws ec2 describe-subnets --query 'Subnets[].[SubnetId,MapPublicIpOnLaunch]'"
@@ -86,10 +86,10 @@ image:
 class BuildersReachSessionManager(SpecRule):
     id = "MN109"
     severity = Severity.WARNING
-    title = "Builders reach Session Manager"
+    title = "Builders should reach Session Manager"
     why = (
-        "Session Manager is spoken to by the machine: it calls out, nobody calls in. Without NAT "
-        "it needs endpoints for that, or a bake waits for the machine in vain."
+        "The instance opens the connection to Session Manager. Without NAT it needs endpoints for "
+        "that; otherwise the bake times out."
     )
     remedy = "add ssm and ssmmessages to `endpoints`, or write `image: {connect: private-ip}`"
     source_url = _SESSIONS
@@ -124,9 +124,9 @@ network:
 
 class BuildersReachEfaInstaller(SpecRule):
     id = "MN127"
-    title = "Builders reach the EFA installer"
+    title = "Builders must reach the EFA installer"
     why = (
-        "Images with EFA are baked with Amazon's installer, which is downloaded from the internet. "
+        "AMIs with EFA are baked with Amazon's installer, which is downloaded from the internet. "
         "Without NAT a builder cannot reach it, and the bake fails. The packages that the "
         "installer needs come from Amazon Linux's repositories, which are in S3."
     )
@@ -176,8 +176,8 @@ environments:
 class EfaInstallerIsUsed(SpecRule):
     id = "MN118"
     severity = Severity.WARNING
-    title = "The EFA installer is named where there is EFA"
-    why = "The installer is copied onto builders of images with EFA alone."
+    title = "`image.efa_installer` requires an environment with EFA"
+    why = "The installer is only copied to builders of AMIs with EFA."
     remedy = "remove `efa_installer`, or write `efa: true` in an environment"
     source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/efa-start.html"
     manual_test = "aws s3 ls s3://BUCKET/efa/"

@@ -43,8 +43,8 @@ _REFERENCE = re.compile(
 
 class CommandStarts(SpecRule):
     id = "MN152"
-    title = "A command begins with a program"
-    why = "The container ends at once with `exec: no command`, on every node and attempt."
+    title = "A command must start with a program"
+    why = "The container stops at once with `exec: no command`, on every node and attempt."
     remedy = "name the program first; a shell, where one is needed, is `[sh, -c, …]`"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_definition_parameters.html"
     manual_test = _DEFINITIONS.format("command")
@@ -69,13 +69,13 @@ jobs:
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for name, job in subject.spec.jobs.items():
             if not job.command[0].strip():
-                yield Match(("jobs", name, "command", 0), "the command begins with an empty text")
+                yield Match(("jobs", name, "command", 0), "the command starts with an empty string")
 
 
 class VariableNames(SpecRule):
     id = "MN153"
-    title = "Environment variables have names that Linux takes"
-    why = "A name that is empty or holds `=` cannot be told from its value."
+    title = "The name of an environment variable must be valid on Linux"
+    why = "A name that is empty or contains `=` cannot be distinguished from its value."
     remedy = "use letters, digits and underscores"
     source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_KeyValuePair.html"
     manual_test = _ENVIRONMENT
@@ -104,16 +104,13 @@ jobs:
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for path, name, _ in _variables(subject):
             if not name or "=" in name:
-                yield Match(path, f"`{name}` is no name for an environment variable", key=True)
+                yield Match(path, f"invalid name of an environment variable: `{name}`", key=True)
 
 
 class VariablesOfBatch(SpecRule):
     id = "MN154"
-    title = "Environment variables leave AWS Batch its own"
-    why = (
-        "Names that start with AWS_BATCH are reserved: Batch sets them in each container, and "
-        "refuses a job definition that does."
-    )
+    title = "Environment variables starting with `AWS_BATCH` are reserved"
+    why = "AWS Batch sets them in each container and rejects a job definition that does."
     remedy = "choose a name that does not start with AWS_BATCH"
     source_url = _VARIABLES
     manual_test = _ENVIRONMENT
@@ -148,10 +145,10 @@ jobs:
 class NoSecrets(SpecRule):
     id = "MN155"
     severity = Severity.WARNING
-    title = "No secrets are in job definitions"
+    title = "A job definition should not contain secrets"
     why = (
-        "Whoever may list job definitions reads their environment, every revision keeps it, and it "
-        "is in the rendered tree, its git history and Terraform's state."
+        "Everyone who can list job definitions can read their environment. Every revision keeps "
+        "it, and so do the rendered tree, its git history and Terraform's state."
     )
     remedy = (
         "keep it in Secrets Manager or Parameter Store, let the job's role read it "
@@ -196,10 +193,10 @@ jobs:
 class VariablesHaveValues(SpecRule):
     id = "MN156"
     severity = Severity.WARNING
-    title = "Environment variables have values"
+    title = "An environment variable should have a value"
     why = (
-        "AWS Batch drops a variable without a value from the job definition, so in the container "
-        "it is not set at all."
+        "AWS Batch drops a variable without a value from the job definition, so the container does "
+        "not have it at all."
     )
     remedy = "give it a value, or remove it"
     source_url = "https://github.com/hashicorp/terraform-provider-aws/issues/26960"
@@ -234,8 +231,11 @@ jobs:
 
 class DefinitionSize(SpecRule):
     id = "MN157"
-    title = "A job definition is at most 24 KiB"
-    why = "AWS Batch refuses a larger one, and a job's overrides may have 8192 characters at most."
+    title = "A job definition must not exceed 24 KiB"
+    why = (
+        "AWS Batch rejects a larger one, and the overrides of a job may have 8192 characters at "
+        "most."
+    )
     remedy = "put the data into a file on the shared file system, and its path into the job"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html"
     manual_test = _DEFINITIONS.format("[command,environment]")
@@ -283,8 +283,11 @@ def _size(command: tuple[str, ...], environment: dict[str, str]) -> int:
 
 class JobImage(SpecRule):
     id = "MN158"
-    title = "A job's image is the reference of a container image"
-    why = "Docker cannot pull what is none, and every attempt fails with CannotPullContainerError."
+    title = "`image` of a job must be a valid image reference"
+    why = (
+        "Docker cannot pull an invalid reference, and every attempt fails with "
+        "CannotPullContainerError."
+    )
     remedy = "write it as in docker.io/me/app:v1.1, without https://"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_definition_parameters.html"
     manual_test = _DEFINITIONS.format("image")
@@ -311,16 +314,16 @@ jobs:
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for name, job in subject.spec.jobs.items():
             if job.image is not None and not _REFERENCE.match(job.image):
-                yield Match(("jobs", name, "image"), "this is no reference of a container image")
+                yield Match(("jobs", name, "image"), "invalid reference of a container image")
 
 
 class FixedImage(SpecRule):
     id = "MN159"
     severity = Severity.WARNING
-    title = "Images have a tag that stays what it is"
+    title = "A container image should have a fixed tag"
     why = (
-        "`latest`, which is also what no tag means, changes under a running cluster: two nodes of "
-        "one job may pull different images, and yesterday's result cannot be repeated."
+        "`latest`, which is also the default tag, can change while a cluster runs. Two nodes of a "
+        "job may pull different images, and yesterday's result cannot be reproduced."
     )
     remedy = "name a version, or a digest (@sha256:…)"
     source_url = "https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-tag-mutability.html"

@@ -20,8 +20,8 @@ _EFA = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/efa.html"
 
 class TypeHasEfa(SpecRule):
     id = "MN128"
-    title = "EFA is asked of types that have it"
-    why = "EC2 refuses to start a machine whose network interface is an EFA that its type lacks."
+    title = "`efa: true` requires types with EFA"
+    why = "EC2 does not start an instance with an EFA interface that its type lacks."
     remedy = "choose a type that has EFA (`mngen instances --efa`), or remove `efa: true`"
     source_url = _EFA
     manual_test = (
@@ -77,8 +77,8 @@ def _nearest_with_efa(instance: InstanceType, subject: Subject) -> list[str]:
 class EfaInGroup(SpecRule):
     id = "MN129"
     severity = Severity.WARNING
-    title = "EFA machines are in a placement group"
-    why = "EFA is worth its while for its low latency, which takes machines close to each other."
+    title = "An environment with EFA should have a placement group"
+    why = "EFA has a low latency only between instances that are close to each other."
     remedy = "remove `placement_group: false`"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/efa.html"
     manual_test = (
@@ -108,16 +108,18 @@ environments:
             if each.spec.efa and each.spec.multi_node and apart:
                 yield Match(
                     ("environments", each.name, "placement_group"),
-                    "without a placement group the machines may be far from each other, and EFA "
+                    "without a placement group the instances may be far from each other, and EFA "
                     "gains little",
                 )
 
 
 class EfaInOneZone(SpecRule):
     id = "MN130"
-    title = "EFA machines are in one zone"
-    why = "EFA traffic cannot cross from one availability zone to another: the ranks never meet."
-    remedy = "name one zone, and make another environment for another zone"
+    title = "An environment with EFA must be in one zone"
+    why = (
+        "EFA traffic cannot cross from one availability zone to another: the ranks cannot connect."
+    )
+    remedy = "name one zone; for another zone, add an environment"
     source_url = _EFA
     manual_test = "aws ec2 describe-subnets --query 'Subnets[].[SubnetId,AvailabilityZone]'"
     failing = """\
@@ -152,7 +154,7 @@ environments:
 class EfaUsed(SpecRule):
     id = "MN131"
     severity = Severity.INFO
-    title = "Multi-node environments use the EFA that their type has"
+    title = "A multi-node environment should use the EFA of its type"
     why = "EFA costs nothing, and most MPI applications scale better with it than over TCP."
     remedy = "write `efa: true`, and bake the image again"
     source_url = _EFA
@@ -187,8 +189,8 @@ environments:
 class EfaForNodes(SpecRule):
     id = "MN132"
     severity = Severity.INFO
-    title = "EFA is asked for where nodes talk to each other"
-    why = "Single-node jobs have no one to talk to over EFA."
+    title = "`efa: true` is only useful for multi-node environments"
+    why = "A single-node job does not communicate over EFA."
     remedy = "remove `efa: true`"
     source_url = _EFA
     manual_test = (
@@ -223,11 +225,11 @@ environments:
 class SeveralCardsArePrivate(SpecRule):
     id = "MN133"
     severity = Severity.WARNING
-    title = "Machines with several network cards are in private subnets"
+    title = "Instances with several network cards should be in private subnets"
     why = (
-        "EC2 gives a machine with more than one network interface no public address. In a public "
-        "subnet, which those of the default VPC are, it then reaches neither ECS nor ECR, never "
-        "joins the cluster, and jobs stay RUNNABLE while it is paid for."
+        "EC2 gives an instance with more than one network interface no public address. In a public "
+        "subnet, for example in the default VPC, it reaches neither ECS nor ECR and never joins "
+        "the cluster. Jobs stay RUNNABLE while the instance is billed."
     )
     remedy = "write `vpc: new`, or name a VPC with private subnets behind a NAT gateway"
     source_url = (
@@ -276,12 +278,12 @@ environments:
 class ContainerHasInterface(SpecRule):
     id = "MN134"
     severity = Severity.WARNING
-    title = "Multi-node environments use types with a free network interface on the first card"
+    title = "A multi-node environment requires a free network interface on the first card"
     why = (
-        "The container of a multi-node job gets a network interface of its own beside the "
-        "instance's. ECS attaches it without naming a network card, and EC2 then takes the first. "
-        "On a type whose first card takes one interface there is no room for it: the instance is "
-        "paid for and the job waits. mngen uses one EFA there, but AWS does not say that the "
+        "The container of a multi-node job gets its own network interface beside that of the "
+        "instance. ECS attaches it without naming a network card, and EC2 uses the first one. If "
+        "the first card of a type takes one interface only, there is no room: the instance is "
+        "billed and the job waits. mngen uses one EFA there, but AWS does not document whether the "
         "interface may then be on another card."
     )
     remedy = "choose a type whose cards take more interfaces, such as `hpc7a.96xlarge`"
@@ -321,11 +323,12 @@ environments:
 class GroupsReachContainers(SpecRule):
     id = "MN142"
     severity = Severity.WARNING
-    title = "Security groups that containers need do not depend on EFA"
+    title = "Security groups that containers need do not work with EFA"
     why = (
-        "AWS Batch refuses security groups in an environment whose launch template has network "
-        "interfaces, as EFA needs them. The instances get the groups through these; the interface "
-        "of a multi-node job's container gets the VPC's default security group instead."
+        "AWS Batch rejects security groups in an environment whose launch template has network "
+        "interfaces, which EFA requires. The instances get the groups through these interfaces. "
+        "The interface of a multi-node job's container gets the VPC's default security group "
+        "instead."
     )
     remedy = (
         "add what the containers must reach to the VPC's default security group, or leave `efa` out"

@@ -21,11 +21,12 @@ NODE_ENDPOINTS = frozenset(
 
 class EndpointsWithoutNat(SpecRule):
     id = "MN160"
-    title = "A VPC without NAT has all the endpoints that nodes need"
+    title = "A VPC without NAT must have all endpoints that nodes need"
     why = (
-        "Without a NAT gateway private subnets have no way out. A node that cannot reach ECS never "
-        "joins the cluster; one that cannot reach ECR or its layers in S3 pulls no image; without "
-        "logs the container does not start. The S3 endpoint alone is not enough."
+        "Without a NAT gateway, private subnets have no route out. A node that cannot reach ECS "
+        "never joins the cluster. One that cannot reach ECR, or its layers in S3, pulls no image, "
+        "and without CloudWatch Logs the container does not start. The S3 endpoint alone is not "
+        "enough."
     )
     remedy = "add the endpoints, or leave `nat` out"
     source_url = "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/vpc-endpoints.html"
@@ -60,12 +61,12 @@ network:
 class ContainersReachAws(SpecRule):
     id = "MN161"
     severity = Severity.INFO
-    title = "Containers of multi-node jobs have a way out"
+    title = "Containers of multi-node jobs should have a route out"
     why = (
-        "The container of a multi-node job has a network interface of its own without a public "
-        "address, so in a public subnet, which those of the default VPC are, it reaches the other "
-        "nodes and nothing else. Images and logs are the node's business and work; what the "
-        "application itself calls must have an endpoint."
+        "The container of a multi-node job has its own network interface, without a public "
+        "address. In a public subnet, for example in the default VPC, it reaches the other nodes "
+        "and nothing else. The instance pulls images and writes logs; the application itself needs "
+        "an endpoint for each service that it calls."
     )
     remedy = (
         "add an endpoint for each service that the application calls, or write `vpc: new` for "
@@ -107,11 +108,11 @@ environments:
 class ImagesNeedS3(SpecRule):
     id = "MN162"
     severity = Severity.WARNING
-    title = "ECR endpoints come in pairs, with S3"
+    title = "ECR endpoints should be complete and come with S3"
     why = (
         "An image is pulled through ecr.api for the login, ecr.dkr for the manifest and S3 for the "
-        "layers. With one of them as an endpoint and the others over the internet, the money for "
-        "the endpoint is spent without the privacy that it was to give."
+        "layers. With one of them as an endpoint and the others over the internet, you pay for the "
+        "endpoint without getting the privacy."
     )
     remedy = "list all of s3, ecr.api and ecr.dkr, or neither of the ecr ones"
     source_url = "https://docs.aws.amazon.com/AmazonECR/latest/userguide/vpc-endpoints.html"

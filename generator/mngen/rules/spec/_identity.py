@@ -34,12 +34,12 @@ def partition_of(region: str) -> str:
 class ServiceLinkedRole(SpecRule):
     id = "MN185"
     severity = Severity.WARNING
-    title = "AWS Batch acts with its service-linked role"
+    title = "AWS Batch should use its service-linked role"
     why = (
-        "AWS Batch changes a compute environment in place only where it acts with its "
-        "service-linked role. With any other service role, each new image, launch template or "
-        "instance type replaces the environment and ends the jobs on it, and the role must stay "
-        "until the last environment is deleted, or that hangs in DELETING."
+        "AWS Batch updates a compute environment in place only if it uses its service-linked role. "
+        "With any other service role, each new AMI, launch template or instance type replaces the "
+        "environment and terminates its jobs. The role must also stay until the last environment "
+        "is deleted, or that hangs in DELETING."
     )
     remedy = "write `service: service-linked`, or leave it out"
     source_url = (
@@ -68,10 +68,10 @@ roles:
 
 class OnePartition(SpecRule):
     id = "MN186"
-    title = "Roles and policies are of the region's partition"
+    title = "Roles and policies must be in the partition of the region"
     why = (
-        "China, GovCloud and the like are partitions with accounts and policies of their own; an "
-        "ARN of another partition names nothing there."
+        "China and GovCloud are partitions with their own accounts and policies; an ARN of another "
+        "partition is not valid there."
     )
     remedy = "name a role or policy of the region's partition"
     source_url = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html"
@@ -108,8 +108,8 @@ roles:
 class FleetRoleUsed(SpecRule):
     id = "MN187"
     severity = Severity.INFO
-    title = "A Spot fleet role is there for a Spot environment"
-    why = "AWS Batch uses it to buy Spot machines by best-fit, and for nothing else."
+    title = "`roles.spot_fleet` requires a Spot environment with best-fit allocation"
+    why = "AWS Batch uses this role only to buy Spot instances by best-fit."
     remedy = "remove `spot_fleet`"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/spot_fleet_IAM_role.html"
     manual_test = "aws iam get-role --role-name AmazonEC2SpotFleetTaggingRole"
@@ -135,8 +135,11 @@ roles:
 
 class OneAccount(SpecRule):
     id = "MN188"
-    title = "Roles and policies are of one account"
-    why = "Batch, EC2 and IAM take roles, instance profiles and policies of their own account only."
+    title = "Roles and policies must be in one account"
+    why = (
+        "AWS Batch, EC2 and IAM accept roles, instance profiles and policies of their own account "
+        "only."
+    )
     remedy = "name one of the account that the spec is applied to, or correct `account`"
     source_url = "https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html"
     manual_test = "aws sts get-caller-identity --query Account"
@@ -167,10 +170,10 @@ roles:
 class LeastPrivilege(SpecRule):
     id = "MN189"
     severity = Severity.WARNING
-    title = "Containers do not run with an administrator's policy"
+    title = "Containers should not run with an administrator's policy"
     why = (
-        "Every container of every job gets the role's credentials, and with them whoever can put "
-        "code into the image or onto the shared file system."
+        "Every container of every job gets the credentials of the role. Everyone who can put code "
+        "into the image or onto the shared file system can use them."
     )
     remedy = "name policies for what the jobs need, such as one bucket"
     source_url = "https://docs.aws.amazon.com/IAM/latest/UserGuide/best-practices.html"

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 class KnownInstanceType(SpecRule):
     id = "MN101"
-    title = "Every instance type exists"
-    why = "EC2 refuses a type that it does not know, and Batch marks the environment INVALID."
+    title = "Every instance type must exist"
+    why = "EC2 rejects an unknown type, and AWS Batch marks the environment INVALID."
     remedy = "correct the name; `mngen instances` lists the types"
     source_url = "https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-types.html"
     manual_test = "aws ec2 describe-instance-types --instance-types r5.12xlarge"
@@ -45,10 +45,10 @@ environments:
 
 class LinuxInstanceType(SpecRule):
     id = "MN102"
-    title = "No environment is made of Macs"
+    title = "An environment must not use Mac instances"
     why = (
-        "A Mac instance runs macOS on a dedicated host; AWS Batch runs Linux containers, and has "
-        "no dedicated hosts."
+        "A Mac instance runs macOS on a dedicated host. AWS Batch runs Linux containers and does "
+        "not use dedicated hosts."
     )
     remedy = "choose an x86_64 or arm64 type; `mngen instances` lists them"
     source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-mac-instances.html"
@@ -78,17 +78,17 @@ environments:
             if instance is not None and instance.architecture.endswith("_mac"):
                 yield Match(
                     ("environments", name, "instance"),
-                    f"`{instance.name}` runs macOS alone, and AWS Batch runs on Linux",
+                    f"`{instance.name}` runs macOS, and AWS Batch needs Linux",
                 )
 
 
 class SecondThreads(SpecRule):
     id = "MN103"
     severity = Severity.INFO
-    title = "Hyper-threading is kept on only where there is some"
+    title = "`hyperthreading: true` requires a type with hyper-threading"
     why = (
-        "Types with one thread a core (hpc6a, hpc7a, c7a, Graviton) have nothing to keep on: every "
-        "vCPU is a core."
+        "Types with one thread per core (hpc6a, hpc7a, c7a, Graviton) have no hyper-threading: "
+        "every vCPU is a core."
     )
     remedy = "remove the line: it has no effect on this type"
     source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/cpu-options-supported-instances-values.html"
@@ -124,9 +124,9 @@ environments:
 class SteadyCpu(SpecRule):
     id = "MN104"
     severity = Severity.WARNING
-    title = "Multi-node environments are not made of burstable types"
+    title = "A multi-node environment should not use burstable types"
     why = (
-        "A burstable type is throttled to a fraction of its CPU once its credits are spent, or "
+        "A burstable type is throttled to a fraction of its CPU when its credits are spent, or "
         "bills for more of them. In an MPI job every rank waits for the slowest one."
     )
     remedy = "choose a type of a c, m, r or hpc family"
@@ -167,10 +167,10 @@ environments:
 class NoIdleGpus(SpecRule):
     id = "MN105"
     severity = Severity.WARNING
-    title = "No GPUs are paid for that no job can use"
+    title = "An environment should not have GPUs that no job can use"
     why = (
-        "The images start from the ECS-optimized one without NVIDIA drivers, and the job "
-        "definitions ask for no GPUs, so the GPUs of such a type stay idle."
+        "The AMIs start from the ECS-optimized AMI without NVIDIA drivers, and the job definitions "
+        "request no GPUs. The GPUs of such a type stay idle."
     )
     remedy = "choose a type without GPUs"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/gpu-jobs.html"
@@ -207,11 +207,11 @@ environments:
 class SupportedBase(SpecRule):
     id = "MN106"
     severity = Severity.WARNING
-    title = "Images start from a supported Amazon Linux"
+    title = "The base AMI should be a supported Amazon Linux"
     why = (
-        "Amazon Linux 2 reached its end of support on 2026-06-30: no more security fixes. AWS "
-        "Batch has made Amazon Linux 2023 its default and blocks new compute environments on its "
-        "own Amazon Linux 2 images; images baked from it still start, without fixes."
+        "Amazon Linux 2 reached the end of its support on 2026-06-30 and gets no more security "
+        "fixes. AWS Batch uses Amazon Linux 2023 by default and blocks new compute environments on "
+        "its own Amazon Linux 2 AMIs. AMIs baked from Amazon Linux 2 still start, without fixes."
     )
     remedy = "write `base: amazon-linux-2023`, or leave it out"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/ecs-migration-2023.html"

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 class JobQueueExists(SpecRule):
     id = "MN143"
-    title = "Every job names a queue that exists"
-    why = "Nothing can be submitted to a queue that is not there."
+    title = "A job must name a queue that exists"
+    why = "Nothing can be submitted to a queue that does not exist."
     remedy = "name a queue of this spec"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/submit_job.html"
     manual_test = "aws batch describe-job-queues --query 'jobQueues[].jobQueueName'"
@@ -56,11 +56,11 @@ jobs:
 
 class MultiNodeQueue(SpecRule):
     id = "MN144"
-    title = "Multi-node jobs go to multi-node environments only"
+    title = "A multi-node job requires multi-node environments"
     why = (
-        "AWS Batch places a multi-node parallel job on on-demand EC2 environments alone. One that "
-        "is sent to a Spot environment stays RUNNABLE for ever; one that lands on a single-node "
-        "environment lacks its placement group and may be spread over zones."
+        "AWS Batch places a multi-node parallel job on on-demand EC2 environments only. A job that "
+        "is sent to a Spot environment stays RUNNABLE. In a single-node environment it has no "
+        "placement group and may be spread over zones."
     )
     remedy = "send the job to a queue whose environments are all `multi_node: true`"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/mnp-ce.html"
@@ -108,10 +108,10 @@ jobs:
 
 class NodesFit(SpecRule):
     id = "MN145"
-    title = "A job asks for no more nodes than an environment may have"
+    title = "A job must not request more nodes than an environment may have"
     why = (
-        "All nodes of a multi-node job run in one compute environment. If none may grow to so many "
-        "(its max_vcpus), the job stays RUNNABLE until the queue cancels it."
+        "All nodes of a multi-node job run in one compute environment. If none may grow to that "
+        "size (its max_vcpus), the job stays RUNNABLE until the queue cancels it."
     )
     remedy = "lower `nodes`, or raise the environment's `max_nodes`"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/multi-node-parallel-jobs.html"
@@ -149,7 +149,7 @@ jobs:
             if job.spec.nodes is not None and job.spec.nodes > largest.spec.max_nodes:
                 yield Match(
                     ("jobs", job.name, "nodes"),
-                    f"the job asks for {job.spec.nodes} nodes, and `{largest.name}` has at most "
+                    f"the job requests {job.spec.nodes} nodes, and `{largest.name}` has at most "
                     f"{largest.spec.max_nodes}",
                 )
 
@@ -157,8 +157,8 @@ jobs:
 class QueueTakesJobs(SpecRule):
     id = "MN146"
     severity = Severity.INFO
-    title = "Jobs are meant for queues that take jobs"
-    why = "A disabled queue finishes the jobs that it has and refuses new ones."
+    title = "The queue of a job should be enabled"
+    why = "A disabled queue finishes its jobs and rejects new ones."
     remedy = "remove `enabled: false` when jobs are to be submitted again"
     source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html"
     manual_test = "aws batch describe-job-queues --query 'jobQueues[].[jobQueueName,state]'"

@@ -20,8 +20,8 @@ _TAGGED = "aws resourcegroupstaggingapi get-resources --tag-filters Key=mngen:de
 class NamesApart(SpecRule):
     id = "MN190"
     severity = Severity.WARNING
-    title = "Names differ by more than the case of their letters"
-    why = "People, file systems and some consoles take `MPI` and `mpi` for one and the same."
+    title = "Names should differ by more than case"
+    why = "People, file systems and some consoles treat `MPI` and `mpi` as the same name."
     remedy = "rename one of the two"
     source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html"
     manual_test = "aws batch describe-job-queues --query 'jobQueues[].jobQueueName'"
@@ -56,10 +56,10 @@ queues:
 
 class OwnTag(SpecRule):
     id = "MN191"
-    title = "Tags that begin with mngen: are left to mngen"
+    title = "Tag keys starting with `mngen:` are reserved"
     why = (
-        "mngen:deployment tells what belongs to which deployment, and mngen:image what an image is "
-        "for; leftovers are found, and removed, by them."
+        "mngen:deployment marks the resources of a deployment, and mngen:image what an AMI is for. "
+        "mngen uses them to find and delete leftovers."
     )
     remedy = "choose another key"
     source_url = (
@@ -85,10 +85,10 @@ tags:
 class NameTag(SpecRule):
     id = "MN192"
     severity = Severity.WARNING
-    title = "The Name tag is left to mngen"
+    title = "The tag key `Name` is reserved"
     why = (
-        "Where a console shows the Name tag, mngen sets it to what the resource is; the rest would "
-        "all have the one name given here."
+        "Where a console shows the Name tag, mngen sets it to what the resource is. All other "
+        "resources would have the same name."
     )
     remedy = "remove it: every resource is named after the deployment already"
     source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html"
@@ -112,8 +112,8 @@ tags:
 
 class TagsApart(SpecRule):
     id = "MN193"
-    title = "Keys of tags differ by more than the case of their letters"
-    why = "IAM takes `Project` and `project` for one key, and refuses a role that has both."
+    title = "Tag keys must differ by more than case"
+    why = "IAM treats `Project` and `project` as the same key and rejects a role with both."
     remedy = "remove one of the two"
     source_url = _TAGS
     manual_test = "aws iam list-role-tags --role-name ROLE"
@@ -138,8 +138,8 @@ tags:
 class OneImage(SpecRule):
     id = "MN194"
     severity = Severity.WARNING
-    title = "The container is an image elsewhere or a repository of its own"
-    why = "With an image elsewhere no repository is created, and these keys name nothing."
+    title = "`container.image` excludes the keys of a repository"
+    why = "With an image from elsewhere, no repository is created, and these keys have no effect."
     remedy = "remove the key, or `image`"
     source_url = "https://docs.aws.amazon.com/AmazonECR/latest/userguide/Repositories.html"
     manual_test = "aws ecr describe-repositories --query 'repositories[].repositoryName'"
@@ -168,8 +168,8 @@ container:
 
 class BucketName(SpecRule):
     id = "MN195"
-    title = "The state's bucket has a name that S3 takes"
-    why = "S3 has no bucket of such a name, so Terraform cannot keep its state there."
+    title = "`state.bucket` must be a valid bucket name"
+    why = "S3 rejects such a name, so Terraform cannot keep its state there."
     remedy = "name an existing bucket"
     source_url = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html"
     manual_test = "aws s3api head-bucket --bucket my-state"
@@ -197,16 +197,16 @@ state:
         elif name.endswith(("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")):
             wrong = "an ending that S3 keeps for itself"
         if wrong is not None:
-            yield Match(("state", "bucket"), f"no bucket is named `{name}`: it has {wrong}")
+            yield Match(("state", "bucket"), f"invalid bucket name `{name}`: it has {wrong}")
 
 
 class CurrentProvider(SpecRule):
     id = "MN196"
     severity = Severity.INFO
-    title = "The Terraform provider is of the current major version"
+    title = "The Terraform provider should have the current major version"
     why = (
-        "Fixes and new instance types go to version 6 of the AWS provider. The step from 5 to 6 "
-        "renames arguments, which mngen does by itself; what stands is kept."
+        "Fixes and new instance types go to version 6 of the AWS provider. Version 6 renames some "
+        "arguments of version 5; mngen renders them correctly, and existing resources are kept."
     )
     remedy = "leave `provider` out"
     source_url = "https://github.com/hashicorp/terraform-provider-aws/blob/main/website/docs/guides/version-6-upgrade.html.markdown"

@@ -17,8 +17,8 @@ _VPCS = "aws ec2 describe-vpcs --query 'Vpcs[].[VpcId,CidrBlock,IsDefault]'"
 
 class SubnetsOfVpc(SpecRule):
     id = "MN163"
-    title = "An existing VPC comes with its subnets"
-    why = "Nothing tells which of the VPC's subnets the nodes may use, and what they may cost."
+    title = "An existing VPC requires `subnets`"
+    why = "mngen cannot know which of the VPC's subnets the nodes may use."
     remedy = "list the subnets for the nodes: `subnets: [subnet-…]`"
     source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html"
     manual_test = (
@@ -39,17 +39,15 @@ network:
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for network in subject.network:
             if network.vpc.startswith("vpc-") and not network.subnets:
-                yield Match(
-                    ("network", "vpc"), f"it is not said which subnets of `{network.vpc}` to use"
-                )
+                yield Match(("network", "vpc"), f"`subnets` is missing for `{network.vpc}`")
 
 
 class IdsOfExisting(SpecRule):
     id = "MN164"
-    title = "Subnets and route tables belong to an existing VPC"
+    title = "`subnets` and `route_tables` require an existing VPC"
     why = (
-        "The subnets of the default VPC are found by themselves, and those of a new VPC are "
-        "created; ids written beside them would be ignored."
+        "mngen finds the subnets of the default VPC and creates those of a new VPC; other ids "
+        "would be ignored."
     )
     remedy = "write the VPC's id for `vpc`, or remove the ids"
     source_url = "https://docs.aws.amazon.com/vpc/latest/userguide/default-vpc.html"
@@ -73,17 +71,15 @@ network:
                 continue
             for key, ids in (("subnets", network.subnets), ("route_tables", network.route_tables)):
                 if ids:
-                    yield Match(
-                        ("network", key), f"`{key}` has no meaning with `vpc: {network.vpc}`"
-                    )
+                    yield Match(("network", key), f"`{key}` is not valid with `vpc: {network.vpc}`")
 
 
 class ZonesOfNew(SpecRule):
     id = "MN172"
-    title = "A new VPC names its zones"
+    title = "A new VPC must name its zones"
     why = (
-        "Subnets are made for the zones that are named. Left to AWS's list of zones, a zone that "
-        "AWS adds or closes would one day replace subnets, with the nodes in them."
+        "Subnets are created for the zones that are named. Without names, a zone that AWS adds or "
+        "closes would replace subnets, with the nodes in them."
     )
     remedy = "name them, the one for multi-node environments first: `zones: [us-east-1a, …]`"
     source_url = (
@@ -104,13 +100,13 @@ network:
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for network in subject.network:
             if network.vpc == "new" and not network.zones:
-                yield Match(("network", "vpc"), "it is not said in which zones the VPC has subnets")
+                yield Match(("network", "vpc"), "`zones` is missing for the new VPC")
 
 
 class KeysOfNew(SpecRule):
     id = "MN165"
-    title = "A range and a NAT gateway belong to a new VPC"
-    why = "An existing VPC, and the default one, have their range and their routes already."
+    title = "`cidr` and `nat` require a new VPC"
+    why = "An existing VPC, also the default one, has its range and its routes already."
     remedy = "write `vpc: new`, or remove the key"
     source_url = "https://docs.aws.amazon.com/vpc/latest/userguide/create-vpc.html"
     manual_test = _VPCS
@@ -132,4 +128,4 @@ network:
         for network in subject.network:
             for key, value in (("cidr", network.cidr), ("nat", network.nat)):
                 if network.vpc != "new" and value is not None:
-                    yield Match(("network", key), f"`{key}` has a meaning with `vpc: new` alone")
+                    yield Match(("network", key), f"`{key}` is only valid with `vpc: new`")

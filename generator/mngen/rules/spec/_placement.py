@@ -24,13 +24,13 @@ _SUBNETS = (
 
 class GroupInOneZone(SpecRule):
     id = "MN120"
-    title = "An environment with a placement group is in one zone"
+    title = "An environment with a placement group must be in one zone"
     why = (
-        "A cluster placement group lives in one availability zone; EC2 cannot start machines of "
-        "the group in another. For capacity in several zones, make one environment and one queue "
-        "for each zone: a multi-node job waits for the first environment of its queue."
+        "A cluster placement group is in one availability zone; EC2 cannot start its instances in "
+        "another. For capacity in several zones, create one environment and one queue for each "
+        "zone: a multi-node job waits for the first environment of its queue."
     )
-    remedy = "name one zone; for another zone, make another environment and a queue for it"
+    remedy = "name one zone; for another zone, add an environment and a queue"
     source_url = _GROUPS
     manual_test = _SUBNETS
     failing = """\
@@ -76,12 +76,12 @@ def _spread_by_default(subject: Subject, each: ResolvedEnvironment) -> Iterator[
 class NodesInOneZone(SpecRule):
     id = "MN121"
     severity = Severity.WARNING
-    title = "A multi-node environment is in one zone"
+    title = "A multi-node environment should be in one zone"
     why = (
-        "The nodes of one job would be spread over the zones: each message between zones takes "
+        "The nodes of a job would be spread over the zones. Each message between zones takes "
         "several times as long, and AWS bills the traffic in both directions."
     )
-    remedy = "name one zone, and make another environment for another zone"
+    remedy = "name one zone; for another zone, add an environment"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/mnp-ce.html"
     manual_test = _SUBNETS
     failing = """\
@@ -117,10 +117,10 @@ environments:
 
 class GroupSharedInOneZone(SpecRule):
     id = "MN122"
-    title = "Environments that share a placement group are in the same zone"
+    title = "Environments that share a placement group must be in the same zone"
     why = (
-        "A cluster placement group lives in one availability zone: the first machine in it decides "
-        "which, and from then on the environment in the other zone gets none."
+        "A cluster placement group is in one availability zone. The first instance in it decides "
+        "which one; after that, the environment in the other zone gets no instances."
     )
     remedy = "give the environments of each zone a placement group of their own"
     source_url = _GROUPS
@@ -154,8 +154,11 @@ environments:
 
 class TypeJoinsGroup(SpecRule):
     id = "MN123"
-    title = "A placement group is of types that can join one"
-    why = "EC2 starts no machine of such a type in a cluster placement group (burstable ones, say)."
+    title = "A placement group requires types that can join one"
+    why = (
+        "EC2 does not start instances of such a type, for example burstable ones, in a cluster "
+        "placement group."
+    )
     remedy = "write `placement_group: false`, or choose another type"
     source_url = _GROUPS
     manual_test = (
@@ -199,13 +202,13 @@ environments:
 class NodesClose(SpecRule):
     id = "MN124"
     severity = Severity.INFO
-    title = "Multi-node environments have a placement group"
+    title = "A multi-node environment should have a placement group"
     why = (
         "A cluster placement group puts the nodes close to each other in the network: lower "
-        "latency and the full bandwidth of a single flow. Leaving it out makes sense where a "
-        "capacity reservation cannot be used within one."
+        "latency, and the full bandwidth of a single flow. Leave it out only if a capacity "
+        "reservation cannot be used within one."
     )
-    remedy = "remove `placement_group: false`, unless a capacity reservation asks for it"
+    remedy = "remove `placement_group: false`, unless a capacity reservation requires it"
     source_url = _GROUPS
     manual_test = _SUBNETS
     failing = """\
@@ -241,8 +244,8 @@ environments:
 
 class ZoneOfRegion(SpecRule):
     id = "MN125"
-    title = "Every zone is of the spec's region"
-    why = "A deployment is in one region; EC2 knows no zone of another there."
+    title = "Every zone must be in the region of the spec"
+    why = "A deployment is in one region, and EC2 rejects a zone of another one."
     remedy = "name a zone of the region, or correct the region"
     source_url = "https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-availability-zones.html"
     manual_test = "aws ec2 describe-availability-zones --query 'AvailabilityZones[].ZoneName'"
@@ -270,8 +273,8 @@ network:
 
 class ZoneOfNetwork(SpecRule):
     id = "MN126"
-    title = "Environments are in zones of the network"
-    why = "Where `network.zones` names the zones to use, there are no subnets in any other."
+    title = "The zones of an environment must be zones of the network"
+    why = "If `network.zones` names the zones to use, there are no subnets in any other zone."
     remedy = "add the zone to `network.zones`, or choose one of those"
     source_url = "https://docs.aws.amazon.com/vpc/latest/userguide/configure-subnets.html"
     manual_test = "aws ec2 describe-subnets --query 'Subnets[].[SubnetId,AvailabilityZone]'"

@@ -1,4 +1,4 @@
-"""Rules about how machines are bought and how many are kept."""
+"""Rules about how instances are bought and how many are kept."""
 
 from __future__ import annotations
 
@@ -21,11 +21,8 @@ _ALLOCATION = (
 
 class NoMultiNodeOnSpot(SpecRule):
     id = "MN110"
-    title = "Spot environments are single-node"
-    why = (
-        "AWS Batch runs multi-node parallel jobs on on-demand machines alone. On a Spot "
-        "environment such a job stays RUNNABLE for ever."
-    )
+    title = "A Spot environment must be single-node"
+    why = "AWS Batch does not run multi-node parallel jobs on Spot instances; they stay RUNNABLE."
     remedy = "write `purchase: on-demand`, or `multi_node: false` for single-node jobs"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/mnp-ce.html"
     manual_test = _ALLOCATION
@@ -51,14 +48,14 @@ environments:
             if each.spec.purchase == "spot" and each.spec.multi_node:
                 yield Match(
                     ("environments", each.name, "purchase"),
-                    "AWS Batch never places multi-node jobs on Spot machines",
+                    "AWS Batch does not run multi-node jobs on Spot instances",
                 )
 
 
 class OfferedOnSpot(SpecRule):
     id = "MN111"
-    title = "Spot environments are of types that are sold on the Spot market"
-    why = "EC2 sells some types on demand only, hpc6a, hpc7a and hpc7g among them."
+    title = "A Spot environment must use types that are sold as Spot"
+    why = "EC2 sells some types on demand only, for example hpc6a, hpc7a and hpc7g."
     remedy = "write `purchase: on-demand`, or choose another type"
     source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-spot-instances.html"
     manual_test = (
@@ -94,8 +91,8 @@ environments:
 class BidOnSpot(SpecRule):
     id = "MN112"
     severity = Severity.WARNING
-    title = "Only Spot environments have a bid"
-    why = "AWS Batch looks at the bid percentage of Spot environments alone."
+    title = "Only a Spot environment may have a bid"
+    why = "AWS Batch uses the bid percentage of Spot environments only."
     remedy = "remove `bid_percentage`, or write `purchase: spot` and `multi_node: false`"
     source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html"
     manual_test = (
@@ -126,14 +123,14 @@ environments:
             if each.spec.bid_percentage is not None and each.spec.purchase != "spot":
                 yield Match(
                     ("environments", each.name, "bid_percentage"),
-                    "a bid has no effect on on-demand machines",
+                    "a bid has no effect on on-demand instances",
                 )
 
 
 class AllocationFits(SpecRule):
     id = "MN113"
-    title = "On-demand environments do not allocate by a Spot strategy"
-    why = "AWS Batch refuses to create an on-demand environment with a SPOT_* strategy."
+    title = "An on-demand environment must not use a Spot allocation strategy"
+    why = "AWS Batch rejects an on-demand environment with a SPOT_* strategy."
     remedy = "leave `allocation` out: best-fit-progressive is the default on demand"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/allocation-strategies.html"
     manual_test = _ALLOCATION
@@ -161,19 +158,18 @@ environments:
             if each.allocation.startswith("SPOT_") and each.spec.purchase != "spot":
                 yield Match(
                     ("environments", each.name, "allocation"),
-                    f"`{each.spec.allocation}` is for Spot machines, and these are on demand",
+                    f"`{each.spec.allocation}` is for Spot instances, and these are on demand",
                 )
 
 
 class UpdatesInPlace(SpecRule):
     id = "MN114"
     severity = Severity.WARNING
-    title = "Environments allocate by a strategy that is updated in place"
+    title = "The allocation strategy should allow updates in place"
     why = (
-        "AWS Batch cannot change the image, the launch template or the instance type of a BEST_FIT "
-        "environment. Each such change, every newly baked image among them, replaces the "
-        "environment and ends the jobs that run on it. BEST_FIT also waits for the one type that "
-        "it judged cheapest, and takes no other."
+        "AWS Batch cannot change the AMI, the launch template or the instance type of a BEST_FIT "
+        "environment. Each such change, also each new AMI, replaces the environment and terminates "
+        "its jobs. BEST_FIT also waits for the type that it considers cheapest and uses no other."
     )
     remedy = "leave `allocation` out; an environment of one type has nothing to choose from"
     source_url = (
@@ -209,10 +205,10 @@ environments:
 
 class SpotFleetRole(SpecRule):
     id = "MN115"
-    title = "Spot environments that allocate by best-fit have a Spot fleet role"
+    title = "A Spot environment with best-fit allocation requires a Spot fleet role"
     why = (
-        "With BEST_FIT, AWS Batch buys Spot machines through a Spot fleet request, which acts with "
-        "a role of its own. Without it Batch refuses the environment."
+        "With BEST_FIT, AWS Batch buys Spot instances through a Spot fleet request, which needs "
+        "its own role. Without the role, AWS Batch rejects the environment."
     )
     remedy = "write `spot_fleet: create` under `roles`, or leave the environment's `allocation` out"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/spot_fleet_IAM_role.html"
@@ -258,8 +254,8 @@ environments:
 
 class MinBelowMax(SpecRule):
     id = "MN116"
-    title = "No more machines are kept than there may be"
-    why = "AWS Batch refuses an environment whose minvCpus exceed its maxvCpus."
+    title = "`min_nodes` must not exceed `max_nodes`"
+    why = "AWS Batch rejects an environment whose minvCpus exceed its maxvCpus."
     remedy = "lower `min_nodes`, or raise `max_nodes`"
     source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html"
     manual_test = (
@@ -286,17 +282,16 @@ environments:
             if each.spec.min_nodes > each.spec.max_nodes:
                 yield Match(
                     ("environments", each.name, "min_nodes"),
-                    f"{each.spec.min_nodes} machines are kept, and there may be at most "
-                    f"{each.spec.max_nodes}",
+                    f"`min_nodes` is {each.spec.min_nodes}, `max_nodes` is {each.spec.max_nodes}",
                 )
 
 
 class IdleMachines(SpecRule):
     id = "MN117"
     severity = Severity.INFO
-    title = "No machines are paid for without jobs"
-    why = "Machines below the minimum run, and are billed, day and night, with or without jobs."
-    remedy = "leave `min_nodes` out, and machines are started when jobs come"
+    title = "`min_nodes` should be 0"
+    why = "Instances up to the minimum run, and are billed, day and night, with or without jobs."
+    remedy = "remove `min_nodes`: instances are started when jobs arrive"
     source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html"
     manual_test = (
         "aws batch describe-compute-environments "

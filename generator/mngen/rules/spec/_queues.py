@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 class QueueEnvironmentExists(SpecRule):
     id = "MN135"
-    title = "Every queue names environments that exist"
-    why = "A queue is created over compute environments; one that is not there cannot be ordered."
+    title = "A queue must name environments that exist"
+    why = "AWS Batch creates a queue from compute environments and rejects an unknown one."
     remedy = "name an environment of this spec"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/create-job-queue.html"
     manual_test = "aws batch describe-job-queues --query 'jobQueues[].computeEnvironmentOrder[]'"
@@ -54,8 +54,8 @@ queues:
 
 class EnvironmentOnce(SpecRule):
     id = "MN136"
-    title = "A queue names each environment once"
-    why = "AWS Batch refuses an order in which one compute environment stands twice."
+    title = "A queue must name each environment once"
+    why = "AWS Batch rejects an order that contains a compute environment twice."
     remedy = "remove one of the two"
     source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html"
     manual_test = "aws batch describe-job-queues --query 'jobQueues[].computeEnvironmentOrder[]'"
@@ -85,9 +85,9 @@ queues:
 
 class OneArchitecture(SpecRule):
     id = "MN137"
-    title = "The environments of a queue have one processor architecture"
-    why = "AWS Batch does not mix architectures in a job queue, and refuses to create it."
-    remedy = "make one queue for x86_64 and one for arm64"
+    title = "The environments of a queue must have one processor architecture"
+    why = "AWS Batch does not mix architectures in a job queue and rejects it."
+    remedy = "create one queue for x86_64 and one for arm64"
     source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html"
     manual_test = (
         "aws ec2 describe-instance-types --instance-types r5.12xlarge c7g.16xlarge "
@@ -125,12 +125,12 @@ queues:
 class OneMachine(SpecRule):
     id = "MN138"
     severity = Severity.WARNING
-    title = "A queue of multi-node environments has one kind of machine"
+    title = "A queue of multi-node environments should have one kind of instance"
     why = (
-        "A job definition asks for one number of CPUs and one amount of memory. mngen takes those "
-        "of the smallest machine of the queue, so on a larger one the rest is paid for and idle."
+        "A job definition requests one number of CPUs and one amount of memory. mngen uses those "
+        "of the smallest instance of the queue, so the rest of a larger one is billed and idle."
     )
-    remedy = "make one queue for each type, or use the same type in several zones"
+    remedy = "create one queue for each type, or use the same type in several zones"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/mnp-ce.html"
     manual_test = (
         "aws batch describe-compute-environments "
@@ -175,8 +175,8 @@ queues:
 class EnvironmentUsed(SpecRule):
     id = "MN139"
     severity = Severity.WARNING
-    title = "Every environment is in a queue"
-    why = "Jobs reach a compute environment through a queue alone; without one it never runs any."
+    title = "Every environment should be in a queue"
+    why = "Jobs reach a compute environment through a queue only; without one it never runs a job."
     remedy = "add it to a queue, or remove it"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_queues.html"
     manual_test = "aws batch describe-job-queues --query 'jobQueues[].computeEnvironmentOrder[]'"
@@ -214,8 +214,8 @@ queues:
 
 class SomethingToRun(SpecRule):
     id = "MN140"
-    title = "There is an environment and a queue"
-    why = "Without both there is nothing that a job could be submitted to."
+    title = "A spec must have an environment and a queue"
+    why = "Without both there is nothing to submit a job to."
     remedy = "add at least one; `mngen init` shows how they are written"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/Batch_GetStarted.html"
     manual_test = "aws batch describe-job-queues"
@@ -242,10 +242,10 @@ queues:
 class StuckJobsEnd(SpecRule):
     id = "MN141"
     severity = Severity.INFO
-    title = "A job that can never be placed is cancelled"
+    title = "A job that can never be placed should be cancelled"
     why = (
-        "A job that asks for more than its environments can ever give stays RUNNABLE at the head "
-        "of the queue, and the jobs behind it wait as well, without an error anywhere."
+        "A job that requests more than its environments can ever provide stays RUNNABLE at the "
+        "head of the queue. The jobs behind it wait as well, without an error anywhere."
     )
     remedy = "leave `misconfiguration` out: after 600 seconds such a job is cancelled"
     source_url = (

@@ -48,8 +48,8 @@ def parse_range(text: str) -> IPv4Network | None:
 
 class RangesAreWritten(SpecRule):
     id = "MN166"
-    title = "IPv4 ranges are written as AWS takes them"
-    why = "EC2 refuses numbers above 255, prefixes above 32, and bits set below the prefix."
+    title = "An IPv4 range must be valid"
+    why = "EC2 rejects numbers above 255, prefixes above 32, and bits set below the prefix."
     remedy = "write the first address of the range, a slash and the length of its prefix"
     source_url = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_IpRange.html"
     manual_test = "aws ec2 describe-security-group-rules"
@@ -109,10 +109,10 @@ def _wrong(text: str) -> tuple[str, str | None]:
 
 class VpcSize(SpecRule):
     id = "MN167"
-    title = "A new VPC has a range of /16 to /22"
+    title = "The range of a new VPC must be /16 to /22"
     why = (
-        "EC2 refuses a VPC larger than /16. Each zone gets an eighth of the range, which from /23 "
-        "on leaves a zone fewer than sixty addresses."
+        "EC2 rejects a VPC larger than /16. Each zone gets an eighth of the range, which leaves a "
+        "zone fewer than sixty addresses from /23 on."
     )
     remedy = "choose a prefix from /16 to /22"
     source_url = _VPC_CIDR
@@ -140,9 +140,9 @@ network:
 
 class OrdinaryRange(SpecRule):
     id = "MN168"
-    title = "A new VPC's range holds ordinary addresses"
-    why = "Linux and EC2 treat these addresses in their own way, or drop packets to them."
-    remedy = "take a private range, such as 10.0.0.0/16"
+    title = "The range of a new VPC must hold ordinary addresses"
+    why = "Linux and EC2 treat these addresses specially or drop packets to them."
+    remedy = "use a private range, such as 10.0.0.0/16"
     source_url = _VPC_CIDR
     manual_test = _VPCS
     failing = """\
@@ -169,12 +169,12 @@ network:
 class PrivateRange(SpecRule):
     id = "MN169"
     severity = Severity.WARNING
-    title = "A new VPC's range is private"
+    title = "The range of a new VPC should be private"
     why = (
-        "Addresses of the internet inside a VPC hide the machines there that own them: whatever "
-        "the nodes want of those goes to the VPC."
+        "Internet addresses inside a VPC hide the hosts that own them: packets to those hosts stay "
+        "in the VPC."
     )
-    remedy = "take a range of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16"
+    remedy = "use a range of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16"
     source_url = _VPC_CIDR
     manual_test = _VPCS
     failing = """\
@@ -201,12 +201,12 @@ network:
 class DockersRange(SpecRule):
     id = "MN170"
     severity = Severity.WARNING
-    title = "A new VPC's range leaves Docker its own"
+    title = "The range of a new VPC should not overlap Docker's"
     why = (
         "Docker's bridge on every node uses 172.17.0.0/16. A node with such an address cannot be "
-        "reached from containers on the bridge, single-node jobs among them."
+        "reached from containers on the bridge, for example those of single-node jobs."
     )
-    remedy = "take another range, such as 10.0.0.0/16"
+    remedy = "use another range, such as 10.0.0.0/16"
     source_url = _VPC_CIDR
     manual_test = _VPCS
     failing = """\
@@ -234,13 +234,14 @@ network:
 class AddressesSuffice(SpecRule):
     id = "MN171"
     severity = Severity.WARNING
-    title = "A zone of a new VPC has addresses for all nodes"
+    title = "A zone of a new VPC should have addresses for all nodes"
     why = (
-        "Each zone gets an eighth of the range, less the five addresses that AWS keeps, one for "
+        "Each zone gets an eighth of the range, less the five addresses that AWS reserves, one for "
         "the file system and one for each interface endpoint. A node of a multi-node job takes "
-        "two: one for the machine and one for its container. When they run out, no more start."
+        "two: one for the instance and one for its container. When they run out, no more instances "
+        "start."
     )
-    remedy = "take a larger range, up to /16, or lower `max_nodes`"
+    remedy = "use a larger range, up to /16, or lower `max_nodes`"
     source_url = "https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html"
     manual_test = "aws ec2 describe-subnets --query 'Subnets[].[SubnetId,AvailableIpAddressCount]'"
     failing = """\

@@ -29,13 +29,13 @@ def most_memory(instance: InstanceType) -> int:
 
 class CpusFit(SpecRule):
     id = "MN147"
-    title = "A job asks for no more CPUs than a node registers"
+    title = "A job must not request more CPUs than a node registers"
     why = (
-        "A job's vCPUs are counted as the ECS agent sees them: the cores, where the image limits "
-        "the CPUs to them (48 on an r5.24xlarge, not its 96 vCPUs). A job that asks for more stays "
-        "RUNNABLE for ever."
+        "AWS Batch counts the vCPUs of a job as the ECS agent sees them: the cores, if the AMI "
+        "limits the CPUs to them (48 on an r5.24xlarge, not its 96 vCPUs). A job that requests "
+        "more stays RUNNABLE."
     )
-    remedy = "leave `vcpus` out to take all of the node"
+    remedy = "remove `vcpus` to use the whole node"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable.html"
     manual_test = (
         "aws ecs describe-container-instances --cluster CLUSTER --container-instances ID "
@@ -76,19 +76,19 @@ jobs:
                     limit = f", its cores, of the {largest.instance.vcpus} vCPUs"
                 yield Match(
                     ("jobs", job.name, "vcpus"),
-                    f"the job asks for {job.vcpus} vCPUs a node, and a node of `{largest.name}` "
+                    f"the job requests {job.vcpus} vCPUs a node, and a node of `{largest.name}` "
                     f"registers {largest.schedulable_vcpus}{limit}",
                 )
 
 
 class MemoryFits(SpecRule):
     id = "MN148"
-    title = "A job asks for less memory than its machine has"
+    title = "A job must request less memory than its instance has"
     why = (
-        "The kernel, the ECS agent and Batch keep a share of the machine's memory. A job that asks "
-        "for all of it, or more, stays RUNNABLE for ever."
+        "The kernel, the ECS agent and AWS Batch reserve some of the instance's memory. A job that "
+        "requests all of it, or more, stays RUNNABLE."
     )
-    remedy = "leave `memory` out to take all that is safe"
+    remedy = "remove `memory` to use all that is safe"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/memory-management.html"
     manual_test = (
         "aws ecs describe-container-instances --cluster CLUSTER --container-instances ID "
@@ -126,7 +126,7 @@ jobs:
             if job.memory > most_memory(largest.instance):
                 yield Match(
                     ("jobs", job.name, "memory"),
-                    f"the job asks for {job.memory} MiB a node; of the {largest.instance.memory} "
+                    f"the job requests {job.memory} MiB a node; of the {largest.instance.memory} "
                     f"MiB of `{largest.instance.name}` a job can safely have "
                     f"{largest.usable_memory}",
                 )
@@ -135,13 +135,13 @@ jobs:
 class MemoryHasHeadroom(SpecRule):
     id = "MN149"
     severity = Severity.WARNING
-    title = "A job leaves memory to the system"
+    title = "A job should leave memory to the system"
     why = (
-        "How much memory the ECS agent registers differs by type, and a little by image. EFA takes "
-        "220 MiB a CPU of it at boot. A job that asks for all may stay RUNNABLE indefinitely, or "
-        "be stopped for want of memory."
+        "The memory that the ECS agent registers differs by type, and a little by AMI. EFA takes "
+        "220 MiB per CPU of it at boot. A job that requests all of it may stay RUNNABLE "
+        "indefinitely, or be killed because memory runs out."
     )
-    remedy = "leave `memory` out to take all that is safe"
+    remedy = "remove `memory` to use all that is safe"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/ecs-reserved-memory.html"
     manual_test = (
         "aws ecs describe-container-instances --cluster CLUSTER --container-instances ID "
@@ -188,12 +188,13 @@ jobs:
 class FitsEveryEnvironment(SpecRule):
     id = "MN150"
     severity = Severity.WARNING
-    title = "A job fits every environment of its queue"
+    title = "A job should fit every environment of its queue"
     why = (
-        "An environment that is too small for the job is passed over: if the other ones are full "
-        "or without capacity, the job waits although the queue seems to offer a way out."
+        "AWS Batch skips an environment that is too small for the job. If the other ones are full "
+        "or have no capacity, the job waits although the queue appears to have another "
+        "environment."
     )
-    remedy = "ask for what the smallest environment can give, or remove that one from the queue"
+    remedy = "request what the smallest environment has, or remove it from the queue"
     source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html"
     manual_test = (
         "aws batch describe-compute-environments --query 'computeEnvironments[].computeResources'"
@@ -246,10 +247,10 @@ jobs:
 class SharedMemoryFits(SpecRule):
     id = "MN151"
     severity = Severity.WARNING
-    title = "Shared memory is part of the job's memory"
+    title = "Shared memory should be part of the job's memory"
     why = (
-        "What ranks write to /dev/shm counts as memory of the container. A job that fills a larger "
-        "/dev/shm is killed for lack of memory before it is full."
+        "What ranks write to /dev/shm counts as memory of the container. A job with a larger "
+        "/dev/shm is killed because memory runs out before /dev/shm is full."
     )
     remedy = "lower `shared_memory`, or leave it out for a quarter of `memory`"
     source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_LinuxParameters.html"

@@ -30,10 +30,10 @@ _WHOLE_ONLY = frozenset(("home", "opt", "srv", "mnt", "media"))
 class MountTargetsLetIn(SpecRule):
     id = "MN179"
     severity = Severity.WARNING
-    title = "An existing file system lets the nodes in"
+    title = "An existing file system should let the nodes in"
     why = (
-        "A mount target takes NFS (port 2049) only from where its security group says. If that "
-        "does not name the nodes, their mount hangs, Docker never starts and jobs stay RUNNABLE."
+        "A mount target accepts NFS (port 2049) only as its security group allows. If that does "
+        "not allow the nodes, the mount hangs, Docker never starts and jobs stay RUNNABLE."
     )
     remedy = (
         "name the mount targets' `security_group`, to which a rule for the nodes is then added, "
@@ -67,8 +67,8 @@ storage:
 
 class GroupOfExisting(SpecRule):
     id = "MN180"
-    title = "The mount targets' security group belongs to an existing file system"
-    why = "A new file system gets a security group of its own, which lets the nodes in."
+    title = "`storage.efs.security_group` requires an existing file system"
+    why = "A new file system gets its own security group, which lets the nodes in."
     remedy = "name the file system's `id`, or remove `security_group`"
     source_url = _NFS
     manual_test = "aws efs describe-file-systems --query 'FileSystems[].FileSystemId'"
@@ -90,15 +90,15 @@ storage:
         if efs.id is None and efs.security_group is not None and subject.sound("storage", "efs"):
             yield Match(
                 ("storage", "efs", "security_group"),
-                "`security_group` has a meaning with the `id` of an existing file system alone",
+                "`security_group` is only valid with the `id` of an existing file system",
             )
 
 
 class FreeMountPoint(SpecRule):
     id = "MN181"
-    title = "The file system is mounted where the system has nothing"
+    title = "The file system must not be mounted over a system folder"
     why = (
-        "A mount hides what is under it, on the machine and in the container: over /usr, /etc or "
+        "A mount hides what is under it, on the instance and in the container. Over /usr, /etc or "
         "/var/lib/docker neither starts; over /tmp all jobs share their temporary files."
     )
     remedy = "mount it in a place of its own, such as /efs"
@@ -133,12 +133,12 @@ storage:
 class SettingsOfNew(SpecRule):
     id = "MN182"
     severity = Severity.WARNING
-    title = "Settings of a file system are those of a new one"
+    title = "Settings of a new file system have no effect on an existing one"
     why = (
-        "An existing file system is used as it is: its throughput, its backups and its end are the "
-        "business of whoever made it, and these keys change nothing."
+        "mngen uses an existing file system as it is. Its throughput, backups and deletion are "
+        "managed elsewhere, so these keys change nothing."
     )
-    remedy = "remove the key, and change the file system where it was made"
+    remedy = "remove the key, and change the file system where it is managed"
     source_url = "https://docs.aws.amazon.com/efs/latest/ug/performance.html"
     manual_test = (
         "aws efs describe-file-systems --file-system-id fs-0123456789abcdef0 "

@@ -25,11 +25,10 @@ _THREADS = "https://www.openmp.org/spec-html/5.2/openmpse59.html"
 
 class SaidOnce(SpecRule):
     id = "MN197"
-    title = "A job says once how its ranks are started"
+    title = "A job must not set the same option as a key and as a variable"
     why = (
         "`ranks_per_node`, `threads_per_rank`, `launcher` and `mpi_args` reach the container as "
-        "variables, and a variable of the job's own comes before them: the key would be without "
-        "effect."
+        "variables. A variable in `environment` overrides them, so the key has no effect."
     )
     remedy = "keep the key, and remove the variable"
     source_url = _VARIABLES
@@ -77,10 +76,10 @@ jobs:
 class CpusSuffice(SpecRule):
     id = "MN198"
     severity = Severity.WARNING
-    title = "A node has a CPU for every thread of its ranks"
+    title = "A node should have a CPU for every thread of its ranks"
     why = (
         "Ranks and threads that share a CPU wait for each other, and MPI's ranks poll while they "
-        "wait: a node with twice as many threads as CPUs can be many times slower."
+        "wait. A node with twice as many threads as CPUs can be many times slower."
     )
     remedy = "lower `ranks_per_node` or `threads_per_rank`"
     source_url = _THREADS
@@ -147,8 +146,8 @@ def _cpus(job: ResolvedJob) -> int:
 class KnownVariables(SpecRule):
     id = "MN199"
     severity = Severity.WARNING
-    title = "Variables that begin with MNGEN_ are those of the wire-up"
-    why = "The wire-up reads what it knows and leaves the rest aside, a misspelt name with it."
+    title = "A variable starting with `MNGEN_` should be one of the wire-up"
+    why = "The wire-up ignores unknown variables, also misspelt ones."
     remedy = "docs/container.md lists them; for a variable of your own, choose another prefix"
     source_url = _VARIABLES
     manual_test = _ENVIRONMENT

@@ -24,8 +24,8 @@ _STUCK = "https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnab
 
 class DefinitionExists(SubmissionRule):
     id = "MN301"
-    title = "The job definition is there"
-    why = "A job is submitted by the name of its definition, which `mngen apply` makes."
+    title = "The job definition must exist"
+    why = "A job is submitted with the name of its definition, which `mngen apply` creates."
     remedy = "run `mngen apply`"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_definitions.html"
     manual_test = (
@@ -48,10 +48,10 @@ class DefinitionExists(SubmissionRule):
 
 class QueueIsThere(SubmissionRule):
     id = "MN302"
-    title = "The queue is there and takes jobs"
+    title = "The queue must exist and be enabled"
     why = (
-        "A queue is made once an environment of it stands, and an environment once its image is "
-        "baked. A disabled queue refuses every job."
+        "A queue is created when one of its environments exists, and an environment when its AMI "
+        "is baked. A disabled queue rejects every job."
     )
     remedy = "bake the images (`mngen bake`) and run `mngen apply`"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_queues.html"
@@ -85,10 +85,10 @@ class QueueIsThere(SubmissionRule):
 
 class EnvironmentTakesJobs(SubmissionRule):
     id = "MN311"
-    title = "An environment of the queue is valid and enabled"
+    title = "An environment of the queue must be valid and enabled"
     why = (
-        "Batch starts no machine in an environment that is INVALID or DISABLED; a job waits in "
-        "RUNNABLE until one of its queue is neither."
+        "AWS Batch starts no instance in an environment that is INVALID or DISABLED. A job stays "
+        "RUNNABLE until one environment of its queue is neither."
     )
     remedy = "mend what the reason names and run `mngen apply`"
     source_url = (
@@ -119,9 +119,9 @@ class EnvironmentTakesJobs(SubmissionRule):
 
 class ContainerImageExists(SubmissionRule):
     id = "MN312"
-    title = "The container image is in its repository"
+    title = "The container image must be in its repository"
     why = (
-        "Machines are started, and paid for, before the image is pulled; then the job fails with "
+        "EC2 starts, and bills, the instances before the image is pulled; then the job fails with "
         "CannotPullContainerError."
     )
     remedy = "build and push it, or correct `container.tag`"
@@ -163,8 +163,8 @@ class ContainerImageExists(SubmissionRule):
 
 class MachineImagesExist(SubmissionRule):
     id = "MN313"
-    title = "The machine images of the environments are there"
-    why = "An image that is gone stops every new machine: the job waits in RUNNABLE."
+    title = "The AMIs of the environments must exist"
+    why = "Without its AMI, no instance starts: the job stays RUNNABLE."
     remedy = "bake the image again (`mngen bake`) and run `mngen apply`"
     source_url = _STUCK
     manual_test = "aws ec2 describe-images --owners self --filters Name=tag-key,Values=mngen:image"
@@ -198,16 +198,16 @@ class MachineImagesExist(SubmissionRule):
                 fault = f"is {state}, not available"
             yield Match(
                 ("queues", target.intent.queue.name),
-                f"the machine image {image} of `{environment}` {fault}",
+                f"the AMI {image} of `{environment}` {fault}",
             )
 
 
 class InstanceProfileExists(SubmissionRule):
     id = "MN315"
-    title = "The instance profile of the machines is there"
+    title = "The instance profile of the instances must exist"
     why = (
-        "EC2 starts no machine with an instance profile that is gone, or that has no role: the job "
-        "waits in RUNNABLE, and the environment may become INVALID."
+        "EC2 starts no instance if the instance profile does not exist or has no role. The job "
+        "stays RUNNABLE, and the environment may become INVALID."
     )
     remedy = "run `mngen apply`, or give the profile its role back"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/instance_IAM_role.html"
@@ -238,12 +238,12 @@ class InstanceProfileExists(SubmissionRule):
 
 class QuotaCoversJob(SubmissionRule):
     id = "MN316"
-    title = "The account's quota covers all nodes of the job"
+    title = "The account's quota must cover all nodes of the job"
     why = (
-        "EC2 counts the vCPUs of all running machines of a class of families, and starts no more "
-        "at the quota. A job that alone needs more waits in RUNNABLE, with no reason said."
+        "EC2 counts the vCPUs of all running instances of a class of families and starts no more "
+        "at the quota. A job that alone needs more stays RUNNABLE, and AWS shows no reason."
     )
-    remedy = "ask for more at Service Quotas, which can take days, or submit with fewer `--nodes`"
+    remedy = "request more at Service Quotas, which can take days, or submit with fewer `--nodes`"
     source_url = (
         "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-on-demand-instances.html"
         "#ec2-on-demand-instances-limits"
@@ -269,7 +269,7 @@ class QuotaCoversJob(SubmissionRule):
                     ("jobs", target.intent.job.name),
                     f"{target.nodes} nodes of `{each.instance.name}` are {needed} vCPUs, and the "
                     f'quota "{quota.name}" is {value:g}',
-                    f"ask for more (Service Quotas, code {quota.code}), which can take days, or "
+                    f"request more (Service Quotas, code {quota.code}), which can take days, or "
                     f"submit with fewer `--nodes`: {int(value) // each.instance.vcpus} fit",
                 )
             )
@@ -279,10 +279,10 @@ class QuotaCoversJob(SubmissionRule):
 class DefinitionIsOfSpec(SubmissionRule):
     id = "MN314"
     severity = Severity.WARNING
-    title = "The job definition is that of the spec"
+    title = "The job definition should match the spec"
     why = (
-        "A job runs with the definition that is in AWS. What was changed in the spec since the "
-        "last apply has no effect yet."
+        "A job runs with the definition that is in AWS. A change of the spec since the last apply "
+        "has no effect yet."
     )
     remedy = "run `mngen apply`, or submit with `--register`"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_definitions.html"

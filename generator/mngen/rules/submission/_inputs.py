@@ -24,11 +24,11 @@ _POLICY = "inputs"
 class InputsCanBeRead(SubmissionRule):
     id = "MN317"
     severity = Severity.WARNING
-    title = "A job that has inputs in a bucket has a role that may read them"
+    title = "A job with inputs in a bucket requires a role that can read them"
     why = (
-        "The main node fetches the inputs with the rights of the job's role, which `mngen apply` "
-        "gives to the deployment's own role where the spec names a bucket. Without them the job "
-        "ends with exit code 64, once all machines are up and paid for."
+        "The main node fetches the inputs with the permissions of the job's role. `mngen apply` "
+        "gives them to the deployment's own role if the spec names a bucket. Without them the job "
+        "fails with exit code 64, after all instances have started and are billed."
     )
     remedy = "run `mngen apply`"
     source_url = "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html"

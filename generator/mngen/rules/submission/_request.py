@@ -1,4 +1,4 @@
-"""Rules of a submission: whether what is asked for fits what there is to run it on."""
+"""Rules of a submission: whether the request fits the environments of its queue."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ LARGEST_OVERRIDES = 8192
 
 class CpusFitNode(SubmissionRule):
     id = "MN303"
-    title = "A node registers as many CPUs as the job asks for"
+    title = "A node must register as many CPUs as the job requests"
     why = (
-        "The ECS agent registers the CPUs that the machine shows: the cores, where the image "
-        "limits the CPUs to them. A job that asks for more stays RUNNABLE for ever."
+        "The ECS agent registers the CPUs that it sees: the cores, if the AMI limits the CPUs to "
+        "them. A job that requests more stays RUNNABLE."
     )
-    remedy = "ask for fewer `--vcpus`, or leave the option out"
+    remedy = "use fewer `--vcpus`, or remove the option"
     source_url = _STUCK
     manual_test = _REGISTERED
     waiting = Waiting.CAUSE
@@ -48,20 +48,20 @@ class CpusFitNode(SubmissionRule):
                 limit = f", its cores, of the {largest.instance.vcpus} vCPUs"
             yield Match(
                 ("jobs", target.intent.job.name),
-                f"each node asks for {asked} vCPUs, and a node of `{largest.name}` registers "
+                f"each node requests {asked} vCPUs, and a node of `{largest.name}` registers "
                 f"{largest.schedulable_vcpus}{limit}",
             )
 
 
 class MemoryFitsNode(SubmissionRule):
     id = "MN304"
-    title = "A node has as much memory left as the job asks for"
+    title = "A node must register as much memory as the job requests"
     why = (
-        "The kernel and the ECS agent keep a share of the machine's memory, and EFA's huge pages "
-        "220 MiB a CPU. A job that asks for more than is left stays RUNNABLE for ever, or is "
-        "stopped for want of memory."
+        "The kernel and the ECS agent reserve some of the instance's memory, and EFA's huge pages "
+        "take 220 MiB per CPU. A job that requests more than the rest stays RUNNABLE, or is killed "
+        "because memory runs out."
     )
-    remedy = "ask for less `--memory`, or leave the option out"
+    remedy = "use less `--memory`, or remove the option"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/memory-management.html"
     manual_test = _REGISTERED
     waiting = Waiting.CAUSE
@@ -73,19 +73,19 @@ class MemoryFitsNode(SubmissionRule):
         if asked is not None and asked > largest.usable_memory:
             yield Match(
                 ("jobs", target.intent.job.name),
-                f"each node asks for {asked} MiB; of the {largest.instance.memory} MiB of "
+                f"each node requests {asked} MiB; of the {largest.instance.memory} MiB of "
                 f"`{largest.instance.name}` a job can safely have {largest.usable_memory}",
             )
 
 
 class NodesFitEnvironment(SubmissionRule):
     id = "MN305"
-    title = "An environment of the queue may have as many nodes as the job asks for"
+    title = "An environment of the queue must allow as many nodes as the job requests"
     why = (
-        "All nodes run in one compute environment. If none may grow to so many (its max_vcpus), "
+        "All nodes run in one compute environment. If none may grow to that size (its max_vcpus), "
         "the job stays RUNNABLE until the queue cancels it."
     )
-    remedy = "ask for fewer `--nodes`, or raise the environment's `max_nodes` and apply"
+    remedy = "use fewer `--nodes`, or raise the environment's `max_nodes` and apply"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/multi-node-parallel-jobs.html"
     manual_test = (
         "aws batch describe-compute-environments "
@@ -101,7 +101,7 @@ class NodesFitEnvironment(SubmissionRule):
         if target.nodes > most[name]:
             yield Match(
                 ("jobs", target.intent.job.name),
-                f"the job asks for {target.nodes} nodes, and `{name}` has at most {most[name]}",
+                f"the job requests {target.nodes} nodes, and `{name}` has at most {most[name]}",
             )
 
 
@@ -116,11 +116,11 @@ def most_nodes(target: Target, environment: ResolvedEnvironment) -> int:
 
 class MultiNodeGoesToMultiNode(SubmissionRule):
     id = "MN306"
-    title = "A multi-node job goes to a queue of multi-node environments"
+    title = "A multi-node job requires a queue of multi-node environments"
     why = (
-        "AWS Batch places a multi-node parallel job on on-demand EC2 environments alone. One that "
-        "is sent to a Spot environment stays RUNNABLE for ever; one that lands on a single-node "
-        "environment lacks its placement group and may be spread over zones."
+        "AWS Batch places a multi-node parallel job on on-demand EC2 environments only. A job that "
+        "is sent to a Spot environment stays RUNNABLE. In a single-node environment it has no "
+        "placement group and may be spread over zones."
     )
     remedy = "choose another `--queue`, whose environments are all `multi_node: true`"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/mnp-ce.html"
@@ -146,10 +146,10 @@ class MultiNodeGoesToMultiNode(SubmissionRule):
 
 class NodesCanBeChanged(SubmissionRule):
     id = "MN307"
-    title = "The job definition admits the number of nodes"
+    title = "The job definition must allow the number of nodes"
     why = (
-        "Batch takes another number of nodes only if a node range of the definition has an open "
-        "end (`0:`), and refuses the job otherwise."
+        "AWS Batch accepts another number of nodes only if a node range of the definition has an "
+        "open end (`0:`), and rejects the job otherwise."
     )
     remedy = "register a revision with an open node range (`mngen apply` makes one)"
     source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_NodeOverrides.html"
@@ -181,13 +181,13 @@ class NodesCanBeChanged(SubmissionRule):
             yield Match(
                 ("jobs", name),
                 f"the definition is for {properties['numNodes']} nodes (node ranges "
-                f"{', '.join(ranges)}), and the job asks for {asked}",
+                f"{', '.join(ranges)}), and the job requests {asked}",
             )
 
 
 class OverridesFit(SubmissionRule):
     id = "MN308"
-    title = f"The overrides of a container have at most {LARGEST_OVERRIDES} characters"
+    title = "The overrides of a container must not exceed 8192 characters"
     why = (
         "Command, environment and resources that a submission changes are sent as one JSON text, "
         f"and ECS takes {LARGEST_OVERRIDES} characters of it. The job fails before it starts."
@@ -213,10 +213,10 @@ class OverridesFit(SubmissionRule):
 
 class VariablesCanBeSet(SubmissionRule):
     id = "MN309"
-    title = "Environment variables of a submission have names that Batch takes"
+    title = "The name of a submitted environment variable must be valid"
     why = (
-        "A name that is empty or holds `=` cannot be told from its value, and Batch refuses names "
-        "that start with AWS_BATCH, which it sets itself."
+        "A name that is empty or contains `=` cannot be distinguished from its value. AWS Batch "
+        "rejects names that start with AWS_BATCH, which it sets itself."
     )
     remedy = "use letters, digits and underscores, and do not start with AWS_BATCH"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html"
@@ -227,7 +227,7 @@ class VariablesCanBeSet(SubmissionRule):
     def matches(cls, target: Target) -> Iterator[Match]:
         for name in target.intent.environment:
             if not name or "=" in name or "\0" in name:
-                message = f"`{name}` is no name for an environment variable"
+                message = f"invalid name of an environment variable: `{name}`"
             elif name.startswith("AWS_BATCH"):
                 message = f"`{name}` is reserved for AWS Batch"
             else:
@@ -238,10 +238,10 @@ class VariablesCanBeSet(SubmissionRule):
 class EmptyVariables(SubmissionRule):
     id = "MN310"
     severity = Severity.WARNING
-    title = "Environment variables of a submission have values"
+    title = "A submitted environment variable should have a value"
     why = (
-        "Batch drops variables without a value from a job definition, and what it does with them "
-        "in an override is not documented: the application may see the definition's value."
+        "AWS Batch drops variables without a value from a job definition, and does not document "
+        "what it does with them in an override. The application may get the definition's value."
     )
     remedy = "set a value, such as 0 or none, that the application takes for empty"
     source_url = _SUBMIT

@@ -25,7 +25,7 @@ class SubmissionRule(Rule):
 
     @classmethod
     def matches(cls, target: Target) -> Iterator[Match]:
-        """Yields each thing for which the submission would be refused, or wait for ever.
+        """Yields each thing that AWS would reject, or that would make the job wait indefinitely.
 
         Raises:
             botocore.exceptions.ClientError: AWS refused a call.
