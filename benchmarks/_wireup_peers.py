@@ -7,14 +7,11 @@ end, so the command that they run in the end is the same for all.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mngen.rehearsal import Bind, NodesRequest
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 HERE = Path(__file__).resolve().parent
 CONTAINER = HERE.parent / "container"
@@ -84,12 +81,14 @@ def path_with(folder: str) -> str:
 
 
 def wireup_request(count: int, folder: Path) -> NodesRequest:
-    """Returns nodes under the wire-up, compiled beforehand as in the image."""
-    source = str(CONTAINER / "wireup.py")
-    compile_it = "import py_compile, sys; py_compile.compile(*sys.argv[1:], doraise=True)"
-    subprocess.run([PYTHON, "-c", compile_it, source, str(folder / "wireup.pyc")], check=True)
+    """Returns nodes under the wire-up, compiled as in the image."""
+    leftovers = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(CONTAINER / "mngen_wireup", folder / "mngen_wireup", ignore=leftovers)
+    shutil.copyfile(CONTAINER / "wireup.py", folder / "wireup.py")
+    compile_it = ("-m", "compileall", "-q", "--invalidation-mode", "checked-hash")
+    subprocess.run([PYTHON, *compile_it, str(folder / "mngen_wireup")], check=True)
     return NodesRequest(
-        command=(PYTHON, "-IS", "/peer/wireup.pyc", *RANKS),
+        command=(PYTHON, "-IS", "/peer/wireup.py", *RANKS),
         count=count,
         environment={
             "MNGEN_SECRET": "0123456789abcdef" * 2,
@@ -101,28 +100,45 @@ def wireup_request(count: int, folder: Path) -> NodesRequest:
     )
 
 
-def floor_request(count: int, folder: Path, wireup: ModuleType) -> NodesRequest:
-    """Returns nodes on which there is nothing left to do but mpirun, with the same arguments."""
+def floor_request(count: int, folder: Path) -> NodesRequest:
+    """Returns nodes on which there is nothing left to do but mpirun, with the same arguments.
+
+    The folder `container` has to be on Python's path.
+    """
+    from mngen_wireup.host import Host
+    from mngen_wireup.launchers import hostfile, launcher_command
+    from mngen_wireup.plan import plan_from
+    from mngen_wireup.ssh import known_hosts, ssh_config, sshd_config
+
     for name in ("user", "host"):
         _make_key(folder / name, "ed25519")
     host_key = " ".join((folder / "host.pub").read_text().split()[:2])
     hosts = [
-        wireup.Host(index, f"10.0.0.{10 + index}", "10.0.0.0/16", 1, 1, False, FLOOR_PORT, host_key)
+        Host(
+            node=index,
+            address=f"10.0.0.{10 + index}",
+            network="10.0.0.0/16",
+            cpus=1,
+            cores=1,
+            efa=False,
+            port=FLOOR_PORT,
+            key=host_key,
+        )
         for index in range(count)
     ]
-    plan = wireup.plan_from({}, RANKS)
+    plan = plan_from({}, RANKS)
     files = {
-        "ssh_config": wireup.ssh_config(hosts, hosts[0].address, "/peer"),
-        "known_hosts": wireup.known_hosts(hosts),
-        "hosts": wireup.hostfile(plan, hosts),
+        "ssh_config": ssh_config(hosts, hosts[0].address, "/peer"),
+        "known_hosts": known_hosts(hosts),
+        "hosts": hostfile(plan, hosts),
         "authorized_keys": (folder / "user.pub").read_text(),
-        "sshd_config": f"{wireup.sshd_config('/peer')}Port {FLOOR_PORT}\nPidFile none\n"
+        "sshd_config": f"{sshd_config('/peer')}Port {FLOOR_PORT}\nPidFile none\n"
         "MaxStartups 500:30:1000\n",
     }
     for name, text in files.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o600)
-    mpirun = wireup.launcher_command(plan, hosts, "/peer", "mpirun (Open MPI) 4")
+    mpirun = launcher_command(plan, hosts, "/peer", "mpirun (Open MPI) 4")
     start = 'echo "bench: started $(date +%s.%N)"; exec "$@"'
     return NodesRequest(
         command=("sh", "-c", "mkdir -p /run/sshd; exec /usr/sbin/sshd -D -e -f /peer/sshd_config"),

@@ -170,9 +170,41 @@ def test_the_ranks_user_can_log_in_by_key_alone(root: Path) -> None:
     assert "\nmpi:*:" in (root / "etc/shadow").read_text(encoding="utf-8")
     home = (root / "home/mpi").stat()
     assert (home.st_uid, home.st_gid) == (1000, 1000)
-    for name in ("fetch_inputs.py", "wireup.py", "mpi_example.py"):
+    for name in ("fetch_inputs.py", "wireup.py", "mpi_example.py", "mngen_wireup/plan.py"):
         copied = root / "opt/mngen" / name
         assert (copied.stat().st_uid, copied.stat().st_mode & 0o777) == (0, 0o644)
+
+
+def test_the_wire_up_is_compiled_and_a_changed_file_counts(root: Path) -> None:
+    def run() -> str:
+        """Start it as the ranks' user, who cannot write there, with Python listing its imports."""
+        done = subprocess.run(
+            ["chroot", "--userspec=1000:1000", str(root), "python3", "-v", "/opt/mngen/wireup.py"],
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SOON,
+            check=False,
+        )
+        assert done.returncode == 64
+        assert "end: exit 64" in done.stderr
+        return done.stderr
+
+    package = "/opt/mngen/mngen_wireup"
+    text = run()
+    for name in ("__init__", "start", "plan"):
+        assert re.search(rf"code object from '{package}/__pycache__/{name}\.[^.]*\.pyc'", text)
+    assert f"code object from '{package}/plan.py'" not in text, "compiled again"
+    plan = root / package.lstrip("/") / "plan.py"
+    original, times = plan.read_text(encoding="utf-8"), plan.stat()
+    # Of the same size and age, as files are in layers whose times are fixed.
+    plan.write_text(original.replace("no command to run", "NO COMMAND TO RUN"), encoding="utf-8")
+    os.utime(plan, ns=(times.st_atime_ns, times.st_mtime_ns))
+    try:
+        assert "error: NO COMMAND TO RUN" in run()
+    finally:
+        plan.write_text(original, encoding="utf-8")
 
 
 def test_it_adds_little_to_its_base(root: Path, store: Store) -> None:

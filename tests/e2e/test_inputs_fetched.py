@@ -277,9 +277,9 @@ def test_no_node_starts_before_all_is_there(bucket: Bucket, start: Callable[...,
         )
         nodes.append(start(*arguments, env=env))
     main, child = nodes
-    main.await_line("all 2 nodes are here")
+    main.await_line("all 2 nodes have joined")
     bucket.gate.await_requests()
-    child.await_line("here is 127.0.0.1")
+    child.await_line("joined as 127.0.0.1")
     for node in nodes:
         assert "running:" not in node.said
     assert not bucket.folder.exists()
@@ -290,7 +290,7 @@ def test_no_node_starts_before_all_is_there(bucket: Bucket, start: Callable[...,
         with ended(node, 0) as said:
             assert "first\n" in said
     # The nodes have met meanwhile; and one of them has fetched.
-    assert main.said.index("all 2 nodes are here") < main.said.index("inputs: 3 files")
+    assert main.said.index("all 2 nodes have joined") < main.said.index("inputs: 3 files")
     assert "inputs:" not in child.said
     assert bucket.arrived()
     assert bucket.folder.stat().st_mode & 0o777 == 0o755
@@ -309,7 +309,7 @@ def test_a_folder_that_is_there_is_taken_as_it_is(
         )
         with ended(start(*arguments, env=env), 0) as said:
             assert "from before\n" in said
-            assert f"inputs: {bucket.folder} is there already" in said
+            assert f"inputs: {bucket.folder} already exists" in said
         assert trap.caught == []
 
 
@@ -409,9 +409,10 @@ def test_an_image_with_an_older_wire_up_alone(
 ) -> None:
     alone = tmp_path / "wireup.py"
     alone.write_bytes(WIREUP.read_bytes())
+    shutil.copytree(CONTAINER / "mngen_wireup", tmp_path / "mngen_wireup")
     running = start(sys.executable, "-I", alone, "echo", "it runs", env=bucket.environment())
     with ended(running, 64) as said:
-        assert "fetch_inputs.py failed with exit code 2; what it said is above" in said
+        assert "fetch_inputs.py failed with exit code 2; its output is above" in said
 
 
 def test_a_place_that_cannot_be_written(bucket: Bucket, start: Callable[..., Running]) -> None:

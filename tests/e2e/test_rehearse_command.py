@@ -147,7 +147,7 @@ def test_a_file_that_the_shared_folder_lacks_is_told_of(folder: Path) -> None:
         (
             ["--missing", "1"],
             66,
-            r"nodes? 1.* of 3 did not come within 8 s",
+            r"nodes? 1.* of 3 did not connect within 8 s",
         ),
     ],
     ids=["kill", "cut", "freeze", "missing"],

@@ -1,4 +1,4 @@
-"""Whatever dies, the wire-up ends the job everywhere, says why, and leaves nothing behind."""
+"""Whatever dies, the wire-up ends the job on every node, gives the reason, and leaves nothing."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_rank_killed_by_a_signal() -> None:
 def test_command_that_is_not_in_the_image() -> None:
     with job(2, "nonesuch") as nodes:
         assert codes(nodes) == {0: 127, 1: 127}
-        assert "the command was not found in the image" in said(nodes, 0)
+        assert "command not found in the container image" in said(nodes, 0)
 
 
 def test_failure_of_a_command_without_mpi_ends_all() -> None:
@@ -87,7 +87,7 @@ def test_launcher_that_fails_before_any_rank_runs() -> None:
 def test_launcher_that_is_not_in_the_image() -> None:
     with job(2, "true", environment={"PATH": "/nowhere"}) as nodes:
         assert codes(nodes) == {0: 68, 1: 68}
-        assert "mpirun is neither on PATH nor in /usr/sbin" in said(nodes, 1)
+        assert "mpirun not found on PATH or in /usr/sbin" in said(nodes, 1)
 
 
 @pytest.mark.parametrize("launcher", ["openmpi", "none"])
@@ -104,15 +104,15 @@ def test_processes_that_the_application_leaves_behind(launcher: str) -> None:
 # --- nodes that are missing or lost ---
 
 
-def test_child_that_never_comes() -> None:
+def test_child_that_never_connects() -> None:
     with job(5, "true", environment={"MNGEN_WAIT": "3"}, missing={2, 3}) as nodes:
         assert codes(nodes) == {0: 66, 1: 66, 4: 66}
         for node in (0, 1, 4):
-            assert "nodes 2-3 of 5 did not come within 3 s" in said(nodes, node)
+            assert "nodes 2-3 of 5 did not connect within 3 s" in said(nodes, node)
         assert_clean(nodes, 0, 1, 4)
 
 
-def test_main_that_never_comes() -> None:
+def test_main_node_that_never_starts() -> None:
     with job(3, "true", environment={"MNGEN_WAIT": "3"}, missing={0}) as nodes:
         assert codes(nodes) == {1: 66, 2: 66}
         assert "main node 0 at 10.0.0.10, port 7710, did not answer within 3 s" in said(nodes, 2)
@@ -214,7 +214,7 @@ def test_ranks_that_ignore_sigterm_are_gone_before_batch_kills() -> None:
 @pytest.mark.parametrize("node", [0, 1])
 def test_sigterm_while_waiting_for_a_node(node: int) -> None:
     with job(3, "true", missing={2}) as nodes:
-        await_ranks(nodes, "here is")
+        await_ranks(nodes, "joined as")
         nodes.kill(node, signal.SIGTERM)
         assert codes(nodes, 60) == {0: 143, 1: 143}
         assert_clean(nodes, 0, 1)
@@ -222,12 +222,12 @@ def test_sigterm_while_waiting_for_a_node(node: int) -> None:
 
 def test_sigterm_on_a_child_that_looks_for_main() -> None:
     with job(2, "true", missing={0}) as nodes:
-        await_ranks(nodes, "looking for main")
+        await_ranks(nodes, "connecting to main")
         nodes.kill(1, signal.SIGTERM)
         assert codes(nodes, 60) == {1: 143}
 
 
-# --- those who do not belong ---
+# --- nodes and connections that do not belong to the job ---
 
 
 def test_two_nodes_that_claim_one_index() -> None:
@@ -238,17 +238,19 @@ def test_two_nodes_that_claim_one_index() -> None:
         node_environment={2: {"AWS_BATCH_JOB_NODE_INDEX": "1"}},
     ) as nodes:
         assert sorted(codes(nodes).values()) == [66, 66, 69]
-        assert "main refused this node: there is a node 1 already, at 10.0.0.1" in said(nodes)
-        assert "node 2 of 3 did not come within 4 s" in said(nodes, 0)
+        assert "the main node refused this node: node 1 has already joined from 10.0.0.1" in said(
+            nodes
+        )
+        assert "node 2 of 3 did not connect within 4 s" in said(nodes, 0)
 
 
 @pytest.mark.parametrize(
     ("variable", "value", "reason"),
     [
-        ("AWS_BATCH_JOB_ATTEMPT", "1", "it belongs to attempt 1 of the job, this is 2"),
-        ("AWS_BATCH_JOB_ID", "another", "it belongs to job another, this is mine"),
-        ("AWS_BATCH_JOB_NUM_NODES", "9", "a job of 3 nodes with main node 0 has no child 8"),
-        ("MNGEN_SECRET", "f" * 32, "it does not know the job's secret"),
+        ("AWS_BATCH_JOB_ATTEMPT", "1", "it belongs to attempt 1; this is attempt 2"),
+        ("AWS_BATCH_JOB_ID", "another", "it belongs to job another; this is job mine"),
+        ("AWS_BATCH_JOB_NUM_NODES", "9", "invalid index 8 of a child: 3 nodes with main node 0"),
+        ("MNGEN_SECRET", "f" * 32, "wrong secret or altered message"),
     ],
 )
 def test_node_that_belongs_elsewhere_is_refused_and_the_job_goes_on(
@@ -274,22 +276,22 @@ def test_node_that_belongs_elsewhere_is_refused_and_the_job_goes_on(
         assert "the sum over all ranks is 6" in said(nodes, 0)
 
 
-def test_strangers_do_not_keep_the_nodes_out() -> None:
+def test_unauthenticated_connections_do_not_keep_the_nodes_out() -> None:
     needs_mpi4py()
     nodes_of_job = {"AWS_BATCH_JOB_NUM_NODES": "3"}
     with job(
         4,
         *EXAMPLE,
         node_environment=dict.fromkeys(range(3), nodes_of_job),
-        node_commands={3: (PYTHON, "/support/stranger.py", "10.0.0.10", "7710", "5")},
+        node_commands={3: (PYTHON, "/support/unauthenticated.py", "10.0.0.10", "7710", "5")},
         late={1: 3.0, 2: 3.0},
     ) as nodes:
         assert codes(nodes) == {0: 0, 1: 0, 2: 0, 3: 0}
-        assert "stranger: 1000 connections" in said(nodes, 3)
+        assert "unauthenticated: 1000 connections" in said(nodes, 3)
         assert "the sum over all ranks is 6" in said(nodes, 0)
-        told = re.findall(r"refused 10\.0\.0\.13.*", said(nodes, 0))
-        assert len(told) == 10, "the log must not grow with the attack"
-        assert re.search(r"turned away \d{3,} connections in all", said(nodes, 0))
+        reported = re.findall(r"refused 10\.0\.0\.13.*", said(nodes, 0))
+        assert len(reported) == 10, "the log must not grow with the attack"
+        assert re.search(r"refused \d{3,} connections in total", said(nodes, 0))
         assert_clean(nodes, 0, 1, 2)
 
 
@@ -305,13 +307,13 @@ def test_cpu_check_on_one_node_ends_all() -> None:
     ) as nodes:
         assert codes(nodes) == {0: 65, 1: 65, 2: 65}
         for node in range(3):
-            assert re.search(r"node 2 sees \d+ CPUs instead of 4096", said(nodes, node))
+            assert re.search(r"node 2 has \d+ CPUs instead of 4096", said(nodes, node))
 
 
 def test_cpu_check_warns() -> None:
     with job(2, "true", environment={"MNGEN_CPUS": "4096"}) as nodes:
         assert codes(nodes) == {0: 0, 1: 0}
-        assert re.search(r"cpus: warning: sees \d+ CPUs instead of 4096", said(nodes, 1))
+        assert re.search(r"cpus: warning: node 1 has \d+ CPUs instead of 4096", said(nodes, 1))
 
 
 @pytest.fixture
@@ -336,7 +338,7 @@ def test_no_room_for_the_keys_on_main(full_disk: Path) -> None:
     binds = tuple(Bind(full_disk, target) for target in ("/full", "/dev/shm", "/run"))
     with job(2, "true", binds=binds, node_environment={0: {"TMPDIR": "/full"}}) as nodes:
         assert codes(nodes) == {0: 64, 1: 64}
-        assert "there is no place for the keys of this job: /full/mngen-" in said(nodes, 1)
+        assert "no folder is writable for the job's keys: /full/mngen-" in said(nodes, 1)
         assert "No space left on device" in said(nodes, 0)
 
 
@@ -348,7 +350,7 @@ def test_shared_folder_that_cannot_be_written(tmp_path: Path) -> None:
         binds=(Bind(tmp_path, "/efs", read_only=True),),
     ) as nodes:
         assert codes(nodes) == {0: 64, 1: 66}
-        assert "cannot leave the job's secret in /efs/.mngen/" in said(nodes, 0)
+        assert "cannot write the job's secret to /efs/.mngen/" in said(nodes, 0)
 
 
 def test_port_that_is_taken() -> None:

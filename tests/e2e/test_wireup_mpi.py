@@ -134,7 +134,7 @@ def test_user_other_than_root(tmp_path: Path) -> None:
 def test_user_for_whom_ssh_cannot_work() -> None:
     with job(2, "true", environment={"MNGEN_TEST_USER": "54321"}) as nodes:
         assert codes(nodes) == {0: 64, 1: 64}
-        assert "user id 54321 has no entry in /etc/passwd" in said(nodes, 1)
+        assert "user ID 54321 has no entry in /etc/passwd" in said(nodes, 1)
 
 
 def test_mpich() -> None:

@@ -41,7 +41,7 @@ WIRE_UP_VARIABLES = frozenset(
         "MNGEN_WAIT",
     }
 )
-"""All that the wire-up and what it starts read, see `container/wireup.py`."""
+"""All that the wire-up and what it starts read, see `container/mngen_wireup`."""
 
 
 def key_variables(job: Job) -> dict[str, str]:

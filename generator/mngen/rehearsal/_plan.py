@@ -146,8 +146,11 @@ def nodes_request(rehearsal: Rehearsal, shared: Path | None, *, in_image: bool) 
         binds += (Bind(example, f"{rehearsal.mount}/{EXAMPLE}", read_only=True),)
     command = rehearsal.command
     if not in_image:
-        wire_up = _resources.container() / "wireup.py"
-        binds += (Bind(wire_up, f"{_PLACE}/wireup.py", read_only=True),)
+        container = _resources.container()
+        binds += tuple(
+            Bind(container / name, f"{_PLACE}/{name}", read_only=True)
+            for name in ("wireup.py", "mngen_wireup")
+        )
         command = ("python3", f"{_PLACE}/wireup.py", *command)
     ranks = rehearsal.ranks_per_node
     # Batch leaves out variables without a value; with one of Open MPI's, PRRTE 3 crashes.

@@ -182,7 +182,7 @@ def _segments(record: NodeRecord, start: float, end: float) -> list[Segment]:
     begun = [(start, Phase.SETUP)]
     for line in record.lines:
         phase = _BEGINS.get(line.stage)
-        # A node may speak of an earlier phase later, as of a stranger on the port.
+        # A node may speak of an earlier phase later, as of a connection that it refused.
         if phase is not None and _ORDER[phase] > _ORDER[begun[-1][1]]:
             # Clocks that were measured differ a little: no phase begins before the one before it.
             begun.append((min(max(record.clock + line.seconds, begun[-1][0]), end), phase))

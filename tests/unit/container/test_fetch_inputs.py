@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from container import fetch_inputs
+import fetch_inputs
 
 URL = "s3://bucket/in/"
 

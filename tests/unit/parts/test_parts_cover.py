@@ -24,7 +24,7 @@ def sources() -> Iterator[Path]:
         # The programs of emulated instances run in those, which are Debian's.
         if "stand_ins" not in path.parent.parts:
             yield path
-    yield ROOT / "container" / "wireup.py"
+    yield from sorted((ROOT / "container" / "mngen_wireup").glob("*.py"))
 
 
 def words(node: ast.expr, constants: dict[str, ast.expr]) -> str | None:

@@ -106,8 +106,11 @@ def test_nodes_get_what_the_job_says_and_what_this_machine_needs(tmp_path: Path)
     request = nodes_request(planned, tmp_path, in_image=False)
 
     assert request.command == ("python3", "/opt/mngen/wireup.py", "app", "--fast")
-    wire_up = Bind(_resources.container() / "wireup.py", "/opt/mngen/wireup.py", read_only=True)
-    assert request.binds == (Bind(tmp_path, "/data/efs"), wire_up)
+    launcher, package = (
+        Bind(_resources.container() / name, f"/opt/mngen/{name}", read_only=True)
+        for name in ("wireup.py", "mngen_wireup")
+    )
+    assert request.binds == (Bind(tmp_path, "/data/efs"), launcher, package)
     assert (request.count, request.missing, request.late) == (4, {3}, {2: 1.5})
     assert request.init
     environment = environment_of(request, 1)

@@ -38,7 +38,7 @@ _EXITED = "Essential container in task exited"
 _KILLED = 137
 _RESERVED_MEMORY = 32
 _NEVER_MET = 66
-"""What the wire-up exits with where nodes are missing (MISSING of container/wireup.py)."""
+"""What the wire-up exits with where nodes are missing (MISSING of mngen_wireup.errors)."""
 
 
 @dataclass(slots=True)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from container import wireup
-from container.wireup import Host, Session
+from mngen_wireup.messages import Session
+from tests.support.wireup import CONTAINER
+from tests.support.wireup_parts import changed, host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,27 +31,27 @@ class Client:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
         self.stream = self.socket.makefile("rb")
         self.secret = secret
-        self.host = Host(node, "127.0.0.1", "127.0.0.0/8", 2, 2, efa=False)
+        self.host = host(node, "127.0.0.1", "127.0.0.0/8", 2, 2)
 
     def close(self) -> None:
         self.stream.close()
         self.socket.close()
 
-    def say(self, line: bytes) -> None:
+    def send_line(self, line: bytes) -> None:
         self.socket.sendall(line)
 
     def greet(self) -> dict[str, Any]:
-        self.say(json.dumps(self.greeting).encode() + b"\n")
+        self.send_line(json.dumps(self.greeting).encode() + b"\n")
         nonce = json.loads(self.stream.readline())["nonce"]
         self.session = Session(self.secret.encode(), self.greeting, nonce, is_main=False)
-        return self.hear()
+        return self.receive()
 
-    def tell(self, **message: Any) -> bytes:
+    def send(self, **message: Any) -> bytes:
         line = self.session.seal(message)
-        self.say(line)
+        self.send_line(line)
         return line
 
-    def hear(self) -> dict[str, Any]:
+    def receive(self) -> dict[str, Any]:
         while True:
             message = self.session.open(self.stream.readline().rstrip(b"\n"))
             if "beat" not in message:
@@ -58,7 +59,7 @@ class Client:
 
     def register(self) -> None:
         assert self.greet() == {"welcome": True}
-        self.tell(host=list(self.host))
+        self.send(host=vars(self.host))
 
     def is_closed(self) -> bool:
         try:
@@ -104,7 +105,7 @@ def main_node(nodes: int, *command: str, **variables: str) -> Iterator[tuple[int
         **variables,
     }
     with subprocess.Popen(
-        [sys.executable, "-IS", wireup.__file__, *command],
+        [sys.executable, "-IS", str(CONTAINER / "wireup.py"), *command],
         env=environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -123,10 +124,10 @@ def test_job_of_two_nodes(connect: Connect) -> None:
     with main_node(2, "echo", "done") as (port, process):
         child = connect(port, 1)
         child.register()
-        assert child.hear() == {"go": ["", False]}
-        child.tell(ready=True)
-        child.tell(done=0)
-        assert child.hear() == {"end": [0, ""]}
+        assert child.receive() == {"go": ["", False]}
+        child.send(ready=True)
+        child.send(done=0)
+        assert child.receive() == {"end": [0, ""]}
         child.close()
         output, log = process.communicate(timeout=SECONDS)
         assert (process.returncode, output) == (0, "done\n")
@@ -139,11 +140,11 @@ def test_child_learns_that_another_one_failed(connect: Connect) -> None:
         for child in children:
             child.register()
         for child in children:
-            assert "go" in child.hear()
-            child.tell(ready=True)
-        children[1].tell(done=7)
+            assert "go" in child.receive()
+            child.send(ready=True)
+        children[1].send(done=7)
         for child in children:
-            assert child.hear() == {"end": [7, "the command on node 2 failed with exit code 7"]}
+            assert child.receive() == {"end": [7, "the command on node 2 failed with exit code 7"]}
             child.close()
         process.communicate(timeout=SECONDS)
         assert process.returncode == 7
@@ -153,8 +154,8 @@ def test_child_that_cannot_take_part_ends_the_job_with_its_own_reason(connect: C
     with main_node(2, "true") as (port, process):
         child = connect(port, 1)
         assert child.greet() == {"welcome": True}
-        child.tell(host=list(child.host), failed=[65, "node 1 sees 96 CPUs instead of 48"])
-        assert child.hear() == {"end": [65, "node 1 sees 96 CPUs instead of 48"]}
+        child.send(host=vars(child.host), failed=[65, "node 1 sees 96 CPUs instead of 48"])
+        assert child.receive() == {"end": [65, "node 1 sees 96 CPUs instead of 48"]}
         child.close()
         process.communicate(timeout=SECONDS)
         assert process.returncode == 65
@@ -163,41 +164,41 @@ def test_child_that_cannot_take_part_ends_the_job_with_its_own_reason(connect: C
 def test_refusals_and_then_the_real_child(connect: Connect) -> None:
     with main_node(2, "true") as (port, process):
         wrong = connect(port, 1, secret="f" * 32)
-        with pytest.raises(ValueError, match="does not know the job's secret"):
+        with pytest.raises(ValueError, match="wrong secret or altered message"):
             wrong.greet()
-        wrong.tell(host=list(wrong.host))
+        wrong.send(host=vars(wrong.host))
         assert wrong.is_closed()
 
         claims: list[tuple[dict[str, str | int], str]] = [
-            ({"job": "k"}, "it belongs to job k, this is j"),
-            ({"attempt": "9"}, "it belongs to attempt 9 of the job, this is 1"),
-            ({"node": 5}, "a job of 2 nodes with main node 0 has no child 5"),
+            ({"job": "k"}, "it belongs to job k; this is job j"),
+            ({"attempt": "9"}, "it belongs to attempt 9; this is attempt 1"),
+            ({"node": 5}, "invalid index 5 of a child: 2 nodes with main node 0"),
         ]
         for claim, reason in claims:
             odd = connect(port, 1)
             odd.greeting.update(claim)
             odd.register()
-            assert odd.hear() == {"refused": reason}
+            assert odd.receive() == {"refused": reason}
             assert odd.is_closed()
 
         chatty = connect(port, 1)
-        chatty.say(b"x" * 5000)
+        chatty.send_line(b"x" * 5000)
         assert chatty.is_closed()
 
         child = connect(port, 1)
         child.register()
-        assert "go" in child.hear()
+        assert "go" in child.receive()
         second = connect(port, 1)
         second.register()
-        assert second.hear() == {"refused": "there is a node 1 already, at 127.0.0.1"}
-        child.tell(ready=True)
-        child.tell(done=0)
-        assert child.hear() == {"end": [0, ""]}
+        assert second.receive() == {"refused": "node 1 has already joined from 127.0.0.1"}
+        child.send(ready=True)
+        child.send(done=0)
+        assert child.receive() == {"end": [0, ""]}
         child.close()
         _, log = process.communicate(timeout=SECONDS)
         assert process.returncode == 0
-        assert "refused 127.0.0.1 as node 1: it does not know the job's secret" in log
-        assert "refused 127.0.0.1: its message is too long" in log
+        assert "refused 127.0.0.1 as node 1: wrong secret or altered message" in log
+        assert "refused 127.0.0.1: message too long" in log
 
 
 def test_recorded_session_is_worth_nothing(connect: Connect) -> None:
@@ -205,29 +206,29 @@ def test_recorded_session_is_worth_nothing(connect: Connect) -> None:
         child = connect(port, 1)
         child.greet()
         recorded = json.dumps(child.greeting).encode() + b"\n"
-        recorded += child.tell(host=list(child.host))
-        assert "go" in child.hear()
+        recorded += child.send(host=vars(child.host))
+        assert "go" in child.receive()
         replayed = connect(port, 1)
-        replayed.say(recorded)
+        replayed.send_line(recorded)
         assert b"nonce" in replayed.stream.readline()
         replayed.stream.readline()
         assert replayed.is_closed()
         # What is put into the open connection of a real child is not believed either.
-        child.say(b"0" * 64 + b' {"done": 0}\n')
+        child.send_line(b"0" * 64 + b' {"done": 0}\n')
         child.close()
         _, log = process.communicate(timeout=SECONDS)
         assert process.returncode == 67
-        assert "node 1 (127.0.0.1) was cut off: it does not know the job's secret" in log
+        assert "node 1 (127.0.0.1) was disconnected: wrong secret or altered message" in log
 
 
 def test_host_that_would_break_out_of_a_file_is_refused(connect: Connect) -> None:
     with main_node(2, "true") as (port, process):
         odd = connect(port, 1)
         odd.greet()
-        odd.tell(host=list(odd.host._replace(address="127.0.0.1\nHost *")))
+        odd.send(host=vars(changed(odd.host, address="127.0.0.1\nHost *")))
         assert odd.is_closed()
         said = process.stderr.readline()
-        assert "as node 1: it describes itself in words that make no sense" in said
+        assert "as node 1: malformed description of a host" in said
 
 
 def test_hundreds_of_idle_connections_leave_room_for_a_child(connect: Connect) -> None:
@@ -235,10 +236,10 @@ def test_hundreds_of_idle_connections_leave_room_for_a_child(connect: Connect) -
         idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(400)]
         child = connect(port, 1)
         child.register()
-        assert "go" in child.hear()
-        child.tell(ready=True)
-        child.tell(done=0)
-        assert child.hear() == {"end": [0, ""]}
+        assert "go" in child.receive()
+        child.send(ready=True)
+        child.send(done=0)
+        assert child.receive() == {"end": [0, ""]}
         child.close()
         process.communicate(timeout=SECONDS)
         assert process.returncode == 0
@@ -250,8 +251,8 @@ def test_silent_child_is_lost(connect: Connect) -> None:
     with main_node(2, "sleep", "60", MNGEN_HEARTBEAT="0.2") as (port, process):
         child = connect(port, 1)
         child.register()
-        assert "go" in child.hear()
-        child.tell(ready=True)
+        assert "go" in child.receive()
+        child.send(ready=True)
         _, log = process.communicate(timeout=SECONDS)
         assert process.returncode == 67
         assert "lost: node 1 (127.0.0.1) sent no heartbeat" in log

@@ -1,4 +1,4 @@
-"""A stranger on the rendezvous port: idle, talkative, and one that replays what it has heard."""
+"""Unauthenticated connections to the main node: idle, malformed, and sealed with a wrong key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import time
 
 
 def main() -> int:
-    """Does all of it at once; the sockets stay open until the job is over."""
+    """Opens all of them at once; the sockets stay open until the job is over."""
     address, port = sys.argv[1], int(sys.argv[2])
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
     greeting = {"job": os.environ["AWS_BATCH_JOB_ID"], "attempt": "1", "node": 1, "nonce": "0" * 64}
@@ -29,13 +29,13 @@ def main() -> int:
         sockets.append(connected(address, port))
         if index < 3 * len(said):
             sockets[-1].sendall(said[index % len(said)])
-    print("stranger: 1000 connections", flush=True)
+    print("unauthenticated: 1000 connections", flush=True)
     time.sleep(float(sys.argv[3]))
     return 0
 
 
 def connected(address: str, port: int) -> socket.socket:
-    """Returns a connection, once somebody listens there."""
+    """Returns a connection, as soon as the port is open."""
     while True:
         try:
             return socket.create_connection((address, port), timeout=5)

@@ -1,0 +1,56 @@
+"""Small files that only this user can read, and the folder that holds those of a job."""
+
+from __future__ import annotations
+
+import os
+
+from mngen_wireup.errors import BAD_ENVIRONMENT, WireupError
+
+
+def private_folder() -> str:
+    """Returns a new folder that only this user can enter, in memory if possible.
+
+    Raises:
+        WireupError: No folder is writable.
+    """
+    name = f"mngen-{os.urandom(8).hex()}"
+    reason = ""
+    for parent in ("/dev/shm", "/run", os.environ.get("TMPDIR") or "/tmp"):
+        folder = f"{parent}/{name}"
+        try:
+            os.mkdir(folder, 0o700)
+            write_private(f"{folder}/probe", "x" * 4096)
+        except OSError as error:
+            reason = f"{folder}: {error.strerror}"
+            remove_folder(folder)
+            continue
+        return folder
+    raise WireupError(BAD_ENVIRONMENT, f"no folder is writable for the job's keys: {reason}")
+
+
+def write_private(path: str, text: str) -> None:
+    """Writes a new file that only this user can read."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(handle)
+
+
+def remove_folder(folder: str) -> None:
+    """Removes a folder of files, as far as possible."""
+    try:
+        for name in os.listdir(folder):
+            os.unlink(f"{folder}/{name}")
+        os.rmdir(folder)
+    except OSError:
+        pass
+
+
+def tail(path: str, most: int = 500) -> str:
+    """Returns the last characters of a text file on one line; empty if it cannot be read."""
+    try:
+        with open(path, errors="replace") as file:
+            return " ".join(file.read()[-most:].split())
+    except OSError:
+        return ""

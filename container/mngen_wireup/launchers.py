@@ -1,0 +1,135 @@
+"""The command lines and hostfiles of Open MPI, Intel MPI and MPICH."""
+
+from __future__ import annotations
+
+import os
+
+from mngen_wireup.errors import WireupError
+from mngen_wireup.image import found_program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from mngen_wireup.host import Host
+    from mngen_wireup.plan import Plan
+
+BINDING_VARIABLES = ("OMPI_MCA_hwloc_base_binding_policy", "PRTE_MCA_hwloc_default_binding_policy")
+"""Where Open MPI 4 and the PRRTE of Open MPI 5 read a binding; an option would override it."""
+
+RANK = ("/bin/sh", "-c", 'echo $$ >"$MNGEN_RANKS"; unset MNGEN_RANKS; exec "$@"', "rank")
+"""Reports the PID of a rank to its node, then becomes the application."""
+
+
+def networks_of(hosts: Iterable[Host]) -> str:
+    """Returns the subnets of the hosts, separated by commas."""
+    return ",".join(sorted({host.network for host in hosts}))
+
+
+def ranks_on(plan: Plan, host: Host) -> int:
+    """Returns how many ranks run on a node."""
+    return plan.ranks or max(1, host.cpus // plan.threads)
+
+
+def hostfile(plan: Plan, hosts: Iterable[Host]) -> str:
+    """Returns the hosts with their slots as the launcher reads them."""
+    between = " slots=" if plan.launcher == "openmpi" else ":"
+    return "".join(f"{host.address}{between}{ranks_on(plan, host)}\n" for host in hosts)
+
+
+def launcher_command(plan: Plan, hosts: Sequence[Host], folder: str, version: str) -> list[str]:
+    """Returns the command that the main node runs, up to the application.
+
+    The user's own arguments replace the same options of the wire-up.
+
+    Args:
+        plan: The main node's own.
+        hosts: All nodes, the main node first.
+        folder: Where the hostfile and ssh's configuration are.
+        version: The output of `mpirun --version`.
+    """
+    given = {word.lstrip("-") for word in plan.mpi_args}
+    words = [found_launcher(plan.launcher)]
+    for option in _options(plan, hosts, folder, version):
+        # `--mca btl tcp` is overridden by `--mca btl`, and `--map-by slot` by `--map-by`.
+        name = option[1] if len(option) == 3 else option[0].lstrip("-")
+        if name not in given and not (name == "np" and given & {"n", "c"}):
+            words += option
+    return [*words, *plan.mpi_args]
+
+
+def found_launcher(launcher: str) -> str:
+    """Returns the path of the launcher's program.
+
+    Raises:
+        WireupError: It is not installed.
+    """
+    if launcher != "openmpi":
+        try:
+            return found_program("mpiexec.hydra")
+        except WireupError:
+            pass
+    return found_program("mpirun")
+
+
+def _options(
+    plan: Plan, hosts: Sequence[Host], folder: str, version: str
+) -> Iterable[tuple[str, ...]]:
+    if plan.launcher == "openmpi":
+        yield from _openmpi_options(plan, hosts, folder, version)
+        return
+    intel = plan.launcher == "intelmpi"
+    yield ("-machinefile" if intel else "-f", f"{folder}/hosts")
+    yield ("-n", str(sum(ranks_on(plan, host) for host in hosts)))
+    yield ("-bootstrap" if intel else "-launcher", "ssh")
+    # A rank has the environment of its own container, not that of the main node's.
+    if not {"genvall", "genvlist"}.intersection(word.lstrip("-") for word in plan.mpi_args):
+        yield ("-genvnone",)
+
+
+def _openmpi_options(
+    plan: Plan, hosts: Sequence[Host], folder: str, version: str
+) -> Iterable[tuple[str, ...]]:
+    newer = "Open MPI) 4" not in version and "Open MPI) 3" not in version
+    yield ("--hostfile", f"{folder}/hosts")
+    yield ("-np", str(sum(ranks_on(plan, host) for host in hosts)))
+    if os.geteuid() == 0:
+        yield ("--allow-run-as-root",)
+    threads, cores = plan.threads, min(host.cores for host in hosts)
+    fits = max(ranks_on(plan, host) for host in hosts) * threads <= cores
+    yield ("--map-by", f"slot:PE={threads}" if threads > 1 and fits else "slot")
+    # Mapped by slot, more than two ranks would be bound to a whole socket or NUMA node each, where
+    # the kernel may put two on one core, or all threads of a rank to one core.
+    if fits and (threads > 1 or not _is_bound_by_user(plan)):
+        yield ("--bind-to", "core")
+    elif threads > 1:
+        yield ("--bind-to", "none")
+    if len(hosts) > 1:
+        yield from _openmpi_network(hosts, folder, newer=newer)
+
+
+def _is_bound_by_user(plan: Plan) -> bool:
+    """Whether the user sets in any way where ranks run."""
+    words = {word.lstrip("-") for word in plan.mpi_args}
+    given = words & {"map-by", "rankfile", "rf", "cpu-set", "cpu-list"}
+    return bool(given) or any(os.environ.get(name) for name in BINDING_VARIABLES)
+
+
+def _openmpi_network(
+    hosts: Sequence[Host], folder: str, *, newer: bool
+) -> Iterable[tuple[str, ...]]:
+    networks = networks_of(hosts)
+    # Open MPI 5 has its daemons from PRRTE, whose parameters have an option of their own.
+    daemons, rsh = ("--prtemca", "plm_ssh") if newer else ("--mca", "plm_rsh")
+    yield (daemons, f"{rsh}_agent", f"ssh -F {folder}/ssh_config")
+    # Only the main node has the private key, so only it can start the daemons.
+    yield (daemons, f"{rsh}_no_tree_spawn", "1")
+    yield (daemons, f"{rsh}_num_concurrent", "128")
+    yield (daemons, "prte_if_include" if newer else "oob_tcp_if_include", networks)
+    if all(host.efa for host in hosts):
+        yield ("--mca", "pml", "cm")
+        yield ("--mca", "mtl", "ofi")
+    else:
+        yield ("--mca", "pml", "ob1")
+        yield ("--mca", "btl", f"tcp,{'sm' if newer else 'vader'},self")
+        yield ("--mca", "btl_tcp_if_include", networks)

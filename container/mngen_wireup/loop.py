@@ -1,0 +1,129 @@
+"""The one loop that waits for sockets, signals and the ends of processes."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import time
+
+from mngen_wireup.errors import BAD_LAUNCH, WireupError
+from mngen_wireup.processes import adopt_orphans, descendants, send_signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, Callable
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Loop:
+    """Waits for sockets, signals, and the ends of processes.
+
+    Attributes:
+        exits: Exit code of each process that has ended, by PID; 128 + N if signal N ended it.
+        signals: Those that asked this process to end.
+    """
+
+    def __init__(self) -> None:
+        self.exits: dict[int, int] = {}
+        self.signals: list[int] = []
+        self._selector = selectors.DefaultSelector()
+        self._signal_reader, self._signal_writer = socket.socketpair()
+        for end in (self._signal_reader, self._signal_writer):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._signal_writer.fileno(), warn_on_full_buffer=False)
+        for number in (*SIGNALS, signal.SIGCHLD):
+            signal.signal(number, lambda *_: None)
+        self.watch(self._signal_reader, self._read_signals)
+        adopt_orphans()
+
+    def watch(self, what: Any, call: Callable[[], None], *, write: bool = False) -> None:
+        """Calls a function whenever something can be read from (or also written to)."""
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if write else 0)
+        if what in self._selector.get_map():
+            self._selector.modify(what, events, call)
+        else:
+            self._selector.register(what, events, call)
+
+    def unwatch(self, what: Any) -> None:
+        """Undoes `watch`."""
+        try:
+            self._selector.unregister(what)
+        except (KeyError, ValueError):
+            pass
+
+    def step(self, seconds: float) -> None:
+        """Waits until something happens, at most for some seconds, and handles it."""
+        for key, _ in self._selector.select(max(seconds, 0)):
+            if key.fileobj in self._selector.get_map():  # a call before may have removed it
+                key.data()
+
+    def _read_signals(self) -> None:
+        try:
+            numbers = self._signal_reader.recv(4096)
+        except BlockingIOError:
+            return
+        self.signals += [number for number in numbers if number in SIGNALS]
+        self.reap()
+
+    def reap(self) -> bool:
+        """Collects all processes that have ended; returns whether any is still running."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if not pid:
+                return True
+            signalled = os.WIFSIGNALED(status)
+            self.exits[pid] = 128 + os.WTERMSIG(status) if signalled else os.WEXITSTATUS(status)
+
+    def spawn(
+        self, argv: Sequence[str], env: Mapping[str, str], files: Mapping[int, int | str]
+    ) -> int:
+        """Starts a program in a session of its own and returns its PID.
+
+        Args:
+            argv: Its arguments; the first is looked up on PATH.
+            env: Its environment.
+            files: By its file descriptor, one of this process or the path of a file to write.
+
+        Raises:
+            WireupError: It cannot be started.
+        """
+        actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+        for number, source in files.items():
+            if isinstance(source, str):
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+                actions.append((os.POSIX_SPAWN_OPEN, number, source, flags, 0o600))
+            else:
+                actions.append((os.POSIX_SPAWN_DUP2, source, number))
+        try:
+            return os.posix_spawnp(
+                argv[0],
+                list(argv),
+                dict(env),
+                file_actions=actions,
+                setsid=True,
+                # Python ignores SIGPIPE, which the program would inherit.
+                setsigdef=(*SIGNALS, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD),
+            )
+        except OSError as error:
+            raise WireupError(BAD_LAUNCH, f"cannot start {argv[0]}: {error.strerror}") from None
+
+    def wait_for(self, pid: int) -> int:
+        """Waits for a program that takes little time, and returns its exit code."""
+        while pid not in self.exits:
+            self.step(1.0)
+        return self.exits[pid]
+
+    def kill_all(self, seconds: float = 5.0) -> None:
+        """Kills every process below this one and waits until they have ended."""
+        deadline = time.monotonic() + seconds
+        while self.reap() and time.monotonic() < deadline:
+            for pid in descendants(os.getpid()):
+                send_signal(pid, signal.SIGKILL)
+            self.step(0.002)

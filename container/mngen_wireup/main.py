@@ -1,0 +1,365 @@
+"""The main node: waits for the children, runs the launcher, and ends the job on all nodes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from mngen_wireup.environment import hydra_environment, job_environment
+from mngen_wireup.errors import (
+    BAD_CPUS,
+    BAD_ENVIRONMENT,
+    BAD_INPUTS,
+    BAD_LAUNCH,
+    LOST,
+    MISSING,
+    WireupError,
+    as_wireup_error,
+)
+from mngen_wireup.files import tail, write_private
+from mngen_wireup.host import check_cpus, this_host
+from mngen_wireup.image import check_user, found_program
+from mngen_wireup.inputs import Inputs
+from mngen_wireup.launchers import (
+    RANK,
+    found_launcher,
+    hostfile,
+    launcher_command,
+    networks_of,
+    ranks_on,
+)
+from mngen_wireup.log import node_list, shortened
+from mngen_wireup.node import CANCEL_GRACE, Node
+from mngen_wireup.rendezvous import Rendezvous
+from mngen_wireup.secret import SharedSecret
+from mngen_wireup.ssh import known_hosts, ssh_config
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mngen_wireup.host import Host
+    from mngen_wireup.log import Log
+    from mngen_wireup.messages import Message
+    from mngen_wireup.plan import Plan
+    from mngen_wireup.rendezvous import Peer
+
+LOST_GRACE = 2.0
+"""Seconds for the ranks of a job that lost a node: they can only close their files."""
+FETCH_GRACE = 5.0
+"""Seconds to remove inputs that were fetched in part."""
+REPORT_SECONDS = 30.0
+"""How often the log reports nodes that have not connected."""
+
+
+class MainNode(Node):
+    """The main node of a job.
+
+    Attributes:
+        gathered: Whether all children have joined.
+        came: Indexes of the children that have joined at any time.
+        ready: Those that accept ssh, or have started the command of launcher `none`.
+        running: Those on which a rank has started.
+        ended: Those on which all ranks have ended after SIGTERM.
+        codes: Exit codes of the commands of launcher `none`, by node.
+        lost: What happened to the nodes that were lost.
+        launched: PID of the launcher; 0 before.
+        marks: When each phase ended, on the monotonic clock.
+    """
+
+    def __init__(self, plan: Plan, log: Log) -> None:
+        super().__init__(plan, log)
+        self.rendezvous: Rendezvous | None = None
+        self.shared: SharedSecret | None = None
+        self.inputs = Inputs(plan, log, self.loop)
+        self.gathered = False
+        self.came: set[int] = set()
+        self.ready: set[int] = set()
+        self.running: set[int] = set()
+        self.ended: set[int] = set()
+        self.codes: dict[int, int] = {}
+        self.lost: list[str] = []
+        self.launched = 0
+        self.marks = [time.monotonic()]
+
+    def run(self) -> int:
+        """Runs the whole job and returns its exit code."""
+        try:
+            code, reason, grace = (*self._run_job(), 0.0)
+        except (WireupError, OSError) as error:
+            problem = as_wireup_error(error)
+            code, reason, grace = problem.code, str(problem), problem.grace
+            self.log.write(problem.stage, reason)
+        self._mark(3)
+        self._end_job(code, reason, grace)
+        self._mark(4)
+        names = ("rendezvous", "ssh", "run", "teardown")
+        times = [later - sooner for sooner, later in zip(self.marks, self.marks[1:])]
+        spent = ", ".join(f"{name} {seconds:.2f}s" for name, seconds in zip(names, times))
+        self.log.write("end", f"exit {code}; {spent}")
+        return code
+
+    def _mark(self, phases: int) -> None:
+        """Records that some phases are over; those that were left out took no time."""
+        while len(self.marks) <= phases:
+            self.marks.append(time.monotonic())
+
+    def _run_job(self) -> tuple[int, str]:
+        plan, key = self.plan, 0
+        if plan.nodes > 1:
+            secret = plan.secret.encode()
+            if not secret:
+                self.shared = SharedSecret(plan)
+                secret = self.shared.create()
+            # First of all: from here on, children learn what goes wrong.
+            self.rendezvous = Rendezvous(
+                self.loop, plan, secret, self.log, self._on_message, self._on_lost
+            )
+        mine = this_host(plan.node, "localhost" if plan.nodes == 1 else "")
+        check_cpus(plan, mine.cpus, self.log)
+        self.prepare()
+        self.inputs.start(self.folder)
+        if plan.launcher != "none":
+            version = self._ask_version()
+            if self.rendezvous:
+                found_program("ssh")
+                check_user()
+                key = self.make_key("user")
+        if self.rendezvous:
+            mine = self._gather(self.rendezvous)
+        # No node has started anything yet, whatever the launcher is.
+        self.run_until(lambda: not self.inputs.pid)
+        self._mark(1)
+        hosts = [mine]
+        if self.rendezvous:
+            hosts += self._connect(self.rendezvous, mine, key)
+        self._mark(2)
+        if plan.launcher == "none":
+            return self._watch_commands(mine)
+        return self._watch_launcher(hosts, self._read_version(version))
+
+    def _gather(self, rendezvous: Rendezvous) -> Host:
+        """Waits until every child has joined; returns this node with its address."""
+        plan = self.plan
+        waiting = node_list(rendezvous.missing())
+        self.log.write("rendezvous", f"waiting on port {plan.port} for {waiting}")
+        left = plan.wait
+        while not self.run_until(lambda: not rendezvous.missing(), min(left, REPORT_SECONDS)):
+            left -= REPORT_SECONDS
+            missing = rendezvous.missing()
+            if left <= 0:
+                refused = [rendezvous.refused[i] for i in missing if i in rendezvous.refused]
+                raise WireupError(
+                    MISSING,
+                    f"{node_list(missing)} of {plan.nodes} did not connect within {plan.wait:g} s"
+                    + (f" ({'; '.join(refused)})" if refused else ""),
+                )
+            self.log.write("rendezvous", f"still waiting for {node_list(missing)} of {plan.nodes}")
+        self.gathered = True
+        if self.shared:
+            self.shared.remove()
+        self.log.write("rendezvous", f"all {plan.nodes} nodes have joined")
+        return this_host(plan.node, rendezvous.address)
+
+    def _connect(self, rendezvous: Rendezvous, mine: Host, key: int) -> list[Host]:
+        """Gives this node's ssh access to every child; returns the children by their rank."""
+        plan, public = self.plan, ""
+        children = [peer.host for peer in rendezvous.members.values() if peer.host]
+        children.sort(key=lambda host: (host.node - plan.main) % plan.nodes)
+        if plan.launcher != "none":
+            public = self.public_key("user", key)
+            config = ssh_config(children, mine.address, self.folder)
+            write_private(f"{self.folder}/ssh_config", config)
+            write_private(f"{self.folder}/known_hosts", known_hosts(children))
+        efa = all(host.efa for host in (mine, *children))
+        rendezvous.send_all(go=[public, efa])
+        self.run_until(lambda: len(self.ready) == len(children))
+        hosts = [mine, *children]
+        network = "EFA" if efa else f"TCP on {networks_of(hosts)}"
+        if not efa and any(host.efa for host in hosts):
+            network += f"; no EFA on {node_list([host.node for host in hosts if not host.efa])}"
+        self.log.write("ready", f"{plan.nodes} nodes, {network}")
+        return children
+
+    def _watch_launcher(self, hosts: list[Host], version: str) -> tuple[int, str]:
+        plan, mine = self.plan, hosts[0]
+        write_private(f"{self.folder}/hosts", hostfile(plan, hosts))
+        command = launcher_command(plan, hosts, self.folder, version)
+        env = job_environment(os.environ, plan, mine, efa=all(host.efa for host in hosts))
+        env["MNGEN_RANKS"] = f"{self.folder}/ranks"
+        if plan.launcher != "openmpi":
+            env = hydra_environment(env, self.folder, mine.address)
+        ranks = sum(ranks_on(plan, host) for host in hosts)
+        words = (shortened(word) for word in (*command, *plan.command))
+        self.log.write("launch", f"{ranks} ranks: {' '.join(words)}")
+        self.launched = self.loop.spawn([*command, *RANK, *plan.command], env, {})
+        self.run_until(lambda: self.launched in self.loop.exits)
+        code = self.loop.exits[self.launched]
+        if code:
+            self._await_lost_nodes()
+        if code and not self.ranks and not self.running:
+            raise WireupError(
+                BAD_LAUNCH,
+                f"{os.path.basename(command[0])} failed with exit code {code} before any rank"
+                " started; its output is above",
+            )
+        return self._ended_with(code, "the application")
+
+    def _watch_commands(self, mine: Host) -> tuple[int, str]:
+        env = job_environment(os.environ, self.plan, mine, efa=mine.efa)
+        self.launched = self.start_command(env, mine.address)
+        self.run_until(lambda: len(self._exits()) == self.plan.nodes or any(self.codes.values()))
+        failed = {index: code for index, code in self._exits().items() if code}
+        for index, code in failed.items():
+            self._await_lost_nodes()
+            return self._ended_with(code, f"the command on node {index}")
+        return 0, ""
+
+    def _exits(self) -> dict[int, int]:
+        if self.launched in self.loop.exits:
+            self.codes[self.plan.node] = self.loop.exits[self.launched]
+        return self.codes
+
+    def _all_ranks_ended(self) -> bool:
+        if not self.ranks:  # none was started; or none here, by the user's own arguments
+            return self.launched in self.loop.exits
+        members = self.rendezvous.members if self.rendezvous else {}
+        return self.ranks_ended() and self.ended.issuperset(members)
+
+    def _await_lost_nodes(self) -> None:
+        """Gives a lost node time to show, before a failure counts as the application's."""
+        since = time.monotonic()
+        self.run_for(0.05)
+        if self.rendezvous:
+            silent = [
+                peer.connection
+                for peer in self.rendezvous.members.values()
+                if since - peer.connection.heard > 1.5 * self.plan.heartbeat
+            ]
+            self.run_until(
+                lambda: all(each.heard > since for each in silent), 2 * self.plan.heartbeat
+            )
+
+    def _ended_with(self, code: int, what: str) -> tuple[int, str]:
+        if not code:
+            return 0, ""
+        reason = explained_exit(code, what)
+        self.log.write("error", reason)
+        return code, reason
+
+    def _ask_version(self) -> int:
+        """Starts to ask the launcher for its version; returns the PID of what does."""
+        program = found_launcher(self.plan.launcher)
+        if self.plan.launcher != "openmpi":
+            return 0
+        return self.loop.spawn([program, "--version"], os.environ, {1: f"{self.folder}/version"})
+
+    def _read_version(self, pid: int) -> str:
+        if not pid:
+            return ""
+        self.loop.wait_for(pid)
+        version = tail(f"{self.folder}/version")
+        if "Open MPI" not in version:
+            raise WireupError(
+                BAD_LAUNCH,
+                "the mpirun on PATH is not Open MPI's: set MNGEN_LAUNCHER to mpich or intelmpi, or"
+                " put Open MPI's first on PATH",
+            )
+        return version
+
+    def _on_message(self, peer: Peer, message: Message) -> None:
+        index = peer.host.node if peer.host else -1
+        self.came.add(index)
+        if "done" in message:
+            self.codes[index] = int(message["done"])
+        elif "quiet" in message:
+            self.ended.add(index)
+        elif self.ending:
+            peer.connection.send(**self.ending)
+        elif "failed" in message:
+            code, reason = message["failed"]
+            raise WireupError(int(code), str(reason))
+        elif "cancel" in message:
+            code, reason = message["cancel"]
+            raise WireupError(int(code), str(reason), grace=CANCEL_GRACE)
+        elif "ready" in message:
+            self.ready.add(index)
+        elif "started" in message:
+            self.running.add(index)
+            self._report_running()
+
+    def on_started(self) -> None:
+        """Called when the first rank of this node has started."""
+        self._report_running()
+
+    def _report_running(self) -> None:
+        if self.ranks and len(self.running) == self.plan.nodes - 1 and self.plan.nodes > 1:
+            self.log.write("running", f"ranks have started on all {self.plan.nodes} nodes")
+
+    def _on_lost(self, peer: Peer, how: str) -> None:
+        if peer.host and not self.ending:
+            self.lost.append(f"node {peer.host.node} ({peer.host.address}) {how}")
+
+    def step(self, seconds: float) -> None:
+        """Handles what happens next, and keeps in touch with the children.
+
+        Raises:
+            WireupError: The job ends.
+        """
+        super().step(seconds)
+        if self.rendezvous:
+            self.rendezvous.keep_alive()
+        if self.ending:
+            return
+        if self.lost:
+            raise WireupError(LOST, "; ".join(self.lost), "lost", LOST_GRACE)
+        self.inputs.check()
+
+    def _end_job(self, code: int, reason: str, grace: float) -> None:
+        """Ends the job on all nodes.
+
+        Args:
+            code: Exit code of each.
+            reason: What they report.
+            grace: Seconds between SIGTERM and SIGKILL for the ranks.
+        """
+        self.ending = {"stop": True}
+        if self.inputs.pid:
+            self.inputs.cancel()
+            self.run_until(self.inputs.has_ended, FETCH_GRACE)
+        if grace and self.launched:
+            self._stop_ranks(grace)
+        self.ending = {"end": [code, reason]}
+        if self.rendezvous:
+            self._end_children(self.rendezvous, code)
+        self.clean_up()
+        if self.shared:
+            self.shared.remove()
+
+    def _stop_ranks(self, grace: float) -> None:
+        if self.rendezvous:
+            self.rendezvous.send_all(stop=True)
+        self.terminate(self.launched)
+        if self.run_until(self._all_ranks_ended, grace):
+            # The launcher may still have to pass on the last output of the ranks.
+            self.run_until(lambda: self.launched in self.loop.exits, grace / 4)
+
+    def _end_children(self, rendezvous: Rendezvous, code: int) -> None:
+        rendezvous.send_all(**self.ending)
+        self.loop.kill_all()
+        if not self.gathered and code in (BAD_ENVIRONMENT, BAD_CPUS, BAD_LAUNCH, BAD_INPUTS):
+            # Children that are about to connect would otherwise wait for long.
+            self.run_until(lambda: len(self.came) == self.plan.nodes - 1, 3.0)
+        self.run_until(lambda: not rendezvous.members, 5.0)
+        rendezvous.close()
+
+
+def explained_exit(code: int, what: str) -> str:
+    """Returns what an exit code other than 0 means."""
+    text = f"{what} failed with exit code {code}"
+    if code == 127:
+        return f"{text}: command not found in the container image"
+    if code == 126:
+        return f"{text}: the command is not executable"
+    if code > 128 and code - 128 in set(signal.Signals):
+        return f"{text} ({signal.Signals(code - 128).name})"
+    return text

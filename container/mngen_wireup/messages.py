@@ -1,0 +1,126 @@
+"""The messages between a child node and the main node, and what makes them trustworthy."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from mngen_wireup.plan import Plan
+
+    Message = dict[str, Any]
+
+MALFORMED = "malformed message"
+
+
+class Session:
+    """Messages between two ends that have the secret. Each is one line, `<MAC> <JSON>`.
+
+    The keys are derived from the secret, from what the child claims to be, and from a fresh nonce
+    of each side, so that nothing from an earlier session is valid in this one. Each key serves one
+    direction, and the MAC covers the number of the message: messages cannot be changed, dropped,
+    repeated, reordered or sent back. Nothing in them is secret.
+    """
+
+    def __init__(self, secret: bytes, greeting: Message, nonce: str, *, is_main: bool) -> None:
+        base = hmac.digest(secret, b"mngen wire-up 1", "sha256")
+        shared = json.dumps([greeting, nonce], sort_keys=True).encode()
+        keys = [
+            hmac.digest(base, way + shared, "sha256") for way in (b"from main ", b"from child ")
+        ]
+        self._send_key, self._receive_key = keys if is_main else keys[::-1]
+        self._sent = self._received = 0
+
+    def seal(self, message: Message) -> bytes:
+        """Returns the line that carries a message."""
+        text = json.dumps(message).encode()
+        self._sent += 1
+        return self._mac(self._send_key, self._sent, text) + b" " + text + b"\n"
+
+    def open(self, line: bytes) -> Message:
+        """Returns the message of a line.
+
+        Raises:
+            ValueError: It is not the next message of the other side.
+        """
+        mac, _, text = line.partition(b" ")
+        self._received += 1
+        if not hmac.compare_digest(mac, self._mac(self._receive_key, self._received, text)):
+            raise ValueError("wrong secret or altered message")
+        return parsed(text)
+
+    @staticmethod
+    def _mac(key: bytes, count: int, text: bytes) -> bytes:
+        return hmac.digest(key, b"%d " % count + text, "sha256").hex().encode()
+
+
+def parsed(line: bytes) -> Message:
+    """Returns the JSON object of a line.
+
+    Raises:
+        ValueError: The line is not a JSON object.
+    """
+    try:
+        return dict(json.loads(line.decode("ascii")))
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError(MALFORMED) from None
+
+
+def plain_line(message: Message) -> bytes:
+    """Returns the line of a message that carries no MAC: a greeting or its answer."""
+    return json.dumps(message).encode() + b"\n"
+
+
+def fresh_nonce() -> str:
+    """Returns a new random number of 256 bits."""
+    return os.urandom(32).hex()
+
+
+def greeting_of(plan: Plan) -> Message:
+    """Returns the first message of a child: who it claims to be, and its nonce."""
+    return {
+        "job": plan.job,
+        "attempt": plan.attempt,
+        "node": plan.node,
+        "nonce": fresh_nonce(),
+    }
+
+
+def checked_greeting(line: bytes) -> Message:
+    """Returns a child's greeting.
+
+    Raises:
+        ValueError: The line is not a greeting.
+    """
+    greeting = parsed(line)
+    kinds = {name: type(value) for name, value in greeting.items()}
+    if kinds != {"job": str, "attempt": str, "node": int, "nonce": str}:
+        raise ValueError(MALFORMED)
+    if len(greeting["nonce"]) != 64:
+        raise ValueError(MALFORMED)
+    return greeting
+
+
+def refusal(plan: Plan, greeting: Message, taken: Mapping[int, str]) -> str:
+    """Returns why a child that has the secret cannot join, or an empty string.
+
+    Args:
+        plan: The main node's own.
+        greeting: The child's.
+        taken: The address of each node that has joined, by index.
+    """
+    index = greeting["node"]
+    if greeting["job"] != plan.job:
+        return f"it belongs to job {greeting['job']}; this is job {plan.job}"
+    if greeting["attempt"] != plan.attempt:
+        return f"it belongs to attempt {greeting['attempt']}; this is attempt {plan.attempt}"
+    if not 0 <= index < plan.nodes or index == plan.main:
+        return f"invalid index {index} of a child: {plan.nodes} nodes with main node {plan.main}"
+    if index in taken:
+        return f"node {index} has already joined from {taken[index]}"
+    return ""

@@ -1,0 +1,143 @@
+"""What the main node and a child node have in common: a loop, a folder, and ranks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from mngen_wireup.environment import torch_environment
+from mngen_wireup.errors import BAD_ENVIRONMENT, WireupError
+from mngen_wireup.files import private_folder, remove_folder, tail
+from mngen_wireup.image import found_program
+from mngen_wireup.loop import Loop
+from mngen_wireup.processes import is_alive, send_signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Callable
+
+    from mngen_wireup.log import Log
+    from mngen_wireup.messages import Message
+    from mngen_wireup.plan import Plan
+
+CANCEL_GRACE = 18.0
+"""Seconds between SIGTERM and SIGKILL for the ranks; AWS Batch sends SIGKILL after 30."""
+
+
+class Node:
+    """A node of a job.
+
+    Attributes:
+        ranks: PIDs of the ranks that have started here.
+        cancelled: Whether a signal has asked this process to end.
+        stopping: Whether the ranks have been asked to end.
+        ending: The message that ends the job; empty while it runs.
+    """
+
+    def __init__(self, plan: Plan, log: Log) -> None:
+        self.plan, self.log = plan, log
+        self.loop = Loop()
+        self.folder = ""
+        self.ranks: list[int] = []
+        self.cancelled = False
+        self.stopping = False
+        self.ending: Message = {}
+
+    def prepare(self) -> None:
+        """Makes the job's folder, and in it the pipe by which ranks report their PIDs."""
+        self.folder = private_folder()
+        os.mkfifo(f"{self.folder}/ranks", 0o600)
+        self._pipe = os.open(f"{self.folder}/ranks", os.O_RDWR | os.O_NONBLOCK)
+        self.loop.watch(self._pipe, self._read_ranks)
+
+    def _read_ranks(self) -> None:
+        try:
+            found = [int(word) for word in os.read(self._pipe, 65536).split() if word.isdigit()]
+        except BlockingIOError:
+            return
+        first = not self.ranks and found
+        self.ranks += found
+        if first:
+            self.log.write("running", f"first rank started (pid {found[0]})")
+            self.on_started()
+
+    def on_started(self) -> None:
+        """Called when the first rank of this node has started."""
+
+    def make_key(self, name: str) -> int:
+        """Starts to make a key pair and returns the PID of the program that does."""
+        path = f"{self.folder}/{name}"
+        return self.loop.spawn(
+            [found_program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path],
+            os.environ,
+            {1: f"{path}.log", 2: f"{path}.log"},
+        )
+
+    def public_key(self, name: str, pid: int) -> str:
+        """Returns the public key of a pair, once it has been made.
+
+        Raises:
+            WireupError: It could not be made.
+        """
+        if self.loop.wait_for(pid):
+            raise WireupError(
+                BAD_ENVIRONMENT, f"ssh-keygen failed: {tail(f'{self.folder}/{name}.log')}"
+            )
+        with open(f"{self.folder}/{name}.pub") as file:
+            return " ".join(file.read().split()[:2])
+
+    def step(self, seconds: float) -> None:
+        """Handles what happens next.
+
+        Raises:
+            WireupError: The job ends.
+        """
+        self.loop.step(seconds)
+        if self.loop.signals and not self.cancelled and not self.ending:
+            self.cancelled = True
+            number = self.loop.signals[0]
+            name = signal.Signals(number).name
+            text = f"cancelled by {name} on node {self.plan.node}"
+            raise WireupError(128 + number, text, grace=CANCEL_GRACE)
+
+    def run_until(self, done: Callable[[], object], seconds: float = float("inf")) -> bool:
+        """Runs until a condition holds; returns whether it did in time."""
+        deadline = time.monotonic() + seconds
+        while not done():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            # The end of a rank is noticed by looking; everything else wakes the loop.
+            self.step(min(left, 0.05 if self.stopping else self.plan.heartbeat / 2, 1.0))
+        return True
+
+    def run_for(self, seconds: float) -> None:
+        """Runs for some seconds."""
+        self.run_until(lambda: False, seconds)
+
+    def ranks_ended(self) -> bool:
+        """Whether no rank of this node is running."""
+        return not any(is_alive(pid) for pid in self.ranks)
+
+    def terminate(self, *others: int) -> None:
+        """Sends SIGTERM to the ranks; before there are any, to other processes."""
+        self.stopping = True
+        for pid in self.ranks or others:
+            send_signal(pid, signal.SIGTERM)
+
+    def start_command(self, env: Mapping[str, str], main_address: str) -> int:
+        """Starts the job's command itself, for launcher `none`; returns its PID."""
+        pid = self.loop.spawn(
+            self.plan.command, {**env, **torch_environment(self.plan, main_address)}, {}
+        )
+        self.log.write("running", f"{self.plan.command[0]} (pid {pid})")
+        self.ranks.append(pid)
+        return pid
+
+    def clean_up(self) -> None:
+        """Leaves no process and no file behind."""
+        self.loop.kill_all()
+        if self.folder:
+            remove_folder(self.folder)

@@ -1,0 +1,59 @@
+"""The processes of this container, as /proc shows them."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def adopt_orphans() -> None:
+    """Makes processes that lose their parent children of this one, so that none escapes."""
+    import ctypes
+
+    set_child_subreaper = 36  # man 2 prctl
+    ctypes.CDLL(None, use_errno=True).prctl(set_child_subreaper, 1, 0, 0, 0)
+
+
+def descendants(root: int) -> list[int]:
+    """Returns the PIDs of all processes below one."""
+    below: dict[int, list[int]] = {}
+    for pid, parent in _parents():
+        below.setdefault(parent, []).append(pid)
+    found = [root]
+    for pid in found:
+        found += below.get(pid, [])
+    return found[1:]
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                yield int(name), int(_stat(int(name))[1])
+            except (OSError, IndexError):
+                continue
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process exists and is not a zombie."""
+    try:
+        return _stat(pid)[0] not in (b"Z", b"X")
+    except OSError:
+        return False
+
+
+def _stat(pid: int) -> list[bytes]:
+    """Returns the fields of /proc/<pid>/stat from the state on; see man 5 proc."""
+    with open(f"/proc/{pid}/stat", "rb") as stat:
+        return stat.read().rpartition(b")")[2].split()
+
+
+def send_signal(pid: int, number: int) -> None:
+    """Sends a signal to a process, which may have ended, and to the group that it leads."""
+    try:
+        (os.killpg if os.getpgid(pid) == pid else os.kill)(pid, number)
+    except OSError:
+        pass
