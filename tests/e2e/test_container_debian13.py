@@ -9,101 +9,41 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from mngen.rehearsal import Bind, NodesRequest, start_nodes, unavailable
 from mngen.selftest import Run, State, judge
 from mngen.selftest._expect import expected_here
 from mngen.selftest._facts import Limits, of_kind, parse
 from mngen.selftest._program import command
-from tests.support.cli import mngen
-from tests.support.images import BASE_13, Store, buildah_unavailable, image_store
+from tests.support.images import BASE_13
+from tests.support.mpi_image import SOON, build, nodes_of, rendered, store_with, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mngen.rehearsal import Nodes
+    from tests.support.images import Store
 
 pytestmark = pytest.mark.xdist_group("container image on Debian 13")
-
-SPEC = """\
-name: seismic
-region: us-east-1
-environments:
-  r5: {instance: r5.12xlarge, max_nodes: 4}
-queues:
-  mpi: {environments: [r5]}
-jobs:
-  hello: {queue: mpi, nodes: 2, command: [hostname]}
-"""
-SOON = 240.0
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    if reason := buildah_unavailable():
-        pytest.skip(reason)
-    with image_store(tmp_path_factory.mktemp("images") / "store", BASE_13) as made:
+    with store_with(BASE_13, tmp_path_factory.mktemp("images")) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def image(store: Store, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The image, built as a user does, but for the base."""
-    place = tmp_path_factory.mktemp("deployment")
-    (place / "mngen.yaml").write_text(SPEC, encoding="utf-8")
-    done = mngen("render", cwd=place)
-    assert done.returncode == 0, done.stderr
-    built = ("container", "build", "--engine", "buildah", "--build-arg", f"BASE={BASE_13}")
-    done = mngen(*built, cwd=place, env=store.env, timeout=400)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return build(store, rendered(tmp_path_factory.mktemp("deployment")), BASE_13)
 
 
 @pytest.fixture(scope="module")
 def root(store: Store, image: str) -> Path:
     """The image's files."""
     return store.unpacked(image)
-
-
-@contextmanager
-def nodes_of(
-    store: Store,
-    image: str,
-    root: Path,
-    words: tuple[str, ...],
-    user: str = "mpi",
-    **variables: str,
-) -> Iterator[Nodes]:
-    """Run two nodes in the image, as AWS Batch would."""
-    if reason := unavailable():
-        pytest.skip(reason)
-    config: dict[str, Any] = store.config(image)
-    who = ("setpriv", "--reuid=1000", "--regid=1000", "--clear-groups") if user == "mpi" else ()
-    request = NodesRequest(
-        command=(*who, *config["Entrypoint"], *words),
-        count=2,
-        root=root,
-        workdir=config["WorkingDir"],
-        binds=(Bind(None, "/efs"),),
-        environment={
-            **dict(variable.split("=", 1) for variable in config["Env"]),
-            "HOME": "/home/mpi" if user == "mpi" else "/root",
-            "MNGEN_SECRET": "only-a-test-s-secret-of-32-letters",
-            "OMPI_MCA_mpi_yield_when_idle": "1",
-            **variables,
-        },
-    )
-    with start_nodes(request) as nodes:
-        yield nodes
-
-
-def text_of(nodes: Nodes) -> str:
-    return "\n".join(f"{line.node}: {line.text}" for line in nodes.lines)
 
 
 def test_it_has_the_generation_of_the_default_base(root: Path) -> None:

@@ -21,19 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mngen.rehearsal import NodesRequest, start_nodes, unavailable
 from mngen.sandbox import start_sandbox
 from tests.support.cli import CHECKOUT, DEAF, mngen
 from tests.support.deploy import started, wait_until
-from tests.support.images import (
-    BASE,
-    LocalRegistry,
-    Store,
-    buildah_unavailable,
-    image_store,
-    local_registry,
-    registry_unavailable,
-)
+from tests.support.images import BASE, LocalRegistry, local_registry, registry_unavailable
+from tests.support.mpi_image import NAME, SOON, SPEC, build, nodes_of, rendered, store_with, text_of
 from tests.support.needs import skip_without
 from tests.support.processes import mentioned
 from tests.support.sandbox import client
@@ -42,41 +34,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mngen.sandbox import Sandbox
+    from tests.support.images import Store
 
 # One worker builds, and all of them look.
 pytestmark = pytest.mark.xdist_group("container image")
 
-SPEC = """\
-name: seismic
-region: us-east-1
-environments:
-  r5: {instance: r5.12xlarge, max_nodes: 4}
-queues:
-  mpi: {environments: [r5]}
-jobs:
-  hello: {queue: mpi, nodes: 2, command: [hostname]}
-"""
-NAME = "localhost/seismic/mpi"
-SOON = 120.0
 PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    if reason := buildah_unavailable():
-        pytest.skip(reason)
-    with image_store(tmp_path_factory.mktemp("images") / "store") as made:
+    with store_with(BASE, tmp_path_factory.mktemp("images")) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A spec with its rendered tree."""
-    place = tmp_path_factory.mktemp("deployment")
-    (place / "mngen.yaml").write_text(SPEC, encoding="utf-8")
-    done = mngen("render", cwd=place)
-    assert done.returncode == 0, done.stderr
-    return place
+    return rendered(tmp_path_factory.mktemp("deployment"))
 
 
 @pytest.fixture(scope="module")
@@ -88,24 +63,9 @@ def emulated() -> Iterator[Sandbox]:
         yield box
 
 
-def build(store: Store, folder: Path, *options: str) -> str:
-    """Build the image as a user does, on a local base."""
-    done = mngen(
-        "container",
-        "build",
-        *("--engine", "buildah", "--build-arg", f"BASE={BASE}"),
-        *options,
-        cwd=folder,
-        env=store.env,
-        timeout=400,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
 @pytest.fixture(scope="module")
 def image(store: Store, folder: Path) -> str:
-    return build(store, folder)
+    return build(store, folder, BASE)
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +181,7 @@ def test_it_adds_little_to_its_base(root: Path, store: Store) -> None:
 
 
 def test_the_same_files_give_the_same_digest(store: Store, folder: Path, image: str) -> None:
-    again = build(store, folder, "--tag", "again", "--build-arg", "VERSION=v1")
+    again = build(store, folder, BASE, "--tag", "again", "--build-arg", "VERSION=v1")
     ids = [
         json.loads(store.buildah("inspect", "--type", "image", name))["FromImageDigest"]
         for name in (image, again)
@@ -231,25 +191,10 @@ def test_the_same_files_give_the_same_digest(store: Store, folder: Path, image: 
 
 @pytest.mark.parametrize("user", ["mpi", "root"])
 def test_two_nodes_run_the_example_in_it(root: Path, store: Store, image: str, user: str) -> None:
-    if reason := unavailable():
-        pytest.skip(reason)
-    config = store.config(image)
-    who = ("setpriv", "--reuid=1000", "--regid=1000", "--clear-groups") if user == "mpi" else ()
-    request = NodesRequest(
-        command=(*who, *config["Entrypoint"], "python3", "/opt/mngen/mpi_example.py"),
-        count=2,
-        root=root,
-        workdir=config["WorkingDir"],
-        environment={
-            **dict(variable.split("=", 1) for variable in config["Env"]),
-            "HOME": "/home/mpi" if user == "mpi" else "/root",
-            "MNGEN_SECRET": "only-a-test-s-secret-of-32-letters",
-            "MNGEN_RANKS_PER_NODE": "2",
-        },
-    )
-    with start_nodes(request) as nodes:
+    words = ("python3", "/opt/mngen/mpi_example.py")
+    with nodes_of(store, image, root, words, user, MNGEN_RANKS_PER_NODE="2") as nodes:
         ended = nodes.wait(SOON)
-        text = "\n".join(f"{line.node}: {line.text}" for line in nodes.lines)
+        text = text_of(nodes)
     assert ended, text
     assert dict(nodes.exit_codes) == {0: 0, 1: 0}, text
     assert "the sum over all ranks is 10, as it should be" in text
