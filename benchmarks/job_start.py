@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from mngen.rehearsal import NodesRequest
 
-_MOST_TO_FLOOR = 1.2
+_MOST_TO_FLOOR = 1.15
 _LEAST_TO_PEER = 2.0
 _MOST_EXIT = 0.1
 _GOAL_NODES = 16

@@ -3,22 +3,22 @@
 
     fetch_inputs.py s3://BUCKET/PREFIX/ FOLDER
 
-The wire-up of the main node runs it before the application starts. The folder is there as a whole
-or not at all: objects go into a hidden folder beside it, which gets its name when the last one is
-there. Where several jobs fetch the same inputs at a time, the first one's are taken.
+The wire-up of the main node runs it before the application starts. The folder is either complete or
+missing: objects go into a hidden folder beside it, which is renamed when it is complete. If several
+jobs fetch the same inputs at the same time, the first to finish wins.
 
-The rights are those of the job's role. The last line of standard output says what was fetched, or
-why nothing was. Environment:
+It has the permissions of the job's role. The last line of standard output reports what was fetched,
+or why it failed. Environment:
 
-    MNGEN_INPUTS_REGION     the region that is asked first: a VPC's endpoint for S3 serves its own
-    AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL   where S3 is, if not at AWS
+    MNGEN_INPUTS_REGION     region of the bucket: a VPC's gateway endpoint serves only its own
+    AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL   endpoint of S3, if it is not AWS's own
 
 Exit codes:
 
-    0    the folder is there
-    64   it cannot be, and would not be at a second attempt: no client, no right, no such objects
-    70   S3 or the network failed; another attempt may succeed
-    143  ended by SIGTERM; nothing half is left
+    0    the folder is complete
+    64   it cannot be fetched, and a retry does not help: no client, no permission, no such objects
+    70   S3 or the network failed; a retry may succeed
+    143  stopped by SIGTERM; the incomplete folder is removed
 
 Needs Python 3.9 or newer and boto3 (Debian's and Ubuntu's python3-boto3).
 """
@@ -37,17 +37,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WRONG, FAILED = 64, 70
+PERMANENT, TEMPORARY = 64, 70
 
-# Requests at a time: enough for EFS and for many small files, on a machine that has nothing else
-# to do yet.
 CONNECTIONS = 16
-# What was left by a container that was killed is removed by the next fetch after this many seconds.
-STALE = 7 * 86_400.0
+"""Requests at a time: enough for EFS and for many small files; the node does nothing else yet."""
+STALE_SECONDS = 7 * 86_400.0
+"""The age at which a later fetch removes what a killed container has left."""
 
 
-class TroubleError(Exception):
-    """Why there is no folder.
+class FetchError(Exception):
+    """Why the inputs could not be fetched.
 
     Attributes:
         code: Exit code.
@@ -59,14 +58,14 @@ class TroubleError(Exception):
 
 
 def fetch(url: str, folder: str) -> str:
-    """Fetches all objects below a URL into a folder, and returns what to say of it.
+    """Fetches all objects below a URL into a folder; returns a line that reports it.
 
     Args:
         url: `s3://BUCKET/PREFIX/`.
-        folder: Path of the folder; the names of the objects below it follow the prefix.
+        folder: Path of the folder; the objects get their names after the prefix in it.
 
     Raises:
-        TroubleError: The folder cannot be made; carries the exit code.
+        FetchError: It failed; carries the exit code.
     """
     began = time.monotonic()
     try:
@@ -74,25 +73,25 @@ def fetch(url: str, folder: str) -> str:
         from botocore.exceptions import BotoCoreError, ClientError
         from s3transfer.exceptions import RetriesExceededError
     except ImportError as error:
-        raise TroubleError(
-            WRONG,
-            f"{sys.executable} has no client for S3 ({error}): build the image"
-            " with `mngen container build`, which adds it where the spec has `storage.bucket`, or"
+        raise FetchError(
+            PERMANENT,
+            f"{sys.executable} cannot access S3 ({error}): build the image"
+            " with `mngen container build`, which adds boto3 if the spec has `storage.bucket`, or"
             " install python3-boto3 in it",
         ) from None
     try:
         count, size = _fetch(url, folder)
     except ClientError as error:
         raise _refused(error.response, url) from None
-    # Before OSError, which some of them are too.
+    # Before OSError, of which some are subclasses.
     except (BotoCoreError, Boto3Error, RetriesExceededError) as error:
         raise _unanswered(error, url) from None
     except OSError as error:
-        raise TroubleError(
-            WRONG,
-            f"cannot write {error.filename or folder}: {error.strerror}; user id {os.geteuid()}"
-            f" needs to write in {os.path.dirname(folder)}: `mngen bake` opens that folder, and"
-            f" so does `chmod 1777` as root on an instance that mounts the file system",
+        raise FetchError(
+            PERMANENT,
+            f"cannot write {error.filename or folder}: {error.strerror}; user ID {os.geteuid()}"
+            f" needs write permission in {os.path.dirname(folder)}: run `mngen bake`, which opens"
+            " that folder, or `chmod 1777` as root on an instance that mounts the file system",
         ) from None
     files = "1 file" if count == 1 else f"{count} files"
     return f"{files}, {size_text(size)} from {url} in {time.monotonic() - began:.1f}s"
@@ -104,21 +103,21 @@ def _fetch(url: str, folder: str) -> tuple[int, int]:
     client = _client()
     objects = dict(_listed(client, bucket, prefix))
     if not objects:
-        raise TroubleError(
-            WRONG, f"there is nothing in {url}: submit the job again, which uploads the inputs"
+        raise FetchError(
+            PERMANENT, f"no objects in {url}: submit the job again, which uploads the inputs"
         )
     parent, name = os.path.split(folder)
     _make_shared(parent)
-    _sweep(parent)
+    _remove_stale(parent)
     beside = tempfile.mkdtemp(prefix=f".{name}-", dir=parent)
     _remove_on_sigterm(beside)
     try:
         _download(client, bucket, prefix, objects, beside)
-        os.chmod(beside, 0o755)  # as if it had been copied from a machine that mounts it
+        os.chmod(beside, 0o755)  # as if the user had copied it there
         try:
             os.rename(beside, folder)
         except OSError:
-            # Another job has fetched the same a moment before.
+            # Another job has just fetched the same inputs.
             if not os.path.isdir(folder):
                 raise
     finally:
@@ -134,7 +133,7 @@ def _client() -> Any:
     return boto3.client(
         "s3",
         region_name=environ.get("MNGEN_INPUTS_REGION") or None,
-        # Clients before 1.28, such as that of Debian 12, do not look at these themselves.
+        # boto3 before 1.28, as in Debian 12, does not read these itself.
         endpoint_url=environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or None,
         config=Config(
             connect_timeout=10,
@@ -158,22 +157,22 @@ def is_file(name: str) -> bool:
     """Whether an object of some name below the prefix becomes a file.
 
     Raises:
-        TroubleError: Its path would lead out of the folder.
+        FetchError: Its path would leave the folder.
     """
     if not name or name.endswith("/"):
-        return False  # what the console makes to show a folder
+        return False  # the S3 console creates such objects to show a folder
     if any(part in ("", ".", "..") for part in name.split("/")):
-        raise TroubleError(WRONG, f"an object is named {name!r}, which cannot be a file's name")
+        raise FetchError(PERMANENT, f"invalid name of an object: {name!r} is not a path of a file")
     return True
 
 
 def _download(client: Any, bucket: str, prefix: str, objects: dict[str, int], folder: str) -> None:
-    """Downloads objects, of which names and sizes are given."""
+    """Downloads objects, given by name and size."""
     from boto3.s3.transfer import TransferConfig, create_transfer_manager
 
     for place in {os.path.dirname(f"{folder}/{name}") for name in objects}:
         os.makedirs(place, exist_ok=True)
-    # Leaving the block for an error ends all that is under way.
+    # Leaving the block with an error cancels the downloads in progress.
     with create_transfer_manager(client, TransferConfig(max_concurrency=CONNECTIONS)) as manager:
         for each in [
             manager.download(bucket, prefix + name, f"{folder}/{name}") for name in objects
@@ -182,28 +181,28 @@ def _download(client: Any, bucket: str, prefix: str, objects: dict[str, int], fo
     for name, size in objects.items():
         found = os.path.getsize(f"{folder}/{name}")
         if found != size:
-            raise TroubleError(
-                FAILED, f"s3://{bucket}/{prefix}{name} came with {found} of its {size} bytes"
+            raise FetchError(
+                TEMPORARY, f"s3://{bucket}/{prefix}{name} is incomplete: {found} of {size} bytes"
             )
 
 
 def _make_shared(folder: str) -> None:
-    """Makes a folder that other users write to as well, as `mngen submit --upload` does."""
+    """Creates a folder that other users can write to, as `mngen submit --upload` does."""
     if os.path.isdir(folder):
         return
     _make_shared(os.path.dirname(folder))
     try:
         os.mkdir(folder)
-        os.chmod(folder, 0o1777)  # as /tmp: nobody removes what is another's
+        os.chmod(folder, 0o1777)  # as /tmp: users cannot remove each other's files
     except FileExistsError:
         pass
 
 
-def _sweep(parent: str) -> None:
-    """Removes what fetches have left that were killed long ago."""
+def _remove_stale(parent: str) -> None:
+    """Removes what fetches that were killed long ago have left."""
     for each in os.scandir(parent):
         try:
-            old = each.name.startswith(".") and time.time() - each.stat().st_mtime > STALE
+            old = each.name.startswith(".") and time.time() - each.stat().st_mtime > STALE_SECONDS
         except OSError:
             continue
         if old:
@@ -215,49 +214,49 @@ def _remove_on_sigterm(folder: str) -> None:
         number = signal.sigwait({signal.SIGTERM})
         gone = f"{folder}-gone"
         try:
-            os.rename(folder, gone)  # so that no other thread opens one more file in it
+            os.rename(folder, gone)  # so that no other thread creates a file in it
             shutil.rmtree(gone, ignore_errors=True)
         except OSError:
             pass
         os._exit(128 + number)
 
-    # Not by a handler: that would have to wait for the main thread, which waits for S3.
+    # Not a handler, which would have to wait for the main thread, which waits for S3.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=end, daemon=True).start()
 
 
-def _refused(response: Any, url: str) -> TroubleError:
-    """Returns what an answer of S3 means that is an error."""
+def _refused(response: Any, url: str) -> FetchError:
+    """Returns what an error response of S3 means."""
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     error = response.get("Error", {})
     said = f"{error.get('Code', status)}: {error.get('Message', '')}".rstrip(": .")
     if error.get("Code") == "NoSuchBucket":
-        return TroubleError(WRONG, f"there is no bucket {url.split('/')[2]} ({said})")
+        return FetchError(PERMANENT, f"no bucket {url.split('/')[2]} ({said})")
     if status in (401, 403):
-        return TroubleError(
-            WRONG,
-            f"the job's role may not read {url} ({said}): `mngen apply` gives it the right; with a"
-            " KMS key of your own on the bucket it needs kms:Decrypt too (`roles.job_policies`)",
+        return FetchError(
+            PERMANENT,
+            f"the job's role may not read {url} ({said}): run `mngen apply`, which allows it; for a"
+            " bucket with a KMS key of your own, add kms:Decrypt (`roles.job_policies`)",
         )
     if 400 <= status < 500 and status not in (408, 429):
-        return TroubleError(WRONG, f"S3 refuses {url} ({said})")
-    return TroubleError(FAILED, f"S3 failed on {url} ({said})")
+        return FetchError(PERMANENT, f"S3 rejected the request for {url} ({said})")
+    return FetchError(TEMPORARY, f"S3 failed on {url} ({said})")
 
 
-def _unanswered(error: Exception, url: str) -> TroubleError:
-    """Returns what it means that there is no answer."""
+def _unanswered(error: Exception, url: str) -> FetchError:
+    """Returns what it means that S3 did not respond."""
     from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
 
     if isinstance(error, NoCredentialsError):
-        return TroubleError(
-            WRONG, f"there are no credentials to read {url} with: the job definition has no role"
+        return FetchError(
+            PERMANENT, f"no credentials to read {url}: the job definition has no role"
         )
-    kind = "the job's role cannot be had" if isinstance(error, CredentialRetrievalError) else "S3"
-    return TroubleError(FAILED, f"cannot fetch {url}: {kind}: {error}")
+    source = "the job's role" if isinstance(error, CredentialRetrievalError) else "S3"
+    return FetchError(TEMPORARY, f"cannot fetch {url}: no response from {source}: {error}")
 
 
 def size_text(size: float) -> str:
-    """Returns a number of bytes for a person: `3.4 GB`."""
+    """Returns a number of bytes in the largest suitable unit: `3.4 GB`."""
     if size < 1000:
         return f"{size} B"
     for unit in ("kB", "MB", "GB"):
@@ -272,9 +271,9 @@ def main() -> int:
     _, url, folder = sys.argv
     try:
         print(fetch(url, folder))
-    except TroubleError as trouble:
-        print(trouble)
-        return trouble.code
+    except FetchError as error:
+        print(error)
+        return error.code
     return 0
 
 

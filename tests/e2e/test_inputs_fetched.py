@@ -344,14 +344,14 @@ def refusal(status: int, code: str) -> Answer:
             {"MNGEN_INPUTS_FROM": "s3://{name}/mngen/x/inputs/none/"},
             None,
             64,
-            "there is nothing in s3://{name}/mngen/x/inputs/none/: submit the job again",
+            "no objects in s3://{name}/mngen/x/inputs/none/: submit the job again",
             id="no-objects",
         ),
         pytest.param(
             {"MNGEN_INPUTS_FROM": "s3://{name}-gone/in/"},
             None,
             64,
-            "there is no bucket {name}-gone",
+            "no bucket {name}-gone",
             id="no-bucket",
         ),
         pytest.param(
@@ -365,7 +365,7 @@ def refusal(status: int, code: str) -> Answer:
             {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
             None,
             64,
-            "there are no credentials",
+            "no credentials to read",
             id="no-role",
         ),
         pytest.param(
@@ -400,7 +400,7 @@ def test_an_image_without_the_client(
     bare = tmp_path / "bare" / "bin" / "python"
     arguments, env = wire_up(bucket.environment(), "echo", "it runs", python=str(bare))
     with ended(start(*arguments, env=env), 64) as said:
-        assert f"error: {bare} has no client for S3 (No module named 'boto3')" in said
+        assert f"error: {bare} cannot access S3 (No module named 'boto3')" in said
         assert "it runs" not in said
 
 
@@ -421,7 +421,7 @@ def test_a_place_that_cannot_be_written(bucket: Bucket, start: Callable[..., Run
     arguments, env = wire_up(bucket.environment(), "echo", "it runs")
     with ended(start(*arguments, env=env), 64) as said:
         assert f"error: cannot write {bucket.folder.parent}" in said
-        assert "needs to write in" in said
+        assert "needs write permission in" in said
 
 
 def test_sigterm_in_the_middle_leaves_nothing(

@@ -1,4 +1,4 @@
-"""What fetching inputs makes of objects' names, of refusals, and of sizes."""
+"""Objects' names, error responses and sizes in fetching inputs."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def test_markers_of_folders_are_no_files(name: str, file: bool) -> None:
 
 
 @pytest.mark.parametrize("name", ["..", "../a", "a/../../b", "/etc/passwd", "a//b", "./a"])
-def test_no_name_leads_out_of_the_folder(name: str) -> None:
-    with pytest.raises(fetch_inputs.TroubleError, match="cannot be a file's name") as caught:
+def test_no_name_leaves_the_folder(name: str) -> None:
+    with pytest.raises(fetch_inputs.FetchError, match="invalid name of an object") as caught:
         fetch_inputs.is_file(name)
     assert caught.value.code == 64
 
@@ -28,21 +28,21 @@ def test_no_name_leads_out_of_the_folder(name: str) -> None:
     ("status", "code", "expected", "said"),
     [
         (403, "AccessDenied", 64, "may not read s3://bucket/in/ (AccessDenied: because)"),
-        (404, "NoSuchBucket", 64, "there is no bucket bucket"),
-        (404, "404", 64, "S3 refuses s3://bucket/in/"),
+        (404, "NoSuchBucket", 64, "no bucket bucket"),
+        (404, "404", 64, "S3 rejected the request for s3://bucket/in/"),
         (400, "KMS.DisabledException", 64, "KMS.DisabledException"),
         (429, "TooManyRequests", 70, "S3 failed"),
         (503, "SlowDown", 70, "S3 failed"),
     ],
 )
-def test_what_another_attempt_may_mend(status: int, code: str, expected: int, said: str) -> None:
+def test_which_errors_a_retry_may_fix(status: int, code: str, expected: int, said: str) -> None:
     response = {
         "Error": {"Code": code, "Message": "because."},
         "ResponseMetadata": {"HTTPStatusCode": status},
     }
-    trouble = fetch_inputs._refused(response, URL)
-    assert trouble.code == expected
-    assert said in str(trouble)
+    error = fetch_inputs._refused(response, URL)
+    assert error.code == expected
+    assert said in str(error)
 
 
 @pytest.mark.parametrize(
