@@ -28,6 +28,7 @@ Requires=mngen-efs.service
 After=mngen-efs.service {unit}
 AssertPathIsMountPoint={mount}
 """
+POINT = "fsap-0123456789abcdef0"
 UNITS = ("docker", "ecs")
 BLS = "/boot/loader/entries"
 LIMIT = re.compile(r"(?<!\S)nr_cpus=\S+")
@@ -347,7 +348,7 @@ def test_a_mount_that_fails_at_boot_is_tried_again_and_then_the_power_goes_off(
             time.sleep(0.2)
         console = machine.console.read_text(encoding="utf-8", errors="replace")
     assert "mngen-efs-mount: ERROR: /efs was not mounted within 30 s: " in console
-    assert "Failed to resolve fs-0123456789abcdef0" in console
+    assert 'Failed to resolve "fs-0123456789abcdef0.efs.us-east-1.amazonaws.com"' in console
     assert "powering off, so that AWS Batch replaces this instance" in console
     assert "Started ecs.service" not in console
 
@@ -382,13 +383,29 @@ def test_baking_with_other_wishes_leaves_nothing_of_the_first(
     tls = baked.extra["mngen_efs_tls"] is not True
     mount = baked.extra["mngen_efs_mount"]
     extra = baked.extra | {"mngen_nr_cpus": 0, "mngen_efs_tls": tls}
+    if tls:
+        # A base without amazon-efs-utils, and a file system that asks for a role.
+        again.run("rm /usr/sbin/mount.efs /usr/bin/amazon-efs-mount-watchdog")
+        extra |= {"mngen_efs_iam": "true", "mngen_efs_access_point": POINT}
     done = play(tmp_path, extra, machine=again)
     assert done.code == 0, done.output
     assert again.read("/etc/fstab").splitlines()[-1:] == [
-        f"fs-0123456789abcdef0:/ {mount} efs _netdev,noresvport,tls 0 0"
+        f"fs-0123456789abcdef0:/ {mount} efs _netdev,noresvport,tls,iam,accesspoint={POINT} 0 0"
         if tls
         else f"fs-0123456789abcdef0.efs.us-east-1.amazonaws.com:/ {mount} nfs4 {NFS} 0 0"
     ]
+    installed = again.run("cat /var/lib/mngen-machine/installed 2>/dev/null", check=False).stdout
+    assert ("amazon-efs-utils" in installed.split()) == tls
+    record = json.loads(again.read("/etc/mngen-image.json"))["efs"]
+    asked = {"iam": True, "access_point": POINT} if tls else {}
+    assert {name: record[name] for name in record if name in ("iam", "access_point")} == asked
+    if tls:
+        mounts = again.run("cat /run/mngen-machine/mounts").stdout.splitlines()
+        # As the documentation of EFS has it for /etc/fstab:
+        # https://docs.aws.amazon.com/efs/latest/ug/efs-mount-helper.html
+        used = json.loads(mounts[-1])
+        assert used["program"] == "mount.efs"
+        assert {"tls", "iam", f"accesspoint={POINT}"} <= set(used["options"])
     for entry in again.listing(BLS):
         assert "nr_cpus" not in again.read(f"{BLS}/{entry}")
     assert "nr_cpus" not in again.read("/boot/grub2/grub.cfg")
@@ -421,7 +438,8 @@ sed -i 's/"nr_cpus": 48/"nr_cpus": 24/' /etc/mngen-image.json
 
 PROBLEMS = (
     "/etc/fstab mounts nothing on /efs; it should be the one line fs-0123456789abcdef0:/ /efs efs",
-    "fs-0123456789abcdef0 cannot be mounted on /efs, written to and read (mount: /efs: can't find",
+    "fs-0123456789abcdef0 cannot be mounted on /efs (mount: /efs: can't find",
+    "lets the builder's in on port 2049, and no policy that requires IAM",
     "/etc/systemd/system/ecs.service.d/10-mngen-efs.conf has no line AssertPathIsMountPoint=/efs",
     "/etc/systemd/system/mngen-efs.service has no line ExecStart=/usr/local/libexec/mngen-efs-mo",
     "/etc/ecs/ecs.config has no line ECS_AWSVPC_BLOCK_IMDS=true: containers would have the rights",
@@ -453,7 +471,8 @@ def test_the_verification_tells_everything_that_is_wrong(
     again.run("mount -o remount,bind,ro /srv/efs")
     done = play(tmp_path, baked.extra, "--tags", "verify", machine=again)
     assert "/etc/fstab mounts" not in done.words
-    assert "written to and read (mktemp: failed to create file" in done.words
+    assert "is mounted on /efs, but the bake, which is root, cannot write" in done.words
+    assert "mktemp: failed to create file" in done.words
     assert "Read-only file system" in done.words
     assert again.run("mountpoint /efs", check=False).returncode != 0
 

@@ -17,6 +17,8 @@ MUST = {
     "mngen_efs_dns_name": "it must be the DNS name of the file system",
     "mngen_efs_mount": "it must be an absolute path of letters, digits and . _ - /",
     "mngen_efs_tls": "it must be true or false",
+    "mngen_efs_iam": "it must be true or false",
+    "mngen_efs_access_point": "it must be the id of an access point, such as fsap-0123456789abcdef",
     "mngen_nr_cpus": "it must be the number of physical cores, from 1 to 9999, or 0 for no limit",
     "mngen_efa": "it must be true or false",
     "mngen_efa_installer": "it must be a folder of a bucket, such as s3://software/efa/, or empty",
@@ -24,7 +26,14 @@ MUST = {
     "mngen_version": "it must be the version of mngen that bakes",
     "mngen_arch": "it must be x86_64 or arm64",
 }
-DEFAULTED = {"mngen_efs_mount", "mngen_efs_tls", "mngen_efa", "mngen_efa_installer"}
+DEFAULTED = {
+    "mngen_efs_mount",
+    "mngen_efs_tls",
+    "mngen_efs_iam",
+    "mngen_efs_access_point",
+    "mngen_efa",
+    "mngen_efa_installer",
+}
 
 
 def test_what_is_not_set_is_named(tmp_path: Path) -> None:
@@ -45,6 +54,8 @@ def test_what_is_not_set_is_named(tmp_path: Path) -> None:
                 "mngen_efs_dns_name": "a b",
                 "mngen_efs_mount": "/efs\n",
                 "mngen_efs_tls": "maybe",
+                "mngen_efs_iam": "perhaps",
+                "mngen_efs_access_point": "fsap-0123456789abcdef0,nosuid",
                 "mngen_nr_cpus": -1,
                 "mngen_efa": 2,
                 "mngen_efa_installer": "s3://b/efa; reboot/",
@@ -61,6 +72,8 @@ def test_what_is_not_set_is_named(tmp_path: Path) -> None:
                 "mngen_efs_dns_name": "host:/ /etc nfs4\n",
                 "mngen_efs_mount": "/efs/../etc",
                 "mngen_efs_tls": None,
+                "mngen_efs_iam": [True],
+                "mngen_efs_access_point": "fsap-0123",
                 "mngen_nr_cpus": "48 init=/bin/sh",
                 "mngen_efa": "",
                 "mngen_efa_installer": "s3://my-software/efa/\n",
@@ -79,6 +92,15 @@ def test_everything_wrong_is_said_at_once(wrong: dict[str, Any], tmp_path: Path)
         assert f"{name} is " in done.words, name
         assert must in done.words, name
     assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(
+    "asked", [{"mngen_efs_iam": True}, {"mngen_efs_access_point": "fsap-0123456789abcdef0"}]
+)
+def test_iam_and_access_points_need_tls(asked: dict[str, Any], tmp_path: Path) -> None:
+    done = play(tmp_path, variables("amazon-linux-2023", mngen_efs_tls=False, **asked))
+    assert done.code == 2
+    assert "mounting with IAM or through an access point needs TLS" in done.words
 
 
 @pytest.mark.parametrize("mount", ["/tmp", "/etc/efs"])

@@ -15,7 +15,7 @@ from mngen.account._definition import (
 )
 from mngen.account._environment import fault_of, image_of
 from mngen.account._instances import instances_of
-from mngen.account._policies import conditions, covers, principals, statements
+from mngen.account._policies import covers, holds, principals, statements
 from mngen.account._quota import quota_value
 from mngen.account._target import Intent, Target
 
@@ -24,12 +24,12 @@ __all__ = [
     "Account",
     "Intent",
     "Target",
-    "conditions",
     "container_of",
     "covers",
     "differences_of",
     "environment_wanted",
     "fault_of",
+    "holds",
     "image_of",
     "image_wanted",
     "instances_of",

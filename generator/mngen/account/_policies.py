@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 
 def statements(document: str, effect: str) -> Iterator[dict[str, Any]]:
@@ -33,17 +33,72 @@ def covers(statement: dict[str, Any], action: str) -> bool:
     return any(_like(action, each) for each in _listed(statement.get("Action", [])))
 
 
-def conditions(statement: dict[str, Any]) -> dict[str, str]:
-    """Returns the conditions of a statement: key, in lower case, to its one value or several."""
-    return {
-        key.lower(): ",".join(str(value) for value in _listed(values)).lower()
-        for keys in statement.get("Condition", {}).values()
+def holds(statement: dict[str, Any], facts: Mapping[str, str | None]) -> bool | None:
+    """Whether the conditions of a statement hold for a request; None where it is not known.
+
+    Args:
+        statement: The statement.
+        facts: The values of condition keys, in lower case; None for a key that the request does
+            not have. A key ending in `*` stands for all that begin so.
+
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
+    """
+    verdicts = [
+        _condition_holds(operator, key, [str(value) for value in _listed(values)], facts)
+        for operator, keys in statement.get("Condition", {}).items()
         for key, values in keys.items()
-    }
+    ]
+    if False in verdicts:
+        return False
+    return None if None in verdicts else True
+
+
+def _condition_holds(
+    operator: str, key: str, wanted: list[str], facts: Mapping[str, str | None]
+) -> bool | None:
+    known = [name for name in facts if fnmatch.fnmatchcase(key.lower(), name)]
+    if not known:
+        return None
+    actual = facts[known[0]]
+    name = operator.lower()
+    if name == "null":
+        return (actual is None) is (wanted[0].lower() == "true")
+    optional = name.endswith("ifexists")
+    name = name.removesuffix("ifexists")
+    if name.startswith(("forallvalues:", "foranyvalue:")):
+        return None
+    negated = "not" in name
+    kind = name.replace("not", "", 1)
+    if kind not in _COMPARED:
+        return None
+    if actual is None:
+        return optional or negated
+    found = any(_COMPARED[kind](actual, each) for each in wanted)
+    return found is not negated
 
 
 def _like(action: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(action.lower(), pattern.lower())
+
+
+def _same(actual: str, wanted: str) -> bool:
+    return actual == wanted
+
+
+def _same_in_any_case(actual: str, wanted: str) -> bool:
+    return actual.lower() == wanted.lower()
+
+
+_COMPARED: dict[str, Callable[[str, str], bool]] = {
+    "bool": _same_in_any_case,
+    "stringequals": _same,
+    "stringequalsignorecase": _same_in_any_case,
+    "stringlike": fnmatch.fnmatchcase,
+    # These two are the same, wildcards included.
+    "arnequals": fnmatch.fnmatchcase,
+    "arnlike": fnmatch.fnmatchcase,
+}
+"""How a condition operator compares the request's value with one of the policy's."""
 
 
 def _listed(value: Any) -> list[Any]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class BakedFrom(msgspec.Struct, frozen=True, kw_only=True):
+class BakedFrom(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything that decides what is in an image; equal inputs need no second bake.
 
     Attributes:
@@ -28,6 +28,8 @@ class BakedFrom(msgspec.Struct, frozen=True, kw_only=True):
         mount: Where it mounts it.
         tls: Whether it does so over TLS.
         playbooks: SHA-256 of the playbooks.
+        iam: Whether it mounts with the instance's role.
+        access_point: Id of the access point through which it mounts; None for none.
     """
 
     architecture: str
@@ -39,6 +41,8 @@ class BakedFrom(msgspec.Struct, frozen=True, kw_only=True):
     mount: str
     tls: bool
     playbooks: str
+    iam: bool = False
+    access_point: str | None = None
 
     @property
     def digest(self) -> str:

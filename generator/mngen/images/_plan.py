@@ -25,6 +25,8 @@ _CHANGES = {
     "efs": "the file system changed",
     "mount": "the mount point changed",
     "tls": "the way to mount changed",
+    "iam": "mounting with IAM changed",
+    "access_point": "the access point changed",
     "playbooks": "the playbooks changed",
 }
 
@@ -95,6 +97,8 @@ def wanted_inputs(
         mount=spec.storage.efs.mount,
         tls=spec.storage.efs.tls,
         playbooks=playbooks,
+        iam=spec.storage.efs.iam,
+        access_point=spec.storage.efs.access_point,
     )
 
 

@@ -69,6 +69,7 @@ UNSEEN = {
     "ecr:PutImageScanningConfiguration": "someone changed it by hand, and apply puts it back",
     "ecr:PutImageTagMutability": "someone changed it by hand, and apply puts it back",
     "ecr:UntagResource": "a tag was taken out of the spec",
+    "elasticfilesystem:DescribeAccessPoints": "`mngen check --aws`",
     "elasticfilesystem:DescribeFileSystemPolicy": "`mngen check --aws`",
     "elasticfilesystem:DescribeMountTargetSecurityGroups": "`mngen check --aws`",
     "elasticfilesystem:DescribeMountTargets": "`mngen apply` and `mngen check --aws`",
@@ -205,6 +206,17 @@ def _identity(cluster: Cluster, scope: Scope) -> list[Statement]:
         statements += [
             Statement("JobPolicyRead", ("iam:GetRolePolicy",), job),
             Statement("JobPolicy", ("iam:DeleteRolePolicy", "iam:PutRolePolicy"), job, bounded),
+        ]
+    if created and spec.storage.efs.iam:
+        mounting = (
+            scope.iam_arn(f"role/{scope.name}-builder-*"),
+            scope.iam_arn(f"role/{scope.name}-instance-*"),
+        )
+        statements += [
+            Statement("MountPolicyRead", ("iam:GetRolePolicy",), mounting),
+            Statement(
+                "MountPolicy", ("iam:DeleteRolePolicy", "iam:PutRolePolicy"), mounting, bounded
+            ),
         ]
     if efa_installer(cluster):
         builder = (scope.iam_arn(f"role/{scope.name}-builder-*"),)

@@ -99,7 +99,7 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
         Statement(
             "CheckFileSystem",
             tuple(call for call in calls if call.startswith("elasticfilesystem:")),
-            (file_system(spec, scope),),
+            (file_system(spec, scope), *_access_points(spec, scope)),
         ),
     ]
 
@@ -107,6 +107,12 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
 def file_system(spec: Spec, scope: Scope) -> str:
     """Names the file system: the existing one, or any, since AWS chooses the id of a new one."""
     return scope.arn("elasticfilesystem", f"file-system/{spec.storage.efs.id or '*'}")
+
+
+def _access_points(spec: Spec, scope: Scope) -> tuple[str, ...]:
+    """Names the access point that the spec mounts through, if there is one."""
+    point = spec.storage.efs.access_point
+    return (scope.arn("elasticfilesystem", f"access-point/{point}"),) if point else ()
 
 
 def state_key(spec: Spec) -> str:

@@ -75,6 +75,8 @@ def record_problem(
         "efa": (made.efa, environment.spec.efa),
         "mount": (made.mount, spec.storage.efs.mount),
         "tls": (made.tls, spec.storage.efs.tls),
+        "iam": (made.iam, spec.storage.efs.iam),
+        "access_point": (made.access_point, spec.storage.efs.access_point),
     }
     wrong = [f"{name} {was} instead of {now}" for name, (was, now) in wanted.items() if was != now]
     return f"its AMI was baked with {', '.join(wrong)}" if wrong else ""

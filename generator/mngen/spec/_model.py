@@ -270,6 +270,27 @@ class Efs(_Section, frozen=True, kw_only=True):
             description="Encrypt the traffic: amazon-efs-utils with TLS. false: plain NFS 4.1.",
         ),
     ] = True
+    iam: Annotated[
+        bool,
+        Meta(
+            description="Mount with the instance's IAM role, as the policy of an existing file "
+            "system may require. Needs `tls`. The roles that mngen creates get the permissions; "
+            "those of a `roles.instance_profile` of your own need them from you.",
+        ),
+    ] = False
+    access_point: (
+        Annotated[
+            str,
+            _text(
+                "Access point through which an existing file system is mounted. Needs `tls`. "
+                "Its root folder is what nodes see; a POSIX user that it enforces owns all that "
+                "jobs write.",
+                "an access point id, such as fsap-0123456789abcdef0",
+                pattern=r"^fsap-[0-9a-f]{17}\Z",
+            ),
+        ]
+        | None
+    ) = None
     throughput: Annotated[
         Literal["bursting", "elastic"],
         Meta(description="`elastic` is billed by the byte read and written."),

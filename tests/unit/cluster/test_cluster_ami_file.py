@@ -97,6 +97,8 @@ def test_the_digest_tells_any_two_inputs_apart() -> None:
         "mount": "/shared",
         "tls": False,
         "playbooks": "1" * 64,
+        "iam": True,
+        "access_point": "fsap-0123456789abcdef0",
     }
     assert changes.keys() == set(BakedFrom.__struct_fields__)
     others = {

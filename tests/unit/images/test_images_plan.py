@@ -122,6 +122,8 @@ def test_a_type_added_to_the_spec_gets_the_image_that_serves_it(cluster: Cluster
         ({"efs": "fs-2", "mount": "/x"}, "the file system changed, the mount point changed"),
         ({"nr_cpus": 12}, "the limit of CPUs changed"),
         ({"tls": False}, "the way to mount changed"),
+        ({"iam": True}, "mounting with IAM changed"),
+        ({"access_point": "fsap-0123456789abcdef0"}, "the access point changed"),
     ],
 )
 def test_an_input_that_changed_is_said(

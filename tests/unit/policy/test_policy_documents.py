@@ -233,6 +233,7 @@ def test_an_existing_file_system_is_only_looked_at() -> None:
     cluster = example("existing-network")
     names = granted(Part.DEPLOYER, cluster)
     assert {name for name in names if name.startswith("elasticfilesystem:")} == {
+        "elasticfilesystem:DescribeAccessPoints",
         "elasticfilesystem:DescribeFileSystemPolicy",
         "elasticfilesystem:DescribeFileSystems",
         "elasticfilesystem:DescribeLifecycleConfiguration",
@@ -316,6 +317,21 @@ def test_only_the_jobs_role_gets_a_policy_of_its_own(boundary: str | None) -> No
     # Whatever it says, it allows no more than the boundary does.
     condition = {"StringEquals": {"iam:PermissionsBoundary": [boundary]}} if boundary else None
     assert found["JobPolicy"].get("Condition") == condition
+
+
+def test_roles_that_mount_with_iam_get_a_policy_of_their_own() -> None:
+    efs = "id: fs-0123456789abcdef0, access_point: fsap-0123456789abcdef0"
+    group = "security_group: sg-0123456789abcdef0"
+    cluster = minimal(f"storage: {{efs: {{iam: true, {efs}, {group}}}}}\n")
+    found = statements(Part.DEPLOYER, cluster)
+    roles = f"arn:aws:iam::{ACCOUNT}:role/{cluster.spec.name}"
+    assert found["MountPolicy"]["Resource"] == [f"{roles}-builder-*", f"{roles}-instance-*"]
+    for part in (Part.DEPLOYER, Part.BAKER):
+        looked = statements(part, cluster)["CheckFileSystem"]["Resource"]
+        assert [arn.split(":", 5)[5] for arn in looked] == [
+            "file-system/fs-0123456789abcdef0",
+            "access-point/fsap-0123456789abcdef0",
+        ]
 
 
 def test_roles_are_passed_only_to_the_services_that_the_spec_uses() -> None:

@@ -233,6 +233,38 @@ def test_a_key_is_that_of_nodes_and_of_builders() -> None:
     assert not [path for path, text in without.items() if "kms_key" in text]
 
 
+IAM = {
+    "id": "fs-0123456789abcdef0",
+    "iam": True,
+    "access_point": "fsap-0123456789abcdef0",
+}
+
+
+@pytest.mark.parametrize("profile", ["create", "arn:aws:iam::123456789012:instance-profile/mine"])
+def test_mounting_with_iam_gives_rights_to_the_roles_that_mngen_makes(profile: str) -> None:
+    environments = {"e": {"instance": "r5.large", "max_nodes": 2}}
+    spec = {
+        "name": "a",
+        "region": "us-east-1",
+        "environments": environments,
+        "queues": {"q": {"environments": ["e"]}},
+        "roles": {"instance_profile": profile},
+        "storage": {"efs": IAM},
+    }
+    tree = rendered(spec)
+    identity = tree["terraform/modules/identity/main.tf"]
+    # Of the nodes and of the builders.
+    assert identity.count("elasticfilesystem:ClientRootAccess") == 2 * (profile == "create")
+    assert identity.count('"elasticfilesystem:AccessPointArn" = ') == 2 * (profile == "create")
+    packer = tree["packer/images.pkr.hcl"]
+    assert 'mngen_efs_access_point = "fsap-0123456789abcdef0"' in packer
+    assert "mngen_efs_iam          = true" in packer
+    without = rendered(spec | {"storage": {}})
+    words = re.compile("elasticfilesystem:|efs_iam|access_point")
+    # The playbooks are the same for all.
+    assert not [path for path, text in without.items() if words.search(text) and "play" not in path]
+
+
 def test_hosts_of_a_shared_vpc_keep_their_way_to_the_services() -> None:
     """The private names of endpoints hold for a whole VPC, so all of its ranges are let in."""
     shared = rendered(make_spec(ALL | {"vpc": "existing", "nat": "default"}))

@@ -474,6 +474,89 @@ class TestFileSystem:
         [message] = self.policy(aws, read_only)
         assert message.endswith("denies them ClientWrite, ClientRootAccess")
 
+    def point(self, aws: Aws, file_system: str) -> tuple[str, str]:
+        made = aws.connect("efs", REGION).create_access_point(
+            ClientToken=uuid4().hex, FileSystemId=file_system
+        )
+        return str(made["AccessPointId"]), str(made["AccessPointArn"])
+
+    def judged(
+        self, aws: Aws, file_system: str, *statements: dict[str, Any], more: str = ""
+    ) -> tuple[list[str | None], list[str | None]]:
+        document = {"Version": "2012-10-17", "Statement": list(statements)}
+        aws.connect("efs", REGION).put_file_system_policy(
+            FileSystemId=file_system, Policy=json.dumps(document)
+        )
+        answers = aws.ask(f"storage: {{efs: {{id: {file_system}{more}}}}}\n")
+        return [each[0] for each in found(answers)], [each.hint for each in answers.problems]
+
+    def test_policy_that_requires_iam(self, aws: Aws) -> None:
+        """As the documentation has it: grant a role read and write access, and nobody else."""
+        file_system, _ = self.make(aws, "us-east-1a", open_to="172.31.0.0/16")
+        role = {
+            **self.ANYONE,
+            "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT_ID}:role/EfsReadWrite"},
+            "Condition": {"Bool": {"aws:SecureTransport": "true"}},
+        }
+        ids, [hint] = self.judged(aws, file_system, role)
+        assert ids == ["MN224"]
+        assert "write `iam: true`" in str(hint)
+        assert self.judged(aws, file_system, role, more=", iam: true") == ([], [])
+        # What is denied to everyone, no role may do.
+        deny = {**self.ANYONE, "Effect": "Deny", "Action": "elasticfilesystem:ClientRootAccess"}
+        ids, [hint] = self.judged(aws, file_system, role, deny, more=", iam: true")
+        assert ids == ["MN224"]
+        assert "write `iam: true`" not in str(hint)
+
+    def test_policy_of_an_organization(self, aws: Aws) -> None:
+        """A client without IAM has no principal, and so none of the organization."""
+        file_system, _ = self.make(aws, "us-east-1a", open_to="172.31.0.0/16")
+        own = {**self.ANYONE, "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-123"}}}
+        ids, [hint] = self.judged(aws, file_system, own)
+        assert ids == ["MN224"]
+        assert "write `iam: true`" in str(hint)
+        assert self.judged(aws, file_system, own, more=", iam: true") == ([], [])
+
+    def test_policy_that_requires_an_access_point(self, aws: Aws) -> None:
+        file_system, _ = self.make(aws, "us-east-1a", open_to="172.31.0.0/16")
+        point, arn = self.point(aws, file_system)
+        other, _ = self.point(aws, file_system)
+        condition = {"StringEquals": {"elasticfilesystem:AccessPointArn": arn}}
+        through = {**self.ANYONE, "Condition": condition}
+        ids, [hint] = self.judged(aws, file_system, through)
+        assert ids == ["MN224"]
+        assert f"`access_point: {point}`" in str(hint)
+        more = f", access_point: {point}"
+        assert self.judged(aws, file_system, through, more=more) == ([], [])
+        ids, _ = self.judged(aws, file_system, through, more=f", access_point: {other}")
+        assert ids == ["MN224"]
+        # The same as a denial of all others.
+        unless = {"StringNotEquals": {"elasticfilesystem:AccessPointArn": arn}}
+        deny = {**self.ANYONE, "Effect": "Deny", "Condition": unless}
+        for iam in ("", ", iam: true"):
+            ids, [hint] = self.judged(aws, file_system, self.ANYONE, deny, more=iam)
+            assert ids == ["MN224"]
+            assert f"`access_point: {point}`" in str(hint)
+            assert self.judged(aws, file_system, self.ANYONE, deny, more=more + iam) == ([], [])
+
+    def test_access_point_that_is_not_there_or_elsewhere(self, aws: Aws) -> None:
+        file_system, _ = self.make(aws, "us-east-1a", open_to="172.31.0.0/16")
+        elsewhere, _ = self.make(aws, "us-east-1b", open_to=None)
+        point, _ = self.point(aws, file_system)
+        wrong, _ = self.point(aws, elsewhere)
+
+        def asked(name: str) -> list[tuple[str | None, str, str]]:
+            part = f"storage: {{efs: {{id: {file_system}, access_point: {name}}}}}\n"
+            return found(aws.ask(part))
+
+        assert asked(point) == []
+        [(rule, path, message)] = asked(wrong)
+        assert (rule, path) == ("MN226", "storage.efs.access_point")
+        assert f"belongs to `{elsewhere}`, not to `{file_system}`" in message
+        [(rule, _, message)] = asked("fsap-0123456789abcdef0")
+        assert rule == "MN226"
+        assert "there is no access point" in message
+
 
 def test_a_vpc_that_resolves_no_names(aws: Aws) -> None:
     vpc = aws.vpc(hostnames=False)

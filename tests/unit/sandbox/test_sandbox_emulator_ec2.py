@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -206,6 +207,19 @@ class TestEfs:
         efs.delete_file_system_policy(FileSystemId=identifier)
         assert code(efs.describe_file_system_policy, FileSystemId=identifier) == "PolicyNotFound"
         assert code(efs.update_file_system, FileSystemId="fs-00000000") == "FileSystemNotFound"
+
+    def test_access_points_are_those_of_a_file_system(self, sandbox: Sandbox) -> None:
+        efs = client(sandbox, "efs")
+        identifier = efs.create_file_system(CreationToken=unique("t"))["FileSystemId"]
+        made = efs.create_access_point(ClientToken=unique("t"), FileSystemId=identifier)
+        point = made["AccessPointId"]
+        # As efs-utils requires them: AP_REGEX_PATTERN in src/efs_utils_common/constants.py
+        assert re.fullmatch("fsap-[0-9a-f]{17}", point)
+        assert made["AccessPointArn"].endswith(f":access-point/{point}")
+        [found] = efs.describe_access_points(AccessPointId=point)["AccessPoints"]
+        assert (found["FileSystemId"], found["LifeCycleState"]) == (identifier, "available")
+        wanted = {"ClientToken": unique("t"), "FileSystemId": "fs-00000000"}
+        assert code(efs.create_access_point, **wanted) == "FileSystemNotFound"
 
 
 class TestAccountFacts:

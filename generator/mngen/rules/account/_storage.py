@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
-from mngen.account import conditions, covers, principals, statements
+from msgspec.structs import replace
+
+from mngen.account import covers, holds, principals, statements
 from mngen.rules._rule import Match
 from mngen.rules.account._rule import AwsRule
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_efs.type_defs import MountTargetDescriptionTypeDef
 
     from mngen.account import Account
+    from mngen.spec import Efs
 
 _NFS_PORT = 2049
 _ID = ("storage", "efs", "id")
@@ -25,7 +29,11 @@ _CLIENT_ACTIONS = (
     "elasticfilesystem:ClientWrite",
     "elasticfilesystem:ClientRootAccess",
 )
-_BY_TARGET = "elasticfilesystem:accessedviamounttarget"
+_MOUNT_WITH_IAM = (
+    "write `iam: true`: nodes and builders then mount with the roles that mngen creates, which get "
+    "these permissions (the role of a `roles.instance_profile` of your own needs them from you)"
+)
+_ACCESS_POINT = re.compile(r"fsap-[0-9a-f]{17}")
 
 
 class FileSystemServes(AwsRule):
@@ -130,15 +138,15 @@ class FileSystemPolicyLetsIn(AwsRule):
     id = "MN224"
     title = "The file system's policy lets the nodes in"
     why = (
-        "The nodes mount the file system without IAM, so to its policy they are anyone. Where a "
-        "policy names roles alone, or demands TLS that `tls: false` leaves out, the mount is "
-        "denied, Docker never starts and jobs stay RUNNABLE. Without ClientRootAccess the bake, "
-        "which is root, may write nothing there."
+        "Without `iam: true` the nodes mount the file system anonymously: a policy that names "
+        "roles denies the mount. A policy may also require TLS, or an access point. Where the "
+        "mount is denied, Docker never starts and jobs stay RUNNABLE. Without ClientRootAccess "
+        "the bake, which runs as root, cannot create the folders of jobs."
     )
     remedy = (
-        "allow the actions to everyone who comes through a mount target (condition "
-        "`elasticfilesystem:AccessedViaMountTarget`), which security groups limit, or remove the "
-        "policy"
+        "mount with IAM (`iam: true`); or allow the actions to everyone who comes through a mount "
+        "target (condition `elasticfilesystem:AccessedViaMountTarget`), which security groups "
+        "limit; or remove the policy"
     )
     source_url = "https://docs.aws.amazon.com/efs/latest/ug/iam-access-control-nfs-efs.html"
     manual_test = "aws efs describe-file-system-policy --file-system-id fs-0123456789abcdef0"
@@ -159,33 +167,117 @@ class FileSystemPolicyLetsIn(AwsRule):
             policy = client.describe_file_system_policy(FileSystemId=efs.id)["Policy"]
         except client.exceptions.PolicyNotFound:
             return
-        denied = [each for each in _CLIENT_ACTIONS if not _anyone_may(policy, each, tls=efs.tls)]
+        [found] = client.describe_file_systems(FileSystemId=efs.id)["FileSystems"]
+        arn = found.get("FileSystemArn", "")
+        denied = _denied(policy, efs, arn)
         if denied:
             yield Match(
                 _ID,
                 f"the policy of `{efs.id}` does not let the nodes in: it denies them "
                 + ", ".join(each.partition(":")[2] for each in denied)
-                + ("" if efs.tls else " without TLS"),
+                + ("" if efs.tls else " without TLS")
+                + (" with IAM" if efs.iam else ""),
+                _way_in(policy, efs, arn),
             )
 
 
-def _anyone_may(policy: str, action: str, *, tls: bool) -> bool:
-    """Whether a policy allows an action to a client without IAM that uses a mount target."""
+class AccessPointExists(AwsRule):
+    id = "MN226"
+    title = "The access point exists, on the file system"
+    why = (
+        "EFS denies a mount through an access point that does not exist, is not available or "
+        "belongs to another file system. Docker never starts, and jobs stay RUNNABLE."
+    )
+    remedy = "correct the id, or leave it out to mount the file system's root"
+    source_url = "https://docs.aws.amazon.com/efs/latest/ug/mounting-access-points.html"
+    manual_test = "aws efs describe-access-points --access-point-id fsap-0123456789abcdef0"
+    calls = ("elasticfilesystem:DescribeAccessPoints",)
 
-    def applies(statement: dict[str, Any]) -> bool:
-        """Whether its conditions hold for a node; one that cannot be judged counts as held."""
-        wanted = conditions(statement)
-        transport = wanted.get("aws:securetransport")
-        return (
-            principals(statement) == {"*"}
-            and covers(statement, action)
-            and (transport is None or (transport == "true") is tls)
-            and wanted.get(_BY_TARGET, "true") == "true"
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        efs = account.cluster.spec.storage.efs
+        if efs.access_point is None:
+            return
+        path = ("storage", "efs", "access_point")
+        client: EFSClient = account.client("efs")
+        try:
+            found = client.describe_access_points(AccessPointId=efs.access_point)["AccessPoints"]
+        except client.exceptions.AccessPointNotFound:
+            yield Match(
+                path,
+                f"there is no access point `{efs.access_point}` in {account.cluster.spec.region}",
+            )
+            return
+        for point in found:
+            if point.get("FileSystemId") != efs.id:
+                yield Match(
+                    path,
+                    f"the access point `{efs.access_point}` belongs to "
+                    f"`{point.get('FileSystemId')}`, not to `{efs.id}`",
+                    "name an access point of the file system, or correct `id`",
+                )
+            elif point.get("LifeCycleState") != "available":
+                yield Match(
+                    path,
+                    f"the access point `{efs.access_point}` is {point.get('LifeCycleState')}, "
+                    "not available",
+                )
+
+
+def _denied(policy: str, efs: Efs, arn: str) -> list[str]:
+    """Returns what a file system policy denies the nodes of what they need.
+
+    A condition that cannot be judged counts as held for clients without IAM, of whom little is
+    known to hold. With IAM, the role's own policy allows what the file system's does not mention,
+    so only statements that certainly deny count.
+
+    Source: https://docs.aws.amazon.com/efs/latest/ug/iam-access-control-nfs-efs.html
+    """
+    facts: dict[str, str | None] = {
+        "aws:securetransport": str(efs.tls).lower(),
+        "elasticfilesystem:accessedviamounttarget": "true",
+        "elasticfilesystem:accesspointarn": efs.access_point
+        and arn.replace(f":file-system/{efs.id}", f":access-point/{efs.access_point}"),
+    }
+    if not efs.iam:
+        # Anonymous: the request has no principal of which a policy could ask.
+        facts["aws:principal*"] = None
+
+    def applies(statement: dict[str, Any], action: str) -> bool:
+        if principals(statement) != {"*"} or not covers(statement, action):
+            return False
+        verdict = holds(statement, facts)
+        return verdict is True or (verdict is None and not efs.iam)
+
+    def denied(action: str) -> bool:
+        if any(applies(each, action) for each in statements(policy, "Deny")):
+            return True
+        return not efs.iam and not any(
+            applies(each, action) for each in statements(policy, "Allow")
         )
 
-    return any(map(applies, statements(policy, "Allow"))) and not any(
-        map(applies, statements(policy, "Deny"))
+    return [each for each in _CLIENT_ACTIONS if denied(each)]
+
+
+def _way_in(policy: str, efs: Efs, arn: str) -> str | None:
+    """Returns which key of the spec would let the nodes in; None where none would."""
+    points = dict.fromkeys(_ACCESS_POINT.findall(policy))
+    ways: list[tuple[Efs, str]] = [(replace(efs, tls=True), "remove `tls: false`")]
+    if efs.access_point is None:
+        ways += [
+            (
+                replace(efs, tls=True, access_point=point),
+                f"mount through the access point that the policy names: `access_point: {point}`",
+            )
+            for point in points
+        ]
+    ways.append(
+        (
+            replace(efs, tls=True, iam=True),
+            _MOUNT_WITH_IAM,
+        )
     )
+    return next((hint for way, hint in ways if not _denied(policy, way, arn)), None)
 
 
 def _mount_targets(

@@ -173,3 +173,69 @@ storage:
                     ("storage", "efs", key),
                     f"`{key}` has no effect on the existing file system `{efs.id}`",
                 )
+
+
+class IdentityNeedsTls(SpecRule):
+    id = "MN183"
+    title = "Mounting with IAM or through an access point needs TLS"
+    why = (
+        "The client proves its role, and names its access point, in the certificate of the TLS "
+        "connection. Without TLS, the mount helper of amazon-efs-utils refuses both options; plain "
+        "NFS does not have them."
+    )
+    remedy = "remove `tls: false`"
+    source_url = "https://docs.aws.amazon.com/efs/latest/ug/mounting-IAM-option.html"
+    manual_test = "aws efs describe-access-points --file-system-id fs-0123456789abcdef0"
+    failing = """\
+storage:
+  efs:
+    tls: false
+    iam: true  #! true
+"""
+    passing = """\
+storage:
+  efs:
+    iam: true
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        efs = subject.spec.storage.efs
+        if efs.tls:
+            return
+        if efs.iam:
+            yield Match(("storage", "efs", "iam"), "`iam: true` needs TLS, and `tls` is false")
+        if efs.access_point is not None:
+            yield Match(
+                ("storage", "efs", "access_point"), "an access point needs TLS, and `tls` is false"
+            )
+
+
+class AccessPointOfExisting(SpecRule):
+    id = "MN184"
+    title = "An access point belongs to an existing file system"
+    why = "A new file system does not have access points yet; its root is mounted."
+    remedy = "name the access point's file system as `id`, or remove `access_point`"
+    source_url = "https://docs.aws.amazon.com/efs/latest/ug/efs-access-points.html"
+    manual_test = "aws efs describe-access-points --query 'AccessPoints[].FileSystemId'"
+    failing = """\
+storage:
+  efs:
+    access_point: fsap-0123456789abcdef0  #! fsap-0123456789abcdef0
+"""
+    passing = """\
+storage:
+  efs:
+    id: fs-0123456789abcdef0
+    security_group: sg-0123456789abcdef0
+    access_point: fsap-0123456789abcdef0
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        efs = subject.spec.storage.efs
+        if efs.id is None and efs.access_point is not None and subject.sound("storage", "efs"):
+            yield Match(
+                ("storage", "efs", "access_point"),
+                "`access_point` requires the `id` of an existing file system",
+            )

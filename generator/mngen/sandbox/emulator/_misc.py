@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import secrets
 from typing import Any
 
 from moto.efs.exceptions import FileSystemNotFound
-from moto.efs.models import FileSystem
+from moto.efs.models import EFSBackend, FileSystem
 from moto.efs.responses import EFSResponse
 from moto.iam.models import SERVICE_NAME_CONVERSION
 from moto.servicequotas.exceptions import NoSuchResource
@@ -14,6 +15,8 @@ from moto.servicequotas.models import servicequotas_backends
 from moto.servicequotas.responses import ServiceQuotasResponse
 
 from mngen.sandbox.emulator._graft import graft
+
+_MAKE_ACCESS_POINT: Any = EFSBackend.create_access_point
 
 _JSON = {"Content-Type": "application/json"}
 
@@ -83,6 +86,26 @@ class EfsActions:
         system = _file_system(self.efs_backend, self._get_param("FileSystemId"))
         system.file_system_policy = None
         return "", {**_JSON, "status": 200}
+
+
+class AccessPoints:
+    """Access points, which moto makes on file systems that do not exist, with too short an id."""
+
+    file_systems_by_id: dict[str, Any]
+    access_points: dict[str, Any]
+
+    def create_access_point(self, client_token: str, **wanted: Any) -> Any:
+        """Makes one, with an id as EFS gives them.
+
+        Source: https://docs.aws.amazon.com/efs/latest/ug/API_CreateAccessPoint.html
+        """
+        _file_system(self, wanted["file_system_id"])
+        made = _MAKE_ACCESS_POINT(self, client_token, **wanted)
+        short = made.access_point_id
+        made.access_point_id = f"fsap-{secrets.token_hex(9)[1:]}"
+        made.access_point_arn = made.access_point_arn.replace(short, made.access_point_id)
+        self.access_points[made.access_point_id] = self.access_points.pop(short)
+        return made
 
 
 class Backups:
@@ -207,4 +230,5 @@ def close() -> None:
     SERVICE_NAME_CONVERSION["batch"] = "Batch"
     graft(FileSystem, Backups)
     graft(EFSResponse, EfsActions)
+    graft(EFSBackend, AccessPoints)
     graft(ServiceQuotasResponse, QuotaActions)

@@ -44,8 +44,8 @@ while ! mountpoint -q "$mount"; do
   if [ "$left" -le 0 ]; then
     say "ERROR: $mount was not mounted within $3 s: $(reason)"
     say "ERROR: powering off, so that AWS Batch replaces this instance. Look at the file system's" \
-      "mount target in this zone, at its security group (port 2049) and at the name resolution of" \
-      "the VPC"
+      "mount target in this zone, at its security group (port 2049), at its policy and at the name" \
+      "resolution of the VPC"
     systemctl --no-block poweroff
     exit 1
   fi

@@ -1,17 +1,22 @@
 """Stand-in for mount.efs and mount.nfs4: mounts the folder /srv/efs in the file system's place.
 
-As the real mount.efs it writes /var/log/amazon/efs/mount.log at every call; with `tls` it starts
-the watchdog, keeps its state in /run/efs, and makes the private key of this client once. Without
-the folder it fails as the real ones do when the file system does not answer. What it was called
-with goes to /run/mngen-machine/mounts, one line of JSON each.
+As the real mount.efs it refuses options that do not go together, and writes every step to
+/var/log/amazon/efs/mount.log; with `tls` it starts the watchdog, keeps its state in /run/efs (with
+the private key of this client, which it makes once), and names the NFS mount that it would make
+through the tunnel. Without the folder it fails as the real ones do when the file system does not
+answer. What it was called with goes to /run/mngen-machine/mounts, one line of JSON each.
+
+Unlike the real one it mounts by a bind mount in place of NFS (/proc/mounts does not show
+127.0.0.1:/), runs no tunnel, and does not look for a role: instances here have no metadata service.
 
 How it behaves is chosen by a line in /srv/efs.mode: `late N` fails until /proc/uptime says N,
 `no-name` fails as where the name does not resolve, `silent` says that it mounted and did not, as
 where network.target is not active.
 
-Source: github.com/aws/efs-utils 3.2.0, src/efs_utils_common/config_utils.py (log), proxy.py (state,
-watchdog), certificate_utils.py (key), mount_utils.py and network_utils.py (failures); what it wrote
-was compared with a real run.
+Source: github.com/aws/efs-utils 3.2.0 (def6e74), src/efs_utils_common/: config_utils.py (log),
+mount_options.py (options), proxy.py (state, watchdog, tunnel), certificate_utils.py (key,
+certificate), mount_utils.py and network_utils.py (mount, failures), src/mount_efs/dns_resolver.py
+(names); what it wrote was compared with a real run.
 """
 
 from __future__ import annotations
@@ -24,17 +29,35 @@ import sys
 import time
 from pathlib import Path
 
+VERSION = "3.2.0"
 STORE = Path("/srv/efs")
 RECORD = Path("/run/mngen-machine/mounts")
 MODE = Path("/srv/efs.mode")
 LOG = Path("/var/log/amazon/efs/mount.log")
-STATE = Path("/run/efs")
+STATE = Path("/var/run/efs")
 KEY = Path("/etc/amazon/efs/privateKey.pem")
+# The real one asks the instance's metadata for its region.
+DNS_NAME = "{}.efs.us-east-1.amazonaws.com"
 SOURCES = {
     "mount.efs": r"fs-[0-9a-f]{8,40}(\.efs\.[a-z0-9.-]+)?(:/.*)?",
     "mount.nfs4": r"[A-Za-z0-9.-]+:/.*",
 }
+ACCESS_POINT = r"fsap-[0-9a-f]{17}"
+UNSUPPORTED = ("capath", "azid")
+# What mount.efs adds where the caller did not say it.
+NFS_OPTIONS = {
+    "nfsvers": "4.1",
+    "rsize": "1048576",
+    "wsize": "1048576",
+    "hard": None,
+    "timeo": "600",
+    "retrans": "2",
+    "noresvport": None,
+}
+NOT_OF_NFS = ("accesspoint", "awsprofile", "az", "iam", "notls", "region", "tls", "tlsport")
 PROGRAM = Path(sys.argv[0]).name
+
+Options = dict[str, "str | None"]
 
 
 def note(level: str, text: str) -> None:
@@ -47,14 +70,34 @@ def note(level: str, text: str) -> None:
 
 
 def fail(text: str, code: int) -> int:
-    """Says why nothing was mounted."""
+    """Says why nothing was mounted: mount.efs in its own words alone, mount.nfs4 with its name."""
     note("ERROR", text)
-    print(f"{PROGRAM}: {text}", file=sys.stderr)
+    print(text if PROGRAM == "mount.efs" else f"{PROGRAM}: {text}", file=sys.stderr)
     return code
 
 
-def start_tunnel(source: str, target: str) -> None:
-    """Leaves what a TLS mount leaves: the client's key, a state file, and a watchdog that runs."""
+def wrong_options(options: Options) -> str | None:
+    """Returns what mount.efs has against options; None for nothing."""
+    unsupported = [name for name in UNSUPPORTED if name in options]
+    if unsupported:
+        listed = ", ".join(f'"{name}"' for name in unsupported)
+        return f"Unsupported mount options detected: {listed}"
+    if "tls" in options and "port" in options:
+        return 'The "port" and "tls" options are mutually exclusive'
+    if "tls" in options and "notls" in options:
+        return 'The "tls" and "notls" options are mutually exclusive'
+    if "accesspoint" in options:
+        if "tls" not in options:
+            return 'The "tls" option is required when mounting via "accesspoint"'
+        if not re.fullmatch(ACCESS_POINT, options["accesspoint"] or ""):
+            return f"Access Point ID {options['accesspoint']} is malformed"
+    if "iam" in options and "tls" not in options:
+        return 'The "tls" option is required when mounting via "iam"'
+    return None
+
+
+def make_key() -> None:
+    """Makes the private key that all mounts of a client share, once."""
     if not KEY.exists():
         KEY.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(
@@ -64,11 +107,23 @@ def start_tunnel(source: str, target: str) -> None:
         )
         KEY.with_suffix(".pem.pub").unlink(missing_ok=True)
         KEY.chmod(0o400)
+
+
+def start_tunnel(file_system: str, target: str, options: Options) -> None:
+    """Leaves what a TLS mount leaves: key, certificate, state, and a watchdog that runs."""
     port = 20049 + secrets.randbelow(1000)
-    name = f"{source.partition(':')[0]}.{target.strip('/').replace('/', '.')}.{port}"
-    STATE.mkdir(parents=True, exist_ok=True)
-    (STATE / f"stunnel-config.{name}").touch()
-    (STATE / name).write_text(json.dumps({"files": [], "mountpoint": target}))
+    note("INFO", f"binding {port}")
+    options["tlsport"] = str(port)
+    name = f"{file_system}.{target.replace('/', '.').lstrip('.')}.{port}"
+    folder = STATE / f"{name}+"
+    for part in ("database", "certs"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    make_key()
+    files = ["config.conf", "request.csr", "certificate.pem"]
+    files += ["database/index.txt", "database/index.txt.attr", "database/serial"]
+    files += ["publicKey.pem"] if "iam" in options else []
+    for file in files:
+        (folder / file).touch()
     # Not waited for: the watchdog's unit comes after remote-fs.target, which waits for the mount.
     subprocess.Popen(
         ["systemctl", "start", "amazon-efs-mount-watchdog.service"],
@@ -76,37 +131,90 @@ def start_tunnel(source: str, target: str) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    config = STATE / f"stunnel-config.{name}"
+    config.touch()
+    command = ["/usr/sbin/efs-proxy", str(config), "--tls", "--no-direct-s3-read"]
+    state = {
+        "pid": -1,
+        "cmd": command,
+        "files": [str(config)],
+        "mount_time": time.time(),
+        "mountpoint": target,
+        "service_type": "elasticfilesystem",
+        "mountStateDir": folder.name,
+        "certificate": str(folder / "certificate.pem"),
+        "privateKey": str(KEY),
+        "fsId": file_system,
+    }
+    if "accesspoint" in options:
+        state["accessPoint"] = options["accesspoint"]
+    (STATE / name).write_text(json.dumps(state))
+    note("INFO", f'Starting efs-proxy: "{" ".join(command)}"')
+
+
+def nfs_options(options: Options) -> str:
+    """Returns the options of the NFS mount, in the order in which mount.efs passes them."""
+    final = {**options, **{k: v for k, v in NFS_OPTIONS.items() if k not in options}}
+    if "vers" in options:
+        del final["nfsvers"]
+    if "soft" in options:
+        del final["hard"]
+    if "tlsport" in options:
+        final["port"] = options["tlsport"]
+    return ",".join(
+        name if value is None else f"{name}={value}"
+        for name, value in final.items()
+        if name not in NOT_OF_NFS
+    )
 
 
 def main() -> int:
     """Runs the helper, as mount(8) calls it: the source, the mount point, options."""
     source, target, *rest = sys.argv[1:]
-    options = rest[rest.index("-o") + 1].split(",") if "-o" in rest else []
+    words = rest[rest.index("-o") + 1].split(",") if "-o" in rest else []
+    options: Options = {}
+    for word in words:
+        name, has_value, value = word.partition("=")
+        options[name] = value if has_value else None
     mode = MODE.read_text().split() if MODE.exists() else []
-    note("INFO", f"version=3.2.0 options={dict.fromkeys(options)}")
+    file_system = source.partition(":")[0].partition(".")[0]
+    server = DNS_NAME.format(file_system) if PROGRAM == "mount.efs" else source.partition(":")[0]
+    note("INFO", f"version={VERSION} options={options}")
     if not re.fullmatch(SOURCES[PROGRAM], source):
-        return fail(f"Failed to resolve server of {source!r}", 32)
+        return fail(f'Failed to resolve "{source.partition(":")[0]}"', 1)
+    if PROGRAM == "mount.efs" and (wrong := wrong_options(options)):
+        return fail(wrong, 1)
     if mode[:1] == ["no-name"]:
-        return fail(f"Failed to resolve {source.partition(':')[0]}", 1)
+        return fail(
+            f'Failed to resolve "{server}" - check that your file system ID is correct, and ensure '
+            "that the VPC has an EFS mount target for this file system ID.",
+            1,
+        )
     if mode[:1] == ["silent"]:
-        note("WARNING", "Cannot mount: the network is not online")
-        return 0
+        return fail(
+            f"Failed to mount {file_system} because the network was not yet available, add "
+            '"_netdev" to your mount options',
+            0,
+        )
+    if "tls" in options:
+        start_tunnel(file_system, target, options)
+    path = source.partition(":")[2] or "/"
+    command = f"/sbin/mount.nfs4 127.0.0.1:{path} {target} -o {nfs_options(options)}"
+    note("INFO", f'Executing: "{command}" with 15 sec time limit.')
     up = float(Path("/proc/uptime").read_text().split()[0])
     if not STORE.is_dir() or (mode[:1] == ["late"] and up < float(mode[1])):
         return fail("Connection timed out", 32)
-    if "tls" in options:
-        start_tunnel(source, target)
     RECORD.parent.mkdir(parents=True, exist_ok=True)
     with RECORD.open("a") as record:
         print(
-            json.dumps(
-                {"program": PROGRAM, "source": source, "target": target, "options": options}
-            ),
+            json.dumps({"program": PROGRAM, "source": source, "target": target, "options": words}),
             file=record,
         )
     code = subprocess.run(["/bin/mount", "--bind", STORE, target], check=False).returncode
-    note("INFO", f"Successfully mounted {source} at {target}")
-    return code
+    if code:
+        return fail(f"Failed to mount {server} at {target}: returncode={code}", code)
+    note("INFO", f"Successfully mounted {server} at {target}")
+    return 0
 
 
 if __name__ == "__main__":
