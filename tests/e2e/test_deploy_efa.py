@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from tests.support.sandbox import client
+from tests.support.sandbox import client, control
 
 if TYPE_CHECKING:
     from mngen.sandbox import Sandbox
@@ -139,7 +139,10 @@ def test_environments_are_valid_and_their_nodes_meet(sandbox: Sandbox, stack: St
 
 
 def test_a_vpc_with_a_second_range_and_other_hosts(sandbox: Sandbox, stack: Stack) -> None:
-    """NFS may go to every range, and whoever is in one reaches the endpoints."""
+    """NFS may go to every range, and whoever is in one reaches the endpoints.
+
+    The file system is mounted with IAM, through an access point; a zone lacks an endpoint service.
+    """
     sandbox.reset()
     ec2, efs = client(sandbox, "ec2"), client(sandbox, "efs")
     vpc = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
@@ -147,12 +150,18 @@ def test_a_vpc_with_a_second_range_and_other_hosts(sandbox: Sandbox, stack: Stac
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="100.64.1.0/24", AvailabilityZone="us-east-1a")[
         "Subnet"
     ]["SubnetId"]
+    apart = ec2.create_subnet(VpcId=vpc, CidrBlock="10.20.1.0/24", AvailabilityZone="us-east-1b")[
+        "Subnet"
+    ]["SubnetId"]
+    control(sandbox, lacking={"us-east-1b": ["logs"]})
     file_system = efs.create_file_system(CreationToken="existing")["FileSystemId"]
     efs.create_mount_target(FileSystemId=file_system, SubnetId=subnet)
+    point = efs.create_access_point(ClientToken="existing", FileSystemId=file_system)
     stack.render(
         "name: shared\nregion: us-east-1\n"
-        f"network: {{vpc: {vpc}, subnets: [{subnet}], endpoints: [s3, logs]}}\n"
-        f"storage: {{efs: {{id: {file_system}}}}}\n"
+        f"network: {{vpc: {vpc}, subnets: [{subnet}, {apart}], endpoints: [s3, logs, ecs]}}\n"
+        "storage:\n"
+        f"  efs: {{id: {file_system}, iam: true, access_point: {point['AccessPointId']}}}\n"
         "environments: {r5: {instance: r5.large, max_nodes: 2}}\n"
         "queues: {q: {environments: [r5]}}\n"
     )
@@ -170,5 +179,23 @@ def test_a_vpc_with_a_second_range_and_other_hosts(sandbox: Sandbox, stack: Stac
     }
     [group] = ec2.describe_security_groups(GroupIds=[of_endpoints])["SecurityGroups"]
     assert rules(group["IpPermissions"]) == {("tcp", 443, 443, each) for each in ranges}
+    subnets = {
+        each["ServiceName"].rpartition(".")[2]: set(each["SubnetIds"])
+        for each in ec2.describe_vpc_endpoints()["VpcEndpoints"]
+        if each["VpcEndpointType"] == "Interface"
+    }
+    assert subnets == {"logs": {subnet}, "ecs": {subnet, apart}}
+    iam = client(sandbox, "iam")
+    for name in ("instance_profile_arn", "builder_profile_arn"):
+        profile = stack.outputs()[name].rpartition("/")[2]
+        [role] = iam.get_instance_profile(InstanceProfileName=profile)["InstanceProfile"]["Roles"]
+        allowed = iam.get_role_policy(RoleName=role["RoleName"], PolicyName="file-system")
+        [statement] = allowed["PolicyDocument"]["Statement"]
+        assert statement["Resource"].endswith(f":file-system/{file_system}")
+        # As the documentation grants it:
+        # https://docs.aws.amazon.com/efs/latest/ug/iam-access-control-nfs-efs.html
+        assert statement["Condition"] == {
+            "StringEquals": {"elasticfilesystem:AccessPointArn": point["AccessPointArn"]}
+        }
     stack.destroy()
     assert stack.resources() == []

@@ -8,9 +8,7 @@ from __future__ import annotations
 import json
 import time
 from functools import lru_cache
-from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import boto3
@@ -20,6 +18,7 @@ from mngen.cluster import job_variables
 from mngen.rules import require
 from mngen.sandbox import ACCOUNT_ID
 from mngen.spec import load_text
+from tests.support.sandbox import control
 
 if TYPE_CHECKING:
     from mngen.cluster import Cluster, ResolvedEnvironment, ResolvedJob
@@ -104,14 +103,7 @@ class Deployed:
 
     def control(self, **wishes: Any) -> None:
         """Tell the emulator how its jobs behave."""
-        parts = urlsplit(self.sandbox.endpoint)
-        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=180)
-        body = json.dumps(wishes).encode()
-        connection.request("POST", "/_mngen/batch", body)
-        answer = connection.getresponse()
-        text = answer.read()
-        connection.close()
-        assert answer.status == 200, text
+        control(self.sandbox, **wishes)
 
     def job(self, identifier: str) -> dict[str, Any]:
         """Describe a job."""

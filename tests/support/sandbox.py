@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 import boto3
 
@@ -29,6 +32,17 @@ def client(sandbox: Sandbox, service: str, region: str = "us-east-1") -> Any:
                 session: Any = boto3.session.Session()
                 _made[key] = session.client(service)
         return _made[key]
+
+
+def control(sandbox: Sandbox, **wishes: Any) -> None:
+    """Tell the emulator how its jobs and its zones behave."""
+    parts = urlsplit(sandbox.endpoint)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=180)
+    connection.request("POST", "/_mngen/batch", json.dumps(wishes).encode())
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    assert answer.status == 200, text
 
 
 class Trap:

@@ -39,3 +39,19 @@ systemctl --no-block stop ecs.service
 The agent would register the builder in the cluster `default`, where it may be given tasks. It waits
 for cloud-init, which runs this, and is masked in /run alone: what starts from the image has it.
 """
+
+_CHINESE_ENDPOINTS = frozenset({"ecr.api", "ecr.dkr"})
+"""Services whose endpoints have another prefix in the China regions; the others' are as elsewhere.
+
+Source: `aws ec2 describe-vpc-endpoint-services` in cn-north-1 and cn-northwest-1, as printed in
+https://github.com/aws/aws-cdk/pull/16139 and https://github.com/aws/aws-cdk/pull/25333.
+"""
+
+
+def endpoint_service(region: str, service: str) -> str:
+    """Returns the name of an AWS service's VPC endpoint in a region.
+
+    Source: https://docs.aws.amazon.com/vpc/latest/privatelink/aws-services-privatelink-support.html
+    """
+    prefix = "cn." if region.startswith("cn-") and service in _CHINESE_ENDPOINTS else ""
+    return f"{prefix}com.amazonaws.{region}.{service}"

@@ -58,6 +58,7 @@ UNSEEN = {
     "ec2:DescribeInstanceTypeOfferings": "`mngen check --aws`",
     "ec2:DescribeKeyPairs": "`mngen check --aws`",
     "ec2:DescribeAvailabilityZones": "`mngen check --aws`",
+    "ec2:DescribeVpcEndpointServices": "`mngen check --aws`; with interface endpoints",
     "ec2:GetEbsDefaultKmsKeyId": "`mngen check --aws`",
     "ec2:ModifyLaunchTemplate": "a new version becomes the default",
     "ec2:ModifyNetworkInterfaceAttribute": (
@@ -118,6 +119,8 @@ def _reads(cluster: Cluster) -> tuple[str, ...]:
     reads: tuple[str, ...] = _READS
     if cluster.placement_groups:
         reads += ("ec2:DescribePlacementGroups",)
+    if set(network.endpoints) - {"s3"}:
+        reads += ("ec2:DescribeVpcEndpointServices",)
     if "s3" in network.endpoints:
         reads += ("ec2:DescribePrefixLists",)
     if network.vpc == "new":

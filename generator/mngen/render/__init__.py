@@ -11,7 +11,6 @@ from mngen.render._render import (
     creates_spot_fleet_role,
     deployment_tags,
     efa_installer,
-    endpoint_service,
     render,
 )
 
@@ -24,6 +23,5 @@ __all__ = [
     "creates_spot_fleet_role",
     "deployment_tags",
     "efa_installer",
-    "endpoint_service",
     "render",
 ]

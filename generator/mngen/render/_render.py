@@ -54,23 +54,6 @@ def render(cluster: Cluster, *, provider: int | None = None, source: str = "mnge
     return dict(sorted(tree.items()))
 
 
-_CHINESE_ENDPOINTS = frozenset({"ecr.api", "ecr.dkr"})
-"""Services whose endpoints have another prefix in the China regions; the others' are as elsewhere.
-
-Source: `aws ec2 describe-vpc-endpoint-services` in cn-north-1 and cn-northwest-1, as printed in
-https://github.com/aws/aws-cdk/pull/16139 and https://github.com/aws/aws-cdk/pull/25333.
-"""
-
-
-def endpoint_service(region: str, service: str) -> str:
-    """Returns the name of an AWS service's VPC endpoint in a region.
-
-    Source: https://docs.aws.amazon.com/vpc/latest/privatelink/aws-services-privatelink-support.html
-    """
-    prefix = "cn." if region.startswith("cn-") and service in _CHINESE_ENDPOINTS else ""
-    return f"{prefix}com.amazonaws.{region}.{service}"
-
-
 def creates_spot_fleet_role(spec: Spec) -> bool:
     """Tells whether a role for the Spot fleet is made: asked for, and with a Spot environment."""
     return spec.roles.spot_fleet == "create" and any(
@@ -94,7 +77,7 @@ def deployment_tags(spec: Spec) -> dict[str, str]:
 def _values(cluster: Cluster, provider: int) -> dict[str, object]:
     spec = cluster.spec
     endpoints = dict.fromkeys(spec.network.endpoints)
-    services = {service: endpoint_service(spec.region, service) for service in endpoints}
+    services = {service: names.endpoint_service(spec.region, service) for service in endpoints}
     gateway = services.pop("s3", None)
     nat = spec.network.nat is not False
     return {

@@ -41,6 +41,11 @@ _EXISTS = re.compile(
     r"|MountTargetConflict|InvalidSubnet\.Conflict|Invalid\w+\.Duplicate",
     re.IGNORECASE,
 )
+# The words of CreateMountTarget.
+# https://docs.aws.amazon.com/efs/latest/ug/API_CreateMountTarget.html
+_NO_EFS = re.compile(
+    r"UnsupportedAvailabilityZone|Mount targets are not supported in subnet", re.IGNORECASE
+)
 _DISK = re.compile(r"no space left on device", re.IGNORECASE)
 
 
@@ -113,6 +118,14 @@ _HINTS = (
         (
             "run `mngen apply` again: it imports what a broken-off apply has left, if it carries "
             "the deployment's tag. What does not is another's: choose another `name` in the spec"
+        ),
+    ),
+    (
+        _NO_EFS,
+        (
+            "the zone of this mount target does not offer EFS: no node can run there. Leave it out "
+            "by naming the others in `network: {{zones: […]}}`, then `mngen render` and "
+            "`mngen apply`"
         ),
     ),
     (_STALE, "something changed the state since the plan was made: run the command again"),

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mngen import __version__, _resources
-from mngen.cluster import DEPLOYMENT_TAG
-from mngen.render import endpoint_service, render
+from mngen.cluster import DEPLOYMENT_TAG, names
+from mngen.render import render
 from tests.support.specs import FEATURES, Data, make_spec, pairwise, specs, to_cluster, to_yaml
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def test_the_spec_chooses_the_provider(provider: int) -> None:
     ],
 )
 def test_endpoint_names(region: str, service: str, name: str) -> None:
-    assert endpoint_service(region, service) == name
+    assert names.endpoint_service(region, service) == name
 
 
 @pytest.mark.parametrize(("region", "there"), [("us-gov-west-1", False), ("us-east-1", True)])

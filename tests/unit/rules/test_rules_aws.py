@@ -18,6 +18,7 @@ from mngen.cluster import AmiRecord, BakedFrom, base_image_parameter
 from mngen.errors import Position, Severity
 from mngen.rules import AWS_RULES, AwsRule, Match, aws_calls, check_aws, require
 from mngen.spec import load_text
+from tests.support.sandbox import control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -556,6 +557,69 @@ class TestFileSystem:
         [(rule, _, message)] = asked("fsap-0123456789abcdef0")
         assert rule == "MN226"
         assert "there is no access point" in message
+
+
+@pytest.fixture
+def lacking(sandbox: Sandbox, aws: Aws) -> Iterator[Callable[[dict[str, list[str]]], None]]:
+    """Let zones lack endpoint services."""
+
+    yield lambda wanted: control(sandbox, region=REGION, lacking=wanted)
+    control(sandbox, region=REGION, lacking={})
+
+
+def test_endpoint_services_that_a_zone_does_not_offer(
+    aws: Aws, lacking: Callable[[dict[str, list[str]]], None]
+) -> None:
+    zones = "zones: [us-east-1a, us-east-1e]"
+    part = f"network: {{{zones}, endpoints: [s3, ecs-agent, logs]}}\n"
+    skip = ("MN161", "MN206")
+    assert found(aws.ask(part, skip=skip)) == []
+
+    lacking({"us-east-1e": ["ecs-agent"]})
+    answers = aws.ask(part, skip=skip)
+    [(rule, path, message)] = found(answers)
+    assert (rule, path) == ("MN228", "network.endpoints[1]")
+    assert "`ecs-agent` is not offered in us-east-1e" in message
+    assert answers.problems[0].hint == "write `zones: [us-east-1a]` to leave us-east-1e out"
+    # As AWS does: the service is not described in that zone, and refused there.
+    subnets = aws.ec2.describe_subnets(
+        Filters=[
+            {"Name": "availability-zone", "Values": ["us-east-1e"]},
+            {"Name": "vpc-id", "Values": [aws.vpc_id]},
+        ]
+    )["Subnets"]
+    with pytest.raises(aws.ec2.exceptions.ClientError) as refused:
+        aws.ec2.create_vpc_endpoint(
+            VpcId=aws.vpc_id,
+            ServiceName=f"com.amazonaws.{REGION}.ecs-agent",
+            VpcEndpointType="Interface",
+            SubnetIds=[subnets[0]["SubnetId"]],
+        )
+    assert refused.value.response["Error"]["Code"] == "InvalidParameter"
+
+    lacking({"us-east-1e": ["logs"], "us-east-1a": ["logs"]})
+    answers = aws.ask(part, skip=skip)
+    [(rule, path, message)] = found(answers)
+    assert (rule, path) == ("MN227", "network.endpoints[2]")
+    assert message == "`logs` is not offered in us-east-1a, us-east-1e"
+    assert "zones: [us-east-1b, us-east-1c" in str(answers.problems[0].hint)
+
+
+def test_a_zone_without_efs_refuses_mount_targets(
+    aws: Aws, lacking: Callable[[dict[str, list[str]]], None]
+) -> None:
+    efs = aws.connect("efs", REGION)
+    system = efs.create_file_system(CreationToken=uuid4().hex)["FileSystemId"]
+    lacking({"us-east-1e": ["efs"]})
+    places = {
+        each["AvailabilityZone"]: each["SubnetId"]
+        for each in aws.ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [aws.vpc_id]}])[
+            "Subnets"
+        ]
+    }
+    with pytest.raises(efs.exceptions.UnsupportedAvailabilityZone):
+        efs.create_mount_target(FileSystemId=system, SubnetId=places["us-east-1e"])
+    efs.create_mount_target(FileSystemId=system, SubnetId=places["us-east-1a"])
 
 
 def test_a_vpc_that_resolves_no_names(aws: Aws) -> None:

@@ -187,6 +187,10 @@ def test_a_held_lock_names_its_holder_and_the_way_out() -> None:
             "state push errored.tfstate",
         ),
         ('S3 bucket "x" does not exist', "create the bucket"),
+        (
+            "creating EFS Mount Target (fs-1): UnsupportedAvailabilityZone: Mount targets are",
+            "`network: {zones: […]}`",
+        ),
     ],
 )
 def test_known_failures_have_a_hint(text: str, words: str) -> None:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
-from mngen.cluster import DEPLOYMENT_TAG
+from mngen.cluster import DEPLOYMENT_TAG, names
 from mngen.errors import Severity, did_you_mean
 from mngen.rules._rule import Match, Waiting
 from mngen.rules.account._rule import AwsRule
@@ -507,3 +507,83 @@ class BuildersDownloadEfa(AwsRule):
                     "images with EFA need its installer, and a builder in "
                     f"`{closed[0]['SubnetId']}` has no route to the internet to download it",
                 )
+
+
+class EndpointServicesOffered(AwsRule):
+    id = "MN227"
+    title = "Endpoint services are offered in the zones of the network"
+    why = (
+        "AWS offers an endpoint service in some zones of a region only, and refuses an endpoint in "
+        "a subnet elsewhere. Where no zone of the network has the service, the plan fails."
+    )
+    remedy = "name zones that offer it in `network.zones`"
+    source_url = (
+        "https://docs.aws.amazon.com/vpc/latest/privatelink/aws-services-privatelink-support.html"
+    )
+    manual_test = (
+        "aws ec2 describe-vpc-endpoint-services "
+        "--query 'ServiceDetails[].[ServiceName,AvailabilityZones]'"
+    )
+    calls = ("ec2:DescribeVpcEndpointServices", "ec2:DescribeSubnets", "ec2:DescribeVpcs")
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        zones = set(account.zones)
+        for index, service, offered in _offered(account):
+            if zones and not zones & offered:
+                yield Match(
+                    ("network", "endpoints", index),
+                    f"`{service}` is not offered in {', '.join(sorted(zones))}",
+                    f"name zones that offer it: `zones: [{', '.join(sorted(offered))}]`"
+                    if offered
+                    else "remove it: the region does not offer it",
+                )
+
+
+class EndpointServicesInAllZones(AwsRule):
+    id = "MN228"
+    severity = Severity.WARNING
+    title = "Every zone of the network offers the endpoint services"
+    why = (
+        "A zone that does not offer a service gets no endpoint for it. Nodes there use the one in "
+        "another zone: they depend on that zone, and AWS bills what passes between zones."
+    )
+    remedy = "leave the zone out: name the others in `network.zones`"
+    source_url = EndpointServicesOffered.source_url
+    manual_test = EndpointServicesOffered.manual_test
+    calls = EndpointServicesOffered.calls
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        zones = account.zones
+        for index, service, offered in _offered(account):
+            missing = [zone for zone in zones if zone not in offered]
+            rest = [zone for zone in zones if zone in offered]
+            if missing and rest:
+                yield Match(
+                    ("network", "endpoints", index),
+                    f"`{service}` is not offered in {', '.join(missing)}: nodes there use the "
+                    "endpoint in another zone",
+                    f"write `zones: [{', '.join(rest)}]` to leave {', '.join(missing)} out",
+                )
+
+
+def _offered(account: Account) -> Iterator[tuple[int, str, set[str]]]:
+    """Yields the place of each interface endpoint in the spec, its service and that one's zones."""
+    spec = account.cluster.spec
+    wanted = {
+        names.endpoint_service(spec.region, service): (index, service)
+        for index, service in enumerate(spec.network.endpoints)
+        if service != "s3"
+    }
+    if not wanted:
+        return
+    found = account.ec2.get_paginator("describe_vpc_endpoint_services").paginate(
+        Filters=[{"Name": "service-name", "Values": sorted(wanted)}]
+    )
+    zones: dict[str, set[str]] = {name: set() for name in wanted}
+    for page in found:
+        for each in page["ServiceDetails"]:
+            zones[each["ServiceName"]].update(each.get("AvailabilityZones", []))
+    for name, (index, service) in wanted.items():
+        yield index, service, zones[name]

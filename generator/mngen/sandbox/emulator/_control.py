@@ -9,6 +9,8 @@
 - `jobs`: by id, any of `hold` (a state that the job does not leave, or null), `seconds`, `exits`,
   `node_exits`, `reason`, `lost` (whether attempts end with the loss of the host), and `log`: lines
   to write now, by node index;
+- `lacking`: the services that zones lack, by zone: endpoint services by their short name, such as
+  `ecs-agent`, and `efs`;
 - `forget`: ids of jobs of which Batch knows nothing any more, as a week after their end.
 
 A job's own environment can say `MNGEN_SANDBOX_HOLD`, `MNGEN_SANDBOX_SECONDS` and
@@ -40,10 +42,13 @@ def control(body: bytes) -> bytes:
 
     from mngen.sandbox.batch._actions import tick
     from mngen.sandbox.batch._reasons import REASONS
+    from mngen.sandbox.emulator._zones import let_zones_lack
 
     wishes: dict[str, Any] = json.loads(body)
     backend: Any = batch_backends[ACCOUNT_ID][wishes.get("region", "us-east-1")]
     state = tick(backend)
+    if "lacking" in wishes:
+        let_zones_lack(wishes.get("region", "us-east-1"), wishes["lacking"])
     if "exhausted" in wishes:
         state.exhausted = set(wishes["exhausted"])
     if "blocked" in wishes:

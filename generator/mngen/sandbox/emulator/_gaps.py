@@ -10,6 +10,7 @@ which behaviour of AWS it restores. One module a service:
 - `_instances`: instances, of which builders are real machines (`_machines`);
 - `_images`: AMIs, snapshots, the volumes of a launch;
 - `_network`: security groups and their rules, the default VPC;
+- `_zones`: services that a zone lacks;
 - `_misc`: EFS, Service Quotas, IAM.
 """
 
@@ -28,11 +29,12 @@ def close_gaps(machines: Machines) -> None:
         machines: The machines that instances can be.
     """
     from mngen.sandbox.batch import _backend
-    from mngen.sandbox.emulator import _ec2, _images, _instances, _misc, _network
+    from mngen.sandbox.emulator import _ec2, _images, _instances, _misc, _network, _zones
 
     _backend.close()
     _ec2.close()
     _instances.close(machines)
     _images.close()
     _network.close()
+    _zones.close()
     _misc.close()

@@ -58,6 +58,14 @@ resource "aws_vpc_security_group_egress_rule" "endpoints" {
   referenced_security_group_id = aws_security_group.endpoints.id
 }
 
+data "aws_vpc_endpoint_service" "interface" {
+  for_each = var.interface_endpoints
+
+  service_name = each.value
+  service_type = "Interface"
+}
+
+# A service is not always offered in every zone: nodes there reach its endpoint in another one.
 resource "aws_vpc_endpoint" "interface" {
   for_each = var.interface_endpoints
 
@@ -65,8 +73,20 @@ resource "aws_vpc_endpoint" "interface" {
   service_name        = each.value
   vpc_endpoint_type   = "Interface"
   private_dns_enabled = true
-  subnet_ids          = [for zone in local.zones : local.subnets_by_zone[zone][0]]
-  security_group_ids  = [aws_security_group.endpoints.id]
+  subnet_ids = [
+    for zone in local.zones : local.subnets_by_zone[zone][0]
+    if contains(data.aws_vpc_endpoint_service.interface[each.key].availability_zones, zone)
+  ]
+  security_group_ids = [aws_security_group.endpoints.id]
 
   tags = { Name = "${var.name}-${each.key}" }
+
+  lifecycle {
+    precondition {
+      condition = length(setintersection(
+        data.aws_vpc_endpoint_service.interface[each.key].availability_zones, local.zones
+      )) > 0
+      error_message = "${each.value} is not offered in ${join(", ", local.zones)}: name other zones in network.zones, of ${join(", ", data.aws_vpc_endpoint_service.interface[each.key].availability_zones)}."
+    }
+  }
 }

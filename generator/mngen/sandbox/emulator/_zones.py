@@ -1,0 +1,111 @@
+"""Zones that lack a service: on AWS not every zone has every endpoint service, or EFS.
+
+Which ones is said to the control (`POST /_mngen/batch`, key `lacking`); none by default.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from moto.ec2.exceptions import InvalidParameter
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.vpcs import VPCBackend
+from moto.efs.exceptions import EFSError
+from moto.efs.models import EFSBackend
+
+from mngen.sandbox._environment import ACCOUNT_ID
+from mngen.sandbox.emulator._graft import graft
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_FILE_SYSTEMS = "efs"
+_make_endpoint: Any = vars(VPCBackend)["create_vpc_endpoint"]
+_describe_services: Any = vars(VPCBackend)["describe_vpc_endpoint_services"]
+_make_mount_target: Any = vars(EFSBackend)["create_mount_target"]
+
+
+class UnsupportedZoneError(EFSError):
+    """EFS is not offered in the zone of a subnet.
+
+    Source: https://docs.aws.amazon.com/efs/latest/ug/API_CreateMountTarget.html
+    """
+
+    code = 400
+
+    def __init__(self) -> None:
+        super().__init__(
+            "UnsupportedAvailabilityZone",
+            "Mount targets are not supported in subnet's availability zone.",
+        )
+
+
+class Endpoints:
+    """VPC endpoints, in the zones that have their service."""
+
+    def describe_vpc_endpoint_services(self, **named: Any) -> dict[str, Any]:
+        """Leaves the zones out that lack a service; reads filters, which moto misnames."""
+        named["filters"] = [
+            {"Name": each["Name"], "Value": each.get("Values", [])} for each in named["filters"]
+        ]
+        found: dict[str, Any] = _describe_services(self, **named)
+        found["servicesDetails"] = [
+            {**each, "AvailabilityZones": _zones_of(self, each)}
+            for each in found["servicesDetails"]
+        ]
+        return found
+
+    def create_vpc_endpoint(self, *arguments: Any, **named: Any) -> Any:
+        """Refuses a subnet in a zone that lacks the service.
+
+        Source: https://github.com/terraform-aws-modules/terraform-aws-vpc/issues/785
+        """
+        backend: Any = self
+        service = named["service_name"]
+        for subnet in named.get("subnet_ids") or ():
+            zone = backend.get_subnet(subnet).availability_zone
+            if service.rpartition(f".{backend.region_name}.")[2] in _lacking(backend).get(zone, ()):
+                raise InvalidParameter(
+                    f"The VPC endpoint service {service} does not support the availability zone of "
+                    f"the subnet: {subnet}."
+                )
+        return _make_endpoint(self, *arguments, **named)
+
+
+class MountTargets:
+    """Mount targets, in the zones that have EFS."""
+
+    def create_mount_target(self, **named: Any) -> Any:
+        """Refuses a subnet in a zone that lacks EFS."""
+        backend: Any = self
+        ec2: Any = ec2_backends[backend.account_id][backend.region_name]
+        # moto keeps the subnets of a zone by their id.
+        for zone, subnets in ec2.subnets.items():
+            if named["subnet_id"] in subnets and _FILE_SYSTEMS in _lacking(ec2).get(zone, ()):
+                raise UnsupportedZoneError
+        return _make_mount_target(self, **named)
+
+
+def let_zones_lack(region: str, lacking: Mapping[str, Iterable[str]]) -> None:
+    """Says which services zones lack: short names, such as `ecs-agent`, and `efs`."""
+    vars(ec2_backends[ACCOUNT_ID][region])["lacking"] = {
+        zone: frozenset(services) for zone, services in lacking.items()
+    }
+
+
+def _lacking(backend: Any) -> dict[str, frozenset[str]]:
+    lacking: dict[str, frozenset[str]] = vars(backend).get("lacking", {})
+    return lacking
+
+
+def _zones_of(backend: Any, service: dict[str, Any]) -> list[str]:
+    name = service["ServiceName"].rpartition(f".{backend.region_name}.")[2]
+    return [
+        zone for zone in service["AvailabilityZones"] if name not in _lacking(backend).get(zone, ())
+    ]
+
+
+def close() -> None:
+    """Closes the gaps of what zones lack."""
+    graft(VPCBackend, Endpoints)
+    graft(EFSBackend, MountTargets)
