@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mngen.sandbox._machine_image import kernel_limit
+from mngen.sandbox._machine_root import machine_layers
 from tests.support.machines import Machine, booted, copied
 from tests.support.needs import lacking
 from tests.support.playbooks import Play, play, variables
@@ -241,6 +243,12 @@ def test_the_kernels_of_grub_cfg_are_limited(baked: Baked) -> None:
         assert "net.ifnames=0 biosdevname=0" in line
 
 
+def test_the_emulated_batch_reads_the_limit_from_the_disk(baked: Baked) -> None:
+    before = machine_layers(baked.wishes.base)
+    assert kernel_limit(before) is None
+    assert kernel_limit((baked.machine.upper, *before)) == int(baked.cpus)
+
+
 def test_the_defaults_of_the_boot_loader_are_limited(baked: Baked) -> None:
     text = baked.machine.read("/etc/default/grub")
     before = Machine(baked.folder / "absent", "127.0.0.1", baked.wishes.base).read(
@@ -385,7 +393,7 @@ def test_baking_with_other_wishes_leaves_nothing_of_the_first(
     extra = baked.extra | {"mngen_nr_cpus": 0, "mngen_efs_tls": tls}
     if tls:
         # A base without amazon-efs-utils, and a file system that asks for a role.
-        again.run("rm /usr/sbin/mount.efs /usr/bin/amazon-efs-mount-watchdog")
+        again.run(f"umount {mount}; rm /usr/sbin/mount.efs /usr/bin/amazon-efs-mount-watchdog")
         extra |= {"mngen_efs_iam": "true", "mngen_efs_access_point": POINT}
     done = play(tmp_path, extra, machine=again)
     assert done.code == 0, done.output

@@ -202,6 +202,10 @@ class Deployed:
             Name=f"{self.name}-{name}", SourceImageId=base, SourceRegion="us-east-1"
         )["ImageId"]
         self.ec2.create_tags(Resources=[made], Tags=[{"Key": "mngen:image", "Value": name}])
+        # What the kernel's command line has in an AMI that was baked.
+        for each in self.cluster.environments:
+            if each.image == name and each.nr_cpus:
+                self.control(nr_cpus={made: each.nr_cpus})
         return str(made)
 
     def _environment(self, each: ResolvedEnvironment) -> None:

@@ -293,6 +293,18 @@ class TestWaiting:
         reason = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"
         self.end(deployed, self.waits(deployed, submit, reason, nodeOverrides=overrides))
 
+    def test_for_what_the_kernel_keeps_online(self, deployed: Deployed, submit: Any) -> None:
+        """An AMI without a limit leaves all vCPUs online, whatever its tags say."""
+        ami = deployed.images["r5.12xlarge"]
+        needs = {"resourceRequirements": [{"type": "VCPU", "value": "25"}]}
+        overrides = {"nodePropertyOverrides": [{"targetNodes": "0:", "containerOverrides": needs}]}
+        deployed.control(nr_cpus={ami: 48})
+        try:
+            job = submit(nodeOverrides=overrides)
+            assert reached(deployed, job, *ENDED)["status"] == "SUCCEEDED"
+        finally:
+            deployed.control(nr_cpus={ami: 24})
+
     def test_for_more_nodes_than_there_may_be(self, deployed: Deployed, submit: Any) -> None:
         reason = "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE"
         self.end(deployed, self.waits(deployed, submit, reason, nodeOverrides={"numNodes": 5}))

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from mngen.catalog import Catalog, InstanceType
 
-IMAGE_TAG = "mngen:image"
 
 _TIMED_OUT = "Job attempt duration exceeded timeout"
 _EXITED = "Essential container in task exited"
@@ -49,6 +48,7 @@ class State:
         jobs: By id, in the order of submission.
         exhausted: Instance types of which EC2 has none left, and names of environments whose zone
             has none.
+        kernel_limits: The `nr_cpus` of AMIs without a disk, by their ids.
         blocked: The reason for which queues are blocked on request: its code, by the queue's name.
         start_seconds: How long a placed job is STARTING.
         run_seconds: How long a job runs that does not say so itself.
@@ -56,6 +56,7 @@ class State:
 
     jobs: dict[str, Job] = field(default_factory=dict)
     exhausted: set[str] = field(default_factory=set)
+    kernel_limits: dict[str, int] = field(default_factory=dict)
     blocked: dict[str, str] = field(default_factory=dict)
     start_seconds: float = 0.1
     run_seconds: float = 1.0
@@ -260,7 +261,10 @@ def _obstacle(backend: Any, state: State, job: Job, environment: ComputeEnvironm
     if job.multi_node and not task_interface_fits(backend.ec2_backend, resources):
         return reasons.UNDETERMINED
     vcpus, memory = _needs(job)
-    if vcpus > _registered(instance, image) or memory > _registered_memory(instance):
+    limit = _kernel_limit(backend, state, image)
+    if vcpus > min(instance.vcpus, limit or instance.vcpus) or memory > _registered_memory(
+        instance
+    ):
         return reasons.JOB_RESOURCE
     nodes = len(job.containers)
     if nodes * instance.vcpus > resources["maxvCpus"]:
@@ -290,11 +294,18 @@ def _needs(job: Job) -> tuple[float, int]:
     )
 
 
-def _registered(instance: InstanceType, image: Any) -> int:
-    """Returns the CPUs that the ECS agent registers: the cores, if the image limits it to them."""
-    tags = {tag["key"]: tag["value"] for tag in image.get_tags()} if image is not None else {}
-    limited = str(tags.get(IMAGE_TAG, "")).removesuffix("-efa") == instance.name
-    return instance.nr_cpus or instance.vcpus if limited else instance.vcpus
+def _kernel_limit(backend: Any, state: State, image: Any) -> int | None:
+    """Returns the `nr_cpus` with which an AMI's kernel starts; None for no limit.
+
+    The ECS agent registers the CPUs that are online, whatever the AMI is called or tagged: an AMI
+    that was baked here has its boot loader's files, of one without a disk the control was told.
+    Source: https://github.com/aws/amazon-ecs-agent (ecs-agent/api/ecs/client/ecs_client.go)
+    """
+    if image is None:
+        return None
+    told = state.kernel_limits.get(image.id)
+    limit: int | None = backend.ec2_backend.machines.kernel_limit(image.id)
+    return told if limit is None else limit
 
 
 def _registered_memory(instance: InstanceType) -> int:

@@ -9,6 +9,7 @@
 - `jobs`: by id, any of `hold` (a state that the job does not leave, or null), `seconds`, `exits`,
   `node_exits`, `reason`, `lost` (whether attempts end with the loss of the host), and `log`: lines
   to write now, by node index;
+- `nr_cpus`: the kernel's limit of AMIs that were not baked on an emulated machine, by their ids;
 - `lacking`: the services that zones lack, by zone: endpoint services by their short name, such as
   `ecs-agent`, and `efs`;
 - `forget`: ids of jobs of which Batch knows nothing any more, as a week after their end.
@@ -47,6 +48,8 @@ def control(body: bytes) -> bytes:
     wishes: dict[str, Any] = json.loads(body)
     backend: Any = batch_backends[ACCOUNT_ID][wishes.get("region", "us-east-1")]
     state = tick(backend)
+    if "nr_cpus" in wishes:
+        state.kernel_limits |= {ami: int(limit) for ami, limit in wishes["nr_cpus"].items()}
     if "lacking" in wishes:
         let_zones_lack(wishes.get("region", "us-east-1"), wishes["lacking"])
     if "exhausted" in wishes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _END_SECONDS = 20.0
+_ENTRIES = "boot/loader/entries"
+_GRUB_CFG = "boot/grub2/grub.cfg"
+_LIMIT = re.compile(r"(?<!\S)nr_cpus=(\d+)(?!\S)")
 
 # The mount lives in a namespace of its own and ends with its keeper, which ends with this process.
 _VIEW = """
@@ -82,6 +86,40 @@ class Images:
 
     def _record(self, ami_id: str) -> Path:
         return self._folder / f"{ami_id}.json"
+
+
+def kernel_limit(layers: Sequence[Path]) -> int | None:
+    """Returns the `nr_cpus` that the kernel of an image starts with; None for no limit.
+
+    The boot loader starts the newest kernel: of the boot entries of Amazon Linux 2023 the one whose
+    file comes last by its version, of those in grub.cfg on Amazon Linux 2 the first. Of an argument
+    that is there twice, the kernel heeds the last.
+
+    Args:
+        layers: The folders that make up the image's file system, topmost first.
+
+    Sources: grubby 8.40 (`sort -Vr` of the entries' names),
+    https://docs.kernel.org/admin-guide/kernel-parameters.html
+    """
+    entries: dict[str, Path] = {}
+    for layer in reversed(layers):
+        for path in (layer / _ENTRIES).glob("*.conf"):
+            entries[path.name] = path
+    # A whiteout of the overlay hides what is below it.
+    there = sorted((name for name, path in entries.items() if path.is_file()), key=_by_version)
+    if there:
+        lines = re.findall(r"^options\s(.*)$", entries[there[-1]].read_text(), re.MULTILINE)
+    else:
+        found = next((path for layer in layers if (path := layer / _GRUB_CFG).is_file()), None)
+        text = found.read_text() if found else ""
+        lines = re.findall(r"^\s*linux\s(.*)$", text, re.MULTILINE)
+    limits = _LIMIT.findall(lines[0]) if lines else []
+    return int(limits[-1]) if limits else None
+
+
+def _by_version(name: str) -> list[tuple[int, str]]:
+    """Orders names as `sort -V`: runs of digits by their number."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mngen.errors import MngenError
 from mngen.sandbox.machines._address import claim_address
-from mngen.sandbox.machines._image import Images
+from mngen.sandbox.machines._image import Images, kernel_limit
 from mngen.sandbox.machines._machine import PENDING, Machine
 from mngen.sandbox.machines._root import (
     BASES,
@@ -154,6 +154,11 @@ class Machines:
         machine = self._machines[instance_id].machine
         future = machine.copy(self._images.place(ami_id))
         self._copying.append(_Copying(ami_id, machine.layers, future, report))
+
+    def kernel_limit(self, ami_id: str) -> int | None:
+        """Returns the `nr_cpus` that an AMI's kernel starts with; None for none, or no disk."""
+        kept = ami_id in self._images.kept()
+        return kernel_limit(self._images.layers(ami_id)) if kept else None
 
     def forget(self, ami_id: str) -> None:
         """Removes an AMI's disk, once no machine and no other AMI's disk lies above it."""
