@@ -91,6 +91,7 @@ UNSEEN = {
     "kms:GetKeyPolicy": "`mngen check --aws`",
     "kms:ListGrants": "`mngen check --aws`",
     "logs:UntagResource": "a tag was taken out of the spec",
+    "s3:GetBucketPolicy": "`mngen check --aws`",
     "s3:GetBucketVersioning": "`mngen check --aws`",
     "servicequotas:GetAWSDefaultServiceQuota": "`mngen check --aws`",
     "servicequotas:GetServiceQuota": "`mngen check --aws`",

@@ -90,12 +90,17 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
         ),
         Statement("CheckPolicies", ("iam:GetPolicy",), tuple(policies)),
         Statement("CheckVpc", () if vpc.new else (_OF_THE_VPC,), (vpc.arn,)),
-        # The account's default key for EBS can be any.
+        # The account's default key for EBS can be any, and so can that of a bucket.
         Statement(
             "CheckKey",
             tuple(call for call in calls if call.startswith("kms:")),
-            (spec.image.kms_key or scope.arn("kms", "key/*"),),
+            (
+                scope.arn("kms", "key/*")
+                if spec.image.kms_key is None or spec.image.efa_installer
+                else spec.image.kms_key,
+            ),
         ),
+        *_efa_installer(spec, scope),
         Statement(
             "CheckFileSystem",
             tuple(call for call in calls if call.startswith("elasticfilesystem:")),
@@ -107,6 +112,21 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
 def file_system(spec: Spec, scope: Scope) -> str:
     """Names the file system: the existing one, or any, since AWS chooses the id of a new one."""
     return scope.arn("elasticfilesystem", f"file-system/{spec.storage.efs.id or '*'}")
+
+
+def _efa_installer(spec: Spec, scope: Scope) -> list[Statement]:
+    """What looking at the EFA installer in a bucket needs; nothing where there is none."""
+    if not spec.image.efa_installer:
+        return []
+    place = spec.image.efa_installer.removeprefix("s3://")
+    return [
+        Statement(
+            "CheckInstallerBucket",
+            ("s3:GetBucketPolicy", "s3:ListBucket"),
+            (scope.global_arn("s3", place.partition("/")[0]),),
+        ),
+        Statement("CheckInstaller", ("s3:GetObject",), (f"{scope.global_arn('s3', place)}*",)),
+    ]
 
 
 def _access_points(spec: Spec, scope: Scope) -> tuple[str, ...]:

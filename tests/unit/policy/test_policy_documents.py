@@ -195,7 +195,10 @@ def test_white_space_does_not_count_but_every_other_character_does() -> None:
 
 @pytest.mark.parametrize("part", [Part.DEPLOYER, Part.BAKER])
 def test_the_checks_that_ask_aws_are_covered(part: Part) -> None:
-    everything = minimal("state: {bucket: my-state}\nroles: {service: create}\n")
+    everything = minimal(
+        "state: {bucket: my-state}\nroles: {service: create}\n"
+        "image: {efa_installer: s3://my-software/efa/}\n"
+    )
     given = example("existing-network")
     names = granted(part, everything) | granted(part, given)
     # Who one is, AWS tells everyone.

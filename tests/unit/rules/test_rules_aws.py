@@ -643,6 +643,65 @@ def test_a_vpc_that_resolves_no_names(aws: Aws) -> None:
 EFA = "environments:\n  r5: {instance: c5n.18xlarge, max_nodes: 2, efa: true}\n"
 
 
+# As docs/images.md has them copied.
+INSTALLER = (
+    "aws-efa-installer-1.50.0.tar.gz",
+    "aws-efa-installer-1.50.0.tar.gz.sig",
+    "aws-efa-installer.key",
+)
+
+
+def test_the_efa_installer_is_in_the_bucket_and_can_be_read(aws: Aws) -> None:
+    part = "image: {efa_installer: s3://software/tools/efa/}\n"
+
+    def asked() -> tuple[list[str], list[str | None]]:
+        answers = aws.ask(part, environments=EFA)
+        assert {each[:2] for each in found(answers)} <= {("MN229", "image.efa_installer")}
+        return [each[2] for each in found(answers)], [each.hint for each in answers.problems]
+
+    assert asked()[0] == ["there is no bucket `software`"]
+    s3: Any = aws.connect("s3", REGION)
+    s3.create_bucket(Bucket="software")
+    [message], _ = asked()
+    assert message.startswith("`s3://software/tools/efa/` does not have ")
+    assert all(name in message for name in INSTALLER)
+    for name in INSTALLER:
+        s3.put_object(Bucket="software", Key=f"tools/efa/{name}", Body=b"x")
+    assert asked() == ([], [])
+
+    kms: Any = aws.connect("kms", REGION)
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    last = {"Bucket": "software", "Key": f"tools/efa/{INSTALLER[2]}", "Body": b"x"}
+    s3.put_object(**last, ServerSideEncryption="aws:kms", SSEKMSKeyId=key)
+    [message], [hint] = asked()
+    assert f"encrypted with {key}" in message
+    assert "--sse AES256" in str(hint)
+    s3.put_object(**last)
+
+    statement = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:GetObject",
+        "Resource": "arn:aws:s3:::software/*",
+    }
+    # What Security Hub's control S3.5 asks for, which TLS satisfies.
+    secure = {**statement, "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+    for each, denied in ((secure, False), (statement, True)):
+        document = json.dumps({"Version": "2012-10-17", "Statement": [each]})
+        s3.put_bucket_policy(Bucket="software", Policy=document)
+        assert ("denies everyone" in "".join(asked()[0])) is denied
+
+
+def test_an_installer_in_another_region(aws: Aws) -> None:
+    s3: Any = aws.connect("s3", "eu-west-1")
+    place = {"LocationConstraint": "eu-west-1"}
+    s3.create_bucket(Bucket="software-eu", CreateBucketConfiguration=place)
+    part = "image: {efa_installer: s3://software-eu/efa/}\n"
+    [(rule, _, message)] = found(aws.ask(part, environments=EFA))
+    assert rule == "MN229"
+    assert "is in eu-west-1, and the builders are in us-east-1" in message
+
+
 def test_the_default_group_decides_whether_nodes_with_efa_meet(aws: Aws) -> None:
     vpc = aws.vpc()
     aws.gateway_route(vpc)
