@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mngen.sandbox._machine_image import kernel_limit
-from mngen.sandbox._machine_root import machine_layers
+from mngen.sandbox.machines._image import kernel_limit
+from mngen.sandbox.machines._root import machine_layers
 from tests.support.machines import Machine, booted, copied
 from tests.support.needs import lacking
 from tests.support.playbooks import Play, play, variables
