@@ -379,6 +379,8 @@ def test_the_state_is_never_deleted_and_its_lock_is() -> None:
 def test_only_the_deployer_writes_the_state() -> None:
     cluster = example("private-network")
     assert {name for name in granted(Part.BAKER, cluster) if name.startswith("s3:")} == {
+        # Of the EFA installer's bucket.
+        "s3:GetBucketPolicy",
         "s3:GetBucketVersioning",
         "s3:GetObject",
         "s3:ListBucket",
