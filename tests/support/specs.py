@@ -41,7 +41,10 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "endpoints": ("default", "none", "registry", "all"),
     "ssh": ("no", "yes"),
     "groups": ("no", "yes"),
-    "efs": ("new", "new protected", "existing", "existing with group"),
+    "efs": (
+        *("new", "new protected", "new by iam"),
+        *("existing", "existing with group", "existing by access point"),
+    ),
     "bucket": ("no", "yes"),
     "service": ("service-linked", "create", "arn"),
     "profile": ("create", "arn"),
@@ -179,6 +182,10 @@ def _efs(option: str) -> Data:
         return {"id": f"fs-{_ID}", "mount": "/shared"}
     if option == "existing with group":
         return {"id": f"fs-{_ID}", "security_group": "sg-0c1d2e3f4a5b60718"}
+    if option == "existing by access point":
+        return {"id": f"fs-{_ID}", "iam": True, "access_point": f"fsap-{_ID}"}
+    if option == "new by iam":
+        return {"iam": True}
     if option == "new protected":
         return {"protect": True, "throughput": "elastic", "backup": False}
     return {"mount": "/efs"}

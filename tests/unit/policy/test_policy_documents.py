@@ -283,8 +283,12 @@ def test_roles_are_no_way_to_more_rights() -> None:
         }
         assert any("-job-" in arn for arn in put) == (cluster.spec.storage.bucket is not None)
         installer = efa_installer(cluster) is not None
-        assert any("-builder-" in arn for arn in put) == installer
-        assert len(put) == (cluster.spec.storage.bucket is not None) + installer
+        mounts = cluster.spec.storage.efs.iam and cluster.spec.roles.instance_profile == "create"
+        assert any("-builder-" in arn for arn in put) == (installer or mounts)
+        assert any("-instance-" in arn for arn in put) == mounts
+        assert len(put) == sum(
+            (cluster.spec.storage.bucket is not None, installer or mounts, mounts)
+        )
         if policies := found.get("RolePolicies"):
             attached = policies["Condition"]["ArnEquals"]["iam:PolicyARN"]
             assert not any("*" in arn for arn in attached)
