@@ -76,7 +76,7 @@ def record_problem(
         "mount": (made.mount, spec.storage.efs.mount),
         "tls": (made.tls, spec.storage.efs.tls),
         "iam": (made.iam, spec.storage.efs.iam),
-        "access_point": (made.access_point, spec.storage.efs.access_point),
+        "access_point": (made.access_point or "none", spec.storage.efs.access_point or "none"),
     }
     wrong = [f"{name} {was} instead of {now}" for name, (was, now) in wanted.items() if was != now]
     return f"its AMI was baked with {', '.join(wrong)}" if wrong else ""

@@ -277,6 +277,12 @@ class TestImage:
             "error",
             "nodes 0, 1: its AMI was baked with nr_cpus 48 instead of 24, mount /x instead of /efs",
         )
+        records = {"r5.12xlarge": AmiRecord(id=AMI, baked_from=made_from)}
+        efs = "id: fs-0123456789abcdef0, security_group: sg-0123456789abcdef0, iam: true"
+        text = SPEC + f"storage: {{efs: {{{efs}, access_point: fsap-0123456789abcdef0}}}}\n"
+        state, seen = found(card(lines, expected(text, records=records)), "image")
+        assert state == "error"
+        assert "baked with iam False instead of True, access_point none instead of fsap-" in seen
         records = {"r5.12xlarge": AmiRecord(id="ami-0bbbbbbbbbbbbbbbb")}
         assert "apply has not run" in found(card(lines, expected(records=records)), "image")[1]
 
