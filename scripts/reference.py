@@ -25,29 +25,29 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 _COMMANDS_HEAD = """\
 # Commands
 
-What `mngen COMMAND --help` says, on one page. Exit codes: 0 done, 1 your input or a check, 2 usage,
-3 AWS or a tool failed, 4 out of date, 130 interrupted.
+The output of `mngen COMMAND --help` for every command. Exit codes: 0 done, 1 your input or a check,
+2 usage, 3 AWS or a tool failed, 4 out of date, 130 interrupted.
 
-This page is made from the commands by `make docs`.
+`make docs` generates this page from the commands.
 """
 _SPEC_HEAD = """\
 # The spec
 
-Every key of mngen.yaml, in the order of its nesting; unknown ones are refused. `mngen schema`
-prints the same as a JSON Schema, with which an editor explains and completes them. What fits
-together is the business of the [rules](rules/index.md).
+Every key of mngen.yaml; an unknown key is an error. `mngen schema` prints the same as a JSON
+Schema, with which an editor explains and completes the keys. The [rules](rules/index.md) check
+which values fit together.
 
-This page is made from the schema by `make docs`.
+`make docs` generates this page from the schema.
 """
 _PARTS_HEAD = """\
-# What mngen runs
+# Required programs
 
-`check`, `render`, `submit` and everything else that is not listed here needs nothing but mngen. The
-commands below also run programs, which are not installed with it. `mngen doctor` shows which of
-them this machine has, what does not work without the others, and one command that installs all that
-is missing; `mngen doctor rehearse` fails if something is missing that `mngen rehearse` needs.
+`check`, `render`, `submit` and all other commands that are not listed here need only mngen. The
+commands below also run programs that are not installed with mngen. `mngen doctor` shows which of
+them your machine has, what does not work without the others, and one command that installs what is
+missing. `mngen doctor rehearse` fails if a program is missing that `mngen rehearse` needs.
 
-This page is made from the table of parts by `make docs`.
+`make docs` generates this page from the table of programs.
 """
 _FAMILIES = {
     Family.DEBIAN: "Debian, Ubuntu",
