@@ -135,8 +135,8 @@ def descendants(pid: int, *words: str) -> list[int]:
             continue
         if parent == pid:
             child = int(entry.name)
-            # The warden's own command line holds that of what it watches.
-            if all(word in command for word in words) and "_warden.py" not in command:
+            # The supervisor's own command line holds that of what it watches.
+            if all(word in command for word in words) and "_supervisor.py" not in command:
                 found.append(child)
             found += descendants(child, *words)
     return found

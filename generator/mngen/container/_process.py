@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import signal
+import os
 import subprocess
-import threading
+import tempfile
+import time
 from collections import deque
-from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from mngen._signals import ENDINGS, signal_group, take_signals
+from mngen import _process
+from mngen._signals import ENDINGS, Caught, take_signals
 from mngen.errors import InterruptedRunError, ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from subprocess import Popen
 
 _GRACE = 10.0  # seconds between asking an engine to end and killing it
 _SHOWN = 12  # last lines of a failed engine
@@ -45,67 +47,47 @@ def run(
             ended.
     """
     last: deque[str] = deque(maxlen=_SHOWN)
-    interrupt = _Interrupt()
-    with take_signals(interrupt, ENDINGS):
-        process = _start(command, environment)
-        overdue = threading.Event()
+    caught = Caught()
+    deadline = None if seconds is None else time.monotonic() + seconds
+
+    def show(line: str) -> None:
+        text = line.rstrip()
+        last.append(text)
+        if report is not None:
+            report(text)
+
+    def heed(_child: Popen[bytes]) -> None:
+        if caught.count:
+            raise InterruptedRunError(f"interrupted while {doing}")
+        if deadline is not None and time.monotonic() > deadline:
+            raise ToolError(f"{doing} took longer than {seconds:g} s")
+
+    with tempfile.TemporaryFile() as output, take_signals(caught, ENDINGS):
         try:
-            # The feeder closes the pipe, however soon the interrupt comes.
-            feeder = threading.Thread(target=_feed, args=(process, stdin), daemon=True)
-            feeder.start()
-            interrupt.arm()
-            with _ended_after(process, seconds, overdue):
-                for line in process.stdout or ():
-                    text = line.rstrip()
-                    last.append(text)
-                    if report is not None:
-                        report(text)
-                process.wait()
-            feeder.join()
-        except KeyboardInterrupt:
-            interrupt.disarm()
-            _end(process)
-            # What the engine started and has not ended itself.
-            signal_group(process.pid, signal.SIGKILL)
-            raise InterruptedRunError(f"interrupted while {doing}") from None
-        finally:
-            interrupt.disarm()
-            _end(process)
-            if process.stdout is not None:
-                process.stdout.close()
-    if process.returncode != 0 and overdue.is_set():
-        raise ToolError(f"{doing} took longer than {seconds:g} s")
-    if process.returncode != 0:
+            code = _process.run(
+                _process.supervised(command, os.getpid()),
+                outputs=[_process.Output(output, show)],
+                on_poll=heed,
+                environment=environment,
+                stdin=stdin,
+                end=_end,
+            )
+        except OSError as error:
+            raise ToolError(f"cannot run {command[0]}: {error.strerror}") from None
+    # One that came as the engine ended counts, too: its caller is to go no further.
+    if caught.count:
+        raise InterruptedRunError(f"interrupted while {doing}")
+    if code != 0:
         said = "\n  ".join(line for line in last if line)
         # What was shown already need not be said twice.
         told = f": {said}" if said and report is None else ""
-        raise ToolError(f"{doing} failed (exit code {process.returncode}){told}")
+        raise ToolError(f"{doing} failed (exit code {code}){told}")
 
 
-class _Interrupt:
-    """Raises KeyboardInterrupt at a signal, but only where that is caught.
-
-    A process that has just started must not be lost, nor its end be cut short.
-    """
-
-    def __init__(self) -> None:
-        self._came = False
-        self._armed = False
-
-    def __call__(self) -> None:
-        self._came = True
-        if self._armed:
-            raise KeyboardInterrupt
-
-    def arm(self) -> None:
-        """Raises from now on, and at once if a signal has come already."""
-        self._armed = True
-        if self._came:
-            raise KeyboardInterrupt
-
-    def disarm(self) -> None:
-        """Raises no more."""
-        self._armed = False
+def _end(process: Popen[bytes]) -> None:
+    """Ends an engine, and what it started and has not ended itself if it is not done."""
+    # What an engine that is done leaves running is meant to, such as podman's pause process.
+    _process.end_group(process, ask=True, seconds=_GRACE, rest=process.poll() is None)
 
 
 def ask(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> str | None:
@@ -130,58 +112,3 @@ def ask(command: Sequence[str], *, environment: Mapping[str, str] | None = None)
         shown = " ".join(command[:2])
         raise ToolError(f"`{shown}` gave no answer for {_ANSWER_SECONDS:g} s") from None
     return done.stdout if done.returncode == 0 else None
-
-
-def _start(command: Sequence[str], environment: Mapping[str, str] | None) -> subprocess.Popen[str]:
-    try:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env=None if environment is None else dict(environment),
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise ToolError(f"cannot run {command[0]}: {error.strerror}") from None
-
-
-def _feed(process: subprocess.Popen[str], text: str) -> None:
-    if process.stdin is not None:
-        with suppress(OSError, ValueError), process.stdin:
-            process.stdin.write(text)
-
-
-@contextmanager
-def _ended_after(
-    process: subprocess.Popen[str], seconds: float | None, overdue: threading.Event
-) -> Iterator[None]:
-    """Ends a process that still runs after so many seconds, and says so by the event."""
-    if seconds is None:
-        yield
-        return
-
-    def end() -> None:
-        overdue.set()
-        _end(process)
-        # What it started would keep the pipe open that the caller reads.
-        signal_group(process.pid, signal.SIGKILL)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    for number, seconds in ((signal.SIGINT, _GRACE), (signal.SIGKILL, None)):
-        if process.poll() is not None:
-            return
-        signal_group(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from pathlib import Path
-from signal import SIGKILL
+from functools import partial
 from typing import TYPE_CHECKING
 
-from mngen._signals import signal_group
+from mngen import _process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+    from subprocess import Popen
 
     from mngen.images._cancel import Cancel
 
-_WARDEN = Path(__file__).with_name("_warden.py")
-_POLL_SECONDS = 0.1
+
+class _AbandonedError(Exception):
+    """The user will not wait for the program to clean up."""
 
 
 def run_logged(
@@ -42,45 +42,28 @@ def run_logged(
     Returns:
         Its exit code; 128 and the signal's number where a signal ended it.
     """
-    with log.open("ab") as output, log.open("rb") as reader:
-        reader.seek(0, os.SEEK_END)
-        process = subprocess.Popen(
-            [sys.executable, "-I", str(_WARDEN), str(os.getpid()), *command],
-            cwd=folder,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        rest = b""
-        interrupted = False
+    interrupted = False
+
+    def heed(process: Popen[bytes]) -> None:
+        nonlocal interrupted
+        if cancel.wanted and not interrupted:
+            interrupted = True
+            # The supervisor interrupts the program's group.
+            process.terminate()
+        if cancel.abandoned:
+            raise _AbandonedError
+
+    with log.open("a+b") as output:
         try:
-            running = True
-            while running:
-                running = _is_running(process)
-                *lines, rest = (rest + reader.read()).split(b"\n")
-                for line in lines:
-                    on_line(line.decode(errors="replace"))
-                if cancel.wanted and not interrupted:
-                    interrupted = True
-                    process.terminate()
-                if cancel.abandoned:
-                    break
-        finally:
-            _end(process)
-    return process.returncode if process.returncode >= 0 else 128 - process.returncode
-
-
-def _is_running(process: subprocess.Popen[bytes]) -> bool:
-    try:
-        process.wait(_POLL_SECONDS)
-    except subprocess.TimeoutExpired:
-        return True
-    return False
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Leaves nothing of its session running: a killed program cannot end its own helpers."""
-    signal_group(process.pid, SIGKILL)
-    process.wait()
+            code = _process.run(
+                _process.supervised(command, os.getpid(), mode="watch"),
+                outputs=[_process.Output(output, on_line, output.seek(0, os.SEEK_END))],
+                on_poll=heed,
+                folder=folder,
+                environment=environment,
+                # A killed program cannot end its own helpers, and the supervisor hides its end.
+                end=partial(_process.end_group, ask=False, seconds=None, rest=True),
+            )
+        except _AbandonedError:
+            return 128 + 9
+    return code if code >= 0 else 128 - code

@@ -4,31 +4,27 @@ python-terraform starts its processes with `communicate()`: nothing can be shown
 Ctrl-C reaches Terraform through the terminal but leaves the caller with a traceback, and the
 environment is always that of this process. So mngen starts the process itself and leaves to
 python-terraform what it does well, the command lines (see `_commands`).
-
-Output goes through files without a name rather than pipes. A pipe breaks when its reader dies,
-and Terraform, writing into a broken pipe in the middle of an apply, would die before it has
-written its state.
 """
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import IO, TYPE_CHECKING
 
-from mngen._signals import INTERRUPTS, Caught, signal_group, take_signals
+from mngen import _process
+from mngen._signals import Caught, signal_group, take_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+    from subprocess import Popen
 
     LineHandler = Callable[[str], None]
     InterruptHandler = Callable[[int], None]
 
-_POLL_SECONDS = 0.05
 FORCE_AT = 3
 
 
@@ -79,98 +75,33 @@ def run(
         OSError: The command cannot be started.
     """
     caught = Caught()
+    passed_on = 0
+
+    def heed(process: Popen[bytes]) -> None:
+        nonlocal passed_on
+        while passed_on < caught.count:
+            passed_on += 1
+            if passed_on in (1, FORCE_AT):
+                signal_group(process.pid, signal.SIGINT)
+            elif passed_on > FORCE_AT:
+                signal_group(process.pid, signal.SIGKILL)
+            on_interrupt(passed_on)
+
     with (
         tempfile.TemporaryFile() as stdout,
         tempfile.TemporaryFile() as stderr,
         take_signals(caught),
     ):
-        tails = (_Tail(stdout, on_line), _Tail(stderr, on_error_line))
-        process = _start(command, folder, environment, stdout, stderr, descriptors)
-        try:
-            passed_on = 0
-            while _is_running(process):
-                while passed_on < caught.count:
-                    passed_on += 1
-                    _interrupt(process, passed_on)
-                    on_interrupt(passed_on)
-                for tail in tails:
-                    tail.drain()
-            for tail in tails:
-                tail.drain(last=True)
-        finally:
-            _end(process)
-        return Finished(process.returncode, _read(stdout), _read(stderr), caught.count)
-
-
-def _start(
-    command: Sequence[str],
-    folder: Path,
-    environment: Mapping[str, str],
-    stdout: IO[bytes],
-    stderr: IO[bytes],
-    descriptors: Sequence[int],
-) -> subprocess.Popen[bytes]:
-    # Blocked in the child too, until it has put Python's handlers away (see _leash).
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
-    try:
-        return subprocess.Popen(
+        code = _process.run(
             command,
-            cwd=folder,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            pass_fds=tuple(descriptors),
-            start_new_session=True,
+            outputs=[_process.Output(stdout, on_line), _process.Output(stderr, on_error_line)],
+            on_poll=heed,
+            folder=folder,
+            environment=environment,
+            descriptors=descriptors,
+            end=partial(_process.end_group, ask=True, seconds=None, rest=False),
         )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-
-
-def _is_running(process: subprocess.Popen[bytes]) -> bool:
-    try:
-        process.wait(_POLL_SECONDS)
-    except subprocess.TimeoutExpired:
-        return True
-    return False
-
-
-def _interrupt(process: subprocess.Popen[bytes], number: int) -> None:
-    if number in (1, FORCE_AT):
-        signal_group(process.pid, signal.SIGINT)
-    elif number > FORCE_AT:
-        signal_group(process.pid, signal.SIGKILL)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Leaves nothing running, whatever happened to this process in the meantime."""
-    if process.poll() is None:
-        signal_group(process.pid, signal.SIGINT)
-        process.wait()
-    if process.returncode < 0:
-        # Killed, so it could not end its provider plugins itself.
-        signal_group(process.pid, signal.SIGKILL)
-
-
-@dataclass(slots=True)
-class _Tail:
-    """Follows a growing file and hands out its complete lines."""
-
-    file: IO[bytes]
-    on_line: LineHandler
-    _position: int = 0
-    _rest: bytes = field(default=b"")
-
-    def drain(self, *, last: bool = False) -> None:
-        # pread: the position of the shared file description belongs to the writer.
-        while chunk := os.pread(self.file.fileno(), 65536, self._position):
-            self._position += len(chunk)
-            *lines, self._rest = (self._rest + chunk).split(b"\n")
-            for line in lines:
-                self.on_line(line.decode(errors="replace").rstrip("\r"))
-        if last and self._rest:
-            rest, self._rest = self._rest, b""
-            self.on_line(rest.decode(errors="replace"))
+        return Finished(code, _read(stdout), _read(stderr), caught.count)
 
 
 def _read(file: IO[bytes]) -> str:

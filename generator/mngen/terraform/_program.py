@@ -5,20 +5,19 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mngen import parts
+from mngen import _process, parts
 from mngen.errors import ToolError
-from mngen.terraform import _leash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 CHOICE_VARIABLE = "MNGEN_TERRAFORM"
-_LEASH = str(Path(_leash.__file__).resolve())
+_EMBEDDED = "embedded"
+_LIBRARY = str(Path(__file__).with_name("_embedded.py"))
 _NAMES = tuple(
     each.name for each in parts.PARTS["terraform"].found_by if isinstance(each, parts.Program)
 )
@@ -42,7 +41,7 @@ class Program:
     @property
     def where(self) -> str:
         """Where it was found: its path, or `embedded`."""
-        return str(self.path) if self.path else _leash.EMBEDDED
+        return str(self.path) if self.path else _EMBEDDED
 
     def command(self, arguments: Sequence[str], parent: int) -> list[str]:
         """Returns the argument list that runs it, ended gracefully should `parent` die.
@@ -51,9 +50,9 @@ class Program:
             arguments: What follows `terraform` on a command line.
             parent: Process id of the process that starts the command.
         """
-        # -P: a folder with its own `json.py` must not shadow the standard library.
-        isolation = ["-I", "-S"] if self.path else ["-P"]
-        return [sys.executable, *isolation, _LEASH, str(parent), self.where, *arguments]
+        if self.path is not None:
+            return _process.supervised([str(self.path), *arguments], parent)
+        return _process.supervised([_LIBRARY, *arguments], parent, mode="script")
 
 
 def find_program(environment: Mapping[str, str]) -> Program:
@@ -68,12 +67,12 @@ def find_program(environment: Mapping[str, str]) -> Program:
     """
     search = environment.get("PATH", os.defpath)
     choice = environment.get(CHOICE_VARIABLE, "")
-    if choice and choice != _leash.EMBEDDED:
+    if choice and choice != _EMBEDDED:
         found = shutil.which(choice, path=search)
         if found is None:
             raise ToolError(
                 f"{CHOICE_VARIABLE} names `{choice}`, which is not a program that can be run",
-                hint=f"correct or unset {CHOICE_VARIABLE}; `{_leash.EMBEDDED}` is a valid value",
+                hint=f"correct or unset {CHOICE_VARIABLE}; `{_EMBEDDED}` is a valid value",
             )
         return Program(Path(found).absolute())
     if not choice:

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from mngen.errors import InterruptedRunError, ToolError
-from mngen.images import _warden
 from mngen.images._cancel import Cancel
 from mngen.images._children import run_logged
 from tests.support.deploy import wait_until
@@ -130,8 +129,10 @@ def test_when_mngen_is_killed_the_program_still_cleans_up(tmp_path: Path) -> Non
     code = (
         "import os, subprocess, sys, time\n"
         f"log = open({str(log)!r}, 'wb')\n"
-        f"subprocess.Popen([sys.executable, {_warden.__file__!r}, str(os.getpid()), "
-        f"sys.executable, '-c', {TIDY!r}], stdout=log, start_new_session=True)\n"
+        "from mngen import _process\n"
+        f"command = [sys.executable, '-c', {TIDY!r}]\n"
+        "subprocess.Popen(_process.supervised(command, os.getpid(), mode='watch'), stdout=log, "
+        "start_new_session=True)\n"
         "time.sleep(60)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code])

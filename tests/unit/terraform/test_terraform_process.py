@@ -210,7 +210,7 @@ def test_a_program_that_cannot_be_run_is_named_without_a_traceback(tmp_path: Pat
         on_error_line=errors.append,
         on_interrupt=lambda _: None,
     )
-    assert finished.code == 1
+    assert finished.code == 127
     assert errors == [f"cannot run {broken}: No such file or directory"]
 
 
