@@ -20,7 +20,7 @@ from mngen.sandbox.batch import _definitions as jobs
 from mngen.sandbox.batch import _environments as environments
 from mngen.sandbox.batch._actions import JobActions, LogActions
 from mngen.sandbox.batch._machines import MachineActions
-from mngen.sandbox.emulator._graft import graft
+from mngen.sandbox.emulator._patch import patch, patch_attribute
 
 if TYPE_CHECKING:
     from moto.batch.models import ComputeEnvironment, JobDefinition, JobQueue
@@ -181,9 +181,20 @@ class BatchActions:
 def close() -> None:
     """Closes the gaps of Batch."""
     # Batch's API knows two errors: ClientException and ServerException.
-    InvalidParameterValueException.TYPE = "ClientException"
-    graft(BatchBackend, Tables)
-    graft(BatchResponse, BatchActions)
-    graft(BatchResponse, JobActions)
-    graft(LogsResponse, LogActions)
-    graft(EC2ContainerServiceResponse, MachineActions)
+    patch_attribute(
+        InvalidParameterValueException, "TYPE", "InvalidParameterValue", "ClientException"
+    )
+    patch(
+        BatchBackend,
+        Tables,
+        adds=(
+            "environments",
+            "queues",
+            "definitions",
+            "check_compute_resources",
+        ),
+    )
+    patch(BatchResponse, BatchActions)
+    patch(BatchResponse, JobActions, adds=("_target",))
+    patch(LogsResponse, LogActions)
+    patch(EC2ContainerServiceResponse, MachineActions)

@@ -18,7 +18,7 @@ from moto.ec2.utils import (
 )
 from moto.moto_api._internal import mock_random
 
-from mngen.sandbox.emulator._graft import graft
+from mngen.sandbox.emulator._patch import patch, patch_table
 
 _STRATEGIES = ("cluster", "spread", "partition")
 
@@ -260,8 +260,23 @@ def _unknown_group(name: str) -> EC2ClientError:
 
 def close() -> None:
     """Closes the gaps of EC2."""
-    EC2_RESOURCE_TO_PREFIX["placement-group"] = "pg"
-    EC2_PREFIX_TO_RESOURCE["pg"] = "placement-group"
-    graft(EC2Response, PlacementGroupActions)
-    graft(EC2Response, DefaultKeyActions)
-    graft(LaunchTemplates, LaunchTemplateActions)
+    patch_table(EC2_RESOURCE_TO_PREFIX, "placement-group", "pg")
+    patch_table(EC2_PREFIX_TO_RESOURCE, "pg", "placement-group")
+    patch(
+        EC2Response,
+        PlacementGroupActions,
+        adds=(
+            "create_placement_group",
+            "describe_placement_groups",
+            "delete_placement_group",
+        ),
+    )
+    patch(
+        EC2Response,
+        DefaultKeyActions,
+        adds=(
+            "get_ebs_default_kms_key_id",
+            "reset_ebs_default_kms_key_id",
+        ),
+    )
+    patch(LaunchTemplates, LaunchTemplateActions, adds=("_described",))

@@ -19,7 +19,7 @@ from moto.ec2.responses import EC2Response
 from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.utils import convert_tag_spec, generic_filter, random_ami_id
 
-from mngen.sandbox.emulator._graft import graft
+from mngen.sandbox.emulator._patch import patch
 
 _ECS_ROOT_GIB = 30
 _ECS_NAME = re.compile(r"(al2023|amzn2)-ami-ecs-")
@@ -333,6 +333,22 @@ def _disk(device: str, snapshot: Any, kind: str, *, ends: bool) -> dict[str, Any
 
 def close() -> None:
     """Closes the gaps of images."""
-    graft(Ami, Image)
-    graft(EC2Backend, ImageBackend)
-    graft(EC2Response, ImageActions)
+    patch(
+        Ami,
+        Image,
+        adds=(
+            "base",
+            "disks",
+        ),
+    )
+    patch(
+        EC2Backend,
+        ImageBackend,
+        adds=(
+            "usable_image",
+            "create_image_of",
+            "_check_new_image",
+            "_keep",
+        ),
+    )
+    patch(EC2Response, ImageActions, adds=("_volume",))

@@ -23,7 +23,7 @@ from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.utils import public_key_parse
 from moto.iam.exceptions import NotFoundException
 
-from mngen.sandbox.emulator._graft import graft
+from mngen.sandbox.emulator._patch import patch
 from mngen.sandbox.machines._machine import ENDED, FAILED, RUNNING
 
 if TYPE_CHECKING:
@@ -266,6 +266,23 @@ def close(machines: Machines) -> None:
         machines: The emulator's machines.
     """
     MachineBackend.machines = machines
-    graft(EC2Backend, MachineBackend)
-    graft(Instance, InstanceLife)
-    graft(EC2Response, InstanceActions)
+    patch(EC2Backend, MachineBackend, adds=("machines",))
+    patch(
+        Instance,
+        InstanceLife,
+        adds=(
+            "machine",
+            "_address",
+            "become_machine",
+            "_take_address",
+            "follow",
+        ),
+    )
+    patch(
+        EC2Response,
+        InstanceActions,
+        adds=(
+            "_check_launch",
+            "_require",
+        ),
+    )

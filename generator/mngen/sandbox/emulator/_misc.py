@@ -14,7 +14,7 @@ from moto.servicequotas.exceptions import NoSuchResource
 from moto.servicequotas.models import servicequotas_backends
 from moto.servicequotas.responses import ServiceQuotasResponse
 
-from mngen.sandbox.emulator._graft import graft
+from mngen.sandbox.emulator._patch import patch, patch_table
 
 _MAKE_ACCESS_POINT: Any = EFSBackend.create_access_point
 
@@ -227,8 +227,27 @@ def _backup_policy(system: Any) -> dict[str, str]:
 def close() -> None:
     """Closes the gaps of the smaller services."""
     # moto would name Batch's service-linked role AWSServiceRoleForbatch.
-    SERVICE_NAME_CONVERSION["batch"] = "Batch"
-    graft(FileSystem, Backups)
-    graft(EFSResponse, EfsActions)
-    graft(EFSBackend, AccessPoints)
-    graft(ServiceQuotasResponse, QuotaActions)
+    patch_table(SERVICE_NAME_CONVERSION, "batch", "Batch")
+    patch(FileSystem, Backups, adds=("automatic_backups",))
+    patch(
+        EFSResponse,
+        EfsActions,
+        adds=(
+            "update_file_system",
+            "put_backup_policy",
+            "delete_file_system_policy",
+        ),
+    )
+    patch(EFSBackend, AccessPoints)
+    patch(
+        ServiceQuotasResponse,
+        QuotaActions,
+        adds=(
+            "list_service_quotas",
+            "get_aws_default_service_quota",
+            "request_service_quota_increase",
+            "_default",
+            "_granted",
+            "_quota",
+        ),
+    )

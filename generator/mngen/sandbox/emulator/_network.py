@@ -14,7 +14,7 @@ from moto.ec2.models.security_groups import SecurityGroupBackend, SecurityGroupR
 from moto.ec2.models.vpcs import VPCBackend
 from moto.ec2.responses.security_groups import SecurityGroups
 
-from mngen.sandbox.emulator._graft import graft
+from mngen.sandbox.emulator._patch import patch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,7 +171,7 @@ def _is_needed(backend: Any, group_id: str) -> bool:
 
 def close() -> None:
     """Closes the gaps of security groups and of VPCs."""
-    graft(SecurityGroupBackend, SecurityGroupRules)
-    graft(VPCBackend, Vpcs)
-    graft(SecurityGroupRule, Rule)
-    graft(SecurityGroups, SecurityGroupActions)
+    patch(SecurityGroupBackend, SecurityGroupRules)
+    patch(VPCBackend, Vpcs)
+    patch(SecurityGroupRule, Rule)
+    patch(SecurityGroups, SecurityGroupActions)
