@@ -15,77 +15,23 @@ if TYPE_CHECKING:
 
     from mngen.cluster import AmiFile, Cluster
     from mngen.errors import Problem
-    from mngen.images import BakeResult, Cancel, Options, Site, Survey
+    from mngen.images import BakeResult, Baking, Cancel, Survey
 
 
-class Baking:
-    """A deployment with what a bake of it needs.
+def bake_with_progress(
+    baking: "Baking", survey: "Survey", engine: "Literal['packer', 'direct'] | None", *, keep: bool
+) -> "BakeResult":
+    """Bakes, showing a line for each image, and takes the user's interrupts meanwhile."""
+    from mngen.images import Cancel
 
-    Args:
-        cluster: The cluster.
-        site: What the first apply made.
-        tree: The rendered tree.
-        record: The file of machine images.
-        options: How builders are reached.
-    """
-
-    def __init__(
-        self, cluster: "Cluster", site: "Site", tree: Path, record: "AmiFile", options: "Options"
-    ) -> None:
-        self._cluster = cluster
-        self._site = site
-        self._tree = tree
-        self._record = record
-        self._options = options
-
-    @property
-    def leftovers(self) -> str:
-        """Says what bakes have started and not ended, such as `2 instances`; or nothing."""
-        from mngen._aws import client
-        from mngen.images import find_leftovers
-
-        spec = self._cluster.spec
-        found = find_leftovers(client("ec2", spec.region), spec.name)
-        count = sum(each.kind == "instance" for each in found)
-        return f"{count} builder{'s' if count > 1 else ''}" if count else ""
-
-    def look(self, types: tuple[str, ...], *, force: bool) -> "Survey":
-        """Finds out what there is to bake for the given instance types, or all."""
-        from mngen.images import chosen_images, look
-
-        images = chosen_images(self._cluster, types)
-        return look(
-            self._cluster,
-            self._site,
-            tree=self._tree,
-            record=self._record,
-            images=images,
-            force=force,
-        )
-
-    def bake(
-        self, survey: "Survey", engine: "Literal['packer', 'direct'] | None", *, keep: bool
-    ) -> "BakeResult":
-        """Bakes, showing a line for each image, and takes the user's interrupts meanwhile."""
-        from dataclasses import replace
-
-        from mngen.images import Cancel, bake, choose_engine
-
-        cancel = Cancel()
-        names = [target.image.name for target in survey.plan.targets]
-        with _interrupts(cancel), _progress(names) as tell:
-            return bake(
-                survey,
-                record=self._record,
-                engine=choose_engine(engine),
-                options=replace(self._options, keep=keep),
-                cancel=cancel,
-                tell=tell,
-            )
+    cancel = Cancel()
+    names = [target.image.name for target in survey.plan.targets]
+    with _interrupts(cancel), _progress(names) as tell:
+        return baking.bake(survey, engine, keep=keep, cancel=cancel, on_progress=tell)
 
 
 @contextmanager
-def opened_for_baking(file: Path, out: Path, *, sandbox: bool) -> Iterator[Baking]:
+def opened_for_baking(file: Path, out: Path, *, sandbox: bool) -> Iterator["Baking"]:
     """Opens a deployment to bake images for it.
 
     Args:
@@ -96,34 +42,22 @@ def opened_for_baking(file: Path, out: Path, *, sandbox: bool) -> Iterator[Bakin
     Raises:
         InputError: The spec has errors, the tree is not what it renders to, or nothing was applied.
     """
-    from mngen.errors import OutOfDateError
-    from mngen.images import Options, Site
-    from mngen.render import Deployment, render
+    from mngen.images import Baking, Options, require_rendered
 
     cluster = cluster_of(file)
-    changes = Deployment(out).compare(render(cluster, source=file.name))
-    stale = [
-        path
-        for path in (*changes.added, *changes.changed, *changes.removed)
-        if path.startswith(("packer/", "playbooks/"))
-    ]
-    if stale:
-        raise OutOfDateError(
-            f"{out / stale[0]} is not what {file} renders to"
-            + (f", nor are {len(stale) - 1} more files" if stale[1:] else ""),
-            hint=f"run `mngen render --file {file} --out {out}` first",
-        )
+    require_rendered(cluster, file, out)
     region = cluster.spec.region
     with opened(out, sandbox=sandbox) as terraform, account_of(region, sandbox=sandbox):
-        site = Site.from_outputs(terraform.outputs())
-        if sandbox:
-            from mngen.sandbox import prepare_machines
+        outputs = terraform.outputs()
+        if not sandbox:
+            yield Baking.of(cluster, outputs, out)
+            return
+        from mngen.sandbox import prepare_machines
 
-            prepare_machines(report)
-            options = Options.for_sandbox()
-        else:
-            options = Options()
-        yield Baking(cluster, site, out, record_of(out, sandbox=sandbox), options)
+        record, options = record_of(out, sandbox=True), Options.for_sandbox()
+        baking = Baking.of(cluster, outputs, out, record=record, options=options)
+        prepare_machines(report)
+        yield baking
 
 
 def record_of(out: Path, *, sandbox: bool) -> "AmiFile":

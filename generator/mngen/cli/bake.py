@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mngen.cli._bake import Baking, opened_for_baking
+from mngen.cli._bake import bake_with_progress, opened_for_baking
 from mngen.cli._shared import DEFAULT_FILE, FileOption
 from mngen.cli._terraform import DEFAULT_OUT, OutOption, SandboxOption, report
 from mngen.errors import InterruptedRunError, Problem, ToolError
 
 if TYPE_CHECKING:
-    from mngen.images import BakePlan, BakeResult
+    from mngen.images import BakePlan, BakeResult, Baking
 
 
 class EngineName(StrEnum):
@@ -68,11 +68,13 @@ def bake(
         _show_plan(survey.plan, baking)
         if dry_run:
             return
-        result = baking.bake(survey, engine.value if engine else None, keep=keep_on_failure)
+        result = bake_with_progress(
+            baking, survey, engine.value if engine else None, keep=keep_on_failure
+        )
     _show_result(result, out)
 
 
-def _show_plan(plan: "BakePlan", baking: Baking) -> None:
+def _show_plan(plan: "BakePlan", baking: "Baking") -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -92,9 +94,11 @@ def _show_plan(plan: "BakePlan", baking: Baking) -> None:
             verdict,
         )
     Console(stderr=True, highlight=False).print(table)
-    if baking.leftovers:
+    count = sum(each.kind == "instance" for each in baking.leftovers())
+    if count:
+        builders = f"{count} builder{'s' if count > 1 else ''}"
         report(
-            f"{baking.leftovers} of an earlier bake still there, or another bake runs elsewhere: "
+            f"{builders} of an earlier bake still there, or another bake runs elsewhere: "
             "see `mngen ami cleanup`"
         )
 

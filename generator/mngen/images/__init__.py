@@ -5,8 +5,9 @@ asks for by the playbooks over SSH, verified, stopped, taken, ended. Two engines
 one that needs nothing but boto3 and Ansible, with the same result. Everything that a bake starts
 carries its tags from the first request on, so that what a killed one left is found again.
 
-    survey = look(cluster, site, tree=Path("deploy"), record=AmiFile(path))
-    result = bake(survey, record=AmiFile(path), engine=PackerEngine())
+    result = bake_file("mngen.yaml", types=("r5.24xlarge",), on_progress=print)
+
+`Baking` is the same in steps: what there is to bake, then the bake.
 """
 
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from mngen.images._stale import stale_images
 
 if TYPE_CHECKING:
     from mngen.images._bake import BakeResult, Options, Outcome, bake
+    from mngen.images._baking import Baking, bake_file, require_rendered
     from mngen.images._cancel import Cancel
     from mngen.images._engines import choose_engine
     from mngen.images._images import Listed, list_images, prunable, prune
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BakePlan",
     "BakeResult",
+    "Baking",
     "Cancel",
     "Kept",
     "Leftover",
@@ -37,6 +40,7 @@ __all__ = [
     "Survey",
     "Target",
     "bake",
+    "bake_file",
     "choose_engine",
     "chosen_images",
     "end_leftovers",
@@ -46,6 +50,7 @@ __all__ = [
     "playbooks_digest",
     "prunable",
     "prune",
+    "require_rendered",
     "stale_images",
 ]
 # What `render` does without.
@@ -53,6 +58,7 @@ __getattr__ = later(
     __name__,
     {
         "BakeResult": "_bake",
+        "Baking": "_baking",
         "Cancel": "_cancel",
         "Leftover": "_leftovers",
         "Listed": "_images",
@@ -60,6 +66,7 @@ __getattr__ = later(
         "Outcome": "_bake",
         "Survey": "_survey",
         "bake": "_bake",
+        "bake_file": "_baking",
         "choose_engine": "_engines",
         "end_leftovers": "_leftovers",
         "find_leftovers": "_leftovers",
@@ -67,5 +74,6 @@ __getattr__ = later(
         "look": "_survey",
         "prunable": "_images",
         "prune": "_images",
+        "require_rendered": "_baking",
     },
 )
