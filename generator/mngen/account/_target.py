@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mngen.account._definition import container_of
+from mngen.cluster import aws_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +83,7 @@ class Target:
     @cached_property
     def queue(self) -> JobQueueDetailTypeDef | None:
         """The queue in the account; None where there is none."""
-        name = f"{self.deployment}-{self.intent.queue.name}"
+        name = aws_name(self.deployment, self.intent.queue.name)
         found = self.batch.describe_job_queues(jobQueues=[name])["jobQueues"]
         return next(iter(found), None)
 
@@ -101,7 +102,7 @@ class Target:
 
     def live(self, environment: ResolvedEnvironment) -> ComputeEnvironmentDetailTypeDef | None:
         """Returns the environment of the account that the spec's stands for, or None."""
-        name = f"{self.deployment}-{environment.name}"
+        name = aws_name(self.deployment, environment.name)
         for each in self.environments:
             if _UNIQUE_SUFFIX.sub("", each["computeEnvironmentName"]) == name:
                 return each

@@ -5,43 +5,11 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from mngen.cluster.names import CPUS_VARIABLE, KEY_VARIABLES, SHARED_VARIABLE
+
 if TYPE_CHECKING:
     from mngen.cluster._resolve import ResolvedJob
     from mngen.spec import Job, Spec
-
-KEY_VARIABLES = {
-    "ranks_per_node": "MNGEN_RANKS_PER_NODE",
-    "threads_per_rank": "MNGEN_THREADS_PER_RANK",
-    "launcher": "MNGEN_LAUNCHER",
-    "mpi_args": "MNGEN_MPI_ARGS",
-}
-"""Keys of a job that are said to the wire-up in a variable."""
-
-INPUTS_VARIABLE = "MNGEN_INPUTS"
-"""The variable that tells a job where its inputs are: a folder of the shared file system."""
-
-INPUTS_FROM_VARIABLE = "MNGEN_INPUTS_FROM"
-"""The variable that tells the wire-up from where to fetch them if they are not there: `s3://…/`."""
-
-INPUTS_REGION_VARIABLE = "MNGEN_INPUTS_REGION"
-"""The variable that tells which region to ask: a VPC's endpoint for S3 serves its own alone."""
-
-WIRE_UP_VARIABLES = frozenset(
-    {
-        *KEY_VARIABLES.values(),
-        INPUTS_VARIABLE,
-        INPUTS_FROM_VARIABLE,
-        INPUTS_REGION_VARIABLE,
-        "MNGEN_CPUS",
-        "MNGEN_CPUS_CHECK",
-        "MNGEN_HEARTBEAT",
-        "MNGEN_PORT",
-        "MNGEN_SECRET",
-        "MNGEN_SHARED",
-        "MNGEN_WAIT",
-    }
-)
-"""All that the wire-up and what it starts read, see `container/mngen_wireup`."""
 
 
 def key_variables(job: Job) -> dict[str, str]:
@@ -61,9 +29,9 @@ def job_variables(spec: Spec, job: ResolvedJob) -> dict[str, str]:
     The wire-up gets the shared file system, and the CPUs that a node must have where the machine
     images limit them. What the job's own `environment` says comes before all of it.
     """
-    variables = {"MNGEN_SHARED": spec.storage.efs.mount}
+    variables = {SHARED_VARIABLE: spec.storage.efs.mount}
     if job.nr_cpus is not None:
-        variables["MNGEN_CPUS"] = str(job.nr_cpus)
+        variables[CPUS_VARIABLE] = str(job.nr_cpus)
     variables |= key_variables(job.spec)
     variables |= job.spec.environment
     return dict(sorted(variables.items()))

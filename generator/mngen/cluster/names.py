@@ -1,4 +1,4 @@
-"""The names that a deployment and its bakes are known by on AWS, and those of its records."""
+"""The names that a deployment is known by: on AWS, in its containers, and those of its records."""
 
 AMIS_FILE = "terraform/amis.auto.tfvars.json"
 """Place of the record of AMIs in the rendered tree."""
@@ -16,6 +16,18 @@ Everything that a bake starts carries it beside the deployment's own tag, from t
 starts it: what carries both may be ended. The nodes of the cluster carry the latter alone.
 """
 
+REGION_TAG = "mngen:region"
+"""Key of a tag that tells the IAM resources of deployments with one name in two regions apart."""
+
+SUBMISSION_TAG = "mngen:submission"
+"""Key of a job's tag with the token of the request that made it."""
+
+SUBMITTER_TAG = "mngen:submitter"
+"""Key of a job's tag with the name of whoever submitted it."""
+
+TAG_PREFIX = "mngen:"
+"""What the keys of all of these start with, and no others."""
+
 RUN_TAG = "mngen:bake"
 """Key of the tag that tells the bakes of one deployment apart; on what a bake ends again."""
 
@@ -24,6 +36,74 @@ NR_CPUS_TAG = "mngen:nr-cpus"
 
 INPUTS_TAG = "mngen:inputs"
 """Key of an AMI's tag with the digest of what it was baked from."""
+
+CPUS_VARIABLE = "MNGEN_CPUS"
+"""Tells the wire-up how many CPUs a node must have where its AMI limits them."""
+
+CPUS_CHECK_VARIABLE = "MNGEN_CPUS_CHECK"
+"""Tells the wire-up what to do about another number: `off` for nothing, `warn` for a warning."""
+
+INPUTS_VARIABLE = "MNGEN_INPUTS"
+"""The variable that tells a job where its inputs are: a folder of the shared file system."""
+
+INPUTS_FROM_VARIABLE = "MNGEN_INPUTS_FROM"
+"""The variable that tells the wire-up from where to fetch them if they are not there: `s3://…/`."""
+
+INPUTS_REGION_VARIABLE = "MNGEN_INPUTS_REGION"
+"""The variable that tells which region to ask: a VPC's endpoint for S3 serves its own alone."""
+
+KEY_VARIABLES = {
+    "ranks_per_node": "MNGEN_RANKS_PER_NODE",
+    "threads_per_rank": "MNGEN_THREADS_PER_RANK",
+    "launcher": "MNGEN_LAUNCHER",
+    "mpi_args": "MNGEN_MPI_ARGS",
+}
+"""Variables by the keys of a job that they carry to the wire-up."""
+
+RENDEZVOUS_VARIABLE = "MNGEN_SECRET"
+"""The variable that carries the rendezvous secret to the nodes of a job."""
+
+SHARED_VARIABLE = "MNGEN_SHARED"
+"""Tells the wire-up where the shared file system is mounted."""
+
+WAIT_VARIABLE = "MNGEN_WAIT"
+"""Tells the wire-up how many seconds to wait for all nodes."""
+
+WIRE_UP_VARIABLES = frozenset(
+    {
+        *KEY_VARIABLES.values(),
+        CPUS_VARIABLE,
+        CPUS_CHECK_VARIABLE,
+        INPUTS_VARIABLE,
+        INPUTS_FROM_VARIABLE,
+        INPUTS_REGION_VARIABLE,
+        RENDEZVOUS_VARIABLE,
+        SHARED_VARIABLE,
+        WAIT_VARIABLE,
+        "MNGEN_HEARTBEAT",
+        "MNGEN_PORT",
+    }
+)
+"""All that the wire-up and what it starts read, see `container/mngen_wireup`."""
+
+VARIABLE_PREFIX = "MNGEN_"
+"""What the names of all of these start with."""
+
+
+def aws_name(deployment: str, name: str) -> str:
+    """Returns the name that a queue, environment or job definition of the spec has in AWS."""
+    return f"{deployment}-{name}"
+
+
+def log_group(deployment: str) -> str:
+    """Returns the log group of a deployment's jobs."""
+    return f"/mngen/{deployment}/jobs"
+
+
+def inputs_prefix(deployment: str) -> str:
+    """Returns the folder in a bucket that holds a deployment's inputs."""
+    return f"mngen/{deployment}/inputs/"
+
 
 BUILDER_LIFETIME = 120
 """Minutes after which a builder ends itself, should whoever started it have vanished."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mngen import __version__
 from mngen._aws import client
-from mngen.cluster import AmiFile, AmiRecord
+from mngen.cluster import AmiFile, AmiRecord, deployment_tags
 from mngen.errors import InterruptedRunError, MngenError, Problem, ToolError
 from mngen.images._access import callers_range, ssh_group
 from mngen.images._cancel import Cancel
@@ -22,7 +22,6 @@ from mngen.images._job import Job, Run
 from mngen.images._lock import only_bake, run_folder
 from mngen.images._session import require_session_manager
 from mngen.images._survey import Survey, finished_before
-from mngen.render import deployment_tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable

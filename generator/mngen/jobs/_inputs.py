@@ -20,7 +20,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from mngen.cluster import INPUTS_FROM_VARIABLE, INPUTS_REGION_VARIABLE, INPUTS_VARIABLE
+from mngen.cluster import (
+    INPUTS_FROM_VARIABLE,
+    INPUTS_REGION_VARIABLE,
+    INPUTS_VARIABLE,
+    inputs_prefix,
+)
 from mngen.errors import InputError
 
 if TYPE_CHECKING:
@@ -101,7 +106,7 @@ def find(spec: Spec, path: Path) -> Inputs:
             raise InputError(
                 f"{name} is larger than 5 GiB", hint="copy it with `aws s3 cp`, which takes parts"
             )
-    url = f"s3://{bucket}/mngen/{spec.name}/inputs/{digest}/"
+    url = f"s3://{bucket}/{inputs_prefix(spec.name)}{digest}/"
     return Inputs(files, location, url, spec.region)
 
 

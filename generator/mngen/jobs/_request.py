@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mngen.account import Intent
-from mngen.cluster import DEPLOYMENT_TAG, retry_conditions
+from mngen.cluster import (
+    CPUS_CHECK_VARIABLE,
+    CPUS_VARIABLE,
+    DEPLOYMENT_TAG,
+    RENDEZVOUS_VARIABLE,
+    aws_name,
+    retry_conditions,
+)
 from mngen.errors import InputError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -18,17 +25,9 @@ if TYPE_CHECKING:
     from mngen.jobs._inputs import Inputs
     from mngen.jobs._types import Order
 
-RENDEZVOUS_VARIABLE = "MNGEN_SECRET"
-"""The variable that carries the rendezvous secret to the nodes of a job."""
-
 SECRET_LENGTH = 64
 MASK = "*" * SECRET_LENGTH
 """Stands in a request for a secret that is not shown, and has its length."""
-
-SUBMISSION_TAG = "mngen:submission"
-"""Key of the tag that holds a request's token."""
-
-SUBMITTER_TAG = "mngen:submitter"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _TAG_VALUE = re.compile(r"[^\w .:/=+@-]")
@@ -36,17 +35,12 @@ _TAG_VALUE = re.compile(r"[^\w .:/=+@-]")
 
 def queue_name(cluster: Cluster, queue: str) -> str:
     """Returns the name that a queue of the spec has in AWS."""
-    return f"{cluster.spec.name}-{queue}"
+    return aws_name(cluster.spec.name, queue)
 
 
 def definition_name(cluster: Cluster, job: str) -> str:
     """Returns the name that a job definition of the spec has in AWS."""
-    return f"{cluster.spec.name}-{job}"
-
-
-def log_group(cluster: Cluster) -> str:
-    """Returns the log group of the deployment's jobs."""
-    return f"/mngen/{cluster.spec.name}/jobs"
+    return aws_name(cluster.spec.name, job)
 
 
 def with_inputs(order: Order, inputs: Inputs) -> Order:
@@ -176,7 +170,7 @@ def _cpu_variables(job: ResolvedJob, queue: ResolvedQueue) -> dict[str, str]:
     if limits == {job.nr_cpus} or job.spec.nodes is None:
         return {}
     limit = limits.pop() if len(limits) == 1 else None
-    return {"MNGEN_CPUS_CHECK": "off"} if limit is None else {"MNGEN_CPUS": str(limit)}
+    return {CPUS_CHECK_VARIABLE: "off"} if limit is None else {CPUS_VARIABLE: str(limit)}
 
 
 def _job(cluster: Cluster, name: str, problems: list[Problem]) -> ResolvedJob | None:

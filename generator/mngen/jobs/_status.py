@@ -5,9 +5,10 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from mngen.cluster import DEPLOYMENT_TAG, log_group
 from mngen.errors import InputError
 from mngen.jobs._batch import DESCRIBED_AT_ONCE, KEPT_DAYS, describe, list_filtered
-from mngen.jobs._request import log_group, queue_name
+from mngen.jobs._request import queue_name
 from mngen.jobs._types import WAITING, JobStatus, JobSummary, NodeStatus
 
 if TYPE_CHECKING:
@@ -198,8 +199,8 @@ def _log_group(cluster: Cluster, job: JobDetailTypeDef) -> str:
     container = ranges[0].get("container", {}) if ranges else described.get("container", {})
     configuration = container.get("logConfiguration")
     if configuration is None:
-        own = job.get("tags", {}).get("mngen:deployment") == cluster.spec.name
-        return log_group(cluster) if own else "/aws/batch/job"
+        own = job.get("tags", {}).get(DEPLOYMENT_TAG) == cluster.spec.name
+        return log_group(cluster.spec.name) if own else "/aws/batch/job"
     return str(configuration.get("options", {}).get("awslogs-group") or "/aws/batch/job")
 
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from mngen._aws import may_have_worked, translate, translated, was_throttled
 from mngen.account import Intent, Target, newest_definition
+from mngen.cluster import SUBMISSION_TAG, SUBMITTER_TAG
 from mngen.errors import InputError, Severity
 from mngen.jobs._batch import describe
 from mngen.jobs._journal import recorded
@@ -18,8 +19,6 @@ from mngen.jobs._register import register, revision_wanted
 from mngen.jobs._request import (
     MASK,
     SECRET_LENGTH,
-    SUBMISSION_TAG,
-    SUBMITTER_TAG,
     definition_name,
     make_intent,
     make_request,

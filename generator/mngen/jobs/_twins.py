@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mngen.cluster import SUBMISSION_TAG, SUBMITTER_TAG
 from mngen.jobs._batch import describe, list_filtered
-from mngen.jobs._request import SUBMISSION_TAG, SUBMITTER_TAG
 from mngen.jobs._types import Submission
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mngen.cluster import creates_spot_fleet_role, efa_installer
 from mngen.policy._network import network_statements
 from mngen.policy._shared import (
     ec2_service,
@@ -22,7 +23,6 @@ from mngen.policy._shared import (
     state_key,
 )
 from mngen.policy._statement import Scope, Statement, merged
-from mngen.render import creates_spot_fleet_role, efa_installer
 
 if TYPE_CHECKING:
     from mngen.cluster import Cluster

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mngen.cluster import inputs_prefix
 from mngen.policy._statement import Scope, Statement
 from mngen.rules import submission_calls
 
@@ -28,7 +29,7 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
     asked = {call for call in submission_calls() if call.startswith("ec2:")}
     profile = cluster.spec.roles.instance_profile
     bucket = cluster.spec.storage.bucket
-    inputs = scope.global_arn("s3", f"{bucket}/mngen/{cluster.spec.name}/inputs/*")
+    inputs = scope.global_arn("s3", f"{bucket}/{inputs_prefix(cluster.spec.name)}*")
     return [
         # None of these knows resources: whoever sees one queue's jobs sees those of all.
         Statement(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mngen import _resources
+from mngen.cluster import CPUS_CHECK_VARIABLE, KEY_VARIABLES, RENDEZVOUS_VARIABLE, SHARED_VARIABLE
 from mngen.errors import InputError, did_you_mean
 from mngen.rehearsal._faults import FaultKind
 from mngen.rehearsal._request import Bind, NodesRequest
@@ -124,10 +125,10 @@ def _chosen(jobs: Sequence[ResolvedJob], name: str | None) -> ResolvedJob:
 
 def _ranks(variables: Mapping[str, str], vcpus: int) -> int:
     """Returns how many ranks the wire-up would start on a real node."""
-    asked = variables.get("MNGEN_RANKS_PER_NODE", "")
+    asked = variables.get(KEY_VARIABLES["ranks_per_node"], "")
     if asked.isdecimal():
         return int(asked)
-    threads = variables.get("MNGEN_THREADS_PER_RANK", "")
+    threads = variables.get(KEY_VARIABLES["threads_per_rank"], "")
     return max(1, vcpus // max(1, int(threads) if threads.isdecimal() else 1))
 
 
@@ -160,11 +161,11 @@ def nodes_request(rehearsal: Rehearsal, shared: Path | None, *, in_image: bool) 
         count=rehearsal.nodes,
         environment={
             **{name: value for name, value in variables.items() if value},
-            "MNGEN_SECRET": secrets.token_hex(32),
-            "MNGEN_SHARED": rehearsal.mount,
-            **({} if ranks is None else {"MNGEN_RANKS_PER_NODE": str(ranks)}),
+            RENDEZVOUS_VARIABLE: secrets.token_hex(32),
+            SHARED_VARIABLE: rehearsal.mount,
+            **({} if ranks is None else {KEY_VARIABLES["ranks_per_node"]: str(ranks)}),
             # It is about the machines' CPUs, and these are not the job's.
-            "MNGEN_CPUS_CHECK": "off",
+            CPUS_CHECK_VARIABLE: "off",
         },
         node_commands={
             index: ("taskset", "--cpu-list", cpus, *command)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mngen import parts
+from mngen.cluster import KEY_VARIABLES
 from mngen.errors import InputError, MngenError
 from mngen.rehearsal._nodes import Line, Nodes
 from mngen.rehearsal._request import MAX_NODES, NodesRequest, as_message
@@ -118,7 +119,7 @@ class NetworkNamespaces:
         Raises:
             ToolError: Something is missing; the hint names its package.
         """
-        launcher = request.environment.get("MNGEN_LAUNCHER", "openmpi")
+        launcher = request.environment.get(KEY_VARIABLES["launcher"], "openmpi")
         needs = ["rehearse-without-mpi"]
         if launcher in _LAUNCHERS:
             needs.append(_LAUNCHERS[launcher])

@@ -8,9 +8,6 @@ from mngen.render._disk import MANIFEST, Changes, Deployment
 from mngen.render._render import (
     PROVIDER_RANGES,
     Tree,
-    creates_spot_fleet_role,
-    deployment_tags,
-    efa_installer,
     render,
 )
 
@@ -20,8 +17,5 @@ __all__ = [
     "Changes",
     "Deployment",
     "Tree",
-    "creates_spot_fleet_role",
-    "deployment_tags",
-    "efa_installer",
     "render",
 ]

@@ -6,7 +6,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mngen import __version__, _resources
-from mngen.cluster import DEPLOYMENT_TAG, job_variables, names
+from mngen.cluster import (
+    creates_spot_fleet_role,
+    deployment_tags,
+    efa_installer,
+    job_variables,
+    names,
+)
 from mngen.errors import ToolError
 from mngen.render._hcl import Hcl, comment
 from mngen.render._static import static_tree
@@ -52,26 +58,6 @@ def render(cluster: Cluster, *, provider: int | None = None, source: str = "mnge
     tree[plugins] = header + (_resources.root() / plugins).read_text(encoding="utf-8")
     tree |= static_tree(_static_folders(spec))
     return dict(sorted(tree.items()))
-
-
-def creates_spot_fleet_role(spec: Spec) -> bool:
-    """Tells whether a role for the Spot fleet is made: asked for, and with a Spot environment."""
-    return spec.roles.spot_fleet == "create" and any(
-        environment.purchase == "spot" for environment in spec.environments.values()
-    )
-
-
-def efa_installer(cluster: Cluster) -> str | None:
-    """Returns bucket and folder of the EFA installer where a role must be let read it."""
-    place = cluster.spec.image.efa_installer
-    efa = any(image.efa for image in cluster.machine_images)
-    created = cluster.spec.roles.instance_profile == "create"
-    return place.removeprefix("s3://") if place and efa and created else None
-
-
-def deployment_tags(spec: Spec) -> dict[str, str]:
-    """Returns the tags of every resource: the spec's, and the deployment's name."""
-    return {**spec.tags, DEPLOYMENT_TAG: spec.name}
 
 
 def _values(cluster: Cluster, provider: int) -> dict[str, object]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from mngen.cluster import CPUS_CHECK_VARIABLE, KEY_VARIABLES, WAIT_VARIABLE
 from mngen.errors import InputError, did_you_mean
 from mngen.jobs import Order
 from mngen.selftest._program import command
@@ -101,11 +102,11 @@ def choose(cluster: Cluster, wish: Wish) -> Choice:
     own = chosen.name == job.queue.name
     environment = {
         # What the job's own definition may say about its application, not about the nodes.
-        "MNGEN_CPUS_CHECK": "warn",
-        "MNGEN_WAIT": str(wish.timeout // 2),
+        CPUS_CHECK_VARIABLE: "warn",
+        WAIT_VARIABLE: str(wish.timeout // 2),
     }
     if job.spec.launcher == "none":
-        environment["MNGEN_LAUNCHER"] = "openmpi"
+        environment[KEY_VARIABLES["launcher"]] = "openmpi"
     order = Order(
         job=job.name,
         nodes=wish.nodes,

@@ -12,13 +12,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mngen.cluster import DEPLOYMENT_TAG, IMAGE_TAG
+from mngen.cluster import DEPLOYMENT_TAG, IMAGE_TAG, REGION_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-REGION_TAG = "mngen:region"
-"""Tells the IAM resources of deployments with one name in two regions apart."""
 
 _NAMES = ("name", "compute_environment_name")
 _PREFIXES = ("name_prefix", "compute_environment_name_prefix")

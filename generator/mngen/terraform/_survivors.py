@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mngen._aws import client
 from mngen._tags import with_tags
-from mngen.cluster import DEPLOYMENT_TAG
+from mngen.cluster import DEPLOYMENT_TAG, inputs_prefix
 from mngen.errors import Problem, Severity
 from mngen.terraform._missing import Search, constant, search_of
 from mngen.terraform._standing import SEARCHED, standing
@@ -82,7 +82,7 @@ def _backups(data: Mapping[str, Any], search: Search) -> Iterator[Problem]:
 def _inputs(data: Mapping[str, Any], search: Search) -> Iterator[Problem]:
     bucket = constant(data, "identity", "inputs_bucket")
     if bucket:
-        place = f"s3://{bucket}/mngen/{search.deployment}/inputs/"
+        place = f"s3://{bucket}/{inputs_prefix(search.deployment)}"
         yield _remains(f"inputs in {place}, if any were uploaded", f"aws s3 rm --recursive {place}")
 
 

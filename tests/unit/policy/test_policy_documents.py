@@ -10,7 +10,7 @@ import pytest
 from botocore.session import Session
 
 from mngen.catalog import load_catalog
-from mngen.cluster import resolve
+from mngen.cluster import efa_installer, resolve
 from mngen.errors import InputError
 from mngen.policy import (
     MAX_CHARACTERS,
@@ -23,7 +23,6 @@ from mngen.policy import (
     policy,
     split,
 )
-from mngen.render import efa_installer
 from mngen.rules import aws_calls
 from mngen.spec import load_text
 from tests.support.iam import action_named, actions, matches, overlap

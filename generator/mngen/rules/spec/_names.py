@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mngen.cluster import TAG_PREFIX
 from mngen.errors import Severity
 from mngen.rules._rule import Match
 from mngen.rules.spec._rule import SpecRule
@@ -78,7 +79,7 @@ tags:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for key in subject.spec.tags:
-            if key.casefold().startswith("mngen:"):
+            if key.casefold().startswith(TAG_PREFIX):
                 yield Match(("tags", key), f"mngen sets the tag `{key}` itself", key=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mngen.cluster import KEY_VARIABLES, WIRE_UP_VARIABLES, key_variables
+from mngen.cluster import KEY_VARIABLES, VARIABLE_PREFIX, WIRE_UP_VARIABLES, key_variables
 from mngen.errors import Severity, did_you_mean
 from mngen.rules._rule import Match
 from mngen.rules.spec._rule import SpecRule
@@ -176,7 +176,7 @@ jobs:
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for name, job in subject.spec.jobs.items():
             for variable in job.environment:
-                if variable.startswith("MNGEN_") and variable not in WIRE_UP_VARIABLES:
+                if variable.startswith(VARIABLE_PREFIX) and variable not in WIRE_UP_VARIABLES:
                     yield Match(
                         ("jobs", name, "environment", variable),
                         f"the wire-up knows no variable `{variable}`",

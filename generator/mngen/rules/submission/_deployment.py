@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mngen.account import ECR_IMAGE, differences_of, fault_of, image_of, quota_value
 from mngen.catalog import vcpu_quota
+from mngen.cluster import aws_name
 from mngen.errors import Severity
 from mngen.rules._rule import Match, Waiting
 from mngen.rules.submission._rule import SubmissionRule
@@ -41,7 +42,7 @@ class DefinitionExists(SubmissionRule):
             name = target.intent.job.name
             yield Match(
                 ("jobs", name),
-                f"there is no job definition `{target.deployment}-{name}` in "
+                f"there is no job definition `{aws_name(target.deployment, name)}` in "
                 f"{target.account.cluster.spec.region}",
             )
 
@@ -66,7 +67,7 @@ class QueueIsThere(SubmissionRule):
         if queue is None:
             yield Match(
                 ("queues", name),
-                f"there is no queue `{target.deployment}-{name}` in "
+                f"there is no queue `{aws_name(target.deployment, name)}` in "
                 f"{target.account.cluster.spec.region}",
             )
         elif queue["state"] != "ENABLED":

@@ -23,6 +23,7 @@ from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.utils import public_key_parse
 from moto.iam.exceptions import NotFoundException
 
+from mngen.cluster import IMAGE_TAG
 from mngen.sandbox.emulator._patch import patch
 from mngen.sandbox.machines._machine import ENDED, FAILED, RUNNING
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     Action = Callable[[Any], ActionResult]
 
-BUILDER_TAG = "mngen:image"
 """The tag that makes an instance a real machine."""
 
 _PENDING, _RUNNING, _TERMINATED = ("pending", 0), ("running", 16), "terminated"
@@ -74,7 +74,7 @@ class InstanceActions:
             for nic in self._get_param("NetworkInterfaces", [])
         }
         launched: Any = answer.result
-        builder = BUILDER_TAG in self._parse_tag_specification().get("instance", {})
+        builder = IMAGE_TAG in self._parse_tag_specification().get("instance", {})
         for instance in launched.instances:
             for index, nic in instance.nics.items():
                 # An interface that a launch made ends with the instance; moto's stays for ever.

@@ -14,7 +14,7 @@ from moto.efs.exceptions import EFSError
 from moto.efs.models import EFSBackend
 
 from mngen.sandbox._environment import ACCOUNT_ID
-from mngen.sandbox.emulator._graft import graft
+from mngen.sandbox.emulator._patch import patch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -107,5 +107,5 @@ def _zones_of(backend: Any, service: dict[str, Any]) -> list[str]:
 
 def close() -> None:
     """Closes the gaps of what zones lack."""
-    graft(VPCBackend, Endpoints)
-    graft(EFSBackend, MountTargets)
+    patch(VPCBackend, Endpoints)
+    patch(EFSBackend, MountTargets)
