@@ -53,4 +53,4 @@ def test_contributing_shows_the_order() -> None:
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))
     (contract,) = project["tool"]["importlinter"]["contracts"]
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    assert "```\n" + "\n".join(contract["layers"]) + "\n```\n" in page
+    assert "```text\n" + "\n".join(contract["layers"]) + "\n```\n" in page
