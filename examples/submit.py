@@ -1,4 +1,4 @@
-"""Submit a job of mngen.yaml, follow it, and say how it ended: the tutorial's script in five lines.
+"""Submit a job of mngen.yaml, follow it, and print its final state, in five lines.
 
 pip install mngen
 python submit.py

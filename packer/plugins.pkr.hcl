@@ -1,5 +1,5 @@
-# Packer 1.7 and newer fetch these with `packer init`; older ones have them built in, cannot read
-# this file, and are given the other one alone.
+# Packer 1.7 and newer fetch these with `packer init`. Older versions have them built in and cannot
+# read this file; they get only the other one.
 packer {
   required_plugins {
     amazon = {

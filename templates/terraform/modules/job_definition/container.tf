@@ -10,12 +10,12 @@ locals {
         { type = "VCPU", value = tostring(var.vcpus) },
       ]
 
-      # Batch drops variables without a value, and every plan would want to add them again.
+      # AWS Batch drops variables without a value, and every plan would add them again.
       environment = [
         for name, value in var.environment : { name = name, value = value } if value != ""
       ]
 
-      # The machine has the file system mounted; the container sees it in the same place.
+      # The instance mounts the file system; the container has it in the same place.
       mountPoints = [{ containerPath = var.efs_mount, readOnly = false, sourceVolume = "efs" }]
       volumes     = [{ name = "efs", host = { sourcePath = var.efs_mount } }]
 

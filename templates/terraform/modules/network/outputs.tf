@@ -19,7 +19,7 @@ output "subnet_ids" {
 }
 
 output "first_zone_subnet_ids" {
-  description = "Subnets for the nodes in the first zone; a cluster placement group lives in one."
+  description = "Subnets for the nodes in the first zone; a cluster placement group is in one zone."
   value       = local.subnets_by_zone[local.zones[0]]
 }
 

@@ -1,4 +1,4 @@
 output "url" {
-  description = "What image references start with."
+  description = "First part of the image references."
   value       = aws_ecr_repository.this.repository_url
 }

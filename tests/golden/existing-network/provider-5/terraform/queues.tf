@@ -6,7 +6,7 @@ module "queue_mpi" {
 
   name     = "chemistry-mpi"
   priority = 1
-  # In the order in which Batch tries them.
+  # In the order in which AWS Batch tries them.
   compute_environment_arns   = concat(module.environment_c5-mpi[*].arn)
   cancel_misconfigured_after = 600
 }
@@ -18,7 +18,7 @@ module "queue_serial" {
   name     = "chemistry-serial"
   priority = 1
   enabled  = false
-  # In the order in which Batch tries them.
+  # In the order in which AWS Batch tries them.
   compute_environment_arns   = concat(module.environment_serial[*].arn)
   cancel_misconfigured_after = 600
 }

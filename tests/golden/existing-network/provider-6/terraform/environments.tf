@@ -16,7 +16,7 @@ module "environment_c5-mpi" {
   ami_type            = "ECS_AL2"
   purchase            = "EC2"
   allocation_strategy = "BEST_FIT_PROGRESSIVE"
-  # 8 × 72 vCPUs: Batch counts what EC2 sells, whatever the image leaves online.
+  # 8 × 72 vCPUs: AWS Batch counts what EC2 sells, not what the AMI leaves online.
   max_vcpus            = 576
   subnet_ids           = module.network.subnets_by_zone["eu-central-1a"]
   security_group_ids   = local.security_group_ids
@@ -38,7 +38,7 @@ module "environment_serial" {
   ami_type            = "ECS_AL2"
   purchase            = "EC2"
   allocation_strategy = "BEST_FIT_PROGRESSIVE"
-  # 20 × 16 vCPUs: Batch counts what EC2 sells, whatever the image leaves online.
+  # 20 × 16 vCPUs: AWS Batch counts what EC2 sells, not what the AMI leaves online.
   max_vcpus            = 320
   subnet_ids           = module.network.subnet_ids
   security_group_ids   = local.security_group_ids

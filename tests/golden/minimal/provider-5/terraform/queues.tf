@@ -6,7 +6,7 @@ module "queue_mpi" {
 
   name     = "minimal-mpi"
   priority = 1
-  # In the order in which Batch tries them.
+  # In the order in which AWS Batch tries them.
   compute_environment_arns   = concat(module.environment_r5-24[*].arn)
   cancel_misconfigured_after = 600
 }

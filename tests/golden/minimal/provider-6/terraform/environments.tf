@@ -16,7 +16,7 @@ module "environment_r5-24" {
   ami_type            = "ECS_AL2023"
   purchase            = "EC2"
   allocation_strategy = "BEST_FIT_PROGRESSIVE"
-  # 4 × 48 vCPUs: Batch counts what EC2 sells, whatever the image leaves online.
+  # 4 × 48 vCPUs: AWS Batch counts what EC2 sells, not what the AMI leaves online.
   max_vcpus            = 192
   subnet_ids           = module.network.first_zone_subnet_ids
   security_group_ids   = local.security_group_ids
@@ -25,6 +25,6 @@ module "environment_r5-24" {
   instance_profile_arn = module.identity.instance_profile_arn
   tags                 = local.tags
 
-  # Batch deletes instances with these roles: without their policies it would hang in DELETING.
+  # AWS Batch deletes instances with these roles; without their policies it would hang in DELETING.
   depends_on = [module.identity]
 }

@@ -21,7 +21,7 @@ module "environment_c7i-a" {
   ami_type            = "ECS_AL2023"
   purchase            = "EC2"
   allocation_strategy = "BEST_FIT_PROGRESSIVE"
-  # 32 × 192 vCPUs: Batch counts what EC2 sells, whatever the image leaves online.
+  # 32 × 192 vCPUs: AWS Batch counts what EC2 sells, not what the AMI leaves online.
   max_vcpus            = 6144
   subnet_ids           = module.network.subnets_by_zone["us-east-1a"]
   security_group_ids   = local.security_group_ids
@@ -31,7 +31,7 @@ module "environment_c7i-a" {
   instance_profile_arn = module.identity.instance_profile_arn
   tags                 = local.tags
 
-  # Batch deletes instances with these roles: without their policies it would hang in DELETING.
+  # AWS Batch deletes instances with these roles; without their policies it would hang in DELETING.
   depends_on = [module.identity]
 }
 
@@ -46,7 +46,7 @@ module "environment_c7i-b" {
   ami_type            = "ECS_AL2023"
   purchase            = "EC2"
   allocation_strategy = "BEST_FIT_PROGRESSIVE"
-  # 32 × 192 vCPUs: Batch counts what EC2 sells, whatever the image leaves online.
+  # 32 × 192 vCPUs: AWS Batch counts what EC2 sells, not what the AMI leaves online.
   max_vcpus            = 6144
   subnet_ids           = module.network.subnets_by_zone["us-east-1b"]
   security_group_ids   = local.security_group_ids
@@ -56,6 +56,6 @@ module "environment_c7i-b" {
   instance_profile_arn = module.identity.instance_profile_arn
   tags                 = local.tags
 
-  # Batch deletes instances with these roles: without their policies it would hang in DELETING.
+  # AWS Batch deletes instances with these roles; without their policies it would hang in DELETING.
   depends_on = [module.identity]
 }

@@ -6,7 +6,7 @@ module "queue_ocean-a" {
 
   name     = "private-ocean-a"
   priority = 10
-  # In the order in which Batch tries them.
+  # In the order in which AWS Batch tries them.
   compute_environment_arns      = concat(module.environment_c7i-a[*].arn)
   cancel_without_capacity_after = 3600
   cancel_misconfigured_after    = 600
@@ -18,7 +18,7 @@ module "queue_ocean-b" {
 
   name     = "private-ocean-b"
   priority = 10
-  # In the order in which Batch tries them.
+  # In the order in which AWS Batch tries them.
   compute_environment_arns      = concat(module.environment_c7i-b[*].arn)
   cancel_without_capacity_after = 3600
   cancel_misconfigured_after    = 600

@@ -30,7 +30,7 @@ module "registry" {
   name = "tutorial/aws_multi_node_batch"
 }
 
-# The output of every job, a stream for each node.
+# The output of all jobs, one stream per node.
 resource "aws_cloudwatch_log_group" "jobs" {
   #checkov:skip=CKV_AWS_158:CloudWatch encrypts at rest with its own key; a customer's key is billed and needs a policy of its own
   #checkov:skip=CKV_AWS_338:job output is kept for a quarter, long enough for a paper's revision; what must last belongs on the file system
@@ -44,7 +44,7 @@ locals {
     project            = "seismic"
   }
 
-  # By its digest once it is known, so that all nodes run the very image that was pushed.
+  # By its digest when it is known, so that all nodes run exactly the image that was pushed.
   container_image = try(
     "${module.registry.url}@${var.container_digests["v1.1"]}",
     "${module.registry.url}:v1.1",

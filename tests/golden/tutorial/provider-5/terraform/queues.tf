@@ -6,7 +6,7 @@ module "queue_M4_SPOT_MAXCPU_8" {
 
   name     = "tutorial-M4_SPOT_MAXCPU_8"
   priority = 1
-  # In the order in which Batch tries them.
+  # In the order in which AWS Batch tries them.
   compute_environment_arns   = concat(module.environment_M4_SPOT_MAXCPU_8[*].arn)
   cancel_misconfigured_after = 600
 }
@@ -17,7 +17,7 @@ module "queue_MultiNodeQueue_C5N_MAX_36" {
 
   name     = "tutorial-MultiNodeQueue_C5N_MAX_36"
   priority = 1
-  # In the order in which Batch tries them.
+  # In the order in which AWS Batch tries them.
   compute_environment_arns   = concat(module.environment_c5n-multinode-36[*].arn)
   cancel_misconfigured_after = 600
 }
@@ -28,7 +28,7 @@ module "queue_MultiNodeQueue_R5_MAX_24" {
 
   name     = "tutorial-MultiNodeQueue_R5_MAX_24"
   priority = 1
-  # In the order in which Batch tries them.
+  # In the order in which AWS Batch tries them.
   compute_environment_arns   = concat(module.environment_r5-multinode-24[*].arn)
   cancel_misconfigured_after = 600
 }
@@ -39,7 +39,7 @@ module "queue_MultiNodeQueue_R5_MAX_48" {
 
   name     = "tutorial-MultiNodeQueue_R5_MAX_48"
   priority = 1
-  # In the order in which Batch tries them.
+  # In the order in which AWS Batch tries them.
   compute_environment_arns   = concat(module.environment_r5-multinode-48[*].arn)
   cancel_misconfigured_after = 600
 }

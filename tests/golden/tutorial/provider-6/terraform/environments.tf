@@ -17,7 +17,7 @@ module "environment_M4_SPOT_MAXCPU_8" {
   purchase            = "SPOT"
   allocation_strategy = "SPOT_CAPACITY_OPTIMIZED"
   bid_percentage      = 60
-  # 32 × 16 vCPUs: Batch counts what EC2 sells, whatever the image leaves online.
+  # 32 × 16 vCPUs: AWS Batch counts what EC2 sells, not what the AMI leaves online.
   max_vcpus            = 512
   subnet_ids           = module.network.subnet_ids
   security_group_ids   = local.security_group_ids
@@ -27,7 +27,7 @@ module "environment_M4_SPOT_MAXCPU_8" {
   spot_fleet_role_arn  = module.identity.spot_fleet_role_arn
   tags                 = local.tags
 
-  # Batch deletes instances with these roles: without their policies it would hang in DELETING.
+  # AWS Batch deletes instances with these roles; without their policies it would hang in DELETING.
   depends_on = [module.identity]
 }
 
@@ -42,7 +42,7 @@ module "environment_c5n-multinode-36" {
   ami_type            = "ECS_AL2023"
   purchase            = "EC2"
   allocation_strategy = "BEST_FIT_PROGRESSIVE"
-  # 16 × 72 vCPUs: Batch counts what EC2 sells, whatever the image leaves online.
+  # 16 × 72 vCPUs: AWS Batch counts what EC2 sells, not what the AMI leaves online.
   max_vcpus            = 1152
   subnet_ids           = module.network.first_zone_subnet_ids
   security_group_ids   = local.security_group_ids
@@ -53,7 +53,7 @@ module "environment_c5n-multinode-36" {
   instance_profile_arn = module.identity.instance_profile_arn
   tags                 = local.tags
 
-  # Batch deletes instances with these roles: without their policies it would hang in DELETING.
+  # AWS Batch deletes instances with these roles; without their policies it would hang in DELETING.
   depends_on = [module.identity]
 }
 
@@ -68,7 +68,7 @@ module "environment_r5-multinode-24" {
   ami_type            = "ECS_AL2023"
   purchase            = "EC2"
   allocation_strategy = "BEST_FIT_PROGRESSIVE"
-  # 16 × 48 vCPUs: Batch counts what EC2 sells, whatever the image leaves online.
+  # 16 × 48 vCPUs: AWS Batch counts what EC2 sells, not what the AMI leaves online.
   max_vcpus            = 768
   subnet_ids           = module.network.first_zone_subnet_ids
   security_group_ids   = local.security_group_ids
@@ -78,7 +78,7 @@ module "environment_r5-multinode-24" {
   instance_profile_arn = module.identity.instance_profile_arn
   tags                 = local.tags
 
-  # Batch deletes instances with these roles: without their policies it would hang in DELETING.
+  # AWS Batch deletes instances with these roles; without their policies it would hang in DELETING.
   depends_on = [module.identity]
 }
 
@@ -93,7 +93,7 @@ module "environment_r5-multinode-48" {
   ami_type            = "ECS_AL2023"
   purchase            = "EC2"
   allocation_strategy = "BEST_FIT_PROGRESSIVE"
-  # 16 × 96 vCPUs: Batch counts what EC2 sells, whatever the image leaves online.
+  # 16 × 96 vCPUs: AWS Batch counts what EC2 sells, not what the AMI leaves online.
   max_vcpus            = 1536
   subnet_ids           = module.network.first_zone_subnet_ids
   security_group_ids   = local.security_group_ids
@@ -103,6 +103,6 @@ module "environment_r5-multinode-48" {
   instance_profile_arn = module.identity.instance_profile_arn
   tags                 = local.tags
 
-  # Batch deletes instances with these roles: without their policies it would hang in DELETING.
+  # AWS Batch deletes instances with these roles; without their policies it would hang in DELETING.
   depends_on = [module.identity]
 }

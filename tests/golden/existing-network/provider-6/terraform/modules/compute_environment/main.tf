@@ -7,7 +7,7 @@ locals {
 
   # The primary interface is on card 0, which is not an adapter on every type. It is `efa` and not a
   # plain one beside an adapter, so that the card has room for the interface of a multi-node
-  # container. The others carry EFA alone, without addresses:
+  # container. The others have EFA only, without addresses:
   # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/efa-acc-inst-types.html
   network_interfaces = length(var.efa_cards) == 0 ? [] : concat(
     [{ card = 0, type = contains(var.efa_cards, 0) ? "efa" : "interface" }],
@@ -20,9 +20,9 @@ resource "aws_launch_template" "this" {
   description            = "Nodes of ${var.name}"
   update_default_version = true
 
-  # One hop reaches the instance and its agent, and no container behind Docker's bridge. Containers
-  # of multi-node jobs have a network interface of their own, which it does not keep out: that is
-  # ECS_AWSVPC_BLOCK_IMDS in the machine image's /etc/ecs/ecs.config.
+  # One hop reaches the instance and its agent, but no container behind Docker's bridge. Containers
+  # of multi-node jobs have their own network interface, which this does not block:
+  # ECS_AWSVPC_BLOCK_IMDS in the AMI's /etc/ecs/ecs.config does.
   metadata_options {
     http_endpoint               = "enabled"
     http_tokens                 = "required"
@@ -66,20 +66,20 @@ resource "aws_launch_template" "this" {
   }
 }
 
-# Where there is no update in place, a new version of the launch template replaces the environment.
-# Terraform must know so when it plans: the provider finds out only when it applies, and fails.
+# Without updates in place, a new version of the launch template replaces the environment. Terraform
+# must know this when it plans: the provider notices only when it applies, and fails.
 resource "terraform_data" "replacement" {
   input = local.updates_in_place ? 0 : aws_launch_template.this.latest_version
 }
 
 resource "aws_batch_compute_environment" "this" {
-  # A prefix, never a fixed name: what cannot be updated in place is replaced, and the new
-  # environment must stand beside the old one until the queue has moved over.
+  # A prefix, not a fixed name: if an environment is replaced, the new one must exist beside the old
+  # one until the queue uses it.
   name_prefix = "${var.name}-"
   type        = "MANAGED"
   state       = "ENABLED"
 
-  # Null lets Batch use its service-linked role, the only one with which it updates in place.
+  # Null makes AWS Batch use its service-linked role, the only one that allows updates in place.
   service_role = var.service_role_arn
 
   compute_resources {
@@ -93,14 +93,15 @@ resource "aws_batch_compute_environment" "this" {
     max_vcpus           = var.max_vcpus
     subnets             = var.subnet_ids
 
-    # Batch refuses groups here beside interfaces in the launch template, which then have them:
+    # AWS Batch rejects groups here if the launch template has interfaces, which then have the
+    # groups:
     # https://github.com/aws/aws-cdk/issues/21577
     security_group_ids = length(local.network_interfaces) == 0 ? var.security_group_ids : null
 
     placement_group = var.placement_group
     ec2_key_pair    = var.key_pair
 
-    # Here and not in the launch template, whose image Batch would not take over in an update.
+    # Here and not in the launch template, whose AMI AWS Batch would ignore in an update.
     ec2_configuration {
       image_type        = var.ami_type
       image_id_override = var.ami_id
@@ -112,8 +113,8 @@ resource "aws_batch_compute_environment" "this" {
     }
   }
 
-  # An update in place replaces the machines. Jobs on them get the longest time that Batch allows;
-  # by its own default it would end them after half an hour.
+  # An update in place replaces the instances. Jobs on them get the longest time that AWS Batch
+  # allows; by default it would terminate them after half an hour.
   dynamic "update_policy" {
     for_each = local.updates_in_place ? [360] : []
 

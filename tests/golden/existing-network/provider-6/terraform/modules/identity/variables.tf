@@ -11,6 +11,6 @@ variable "job_policy_arns" {
 }
 
 variable "permissions_boundary" {
-  description = "Permissions boundary of every role made here."
+  description = "Permissions boundary of every role created here."
   type        = string
 }

@@ -12,8 +12,8 @@ resource "aws_batch_job_definition" "this" {
   retry_strategy {
     attempts = var.attempts
 
-    # Another attempt cannot mend wrong settings (exit code 64) or missing CPUs (65); it can a lost
-    # host. Whatever matches none of these is tried again.
+    # A retry does not help after wrong settings (exit code 64) or missing CPUs (65), but after a
+    # lost host. AWS Batch retries everything that matches none of these.
     dynamic "evaluate_on_exit" {
       for_each = var.attempts == 1 ? [] : [
         { action = "RETRY", on_status_reason = "Host EC2*", on_exit_code = null },
@@ -39,7 +39,7 @@ resource "aws_batch_job_definition" "this" {
     mainNode = 0
     numNodes = var.nodes
     nodeRangeProperties = [{
-      # An open range, so that a submission can ask for another number of nodes.
+      # An open range, so that a submission can request another number of nodes.
       targetNodes = "0:"
       container   = local.container
     }]

@@ -5,7 +5,8 @@ resource "aws_batch_job_queue" "this" {
   state    = var.enabled ? "ENABLED" : "DISABLED"
   priority = var.priority
 
-  # By reference, so that Terraform moves the queue to a new environment before it ends the old one.
+  # By reference, so that Terraform moves the queue to a new environment before it deletes the old
+  # one.
   dynamic "compute_environment_order" {
     for_each = var.compute_environment_arns
 
@@ -15,7 +16,7 @@ resource "aws_batch_job_queue" "this" {
     }
   }
 
-  # The reasons are AWS Batch's own words:
+  # AWS Batch defines these reasons:
   # https://docs.aws.amazon.com/batch/latest/userguide/job_queue_parameters.html
   dynamic "job_state_time_limit_action" {
     for_each = merge(

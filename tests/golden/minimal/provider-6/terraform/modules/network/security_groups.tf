@@ -13,7 +13,7 @@ resource "aws_security_group" "nodes" {
   }
 }
 
-# MPI listens on ports of its own choosing, and EFA needs every protocol in both directions.
+# MPI listens on ports that it chooses, and EFA needs every protocol in both directions.
 resource "aws_vpc_security_group_ingress_rule" "among_nodes" {
   security_group_id            = aws_security_group.nodes.id
   description                  = "All traffic among the nodes"
@@ -28,8 +28,8 @@ resource "aws_vpc_security_group_egress_rule" "among_nodes" {
   referenced_security_group_id = aws_security_group.nodes.id
 }
 
-# The ECS agent, the registry and the logs have no fixed addresses. Anything else that an
-# application must reach belongs in a security group of its own, added in the spec.
+# The ECS agent, the registry and the logs have no fixed addresses. For anything else that an
+# application must reach, add a security group in the spec.
 resource "aws_vpc_security_group_egress_rule" "https" {
   security_group_id = aws_security_group.nodes.id
   description       = "HTTPS to AWS"

@@ -47,7 +47,7 @@ resource "aws_vpc_security_group_egress_rule" "nfs" {
   referenced_security_group_id = aws_security_group.mount_targets.id
 }
 
-# EFS takes one mount target a zone; every subnet of the zone reaches it.
+# EFS allows one mount target per zone; every subnet of the zone reaches it.
 resource "aws_efs_mount_target" "this" {
   for_each = var.subnets_by_zone
 

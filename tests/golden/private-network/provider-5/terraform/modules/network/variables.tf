@@ -11,7 +11,7 @@ variable "cidr" {
 }
 
 variable "zones" {
-  description = "Availability zones to use; multi-node environments take the first unless told otherwise."
+  description = "Availability zones to use; multi-node environments use the first by default."
   type        = list(string)
 }
 

@@ -18,8 +18,8 @@ resource "aws_vpc" "this" {
   tags = { Name = var.name }
 }
 
-# Containers of multi-node jobs on EFA instances get this group, whatever the instances have: their
-# environment has no groups of its own. Without a rule here, the nodes would never meet.
+# Containers of multi-node jobs on EFA instances get this group, and not those of the instances:
+# their environment has no groups. Without a rule here, the nodes could not connect.
 # https://docs.aws.amazon.com/batch/latest/userguide/mnp-ce.html
 resource "aws_default_security_group" "containers" {
   vpc_id = aws_vpc.this.id
@@ -40,8 +40,8 @@ resource "aws_default_security_group" "containers" {
     self        = true
   }
 
-  # By address: a group that the default one names could not be deleted, since nothing empties the
-  # default group before the VPC goes.
+  # By address: a group in a rule of the default group could not be deleted, since nothing empties
+  # the default group before the VPC is deleted.
   egress {
     description = "HTTPS to the interface endpoints"
     protocol    = "tcp"
@@ -61,8 +61,8 @@ resource "aws_default_security_group" "containers" {
   tags = { Name = "${var.name}-containers" }
 }
 
-# An eighth of the range for each zone: a multi-node job takes two addresses a node, one for the
-# machine and one for its container.
+# An eighth of the range for each zone: a multi-node job takes two addresses per node, one for the
+# instance and one for its container.
 resource "aws_subnet" "private" {
   for_each = { for index, zone in local.zones : zone => index }
 

@@ -6,7 +6,7 @@ output "instance_profile_arn" {
 }
 
 output "builder_profile_arn" {
-  description = "Instance profile of the builders of machine images."
+  description = "Instance profile of the builders of AMIs."
   value       = aws_iam_instance_profile.builder.arn
 }
 

@@ -6,7 +6,7 @@ variable "name" {
 }
 
 variable "nodes" {
-  description = "Nodes of a multi-node parallel job, which a submission may change; null: a single-node job."
+  description = "Nodes of a multi-node parallel job, which a submission can change; null: a single-node job."
   type        = number
   default     = null
 }
@@ -22,7 +22,7 @@ variable "command" {
 }
 
 variable "vcpus" {
-  description = "vCPUs of each node, as the ECS agent counts them: cores, where hyper-threading is off."
+  description = "vCPUs of each node, as the ECS agent counts them: cores, if hyper-threading is off."
   type        = number
 }
 
@@ -32,7 +32,7 @@ variable "memory_mib" {
 }
 
 variable "shared_memory_mib" {
-  description = "Size of /dev/shm in MiB, through which ranks on one node talk."
+  description = "Size of /dev/shm in MiB, through which ranks on one node communicate."
   type        = number
 }
 
@@ -43,7 +43,7 @@ variable "environment" {
 }
 
 variable "efs_mount" {
-  description = "Where the shared file system is mounted, on the machine and in the container."
+  description = "Mount point of the shared file system, on the instance and in the container."
   type        = string
 }
 
@@ -54,12 +54,12 @@ variable "efa_devices" {
 }
 
 variable "attempts" {
-  description = "How often the job is tried in all."
+  description = "Number of attempts, the first one included."
   type        = number
 }
 
 variable "timeout_seconds" {
-  description = "Seconds after which an attempt is ended."
+  description = "Seconds after which AWS Batch stops an attempt."
   type        = number
 }
 
@@ -69,7 +69,7 @@ variable "job_role_arn" {
 }
 
 variable "log_group" {
-  description = "Log group that takes the job's output."
+  description = "Log group of the job's output."
   type        = string
 }
 

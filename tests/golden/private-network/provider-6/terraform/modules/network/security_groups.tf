@@ -13,7 +13,7 @@ resource "aws_security_group" "nodes" {
   }
 }
 
-# MPI listens on ports of its own choosing, and EFA needs every protocol in both directions.
+# MPI listens on ports that it chooses, and EFA needs every protocol in both directions.
 resource "aws_vpc_security_group_ingress_rule" "among_nodes" {
   security_group_id            = aws_security_group.nodes.id
   description                  = "All traffic among the nodes"

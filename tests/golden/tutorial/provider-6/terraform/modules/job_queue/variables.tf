@@ -11,13 +11,13 @@ variable "priority" {
 }
 
 variable "enabled" {
-  description = "Whether the queue takes new jobs."
+  description = "Whether the queue accepts new jobs."
   type        = bool
   default     = true
 }
 
 variable "compute_environment_arns" {
-  description = "Compute environments in the order in which they are tried."
+  description = "Compute environments, in the order in which AWS Batch tries them."
   type        = list(string)
 }
 
@@ -28,7 +28,7 @@ variable "cancel_without_capacity_after" {
 }
 
 variable "cancel_misconfigured_after" {
-  description = "Seconds after which the job at the queue's head is cancelled if no environment can ever hold it; null: it waits."
+  description = "Seconds after which the job at the queue's head is cancelled if no environment can ever run it; null: it waits."
   type        = number
   default     = null
 }

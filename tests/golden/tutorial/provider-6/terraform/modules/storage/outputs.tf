@@ -6,6 +6,6 @@ output "file_system_id" {
 }
 
 output "dns_name" {
-  description = "Name that nodes mount the file system by."
+  description = "DNS name with which nodes mount the file system."
   value       = aws_efs_file_system.this.dns_name
 }
