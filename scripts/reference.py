@@ -15,7 +15,7 @@ import typer
 
 from mngen.cli import app
 from mngen.parts import NEEDS, PARTS, Family, Program, all_parts_of, parts_of
-from mngen.spec import schema
+from mngen.spec import UPDATE_KEY, Effect, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,10 +34,18 @@ _SPEC_HEAD = """\
 # The spec
 
 Every key of mngen.yaml; an unknown key is an error. `mngen schema` prints the same as a JSON
-Schema, with which an editor explains and completes the keys. The [rules](rules/index.md) check
-which values fit together.
+Schema, with which an editor explains and completes the keys; `x-mngen-update` lists what a change
+of a key does. The [rules](rules/index.md) check which values fit together.
 
 `make docs` generates this page from the schema.
+"""
+_EFFECTS_HEAD = """\
+## What a change of a key does
+
+The words after "Change:" say what a change of a key does to a deployment that exists. `mngen plan`
+prints them beside each key that differs from the spec of the last apply, which the Terraform state
+holds. The end-to-end tests compare them with what the AWS provider plans for each key.
+
 """
 _PARTS_HEAD = """\
 # Required programs
@@ -111,7 +119,14 @@ def spec_page(document: dict[str, Any]) -> str:
         document: Its JSON Schema, as `mngen.spec.schema` returns it.
     """
     definitions: dict[str, Any] = document["$defs"]
-    return _joined([_SPEC_HEAD, *_object(definitions, definitions[_target(document)], "")])
+    blocks = _object(definitions, definitions[_target(document)], "")
+    return _joined([_SPEC_HEAD, _EFFECTS_HEAD + _effects_table(), *blocks])
+
+
+def _effects_table() -> str:
+    rows = [("change", "what happens"), ("---", "---")]
+    rows += [(f"`{effect}`", _prose(effect.meaning)) for effect in Effect]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _joined(blocks: Sequence[str]) -> str:
@@ -160,6 +175,8 @@ def _object(definitions: dict[str, Any], node: dict[str, Any], path: str) -> Ite
             nested.append((where, child))
             text.append(f"See [`{where}`](#{_anchor(where)}).")
         text.append(_limits(value))
+        effects = ", ".join(f"`{effect}`" for effect in value.get(UPDATE_KEY, []))
+        text.append(f"Change: {effects}." if effects else "")
         items.append(f"- `{key}` ({', '.join(facts)}): {' '.join(filter(None, text))}")
     yield "\n".join(items)
     for where, child in nested:

@@ -15,6 +15,7 @@ SECONDS = {
     "boot": 230,
     "deployments": 200,
     "changes": 180,
+    "key changes": 170,
     "container image": 140,
     "hostile environment": 120,
     "container image on Debian 13": 110,

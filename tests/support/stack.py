@@ -104,6 +104,13 @@ class Stack:
         self._initialize()
         return not self._terraform("plan", "-detailed-exitcode", changes=True)
 
+    def plan(self) -> dict[str, Any]:
+        """Plan what would change of what the state knows, and return the plan as data."""
+        self._initialize()
+        self._terraform("plan", "-refresh=false", "-out=changes.tfplan")
+        plan: dict[str, Any] = json.loads(self._terraform("show", "-json", "changes.tfplan"))
+        return plan
+
     def destroy(self) -> None:
         """Destroy everything."""
         self._terraform("destroy", "-auto-approve")

@@ -17,6 +17,7 @@ from mngen.errors import ToolError
 from mngen.render._hcl import Hcl, comment
 from mngen.render._static import static_tree
 from mngen.render._templates import render_template
+from mngen.spec import written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +70,7 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
     return {
         "spec": spec,
         "cluster": cluster,
+        "written": written(spec),
         "tags": deployment_tags(spec),
         "provider_range": PROVIDER_RANGES[provider],
         "name_prefix": Hcl("compute_environment_name_prefix" if provider == 5 else "name_prefix"),

@@ -2,10 +2,13 @@
 
 `load` and `load_text` give a `LoadedSpec`; its `require` gives the `Spec` or raises every problem
 at once. The types are plain, frozen data: a notebook may build them without any YAML. `schema`
-gives the JSON Schema, so that an editor can explain each key.
+gives the JSON Schema, so that an editor can explain each key. `key_changes` compares two specs and
+says of each changed key what that does to a deployment that stands.
 """
 
+from mngen.spec._changes import KeyChange, key_changes, keys, written
 from mngen.spec._document import Document, Path, dotted
+from mngen.spec._effects import UPDATE_KEY, Effect
 from mngen.spec._initial import create, initial, name_from
 from mngen.spec._load import LoadedSpec, load, load_text
 from mngen.spec._model import (
@@ -26,13 +29,16 @@ from mngen.spec._model import (
 from mngen.spec._schema import schema
 
 __all__ = [
+    "UPDATE_KEY",
     "CancelAfter",
     "Container",
     "Document",
+    "Effect",
     "Efs",
     "Environment",
     "Image",
     "Job",
+    "KeyChange",
     "LoadedSpec",
     "Network",
     "Path",
@@ -45,8 +51,11 @@ __all__ = [
     "create",
     "dotted",
     "initial",
+    "key_changes",
+    "keys",
     "load",
     "load_text",
     "name_from",
     "schema",
+    "written",
 ]

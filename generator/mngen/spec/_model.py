@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from mngen.spec._effects import Effect, affects
+
 
 def _text(description: str, says: str, *, pattern: str, examples: tuple[str, ...] = ()) -> Meta:
     """Describes a string: for the schema by its pattern, for a person by `says`."""
@@ -143,8 +145,8 @@ BucketName = Annotated[
 class State(_Section, frozen=True, kw_only=True):
     """Where Terraform keeps its state: an S3 bucket, locked by a lock file beside the state."""
 
-    bucket: BucketName
-    key: (
+    bucket: Annotated[BucketName, affects(Effect.INIT)]
+    key: Annotated[
         Annotated[
             str,
             _text(
@@ -153,9 +155,10 @@ class State(_Section, frozen=True, kw_only=True):
                 pattern=r"^[A-Za-z0-9._-][A-Za-z0-9._/-]{0,511}\Z",
             ),
         ]
-        | None
-    ) = None
-    region: RegionName | None = None
+        | None,
+        affects(Effect.INIT),
+    ] = None
+    region: Annotated[RegionName | None, affects(Effect.INIT)] = None
 
 
 class Ssh(_Section, frozen=True, kw_only=True):
@@ -168,10 +171,12 @@ class Ssh(_Section, frozen=True, kw_only=True):
             "the name of an EC2 key pair: 1 to 255 printable ASCII characters",
             pattern=r"^[!-~]([ -~]{0,253}[!-~])?\Z",
         ),
+        affects(Effect.INSTANCES),
     ]
     from_: Annotated[
         tuple[Cidr, ...],
         Meta(description="IPv4 ranges that may connect to port 22.", min_length=1, max_length=50),
+        affects(Effect.IN_PLACE),
     ] = field(name="from")
 
 
@@ -186,11 +191,13 @@ class Network(_Section, frozen=True, kw_only=True):
             "`default`, `new` or a VPC id, such as vpc-0123456789abcdef0",
             pattern=r"^(default|new|vpc-[0-9a-f]{8,17})\Z",
         ),
+        affects(Effect.NETWORK),
     ] = "default"
-    cidr: (
+    cidr: Annotated[
         Annotated[Cidr, Meta(description="Range of a new VPC, /16 to /22. Default: 10.0.0.0/16.")]
-        | None
-    ) = None
+        | None,
+        affects(Effect.NETWORK),
+    ] = None
     zones: Annotated[
         tuple[ZoneName, ...],
         Meta(
@@ -198,10 +205,12 @@ class Network(_Section, frozen=True, kw_only=True):
             "or the subnets have; a new VPC needs them named.",
             max_length=6,
         ),
+        affects(Effect.SUBNETS, Effect.INSTANCES),
     ] = ()
     subnets: Annotated[
         tuple[SubnetId, ...],
         Meta(description="Subnets of an existing VPC; the nodes are placed in these."),
+        affects(Effect.SUBNETS, Effect.INSTANCES),
     ] = ()
     route_tables: Annotated[
         tuple[RouteTableId, ...],
@@ -209,14 +218,16 @@ class Network(_Section, frozen=True, kw_only=True):
             description="Route tables of an existing VPC that get the route to the S3 endpoint. "
             "Default: the VPC's main route table.",
         ),
+        affects(Effect.IN_PLACE),
     ] = ()
-    nat: (
+    nat: Annotated[
         Annotated[
             bool,
             Meta(description="A NAT gateway for a new VPC's private subnets. Default: true."),
         ]
-        | None
-    ) = None
+        | None,
+        affects(Effect.IN_PLACE),
+    ] = None
     endpoints: Annotated[
         tuple[EndpointService, ...],
         Meta(
@@ -224,10 +235,12 @@ class Network(_Section, frozen=True, kw_only=True):
             "free; the others by interfaces, which are billed by the hour and zone. A VPC takes "
             "each only once: `[]` if another deployment has made them.",
         ),
+        affects(Effect.IN_PLACE),
     ] = ("s3",)
     security_groups: Annotated[
         tuple[SecurityGroupId, ...],
         Meta(description="Existing security groups to add to the nodes, at most 4.", max_length=4),
+        affects(Effect.INSTANCES),
     ] = ()
     ssh: Ssh | None = None
 
@@ -242,8 +255,9 @@ class Efs(_Section, frozen=True, kw_only=True):
             "an absolute path of letters, digits and . _ - /, such as /efs",
             pattern=r"^(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}){1,8}\Z",
         ),
+        affects(Effect.BAKE, Effect.JOBS),
     ] = "/efs"
-    id: (
+    id: Annotated[
         Annotated[
             str,
             _text(
@@ -252,9 +266,10 @@ class Efs(_Section, frozen=True, kw_only=True):
                 pattern=_id("fs"),
             ),
         ]
-        | None
-    ) = None
-    security_group: (
+        | None,
+        affects(Effect.FILE_SYSTEM, Effect.BAKE),
+    ] = None
+    security_group: Annotated[
         Annotated[
             SecurityGroupId,
             Meta(
@@ -262,13 +277,15 @@ class Efs(_Section, frozen=True, kw_only=True):
                 "a rule is added that lets the nodes in.",
             ),
         ]
-        | None
-    ) = None
+        | None,
+        affects(Effect.IN_PLACE),
+    ] = None
     tls: Annotated[
         bool,
         Meta(
             description="Encrypt the traffic: amazon-efs-utils with TLS. false: plain NFS 4.1.",
         ),
+        affects(Effect.BAKE),
     ] = True
     iam: Annotated[
         bool,
@@ -277,8 +294,9 @@ class Efs(_Section, frozen=True, kw_only=True):
             "system may require. Needs `tls`. The roles that mngen creates get the permissions; "
             "those of a `roles.instance_profile` of your own need them from you.",
         ),
+        affects(Effect.BAKE, Effect.IN_PLACE),
     ] = False
-    access_point: (
+    access_point: Annotated[
         Annotated[
             str,
             _text(
@@ -289,15 +307,21 @@ class Efs(_Section, frozen=True, kw_only=True):
                 pattern=r"^fsap-[0-9a-f]{17}\Z",
             ),
         ]
-        | None
-    ) = None
+        | None,
+        affects(Effect.BAKE, Effect.IN_PLACE),
+    ] = None
     throughput: Annotated[
         Literal["bursting", "elastic"],
         Meta(description="`elastic` is billed by the byte read and written."),
+        affects(Effect.IN_PLACE),
     ] = "bursting"
-    backup: Annotated[bool, Meta(description="Daily backups by AWS Backup.")] = True
+    backup: Annotated[
+        bool, Meta(description="Daily backups by AWS Backup."), affects(Effect.IN_PLACE)
+    ] = True
     protect: Annotated[
-        bool, Meta(description="Refuse every plan that would destroy the file system.")
+        bool,
+        Meta(description="Refuse every plan that would destroy the file system."),
+        affects(Effect.NONE),
     ] = False
 
 
@@ -305,7 +329,7 @@ class Storage(_Section, frozen=True, kw_only=True):
     """Shared storage."""
 
     efs: Efs = Efs()
-    bucket: (
+    bucket: Annotated[
         Annotated[
             BucketName,
             Meta(
@@ -314,8 +338,9 @@ class Storage(_Section, frozen=True, kw_only=True):
                 "`mngen/<name>/inputs/` in it, and fetch a job's inputs from there.",
             ),
         ]
-        | None
-    ) = None
+        | None,
+        affects(Effect.IN_PLACE),
+    ] = None
 
 
 class Image(_Section, frozen=True, kw_only=True):
@@ -324,8 +349,9 @@ class Image(_Section, frozen=True, kw_only=True):
     base: Annotated[
         Literal["amazon-linux-2023", "amazon-linux-2"],
         Meta(description="The ECS-optimized image to start from."),
+        affects(Effect.BAKE, Effect.INSTANCES),
     ] = "amazon-linux-2023"
-    connect: (
+    connect: Annotated[
         Annotated[
             Literal["public-ip", "private-ip", "session-manager"],
             Meta(
@@ -335,8 +361,9 @@ class Image(_Section, frozen=True, kw_only=True):
                 "public-ip in the default VPC, session-manager elsewhere.",
             ),
         ]
-        | None
-    ) = None
+        | None,
+        affects(Effect.IN_PLACE),
+    ] = None
     ssh_from: Annotated[
         tuple[Cidr, ...],
         Meta(
@@ -344,8 +371,9 @@ class Image(_Section, frozen=True, kw_only=True):
             "baked. Default: the address that you bake from.",
             max_length=20,
         ),
+        affects(Effect.NONE),
     ] = ()
-    efa_installer: (
+    efa_installer: Annotated[
         Annotated[
             str,
             _text(
@@ -357,9 +385,10 @@ class Image(_Section, frozen=True, kw_only=True):
                 examples=("s3://my-software/efa/",),
             ),
         ]
-        | None
-    ) = None
-    kms_key: (
+        | None,
+        affects(Effect.IN_PLACE),
+    ] = None
+    kms_key: Annotated[
         Annotated[
             str,
             _text(
@@ -372,8 +401,9 @@ class Image(_Section, frozen=True, kw_only=True):
                 ),
             ),
         ]
-        | None
-    ) = None
+        | None,
+        affects(Effect.INSTANCES),
+    ] = None
 
 
 class Roles(_Section, frozen=True, kw_only=True):
@@ -388,6 +418,7 @@ class Roles(_Section, frozen=True, kw_only=True):
             "`service-linked`, `create` or the ARN of an IAM role",
             pattern=rf"^(service-linked|create|{_ARN[1:]}role/[A-Za-z0-9+=,.@_/-]{{1,512}})\Z",
         ),
+        affects(Effect.ENVIRONMENT),
     ] = "service-linked"
     instance_profile: Annotated[
         str,
@@ -396,6 +427,7 @@ class Roles(_Section, frozen=True, kw_only=True):
             "`create` or the ARN of an instance profile",
             pattern=rf"^(create|{_ARN[1:]}instance-profile/[A-Za-z0-9+=,.@_/-]{{1,512}})\Z",
         ),
+        affects(Effect.INSTANCES),
     ] = "create"
     spot_fleet: Annotated[
         str,
@@ -405,6 +437,7 @@ class Roles(_Section, frozen=True, kw_only=True):
             "`none`, `create` or the ARN of an IAM role",
             pattern=rf"^(none|create|{_ARN[1:]}role/[A-Za-z0-9+=,.@_/-]{{1,512}})\Z",
         ),
+        affects(Effect.ENVIRONMENT),
     ] = "none"
     job_policies: Annotated[
         tuple[PolicyArn, ...],
@@ -412,10 +445,13 @@ class Roles(_Section, frozen=True, kw_only=True):
             description="Policies of the role that the containers run with; none by default.",
             max_length=10,
         ),
+        affects(Effect.IN_PLACE),
     ] = ()
-    permissions_boundary: (
-        Annotated[PolicyArn, Meta(description="Permissions boundary of every created role.")] | None
-    ) = None
+    permissions_boundary: Annotated[
+        Annotated[PolicyArn, Meta(description="Permissions boundary of every created role.")]
+        | None,
+        affects(Effect.IN_PLACE),
+    ] = None
 
 
 Allocation = Literal["best-fit-progressive", "best-fit", "spot-capacity-optimized"]
@@ -424,25 +460,33 @@ Allocation = Literal["best-fit-progressive", "best-fit", "spot-capacity-optimize
 class Environment(_Section, frozen=True, kw_only=True):
     """A compute environment: which machines, how many, how they are bought and placed."""
 
-    instance: InstanceTypeName
+    instance: Annotated[InstanceTypeName, affects(Effect.NEW_AMI, Effect.INSTANCES, Effect.JOBS)]
     max_nodes: Annotated[
         int,
         Meta(description="Most machines at a time; max_vcpus follows from it.", ge=1, le=10_000),
+        affects(Effect.IN_PLACE),
     ]
     min_nodes: Annotated[
-        int, Meta(description="Machines kept running, and paid for, without jobs.", ge=0, le=10_000)
+        int,
+        Meta(description="Machines kept running, and paid for, without jobs.", ge=0, le=10_000),
+        affects(Effect.IN_PLACE),
     ] = 0
     hyperthreading: Annotated[
-        bool, Meta(description="false: one thread a core; the image limits nr_cpus to the cores.")
+        bool,
+        Meta(description="false: one thread a core; the image limits nr_cpus to the cores."),
+        affects(Effect.NEW_AMI, Effect.INSTANCES, Effect.JOBS),
     ] = False
     multi_node: Annotated[
-        bool, Meta(description="Takes multi-node parallel jobs; false: single-node jobs only.")
+        bool,
+        Meta(description="Takes multi-node parallel jobs; false: single-node jobs only."),
+        affects(Effect.ENVIRONMENT),
     ] = True
     purchase: Annotated[
         Literal["on-demand", "spot"],
         Meta(description="Spot takes single-node jobs only: AWS Batch runs no other there."),
+        affects(Effect.INSTANCES),
     ] = "on-demand"
-    bid_percentage: (
+    bid_percentage: Annotated[
         Annotated[
             int,
             Meta(
@@ -451,9 +495,10 @@ class Environment(_Section, frozen=True, kw_only=True):
                 le=100,
             ),
         ]
-        | None
-    ) = None
-    placement_group: (
+        | None,
+        affects(Effect.INSTANCES),
+    ] = None
+    placement_group: Annotated[
         Annotated[
             ResourceName | bool,
             Meta(
@@ -461,8 +506,9 @@ class Environment(_Section, frozen=True, kw_only=True):
                 "share one. true: one of its own. Default: true for multi-node, false otherwise.",
             ),
         ]
-        | None
-    ) = None
+        | None,
+        affects(Effect.ENVIRONMENT),
+    ] = None
     zones: Annotated[
         tuple[ZoneName, ...],
         Meta(
@@ -470,11 +516,14 @@ class Environment(_Section, frozen=True, kw_only=True):
             "default; single-node takes all by default.",
             max_length=6,
         ),
+        affects(Effect.INSTANCES),
     ] = ()
-    efa: Annotated[bool, Meta(description="Elastic Fabric Adapter, on the types that have it.")] = (
-        False
-    )
-    allocation: (
+    efa: Annotated[
+        bool,
+        Meta(description="Elastic Fabric Adapter, on the types that have it."),
+        affects(Effect.NEW_AMI, Effect.INSTANCES, Effect.JOBS),
+    ] = False
+    allocation: Annotated[
         Annotated[
             Allocation,
             Meta(
@@ -483,17 +532,20 @@ class Environment(_Section, frozen=True, kw_only=True):
                 "its image changes.",
             ),
         ]
-        | None
-    ) = None
+        | None,
+        affects(Effect.ENVIRONMENT),
+    ] = None
     root_volume: Annotated[
-        int, Meta(description="Size of the encrypted root volume, in GiB.", ge=30, le=16_384)
+        int,
+        Meta(description="Size of the encrypted root volume, in GiB.", ge=30, le=16_384),
+        affects(Effect.INSTANCES),
     ] = 64
 
 
 class CancelAfter(_Section, frozen=True, kw_only=True):
     """When Batch cancels a job that heads the queue and cannot be placed, in seconds."""
 
-    capacity: (
+    capacity: Annotated[
         Annotated[
             int,
             Meta(
@@ -502,9 +554,10 @@ class CancelAfter(_Section, frozen=True, kw_only=True):
                 le=86_400,
             ),
         ]
-        | None
-    ) = None
-    misconfiguration: (
+        | None,
+        affects(Effect.IN_PLACE),
+    ] = None
+    misconfiguration: Annotated[
         Annotated[
             int,
             Meta(
@@ -514,8 +567,9 @@ class CancelAfter(_Section, frozen=True, kw_only=True):
                 le=86_400,
             ),
         ]
-        | None
-    ) = 600
+        | None,
+        affects(Effect.IN_PLACE),
+    ] = 600
 
 
 class Queue(_Section, frozen=True, kw_only=True):
@@ -524,12 +578,16 @@ class Queue(_Section, frozen=True, kw_only=True):
     environments: Annotated[
         tuple[str, ...],
         Meta(description="Names of environments, tried in this order.", min_length=1, max_length=3),
+        affects(Effect.IN_PLACE),
     ]
     priority: Annotated[
         int,
         Meta(description="Queues with a higher number are served first.", ge=0, le=1000),
+        affects(Effect.IN_PLACE),
     ] = 1
-    enabled: Annotated[bool, Meta(description="false: takes no new jobs.")] = True
+    enabled: Annotated[
+        bool, Meta(description="false: takes no new jobs."), affects(Effect.IN_PLACE)
+    ] = True
     cancel_after: CancelAfter = CancelAfter()
 
 
@@ -543,6 +601,7 @@ class Container(_Section, frozen=True, kw_only=True):
             "2 to 128 lower-case letters, digits and single . _ - / between them",
             pattern=r"^(?=.{2,128}\Z)[a-z0-9]+([._/-][a-z0-9]+)*\Z",
         ),
+        affects(Effect.REPOSITORY, Effect.JOBS),
     ] = "mpi"
     tag: Annotated[
         str,
@@ -551,8 +610,9 @@ class Container(_Section, frozen=True, kw_only=True):
             "1 to 128 letters, digits and . _ -, not starting with . or -",
             pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z",
         ),
+        affects(Effect.JOBS),
     ] = "v1"
-    image: (
+    image: Annotated[
         Annotated[
             str,
             _text(
@@ -562,8 +622,9 @@ class Container(_Section, frozen=True, kw_only=True):
                 r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?\Z",
             ),
         ]
-        | None
-    ) = None
+        | None,
+        affects(Effect.REPOSITORY, Effect.JOBS),
+    ] = None
 
 
 EnvironmentVariables = dict[str, str]
@@ -573,9 +634,11 @@ Launcher = Literal["openmpi", "intelmpi", "mpich", "none"]
 class Job(_Section, frozen=True, kw_only=True):
     """A job definition."""
 
-    queue: Annotated[str, Meta(description="Name of the queue that the job is meant for.")]
-    command: Command
-    nodes: (
+    queue: Annotated[
+        str, Meta(description="Name of the queue that the job is meant for."), affects(Effect.JOBS)
+    ]
+    command: Annotated[Command, affects(Effect.JOBS)]
+    nodes: Annotated[
         Annotated[
             int,
             Meta(
@@ -584,9 +647,10 @@ class Job(_Section, frozen=True, kw_only=True):
                 le=1000,
             ),
         ]
-        | None
-    ) = None
-    vcpus: (
+        | None,
+        affects(Effect.JOBS),
+    ] = None
+    vcpus: Annotated[
         Annotated[
             int,
             Meta(
@@ -595,9 +659,10 @@ class Job(_Section, frozen=True, kw_only=True):
                 ge=1,
             ),
         ]
-        | None
-    ) = None
-    memory: (
+        | None,
+        affects(Effect.JOBS),
+    ] = None
+    memory: Annotated[
         Annotated[
             int,
             Meta(
@@ -606,9 +671,10 @@ class Job(_Section, frozen=True, kw_only=True):
                 ge=4,
             ),
         ]
-        | None
-    ) = None
-    shared_memory: (
+        | None,
+        affects(Effect.JOBS),
+    ] = None
+    shared_memory: Annotated[
         Annotated[
             int,
             Meta(
@@ -617,9 +683,10 @@ class Job(_Section, frozen=True, kw_only=True):
                 ge=1,
             ),
         ]
-        | None
-    ) = None
-    ranks_per_node: (
+        | None,
+        affects(Effect.JOBS),
+    ] = None
+    ranks_per_node: Annotated[
         Annotated[
             int,
             Meta(
@@ -628,16 +695,18 @@ class Job(_Section, frozen=True, kw_only=True):
                 le=1024,
             ),
         ]
-        | None
-    ) = None
-    threads_per_rank: (
+        | None,
+        affects(Effect.JOBS),
+    ] = None
+    threads_per_rank: Annotated[
         Annotated[
             int,
             Meta(description="Threads of each rank: OMP_NUM_THREADS. Default: 1.", ge=1, le=1024),
         ]
-        | None
-    ) = None
-    launcher: (
+        | None,
+        affects(Effect.JOBS),
+    ] = None
+    launcher: Annotated[
         Annotated[
             Launcher,
             Meta(
@@ -646,11 +715,13 @@ class Job(_Section, frozen=True, kw_only=True):
                 "its like need. Default: openmpi.",
             ),
         ]
-        | None
-    ) = None
+        | None,
+        affects(Effect.JOBS),
+    ] = None
     mpi_args: Annotated[
         tuple[str, ...],
         Meta(description="Further arguments of mpirun, such as [--bind-to, core]."),
+        affects(Effect.JOBS),
     ] = ()
     environment: Annotated[
         EnvironmentVariables,
@@ -658,17 +729,23 @@ class Job(_Section, frozen=True, kw_only=True):
             description="Environment variables of the container; one that begins with MNGEN_ comes "
             "before what mngen itself would set.",
         ),
+        affects(Effect.JOBS),
     ] = {}
     attempts: Annotated[
-        int, Meta(description="How often the job is tried in all.", ge=1, le=10)
+        int,
+        Meta(description="How often the job is tried in all.", ge=1, le=10),
+        affects(Effect.JOBS),
     ] = 1
     timeout: Annotated[
-        int, Meta(description="Seconds after which an attempt is ended.", ge=60, le=31_536_000)
+        int,
+        Meta(description="Seconds after which an attempt is ended.", ge=60, le=31_536_000),
+        affects(Effect.JOBS),
     ] = 86_400
-    image: (
+    image: Annotated[
         Annotated[str, Meta(description="Another container image for this job.", min_length=1)]
-        | None
-    ) = None
+        | None,
+        affects(Effect.JOBS),
+    ] = None
 
 
 Tags = Annotated[
@@ -697,9 +774,9 @@ Tags = Annotated[
 class Spec(_Section, frozen=True, kw_only=True):
     """A whole mngen.yaml."""
 
-    name: DeploymentName
-    region: RegionName
-    account: (
+    name: Annotated[DeploymentName, affects(Effect.RENAMED)]
+    region: Annotated[RegionName, affects(Effect.DEPLOYMENT)]
+    account: Annotated[
         Annotated[
             str,
             _text(
@@ -708,12 +785,15 @@ class Spec(_Section, frozen=True, kw_only=True):
                 pattern=r"^[0-9]{12}\Z",
             ),
         ]
-        | None
-    ) = None
+        | None,
+        affects(Effect.NONE),
+    ] = None
     provider: Annotated[
-        Literal[5, 6], Meta(description="Major version of the Terraform AWS provider.")
+        Literal[5, 6],
+        Meta(description="Major version of the Terraform AWS provider."),
+        affects(Effect.INIT),
     ] = 6
-    tags: Tags = {}
+    tags: Annotated[Tags, affects(Effect.INSTANCES)] = {}
     state: State | None = None
     network: Network = Network()
     storage: Storage = Storage()
@@ -722,10 +802,14 @@ class Spec(_Section, frozen=True, kw_only=True):
     environments: Annotated[
         dict[ResourceName, Environment],
         Meta(description="Compute environments by name.", extra_json_schema={"minProperties": 1}),
+        affects(Effect.ENTRY),
     ]
     queues: Annotated[
         dict[ResourceName, Queue],
         Meta(description="Job queues by name.", extra_json_schema={"minProperties": 1}),
+        affects(Effect.ENTRY),
     ]
     container: Container = Container()
-    jobs: Annotated[dict[ResourceName, Job], Meta(description="Job definitions by name.")] = {}
+    jobs: Annotated[
+        dict[ResourceName, Job], Meta(description="Job definitions by name."), affects(Effect.ENTRY)
+    ] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mngen._text import printable
+from mngen.terraform._keys import effects_of, key_text
 from mngen.terraform._summary import Change, Kind, PlanSummary
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def render_summary(summary: PlanSummary) -> Text:
     from rich.text import Text
 
     lines = [line for kind in _MARKS for change in summary.of(kind) for line in _lines(change)]
+    lines += _spec_lines(summary)
     if summary.at_stake:
         lines += [Text(""), Text("Data or jobs at stake:", style="bold red")]
         lines += [_stake_line(change) for change in summary.at_stake]
@@ -38,6 +40,20 @@ def render_summary(summary: PlanSummary) -> Text:
         lines.append(Text(""))
     lines.append(_tally(summary))
     return Text("\n").join(lines)
+
+
+def _spec_lines(summary: PlanSummary) -> list[Text]:
+    from rich.text import Text
+
+    if not summary.keys:
+        return []
+    return [
+        Text(""),
+        Text("Changed in the spec since the last apply:", style="bold"),
+        *(Text(f"  {key_text(each)}") for each in summary.keys),
+        Text(""),
+        *(Text(f"  {each}: {each.meaning}") for each in effects_of(summary.keys)),
+    ]
 
 
 def _lines(change: Change) -> list[Text]:
@@ -74,6 +90,8 @@ def _tally(summary: PlanSummary) -> Text:
     from rich.text import Text
 
     if not summary.changes:
+        if summary.keys and not summary.outputs:
+            return Text("No resource changes; the record of the spec changes.", style="bold")
         if summary.outputs:
             names = ", ".join(printable(name) for name in summary.outputs)
             return Text(f"No resource changes; outputs change: {names}", style="bold")

@@ -7,10 +7,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from mngen.terraform._consequences import DATA_TYPES, when_destroyed, when_updated
+from mngen.terraform._keys import RECORD, changed_keys, key_data
 from mngen.terraform._values import change_text, path_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from mngen.spec import KeyChange
 
 
 class Kind(StrEnum):
@@ -82,11 +85,14 @@ class PlanSummary:
 
     Attributes:
         changes: Every resource that changes, in Terraform's order (by address).
-        outputs: Names of the outputs that change, sorted.
+        outputs: Names of the outputs that change, sorted; without mngen's record of the spec.
+        keys: The keys of the spec that differ from what was applied last. Empty where the state
+            does not have that spec: before the first apply, and in a plan to destroy.
     """
 
     changes: tuple[Change, ...]
     outputs: tuple[str, ...] = ()
+    keys: tuple[KeyChange, ...] = ()
 
     def of(self, kind: Kind) -> tuple[Change, ...]:
         """Returns the changes of one kind."""
@@ -126,6 +132,7 @@ class PlanSummary:
             "destroy": len(self.destroyed),
             "changes": [change.as_dict() for change in self.changes],
             "outputs": list(self.outputs),
+            "spec": [key_data(key) for key in self.keys],
         }
 
 
@@ -141,8 +148,13 @@ def summarise(plan: Mapping[str, Any]) -> PlanSummary:
     return PlanSummary(
         changes=tuple(change for change in changes if change is not None),
         outputs=tuple(
-            sorted(name for name, change in outputs.items() if change["actions"] != ["no-op"])
+            sorted(
+                name
+                for name, change in outputs.items()
+                if change["actions"] != ["no-op"] and name != RECORD
+            )
         ),
+        keys=changed_keys(outputs),
     )
 
 

@@ -141,6 +141,16 @@ def test_another_environment_adds_lines_about_it_and_no_others(data: Data, name:
             assert len([line for line in added if line]) == 2
             assert any(f"module.environment_{name}[*].arn" in line for line in added)
             assert '      "r6i.32xlarge",' in added
+        elif path == "terraform/spec.tf":
+            key = name if name[0].isalpha() else f'"{name}"'
+            assert sorted(added) == sorted(
+                [
+                    f"      {key} = {{",
+                    '        instance  = "r6i.32xlarge"',
+                    "        max_nodes = 3",
+                    "      }",
+                ]
+            )
         elif path == "packer/images.pkr.hcl":
             sources = [line for line in added if line.startswith("source ")]
             assert sources == ['source "amazon-ebs" "r6i_32xlarge" {']
@@ -162,6 +172,7 @@ def test_modules_do_not_know_the_environments() -> None:
         "terraform/queues.tf",
         "terraform/jobs.tf",
         "terraform/outputs.tf",
+        "terraform/spec.tf",
         "terraform/modules/identity/main.tf",
         "terraform/modules/identity/outputs.tf",
     }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
-from mngen.spec import schema
+from mngen.spec import Effect, schema
 from scripts import reference
 
 if TYPE_CHECKING:
@@ -44,13 +45,26 @@ def test_key_has_type_default_limits_and_description() -> None:
     lines = reference.spec_page(schema()).splitlines()
     assert (
         "- `max_nodes` (integer, required): Most machines at a time; max_vcpus follows from it. "
-        "1 to 10000." in lines
+        "1 to 10000. Change: `in-place`." in lines
     )
     assert "- `tls` (boolean, default `true`): " in "\n".join(lines)
     assert (
         "- `environments` (mapping of names, required): Compute environments by name. "
-        "See [`environments.<name>`](#environmentsname)." in lines
+        "See [`environments.<name>`](#environmentsname). Change: `entry`." in lines
     )
+
+
+def test_the_page_explains_every_word_for_a_change() -> None:
+    lines = reference.spec_page(schema()).splitlines()
+    words = [line.split("`")[1] for line in lines if line.startswith("| `")]
+    assert words == [effect.value for effect in Effect]
+    named = {
+        word
+        for line in lines
+        if "Change: " in line
+        for word in re.findall(r"`([a-z-]+)`", line.rpartition("Change: ")[2])
+    }
+    assert named == set(words)
 
 
 def test_markdown_finds_nothing_in_a_description_but_code() -> None:

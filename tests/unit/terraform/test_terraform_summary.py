@@ -284,4 +284,5 @@ def test_the_data_for_machines_is_complete() -> None:
             },
         ],
         "outputs": [],
+        "spec": [],
     }

@@ -1,0 +1,116 @@
+"""What a change of a key does to a deployment that stands, in a small vocabulary.
+
+Each key of the model carries its effects (`affects`), and the JSON Schema shows them under
+`UPDATE_KEY`. They hold for the defaults: AWS Batch updates a compute environment in place only with
+its service-linked role, and not where it allocates by `best-fit`.
+
+Sources: the AWS provider's own plan of each change (`tests/e2e/test_key_changes.py`), and for what
+Batch does to instances and jobs
+https://docs.aws.amazon.com/batch/latest/userguide/updating-compute-environments.html,
+https://docs.aws.amazon.com/batch/latest/APIReference/API_UpdateComputeEnvironment.html and
+https://docs.aws.amazon.com/batch/latest/APIReference/API_UpdatePolicy.html.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Meta
+
+UPDATE_KEY = "x-mngen-update"
+"""Where the JSON Schema of a key lists its effects."""
+
+
+class Effect(StrEnum):
+    """One thing that a change of a key does; `meaning` says it in a sentence or two."""
+
+    NONE = "none"
+    IN_PLACE = "in-place"
+    ENTRY = "entry"
+    JOBS = "new-jobs"
+    BAKE = "bake"
+    NEW_AMI = "new-ami"
+    INSTANCES = "instances"
+    ENVIRONMENT = "environment"
+    REPOSITORY = "repository"
+    FILE_SYSTEM = "file-system"
+    SUBNETS = "subnets"
+    NETWORK = "network"
+    RENAMED = "renamed"
+    INIT = "init"
+    DEPLOYMENT = "deployment"
+
+    @property
+    def meaning(self) -> str:
+        """What happens, and what it means for running jobs."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Effect.NONE: "Nothing that is deployed changes.",
+    Effect.IN_PLACE: "AWS changes what is deployed in place. Jobs continue.",
+    Effect.ENTRY: (
+        "Adding an entry affects no other. An entry that is removed or renamed is deleted: with a "
+        "compute environment the jobs that still run on it, with a queue all jobs that wait or run "
+        "in it."
+    ),
+    Effect.JOBS: (
+        "Applies to jobs submitted after the apply. Jobs submitted earlier keep the job definition "
+        "that they were submitted with."
+    ),
+    Effect.BAKE: (
+        "The AMI contains it: run `mngen bake` before `mngen apply`. Instances have the previous "
+        "AMI until both are done."
+    ),
+    Effect.NEW_AMI: (
+        "The compute environment needs another AMI: run `mngen bake` before `mngen apply`. An "
+        "apply without that AMI deletes the environment."
+    ),
+    Effect.INSTANCES: (
+        "AWS Batch replaces the instances of the compute environment. New jobs start on new "
+        "instances; running jobs may run for 6 more hours on the old ones (30 minutes in GovCloud "
+        "regions), and are terminated after that. With `roles.service` or `allocation: best-fit` "
+        "the environment is replaced instead."
+    ),
+    Effect.ENVIRONMENT: (
+        "The compute environment is replaced: a new one is created, the queues switch to it, and "
+        "the old one is deleted. Waiting jobs stay in their queues; jobs that still run on the old "
+        "environment are terminated."
+    ),
+    Effect.REPOSITORY: (
+        "The ECR repository is deleted with all its container images. Push the image again, or "
+        "jobs fail to start."
+    ),
+    Effect.FILE_SYSTEM: (
+        "Jobs get another file system. No file is copied, and a file system that mngen created is "
+        "deleted with all its files."
+    ),
+    Effect.SUBNETS: (
+        "A zone or subnet added at the end of the list gets a mount target. For any other change "
+        "mount targets of the file system are replaced: jobs that use it hang until they are "
+        "cancelled. Wait until no job runs."
+    ),
+    Effect.NETWORK: (
+        "Everything moves to another VPC: subnets, endpoints and mount targets are replaced, and a "
+        "VPC that mngen created is deleted. Cancel all jobs first. The file system stays."
+    ),
+    Effect.RENAMED: (
+        "Compute environments, queues, roles, the ECR repository and the job logs are replaced: "
+        "all jobs are terminated, and container images and logs deleted. The file system and the "
+        "VPC stay."
+    ),
+    Effect.INIT: (
+        "Terraform must be initialized again: `terraform init -migrate-state` for another place of "
+        "the state, `terraform init -upgrade` for another provider. Nothing on AWS changes."
+    ),
+    Effect.DEPLOYMENT: (
+        "It is another deployment: everything is created again, and no file is copied. Run `mngen "
+        "destroy` before you change it, or Terraform may lose track of what exists, which is still "
+        "billed."
+    ),
+}
+
+
+def affects(*effects: Effect) -> Meta:
+    """Describes what a change of a key does, for the key's annotation in the model."""
+    return Meta(extra_json_schema={UPDATE_KEY: [effect.value for effect in effects]})

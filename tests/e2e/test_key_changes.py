@@ -1,0 +1,406 @@
+"""What each key of the spec says of its change, held against plans of the real AWS provider.
+
+Two deployments stand in the sandbox; each change is rendered and planned, and never applied. What
+replaces a resource is the provider's own business. Which parameters of a compute environment make
+AWS Batch replace its instances is written in AWS's model of UpdateComputeEnvironment, which
+botocore ships; instance types are only in the list of the user guide:
+https://docs.aws.amazon.com/batch/latest/userguide/updating-compute-environments.html
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, cast
+
+import botocore.session
+import pytest
+
+from mngen.spec import Effect, keys
+from mngen.terraform import summarise
+from tests.support import key_changes
+from tests.support.sandbox import client
+from tests.support.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mngen.sandbox import Sandbox
+    from tests.support.key_changes import Data, Key
+
+pytestmark = [pytest.mark.xdist_group("key changes"), pytest.mark.timeout(1800)]
+
+DECLARED = {path: set(effects) for path, effects in keys()}
+ENTRY = "<name>"
+
+ENVIRONMENT = "aws_batch_compute_environment"
+QUEUE = "aws_batch_job_queue"
+JOB = "aws_batch_job_definition"
+TEMPLATE = "aws_launch_template"
+
+UPDATE, CREATE, DELETE, REPLACE = {"update"}, {"create"}, {"delete"}, {"create", "delete"}
+
+BAKED = ("r5.12xlarge", "r5.24xlarge", "c5n.18xlarge", "c5n.18xlarge-efa", "x86_64")
+
+UNSEEN = {Effect.BAKE, Effect.NEW_AMI}
+"""What a bake makes is not Terraform's."""
+
+
+def replacing_parameters() -> set[str]:
+    """Read from AWS's model which parameters start an infrastructure update, in lower case."""
+    model = botocore.session.get_session().get_service_model("batch")
+    members = cast("Any", model.shape_for("ComputeResourceUpdate")).members
+    found = {name for name, shape in members.items() if _says_so(shape.documentation)}
+    return {name.lower() for name in {*found, "instanceTypes"}}
+
+
+def _says_so(text: str) -> bool:
+    return "infrastructure update" in text
+
+
+REPLACING = replacing_parameters()
+PARAMETERS = {"instance_type": "instancetypes"}
+"""The provider's names that are not AWS's, underscores aside."""
+
+
+class Plan:
+    """What Terraform plans.
+
+    Args:
+        data: What `terraform show -json` prints of it.
+    """
+
+    def __init__(self, data: Data) -> None:
+        self.data = data
+        self._changes = [
+            each
+            for each in data["resource_changes"]
+            if each["mode"] == "managed" and each["change"]["actions"] != ["no-op"]
+        ]
+
+    def changes(self, module: str = "", kind: str = "") -> list[Data]:
+        """Return the resources that change, of a module and a type where they are given."""
+        return [
+            each
+            for each in self._changes
+            if not module or each.get("module_address", "").partition("[")[0] == f"module.{module}"
+            if not kind or each["type"] == kind
+        ]
+
+    def actions(self, kind: str, module: str = "") -> list[set[str]]:
+        """Return what happens to each resource of a type that changes."""
+        return [set(each["change"]["actions"]) for each in self.changes(module, kind)]
+
+    def seen(self, *modules: str) -> set[Effect]:
+        """Return what a plan does to environments, queues and jobs, in the words of the keys."""
+        return {
+            effect
+            for module in modules
+            for each in self.changes(module)
+            for effect in _effects(each)
+        }
+
+
+def _effects(resource: Data) -> set[Effect]:
+    kind, change = resource["type"], resource["change"]
+    if kind == JOB:
+        return {Effect.JOBS}
+    if kind == QUEUE:
+        assert change["actions"] == ["update"]
+        return {Effect.IN_PLACE}
+    if kind != ENVIRONMENT:
+        return set()
+    if set(change["actions"]) == REPLACE:
+        return {Effect.ENVIRONMENT}
+    assert change["actions"] == ["update"]
+    names = {PARAMETERS.get(name, name.replace("_", "")) for name in parameters(change)}
+    return {Effect.INSTANCES if names & REPLACING else Effect.IN_PLACE}
+
+
+def parameters(change: Data) -> set[str]:
+    """Return which parameters of a compute environment an update changes."""
+    [before], [after] = (change[side]["compute_resources"] for side in ("before", "after"))
+    # An empty mapping is no mapping.
+    return {
+        name
+        for name in {*before, *after}
+        if (before.get(name) or None) != (after.get(name) or None)
+    }
+
+
+def _deploy(stack: Stack, base: Data) -> None:
+    stack.render(json.dumps(base))
+    stack.record_images(*BAKED)
+    stack.apply()
+
+
+def _plan(stack: Stack, changed: Data) -> Plan:
+    stack.render(json.dumps(changed))
+    return Plan(stack.plan())
+
+
+@pytest.fixture(scope="module")
+def plans(
+    sandbox: Sandbox,
+    terraform_env: dict[str, str],
+    requires_provider: None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[str, Future[Plan]]]:
+    """Deploy both at the same time, which mostly wait; then plan one change after the other."""
+    sandbox.reset()
+    other = client(sandbox, "efs").create_file_system(CreationToken="other")["FileSystemId"]
+    elsewhere: dict[Key, Any] = {
+        ("storage", "efs", "id"): other,
+        ("storage", "efs", "security_group"): "sg-0b1c2d3e4f5a60718",
+    }
+
+    def many(results: dict[str, Future[Plan]]) -> None:
+        with Stack(tmp_path_factory.mktemp("many"), env) as stack:
+            _deploy(stack, key_changes.many())
+            results["many"].set_result(_plan(stack, key_changes.many_changed()))
+
+    def few(results: dict[str, Future[Plan]]) -> None:
+        base = key_changes.few()
+        with Stack(tmp_path_factory.mktemp("few"), env) as stack:
+            _deploy(stack, base)
+            for name, change in changes.items():
+                results[name].set_result(_plan(stack, key_changes.changed(base, change)))
+
+    env = sandbox.environment("us-east-1", terraform_env)
+    changes = {"common": key_changes.COMMON, **key_changes.ALONE}
+    changes["service"] = {**changes["service"], **elsewhere}
+    results: dict[str, Future[Plan]] = {name: Future() for name in ("many", *changes)}
+    with ThreadPoolExecutor(2) as pool:
+        for way in (many, few):
+            pool.submit(way, results).add_done_callback(lambda done: _fail(results, done))
+        yield results
+
+
+def _fail(results: dict[str, Future[Plan]], done: Future[None]) -> None:
+    """Hand on why a deployment failed to every test that waits for it."""
+    error = done.exception()
+    if error is not None:
+        for result in results.values():
+            if not result.done():
+                result.set_exception(error)
+
+
+def declared(*path: str) -> set[Effect]:
+    """Return what a key says of its change, as far as Terraform has a part in it."""
+    return DECLARED[path] - UNSEEN
+
+
+@pytest.mark.parametrize("key", list(key_changes.ENVIRONMENTS))
+def test_a_key_of_an_environment_does_what_it_says(
+    key: str, plans: dict[str, Future[Plan]]
+) -> None:
+    name = key_changes.entry(key)
+    seen = plans["many"].result().seen(f"environment_{name}", f"job_on-{name}")
+    assert seen == declared("environments", ENTRY, key)
+
+
+@pytest.mark.parametrize("key", list(key_changes.QUEUES), ids=".".join)
+def test_a_key_of_a_queue_does_what_it_says(key: Key, plans: dict[str, Future[Plan]]) -> None:
+    plan = plans["many"].result()
+    assert plan.seen(f"queue_{key_changes.entry(key[-1])}") == declared("queues", ENTRY, *key)
+
+
+@pytest.mark.parametrize("key", list(key_changes.JOBS))
+def test_a_key_of_a_job_does_what_it_says(key: str, plans: dict[str, Future[Plan]]) -> None:
+    plan = plans["many"].result()
+    assert plan.seen(f"job_{key_changes.entry(key)}") == declared("jobs", ENTRY, key)
+
+
+def test_an_environment_without_its_new_ami_is_deleted(plans: dict[str, Future[Plan]]) -> None:
+    unbaked = f"environment_{key_changes.UNBAKED}"
+    assert plans["many"].result().actions(ENVIRONMENT, unbaked) == [DELETE]
+    assert Effect.NEW_AMI in DECLARED["environments", ENTRY, "instance"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "type_"),
+    [
+        ("environments", "environment_removed", ENVIRONMENT),
+        ("queues", "queue_removed", QUEUE),
+        ("jobs", "job_removed", JOB),
+    ],
+)
+def test_an_entry_that_is_removed_is_deleted(
+    kind: str, module: str, type_: str, plans: dict[str, Future[Plan]]
+) -> None:
+    plan = plans["many"].result()
+    assert plan.actions(type_, module) == [DELETE]
+    assert DECLARED[(kind,)] == {Effect.ENTRY}
+
+
+def test_what_no_key_is_about_stays(plans: dict[str, Future[Plan]]) -> None:
+    plan = plans["many"].result()
+    assert plan.changes("environment_plain") == plan.changes("queue_plain") == []
+
+
+def test_keys_that_are_in_place_change_only_what_they_are_about(
+    plans: dict[str, Future[Plan]],
+) -> None:
+    plan = plans["many"].result()
+    about = {
+        ("network", "nat"): {
+            *("aws_eip.nat", "aws_internet_gateway.this", "aws_nat_gateway.this"),
+            *("aws_route.private", "aws_route.public", "aws_route_table.public"),
+            *("aws_route_table_association.public", "aws_subnet.public"),
+            *(f"aws_vpc_security_group_egress_rule.{name}" for name in ("https", "s3")),
+        },
+        ("network", "endpoints"): {
+            *("aws_vpc_endpoint.interface", "aws_security_group.endpoints"),
+            *(f"aws_vpc_security_group_{way}_rule.endpoints" for way in ("ingress", "egress")),
+        },
+        ("network", "ssh", "from"): {"aws_vpc_security_group_ingress_rule.ssh"},
+        ("storage", "efs", "throughput"): {"aws_efs_file_system.this"},
+        ("storage", "efs", "backup"): {"aws_efs_backup_policy.this"},
+        ("storage", "efs", "protect"): set(),
+        ("storage", "efs", "iam"): {
+            f"aws_iam_role_policy.{name}_file_system" for name in ("builder", "instance")
+        },
+        ("storage", "bucket"): {"aws_iam_role_policy.job_inputs"},
+        ("image", "connect"): {"aws_iam_role_policy_attachment.builder_sessions"},
+        ("image", "ssh_from"): set(),
+        ("image", "efa_installer"): {"aws_iam_role_policy.builder_efa_installer"},
+        ("roles", "job_policies"): {"aws_iam_role_policy_attachment.job"},
+        ("roles", "permissions_boundary"): {
+            f"aws_iam_role.{name}" for name in ("builder", "instance", "job")
+        },
+    }
+    assert about.keys() == key_changes.IN_PLACE.keys()
+    for key, resources in about.items():
+        assert declared(*key) - {Effect.NONE} == ({Effect.IN_PLACE} if resources else set()), key
+    # Of the key `efa`: the group of the VPC in which containers of multi-node jobs then are.
+    efa = {
+        *(f"aws_default_security_group.{name}" for name in ("closed", "containers")),
+        "aws_vpc_security_group_ingress_rule.endpoints_containers",
+    }
+    changes = [
+        each
+        for module in ("network", "storage", "identity", "registry")
+        for each in plan.changes(module)
+    ]
+    assert {f"{each['type']}.{each['name']}" for each in changes} == efa.union(*about.values())
+    [file_system] = plan.actions("aws_efs_file_system")
+    assert file_system == UPDATE
+
+
+def test_keys_that_reach_into_an_environment_replace_its_instances(
+    plans: dict[str, Future[Plan]],
+) -> None:
+    plan = plans["common"].result()
+    [environment] = plan.changes("environment_mpi", ENVIRONMENT)
+    [template] = plan.changes("environment_mpi", TEMPLATE)
+    assert environment["change"]["actions"] == template["change"]["actions"] == ["update"]
+    about = {
+        ("network", "ssh", "key_pair"): "ec2_key_pair",
+        ("network", "security_groups"): "security_group_ids",
+        ("image", "base"): "ec2_configuration",
+        ("roles", "instance_profile"): "instance_role",
+        ("tags",): "launch_template",
+        ("image", "kms_key"): "launch_template",
+    }
+    assert parameters(environment["change"]) == set(about.values())
+    before, after = template["change"]["before"], template["change"]["after"]
+    assert before["tag_specifications"] != after["tag_specifications"]
+    assert before["block_device_mappings"] != after["block_device_mappings"]
+    for key, parameter in about.items():
+        assert parameter.replace("_", "") in REPLACING
+        assert declared(*key) == {Effect.INSTANCES}, key
+
+
+def test_keys_that_reach_into_jobs_make_a_new_definition(plans: dict[str, Future[Plan]]) -> None:
+    plan = plans["common"].result()
+    [job] = plan.changes("job_hello", JOB)
+    [node] = json.loads(job["change"]["after"]["node_properties"])["nodeRangeProperties"]
+    container = node["container"]
+    assert job["change"]["actions"] == ["update"]
+    assert container["mountPoints"][0]["containerPath"] == "/data"
+    assert declared("storage", "efs", "mount") == declared("container", "tag") == {Effect.JOBS}
+    assert container["image"].endswith("/few/mpi:v2")
+    assert declared("account") == {Effect.NONE}
+
+
+def test_another_role_for_spot_replaces_the_environment(plans: dict[str, Future[Plan]]) -> None:
+    [change] = plans["common"].result().changes("environment_spot", ENVIRONMENT)
+    assert set(change["change"]["actions"]) == REPLACE
+    assert change["change"]["replace_paths"] == [["compute_resources", 0, "spot_iam_fleet_role"]]
+    assert declared("roles", "spot_fleet") == {Effect.ENVIRONMENT}
+
+
+def test_a_service_role_replaces_every_environment(plans: dict[str, Future[Plan]]) -> None:
+    assert plans["service"].result().actions(ENVIRONMENT) == [REPLACE, REPLACE]
+    assert declared("roles", "service") == {Effect.ENVIRONMENT}
+
+
+def test_another_repository_deletes_the_former_one(plans: dict[str, Future[Plan]]) -> None:
+    plan = plans["cidr"].result()
+    assert plan.actions("aws_ecr_repository") == [REPLACE]
+    assert plan.actions(JOB) == [UPDATE]
+    assert declared("container", "repository") == {Effect.REPOSITORY, Effect.JOBS}
+
+
+def test_an_image_from_elsewhere_deletes_the_repository(plans: dict[str, Future[Plan]]) -> None:
+    plan = plans["service"].result()
+    assert plan.actions("aws_ecr_repository") == [DELETE]
+    assert plan.actions(JOB) == [UPDATE]
+    assert declared("container", "image") == {Effect.REPOSITORY, Effect.JOBS}
+
+
+def test_another_file_system_deletes_the_one_that_was_made(plans: dict[str, Future[Plan]]) -> None:
+    plan = plans["service"].result()
+    assert plan.actions("aws_efs_file_system") == [DELETE]
+    assert declared("storage", "efs", "id") == {Effect.FILE_SYSTEM}
+    # The rule that lets the nodes in belongs to the other group.
+    assert plan.actions("aws_vpc_security_group_ingress_rule") == [REPLACE]
+    assert declared("storage", "efs", "security_group") == {Effect.IN_PLACE}
+
+
+@pytest.mark.parametrize("key", ["cidr", "vpc"])
+def test_another_network_replaces_all_in_it(key: str, plans: dict[str, Future[Plan]]) -> None:
+    plan = plans[key].result()
+    assert plan.actions("aws_vpc") == ([REPLACE] if key == "cidr" else [DELETE])
+    assert REPLACE in plan.actions("aws_efs_mount_target")
+    assert plan.actions("aws_efs_file_system") == []
+    assert declared("network", key) == {Effect.NETWORK}
+
+
+def test_zones_in_another_order_replace_mount_targets(plans: dict[str, Future[Plan]]) -> None:
+    plan = plans["zones"].result()
+    assert plan.actions("aws_vpc") == plan.actions("aws_efs_file_system") == []
+    assert plan.actions("aws_efs_mount_target") == [REPLACE, REPLACE]
+    assert plan.seen("environment_mpi", "environment_spot") == {Effect.INSTANCES}
+    assert declared("network", "zones") == {Effect.SUBNETS, Effect.INSTANCES}
+    # How nodes mount is in the AMI alone.
+    assert DECLARED["storage", "efs", "tls"] == {Effect.BAKE}
+
+
+def test_another_name_replaces_what_is_named_after_it(plans: dict[str, Future[Plan]]) -> None:
+    plan = plans["name"].result()
+    for kind in (ENVIRONMENT, QUEUE, "aws_ecr_repository", "aws_cloudwatch_log_group"):
+        assert {frozenset(each) for each in plan.actions(kind)} == {frozenset(REPLACE)}, kind
+    for kind in ("aws_vpc", "aws_efs_file_system"):
+        assert plan.actions(kind) == [UPDATE]
+    assert declared("name") == {Effect.RENAMED}
+
+
+@pytest.mark.parametrize("name", ["many", "common", "cidr", "name"])
+def test_a_plan_names_the_keys_that_changed(name: str, plans: dict[str, Future[Plan]]) -> None:
+    plan = plans[name].result()
+    found = {each.path: set(each.effects) for each in summarise(plan.data).keys}
+    if name == "many":
+        wanted = {
+            *(("environments", key_changes.entry(key), key) for key in key_changes.ENVIRONMENTS),
+            *(("queues", key_changes.entry(key[-1]), *key) for key in key_changes.QUEUES),
+            *(("jobs", key_changes.entry(key), key) for key in key_changes.JOBS),
+            *((kind, "removed") for kind in ("environments", "queues", "jobs")),
+            *key_changes.IN_PLACE,
+            ("environments", key_changes.UNBAKED, "instance"),
+        }
+        wanted = {(*path, "A") if path[-1] == "environment" else path for path in wanted}
+    else:
+        changes = key_changes.COMMON if name == "common" else key_changes.ALONE[name]
+        wanted = {(*path, "project") if path == ("tags",) else path for path in changes}
+    assert found.keys() == wanted

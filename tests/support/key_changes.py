@@ -1,0 +1,200 @@
+"""For each key of the spec, a spec before and after a change of it.
+
+Keys of environments, queues and jobs are changed all at once in one deployment, `many`: each in an
+entry of its own, which bears the key's name. The others are changed one at a time or in groups in
+another one, `few`.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+Data = dict[str, Any]
+Key = tuple[str, ...]
+
+_MPI = {"instance": "r5.12xlarge", "max_nodes": 4}
+_SINGLE = {**_MPI, "multi_node": False}
+_POLICY = "arn:aws:iam::aws:policy/PowerUserAccess"
+_ENDPOINTS = [
+    *("s3", "ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs"),
+    *("ssm", "ssmmessages", "ec2messages"),
+]
+
+ENVIRONMENTS: dict[str, tuple[Data, Data]] = {
+    "instance": (_MPI, {"instance": "r5.24xlarge"}),
+    "max_nodes": (_MPI, {"max_nodes": 8}),
+    "min_nodes": (_MPI, {"min_nodes": 1}),
+    "hyperthreading": (_MPI, {"hyperthreading": True}),
+    "multi_node": (_MPI, {"multi_node": False}),
+    "purchase": (_SINGLE, {"purchase": "spot"}),
+    "bid_percentage": ({**_SINGLE, "purchase": "spot"}, {"bid_percentage": 60}),
+    "placement_group": (_MPI, {"placement_group": "tight"}),
+    "zones": (_MPI, {"zones": ["us-east-1b"]}),
+    "efa": ({**_MPI, "instance": "c5n.18xlarge"}, {"efa": True}),
+    "allocation": (_SINGLE, {"allocation": "best-fit"}),
+    "root_volume": (_MPI, {"root_volume": 128}),
+}
+"""What an environment has before, and what is changed in it, by its key."""
+
+QUEUES: dict[Key, Any] = {
+    ("environments",): ["plain", "root-volume"],
+    ("priority",): 7,
+    ("enabled",): False,
+    ("cancel_after", "capacity"): 3600,
+    ("cancel_after", "misconfiguration"): None,
+}
+JOBS: dict[str, Any] = {
+    "queue": "instance",
+    "command": ["true"],
+    "nodes": 2,
+    "vcpus": 2,
+    "memory": 4096,
+    "shared_memory": 64,
+    "ranks_per_node": 2,
+    "threads_per_rank": 2,
+    "launcher": "mpich",
+    "mpi_args": ["-v"],
+    "environment": {"A": "b"},
+    "attempts": 3,
+    "timeout": 600,
+    "image": "docker.io/me/app:v2",
+}
+
+_WITH_JOBS = frozenset({"instance", "hyperthreading", "efa"})
+"""Keys of an environment that decide over the defaults of jobs: a queue and a job look at it."""
+
+UNBAKED = "unbaked"
+"""An environment of `many` that gets an instance type whose AMI nobody has baked."""
+
+IN_PLACE: dict[Key, Any] = {
+    ("network", "nat"): False,
+    ("network", "endpoints"): _ENDPOINTS,
+    ("network", "ssh", "from"): ["10.1.0.0/16"],
+    ("storage", "efs", "throughput"): "elastic",
+    ("storage", "efs", "backup"): False,
+    ("storage", "efs", "protect"): True,
+    ("storage", "efs", "iam"): True,
+    ("storage", "bucket"): "inputs",
+    ("image", "connect"): "private-ip",
+    ("image", "ssh_from"): ["10.0.0.0/8"],
+    ("image", "efa_installer"): "s3://my-software/efa/",
+    ("roles", "job_policies"): [_POLICY],
+    ("roles", "permissions_boundary"): _POLICY,
+}
+"""Keys for all of a deployment that leave its environments, queues and jobs alone."""
+
+COMMON: dict[Key, Any] = {
+    ("account",): "123456789012",
+    ("tags",): {"project": "x"},
+    ("network", "ssh", "key_pair"): "other",
+    ("network", "security_groups"): ["sg-0a1b2c3d4e5f60718"],
+    ("storage", "efs", "mount"): "/data",
+    ("image", "base"): "amazon-linux-2",
+    (
+        "image",
+        "kms_key",
+    ): "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+    ("roles", "instance_profile"): "arn:aws:iam::123456789012:instance-profile/nodes",
+    ("roles", "spot_fleet"): "create",
+    ("container", "tag"): "v2",
+}
+"""Keys that reach into environments and jobs, each at an attribute of its own."""
+
+ALONE: dict[str, dict[Key, Any]] = {
+    "service": {("roles", "service"): "create", ("container", "image"): "docker.io/me/app:v1"},
+    "cidr": {("network", "cidr"): "10.9.0.0/16", ("container", "repository"): "other"},
+    "zones": {
+        ("network", "zones"): ["us-east-1b", "us-east-1a"],
+        ("storage", "efs", "tls"): False,
+    },
+    "vpc": {("network", "vpc"): "default"},
+    "name": {("name",): "other"},
+}
+"""Changes that need a plan of their own: each hides what another one would do."""
+
+
+def entry(key: str) -> str:
+    """Name the entry in which a key is changed."""
+    return key.replace("_", "-")
+
+
+def _network() -> Data:
+    return {
+        "vpc": "new",
+        "zones": ["us-east-1a", "us-east-1b"],
+        "ssh": {"key_pair": "mine", "from": ["10.0.0.0/8"]},
+    }
+
+
+def many() -> Data:
+    """Return the deployment of the keys that stand in an entry."""
+    environments = {entry(key): dict(before) for key, (before, _) in ENVIRONMENTS.items()}
+    environments |= {"plain": dict(_MPI), "removed": dict(_MPI), UNBAKED: dict(_MPI)}
+    queues: Data = {name: {"environments": [name]} for name in ("plain", "removed")}
+    jobs: Data = {"removed": {"queue": "plain", "nodes": 2, "command": ["hostname"]}}
+    for key in _WITH_JOBS:
+        queues[key] = {"environments": [entry(key)]}
+        jobs[f"on-{key}"] = {"queue": key, "nodes": 2, "command": ["hostname"]}
+    # No more than three environments in a queue.
+    others = [entry(key) for key in ENVIRONMENTS if key not in _WITH_JOBS]
+    for number, first in enumerate(range(0, len(others), 3)):
+        queues[f"others-{number}"] = {"environments": others[first : first + 3]}
+    for path in QUEUES:
+        queues[entry(path[-1])] = {"environments": ["plain"]}
+    for key in JOBS:
+        nodes = {} if key == "nodes" else {"nodes": 2}
+        jobs[entry(key)] = {"queue": "plain", "command": ["hostname"], **nodes}
+    return {
+        "name": "many",
+        "region": "us-east-1",
+        "network": _network(),
+        "environments": environments,
+        "queues": queues,
+        "jobs": jobs,
+    }
+
+
+def many_changed() -> Data:
+    """Return `many` with every change in an entry, and those of `IN_PLACE`."""
+    data = changed(many(), IN_PLACE)
+    for key, (_, after) in ENVIRONMENTS.items():
+        data["environments"][entry(key)] |= after
+    for path, value in QUEUES.items():
+        _put(data["queues"][entry(path[-1])], path, value)
+    for key, value in JOBS.items():
+        data["jobs"][entry(key)][key] = value
+    data["environments"][UNBAKED]["instance"] = "r6i.32xlarge"
+    for kind in ("environments", "queues", "jobs"):
+        del data[kind]["removed"]
+    return data
+
+
+def few() -> Data:
+    """Return the deployment of the keys for all of it."""
+    return {
+        "name": "few",
+        "region": "us-east-1",
+        "network": _network(),
+        "environments": {"mpi": dict(_MPI), "spot": {**_SINGLE, "purchase": "spot"}},
+        "queues": {"mpi": {"environments": ["mpi"]}, "spot": {"environments": ["spot"]}},
+        "jobs": {"hello": {"queue": "mpi", "nodes": 2, "command": ["hostname"]}},
+    }
+
+
+def changed(data: Data, changes: dict[Key, Any]) -> Data:
+    """Return a copy of a spec with other values of some keys."""
+    data = copy.deepcopy(data)
+    for path, value in changes.items():
+        _put(data, path, value)
+    if data["network"]["vpc"] == "default":
+        # Zones are those of a new VPC.
+        data["network"].pop("zones", None)
+    return data
+
+
+def _put(data: Data, path: Key, value: Any) -> None:
+    *sections, key = path
+    for section in sections:
+        data = data.setdefault(section, {})
+    data[key] = value
