@@ -497,7 +497,7 @@ def test_the_emulated_registry_takes_each_tag_once(
     finally:
         store.buildah("tag", f"{NAME}:kept", f"{NAME}:v1")
     assert third.returncode == 1
-    assert "the tag `v1` names another image already" in third.stderr
+    assert "the tag `v1` already names another image" in third.stderr
     assert "`tag: v2`" in third.stderr
     listed = json.loads(run("container", "list", "--format", "json").stdout)
     # Recorded for the sandbox alone: the real tree must not name what only the emulator has.

@@ -38,7 +38,7 @@ def test_a_keeper_that_does_not_start_is_an_error(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(_start, "_KEEPER", "raise SystemExit(1)")
     unavailable.cache_clear()
     try:
-        assert unavailable() == "the nodes cannot be made: the process they live in ended"
+        assert unavailable() == "cannot create the nodes: their parent process ended"
     finally:
         unavailable.cache_clear()
 
@@ -380,7 +380,7 @@ def test_nothing_is_left_and_nothing_was_visible() -> None:
         with start_nodes(shell(f"sleep {mark}", 4)) as nodes:
             during = [network_of_this_machine() == network, mounts_of_this_machine() == mounts]
             during.append(nodes.process(3) > 0)
-        with pytest.raises(ToolError, match="node 3 does not run"):
+        with pytest.raises(ToolError, match="node 3 is not running"):
             nodes.process(3)
         return [*during, network_of_this_machine() == network, mounts_of_this_machine() == mounts]
 
@@ -433,7 +433,7 @@ def test_nothing_is_left_when_it_is_killed(victim: str, tmp_path: Path) -> None:
     _, complaints = process.communicate(timeout=SOON)
 
     if victim == "the keeper":
-        assert "the nodes were lost: something killed what they live in" in complaints
+        assert "the nodes were lost: their parent process was killed" in complaints
     deadline = time.monotonic() + SOON
     while processes_with(f"sleep {mark}") or Path(f"/proc/{keeper}").exists():
         assert time.monotonic() < deadline
@@ -459,11 +459,14 @@ def test_two_rehearsals_at_once_know_nothing_of_each_other() -> None:
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        (shell("true", 0), "0 nodes; a job has 1 to 1000"),
-        (shell("true", 2, missing=frozenset({0, 1})), "every node is missing: there is nothing"),
-        (shell("true", 2, late={2: 1.0}), "there is no node 2 in a job of 2 nodes"),
-        (shell("true", 2, binds=(Bind(Path("/"), "efs"),)), "efs: a place in a node is an absol"),
-        (shell("true", 2, binds=(Bind(Path("/nowhere"), "/efs"),)), "/nowhere: there is no such"),
+        (shell("true", 0), "invalid number of nodes: 0; expected 1 to 1000"),
+        (shell("true", 2, missing=frozenset({0, 1})), "no node to start"),
+        (shell("true", 2, late={2: 1.0}), "no node 2 in a job of 2 nodes"),
+        (shell("true", 2, binds=(Bind(Path("/"), "efs"),)), "invalid path in a node: efs"),
+        (
+            shell("true", 2, binds=(Bind(Path("/nowhere"), "/efs"),)),
+            "no such file or folder: /nowhere",
+        ),
     ],
 )
 def test_a_request_that_makes_no_sense_is_refused(request_: NodesRequest, message: str) -> None:
@@ -476,7 +479,7 @@ def test_what_the_kernel_refuses_is_said(tmp_path: Path) -> None:
     file.write_text("")
     request = shell("true", 2, root=tmp_path / "absent")
     with (
-        pytest.raises(ToolError, match=r"the nodes cannot be made: .*absent: No such file"),
+        pytest.raises(ToolError, match=r"cannot create the nodes: .*absent: No such file"),
         start_nodes(request),
     ):
         pass

@@ -246,7 +246,7 @@ def test_an_interruption_cancels_the_job_and_says_so(
     output, _ = process.communicate(timeout=SOON)
 
     assert process.returncode == 130
-    assert "mngen: cancelled, as AWS Batch does it: SIGTERM to every node" in output
+    assert "mngen: cancelled, as by AWS Batch: SIGTERM to every node" in output
     assert re.search(r"^\[1\] mngen\[1\] \S+ end: exit 143", output, re.MULTILINE)
     assert output.splitlines()[-1].startswith("the job was cancelled: exit code 143")
     assert not is_running(mark)
@@ -304,7 +304,7 @@ def test_without_root_it_says_what_to_do(folder: Path) -> None:
 
     def explained() -> str:
         try:
-            outcome = run_rehearsal(planned, NetworkNamespaces(), on_line=print, tell=print)
+            outcome = run_rehearsal(planned, NetworkNamespaces(), on_line=print, on_progress=print)
             return repr(outcome)
         except ToolError as error:
             return f"{error.problems[0].message}; {error.problems[0].hint}"
@@ -352,14 +352,18 @@ def test_a_job_without_a_launcher_needs_no_mpi(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--kill", "2"], 2, "--kill: `2` is not NODE@TIME, such as 2@5s, nor"),
-        (["--kill", "9@5s"], 2, "--kill: there is no node 9 in a job of 2 nodes: nodes are"),
-        (["--missing", "0", "--missing", "1"], 2, "--missing: every node is missing: there is"),
+        (["--kill", "2"], 2, "--kill: invalid fault `2`: expected NODE@TIME, such as 2@5s"),
+        (["--kill", "9@5s"], 2, "--kill: no node 9 in a job of 2 nodes: indexes start at 0"),
+        (
+            ["--missing", "0", "--missing", "1"],
+            2,
+            "--missing: no node to rehearse: all of them are missing",
+        ),
         (["--missing", "1", "--cut", "1@3s"], 2, "--cut: node 1 is missing: it cannot be cut off"),
         (["--env", "MINE"], 2, "--env: `MINE` is not NAME=VALUE"),
         (["--engine", "podman", "--", "true"], 2, "--image: a command alone needs one for this"),
         (["--svg", "absent/t.svg"], 1, "absent/t.svg: cannot be written: there is no folder"),
-        (["--shared", "absent"], 1, "absent: there is no such folder"),
+        (["--shared", "absent"], 1, "no such folder: absent"),
         (["mpi-exampel"], 1, "the spec has no job `mpi-exampel`"),
     ],
 )

@@ -141,7 +141,7 @@ def rehearse(
         planned,
         started_by,
         on_line=_Printer(err=output_format is Format.JSON).show,
-        tell=lambda text: report(f"mngen: {text}"),
+        on_progress=lambda text: report(f"mngen: {text}"),
         shared=shared,
     )
     _show(planned, outcome, output_format, svg)

@@ -35,16 +35,16 @@ def build_image(
         context: The folder with the Dockerfile: the rendered tree's `container`, or another.
         engine: See `find_engine`.
         build_args: Build arguments; they come before those that follow from the spec.
-        seconds: After how long the build is ended; None for never.
+        seconds: Seconds after which the build is stopped; None for no limit.
         report: Called with each line of progress.
 
     Returns:
-        What the image is called on this machine.
+        The image's name on this machine.
 
     Raises:
         InputError: The folder holds no Dockerfile.
         ToolError: The build failed, or took too long.
-        InterruptedRunError: Ctrl-C or SIGTERM; the engine has ended.
+        InterruptedRunError: Ctrl-C or SIGTERM; the engine has stopped.
     """
     arguments = {**_arguments(plan, context), **(build_args or {})}
     engine.build(
@@ -59,7 +59,7 @@ def build_image(
 
 
 def base_image(context: Path) -> str | None:
-    """Returns the image that a Dockerfile builds on by default; None where it says none in `BASE`.
+    """Returns the default base image of a Dockerfile; None if it has no `ARG BASE=…`.
 
     Args:
         context: The folder with the Dockerfile.
@@ -72,7 +72,7 @@ def base_image(context: Path) -> str | None:
 
 
 def _arguments(plan: ImagePlan, context: Path) -> dict[str, str]:
-    """Returns what follows from the spec, as far as the Dockerfile asks for it."""
+    """Returns the arguments that follow from the spec and that the Dockerfile declares."""
     asked = set(_ARGUMENT.findall(_dockerfile(context)))
     known = {
         "EFA": "yes" if plan.efa else "no",
@@ -91,6 +91,6 @@ def _dockerfile(context: Path) -> str:
         except OSError as error:
             raise InputError(f"cannot read {context / name}: {error.strerror}") from None
     raise InputError(
-        f"there is no Dockerfile in {context}",
+        f"no Dockerfile in {context}",
         hint="`mngen render` writes the container folder; --context names another",
     )

@@ -1,4 +1,4 @@
-"""The container engines: docker, podman and buildah, and how each is told the same."""
+"""The container engines docker, podman and buildah behind one interface."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 ENGINES = tuple(parts.ENGINES)
-"""In the order in which they are looked for."""
+"""In order of preference."""
 
 _REGISTRY_WORDS = ("auths", "credsStore", "credHelpers")
 
@@ -72,7 +72,7 @@ class Engine:
         run([*command, str(context)], doing=doing, report=report, seconds=seconds)
 
     def image_id(self, reference: str) -> str | None:
-        """Returns the id of an image on this machine, `sha256:…`; None where there is none."""
+        """Returns the id of an image on this machine, `sha256:…`; None if it is missing."""
         if self.name == "buildah":
             answer = ask([self.path, "inspect", "--type", "image", reference])
             found = json.loads(answer)["FromImageID"] if answer else None
@@ -82,7 +82,7 @@ class Engine:
         return found if found is None or ":" in found else f"sha256:{found}"
 
     def remove(self, reference: str) -> None:
-        """Takes an image's name away, and the image where that was its last; none is no matter.
+        """Removes an image's name, and the image with its last name; ignores a missing one.
 
         Raises:
             ToolError: The engine cannot be started, or gives no answer.
@@ -182,7 +182,7 @@ def find_engine(name: str | None = None) -> Engine:
         ToolError: It is not installed or cannot work, or none is and can.
     """
     if name is not None and name not in ENGINES:
-        raise InputError(f"there is no engine `{name}`", hint=f"it is one of {', '.join(ENGINES)}")
+        raise InputError(f"unknown engine `{name}`", hint=f"use one of {', '.join(ENGINES)}")
     trouble = ""
     for each in ENGINES if name is None else (name,):
         finding = parts.try_program(parts.ENGINES[each])
@@ -228,7 +228,7 @@ def _pushed_by_docker(path: str, target: str) -> str:
         name, _, digest = each.partition("@")
         if name == repository:
             return str(digest)
-    raise ToolError(f"docker does not say under which digest it pushed {target}")
+    raise ToolError(f"docker did not report the digest of {target}")
 
 
 def _manifest_text(read: Callable[[str], str]) -> str:
@@ -241,8 +241,8 @@ def _manifest_text(read: Callable[[str], str]) -> str:
         return read(f"blobs/{digest.replace(':', '/')}")
     except (KeyError, IndexError, OSError, ValueError) as error:
         raise ToolError(
-            f"the engine exported no OCI image: {error!r}",
-            hint="docker does so from version 25 on; podman and buildah do",
+            f"the engine did not export an OCI image: {error!r}",
+            hint="use docker 25 or newer, podman or buildah",
         ) from None
 
 

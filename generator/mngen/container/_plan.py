@@ -47,16 +47,17 @@ def plan_image(
     Args:
         cluster: The spec, resolved.
         tag: Another tag than the spec's.
-        target_platform: Such as `linux/arm64`; None for that of the spec's machines.
+        target_platform: Such as `linux/arm64`; None for that of the spec's instance types.
 
     Raises:
-        InputError: The spec's image is elsewhere, or its machines have two architectures.
+        InputError: The spec's image is in another registry, or its instance types have two
+            architectures.
     """
     spec = cluster.spec
     if spec.container.image:
         raise InputError(
-            f"the spec's container image is elsewhere: {spec.container.image}",
-            hint="take `container.image` out of the spec to have a repository made for it",
+            f"the spec names an image in another registry: {spec.container.image}",
+            hint="remove `container.image` from the spec to create a repository for it",
         )
     return ImagePlan(
         name=f"{spec.name}/{spec.container.repository}",
@@ -71,7 +72,7 @@ def _platform(cluster: Cluster) -> str | None:
     wanted = sorted({environment.instance.architecture for environment in cluster.environments})
     if len(wanted) > 1:
         raise InputError(
-            f"the machines of the spec have two architectures: {' and '.join(wanted)}",
+            f"the instance types of the spec have two architectures: {' and '.join(wanted)}",
             hint="build an image for each: `--platform linux/amd64 --tag …` and "
             "`--platform linux/arm64 --tag …`, and name the second in the jobs' `image`",
         )

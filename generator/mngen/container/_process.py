@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from subprocess import Popen
 
-_GRACE = 10.0  # seconds between asking an engine to end and killing it
+_GRACE = 10.0  # seconds between SIGINT and SIGKILL for an engine
 _SHOWN = 12  # last lines of a failed engine
 _ANSWER_SECONDS = 60.0
 
@@ -110,5 +110,5 @@ def ask(command: Sequence[str], *, environment: Mapping[str, str] | None = None)
         raise ToolError(f"cannot run {command[0]}: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         shown = " ".join(command[:2])
-        raise ToolError(f"`{shown}` gave no answer for {_ANSWER_SECONDS:g} s") from None
+        raise ToolError(f"`{shown}` did not respond within {_ANSWER_SECONDS:g} s") from None
     return done.stdout if done.returncode == 0 else None

@@ -63,7 +63,7 @@ def push_image(
     if here is None:
         raise InputError(
             f"{engine.name} has no image {plan.reference}",
-            hint="`mngen container build` builds it; --engine names another engine that did",
+            hint="run `mngen container build`, or pass --engine if another engine built it",
         )
     stored = registry.find(plan.tag)
     if stored is not None:
@@ -98,9 +98,9 @@ def _taken(plan: ImagePlan, registry: Registry, stored: Stored) -> InputError:
     used = {tag for image in registry.images() for tag in image.tags}
     when = f", pushed {stored.pushed:%Y-%m-%d %H:%M}" if stored.pushed else ""
     return InputError(
-        f"the tag `{plan.tag}` names another image already ({stored.digest[:19]}{when}), and tags "
+        f"the tag `{plan.tag}` already names another image ({stored.digest[:19]}{when}), and tags "
         "are immutable",
-        hint=f"write `tag: {next_tag(plan.tag, used)}` under `container:` in the spec, then "
+        hint=f"set `tag: {next_tag(plan.tag, used)}` under `container:` in the spec, then run "
         "`mngen container build` and `mngen container push`",
     )
 

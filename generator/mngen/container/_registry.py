@@ -28,7 +28,7 @@ class Stored:
         tags: Its tags, sorted; none where it lost them.
         digest: `sha256:…`.
         size: Bytes of its compressed layers.
-        pushed: When; None where ECR does not say.
+        pushed: When; None if ECR does not return it.
     """
 
     tags: tuple[str, ...]
@@ -148,8 +148,8 @@ class Registry:
             response = getattr(error.__cause__, "response", {})
             if response.get("Error", {}).get("Code") == "RepositoryNotFoundException":
                 raise InputError(
-                    f"there is no repository {self.name}",
-                    hint="it was removed; `mngen apply` makes it again",
+                    f"no repository {self.name} in ECR",
+                    hint="it was deleted; run `mngen apply`, which creates it again",
                 ) from None
             raise
 
@@ -162,18 +162,18 @@ def open_registry(outputs: Mapping[str, object], region: str) -> Registry:
         region: The deployment's region.
 
     Raises:
-        InputError: The repository is not built yet, or the image is elsewhere.
+        InputError: The repository does not exist yet, or the image is in another registry.
     """
     if "repository_url" not in outputs:
         raise InputError(
-            "the repository of the container image is not built yet",
-            hint="`mngen apply` makes it, with everything else that needs no image",
+            "the container image has no repository yet",
+            hint="run `mngen apply`, which creates it",
         )
     url = outputs["repository_url"]
     if not isinstance(url, str):
         raise InputError(
-            "the deployment has no repository: its container image is elsewhere",
-            hint="take `container.image` out of the spec, then `mngen render` and `mngen apply`",
+            "the deployment has no repository: its container image is in another registry",
+            hint="remove `container.image` from the spec, then `mngen render` and `mngen apply`",
         )
     return Registry(url, _aws.client("ecr", region))
 
@@ -181,7 +181,7 @@ def open_registry(outputs: Mapping[str, object], region: str) -> Registry:
 def _stored(detail: ImageDetailTypeDef) -> Stored:
     digest = detail.get("imageDigest")
     if digest is None:
-        raise ToolError("ECR describes an image without its digest")
+        raise ToolError("ECR returned an image without a digest")
     return Stored(
         tags=tuple(sorted(detail.get("imageTags", []))),
         digest=digest,

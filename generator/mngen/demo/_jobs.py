@@ -66,7 +66,7 @@ def rehearse_job(cluster: Cluster, tell: Callable[[str], None], *, picture: Path
         rehearsal_of(cluster, cluster.jobs[0].name),
         NetworkNamespaces(),
         on_line=lambda line: tell(f"[{line.node}] {line.text}"),
-        tell=tell,
+        on_progress=tell,
     )
     picture.write_text(to_svg(outcome.timeline), encoding="utf-8")
     if outcome.stopped == "interrupt":

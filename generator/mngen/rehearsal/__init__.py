@@ -6,7 +6,7 @@ starts the nodes is an engine: `NetworkNamespaces`, or a `ContainerEngine` (Dock
 
     outcome = rehearse(
         Rehearsal(name="try", command=("./app",), nodes=4),
-        NetworkNamespaces(), on_line=print, tell=print, shared=Path("."),
+        NetworkNamespaces(), on_line=print, on_progress=print, shared=Path("."),
     )
 
 Below it, `start_nodes` starts the nodes of a `NodesRequest` in one instant, each with an address,

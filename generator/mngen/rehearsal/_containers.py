@@ -226,7 +226,9 @@ class ContainerEngine:
                 hint=f"install {self.program}, or run as root: --engine netns needs none",
             )
         if request.count > MOST_CONTAINERS:
-            raise ToolError(f"{request.count} nodes; containers are for {MOST_CONTAINERS} at most")
+            raise ToolError(
+                f"{request.count} nodes are too many: at most {MOST_CONTAINERS} as containers"
+            )
 
     @contextmanager
     def start(

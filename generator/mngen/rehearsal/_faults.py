@@ -15,7 +15,7 @@ class FaultKind(StrEnum):
     KILL = "kill"
     """It is killed: SIGKILL to all its processes."""
     CUT = "cut"
-    """It is cut off the network, and nobody is told."""
+    """It is disconnected from the network; no connection is closed."""
     FREEZE = "freeze"
     """All its processes stop."""
     SLOW = "slow"
@@ -32,7 +32,7 @@ class Fault:
         kind: What.
         node: Index of the node.
         seconds: When, since the start; for a node that is missing, nothing.
-        stage: When instead: as soon as the node's wire-up tells of this stage.
+        stage: When instead: as soon as the node's wire-up logs this stage.
     """
 
     kind: FaultKind
@@ -60,7 +60,7 @@ _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "ms": 0.001}
 
 
 def parse_fault(kind: FaultKind, text: str) -> Fault:
-    """Reads what the command line says of a fault.
+    """Parses a fault as the command line gives it.
 
     Args:
         kind: What happens.
@@ -69,18 +69,18 @@ def parse_fault(kind: FaultKind, text: str) -> Fault:
             Only the node where it never comes.
 
     Raises:
-        ValueError: It says something else; the message is for the user.
+        ValueError: It is invalid; the message is for the user.
     """
     if kind is FaultKind.MISSING:
         if not (text.isascii() and text.isdecimal()):
-            raise ValueError(f"`{text}` is not the index of a node, such as 3")
+            raise ValueError(f"invalid node `{text}`: expected an index, such as 3")
         return Fault(kind, int(text))
     if kind is not FaultKind.SLOW and (match := _AT_STAGE.fullmatch(text)):
         return Fault(kind, int(match["node"]), stage=Stage(match["stage"]))
     match = _FAULT.fullmatch(text)
     if match is None:
-        stages = "" if kind is FaultKind.SLOW else ", nor NODE@STAGE, such as 2@running"
-        raise ValueError(f"`{text}` is not NODE@TIME, such as 2@5s{stages}")
+        stages = "" if kind is FaultKind.SLOW else ", or NODE@STAGE, such as 2@running"
+        raise ValueError(f"invalid fault `{text}`: expected NODE@TIME, such as 2@5s{stages}")
     return Fault(kind, int(match["node"]), float(match["count"]) * _UNITS[match["unit"]])
 
 
@@ -93,15 +93,14 @@ def check_faults(faults: tuple[Fault, ...], nodes: int) -> None:
     for fault in faults:
         if fault.node >= nodes:
             raise ValueError(
-                f"there is no node {fault.node} in a job of {_count(nodes)}: "
-                "nodes are counted from 0"
+                f"no node {fault.node} in a job of {_count(nodes)}: indexes start at 0"
             )
     missing = {fault.node for fault in faults if fault.kind is FaultKind.MISSING}
     for fault in faults:
         if fault.kind is not FaultKind.MISSING and fault.node in missing:
             raise ValueError(f"node {fault.node} is missing: it cannot be {_word(fault.kind)} too")
     if len(missing) == nodes:
-        raise ValueError("every node is missing: there is nothing to rehearse")
+        raise ValueError("no node to rehearse: all of them are missing")
 
 
 def _count(nodes: int) -> str:

@@ -212,7 +212,7 @@ class Nodes:
                 for pid in _children(keeper):
                     if _pids(pid)[-2:] == [within, 1]:
                         return pid
-        raise ToolError(f"node {index} does not run")
+        raise ToolError(f"node {index} is not running")
 
     def await_start(self) -> None:
         """Waits until all commands have been started.
@@ -221,7 +221,9 @@ class Nodes:
             ToolError: The nodes could not be made.
         """
         if not self._await(lambda: self.started > 0, _START_SECONDS):
-            raise ToolError(f"the nodes were not up within {_START_SECONDS:.0f} s")
+            raise ToolError(
+                f"timed out after {_START_SECONDS:.0f} s waiting for the nodes to start"
+            )
 
     def close(self) -> None:
         """Lets go of the keeper, which ends every node, and takes what is still to be read."""
@@ -237,7 +239,7 @@ class Nodes:
 
     def _order(self, what: str, index: int, number: int = 0) -> None:
         if index not in range(self.request.count):
-            raise ToolError(f"there is no node {index}")
+            raise ToolError(f"no node {index}")
         if index in self.request.missing:
             return
         with self._news:
@@ -247,7 +249,7 @@ class Nodes:
             with suppress(BrokenPipeError, ConnectionResetError):
                 self._control.sendall(json.dumps(message).encode() + b"\n")
         if not self._await(lambda: order in self._answers, _ORDER_SECONDS):
-            raise ToolError(f"node {index} did not answer: {what}")
+            raise ToolError(f"node {index} did not respond: {what}")
         error = self._answers.pop(order)
         if error:
             raise ToolError(f"node {index} took no {what}: {error}")
@@ -259,8 +261,8 @@ class Nodes:
                     return True
                 self._reading.result()
                 if not self.started:
-                    raise ToolError("the nodes cannot be made: the process they live in ended")
-                raise ToolError("the nodes were lost: something killed what they live in")
+                    raise ToolError("cannot create the nodes: their parent process ended")
+                raise ToolError("the nodes were lost: their parent process was killed")
             return False
 
     def _notify(self, _: Future[None]) -> None:
@@ -301,7 +303,7 @@ class Nodes:
                 self.started = event["time"]
                 self._within = dict(event["processes"])
             case "failed":
-                raise ToolError(f"the nodes cannot be made: {event['message']}")
+                raise ToolError(f"cannot create the nodes: {event['message']}")
             case "ended":
                 self.exit_codes[event["node"]] = event["code"]
                 self.end_times[event["node"]] = event["time"] - self.started

@@ -114,7 +114,7 @@ def _chosen(jobs: Sequence[ResolvedJob], name: str | None) -> ResolvedJob:
         if len(jobs) == 1:
             return jobs[0]
         raise InputError(
-            f"which job? Those of the spec: {listed}", hint="name one, or give a command after --"
+            f"the spec has several jobs: {listed}", hint="name one, or give a command after --"
         )
     for job in jobs:
         if job.name == name:

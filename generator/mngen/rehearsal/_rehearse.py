@@ -1,4 +1,4 @@
-"""Rehearsing a job: starting it, doing it harm at the given times, and seeing how it ends."""
+"""Rehearsing a job: starting it, applying faults when they are due, and reporting its end."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class Outcome:
     Attributes:
         exit_code: That of the main node, which AWS Batch judges the job by; None if it had none.
         exit_codes: Those of all nodes that came, by index; 128 + N where signal N killed a node.
-        reason: What the main node's wire-up says about a failure, or what ended the rehearsal.
-        stopped: `timeout`, `interrupt`, or None where the job ended by itself.
-        phases: What the main node says about its phases, in seconds, by name.
+        reason: The main node's reason for a failure, or what stopped the rehearsal.
+        stopped: `timeout`, `interrupt`, or None if the job ended on its own.
+        phases: Seconds of the main node's phases, by name.
         timeline: What each node did when.
     """
 
@@ -66,7 +66,7 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the job ended by itself, and well."""
+        """Whether the job ended on its own, with exit code 0."""
         return self.exit_code == 0 and self.stopped is None
 
 
@@ -75,24 +75,24 @@ def rehearse(
     engine: Engine,
     *,
     on_line: Callable[[Line], None],
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
     shared: Path | None = None,
 ) -> Outcome:
     """Rehearses a job to its end.
 
     SIGINT, SIGTERM and SIGHUP cancel it as AWS Batch does: SIGTERM to every node, SIGKILL 30 s
-    later. A second one ends the nodes at once. Outside the main thread no signal is caught.
+    later. A second one kills the nodes at once. Outside the main thread no signal is caught.
 
     Args:
         rehearsal: The job.
         engine: What starts its nodes.
         on_line: Called with each line that a node writes, from a thread of its own.
-        tell: Called with what else there is to say.
+        on_progress: Called with every other line that is worth showing.
         shared: The folder that stands for the EFS. By default a new one that holds the example
-            program, and is gone in the end.
+            program, and is deleted afterwards.
 
     Raises:
-        InputError: The faults make no sense, or there is no such folder.
+        InputError: The faults are invalid, or the folder does not exist.
         ToolError: The nodes cannot be started, or were lost.
     """
     try:
@@ -102,9 +102,9 @@ def rehearse(
     log = _Log(on_line)
     with ExitStack() as stack:
         if shared is not None and not shared.is_dir():
-            raise InputError(f"{shared}: there is no such folder")
+            raise InputError(f"no such folder: {shared}")
         for word in absent_files(rehearsal, shared):
-            tell(f"warning: {word} is not in {shared or 'the shared folder, see --shared'}")
+            on_progress(f"warning: {word} is not in {shared or 'the shared folder, see --shared'}")
         if shared is None and engine.in_image:
             # Containers share no memory.
             shared = stack.enter_context(_example_folder())
@@ -114,7 +114,7 @@ def rehearse(
         caught = Caught()
         stack.enter_context(take_signals(caught, ENDINGS))
         nodes = stack.enter_context(engine.start(request, log.take))
-        watch = Watch(rehearsal, request, nodes, caught, tell, log.told)
+        watch = Watch(rehearsal, request, nodes, caught, on_progress, log.has_reached)
         watch.until_the_end()
     return _outcome(rehearsal, request, nodes, log, watch)
 
@@ -135,8 +135,8 @@ class _Log:
             self._stages.add((line.node, found.stage))
         self.on_line(line)
 
-    def told(self, node: int, stage: Stage) -> bool:
-        """Whether a node has told of a stage."""
+    def has_reached(self, node: int, stage: Stage) -> bool:
+        """Whether a node has logged a stage."""
         return (node, stage) in self._stages
 
 

@@ -1,4 +1,4 @@
-"""Starting nodes, and telling whether that can be done here at all."""
+"""Starting nodes, and checking whether that is possible on this machine."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _LAUNCHERS = {
 
 @lru_cache(maxsize=1)
 def unavailable() -> str | None:
-    """Says why nodes cannot be started on this machine, or returns None.
+    """Returns why nodes cannot be started on this machine, or None.
 
     Whether the kernel lets it is found out by starting one.
     """
@@ -53,7 +53,7 @@ def unavailable() -> str | None:
     try:
         with _started(NodesRequest(command=("true",), count=1), None) as nodes:
             if not nodes.wait(_PROBE_SECONDS):
-                return "a node was started to see whether it works, and did not end"
+                return "a node that was started as a test did not end"
     except MngenError as error:
         return str(error)
     code = nodes.exit_codes[0]
@@ -89,20 +89,20 @@ def start_nodes(
 
 def _check(request: NodesRequest) -> None:
     if not 1 <= request.count <= MAX_NODES:
-        raise InputError(f"{request.count} nodes; a job has 1 to {MAX_NODES}")
+        raise InputError(f"invalid number of nodes: {request.count}; expected 1 to {MAX_NODES}")
     if not request.indexes:
-        raise InputError("every node is missing: there is nothing to start")
+        raise InputError("no node to start: all of them are missing")
     for index in sorted({request.main, *request.missing, *request.late, *request.node_commands}):
         if not 0 <= index < request.count:
             raise InputError(
-                f"there is no node {index} in a job of {request.count} nodes",
-                hint=f"nodes are counted from 0 to {request.count - 1}",
+                f"no node {index} in a job of {request.count} nodes",
+                hint=f"node indexes are 0 to {request.count - 1}",
             )
     for bind in request.binds:
         if not bind.target.startswith("/") or ".." in bind.target.split("/"):
-            raise InputError(f"{bind.target}: a place in a node is an absolute path")
+            raise InputError(f"invalid path in a node: {bind.target}; expected an absolute path")
         if bind.source is not None and not bind.source.exists():
-            raise InputError(f"{bind.source}: there is no such file or folder")
+            raise InputError(f"no such file or folder: {bind.source}")
 
 
 class NetworkNamespaces:

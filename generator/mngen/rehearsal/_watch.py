@@ -1,4 +1,4 @@
-"""Watching a rehearsal to its end: faults at their time, and the end that AWS Batch would make."""
+"""Watching a rehearsal: faults when they are due, and the end as AWS Batch would bring it."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ class RunningNodes(Protocol):
 
 @dataclass(slots=True)
 class Watch:
-    """The course of a rehearsal from outside.
+    """Watches a rehearsal, and does to its nodes what the faults ask for.
 
     Attributes:
-        rehearsal: It.
-        request: Its nodes, as they were asked for.
+        rehearsal: The rehearsal.
+        request: Its nodes, as requested.
         nodes: Its nodes.
-        caught: The signals that this process gets.
-        tell: Called with what happens.
-        told: Says whether a node's wire-up has told of a stage.
+        caught: The signals that this process receives.
+        on_progress: Called with a line for each event.
+        has_reached: Whether a node's wire-up has logged a stage.
         marks: What was done to which node.
         stopped: `timeout` or `interrupt`, once that has stopped the job.
     """
@@ -70,8 +70,8 @@ class Watch:
     request: NodesRequest
     nodes: RunningNodes
     caught: Caught
-    tell: Callable[[str], None]
-    told: Callable[[int, Stage], bool]
+    on_progress: Callable[[str], None]
+    has_reached: Callable[[int, Stage], bool]
     marks: list[tuple[int, Mark]] = field(default_factory=list)
     stopped: str | None = None
     _frozen: set[int] = field(default_factory=set)
@@ -80,7 +80,7 @@ class Watch:
     _ending: bool = False
 
     def until_the_end(self) -> None:
-        """Waits until every node has ended, and does what is due in the meantime."""
+        """Waits until every node has ended; applies the faults when they are due."""
         coming = [each for each in self.rehearsal.faults if each.kind in _MARKS]
         while not self.nodes.wait(_POLL_SECONDS):
             now = time.monotonic() - self.nodes.started
@@ -93,16 +93,16 @@ class Watch:
             else:
                 self._stop(now)
         for fault in coming:
-            self.tell(f"{fault}: not done, the job had ended")
+            self.on_progress(f"skipped {fault}: the job had ended")
 
     def _is_due(self, fault: Fault, now: float) -> bool:
         if fault.stage is None:
             return fault.seconds <= now
-        return self.told(fault.node, fault.stage)
+        return self.has_reached(fault.node, fault.stage)
 
     def _harm(self, fault: Fault, now: float) -> None:
         if fault.node in self.nodes.exit_codes:
-            self.tell(f"{fault}: not done, it had ended")
+            self.on_progress(f"skipped {fault}: the node had ended")
             return
         if fault.kind is FaultKind.KILL:
             self.nodes.kill(fault.node)
@@ -112,24 +112,24 @@ class Watch:
             self.nodes.freeze(fault.node)
             self._frozen.add(fault.node)
         self.marks.append((fault.node, Mark(now, _MARKS[fault.kind])))
-        self.tell(f"node {fault.node} {_MARKS[fault.kind]} at {now:.1f} s")
+        self.on_progress(f"node {fault.node} {_MARKS[fault.kind]} at {now:.1f} s")
 
     def _stop(self, now: float) -> None:
-        """Begins to end the job where there is a reason to."""
+        """Starts to stop the job if there is a reason to."""
         left = [index for index in self.request.indexes if index not in self.nodes.exit_codes]
         timeout = self.rehearsal.timeout
         main_ended = self.nodes.end_times.get(self.request.main, _NEVER)
         if self.caught.count:
             self.stopped = "interrupt"
-            self.tell("cancelled, as AWS Batch does it: SIGTERM to every node; again: SIGKILL")
+            self.on_progress("cancelled, as by AWS Batch: SIGTERM to every node; again: SIGKILL")
         elif timeout is not None and now >= timeout:
             self.stopped = "timeout"
-            self.tell(f"timeout after {timeout:g} s: SIGTERM to every node")
+            self.on_progress(f"timeout after {timeout:g} s: SIGTERM to every node")
         elif left and self._frozen.issuperset(left):
-            self.tell(f"only frozen nodes are left: {_listed(left)}")
+            self.on_progress(f"only frozen nodes are left ({_listed(left)}): SIGKILL")
             self._kill_at = now
         elif now >= main_ended + _STRAGGLER_SECONDS:
-            self.tell(
+            self.on_progress(
                 f"the main node ended {now - main_ended:.0f} s ago, AWS Batch would have stopped "
                 f"the others: SIGTERM to {_listed(left)}"
             )
@@ -142,11 +142,11 @@ class Watch:
             self._signal_all(signal.SIGTERM)
 
     def _hasten(self, now: float) -> None:
-        """Kills what has not ended in time, or when asked once more."""
+        """Kills what has not ended in time, or at another interrupt."""
         if now < self._kill_at and self.caught.count == self._interrupts:
             return
         self._interrupts, self._kill_at = self.caught.count, _NEVER
-        self.tell("SIGKILL to every node that is left")
+        self.on_progress("SIGKILL to the remaining nodes")
         self._signal_all(signal.SIGKILL)
 
     def _signal_all(self, number: int) -> None:

@@ -74,7 +74,7 @@ def run_here(
         planned,
         NetworkNamespaces(),
         on_line=lambda line: take(line.text),
-        tell=tell,
+        on_progress=tell,
     )
     if outcome.stopped == "interrupt":
         raise KeyboardInterrupt

@@ -45,7 +45,7 @@ def test_machines_of_two_kinds_need_a_choice() -> None:
 
 
 def test_an_image_elsewhere_is_not_built_here() -> None:
-    with pytest.raises(InputError, match=r"elsewhere: docker\.io/me/app:v1\.1"):
+    with pytest.raises(InputError, match=r"in another registry: docker\.io/me/app:v1\.1"):
         planned({"container": "elsewhere"})
 
 
@@ -94,7 +94,7 @@ def test_the_first_engine_on_path_is_taken(tmp_path: Path, monkeypatch: pytest.M
     assert "https://docs.docker.com" in str(caught.value.problems[0].hint)
     with pytest.raises(ToolError, match="podman is not installed"):
         find_engine("podman")
-    with pytest.raises(InputError, match="there is no engine `kaniko`"):
+    with pytest.raises(InputError, match="unknown engine `kaniko`"):
         find_engine("kaniko")
     for name in reversed(ENGINES):
         program(tmp_path, name, {"version": (0, "20.10")})

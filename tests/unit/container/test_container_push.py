@@ -113,9 +113,9 @@ def test_a_tag_that_names_another_image_is_refused_with_the_next(
 ) -> None:
     registry.put("v1", manifest(config=f"sha256:{'2' * 64}"))
     registry.put("v2", manifest(config=f"sha256:{'3' * 64}"))
-    with pytest.raises(InputError, match="the tag `v1` names another image already") as caught:
+    with pytest.raises(InputError, match="the tag `v1` already names another image") as caught:
         push_image(PLAN, registry, docker(tmp_path), report=lambda _line: None)
-    assert "write `tag: v3` under `container:`" in str(caught.value.problems[0].hint)
+    assert "set `tag: v3` under `container:`" in str(caught.value.problems[0].hint)
 
 
 def test_a_login_that_is_refused_tells_no_secret(tmp_path: Path, registry: Registry) -> None:
@@ -137,15 +137,15 @@ def test_a_push_that_fails_is_shown_once(tmp_path: Path, registry: Registry) -> 
 def test_a_repository_that_is_gone_says_what_makes_it(sandbox: Sandbox, tmp_path: Path) -> None:
     sandbox.reset()
     lost = Registry(URL, client(sandbox, "ecr"))
-    with pytest.raises(InputError, match="there is no repository seismic/mpi") as caught:
+    with pytest.raises(InputError, match="no repository seismic/mpi in ECR") as caught:
         push_image(PLAN, lost, docker(tmp_path), report=lambda _line: None)
     assert "mngen apply" in str(caught.value.problems[0].hint)
 
 
 def test_a_deployment_without_a_repository_says_why() -> None:
-    with pytest.raises(InputError, match="not built yet"):
+    with pytest.raises(InputError, match="has no repository yet"):
         open_registry({}, "us-east-1")
-    with pytest.raises(InputError, match="elsewhere"):
+    with pytest.raises(InputError, match="in another registry"):
         open_registry({"repository_url": None}, "us-east-1")
 
 

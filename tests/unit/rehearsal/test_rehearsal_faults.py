@@ -59,21 +59,22 @@ def test_faults_are_read_and_said(kind: FaultKind, text: str, fault: Fault, word
     ],
 )
 def test_what_is_no_fault_is_refused(text: str) -> None:
-    message = f"`{text}` is not NODE@TIME, such as 2@5s, nor NODE@STAGE, such as 2@running"
+    expected = "NODE@TIME, such as 2@5s, or NODE@STAGE, such as 2@running"
+    message = f"invalid fault `{text}`: expected {expected}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         parse_fault(FaultKind.KILL, text)
 
 
 @pytest.mark.parametrize("text", ["2", "2@running", "2@5h"])
 def test_a_slow_node_is_late_by_a_time(text: str) -> None:
-    message = f"`{text}` is not NODE@TIME, such as 2@5s"
+    message = f"invalid fault `{text}`: expected NODE@TIME, such as 2@5s"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         parse_fault(FaultKind.SLOW, text)
 
 
 @pytest.mark.parametrize("text", ["", "x", "1@5s", "-1", "\u0661"])
 def test_a_missing_node_is_an_index(text: str) -> None:
-    message = f"`{text}` is not the index of a node, such as 3"
+    message = f"invalid node `{text}`: expected an index, such as 3"
     with pytest.raises(ValueError, match=re.escape(message)):
         parse_fault(FaultKind.MISSING, text)
 
@@ -81,11 +82,11 @@ def test_a_missing_node_is_an_index(text: str) -> None:
 @pytest.mark.parametrize(
     ("faults", "nodes", "message"),
     [
-        ("kill 4@1", 4, "there is no node 4 in a job of 4 nodes: nodes are counted from 0"),
-        ("missing 1", 1, "there is no node 1 in a job of 1 node: nodes are counted from 0"),
+        ("kill 4@1", 4, "no node 4 in a job of 4 nodes: indexes start at 0"),
+        ("missing 1", 1, "no node 1 in a job of 1 node: indexes start at 0"),
         ("missing 1, kill 1@2", 2, "node 1 is missing: it cannot be killed too"),
         ("slow 1@2, missing 1", 2, "node 1 is missing: it cannot be slow too"),
-        ("missing 0, missing 1", 2, "every node is missing: there is nothing to rehearse"),
+        ("missing 0, missing 1", 2, "no node to rehearse: all of them are missing"),
     ],
 )
 def test_faults_that_make_no_sense_are_refused(faults: str, nodes: int, message: str) -> None:

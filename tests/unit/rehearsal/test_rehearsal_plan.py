@@ -79,7 +79,7 @@ def test_a_job_that_is_not_there_is_refused_with_the_nearest() -> None:
     assert far.value.problems[0].hint == "the jobs of the spec: one, other"
     with pytest.raises(InputError) as which:
         rehearsal_of(with_jobs(two))
-    assert str(which.value) == "which job? Those of the spec: one, other"
+    assert str(which.value) == "the spec has several jobs: one, other"
     assert rehearsal_of(with_jobs(two), "one").name == "one"
 
 
