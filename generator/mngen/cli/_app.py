@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from mngen import __version__
-from mngen.cli._shared import require_subcommand
+from mngen.cli._options import require_subcommand
 
 # A command is what has its name in the module of its name: a function, or a group of commands with
 # its own `root`. The class of a command is `CommandClass`, where the module has one.

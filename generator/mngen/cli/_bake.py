@@ -1,20 +1,19 @@
-"""What `bake`, `images` and `sweep` share on the command line."""
+"""How `mngen bake` opens a deployment, and shows its progress."""
 
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from mngen._signals import ENDINGS, take_signals
-from mngen.cli._terraform import opened, report
+from mngen.cli._console import report
+from mngen.cli._session import account_of, ami_record, cluster_of, opened_terraform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mngen.cluster import AmiFile, Cluster
-    from mngen.errors import Problem
     from mngen.images import BakeResult, Baking, Cancel, Survey
 
 
@@ -26,8 +25,8 @@ def bake_with_progress(
 
     cancel = Cancel()
     names = [target.image.name for target in survey.plan.targets]
-    with _interrupts(cancel), _progress(names) as tell:
-        return baking.bake(survey, engine, keep=keep, cancel=cancel, on_progress=tell)
+    with _interrupts(cancel), _progress(names) as on_progress:
+        return baking.bake(survey, engine, keep=keep, cancel=cancel, on_progress=on_progress)
 
 
 @contextmanager
@@ -47,89 +46,29 @@ def opened_for_baking(file: Path, out: Path, *, sandbox: bool) -> Iterator["Baki
     cluster = cluster_of(file)
     require_rendered(cluster, file, out)
     region = cluster.spec.region
-    with opened(out, sandbox=sandbox) as terraform, account_of(region, sandbox=sandbox):
+    with opened_terraform(out, sandbox=sandbox) as terraform, account_of(region, sandbox=sandbox):
         outputs = terraform.outputs()
         if not sandbox:
             yield Baking.of(cluster, outputs, out)
             return
         from mngen.sandbox import prepare_machines
 
-        record, options = record_of(out, sandbox=True), Options.for_sandbox()
+        record, options = ami_record(out, sandbox=True), Options.for_sandbox()
         baking = Baking.of(cluster, outputs, out, record=record, options=options)
         prepare_machines(report)
         yield baking
 
 
-def record_of(out: Path, *, sandbox: bool) -> "AmiFile":
-    """Returns the record of machine images: the rendered tree's, or the sandbox's own.
-
-    Args:
-        out: The rendered tree.
-        sandbox: Whether the images are those of the emulated AWS.
-    """
-    from mngen.cluster import AMIS_FILE, AmiFile
-
-    if not sandbox:
-        return AmiFile(out / AMIS_FILE)
-    from mngen.terraform import SANDBOX_AMIS
-
-    with opened(out, sandbox=True) as terraform:
-        return AmiFile(terraform.folder / SANDBOX_AMIS)
-
-
-def cluster_of(file: Path) -> "Cluster":
-    """Returns the cluster of a spec.
-
-    Raises:
-        InputError: The spec has errors.
-    """
-    from mngen.rules import open_cluster
-
-    return open_cluster(file)
-
-
-def account_of(region: str, *, sandbox: bool) -> Any:
-    """Returns a context in which this process talks to the emulated AWS, or one that does nothing.
-
-    Args:
-        region: AWS region.
-        sandbox: Whether to talk to the emulated one.
-    """
-    if not sandbox:
-        return nullcontext()
-    from mngen.sandbox import open_sandbox
-
-    return open_sandbox(tell=report).applied(region)
-
-
-def stale_images_of(file: Path, out: Path) -> "list[Problem]":
-    """Returns a warning for each recorded image that is no longer what the spec asks for.
-
-    Args:
-        file: A spec without errors.
-        out: The rendered tree, with the record.
-
-    Raises:
-        InputError: The record is damaged.
-    """
-    record = record_of(out, sandbox=False)
-    if not record.path.exists():
-        return []
-    from mngen.images import stale_images
-
-    return stale_images(cluster_of(file), record)
-
-
 _AT_INTERRUPT = (
-    "interrupted: ending the builders first",
-    "still ending the builders; once more to give up on that",
-    "giving up: `mngen ami cleanup` ends what is left",
+    "interrupted: terminating the builders; press Ctrl-C twice more to stop waiting for that",
+    "still terminating the builders; press Ctrl-C once more to stop waiting",
+    "stopped waiting: run mngen ami cleanup for what is left",
 )
 
 
 @contextmanager
 def _interrupts(cancel: "Cancel") -> Iterator[None]:
-    """Hands Ctrl-C and its like on to the bake, which ends what it started before it ends."""
+    """Hands Ctrl-C on to the bake, which first deletes what it has created."""
     says = iter(_AT_INTERRUPT)
 
     def take() -> None:

@@ -7,8 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from mngen.cli._shared import wants_colour
-from mngen.cli._terraform import report
+from mngen.cli._console import report, wants_colour
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def show_plan(plan: Plan) -> None:
-    """Shows which steps will be walked, and which of them are reduced and why."""
+    """Shows the steps, and which of them are reduced and why."""
     from mngen.demo import Clock, in_words
 
     report(f"{len(plan.steps)} steps, {in_words(Clock(plan.steps).left())}:")

@@ -65,14 +65,14 @@ def run(arguments: Sequence[str]) -> int:
         sys.stderr.write("interrupted\n")
         return _INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has seen enough, as `head` does; the rest goes nowhere.
+        # The reader has seen enough, as `head` does; the rest goes nowhere.
         _silence()
         return 0
     except Exception:
         log, place = _crash_log()
         log.exception("mngen %s crashed", __version__)
         sys.stderr.write(
-            "error: mngen itself failed; this is a bug, not a fault of your spec\n"
+            "error: mngen crashed; this is a bug, not an error in your spec\n"
             f"  help: {place}; please report it\n"
         )
         return _TOOL_FAILED
@@ -93,7 +93,7 @@ def _invoke(arguments: Sequence[str]) -> object:
             raise ToolError(f"cannot write the output: {error.strerror}") from None
         if error.filename is None and error.errno == errno.ENOENT:
             raise InputError(
-                "the folder that you are in is gone", hint="change to another"
+                "the current folder no longer exists", hint="change to another folder"
             ) from None
         raise
 
@@ -105,7 +105,7 @@ def _silence() -> None:
 
 def show_problems(error: MngenError) -> None:
     """Shows the problems of an error on standard error, and counts them where they are many."""
-    from mngen.cli._shared import wants_colour
+    from mngen.cli._console import wants_colour
     from mngen.errors import format_problems
 
     sys.stderr.write(format_problems(error.problems, colour=wants_colour(sys.stderr)) + "\n")
@@ -126,7 +126,7 @@ def _crash_log() -> tuple[logging.Logger, str]:
         descriptor, path = tempfile.mkstemp(prefix="mngen-crash-", suffix=".log")
     except OSError as error:
         log.addHandler(logging.NullHandler())
-        return log, f"the details could not be kept ({error.strerror})"
+        return log, f"could not save the details ({error.strerror})"
     os.close(descriptor)
     log.addHandler(logging.FileHandler(path, encoding="utf-8"))
     return log, f"the details are in {path}"

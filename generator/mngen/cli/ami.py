@@ -1,25 +1,23 @@
 """`mngen ami`: the AMIs that were baked, and cleaning up after bakes."""
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from mngen.cli._bake import account_of, cluster_of, record_of
-from mngen.cli._shared import DEFAULT_FILE, FileOption, require_subcommand
-from mngen.cli._terraform import (
+from mngen.cli._console import ask, console, print_json, report, require_terminal, table
+from mngen.cli._options import (
+    DEFAULT_FILE,
     DEFAULT_OUT,
+    FileOption,
     Format,
     FormatOption,
     OutOption,
     SandboxOption,
     YesOption,
-    ask,
-    report,
-    require_someone_to_ask,
+    require_subcommand,
 )
+from mngen.cli._session import account_of, ami_record, cluster_of
 
 if TYPE_CHECKING:
     from mngen.cluster import Cluster
@@ -49,9 +47,7 @@ def list_(
     with account_of(cluster.spec.region, sandbox=sandbox):
         found = _listed(cluster, out, sandbox=sandbox)
     if output_format is Format.JSON:
-        import msgspec
-
-        typer.echo(json.dumps(msgspec.to_builtins(found), indent=2))
+        print_json(found)
     elif found:
         _show(found)
     else:
@@ -73,7 +69,7 @@ def prune(
     from mngen.images import prunable, prune
 
     if not yes:
-        require_someone_to_ask()
+        require_terminal("run mngen ami list to see which AMIs are unused")
     cluster = cluster_of(file)
     with account_of(cluster.spec.region, sandbox=sandbox):
         unused = prunable(_listed(cluster, out, sandbox=sandbox))
@@ -101,7 +97,7 @@ def cleanup(
     from mngen.images import end_leftovers, find_leftovers
 
     if not yes:
-        require_someone_to_ask()
+        require_terminal("without --yes, the resources are listed first")
     spec = cluster_of(file).spec
     with account_of(spec.region, sandbox=sandbox):
         ec2 = client("ec2", spec.region)
@@ -122,18 +118,14 @@ def cleanup(
 def _listed(cluster: "Cluster", out: Path, *, sandbox: bool) -> "list[Listed]":
     from mngen.images import list_images
 
-    return list_images(cluster, record_of(out, sandbox=sandbox).read())
+    return list_images(cluster, ami_record(out, sandbox=sandbox).read())
 
 
 def _show(found: "list[Listed]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for title in ("id", "image", "nr_cpus", "base", "created", "state", "recorded as", "used by"):
-        table.add_column(title, overflow="fold")
+    headings = ("id", "image", "nr_cpus", "base", "created", "state", "recorded as", "used by")
+    shown = table(*headings)
     for each in found:
-        table.add_row(
+        shown.add_row(
             each.id,
             each.image,
             "?" if each.nr_cpus is None else str(each.nr_cpus or "all"),
@@ -143,5 +135,4 @@ def _show(found: "list[Listed]") -> None:
             ", ".join(each.recorded_as) or "-",
             ", ".join(each.used_by) or "-",
         )
-    # What reads a pipe wants every column whole.
-    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
+    console().print(shown)

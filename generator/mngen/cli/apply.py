@@ -2,18 +2,10 @@
 
 from functools import partial
 
-from mngen.cli._terraform import (
-    DEFAULT_OUT,
-    OutOption,
-    SandboxOption,
-    YesOption,
-    ask,
-    ask_to_import,
-    opened,
-    require_someone_to_ask,
-    show_summary,
-    warn,
-)
+from mngen.cli._console import ask, report_problem, require_terminal
+from mngen.cli._options import DEFAULT_OUT, OutOption, SandboxOption, YesOption
+from mngen.cli._session import opened_terraform
+from mngen.cli._terraform import ask_to_import, show_summary
 
 
 def apply(
@@ -30,16 +22,16 @@ def apply(
     from mngen.terraform import healed_plan, running_jobs
 
     if not yes:
-        require_someone_to_ask()
+        require_terminal("run mngen plan to see what would change")
     with (
-        opened(out, sandbox=sandbox) as terraform,
-        healed_plan(terraform, partial(ask_to_import, yes=yes), warn) as planned,
+        opened_terraform(out, sandbox=sandbox) as terraform,
+        healed_plan(terraform, partial(ask_to_import, yes=yes), report_problem) as planned,
     ):
         show_summary(planned.summary, err=True)
         if not planned.has_changes:
             return
         for problem in running_jobs(planned):
-            warn(problem)
+            report_problem(problem)
         if not yes:
             ask("Apply this plan?")
         terraform.apply(planned)

@@ -1,4 +1,4 @@
-"""`mngen bake`: the machine images that the environments start from."""
+"""`mngen bake`: the AMIs that the compute environments start."""
 
 from dataclasses import replace
 from enum import StrEnum
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mngen.cli._bake import bake_with_progress, opened_for_baking
-from mngen.cli._shared import DEFAULT_FILE, FileOption
-from mngen.cli._terraform import DEFAULT_OUT, OutOption, SandboxOption, report
+from mngen.cli._console import console, report, table
+from mngen.cli._options import DEFAULT_FILE, DEFAULT_OUT, FileOption, OutOption, SandboxOption
 from mngen.errors import InterruptedRunError, Problem, ToolError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def bake(
     `mngen ami cleanup`.
     """
     if all_images and instance:
-        raise typer.BadParameter("--all and --instance exclude each other")
+        raise typer.BadParameter("--all cannot be used with --instance")
     with opened_for_baking(file, out, sandbox=sandbox) as baking:
         survey = baking.look(tuple(instance or ()), force=force)
         _show_plan(survey.plan, baking)
@@ -75,41 +75,33 @@ def bake(
 
 
 def _show_plan(plan: "BakePlan", baking: "Baking") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for title in ("image", "nr_cpus", "architecture", "serves", "bake"):
-        table.add_column(title, overflow="fold")
+    shown = table("image", "nr_cpus", "architecture", "used by", "bake")
     rows = [
         *((each.image, f"yes: {each.reason}") for each in plan.targets),
         *((each.image, f"no: {each.reason}, {each.record.id}") for each in plan.kept),
     ]
     for image, verdict in sorted(rows, key=lambda row: row[0].name):
-        table.add_row(
+        shown.add_row(
             image.name,
             str(image.nr_cpus or "all"),
             image.architecture,
             ", ".join(image.names),
             verdict,
         )
-    Console(stderr=True, highlight=False).print(table)
+    console(err=True).print(shown)
     count = sum(each.kind == "instance" for each in baking.leftovers())
     if count:
         builders = f"{count} builder{'s' if count > 1 else ''}"
-        report(
-            f"{builders} of an earlier bake still there, or another bake runs elsewhere: "
-            "see `mngen ami cleanup`"
-        )
+        report(f"{builders} of an interrupted or concurrent bake found: see mngen ami cleanup")
 
 
 def _show_result(result: "BakeResult", out: Path) -> None:
-    """Says what became of each image, and ends the command with the right exit code."""
+    """Shows the result for each image, and ends the command with the right exit code."""
     problems: list[Problem] = []
     for outcome in result.outcomes:
         if outcome.id is not None:
             names = ", ".join(outcome.image.names)
-            took = f"  {outcome.seconds:.0f} s" if outcome.seconds else "  found, baked before"
+            took = f"  {outcome.seconds:.0f} s" if outcome.seconds else "  found, already baked"
             report(f"{names}: {outcome.id}{took}")
             continue
         problems += [
@@ -117,17 +109,17 @@ def _show_result(result: "BakeResult", out: Path) -> None:
             for problem in outcome.problems
         ]
         if outcome.log is not None:
-            report(f"{outcome.image.name}: not baked; its log is {outcome.log}")
+            report(f"{outcome.image.name}: not baked; log: {outcome.log}")
     problems += result.problems
     if result.interrupted:
         done = sum(outcome.id is not None for outcome in result.outcomes)
         raise InterruptedRunError(
             Problem(
-                f"interrupted: {done} of {len(result.outcomes)} images were baked and are recorded",
-                hint="`mngen bake` goes on with the rest; `mngen ami cleanup` looks for leftovers",
+                f"interrupted: {done} of {len(result.outcomes)} AMIs are baked and recorded",
+                hint="run mngen bake for the rest, and mngen ami cleanup for leftovers",
             ),
             *(each for each in problems if not each.message.endswith(": interrupted")),
         )
     if problems:
         raise ToolError(*problems)
-    report(f"next: mngen apply --out {out}" if result.outcomes else "All images are up to date.")
+    report(f"next: mngen apply --out {out}" if result.outcomes else "All AMIs are up to date.")

@@ -1,19 +1,20 @@
-"""`mngen cancel`: end a job."""
+"""`mngen cancel`: a job, stopped."""
 
 from typing import Annotated
 
 import typer
 
-from mngen.cli._jobs import JobArgument, SandboxOption, opened_jobs, show_json
-from mngen.cli._shared import DEFAULT_FILE, FileOption
-from mngen.cli._terraform import (
+from mngen.cli._console import ask, print_json, report, require_terminal
+from mngen.cli._options import (
+    DEFAULT_FILE,
+    FileOption,
     Format,
     FormatOption,
+    JobArgument,
+    SandboxOption,
     YesOption,
-    ask,
-    report,
-    require_someone_to_ask,
 )
+from mngen.cli._session import opened_jobs
 
 
 def cancel(
@@ -28,14 +29,14 @@ def cancel(
 ) -> None:
     """Cancel a job on all its nodes."""
     if not yes:
-        require_someone_to_ask()
-    with opened_jobs(file, sandbox=sandbox) as room:
+        require_terminal(f"run mngen status {job} to see the job")
+    with opened_jobs(file, sandbox=sandbox) as opened:
         if not yes:
-            found = room.status(job, why=False, instances=False)
+            found = opened.status(job, why=False, instances=False)
             nodes = f" on {len(found.nodes)} nodes" if len(found.nodes) > 1 else ""
-            ask(f"End {found.name}, which is {found.state}{nodes}?")
-        ended = room.cancel(job, reason or "cancelled with mngen cancel")
+            ask(f"Cancel {found.name}, which is {found.state}{nodes}?")
+        ended = opened.cancel(job, reason or "cancelled with mngen cancel")
         if output_format is Format.JSON:
-            show_json({"id": job, "ended": ended})
+            print_json({"id": job, "ended": ended})
         else:
-            report("The job is being ended." if ended else "The job had ended already.")
+            report("The job is being cancelled." if ended else "The job has already finished.")

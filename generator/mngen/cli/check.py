@@ -1,26 +1,23 @@
-"""`mngen check`: every rule that can be known before money is spent."""
+"""`mngen check`: the spec against every rule, before it costs anything."""
 
-import json
 import sys
-from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mngen.cli._shared import DEFAULT_FILE, FileOption, wants_colour
-from mngen.cli._terraform import DEFAULT_OUT, OutOption, report
+from mngen.cli._console import print_json, wants_colour
+from mngen.cli._options import DEFAULT_FILE, DEFAULT_OUT, FileOption, OutOption
+from mngen.cli._session import account_of, stale_amis
 from mngen.errors import Severity, format_problems
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from mngen.rules import Report
 
 
 class CheckFormat(StrEnum):
-    """How problems are shown."""
+    """Output formats of problems."""
 
     PRETTY = "pretty"
     JSON = "json"
@@ -49,10 +46,9 @@ def check(
     With --aws, rules that read the AWS account are checked too. Exit codes: 1 if there is an error,
     3 if there is none but AWS could not answer everything. `mngen rules ID` explains a rule.
     """
-    from mngen.cli._bake import stale_images_of
     from mngen.rules import at_level, check_file
 
-    with _emulated(file) if sandbox else nullcontext():
+    with account_of(_region(file) if sandbox else None, sandbox=sandbox):
         found = check_file(
             file,
             skip=frozenset(each.upper() for each in skip or ()),
@@ -61,27 +57,26 @@ def check(
             out=out,
         )
     if not found.count(Severity.ERROR):
-        found = found.with_more(at_level(stale_images_of(file, out), level))
+        found = found.with_more(at_level(stale_amis(file, out), level))
     _show(found, output_format)
     if found.exit_code:
         raise typer.Exit(found.exit_code)
 
 
-def _emulated(file: Path) -> "AbstractContextManager[object]":
-    from mngen.sandbox import open_sandbox
+def _region(file: Path) -> str | None:
     from mngen.spec import load
 
     spec = load(file).spec
-    return open_sandbox(tell=report).applied(spec.region if spec else "us-east-1")
+    return spec.region if spec else None
 
 
 def _show(found: "Report", output_format: CheckFormat) -> None:
     if output_format is CheckFormat.JSON:
-        typer.echo(json.dumps(found.as_dict(), indent=2))
+        print_json(found.as_dict())
     elif output_format is CheckFormat.SARIF:
         from mngen.rules import to_sarif
 
-        typer.echo(json.dumps(to_sarif(found.everything), indent=2))
+        print_json(to_sarif(found.everything))
     else:
         if found.everything:
             typer.echo(format_problems(found.everything, colour=wants_colour(sys.stdout)) + "\n")

@@ -1,25 +1,25 @@
 """`mngen container`: the container image of the jobs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mngen.cli._shared import DEFAULT_FILE, FileOption, require_subcommand
-from mngen.cli._terraform import (
+from mngen.cli._console import console, print_json, report, table
+from mngen.cli._options import (
+    DEFAULT_FILE,
     DEFAULT_OUT,
+    FileOption,
     Format,
     FormatOption,
     OutOption,
     SandboxOption,
-    report,
+    parse_pair,
+    require_subcommand,
 )
-from mngen.errors import InputError
+from mngen.cli._session import account_of, cluster_of, opened_terraform
 
 if TYPE_CHECKING:
-    from mngen.cluster import Cluster
     from mngen.container import RegistryImage
     from mngen.terraform import Terraform
 
@@ -62,8 +62,8 @@ def build(
     """
     from mngen.container import build_image, find_engine, plan_image
 
-    arguments = dict(_pair(each) for each in build_arg or [])
-    planned = plan_image(_cluster(file), tag=tag, target_platform=platform)
+    arguments = dict(parse_pair(each, "--build-arg") for each in build_arg or [])
+    planned = plan_image(cluster_of(file), tag=tag, target_platform=platform)
     reference = build_image(
         planned,
         context or out / "container",
@@ -92,15 +92,16 @@ def push(
     from mngen.cluster import record_digest
     from mngen.container import find_engine, open_registry, plan_image, push_image
 
-    cluster = _cluster(file)
-    # Another platform than the machines' is no matter here: what was built is pushed.
+    cluster = cluster_of(file)
+    # The platform does not matter here: what was built is pushed.
     planned = plan_image(cluster, tag=tag, target_platform="any")
     found = find_engine(engine)
-    with _terraform(out, cluster.spec.region, sandbox=sandbox) as terraform:
-        registry = open_registry(terraform.outputs(), cluster.spec.region)
+    region = cluster.spec.region
+    with opened_terraform(out, sandbox=sandbox) as terraform, account_of(region, sandbox=sandbox):
+        registry = open_registry(terraform.outputs(), region)
         done = push_image(planned, registry, found, emulated=sandbox, report=report)
         if not done.new:
-            report(f"{registry.url}:{done.tag} is there already")
+            report(f"{registry.url}:{done.tag} already exists")
         typer.echo(done.reference)
         record = _record(terraform, sandbox=sandbox)
         record_digest(record, done.tag, done.digest)
@@ -120,8 +121,8 @@ def list_(
     from mngen.cluster import read_digests
     from mngen.container import list_images, open_registry
 
-    region = _cluster(file).spec.region
-    with _terraform(out, region, sandbox=sandbox) as terraform:
+    region = cluster_of(file).spec.region
+    with opened_terraform(out, sandbox=sandbox) as terraform, account_of(region, sandbox=sandbox):
         outputs = terraform.outputs()
         named = outputs.get("job_definitions")
         images = list_images(
@@ -131,42 +132,11 @@ def list_(
             digests=read_digests(_record(terraform, sandbox=sandbox)),
         )
     if output_format is Format.JSON:
-        import msgspec
-
-        typer.echo(msgspec.json.format(msgspec.json.encode(images)).decode())
+        print_json(images)
     elif images:
         _show(images)
     else:
-        report("There are no images yet: mngen container build, then mngen container push")
-
-
-def _cluster(file: Path) -> "Cluster":
-    from mngen.rules import open_cluster
-
-    return open_cluster(file)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise InputError(f"`{text}` is no build argument", hint="it is written as NAME=VALUE")
-    return name, value
-
-
-@contextmanager
-def _terraform(out: Path, region: str, *, sandbox: bool) -> Iterator["Terraform"]:
-    """Opens the Terraform of a rendered tree; in the sandbox, this process sees that alone."""
-    from mngen.terraform import Terraform, check_folder, sandbox_folder
-
-    folder = out / "terraform"
-    if not sandbox:
-        yield Terraform(folder, report=report)
-        return
-    check_folder(folder)
-    from mngen.sandbox import open_sandbox
-
-    with open_sandbox(tell=report) as box, box.applied(region):
-        yield Terraform(sandbox_folder(folder, box.home), report=report)
+        report("No container images yet: run mngen container build, then mngen container push")
 
 
 def _record(terraform: "Terraform", *, sandbox: bool) -> Path:
@@ -177,21 +147,13 @@ def _record(terraform: "Terraform", *, sandbox: bool) -> Path:
 
 
 def _show(images: list["RegistryImage"]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("tags", "digest", "MiB", "pushed", "in use by"):
-        table.add_column(heading, justify="right" if heading == "MiB" else "left")
+    shown = table("tags", "digest", "MiB", "pushed", "used by", right=("MiB",))
     for each in images:
-        table.add_row(
+        shown.add_row(
             ", ".join(each.tags) or "none",
             each.digest[:19],
             f"{each.size / _MIB:.0f}",
             f"{each.pushed:%Y-%m-%d %H:%M}" if each.pushed else "unknown",
             ", ".join(each.used_by) or "no job",
         )
-    console = Console(highlight=False)
-    # What is cut short could be mistaken for another image.
-    console.width = max(console.width, 100)
-    console.print(table)
+    console().print(shown)

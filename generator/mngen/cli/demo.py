@@ -1,25 +1,19 @@
-"""`mngen demo`: the whole road on an emulated AWS."""
+"""`mngen demo`: the whole workflow on an emulated AWS."""
 
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mngen.cli._terraform import report
+from mngen.cli._console import console, report
 from mngen.errors import InputError, ToolError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from mngen.demo import Built, Step
-
-# What reads a pipe wants every column whole.
-_PIPE_WIDTH = 250
-# Below it, no room is left beside a path.
-_LEAST_WIDTH = 100
 
 
 def demo(
@@ -60,7 +54,7 @@ def demo(
             )
     except (InputError, ToolError):
         kept = True
-        report(f"what the demo wrote until then is in {folder}")
+        report(f"the files that the demo wrote are in {folder}")
         raise
     finally:
         if not kept:
@@ -74,28 +68,25 @@ def _prepared(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         taken = any(folder.iterdir())
     except OSError as error:
-        raise InputError(f"{folder}: cannot be used: {error.strerror}") from None
+        raise InputError(f"cannot use {folder}: {error.strerror}") from None
     if taken:
-        raise InputError(f"{folder} is not empty", hint="name a new folder, or remove this one")
+        raise InputError(f"{folder} is not empty", hint="choose a new folder, or delete this one")
     return folder
 
 
 def _show(steps: "list[Step]", built: "list[Built]", kept: Path | None) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    console.width = max(console.width, _LEAST_WIDTH) if sys.stdout.isatty() else _PIPE_WIDTH
-    _show_built(console, built)
-    _show_steps(console, steps, kept)
+    shown = console()
+    _show_built(shown, built)
+    _show_steps(shown, steps, kept)
     if kept is None:
-        typer.echo("Everything was destroyed again. To look at what the steps write, keep it:")
+        typer.echo("Everything was destroyed. To keep the files that the steps write:")
         typer.echo("  mngen demo --keep mngen-demo")
     else:
-        typer.echo("Everything was destroyed again; the ids in these files are the emulated ones.")
-    typer.echo("Your own: mngen init")
+        typer.echo("Everything was destroyed; the IDs in these files are emulated.")
+    typer.echo("To start your own: mngen init")
 
 
-def _show_built(console: "Console", built: "list[Built]") -> None:
+def _show_built(shown: "Console", built: "list[Built]") -> None:
     from rich.table import Table
 
     table = Table(title="What was built", title_justify="left")
@@ -112,20 +103,20 @@ def _show_built(console: "Console", built: "list[Built]") -> None:
             ", ".join(each.queues),
             each.status,
         )
-    console.print(table)
+    shown.print(table)
 
 
-def _show_steps(console: "Console", steps: "list[Step]", kept: Path | None) -> None:
-    """Shows each step, and where to look: at what it wrote, or else at its command."""
+def _show_steps(shown: "Console", steps: "list[Step]", kept: Path | None) -> None:
+    """Shows each step with the files that it wrote, or its command."""
     from rich.table import Table
 
-    title = "The road" if kept is None else f"The road: where to look is below {kept}"
+    title = "Workflow" if kept is None else f"Workflow; files are in {kept}"
     table = Table(title=title, title_justify="left")
     for heading in ("step", "result", "seconds"):
         table.add_column(heading, justify="right" if heading == "seconds" else "left")
-    table.add_column("where to look", no_wrap=True)
+    table.add_column("files or command", no_wrap=True)
     for step in steps:
         files = [str(each) for each in step.files] if kept is not None else []
         where = "\n".join(files) or f"{step.command} --help"
         table.add_row(step.name, step.result, f"{step.seconds:.1f}", where)
-    console.print(table)
+    shown.print(table)

@@ -1,17 +1,9 @@
 """`mngen destroy`: remove all that was built."""
 
-from mngen.cli._terraform import (
-    DEFAULT_OUT,
-    OutOption,
-    SandboxOption,
-    YesOption,
-    ask,
-    opened,
-    report,
-    require_someone_to_ask,
-    show_summary,
-    warn,
-)
+from mngen.cli._console import ask, report, report_problem, require_terminal
+from mngen.cli._options import DEFAULT_OUT, OutOption, SandboxOption, YesOption
+from mngen.cli._session import opened_terraform
+from mngen.cli._terraform import show_summary
 
 
 def destroy(
@@ -28,9 +20,9 @@ def destroy(
     from mngen.terraform import survivors
 
     if not yes:
-        require_someone_to_ask()
+        require_terminal("everything that the tree built is deleted, its data included")
     with (
-        opened(out, sandbox=sandbox) as terraform,
+        opened_terraform(out, sandbox=sandbox) as terraform,
         terraform.plan(destroy=True) as planned,
     ):
         show_summary(planned.summary, err=True)
@@ -38,10 +30,12 @@ def destroy(
             return
         if not yes:
             loses_data = any(change.loses_data for change in planned.summary.changes)
-            ask("Destroy all this, data included?" if loses_data else "Destroy all this?")
+            ask(
+                "Destroy these resources and their data?"
+                if loses_data
+                else "Destroy these resources?"
+            )
         progress = terraform.apply(planned)
-        report(
-            f"Destroyed {len(progress.done)} resources: nothing of this tree is left in the state."
-        )
+        report(f"Destroyed {len(progress.done)} resources; the Terraform state is empty.")
         for problem in survivors(planned, terraform.folder):
-            warn(problem)
+            report_problem(problem)

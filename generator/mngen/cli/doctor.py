@@ -1,17 +1,15 @@
 """`mngen doctor`: what this machine has of what mngen runs."""
 
-import json
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mngen.cli._terraform import Format
+from mngen.cli._console import console, print_json, table
+from mngen.cli._options import Format
 
 if TYPE_CHECKING:
     from mngen.parts import Finding, Help, Judgement, Need
 
-_PIPE_WIDTH = 250
 _MISSING = 3
 
 
@@ -49,11 +47,11 @@ def doctor(
             )
         if need is None:
             typer.echo(
-                "{}" if output_format is Format.JSON else f"{command} needs nothing beside mngen."
+                "{}" if output_format is Format.JSON else f"{command} needs nothing but mngen."
             )
             return
     needs = [need] if need else [each for each in parts.NEEDS.values() if each.commands]
-    # What this version has of the commands that do it; a need that none does goes by its name.
+    # Only the commands that this version has; a need without any goes by its name.
     needs = [replace(each, commands=_present(each, known)) for each in needs]
     names = tuple(dict.fromkeys(part for each in needs for part in parts.all_parts_of(each.name)))
     findings = parts.find_all(names, parts.examine)
@@ -61,7 +59,7 @@ def doctor(
     wanted = [name for each in judgements.values() for name in each.wanted]
     help_ = parts.how_to_get(dict.fromkeys(wanted), parts.this_system())
     if output_format is Format.JSON:
-        typer.echo(json.dumps(_as_data(needs, findings, judgements, help_), indent=2))
+        print_json(_as_data(needs, findings, judgements, help_))
     else:
         _show(needs, findings, judgements, help_)
     if need is not None and judgements[need.name].missing:
@@ -135,25 +133,17 @@ def _show(
     judgements: "dict[str, Judgement]",
     help_: "Help",
 ) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from mngen.parts import PARTS
 
-    console = Console(highlight=False)
-    if not sys.stdout.isatty():
-        console.width = _PIPE_WIDTH
-    table = Table(box=None, pad_edge=False)
-    for heading in ("part", "version", "where, or what does not work without it"):
-        table.add_column(heading)
+    shown = table("part", "version", "where, or what does not work without it")
     for name, finding in findings.items():
         if finding.found:
-            table.add_row(PARTS[name].title, finding.version, finding.where or "yes")
+            shown.add_row(PARTS[name].title, finding.version, finding.where or "yes")
             continue
         effects = [f"{command}: {what}" for command, what in _effects(name, needs, judgements)]
         text = "\n".join([_why(name, findings), *dict.fromkeys(effects)])
-        table.add_row(PARTS[name].title, "-", text)
-    console.print(table, markup=False)
+        shown.add_row(PARTS[name].title, "-", text)
+    console().print(shown, markup=False)
     for need in needs:
         works = "does not work" if judgements[need.name].missing else "works"
         partly = " in part" if works == "works" and judgements[need.name].left_out else ""
@@ -168,6 +158,6 @@ def _why(name: str, findings: "dict[str, Finding]") -> str:
 
     before = [each for each in PARTS[name].after if each in findings and not findings[each].found]
     if before:
-        return f"not looked for without {', '.join(PARTS[each].title for each in before)}"
+        return f"not checked without {', '.join(PARTS[each].title for each in before)}"
     trouble = findings[name].trouble
     return f"missing: {trouble}" if trouble else "missing"

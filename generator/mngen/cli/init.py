@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from mngen.cli._shared import DEFAULT_FILE, FileOption
-from mngen.cli._terraform import report
+from mngen.cli._console import report
+from mngen.cli._options import DEFAULT_FILE, FileOption
 
 
 def init(

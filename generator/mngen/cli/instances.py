@@ -1,26 +1,24 @@
-"""`mngen instances`: what is known of EC2's instance types, and the refresh of it."""
+"""`mngen instances`: EC2 instance types, and refreshing the catalog of them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mngen.cli._shared import DEFAULT_FILE, FileOption
-from mngen.cli._terraform import SandboxOption, report
+from mngen.cli._console import console, print_json, report, table
+from mngen.cli._options import DEFAULT_FILE, FileOption, SandboxOption
+from mngen.cli._session import account_of
 
 if TYPE_CHECKING:
     from mngen.catalog import Catalog, InstanceType
 
 _MIB_PER_GIB = 1024
 _NAMES_SHOWN = 10
-_TABLE_WIDTH = 100
 
 
-class Output(StrEnum):
-    """How the types are shown."""
+class CatalogFormat(StrEnum):
+    """Output formats of instance types."""
 
     PRETTY = "pretty"
     JSON = "json"
@@ -50,8 +48,8 @@ def instances(
     ] = None,
     arch: Annotated[Arch | None, typer.Option(help="Processor architecture")] = None,
     output_format: Annotated[
-        Output, typer.Option("--format", help="Output format")
-    ] = Output.PRETTY,
+        CatalogFormat, typer.Option("--format", help="Output format")
+    ] = CatalogFormat.PRETTY,
     file: FileOption = DEFAULT_FILE,
     refresh: Annotated[
         bool,
@@ -95,7 +93,7 @@ def instances(
     if refresh:
         from mngen.catalog import catalog_path
 
-        with _aws(region, sandbox=sandbox):
+        with account_of(region, sandbox=sandbox):
             _refresh(write or catalog_path(file), region, source, memory)
         return
     for name, value in (
@@ -117,23 +115,12 @@ def instances(
     )
     if not found:
         raise InputError(catalog.no_match(pattern))
-    if output_format is Output.NAMES:
+    if output_format is CatalogFormat.NAMES:
         typer.echo("\n".join(each.name for each in found))
-    elif output_format is Output.JSON:
-        typer.echo(_as_json(catalog, found))
+    elif output_format is CatalogFormat.JSON:
+        print_json(_as_data(catalog, found))
     else:
         _show(catalog, found)
-
-
-@contextmanager
-def _aws(region: str | None, *, sandbox: bool) -> Iterator[None]:
-    if not sandbox:
-        yield
-        return
-    from mngen.sandbox import open_sandbox
-
-    with open_sandbox(tell=report) as box, box.applied(region or "us-east-1"):
-        yield
 
 
 def _refresh(path: Path, region: str | None, source: str | None, memory: Path | None) -> None:
@@ -141,7 +128,7 @@ def _refresh(path: Path, region: str | None, source: str | None, memory: Path | 
 
     done = refresh_catalog(path, region, source=source, memory=memory)
     for name, reason in done.left_out.items():
-        report(f"warning: {name} is left out: {reason}")
+        report(f"warning: {name} is skipped: {reason}")
     typer.echo(f"{done.path}: {done.total} instance types")
     for verb, names in (
         ("added", done.added),
@@ -153,37 +140,26 @@ def _refresh(path: Path, region: str | None, source: str | None, memory: Path | 
             typer.echo(f"  {verb} {len(names)}: {shown}")
 
 
-def _as_json(catalog: "Catalog", found: list["InstanceType"]) -> str:
+def _as_data(catalog: "Catalog", found: list["InstanceType"]) -> dict[str, Any]:
     import msgspec
 
     rows = [
         {**msgspec.structs.asdict(each), "efa": each.efa, "nr_cpus": each.nr_cpus} for each in found
     ]
-    data = {
+    return {
         "date": catalog.date,
         "source": catalog.source,
         "memory_source": catalog.memory_source,
         "instance_types": rows,
     }
-    return msgspec.json.format(msgspec.json.encode(data)).decode()
 
 
 def _show(catalog: "Catalog", found: list["InstanceType"]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    # A figure cut short would be a wrong figure: in a narrow terminal, lines wrap instead.
-    console.width = max(console.width, _TABLE_WIDTH)
-    table = Table(box=None, pad_edge=False)
-    table.add_column("type", style="bold")
-    for number in ("vCPUs", "cores", "threads", "nr_cpus", "mem GiB"):
-        table.add_column(number, justify="right")
-    for text in ("arch", "EFA", "cluster"):
-        table.add_column(text)
+    numbers = ("vCPUs", "cores", "threads", "nr_cpus", "mem GiB")
+    shown = table("type", *numbers, "arch", "EFA", "cluster", right=numbers)
     for each in found:
-        table.add_row(
-            each.name,
+        shown.add_row(
+            f"[bold]{each.name}[/bold]",
             str(each.vcpus),
             str(each.cores),
             str(each.threads_per_core),
@@ -193,6 +169,6 @@ def _show(catalog: "Catalog", found: list["InstanceType"]) -> None:
             str(each.max_efa_interfaces) if each.efa else "no",
             "yes" if each.cluster_placement else "no",
         )
-    console.print(table)
+    console().print(shown)
     types = "type" if len(found) == 1 else "types"
     report(f"{len(found)} {types} ({catalog.source}, {catalog.date})")

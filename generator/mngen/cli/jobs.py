@@ -4,22 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mngen.cli._jobs import (
-    SandboxOption,
-    ago,
-    coloured_state,
-    duration,
-    moment,
-    opened_jobs,
-    show_json,
-)
-from mngen.cli._shared import DEFAULT_FILE, FileOption
-from mngen.cli._terraform import Format, FormatOption, report
+from mngen.cli._console import console, print_json, report, table
+from mngen.cli._jobs import ago, coloured_state, duration, moment
+from mngen.cli._options import DEFAULT_FILE, FileOption, Format, FormatOption, SandboxOption
+from mngen.cli._session import opened_jobs
 
 if TYPE_CHECKING:
     from mngen.jobs import JobSummary
-
-_NARROWEST = 100
 
 
 def jobs(
@@ -43,50 +34,39 @@ def jobs(
 
     The newest comes first. AWS Batch keeps a job for a week after it has finished.
     """
-    with opened_jobs(file, sandbox=sandbox) as room:
-        found = room.list(
+    with opened_jobs(file, sandbox=sandbox) as opened:
+        found = opened.list(
             queue=queue,
             states=[each.upper() for each in status or ()],
             name=name,
             since=moment(since),
         )
     if output_format is Format.JSON:
-        show_json(found)
+        print_json(found)
     elif found:
         _show(found)
     else:
-        report("There are no such jobs.")
+        report("No jobs found.")
 
 
 def _show(found: "tuple[JobSummary, ...]") -> None:
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
-    console = Console(highlight=False)
-    # An id that is cut short is of no use: in a narrow terminal, lines wrap instead.
-    console.width = max(console.width, _NARROWEST)
-    table = Table(box=None, pad_edge=False)
-    table.add_column("id", no_wrap=True)
-    table.add_column("name", style="bold")
-    table.add_column("queue")
-    table.add_column("nodes", justify="right")
-    table.add_column("state")
-    table.add_column("submitted", justify="right")
-    table.add_column("ran", justify="right")
+    headings = ("id", "name", "queue", "nodes", "state", "submitted", "ran")
+    shown = table(*headings, right=("nodes", "submitted", "ran"), whole=("id",))
     for each in found:
         ran = "-"
         if each.started is not None:
             ran = (
                 ago(each.started) if each.stopped is None else duration(each.stopped - each.started)
             )
-        table.add_row(
+        shown.add_row(
             each.id,
-            escape(each.name),
+            f"[bold]{escape(each.name)}[/bold]",
             escape(each.queue),
             str(each.nodes),
             coloured_state(each.state),
             ago(each.created),
             ran,
         )
-    console.print(table)
+    console().print(shown)

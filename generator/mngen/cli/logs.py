@@ -1,4 +1,4 @@
-"""`mngen logs`: what a job has written, or writes."""
+"""`mngen logs`: what a job writes."""
 
 import json
 import os
@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mngen.cli._jobs import JobArgument, SandboxOption, moment, opened_jobs
-from mngen.cli._shared import DEFAULT_FILE, FileOption, wants_colour
-from mngen.cli._terraform import Format, FormatOption, report
+from mngen.cli._console import report, wants_colour
+from mngen.cli._jobs import moment
+from mngen.cli._options import (
+    DEFAULT_FILE,
+    FileOption,
+    Format,
+    FormatOption,
+    JobArgument,
+    SandboxOption,
+)
+from mngen.cli._session import opened_jobs
 
 if TYPE_CHECKING:
     from mngen.jobs import Jobs, LogLine
@@ -44,16 +52,16 @@ def logs(
     `--format json` prints an object per line.
     """
     show = Printer(timestamps=timestamps, json_wanted=output_format is Format.JSON)
-    with opened_jobs(file, sandbox=sandbox) as room:
+    with opened_jobs(file, sandbox=sandbox) as opened:
         if follow:
-            follow_job(room, job, show, node=node, since=moment(since))
+            follow_job(opened, job, show, node=node, since=moment(since))
             return
-        for line in room.logs(job, node=node, since=moment(since)):
+        for line in opened.logs(job, node=node, since=moment(since)):
             show.line(line)
 
 
 def follow_job(
-    room: "Jobs",
+    opened: "Jobs",
     job: str,
     show: "Printer",
     *,
@@ -63,22 +71,22 @@ def follow_job(
     """Shows what a job writes until it has ended; exits with 1 if it failed.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C was pressed; how to resume has been said.
+        KeyboardInterrupt: Ctrl-C was pressed; how to resume has been shown.
         typer.Exit: The job failed.
     """
     from mngen.jobs import resume_command
 
     states: list[str] = []
 
-    def tell(line: str) -> None:
+    def on_state(line: str) -> None:
         states.append(line)
         report(line)
 
     try:
-        for line in room.follow(job, node=node, since=since, tell=tell):
+        for line in opened.follow(job, node=node, since=since, tell=on_state):
             show.line(line)
     except KeyboardInterrupt:
-        report(f"the job goes on; to resume: {resume_command(job, show.last)}")
+        report(f"the job continues; to resume: {resume_command(job, show.last)}")
         raise
     if any(each.partition(":")[0] == "FAILED" for each in states):
         raise typer.Exit(_FAILED)
@@ -98,7 +106,7 @@ class Printer:
         """Prints a line at once.
 
         Raises:
-            typer.Exit: Nobody reads any more.
+            typer.Exit: The reader has closed the pipe.
         """
         self.last = max(self.last, line.time)
         if self._json:
@@ -109,7 +117,7 @@ class Printer:
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
         except BrokenPipeError:
-            # Whoever read has seen enough, as `head` does; what is buffered goes nowhere.
+            # The reader has seen enough, as `head` does; what is buffered goes nowhere.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit from None
 

@@ -1,19 +1,9 @@
 """`mngen plan`: what an apply would do."""
 
-import json
-
-import typer
-
-from mngen.cli._terraform import (
-    DEFAULT_OUT,
-    Format,
-    FormatOption,
-    OutOption,
-    SandboxOption,
-    opened,
-    show_summary,
-    warn,
-)
+from mngen.cli._console import print_json, report_problem
+from mngen.cli._options import DEFAULT_OUT, Format, FormatOption, OutOption, SandboxOption
+from mngen.cli._session import opened_terraform
+from mngen.cli._terraform import show_summary
 
 
 def plan(
@@ -28,10 +18,10 @@ def plan(
     """
     from mngen.terraform import announce, running_jobs
 
-    with opened(out, sandbox=sandbox) as terraform, terraform.plan() as planned:
+    with opened_terraform(out, sandbox=sandbox) as terraform, terraform.plan() as planned:
         if output_format is Format.JSON:
-            typer.echo(json.dumps(planned.summary.as_dict(), indent=2))
+            print_json(planned.summary.as_dict())
         else:
             show_summary(planned.summary, err=False)
         for problem in (*running_jobs(planned), *announce(planned, terraform)):
-            warn(problem)
+            report_problem(problem)

@@ -1,14 +1,12 @@
-"""`mngen policy`: the IAM policy that a person needs for their part in the deployment."""
+"""`mngen policy`: the IAM policy of a role in the deployment."""
 
-import json
-import sys
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from mngen.cli._shared import DEFAULT_FILE, FileOption, wants_colour
-from mngen.cli._terraform import Format, report
+from mngen.cli._console import print_json, report, report_problem
+from mngen.cli._options import DEFAULT_FILE, FileOption, Format
 
 
 class RoleName(StrEnum):
@@ -46,25 +44,22 @@ def policy(
     spec changes. A policy that exceeds the size of an IAM managed policy is printed as several
     documents; attach them all.
     """
-    from mngen.errors import InputError, Problem, format_problem
+    from mngen.errors import InputError
     from mngen.policy import Part, account_of, characters, documents
     from mngen.rules import open_cluster
 
-    def warn(problem: Problem) -> None:
-        report(format_problem(problem, colour=wants_colour(sys.stderr)) + "\n")
-
-    cluster = open_cluster(file, warn=warn)
+    cluster = open_cluster(file, warn=report_problem)
     found = documents(Part(role.value), cluster, account_of(cluster, account))
     numbered = list(enumerate(found, 1))
     if document is not None:
         if document > len(found):
             raise InputError(
-                f"there is no document {document}: the policy takes {len(found)}",
-                hint=f"`mngen policy {role.value}` prints them all",
+                f"--document must be between 1 and {len(found)}",
+                hint=f"mngen policy {role.value} prints all documents",
             )
         numbered = numbered[document - 1 : document]
     if output_format is Format.JSON:
-        typer.echo(json.dumps([each for _, each in numbered], indent=2))
+        print_json([each for _, each in numbered])
         return
     for number, each in numbered:
         name = f"{cluster.spec.name}-{role.value}"
@@ -73,4 +68,4 @@ def policy(
             report(f"{name}: document {number} of {len(found)}, {characters(each)} characters")
         else:
             report(f"{name}: {characters(each)} characters")
-        typer.echo(json.dumps(each, indent=2))
+        print_json(each)

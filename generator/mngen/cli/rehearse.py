@@ -1,6 +1,5 @@
 """`mngen rehearse`: a multi-node job on this machine, before it costs anything."""
 
-import json
 import shutil
 import sys
 from dataclasses import replace
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from mngen.cli._shared import DEFAULT_FILE, FileOption, wants_colour
-from mngen.cli._terraform import Format, report
+from mngen.cli._console import print_json, report, wants_colour
+from mngen.cli._options import DEFAULT_FILE, FileOption, Format, parse_pair
+from mngen.cli._session import cluster_of
 
 if TYPE_CHECKING:
     from mngen.rehearsal import Engine, Fault, Line, Outcome, Rehearsal
@@ -111,16 +111,16 @@ def rehearse(
     with 0 if the job succeeded and with 1 if it failed. Ctrl-C cancels the job as AWS Batch does,
     and exits with 130.
     """
-    from mngen import rehearsal as room
+    from mngen import rehearsal
 
     planned = _planned(job, context.meta.get(_COMMAND, ()), file)
     faults = _faults(
         {
-            room.FaultKind.MISSING: missing,
-            room.FaultKind.KILL: kill,
-            room.FaultKind.CUT: cut,
-            room.FaultKind.FREEZE: freeze,
-            room.FaultKind.SLOW: slow,
+            rehearsal.FaultKind.MISSING: missing,
+            rehearsal.FaultKind.KILL: kill,
+            rehearsal.FaultKind.CUT: cut,
+            rehearsal.FaultKind.FREEZE: freeze,
+            rehearsal.FaultKind.SLOW: slow,
         },
         nodes or planned.nodes,
     )
@@ -137,7 +137,7 @@ def rehearse(
         _require_folder(svg)
     started_by = _engine(engine, planned)
     report(_introduction(planned, engine))
-    outcome = room.rehearse(
+    outcome = rehearsal.rehearse(
         planned,
         started_by,
         on_line=_Printer(err=output_format is Format.JSON).show,
@@ -157,9 +157,7 @@ def _planned(job: str | None, command: tuple[str, ...], file: Path) -> "Rehearsa
 
     if job is None and command and not file.exists():
         return Rehearsal(name=command[0], command=command)
-    from mngen.rules import open_cluster
-
-    cluster = open_cluster(file)
+    cluster = cluster_of(file)
     if job is None and command:
         return Rehearsal(name=command[0], command=command, mount=cluster.spec.storage.efs.mount)
     planned = rehearsal_of(cluster, job)
@@ -184,21 +182,21 @@ def _faults(asked: dict[Any, list[str] | None], nodes: int) -> "tuple[Fault, ...
 def _variables(texts: list[str]) -> dict[str, str]:
     variables = {}
     for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name.isidentifier() or not name.isascii():
-            raise typer.BadParameter(f"`{text}` is not NAME=VALUE", param_hint="--env")
+        name, value = parse_pair(text, "--env")
+        if not name.isidentifier() or not name.isascii():
+            raise typer.BadParameter(f'invalid variable name "{name}"', param_hint="--env")
         variables[name] = value
     return variables
 
 
 def _require_folder(svg: Path) -> None:
-    """Refuses before the job what could only fail after it."""
+    """Refuses a file that could not be written after the job."""
     from mngen.errors import InputError
 
     if svg.is_dir():
-        raise InputError(f"{svg}: cannot be written: it is a folder")
+        raise InputError(f"cannot write {svg}: it is a folder")
     if not svg.parent.is_dir():
-        raise InputError(f"{svg}: cannot be written: there is no folder {svg.parent}")
+        raise InputError(f"cannot write {svg}: folder {svg.parent} does not exist")
 
 
 def _engine(name: EngineName, planned: "Rehearsal") -> "Engine":
@@ -207,7 +205,9 @@ def _engine(name: EngineName, planned: "Rehearsal") -> "Engine":
     if name is EngineName.NETNS:
         return NetworkNamespaces()
     if planned.image is None:
-        raise typer.BadParameter("a command alone needs one for this engine", param_hint="--image")
+        raise typer.BadParameter(
+            f"required for a command without a job and --engine {name.value}", param_hint="--image"
+        )
     return ContainerEngine(name.value, planned.image)
 
 
@@ -256,9 +256,9 @@ def _show(
         try:
             svg.write_text(to_svg(outcome.timeline), "utf-8")
         except OSError as error:
-            raise ToolError(f"{svg}: cannot be written: {error.strerror}") from None
+            raise ToolError(f"cannot write {svg}: {error.strerror}") from None
     if output_format is Format.JSON:
-        typer.echo(json.dumps(_as_data(planned, outcome, svg), indent=2))
+        print_json(_as_data(planned, outcome, svg))
         return
     encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
     typer.echo("")
@@ -271,7 +271,7 @@ def _show(
         )
     )
     if svg is not None:
-        typer.echo(f"the picture is in {svg}")
+        typer.echo(f"timeline: {svg}")
     typer.echo(_verdict(outcome))
 
 
@@ -280,7 +280,7 @@ def _verdict(outcome: "Outcome") -> str:
     if outcome.succeeded:
         spent = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in outcome.phases.items())
         return f"the job succeeded: {code}" + (f" ({spent})" if spent else "")
-    words = {"interrupt": "the job was cancelled", "timeout": "the job took too long"}
+    words = {"interrupt": "the job was cancelled", "timeout": "the job timed out"}
     text = words.get(outcome.stopped or "", "the job failed")
     return f"{text}: {code}" + (f", {outcome.reason}" if outcome.reason else "")
 

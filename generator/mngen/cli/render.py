@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mngen.cli._shared import DEFAULT_FILE, FileOption, wants_colour
-from mngen.cli._terraform import DEFAULT_OUT, Format, FormatOption, OutOption, report
-from mngen.errors import OutOfDateError, Problem, format_problem
+from mngen.cli._console import print_json, report, report_problem, wants_colour
+from mngen.cli._options import (
+    DEFAULT_FILE,
+    DEFAULT_OUT,
+    FileOption,
+    Format,
+    FormatOption,
+    OutOption,
+)
+from mngen.cli._session import stale_amis
+from mngen.errors import OutOfDateError
 
 if TYPE_CHECKING:
     from mngen.render import Changes
@@ -45,13 +53,12 @@ def render(
     The same spec renders to the same bytes. All files are written or none. Files that were edited
     by hand are left alone and listed; your own files in the same folder are never touched.
     """
-    from mngen.cli._bake import stale_images_of
     from mngen.render import Deployment
     from mngen.render import render as tree_of
     from mngen.rules import open_cluster
 
     tree = tree_of(
-        open_cluster(file, warn=_warn),
+        open_cluster(file, warn=report_problem),
         provider=int(provider.value) if provider else None,
         source=file.name,
     )
@@ -61,28 +68,18 @@ def render(
     else:
         changes = deployment.write(tree, overwrite=overwrite)
     if output_format is Format.JSON:
-        _show_json(changes)
+        print_json(changes)
     elif check or diff:
         typer.echo(_coloured(changes.diff), nl=False)
     else:
         report(_summary(changes, len(tree), out))
-    for problem in stale_images_of(file, out):
-        _warn(problem)
+    for problem in stale_amis(file, out):
+        report_problem(problem)
     if check and changes:
         raise OutOfDateError(
-            f"{out} is not what {file} renders to: {_counts(changes)}",
-            hint=f"run `mngen render --file {file} --out {out}` and commit the result",
+            f"{out} does not match {file}: {_counts(changes)}",
+            hint=f"run mngen render --file {file} --out {out} and commit the result",
         )
-
-
-def _warn(problem: Problem) -> None:
-    report(format_problem(problem, colour=wants_colour(sys.stderr)) + "\n")
-
-
-def _show_json(changes: "Changes") -> None:
-    import msgspec
-
-    typer.echo(msgspec.json.format(msgspec.json.encode(changes)).decode())
 
 
 def _coloured(diff: str) -> str:

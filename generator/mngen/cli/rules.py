@@ -1,12 +1,12 @@
-"""`mngen rules`: what `mngen check` and `mngen submit` look at, and why."""
+"""`mngen rules`: what `mngen check` and `mngen submit` check, and why."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mngen.cli._terraform import Format, FormatOption, report
+from mngen.cli._console import print_json, report
+from mngen.cli._options import Format, FormatOption
 
 
 def rules(
@@ -25,7 +25,7 @@ def rules(
     elif rule is not None:
         typer.echo(page_of(rule.upper()), nl=False)
     elif output_format is Format.JSON:
-        typer.echo(json.dumps([each.as_dict() for each in RULES], indent=2))
+        print_json([each.as_dict() for each in RULES])
     else:
         for each in RULES:
             typer.echo(f"{each.id}  {each.severity.value:<7}  {each.title}")

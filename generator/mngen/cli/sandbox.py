@@ -32,27 +32,29 @@ def sandbox(
 
     The emulator runs on this machine and needs no AWS account.
     """
-    from mngen import sandbox as room
+    from mngen import sandbox as emulated
 
     if sum([bool(command), status, stop]) > 1:
-        raise typer.BadParameter("give a command, --status or --stop: one of them")
+        raise typer.BadParameter("COMMAND, --status and --stop exclude one another")
     if status:
-        found = room.sandbox_status()
+        found = emulated.sandbox_status()
         typer.echo(
             f"{found.endpoint} (process {found.pid})"
             if found
-            else "no sandbox runs in the background"
+            else "no sandbox is running in the background"
         )
     elif stop:
-        typer.echo("stopped" if room.stop_sandbox() else "no sandbox runs in the background")
+        typer.echo(
+            "stopped" if emulated.stop_sandbox() else "no sandbox is running in the background"
+        )
     elif command:
-        with room.start_sandbox(port) as running:
-            code = room.run_command(command, running.environment(region))
+        with emulated.start_sandbox(port) as running:
+            code = emulated.run_command(command, running.environment(region))
         raise typer.Exit(code)
     else:
-        with room.start_sandbox(port) as running:
-            for line in room.exports(running.environment(region), os.environ):
+        with emulated.start_sandbox(port) as running:
+            for line in emulated.exports(running.environment(region), os.environ):
                 typer.echo(line)
-            room.serve_until_interrupted(
-                lambda: typer.echo("# the sandbox runs until Ctrl-C", err=True)
+            emulated.serve_until_interrupted(
+                lambda: typer.echo("# the sandbox runs until you press Ctrl-C", err=True)
             )

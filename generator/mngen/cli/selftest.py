@@ -1,7 +1,6 @@
-"""`mngen selftest`: whether the deployment works, shown by a job on its own nodes."""
+"""`mngen selftest`: a job that shows whether the deployment works."""
 
 import json
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,28 +8,35 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mngen._text import replaced
-from mngen.cli._jobs import SandboxOption, opened_jobs, show_json, show_warning
-from mngen.cli._shared import DEFAULT_FILE, FileOption
-from mngen.cli._terraform import (
+from mngen.cli._console import (
+    ask,
+    console,
+    print_json,
+    report,
+    report_problem,
+    require_terminal,
+)
+from mngen.cli._options import (
+    DEFAULT_FILE,
     DEFAULT_OUT,
+    FileOption,
     Format,
     FormatOption,
     OutOption,
+    SandboxOption,
     YesOption,
-    ask,
-    report,
 )
+from mngen.cli._session import opened_jobs
 from mngen.errors import InputError
 
 if TYPE_CHECKING:
     from mngen.selftest import Card, Wish
 
 _STYLES = {"ok": "green", "warning": "yellow", "error": "red", "skipped": "dim"}
-_NARROWEST = 100
 
 
 class FaultName(StrEnum):
-    """What can be wrong with a rehearsed node; see `mngen.selftest.Fault`."""
+    """Faults that can be injected into a rehearsed node; see `mngen.selftest.Fault`."""
 
     CPUS = "cpus"
     UNSHARED = "unshared"
@@ -90,7 +96,7 @@ def selftest(
     one CPU less (cpus) or a folder of its own (unshared), or binds all ranks to one CPU (pinning).
     """
     if fault and not rehearse:
-        raise typer.BadParameter("a fault can be made in a rehearsal only", param_hint="--fault")
+        raise typer.BadParameter("only with --rehearse", param_hint="--fault")
     for path in (page, keep):
         if path is not None:
             _require_parent(path)
@@ -138,29 +144,26 @@ def _submit(
         choice = choose(jobs.cluster, wish)
         run = OnAws(jobs, choice, AmiFile(out / AMIS_FILE).read(), report)
         prepared = run.prepare()
-        prepared.require(show_warning)
+        prepared.require(report_problem)
         report(f"self-test with the definition of job {choice.job.name}, queue {choice.queue.name}")
         report(choice.bound(price))
         if not yes:
-            if not sys.stdin.isatty():
-                raise InputError("not a terminal: pass --yes to confirm")
-            ask("Submit it?")
+            require_terminal("the lines above show what the job costs at most")
+            ask("Submit the job?")
         expected, ended = run.run(prepared, wait=wait)
     return judge(expected, ended), run.lines
 
 
 def _show(card: "Card", output_format: Format) -> None:
     if output_format is Format.JSON:
-        show_json(_as_shown(card))
+        print_json(_as_shown(card))
         return
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from mngen.selftest import share
 
-    console = Console(highlight=False)
-    console.width = max(console.width, _NARROWEST)
+    shown_on = console()
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column("state", no_wrap=True)
     table.add_column("check", no_wrap=True)
@@ -169,12 +172,12 @@ def _show(card: "Card", output_format: Format) -> None:
         style = _STYLES[check.state]
         seen = escape(replaced(check.seen))
         if check.remedy:
-            seen += f"\n[bold]to do:[/bold] {escape(replaced(check.remedy))}"
+            seen += f"\n[bold]help:[/bold] {escape(replaced(check.remedy))}"
         title = check.title if check.state != "ok" else ""
         shown = f"{escape(title)}: {seen}" if title else seen
         table.add_row(f"[{style}]{check.state}[/{style}]", check.id, shown)
-    console.print(f"[bold]{escape(replaced(card.title))}[/bold]")
-    console.print(table)
+    shown_on.print(f"[bold]{escape(replaced(card.title))}[/bold]")
+    shown_on.print(table)
     if card.figures:
         figures = Table(box=None, pad_edge=False, show_header=False)
         for _ in range(2):
@@ -186,8 +189,8 @@ def _show(card: "Card", output_format: Format) -> None:
             if each.promise:
                 promise = f"{share(each)} of {each.promise:g} {each.unit} ({each.note})"
             figures.add_row("", each.name, f"{each.value:g} {each.unit}", promise)
-        console.print(figures)
-    console.print(_verdict(card))
+        shown_on.print(figures)
+    shown_on.print(_verdict(card))
 
 
 def _verdict(card: "Card") -> str:
@@ -207,9 +210,9 @@ def _as_shown(card: "Card") -> dict[str, object]:
 
 
 def _require_parent(path: Path) -> None:
-    """Refuses before the job what could only fail after it."""
+    """Refuses a path that could not be written after the job."""
     if not path.parent.is_dir():
-        raise InputError(f"cannot write {path}: there is no folder {path.parent}")
+        raise InputError(f"cannot write {path}: folder {path.parent} does not exist")
 
 
 def _write(card: "Card", lines: list[str], page: Path | None, keep: Path | None) -> None:

@@ -6,24 +6,23 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mngen.cli._jobs import (
+from mngen.cli._console import console, print_json, progress_of, table, wants_colour
+from mngen.cli._jobs import ago, coloured_state
+from mngen.cli._options import (
+    DEFAULT_FILE,
+    FileOption,
+    Format,
+    FormatOption,
     JobArgument,
     SandboxOption,
-    ago,
-    coloured_state,
-    opened_jobs,
-    progress_of,
-    show_json,
 )
-from mngen.cli._shared import DEFAULT_FILE, FileOption, wants_colour
-from mngen.cli._terraform import Format, FormatOption
+from mngen.cli._session import opened_jobs
 from mngen.errors import Problem, Severity, format_problem
 
 if TYPE_CHECKING:
     from mngen.jobs import Cause, JobStatus, NodeStatus
 
 _SHOWN = 32
-_NARROWEST = 100
 
 
 def status(
@@ -37,10 +36,10 @@ def status(
     Each cause comes with what to do about it. Of a job with many nodes, only those are shown that
     differ from the majority.
     """
-    with opened_jobs(file, sandbox=sandbox) as room, progress_of("nodes") as progress:
-        found = room.status(job, progress=progress)
+    with opened_jobs(file, sandbox=sandbox) as opened, progress_of("nodes") as progress:
+        found = opened.status(job, progress=progress)
     if output_format is Format.JSON:
-        show_json(found)
+        print_json(found)
         return
     _show(found)
     for cause in found.causes:
@@ -48,24 +47,22 @@ def status(
 
 
 def _show(found: "JobStatus") -> None:
-    from rich.console import Console
     from rich.markup import escape
 
-    console = Console(highlight=False)
-    console.width = max(console.width, _NARROWEST)
-    console.print(f"[bold]{escape(found.name)}[/bold] {found.id}")
+    page = console()
+    page.print(f"[bold]{escape(found.name)}[/bold] {found.id}")
     reason = f": {escape(found.reason)}" if found.reason and not found.causes else ""
-    console.print(f"{coloured_state(found.state)}{reason}")
+    page.print(f"{coloured_state(found.state)}{reason}")
     attempt = f", attempt {found.attempt} of {found.attempts}" if found.attempts > 1 else ""
     code = "" if found.exit_code is None else f", exit code {found.exit_code}"
-    console.print(
+    page.print(
         f"{escape(found.definition)} in {escape(found.queue)}, "
         f"submitted {ago(found.created)} ago{attempt}{code}"
     )
-    console.print(_table(_chosen(found.nodes)))
+    page.print(_table(_chosen(found.nodes)))
     if len(found.nodes) > _SHOWN:
         counts = Counter(each.state for each in found.nodes).most_common()
-        console.print(f"{len(found.nodes)} nodes: " + ", ".join(f"{n} {s}" for s, n in counts))
+        page.print(f"{len(found.nodes)} nodes: " + ", ".join(f"{n} {s}" for s, n in counts))
 
 
 def _chosen(nodes: "tuple[NodeStatus, ...]") -> "list[NodeStatus]":
@@ -79,19 +76,11 @@ def _chosen(nodes: "tuple[NodeStatus, ...]") -> "list[NodeStatus]":
 
 def _table(nodes: "list[NodeStatus]") -> object:
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("node", justify="right")
-    table.add_column("state")
-    table.add_column("since", justify="right")
-    # An id that is cut short is of no use: in a narrow terminal, the reason wraps instead.
-    table.add_column("instance", no_wrap=True)
-    table.add_column("address")
-    table.add_column("exit", justify="right")
-    table.add_column("reason")
+    headings = ("node", "state", "since", "instance", "address", "exit", "reason")
+    made = table(*headings, right=("node", "since", "exit"), whole=("instance",))
     for each in nodes:
-        table.add_row(
+        made.add_row(
             f"{each.index}{' main' if each.main else ''}",
             coloured_state(each.state),
             ago(each.since),
@@ -100,7 +89,7 @@ def _table(nodes: "list[NodeStatus]") -> object:
             "-" if each.exit_code is None else str(each.exit_code),
             escape(each.reason or ""),
         )
-    return table
+    return made
 
 
 def _problem(cause: "Cause") -> Problem:

@@ -1,4 +1,4 @@
-"""`mngen submit`: a job of the spec into its queue."""
+"""`mngen submit`: a job of the spec, to its job queue."""
 
 import json
 import shlex
@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mngen.cli._jobs import (
+from mngen.cli._console import print_json, progress_of, report, report_problem, wants_colour
+from mngen.cli._options import (
+    DEFAULT_FILE,
+    FileOption,
+    Format,
+    FormatOption,
     SandboxOption,
-    opened_jobs,
-    progress_of,
-    show_json,
-    show_warning,
+    parse_pair,
 )
-from mngen.cli._shared import DEFAULT_FILE, FileOption, wants_colour
-from mngen.cli._terraform import Format, FormatOption, report
+from mngen.cli._session import opened_jobs
 from mngen.cli.logs import Printer, follow_job
-from mngen.errors import InputError, format_problems
+from mngen.errors import format_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +104,7 @@ def submit(
         queue=queue,
         name=name,
         command=tuple(command or ()),
-        environment=_variables(env or []),
+        environment=dict(parse_pair(each, "--env") for each in env or []),
         vcpus=vcpus,
         memory=memory,
         attempts=attempts,
@@ -112,7 +113,7 @@ def submit(
     if sweep is not None and follow:
         pattern = shlex.quote(f"{name or job}-*")
         raise typer.BadParameter(
-            f"one job can be followed, and not those of a sweep: mngen jobs --name {pattern}",
+            f"not with --sweep: run mngen jobs --name {pattern}",
             param_hint="--follow",
         )
     with opened_jobs(file, sandbox=sandbox) as jobs:
@@ -127,7 +128,7 @@ def submit(
             _sweep(sweep_jobs, order, sweep, json_wanted=output_format is Format.JSON)
             return
         prepared = jobs.prepare(order, register=register)
-        prepared.require(show_warning)
+        prepared.require(report_problem)
         if inputs is not None:
             with progress_of("files") as progress:
                 jobs.bring(inputs, progress)
@@ -137,13 +138,13 @@ def submit(
             tell=lambda each: _tell(each, json_wanted=output_format is Format.JSON),
         )
         if output_format is Format.JSON:
-            show_json(submission)
+            print_json(submission)
         if follow:
             follow_job(jobs, submission.id, Printer(json_wanted=output_format is Format.JSON))
 
 
 def _sweep(send: "Callable[..., object]", order: "Order", file: Path, *, json_wanted: bool) -> None:
-    """Submits one job a row, and prints ids with names as they become known."""
+    """Submits a job for each row, and prints IDs with names as they become known."""
     from mngen.jobs import read_rows
 
     rows = read_rows(file)
@@ -158,19 +159,19 @@ def _sweep(send: "Callable[..., object]", order: "Order", file: Path, *, json_wa
                 sys.stdout.flush()
 
         try:
-            send(order, rows, tell=tell, warn=show_warning)
+            send(order, rows, tell=tell, warn=report_problem)
         finally:
             if done:
                 before = sum(each.existed for each in done)
-                report(f"{len(done)} of {len(rows)} jobs, {before} of them submitted before")
+                report(f"{len(done)} of {len(rows)} jobs, {before} of them submitted earlier")
             if 0 < len(done) < len(rows):
-                report("the same command again goes on from here")
+                report("to continue, repeat the command")
     if json_wanted:
-        show_json(done)
+        print_json(done)
 
 
 def _tell(submission: "Submission", *, json_wanted: bool) -> None:
-    """Shows the id, before anything else can be interrupted; for JSON, where it is no part of."""
+    """Shows the ID first, before anything else can be interrupted; for JSON, on standard error."""
     if json_wanted:
         report(submission.id)
         return
@@ -179,8 +180,8 @@ def _tell(submission: "Submission", *, json_wanted: bool) -> None:
     if submission.existed:
         by = f" by {submission.by}" if submission.by else ""
         report(
-            f"the same was submitted before{by} and is {submission.state}; "
-            "--again submits it once more"
+            f"the same job was submitted earlier{by} and is {submission.state}; "
+            "--again submits another one"
         )
     else:
         nodes = f", {submission.nodes} nodes" if submission.nodes > 1 else ""
@@ -191,10 +192,10 @@ def _tell(submission: "Submission", *, json_wanted: bool) -> None:
 
 
 def _show_plan(jobs: "Jobs", order: "Order", sweep: Path | None, *, register: bool) -> None:
-    """Shows the request, or those of a sweep, and all that speaks against it.
+    """Shows the request, or those of a sweep, and the problems found in it.
 
     Raises:
-        InputError: Something that speaks against it is an error.
+        InputError: One of the problems is an error.
     """
     from mngen.jobs import read_rows
 
@@ -209,15 +210,6 @@ def _show_plan(jobs: "Jobs", order: "Order", sweep: Path | None, *, register: bo
     if problems:
         report(format_problems(list(problems), colour=wants_colour(sys.stderr)))
     command = " ".join(shlex.quote(word) for word in order.command)
-    report("nothing was sent" + (f"; the command is: {command}" if command else ""))
+    report("nothing was submitted" + (f"; command: {command}" if command else ""))
     for each in prepared:
         each.require()
-
-
-def _variables(given: list[str]) -> dict[str, str]:
-    wrong = [each for each in given if "=" not in each]
-    if wrong:
-        raise InputError(
-            f"`--env {wrong[0]}` sets nothing", hint="a variable is written as NAME=VALUE"
-        )
-    return dict(each.split("=", 1) for each in given)

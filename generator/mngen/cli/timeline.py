@@ -1,7 +1,6 @@
 """`mngen timeline`: a job's nodes against time."""
 
 import dataclasses
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -9,9 +8,16 @@ from typing import Annotated
 
 import typer
 
-from mngen.cli._jobs import JobArgument, SandboxOption, opened_jobs
-from mngen.cli._shared import DEFAULT_FILE, FileOption, wants_colour
-from mngen.cli._terraform import Format, FormatOption, report
+from mngen.cli._console import print_json, report, wants_colour
+from mngen.cli._options import (
+    DEFAULT_FILE,
+    FileOption,
+    Format,
+    FormatOption,
+    JobArgument,
+    SandboxOption,
+)
+from mngen.cli._session import opened_jobs
 from mngen.errors import InputError
 
 
@@ -29,15 +35,15 @@ def timeline(
     """
     from mngen.timeline import to_svg, to_text
 
-    with opened_jobs(file, sandbox=sandbox) as room:
-        found = room.timeline(job)
+    with opened_jobs(file, sandbox=sandbox) as opened:
+        found = opened.timeline(job)
     if svg is not None:
         try:
             svg.write_text(to_svg(found), encoding="utf-8")
         except OSError as error:
-            raise InputError(f"{svg} cannot be written: {error.strerror}") from None
+            raise InputError(f"cannot write {svg}: {error.strerror}") from None
     if output_format is Format.JSON:
-        typer.echo(json.dumps(dataclasses.asdict(found), indent=2))
+        print_json(dataclasses.asdict(found))
         return
     encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
     typer.echo(
@@ -49,4 +55,4 @@ def timeline(
         )
     )
     if svg is not None:
-        report(f"the picture is in {svg}")
+        report(f"timeline: {svg}")

@@ -1,12 +1,19 @@
-"""`mngen wait`: until a job has ended."""
+"""`mngen wait`: until a job has finished."""
 
 from typing import Annotated
 
 import typer
 
-from mngen.cli._jobs import JobArgument, SandboxOption, opened_jobs, show_json
-from mngen.cli._shared import DEFAULT_FILE, FileOption
-from mngen.cli._terraform import Format, FormatOption, report
+from mngen.cli._console import print_json, report
+from mngen.cli._options import (
+    DEFAULT_FILE,
+    FileOption,
+    Format,
+    FormatOption,
+    JobArgument,
+    SandboxOption,
+)
+from mngen.cli._session import opened_jobs
 
 _FAILED = 1
 
@@ -25,14 +32,14 @@ def wait(
     Ctrl-C stops waiting; the job continues. Exit codes: 0 the job succeeded, 1 it failed or was
     cancelled, 3 it timed out or AWS does not answer.
     """
-    with opened_jobs(file, sandbox=sandbox) as room:
+    with opened_jobs(file, sandbox=sandbox) as opened:
         try:
-            found = room.wait(job, timeout=timeout, tell=report)
+            found = opened.wait(job, timeout=timeout, tell=report)
         except KeyboardInterrupt:
-            report(f"the job goes on; to wait again: mngen wait {job}")
+            report(f"the job continues; to wait again: mngen wait {job}")
             raise
     if output_format is Format.JSON:
-        show_json(found)
+        print_json(found)
     elif found.exit_code is not None:
         report(f"exit code {found.exit_code}")
     if found.state != "SUCCEEDED":

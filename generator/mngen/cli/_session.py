@@ -1,0 +1,108 @@
+"""Opening what a command works on: the spec, its jobs, its Terraform; on AWS or the sandbox."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mngen.cli._console import report
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from mngen.cluster import AmiFile, Cluster
+    from mngen.errors import Problem
+    from mngen.jobs import Jobs
+    from mngen.terraform import Terraform
+
+
+def cluster_of(file: Path) -> "Cluster":
+    """Returns the cluster of a spec.
+
+    Raises:
+        InputError: The spec has errors.
+    """
+    from mngen.rules import open_cluster
+
+    return open_cluster(file)
+
+
+def account_of(region: str | None, *, sandbox: bool) -> "AbstractContextManager[object]":
+    """Returns a context in which this process talks to the emulated AWS, or one that does nothing.
+
+    Args:
+        region: AWS region; None for the configured one.
+        sandbox: Whether to talk to the emulated AWS.
+    """
+    if not sandbox:
+        return nullcontext()
+    from mngen.sandbox import open_sandbox
+
+    box = open_sandbox(tell=report)
+    return box.applied(region) if region else box.applied()
+
+
+@contextmanager
+def opened_jobs(file: Path, *, sandbox: bool) -> Iterator["Jobs"]:
+    """Opens the jobs of a spec's deployment, on AWS or on the emulated one."""
+    from mngen.jobs import Jobs
+
+    jobs = Jobs.of(file)
+    with account_of(jobs.cluster.spec.region, sandbox=sandbox):
+        yield jobs
+
+
+@contextmanager
+def opened_terraform(out: Path, *, sandbox: bool) -> Iterator["Terraform"]:
+    """Opens the Terraform of a rendered tree, on AWS or on the emulated one.
+
+    Args:
+        out: The rendered tree.
+        sandbox: Whether to work on a copy of its Terraform folder, against the sandbox.
+    """
+    from mngen.terraform import Terraform, check_folder, sandbox_folder
+
+    folder = out / "terraform"
+    if not sandbox:
+        yield Terraform(folder, report=report)
+        return
+    check_folder(folder)
+    from mngen.sandbox import open_sandbox
+
+    with open_sandbox(tell=report) as box, box.applied():
+        yield Terraform(sandbox_folder(folder, box.home), box.environment(), report=report)
+
+
+def ami_record(out: Path, *, sandbox: bool) -> "AmiFile":
+    """Returns the record of AMIs: the rendered tree's, or the sandbox's own.
+
+    Args:
+        out: The rendered tree.
+        sandbox: Whether the AMIs are those of the emulated AWS.
+    """
+    from mngen.cluster import AMIS_FILE, AmiFile
+
+    if not sandbox:
+        return AmiFile(out / AMIS_FILE)
+    from mngen.terraform import SANDBOX_AMIS
+
+    with opened_terraform(out, sandbox=True) as terraform:
+        return AmiFile(terraform.folder / SANDBOX_AMIS)
+
+
+def stale_amis(file: Path, out: Path) -> "list[Problem]":
+    """Returns a warning for each recorded AMI that is no longer what the spec asks for.
+
+    Args:
+        file: A spec without errors.
+        out: The rendered tree, with the record.
+
+    Raises:
+        InputError: The record is damaged.
+    """
+    record = ami_record(out, sandbox=False)
+    if not record.path.exists():
+        return []
+    from mngen.images import stale_images
+
+    return stale_images(cluster_of(file), record)
