@@ -284,7 +284,7 @@ def test_an_interrupt_ends_the_builders_first(
         bake.reach(stage)
         process.send_signal(number)
         assert bake.wait() == 130, bake.said
-        assert "interrupted: ending the builders first" in bake.said
+        assert "interrupted: terminating the builders" in bake.said
         assert descendants(process.pid) == []
         assert bake.deployed.left() == []
         recorded = {record.id for record in bake.deployed.record.read().values()}

@@ -481,7 +481,7 @@ def test_the_emulated_registry_takes_each_tag_once(
     sandboxed()
     empty = run("container", "list")
     assert (empty.returncode, empty.stdout) == (0, ""), empty.stderr
-    assert "There are no images yet" in empty.stderr
+    assert "No container images yet" in empty.stderr
 
     first, second = run("container", "push"), run("container", "push")
 

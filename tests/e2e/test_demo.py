@@ -121,7 +121,7 @@ def demo(
 def steps(text: str) -> dict[str, tuple[str, list[str]]]:
     """Read the result of each step, and where to look, from the table at the end."""
     found: dict[str, tuple[str, list[str]]] = {}
-    for line in text[text.index("The road") :].splitlines():
+    for line in text[text.index("Workflow; files are in") :].splitlines():
         if row := ROW.match(line):
             name, result, _, where = row.groups()
             found[name] = (result, [where])

@@ -559,11 +559,11 @@ class TestCommand:
                 [*COMMAND_LINE, option], capture_output=True, text=True, timeout=SOON, check=True
             ).stdout.strip()
 
-        assert ask("--status") == "no sandbox runs in the background"
+        assert ask("--status") == "no sandbox is running in the background"
         running = open_sandbox()
         assert ask("--status") == f"{running.endpoint} (process {running.pid})"
         assert ask("--stop") == "stopped"
-        assert ask("--stop") == "no sandbox runs in the background"
+        assert ask("--stop") == "no sandbox is running in the background"
 
 
 def _take_terminal(descriptor: int) -> None:

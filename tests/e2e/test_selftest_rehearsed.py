@@ -101,4 +101,4 @@ def test_what_is_wrong_with_arguments_is_said_before_anything_starts(tmp_path: P
     )
     done = mngen("selftest", "--rehearse", "--report", "absent/page.html", cwd=tmp_path)
     assert done.returncode == 1
-    assert "cannot write absent/page.html: there is no folder absent" in done.stderr
+    assert "cannot write absent/page.html: folder absent does not exist" in done.stderr

@@ -145,7 +145,7 @@ def test_outputs_keep_their_secrets(tmp_path: Path, env: dict[str, str]) -> None
     write_tree(tmp_path, TREE)
     before = mngen("output", cwd=tmp_path, env=env)
     assert (before.returncode, before.stdout) == (0, "")
-    assert "nothing is applied yet" in before.stderr
+    assert "run mngen apply" in before.stderr
 
     applied = mngen("apply", "--yes", cwd=tmp_path, env=env)
     planned = mngen("plan", "--format", "json", cwd=tmp_path, env=env)

@@ -112,7 +112,7 @@ def test_destroy_asks_too(tmp_path: Path, env: dict[str, str]) -> None:
     folder = write_tree(tmp_path, TREE)
     end(at_terminal(tmp_path, env, "apply", "--yes"))
     child = at_terminal(tmp_path, env, "destroy")
-    child.expect(re.escape("Destroy all this? [y/N]: "))
+    child.expect(re.escape("Destroy these resources? [y/N]: "))
     assert "\x1b[31m- terraform_data.a" in (child.before or ""), "in red on a terminal"
     child.sendline("y")
     text, code = end(child)

@@ -57,7 +57,7 @@ class Patience:
                 if time.monotonic() - since > _GIVE_UP_AFTER:
                     raise self._ended(error) from cause
                 if pause == _FIRST_PAUSE:
-                    self._tell(f"{translate(cause)}; trying again, the job goes on")
+                    self._tell(f"{translate(cause)}; trying again; the job continues")
                 self._sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
@@ -66,7 +66,7 @@ class Patience:
                 return result
 
     def _ended(self, error: ToolError) -> ToolError:
-        resume = f"the job goes on; to resume: {self._resume()}"
+        resume = f"the job continues; to resume: {self._resume()}"
         return ToolError(
             *(
                 Problem(

@@ -175,7 +175,7 @@ class TestFollow:
         process.send_signal(number)
         _, said = process.communicate(timeout=180)
         assert process.returncode == 130
-        assert f"the job goes on; to resume: mngen logs {running} --follow --since " in said
+        assert f"the job continues; to resume: mngen logs {running} --follow --since " in said
         assert jobs.status(running).state == "RUNNING"
 
     def test_a_reader_who_leaves(
@@ -228,7 +228,7 @@ class TestFaults:
         said: list[str] = []
         texts = [each.text for each in Jobs(deployed.cluster).follow(running, tell=said.append)]
         assert texts.count("still there") == 1
-        assert any("trying again, the job goes on" in each for each in said)
+        assert any("trying again; the job continues" in each for each in said)
         assert "AWS answers again" in said
 
     def test_credentials_that_expire(
@@ -238,7 +238,7 @@ class TestFaults:
         with pytest.raises(ToolError, match="expired") as caught:
             list(Jobs(deployed.cluster).follow(running))
         hint = str(caught.value.problems[0].hint)
-        assert f"the job goes on; to resume: mngen logs {running} --follow --since " in hint
+        assert f"the job continues; to resume: mngen logs {running} --follow --since " in hint
         since = float(hint.rpartition(" ")[2])
         write(deployed, running, 0, "afterwards")
         end(deployed, running)

@@ -246,7 +246,7 @@ class TestRepeated:
         done = run("submit", "one", "--name", name)
         assert done.returncode == 0
         assert done.stdout.split() == [named(deployed, name, "small")[0]["jobId"]]
-        assert "was submitted before" in done.stderr
+        assert "was submitted earlier" in done.stderr
 
 
 @pytest.mark.usefixtures("state_home")
@@ -495,7 +495,7 @@ class TestCommand:
         overrides = request["nodeOverrides"]["nodePropertyOverrides"][0]["containerOverrides"]
         assert overrides["command"] == [QUOTES]
         assert variables(overrides) == {"A": QUOTES, "MNGEN_SECRET": "*" * 64}
-        assert "nothing was sent" in done.stderr
+        assert "nothing was submitted" in done.stderr
         assert named(deployed, name) == []
         assert run("submit", "mpi", "--dry-run", "--nodes", "5").returncode == 1
 

@@ -198,7 +198,7 @@ class TestOptions:
             assert container["command"] == ["run", row["n"]]
             given = {one["name"]: one["value"] for one in container["environment"]}
             assert given == {**row, "B": "all", "MNGEN_SECRET": "*" * 64}
-        assert "nothing was sent" in done.stderr
+        assert "nothing was submitted" in done.stderr
         assert jobs.list(name=f"{name}*") == ()
 
     def test_a_dry_run_says_what_is_wrong(self, jobs: Jobs, run: Any, rows: str) -> None:

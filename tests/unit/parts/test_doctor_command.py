@@ -73,7 +73,7 @@ def test_json_has_the_same(tmp_path: Path, bare: dict[str, str]) -> None:
 
 def test_a_command_of_mngen_that_needs_nothing_else(tmp_path: Path) -> None:
     done = mngen("doctor", "render", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (0, "render needs nothing beside mngen.\n")
+    assert (done.returncode, done.stdout) == (0, "render needs nothing but mngen.\n")
 
 
 def test_a_command_that_does_not_exist_is_refused(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_json_is_always_a_list() -> None:
 def test_a_document_that_there_is_not_is_refused() -> None:
     result = run("deployer", "--account", ACCOUNT, "--document", "3")
     assert isinstance(result.exception, InputError)
-    assert "there is no document 3: the policy takes 2" in str(result.exception)
+    assert "--document must be between 1 and 2" in str(result.exception)
     assert result.stdout == ""
 
 

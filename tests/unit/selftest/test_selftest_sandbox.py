@@ -168,7 +168,7 @@ def test_it_fails_with_what_to_do_where_they_are_not(
     assert code == 1, err
     assert "failed: 1 of 14 checks" in out
     assert "the metadata service hands out the role seismic-node" in " ".join(out.split())
-    assert "to do:" in out
+    assert "help:" in out
 
 
 def test_a_job_that_fails_says_why(
