@@ -74,6 +74,8 @@ def client(
     """
     from botocore.config import Config
 
+    from mngen import _debug
+
     config = Config(
         retries={"mode": "adaptive", "total_max_attempts": attempts},
         connect_timeout=_CONNECT_TIMEOUT,
@@ -82,7 +84,7 @@ def client(
     )
     try:
         with translated():
-            return _session().client(
+            made = _session().client(
                 service, region_name=region, endpoint_url=endpoint_url, config=config
             )
     except ValueError as error:
@@ -90,6 +92,9 @@ def client(
             f"AWS cannot be asked: {error}",
             hint="AWS_ENDPOINT_URL is written as in `http://127.0.0.1:5000`",
         ) from error
+    if _debug.is_enabled():
+        _debug.watch(made)
+    return made
 
 
 def region_of(region: str | None = None) -> str:

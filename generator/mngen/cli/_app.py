@@ -93,8 +93,15 @@ app = typer.Typer(name="mngen", cls=_Root, pretty_exceptions_enable=False, **_SE
 def root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Log AWS calls and child processes to standard error")
+    ] = False,
 ) -> None:
     """Run multi-node MPI jobs on AWS Batch from one YAML file."""
+    if debug:
+        from mngen import _debug
+
+        _debug.enable()
     if version:
         typer.echo(f"mngen {__version__}")
     else:

@@ -504,9 +504,12 @@ class TestCommand:
     ) -> None:
         shown = []
         for output in ("pretty", "json"):
-            done = run("submit", "mpi", "--name", unique(), "--format", output)
+            done = run("--debug", "submit", "mpi", "--name", unique(), "--format", output)
             shown += [done.stdout, done.stderr]
-            job = (done.stdout if output == "pretty" else done.stderr).split()[0]
+            said = [each for each in done.stderr.splitlines() if not each.startswith("debug ")]
+            job = (done.stdout.splitlines() if output == "pretty" else said)[0]
+            answered = r"^debug \S+ aws batch SubmitJob us-east-1: HTTP 200, request \S+, .+ s$"
+            assert re.search(answered, done.stderr, re.MULTILINE)
             secret = variables(nodes_of(deployed.job(job)))["MNGEN_SECRET"]
             shown += [file.read_text() for file in state_home.rglob("*.json")]
             assert secret not in "".join(shown)
