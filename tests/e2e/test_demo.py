@@ -36,7 +36,7 @@ STEPS = [
     "check the spec",
     "render it, fetch the AWS provider",
     "apply: network, file system, roles, registry",
-    "bake the machine images",
+    "bake the AMIs",
     "build the container image",
     "apply: compute environments, queues",
     "submit a job",
@@ -167,7 +167,7 @@ def test_the_whole_road_is_walked_and_each_step_says_where_to_look(
     assert text.count("│ VALID") == 4
     assert not list(kept.rglob(".terraform"))
     assert "── destroy\n" in (kept / "demo.log").read_text(encoding="utf-8")
-    check_images(kept, *found["bake the machine images"])
+    check_images(kept, *found["bake the AMIs"])
     check_container(kept, *found["build the container image"])
     check_rehearsal(kept, *found["rehearse it on this machine"])
 

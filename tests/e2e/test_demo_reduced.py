@@ -33,14 +33,14 @@ def test_every_optional_part_may_be_missing(
         text = running.text
     plan = text[: text.index("── 1/9 ")]
     assert plan.startswith("9 steps, about 3 min left:\n  1 check the spec\n")
-    assert "  4 bake the machine images: AMIs are copied from their base, not baked; " in plan
+    assert "  4 bake the AMIs: AMIs are copied from their base, not baked; " in plan
     assert "  5 build the container image: the container image is not built; no container" in plan
     assert "  8 rehearse it on this machine: the job is not rehearsed with real MPI; " in plan
     for part in ("debootstrap", "sshd", "mpirun", "ip", "mpi4py", "ansible"):
         assert PARTS[part].title in plan, part
     # At the end each step says the same, and what could be built was.
     assert "│ copied " in text
-    assert "│ not built: no container engine is installed" in text
+    assert "│ not built: no container engine found" in text
     assert "│ not here: cannot rehearse the job of the demo; missing: " in text
     assert text.count("│ VALID") == 4
     assert "│ 0 resources left " in text

@@ -281,7 +281,7 @@ def test_nobody_to_ask_is_said_before_anything_is_planned(
     for command in ("apply", "destroy"):
         refused = mngen(command, cwd=tmp_path, env=env)
         assert refused.returncode == 1
-        assert "standard input is not a terminal" in refused.stderr
+        assert "not a terminal: pass --yes" in refused.stderr
         assert "--yes" in refused.stderr
         assert "Terraform" not in refused.stderr
     assert not (folder / "terraform.tfstate").exists()

@@ -29,7 +29,7 @@ class Account:
 
     Attributes:
         cluster: The cluster.
-        images: The record of the machine images that were baked, by the images' names.
+        images: The record of the AMIs that were baked, by the images' names.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ def fault_of(environment: Any) -> str | None:
 
 
 def image_of(environment: Any) -> str | None:
-    """Returns the machine image that an environment of the account names, or None.
+    """Returns the AMI that an environment of the account names, or None.
 
     Args:
         environment: The structure that DescribeComputeEnvironments holds.

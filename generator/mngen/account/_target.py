@@ -125,5 +125,5 @@ class Target:
 
     @property
     def nodes(self) -> int:
-        """How many machines the job takes."""
+        """How many instances the job takes."""
         return self.intent.nodes or 1

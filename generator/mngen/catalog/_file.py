@@ -81,8 +81,8 @@ def decode(data: bytes, file: str) -> CatalogFile:
 
 
 _MEND = (
-    "restore the file from version control, or write it anew with "
-    "`mngen instances --refresh`, or remove it to use the catalog that mngen ships"
+    "restore the file from version control, or recreate it with "
+    "`mngen instances --refresh`, or delete it to use the catalog that mngen ships"
 )
 
 
@@ -126,6 +126,6 @@ def _wrong_format(version: int | None, file: str) -> InputError:
         Problem(
             f"the instance catalog has format {version}, and this mngen reads format {FORMAT}",
             file=file,
-            hint="use the mngen that wrote it, or write it anew with `mngen instances --refresh`",
+            hint="use the mngen that wrote it, or recreate it with `mngen instances --refresh`",
         )
     )

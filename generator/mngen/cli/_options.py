@@ -48,5 +48,5 @@ def parse_pair(text: str, option: str) -> tuple[str, str]:
     """
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise typer.BadParameter(f'invalid value "{text}": use NAME=VALUE', param_hint=option)
+        raise typer.BadParameter(f'"{text}": use NAME=VALUE', param_hint=option)
     return name, value

@@ -63,8 +63,8 @@ def prune(
 ) -> None:
     """Deregister unused AMIs.
 
-    An AMI is unused if neither amis.auto.tfvars.json nor a compute environment names it. Its
-    snapshots, which are what costs money, are deleted with it.
+    An AMI is unused if no compute environment starts it and amis.auto.tfvars.json does not record
+    it. Its snapshots, which cost money, are deleted with it.
     """
     from mngen.images import prunable, prune
 

@@ -80,7 +80,7 @@ def instances(
     """Show EC2 instance types and their cores.
 
     `nr_cpus` is the CPU limit that mngen bakes to turn hyper-threading off, `threads` counts
-    threads per core, EFA the adapters, and `cluster` says whether the type can join a cluster
+    threads per core, EFA the adapters, and `cluster` whether the type can join a cluster
     placement group. `--format json` prints everything that is known.
 
     The data comes with mngen, or from mngen-catalog.json beside the spec. `--refresh` writes that

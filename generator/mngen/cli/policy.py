@@ -40,8 +40,8 @@ def policy(
 ) -> None:
     """Print a least-privilege IAM policy.
 
-    It allows what a person in this role needs for this spec and no more, so print it again when the
-    spec changes. A policy that exceeds the size of an IAM managed policy is printed as several
+    It allows exactly what a person in this role needs for this spec: print it again when the spec
+    changes. A policy that exceeds the size of an IAM managed policy is printed as several
     documents; attach them all.
     """
     from mngen.errors import InputError

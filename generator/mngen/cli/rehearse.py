@@ -48,8 +48,8 @@ def rehearse(
         str | None,
         typer.Argument(
             metavar="[JOB] [-- COMMAND ...]",
-            help="Job of the spec (default: its only one) and a command to run instead of its "
-            "own; a command alone needs no spec",
+            help="Job of the spec (default: its only one) and a command to run instead; a "
+            "command without a job needs no spec",
             show_default=False,
         ),
     ] = None,
@@ -184,7 +184,7 @@ def _variables(texts: list[str]) -> dict[str, str]:
     for text in texts:
         name, value = parse_pair(text, "--env")
         if not name.isidentifier() or not name.isascii():
-            raise typer.BadParameter(f'invalid variable name "{name}"', param_hint="--env")
+            raise typer.BadParameter(f'"{name}" is not a valid variable name', param_hint="--env")
         variables[name] = value
     return variables
 

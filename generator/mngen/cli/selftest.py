@@ -93,7 +93,7 @@ def selftest(
     the job.
 
     --rehearse runs the same program on this machine, with real MPI; --fault makes one node have
-    one CPU less (cpus) or a folder of its own (unshared), or binds all ranks to one CPU (pinning).
+    one CPU less (cpus) or a separate folder (unshared), or binds all ranks to one CPU (pinning).
     """
     if fault and not rehearse:
         raise typer.BadParameter("only with --rehearse", param_hint="--fault")

@@ -97,7 +97,7 @@ class AmiFile:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InputError(
                 Problem(
-                    f"the file of machine images is damaged: {error}",
+                    f"the AMI record is damaged: {error}",
                     file=str(self.path),
                     hint="restore it from version control, or bake the images again",
                 )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 CHECK = "check the spec"
 RENDER = "render it, fetch the AWS provider"
 FIRST_APPLY = "apply: network, file system, roles, registry"
-BAKE = "bake the machine images"
+BAKE = "bake the AMIs"
 CONTAINER = "build the container image"
 SECOND_APPLY = "apply: compute environments, queues"
 SUBMIT = "submit a job"

@@ -245,7 +245,7 @@ def _render(
             refused = error.problems
         else:
             return terraform, provider, len(tree)
-    raise ToolError("the AWS provider of Terraform cannot be had", *refused)
+    raise ToolError("could not install the Terraform AWS provider", *refused)
 
 
 def _apply(terraform: Any) -> str:
@@ -271,7 +271,7 @@ def _interrupter(tell: Callable[[str], None]) -> Callable[[], None]:
 
     def interrupt() -> None:
         if next(requests) == _WAITS:
-            tell("still ending what runs; once more to give up on that")
+            tell("still stopping; press Ctrl-C once more to stop waiting")
             return
         raise KeyboardInterrupt
 

@@ -53,7 +53,7 @@ def ssh_group(
     with translated():
         group = ec2.create_security_group(
             GroupName=f"{name}-bake-{suffix}",
-            Description="SSH to the builders of machine images, while they are baked",
+            Description="SSH to the builders of AMIs during a bake",
             VpcId=vpc_id,
             TagSpecifications=tag_specifications(marks, "security-group"),
         )["GroupId"]

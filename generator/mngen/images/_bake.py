@@ -255,7 +255,7 @@ def _bake_all(
     if run.cancel.abandoned:
         raise InterruptedRunError(
             "ended at once: what was started may still run, and cost money",
-            hint="`mngen ami cleanup` finds it and ends it",
+            hint="run mngen ami cleanup",
         )
 
 

@@ -74,7 +74,7 @@ class Cancel:
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
-                raise ToolError(f"waited {seconds / 60:g} minutes for {what}, in vain")
+                raise ToolError(f"timed out after {seconds / 60:g} min waiting for {what}")
             self.sleep(every)
 
 

@@ -35,7 +35,7 @@ VOLUME_GIB = 30
 NO_CAPACITY = frozenset(
     {"InsufficientInstanceCapacity", "InsufficientHostCapacity", "Unsupported", "CapacityExceeded"}
 )
-"""What EC2 answers where a zone has no machine of a type now, or never has one."""
+"""What EC2 answers where a zone has no instance of a type now, or never has one."""
 
 _EVERY = 2.0
 _START_SECONDS = 300
@@ -103,7 +103,7 @@ def _key_pair(ec2: EC2Client, job: Job) -> Iterator[Path]:
 
 @contextmanager
 def _builder(ec2: EC2Client, job: Job) -> Iterator[str]:
-    """Launches the machine that the image is made of, and ends it."""
+    """Launches the instance that the image is made of, and ends it."""
     job.tell("launch")
     instance = _launch(ec2, job)
     failed = True
@@ -127,7 +127,7 @@ def _terminate(ec2: EC2Client, instance: str) -> None:
             *error.problems,
             Problem(
                 f"the builder {instance} may still run, and cost money",
-                hint="`mngen ami cleanup` ends it; by itself it ends after two hours",
+                hint="run mngen ami cleanup; it shuts down automatically after two hours",
             ),
         ) from error
 
@@ -176,7 +176,7 @@ def _launch(ec2: EC2Client, job: Job) -> str:
             *tag_specifications({**job.run_tags, "Name": name}, "instance"),
             *tag_specifications(job.run_tags, "volume"),
         ],
-        # A request whose answer was lost starts no second machine.
+        # A request whose answer was lost starts no second instance.
         "ClientToken": f"{run.suffix}-{image.label}-{job.subnet}"[:64],
     }
     try:
@@ -190,8 +190,8 @@ def _launch(ec2: EC2Client, job: Job) -> str:
 
 
 def _address(ec2: EC2Client, job: Job, instance: str) -> str:
-    """Waits until the machine runs, and returns where it is reached."""
-    job.tell("wait for the machine")
+    """Waits until the instance runs, and returns where it is reached."""
+    job.tell("wait for the instance")
     found: dict[str, Any] = {}
 
     def runs() -> bool:
@@ -199,7 +199,7 @@ def _address(ec2: EC2Client, job: Job, instance: str) -> str:
         state: str = found.get("State", {}).get("Name", "pending")
         if state in {"shutting-down", "terminated", "stopping", "stopped"}:
             reason = found.get("StateReason", {}).get("Message") or "for no given reason"
-            raise ToolError(f"the builder {instance} ended by itself: {reason}")
+            raise ToolError(f"the builder {instance} was terminated unexpectedly: {reason}")
         return state == "running"
 
     job.run.cancel.wait_until(runs, f"{instance} to run", seconds=_START_SECONDS, every=_EVERY)
@@ -219,7 +219,7 @@ def _describe(ec2: EC2Client, instance: str) -> dict[str, Any]:
     try:
         found = ec2.describe_instances(InstanceIds=[instance])["Reservations"]
     except ClientError as error:
-        # For a moment after its launch, a machine is not known everywhere.
+        # For a moment after its launch, an instance is not known everywhere.
         if error.response.get("Error", {}).get("Code") == "InvalidInstanceID.NotFound":
             return {}
         raise translate(error) from error
@@ -336,7 +336,7 @@ def deregister(ec2: EC2Client, ami: str) -> None:
 
 
 def _wait_for_end(ec2: EC2Client, instance: str) -> None:
-    """Waits until the machine has let go of its security group."""
+    """Waits until the instance has let go of its security group."""
     with suppress(BotoCoreError, ClientError):
         ec2.get_waiter("instance_terminated").wait(
             InstanceIds=[instance], WaiterConfig={"Delay": 2, "MaxAttempts": 150}

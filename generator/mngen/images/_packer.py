@@ -36,7 +36,7 @@ _NEWER_BLOCKS = re.compile(r"\n  metadata_options \{.*?\n  \}\n", re.DOTALL)
 _STAGES = (
     ("Prevalidating", "prepare"),
     ("Launching a source AWS instance", "launch"),
-    ("Waiting for instance", "wait for the machine"),
+    ("Waiting for instance", "wait for the instance"),
     ("Waiting for SSH", "wait for ssh"),
     ("Provisioning with Ansible", "provision"),
     ("Stopping the source instance", "stop"),
@@ -48,7 +48,7 @@ _PLAYBOOK_FAILED = "the playbook failed: "
 _TASK = re.compile(r"TASK \[(?P<task>[^\]]+)\]")
 _FATAL = re.compile(r"fatal: \[[^\]]*\]: \w+!? => (?P<result>\{.*)")
 _ERROR = re.compile(
-    r"^(?:(?:==>|-->) [^:]*: )?(?P<said>(?:[Ee]rror|Build '.*' errored|Timeout)\b.*)"
+    r"^(?:(?:==>|-->) [^:]*: )?(?P<message>(?:[Ee]rror|Build '.*' errored|Timeout)\b.*)"
 )
 
 
@@ -116,7 +116,7 @@ class PackerEngine:
         ec2: EC2Client = client("ec2", job.run.region)
         if code == 0:
             return _checked(ec2, job)
-        said = log.said or f"packer ended with exit code {code} and said nothing"
+        said = log.said or f"packer exited with code {code} and printed no error"
         if not (job.run.keep and not job.run.cancel.wanted) and not job.run.cancel.abandoned:
             try:
                 _end_what_is_left(ec2, job)
@@ -226,7 +226,7 @@ class _Reading:
             self._result = []
             self._take_result(fatal["result"])
         elif error := _ERROR.search(line):
-            self._errors.append(error["said"])
+            self._errors.append(error["message"])
         else:
             for words, stage in _STAGES:
                 if words in line:
@@ -289,7 +289,7 @@ def _checked(ec2: EC2Client, job: Job) -> str:
     listed = _listed(job.folder / "manifest.json")
     if len(ids) != 1 or (listed and ids[0] not in listed):
         raise ToolError(
-            f"packer says that it is done, but AWS has {', '.join(ids) or 'no such image'}, and "
+            f"packer reports success, but AWS has {', '.join(ids) or 'no such image'}, and "
             f"the manifest names {', '.join(listed) or 'none'}",
             hint="`mngen bake` makes it again",
         )

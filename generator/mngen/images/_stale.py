@@ -47,10 +47,10 @@ def stale_images(cluster: Cluster, record: AmiFile) -> list[Problem]:
             if changed := differences(found.baked_from, wanted, unknown=unknown):
                 problems.append(
                     Problem(
-                        f"the machine image `{name}` ({found.id}) is stale: {', '.join(changed)}",
+                        f"the AMI `{name}` ({found.id}) is stale: {', '.join(changed)}",
                         severity=Severity.WARNING,
                         file=str(record.path),
-                        hint="`mngen bake` makes it anew; until then, nodes start from the old one",
+                        hint="run mngen bake; until then, nodes start from the old AMI",
                     )
                 )
     return problems

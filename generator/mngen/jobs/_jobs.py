@@ -300,7 +300,7 @@ class Jobs:
         for state in states:
             if state not in STATES:
                 raise InputError(
-                    f"`{state}` is no state of a job", hint=f"the states are {', '.join(STATES)}"
+                    f'unknown job state "{state}"', hint=f"known states: {', '.join(STATES)}"
                 )
         with translated():
             return tuple(

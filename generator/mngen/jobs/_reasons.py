@@ -24,12 +24,12 @@ _CAPACITY = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
 _CAPACITY_OF_MANY = (
     "wait, or cancel the job and submit it to a queue of another zone or instance type: a "
     "multi-node job does not move on to the next environment of its queue while one before it is "
-    "out of capacity, and it blocks the jobs behind it. `cancel_after: {capacity: SECONDS}` ends "
-    "the wait"
+    "out of capacity, and it blocks the jobs behind it. `cancel_after: {capacity: SECONDS}` "
+    "limits the wait"
 )
 REMEDIES: Mapping[str, str] = {
     _CAPACITY: "wait, or add an environment in another zone or of another type to the queue; "
-    "`cancel_after: {capacity: SECONDS}` ends the wait",
+    "`cancel_after: {capacity: SECONDS}` limits the wait",
     "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE": "submit with fewer `--nodes`, or raise "
     "`max_nodes` and run `mngen apply`",
     "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT": "submit with fewer `--vcpus` or less `--memory`, "
@@ -41,8 +41,8 @@ REMEDIES: Mapping[str, str] = {
     "instance type (`mngen check --aws`), and that the launch template fits it: EFA, volumes",
     "ACTION_REQUIRED": "all environments of the queue are INVALID: see their reasons with "
     "`mngen check --aws`, and run `mngen apply`",
-    _UNDETERMINED: "see what else is said here; the activity of the environment's Auto Scaling "
-    "group in the EC2 console tells why no instance starts",
+    _UNDETERMINED: "see the other causes; the activity of the environment's Auto Scaling "
+    "group in the EC2 console shows why no instance starts",
 }
 """What to do, by the code of each reason that AWS documents."""
 
@@ -61,9 +61,9 @@ def cause_of(reason: str, *, multi_node: bool) -> Cause:
         multi_node: Whether the job is a multi-node parallel job.
     """
     code = code_of(reason)
-    remedy = REMEDIES.get(code, "see what else is said here")
+    remedy = REMEDIES.get(code, "see the other causes")
     if code == _CAPACITY and multi_node:
         remedy = _CAPACITY_OF_MANY
     return Cause(
-        what=f"Batch says: {reason}", remedy=remedy, certain=code != _UNDETERMINED, see=STUCK
+        what=f"AWS Batch reports: {reason}", remedy=remedy, certain=code != _UNDETERMINED, see=STUCK
     )

@@ -205,8 +205,8 @@ def _faults(order: Order, job: ResolvedJob | None) -> list[Problem]:
     if order.name is not None and not _NAME.fullmatch(order.name):
         problems.append(
             Problem(
-                f"`{order.name}` is no name for a job",
-                hint="a name has 1 to 128 letters, digits, hyphens and underscores, and starts "
+                f'invalid job name "{order.name}"',
+                hint="use 1 to 128 letters, digits, hyphens and underscores, starting "
                 "with a letter or digit",
             )
         )
@@ -225,17 +225,19 @@ def _faults(order: Order, job: ResolvedJob | None) -> list[Problem]:
         ("timeout", order.timeout, 60, 31_536_000),
     ):
         if value is not None and (value < least or (most is not None and value > most)):
-            bounds = f"at least {least}" if most is None else f"{least} to {most}"
-            problems.append(Problem(f"{what} {value} cannot be: Batch takes {bounds}"))
+            bounds = f"at least {least}" if most is None else f"between {least} and {most}"
+            problems.append(Problem(f"`--{what}` must be {bounds}, not {value}"))
     if RENDEZVOUS_VARIABLE in order.environment:
         problems.append(
             Problem(
-                f"{RENDEZVOUS_VARIABLE} cannot be chosen",
-                hint="each submission makes a fresh one, which no one needs to know",
+                f"{RENDEZVOUS_VARIABLE} is reserved",
+                hint="each submission generates a new secret",
             )
         )
     if order.command and not order.command[0].strip():
-        problems.append(Problem("the command begins with an empty text", hint="name a program"))
+        problems.append(
+            Problem("the command has no program", hint="start it with the name of a program")
+        )
     if any("\0" in text for text in (*order.command, *order.environment.values())):
-        problems.append(Problem("a command or variable holds a NUL character, which none can"))
+        problems.append(Problem("a command or variable contains a NUL character"))
     return problems

@@ -45,7 +45,7 @@ def read_rows(file: Path) -> list[dict[str, str]]:
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}") from None
     except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{file} is no CSV file: {error}") from None
+        raise InputError(f"invalid CSV file {file}: {error}") from None
     problems = []
     if not header or not rows:
         problems.append(Problem(f"{file} has no rows", hint="a header, then one job a line"))
@@ -91,7 +91,7 @@ def orders_of(order: Order, rows: Sequence[dict[str, str]]) -> list[Order]:
     ]
     if unused:
         raise InputError(
-            f"the column `{unused[0]}` is no name for a variable, and the command does not say "
+            f"the column `{unused[0]}` is not a valid variable name, and the command does not use "
             f"`{{{unused[0]}}}`",
             hint="use letters, digits and underscores, or name it in the command",
         )

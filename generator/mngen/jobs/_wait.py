@@ -60,7 +60,7 @@ def wait_for(
         if deadline is not None and time.monotonic() >= deadline:
             raise WaitedTooLongError(
                 f"the job is {state} after {timeout:g} seconds",
-                hint="it goes on; wait longer, or end it with `mngen cancel`",
+                hint="the job continues; wait longer, or run mngen cancel",
             )
         left = pause if deadline is None else max(0.0, deadline - time.monotonic())
         time.sleep(min(pause, left))
@@ -68,7 +68,7 @@ def wait_for(
         found = patience.call(lambda: list(describe(batch, [identifier])))
         if not found:
             raise ToolError(
-                f"Batch knows the job `{identifier}` no more",
-                hint="it forgets a job a week after its end; its log may still be there",
+                f"AWS Batch no longer has a record of job {identifier}",
+                hint="it keeps a job for a week after it has finished; its log may still exist",
             )
         job = found[0]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mngen.cluster import ResolvedQueue
 
 _SOON = 180.0
-"""Seconds in which Batch looks at a new job, and a machine comes up; AWS says "minutes"."""
+"""Seconds in which Batch looks at a new job, and an instance comes up; AWS says "minutes"."""
 
 
 def causes_of(account: Account, job: JobDetailTypeDef) -> tuple[Cause, ...]:
@@ -158,14 +158,14 @@ def _unknown(job: JobDetailTypeDef) -> Cause:
     if age < _SOON or job["status"] != "RUNNABLE":
         return Cause(
             what="nothing is wrong as far as can be seen: Batch looks at the job within a minute, "
-            "and a machine takes a few to come up",
+            "and an instance takes a few to come up",
             remedy="wait a little, and ask again",
             certain=False,
         )
     return Cause(
         what="no cause can be seen from here, and Batch names none",
-        remedy="the activity of the environment's Auto Scaling group in the EC2 console tells "
-        "whether machines start; whether they join, the environment's ECS cluster",
+        remedy="the activity of the environment's Auto Scaling group in the EC2 console shows "
+        "whether instances start, and its ECS cluster whether they join",
         certain=False,
         see=STUCK,
     )

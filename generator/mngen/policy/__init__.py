@@ -2,7 +2,7 @@
 
 `policy` is pure: part, cluster and account in, one policy document out; `documents` cuts it to the
 length that IAM takes. Three parts: the deployer applies the rendered Terraform, the baker makes
-machine and container images, the submitter runs jobs.
+AMIs and container images, the submitter runs jobs.
 """
 
 from mngen.policy._deployer import UNSEEN

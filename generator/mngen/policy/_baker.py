@@ -1,12 +1,12 @@
 """The baker: `mngen bake`, `mngen ami` and `mngen container push`.
 
-Machine images and container images are the work of the same person, at the same time: someone
-changes what jobs run on. So the right to push into the repository is here, and not with those who
+AMIs and container images are the work of the same person, at the same time: someone changes what
+jobs run on. So the right to push into the repository is here, and not with those who
 only submit.
 
 Everything that a bake starts carries two tags from the request on that starts it:
-`mngen:deployment`, and `mngen:image` with the name of the image. What carries both may be ended;
-the machines of the cluster carry the first alone, and are none of the baker's business. With Packer
+`mngen:deployment`, and `mngen:image` with the name of the image. What carries both may be deleted;
+the instances of the cluster carry the first alone, and bakers have no access to them. With Packer
 that means `run_tags`, `run_volume_tags`, `tags` and `snapshot_tags`, which its Amazon plugin brings
 at creation since version 1. The temporary key pair is known by its name instead,
 `<deployment>-bake-…`, because EC2 names key pairs in ARNs by name.
@@ -41,7 +41,7 @@ _CREATING = ("CreateImage", "CreateKeyPair", "CreateSecurityGroup", "ImportKeyPa
 
 
 def baker_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
-    """Returns the permissions of whoever bakes machine images and pushes container images."""
+    """Returns the permissions to bake AMIs and push container images."""
     spec = cluster.spec
     return [
         *look(spec, scope, _READS),
@@ -71,7 +71,7 @@ def _baked(scope: Scope) -> Conditions:
 
 
 def _builder(spec: Spec, scope: Scope) -> list[Statement]:
-    """The machine that an image is made of, with its tag from the start, from Amazon's image."""
+    """The instance that an image is made of, with its tag from the start, from Amazon's image."""
     vpc = Vpc.of(spec, scope)
 
     def ec2(*kinds: str) -> tuple[str, ...]:

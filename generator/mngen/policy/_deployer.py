@@ -50,7 +50,7 @@ UNSEEN = {
     "batch:ListJobs": "`mngen apply` counts the jobs that an update would end",
     "batch:ListTagsForResource": "read where a description comes without its tags",
     "batch:UntagResource": "a tag was taken out of the spec",
-    "ec2:CreateLaunchTemplateVersion": "the tags, volumes or adapters of the machines changed",
+    "ec2:CreateLaunchTemplateVersion": "the tags, volumes or adapters of the instances changed",
     "ec2:CreateNetworkInterface": "EFS asks for it in the caller's name to make a mount target",
     "ec2:DeleteNetworkInterface": "EFS asks for it in the caller's name to delete a mount target",
     "ec2:DeleteTags": "a tag was taken out of the spec",

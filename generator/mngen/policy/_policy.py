@@ -70,11 +70,11 @@ def account_of(cluster: Cluster, given: str | None) -> str:
         raise InputError(
             "a policy names the AWS account, and the spec does not",
             hint="pass --account ID, or write `account` into the spec; "
-            "`aws sts get-caller-identity --query Account --output text` tells yours",
+            "`aws sts get-caller-identity --query Account --output text` prints yours",
         )
     if len(given) != 12 or not given.isascii() or not given.isdigit():
         raise InputError(
-            f"`{given}` is no AWS account", hint="an account is 12 digits, such as 123456789012"
+            f'invalid AWS account "{given}"', hint="use 12 digits, such as 123456789012"
         )
     if known is not None and known != given:
         raise InputError(

@@ -165,7 +165,7 @@ def read_state(spec: Spec, scope: Scope) -> list[Statement]:
 
 
 def instance_role(spec: Spec, scope: Scope) -> str:
-    """Names the role of the machines: a pattern for the created one.
+    """Names the role of the instances: a pattern for the created one.
 
     Of an instance profile that the spec names, the role is taken to have the profile's own name,
     as every role that the console makes for EC2.

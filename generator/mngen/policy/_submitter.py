@@ -79,7 +79,7 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
             ("batch:GetJobQueueSnapshot",),
             (scope.arn("batch", f"job-queue/{scope.name}-*"),),
         ),
-        # The machines of a job join the ECS cluster that Batch makes for each environment.
+        # The instances of a job join the ECS cluster that Batch makes for each environment.
         # Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
         Statement(
             "Instances",

@@ -141,8 +141,8 @@ class Deployment:
             manifest = msgspec.json.decode(raw, type=_Manifest)
         except msgspec.DecodeError:
             raise InputError(
-                f"{self.folder / MANIFEST} is damaged, so hand edits cannot be told from rendered "
-                "text",
+                f"{self.folder / MANIFEST} is damaged: hand edits and rendered text cannot be "
+                "distinguished",
                 hint="restore it from version control, or remove the folder's rendered files",
             ) from None
         # A path from the manifest is removed from disk: one that leads out of the folder is forged.

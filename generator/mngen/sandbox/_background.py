@@ -104,7 +104,7 @@ def end(emulator: Emulator) -> None:
         if time.monotonic() > deadline:
             raise ToolError(
                 f"the sandbox (process {emulator.pid}) does not end",
-                hint=f"end it by hand: kill -9 {emulator.pid}",
+                hint=f"stop it with: kill -9 {emulator.pid}",
             )
         time.sleep(_POLL_SECONDS)
 

@@ -218,7 +218,7 @@ def _attach(endpoint: str) -> Sandbox:
     parts = urlsplit(endpoint)
     if parts.scheme != "http" or parts.hostname not in ("127.0.0.1", "localhost"):
         raise InputError(
-            f"{ENDPOINT_VARIABLE} is {endpoint!r}, which is no sandbox on this machine",
+            f"{ENDPOINT_VARIABLE} is {endpoint!r}, which is not a sandbox on this machine",
             hint=f"unset {ENDPOINT_VARIABLE}",
         )
     emulator = _process.probe(endpoint.rstrip("/"))
@@ -229,7 +229,7 @@ def _attach(endpoint: str) -> Sandbox:
         )
     if not is_private(emulator.home):
         raise ToolError(
-            f"the sandbox at {endpoint} is not yours: {emulator.home} is no private folder of yours"
+            f"the sandbox at {endpoint} is not yours: {emulator.home} is not private to you"
         )
     return Sandbox(emulator.endpoint, emulator.home, emulator.pid, owned=False)
 

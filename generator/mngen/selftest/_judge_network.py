@@ -120,7 +120,7 @@ def network_check(expected: Expected, run: Run) -> Check:
             "zone of the environment, and run it again: other nodes may do better",
         )
     slowest = min(pair.gbit for pair in pairs)
-    note = "" if expected.real else ", which says nothing of AWS"
+    note = "" if expected.real else ", which does not apply to AWS"
     return Check(
         id="network", title=title, state=State.OK, seen=f"{slowest:g} Gbit/s or more{note}"
     )

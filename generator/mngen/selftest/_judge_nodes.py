@@ -100,7 +100,7 @@ def siblings_check(expected: Expected, run: Run) -> Check:
             continue
         shared = sorted(min(core) for core in cores if len(core) > 1)
         if not cores:
-            wrong["the kernel tells nothing of cores"].add(fact.node)
+            wrong["the kernel does not report cores"].add(fact.node)
         elif machine.threads == 1 and shared:
             text = f"{len(shared)} of {len(cores)} cores have two CPUs online, such as CPU "
             wrong[text + str(shared[0])].add(fact.node)
@@ -113,13 +113,13 @@ def siblings_check(expected: Expected, run: Run) -> Check:
         "one CPU a core, unless the spec wants hyper-threading",
         wrong,
         seen,
-        "the image's CPU limit does not fit how this type counts its CPUs: `mngen bake`; its "
-        "boot-time check says more on the console",
+        "the image's CPU limit does not fit how this type counts its CPUs: run mngen bake; its "
+        "boot-time check prints details to the console",
     )
 
 
 def pinning_check(expected: Expected, run: Run) -> Check:
-    """Whether each rank has cores of its own."""
+    """Whether each rank has its own cores."""
     facts = {fact.node: fact for fact in of_kind(run.facts, Cpus)}
     doubled: dict[str, set[int]] = defaultdict(set)
     loose: dict[str, set[int]] = defaultdict(set)
@@ -138,9 +138,9 @@ def pinning_check(expected: Expected, run: Run) -> Check:
         elif sum(map(len, places)) > len(frozenset().union(*places)):
             loose[f"{ranks} share cores"].add(node)
         else:
-            seen[f"{ranks}, each on cores of its own"].add(node)
+            seen[f"{ranks}, each on its own cores"].add(node)
     remedy = "see `mpi_args`, `ranks_per_node` and `threads_per_rank` of the job in the spec"
-    title = "each rank has cores of its own"
+    title = "each rank has its own cores"
     if doubled:
         return verdict("pinning", title, doubled, seen, remedy)
     return verdict("pinning", title, loose, seen, remedy, State.WARNING)
@@ -215,7 +215,7 @@ def image_check(expected: Expected, run: Run) -> Check:
         seen[f"{ami or 'AMI not known'}, {_limit(limit)}"].add(node)
     title = "nodes run the AMI that the spec asks for"
     if not wrong and not seen:
-        return _skipped("image", title, "a rehearsal runs on no AMI of its own")
+        return _skipped("image", title, "a rehearsal does not use an AMI")
     return verdict(
         "image", title, wrong, seen, "`mngen bake`, `mngen apply`, and let old instances end"
     )
@@ -233,7 +233,7 @@ def shared_memory_check(expected: Expected, run: Run) -> Check:
         seen[text].add(fact.node)
     return verdict(
         "shared-memory",
-        "shared memory (/dev/shm) is what the job definition says",
+        "shared memory (/dev/shm) is as in the job definition",
         wrong,
         seen,
         "`mngen apply` registers the definition of the spec; `shared_memory` in the job sets it",

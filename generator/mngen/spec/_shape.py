@@ -83,7 +83,7 @@ class ShapeCheck:
             if name not in known:
                 hint = did_you_mean(name, known) or "known keys: " + ", ".join(known)
                 self._add(
-                    f"{what} has no key `{_short(name, quote=False)}`",
+                    f"{what}: unknown key `{_short(name, quote=False)}`",
                     (*path, name),
                     hint,
                     key=True,

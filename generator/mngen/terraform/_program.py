@@ -84,7 +84,7 @@ def find_program(environment: Mapping[str, str]) -> Program:
         return Program(None)
     missing = "the embedded Terraform is not installed"
     raise ToolError(
-        missing if choice else f"neither terraform nor tofu is on PATH, and {missing}",
+        missing if choice else f"terraform or tofu not found on PATH, and {missing}",
         hint="install Terraform (https://developer.hashicorp.com/terraform/install), or run "
         "`pip install 'mngen[embedded]'`",
     )

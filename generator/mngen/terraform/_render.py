@@ -95,7 +95,7 @@ def _tally(summary: PlanSummary) -> Text:
         if summary.outputs:
             names = ", ".join(printable(name) for name in summary.outputs)
             return Text(f"No resource changes; outputs change: {names}", style="bold")
-        return Text("No changes: what stands is what the configuration says.", style="bold")
+        return Text("No changes: the deployment matches the configuration.", style="bold")
     counts = (
         (summary.added, "to add"),
         (summary.changed, "to change"),

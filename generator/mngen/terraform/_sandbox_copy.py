@@ -13,7 +13,7 @@ _OVERRIDE = "zz_sandbox_override.tf"
 # An override file replaces the backend block of the configuration:
 # https://developer.hashicorp.com/terraform/language/files/override
 _OVERRIDE_TEXT = """\
-# The sandbox keeps its state here, whatever the configuration says of a backend.
+# The sandbox keeps its state here, regardless of the configured backend.
 terraform {
   backend "local" {}
 }

@@ -324,7 +324,7 @@ class Terraform:
         again = "mngen destroy" if plan.is_destroy else "mngen apply"
         hint = f"`{again}` does the rest" if progress.left else None
         if hint and blocked:
-            hint = f"restore the service role first, as said above; then {hint}"
+            hint = f"restore the service role first, as described above; then {hint}"
         if hint and not plan.is_destroy:
             hint += "; `mngen destroy` removes what stands"
         return Problem(f"{headline}: {progress.describe(in_state)}", hint=hint)

@@ -155,7 +155,7 @@ def test_stale_images_are_told_without_aws(cluster: Cluster, tmp_path: Path) -> 
     (problem,) = stale_images(cluster, record)
     assert problem.severity is Severity.WARNING
     assert problem.message == (
-        f"the machine image `{image.name}` ({AMI.format(1)}) is stale: the playbooks changed"
+        f"the AMI `{image.name}` ({AMI.format(1)}) is stale: the playbooks changed"
     )
     assert "mngen bake" in str(problem.hint)
 

@@ -33,7 +33,7 @@ DOCUMENTED = {
 @pytest.mark.parametrize("code", DOCUMENTED)
 def test_every_documented_reason_is_known(code: str) -> None:
     cause = cause_of(DOCUMENTED[code], multi_node=False)
-    assert cause.what == f"Batch says: {DOCUMENTED[code]}"
+    assert cause.what == f"AWS Batch reports: {DOCUMENTED[code]}"
     assert cause.remedy == REMEDIES[code]
     assert cause.certain is (code != "UNDETERMINED")
 
@@ -55,7 +55,7 @@ def test_the_code_is_read_by_its_own_characters(between: str) -> None:
 )
 def test_what_is_no_code_is_none(text: str) -> None:
     assert code_of(text) not in REMEDIES
-    assert cause_of(text or "-", multi_node=True).remedy == "see what else is said here"
+    assert cause_of(text or "-", multi_node=True).remedy == "see the other causes"
 
 
 def test_a_multi_node_job_is_not_promised_the_next_environment() -> None:

@@ -241,9 +241,9 @@ class TestWhy:
             found = self.causes(jobs, self.waiting(deployed))
         finally:
             deployed.control(blocked={})
-        [said] = [each for each in found if each.what.startswith(f"Batch says: {code} ")]
+        [said] = [each for each in found if each.what.startswith(f"AWS Batch reports: {code} ")]
         assert said.certain is (code != "UNDETERMINED")
-        assert said.remedy != "see what else is said here"
+        assert said.remedy != "see the other causes"
 
     def test_more_than_a_node_registers(self, own: tuple[Deployed, Jobs]) -> None:
         deployed, jobs = own
@@ -252,13 +252,13 @@ class TestWhy:
         found = self.certain(
             jobs, self.waiting(deployed, nodeOverrides={"nodePropertyOverrides": [override]})
         )
-        assert found[0].startswith("Batch says: MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT")
+        assert found[0].startswith("AWS Batch reports: MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT")
         assert {"MN303", "MN304"} <= set(found)
 
     def test_more_nodes_than_there_may_be(self, own: tuple[Deployed, Jobs]) -> None:
         deployed, jobs = own
         found = self.certain(jobs, self.waiting(deployed, nodeOverrides={"numNodes": 5}))
-        assert found[0].startswith("Batch says: MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE")
+        assert found[0].startswith("AWS Batch reports: MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_")
         assert "MN305" in found
 
     def test_max_vcpus_is_reached_by_others(self, own: tuple[Deployed, Jobs]) -> None:
@@ -334,7 +334,7 @@ class TestWhy:
         assert "error[MN305]: the job requests 5 nodes, and `r5` has at most 4" in done.stdout
         assert "help: ask for fewer `--nodes`" in done.stdout
         shown = json.loads(run("status", identifier, "--format", "json").stdout)
-        assert shown["causes"][0]["what"].startswith("Batch says:")
+        assert shown["causes"][0]["what"].startswith("AWS Batch reports:")
         assert [each["index"] for each in shown["nodes"]] == [0, 1, 2, 3, 4]
         deployed.batch.terminate_job(jobId=identifier, reason="test")
 

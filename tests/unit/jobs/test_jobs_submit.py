@@ -529,5 +529,5 @@ class TestCommand:
 
     def test_a_variable_without_a_value_sign(self, run: Any) -> None:
         done = run("submit", "one", "-e", "A")
-        assert done.returncode == 1
-        assert "NAME=VALUE" in done.stderr
+        assert done.returncode == 2
+        assert '--env: "A": use NAME=VALUE' in done.stderr

@@ -143,7 +143,7 @@ def test_damaged_file_of_images(spec: Path, sandbox: Sandbox, content: str) -> N
     images.write_text(content)
     with (
         sandbox.applied("us-east-1"),
-        pytest.raises(InputError, match="the file of machine images is damaged"),
+        pytest.raises(InputError, match="the AMI record is damaged"),
     ):
         check_file(spec, aws=True, out=spec.parent)
 

@@ -150,7 +150,7 @@ class TestCpus:
         (tmp_path / "empty").mkdir()
         made = card(whole(node_lines(tmp_path / "empty", 0), node_lines(node, 1)))
         assert found(made, "cpus")[1] == "node 0: 0 CPUs () instead of 24"
-        assert found(made, "siblings")[1] == "node 0: the kernel tells nothing of cores"
+        assert found(made, "siblings")[1] == "node 0: the kernel does not report cores"
 
 
 class TestPinning:
@@ -175,7 +175,7 @@ class TestPinning:
     def test_several_cores_a_rank(self, node: Path) -> None:
         pins = [f"{cpu}-{cpu + 3}" for cpu in range(0, 24, 4)]
         made = card(whole(*(node_lines(node, index, pins=pins) for index in range(2))))
-        assert found(made, "pinning") == ("ok", "6 ranks, each on cores of its own")
+        assert found(made, "pinning") == ("ok", "6 ranks, each on its own cores")
 
 
 class TestFileSystem:

@@ -141,7 +141,7 @@ def test_an_unknown_key_is_told_the_near_one(section: tuple[str, ...], key: str,
     data = copy.deepcopy(FULL)
     parent_of(data, (*section, key))[key] = 1
     (problem,) = problems(data)
-    assert f"has no key `{key}`" in problem.message
+    assert f"unknown key `{key}`" in problem.message
     assert problem.hint is not None
     assert f"`{near}`" in problem.hint
     assert problem.path == ".".join((*section, key))

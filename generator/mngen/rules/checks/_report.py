@@ -96,11 +96,11 @@ def check_file(
         skip: Ids of rules to leave out.
         level: The least severity to report; None for all.
         aws: Whether to ask AWS too. It is asked about a spec without errors only.
-        out: The rendered tree, whose file of machine images is judged with AWS; None for none.
+        out: The rendered tree, whose file of AMIs is judged with AWS; None for none.
 
     Raises:
         InputError: `skip` names a rule that there is not, or the catalog beside the spec or the
-            file of machine images is damaged.
+            file of AMIs is damaged.
     """
     from mngen.catalog import load_catalog
     from mngen.spec import load

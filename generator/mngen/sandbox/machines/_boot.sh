@@ -64,7 +64,7 @@ exec 3<&0
     while :; do
       code=0
       wait "$nspawn" || code=$?
-      # A signal for this shell ends the waiting alone.
+      # A signal for this shell limits the waiting alone.
       kill -0 "$nspawn" 2>/dev/null || break
     done
   done

@@ -91,7 +91,7 @@ def build(place: Path, more: Sequence[str] = (), *, suite: str = _SUITE) -> None
     if process.returncode:
         raise ToolError(
             "debootstrap failed: " + "\n".join(said[-_LAST_LINES:]),
-            hint="see whether apt-get works on this computer: machines are made from its packages",
+            hint="check that apt-get works: emulated instances are made from Debian packages",
         )
     for pattern in _LEFTOVERS:
         for path in place.glob(pattern):

@@ -38,7 +38,7 @@ def prepare_machines(tell: Callable[[str], None] | None = None) -> None:
     """
     timer = threading.Timer(
         _SOON_SECONDS,
-        lambda: tell("preparing the emulated machines, once (a minute)") if tell else None,
+        lambda: tell("preparing emulated instances (only once, about a minute)") if tell else None,
     )
     timer.daemon = True
     timer.start()

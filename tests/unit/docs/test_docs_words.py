@@ -1,0 +1,126 @@
+"""The words of user-facing text: plain English, AWS's terms, one word for one thing.
+
+What is checked: strings in the package (errors, hints, rule texts, questions), README.md and docs,
+which hold the help of all commands and all rules. Code in them is left out.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[3]
+MODULES = sorted((ROOT / "generator" / "mngen").rglob("*.py"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+# What not to write, and what instead.
+WORDS = {
+    r"ends? (?:it|them|the|all|every\w*|what|these|those|both|its|a|an|your|mngen)\b(?! of| to)": (
+        "terminate (instances), cancel (jobs), delete (resources), clean up, stop (processes)"
+    ),
+    r"says?|said|tells?|told|telling": "print, show, report, describe",
+    r"(?<!there )(?:is|are|was|were) no (?!longer\b|more\b|less\b|fewer\b)": "is not a valid …",
+    r"has no key": "unknown key",
+    r"nor": "neither … or",
+    r"whoever|whomever": "the user who",
+    r"in vain": "timed out",
+    r"for ever": "indefinitely",
+    r"nobody": "no user",
+    r"cannot be had": "is not available",
+    r"by (?:itself|themselves)": "automatically",
+    r"of (?:its|their) own": "its own …",
+    r"(?<!amazon )machine images?": "AMI",
+    r"(?:ec2|emulated|batch|running|new|spot|on-demand) machines?": "instance",
+    r"(?:the|whole|a) road": "the workflow",
+    r"(?:the|a) house": "the architecture",
+    r"side by side": "in parallel",
+    r"anew|brings?|brought": "recreate, upload, copy",
+    r"main node is told": "the main node receives",
+    r"speak the wire-up's language": "malformed message",
+    r"wardens?|leash|twins?": "supervisor",
+    r"strangers?|knock(?:s|ing)?": "unauthenticated connection",
+    r"no more(?=[`'\",.;:]|$)": "no longer",
+    r"cannot be:": "must be …",
+    r"swept|sweeps? (?:up|away)": "clean up",
+}
+PATTERNS = {
+    re.compile(rf"\b(?:{words})" + (r"\b" if words[-1].isalpha() else ""), re.IGNORECASE): better
+    for words, better in WORDS.items()
+}
+CODE = re.compile(r"```.*?```|^ {4}\S.*?$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
+
+
+def faults(text: str) -> list[str]:
+    """What is to be said otherwise in a text, with the words around it."""
+    prose = CODE.sub("`…`", text)
+    return [
+        f"…{prose[max(0, match.start() - 40) : match.end() + 40]!r}…: {better}"
+        for pattern, better in PATTERNS.items()
+        for match in pattern.finditer(prose)
+    ]
+
+
+def strings(source: str) -> Iterator[tuple[int, str]]:
+    """The strings of a module with their lines, without its documentation."""
+    tree = ast.parse(source)
+    nodes = list(ast.walk(tree))
+    skipped = {id(each.value) for each in nodes if isinstance(each, ast.Expr)}
+    for each in nodes:
+        if isinstance(each, ast.JoinedStr):
+            skipped |= {id(part) for part in each.values}
+            parts = [
+                str(part.value) if isinstance(part, ast.Constant) else "…" for part in each.values
+            ]
+            yield each.lineno, "".join(parts)
+    for each in nodes:
+        if isinstance(each, ast.Constant) and id(each) not in skipped and " " in str(each.value):
+            yield each.lineno, str(each.value)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_words_of_a_page(page: Path) -> None:
+    assert faults(page.read_text(encoding="utf-8")) == []
+
+
+def test_words_of_strings() -> None:
+    found = [
+        f"{module.relative_to(ROOT)}:{line}: {fault}"
+        for module in MODULES
+        for line, text in strings(module.read_text(encoding="utf-8"))
+        for fault in faults(text)
+    ]
+    assert found == [], "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("now", "better"),
+    [
+        ("RUNING is no state of a job", 'unknown job state "RUNING"; did you mean RUNNING?'),
+        ("nodes 0 cannot be: Batch takes 1 to 1000", "`--nodes` must be between 1 and 1000"),
+        ("there is nobody to ask", "not a terminal: pass --yes to confirm"),
+        ("waited 5 minutes for it, in vain", "timed out after 5 min waiting for it"),
+        ("the provider cannot be had", "could not install the Terraform AWS provider"),
+        ("Batch knows the job no more", "AWS Batch no longer has a record of this job"),
+        ("List the machine images", "List AMIs and delete unused ones"),
+        ("it says why", "it shows why"),
+        ("bakes them side by side", "bakes them in parallel"),
+        ("Ctrl-C ends the builders", "Ctrl-C terminates the builders"),
+    ],
+)
+def test_what_is_to_be_found_is_found(now: str, better: str) -> None:
+    assert faults(now)
+    assert faults(better) == []
+
+
+def test_code_is_left_out() -> None:
+    assert faults("run(on_line=print, tell=print) is told") != []
+    assert faults("```python\nrun(tell=print)\n```\nand `tell` and\n\n    mngen tell\n") == []
+    source = 'X = f"a {b} says so"\n"""It says."""\ny = {"said": "no key"}\n'
+    assert list(strings(source)) == [(1, "a … says so"), (3, "no key")]
