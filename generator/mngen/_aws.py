@@ -89,8 +89,8 @@ def client(
             )
     except ValueError as error:
         raise ToolError(
-            f"AWS cannot be asked: {error}",
-            hint="AWS_ENDPOINT_URL is written as in `http://127.0.0.1:5000`",
+            f"cannot call AWS: {error}",
+            hint="set AWS_ENDPOINT_URL to a URL such as http://127.0.0.1:5000",
         ) from error
     if _debug.is_enabled():
         _debug.watch(made)
@@ -214,18 +214,18 @@ def _unanswered(error: Exception) -> ToolError:
 
     if isinstance(error, ResponseParserError):
         return ToolError(
-            "something other than AWS answered the request",
+            "the response did not come from AWS",
             hint="check the network's login page or proxy (HTTPS_PROXY), and AWS_ENDPOINT_URL",
         )
     if isinstance(error, b.NoCredentialsError | b.PartialCredentialsError):
         return ToolError(
-            "there are no AWS credentials, or only a part of them",
+            "AWS credentials are missing or incomplete",
             hint="set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run "
             "`aws configure`; `--sandbox` needs none",
         )
     if isinstance(error, b.ProfileNotFound):
         return ToolError(
-            f"{error}", hint="correct AWS_PROFILE; `aws configure list-profiles` names those there"
+            f"{error}", hint="correct AWS_PROFILE; `aws configure list-profiles` lists the profiles"
         )
     if isinstance(
         error,
@@ -235,13 +235,13 @@ def _unanswered(error: Exception) -> ToolError:
         | b.NoAuthTokenError
         | b.CredentialRetrievalError,
     ):
-        return ToolError(f"the AWS credentials cannot be obtained: {error}", hint=_LOG_IN)
+        return ToolError(f"could not get AWS credentials: {error}", hint=_LOG_IN)
     if isinstance(error, b.NoRegionError):
         return ToolError(
             "no AWS region is set", hint="pass `--region us-east-1`, or set AWS_REGION"
         )
     if isinstance(error, b.InvalidRegionError):
-        return ToolError(f"{error}", hint="a region is written as in `us-east-1`")
+        return ToolError(f"{error}", hint="use a region such as us-east-1")
     if isinstance(error, b.SSLError):
         return ToolError(
             f"the connection to AWS is not trusted: {error}",
@@ -249,7 +249,7 @@ def _unanswered(error: Exception) -> ToolError:
         )
     if isinstance(error, b.ConnectionError | b.HTTPClientError):
         return ToolError(
-            f"AWS cannot be reached: {error}",
+            f"cannot reach AWS: {error}",
             hint="check the network, HTTPS_PROXY, AWS_ENDPOINT_URL and the region's spelling",
         )
     return ToolError(f"the request to AWS failed: {error}")

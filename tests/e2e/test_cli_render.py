@@ -227,7 +227,7 @@ def test_init_writes_what_renders(tmp_path: Path) -> None:
 
     again = mngen("init", cwd=folder)
     assert again.returncode == 1
-    assert "exists already" in again.stderr
+    assert "already exists" in again.stderr
 
 
 @pytest.mark.parametrize("name", ["no", "null", "on", "true", "y", "1e3", "0x1f", "データ", "---"])

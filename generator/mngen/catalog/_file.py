@@ -96,7 +96,7 @@ def _malformed(data: bytes, file: str, error: Exception) -> InputError:
         position = Position(data.count(b"\n", 0, offset) + 1, offset - start + 1)
         source_line = line.decode(errors="replace")
     reason = "it ends too early" if "truncated" in str(error) else f"it is not JSON ({error})"
-    problem = Problem(f"the instance catalog cannot be read: {reason}", hint=_MEND)
+    problem = Problem(f"cannot read the instance catalog: {reason}", hint=_MEND)
     return InputError(problem.at(file, position, source_line))
 
 
@@ -109,9 +109,7 @@ def _invalid(data: bytes, file: str, error: msgspec.ValidationError) -> InputErr
         return _malformed(data, file, malformed)
     if version not in (None, FORMAT):
         return _wrong_format(version, file)
-    return InputError(
-        Problem(f"the instance catalog cannot be used: {error}", file=file, hint=_MEND)
-    )
+    return InputError(Problem(f"cannot use the instance catalog: {error}", file=file, hint=_MEND))
 
 
 def _repeated(types: list[InstanceType], file: str) -> InputError:

@@ -182,15 +182,13 @@ def load_catalog(beside: Path | None = None) -> Catalog:
     except FileNotFoundError:
         if path.is_symlink():
             raise InputError(
-                Problem(
-                    "the instance catalog is a link to a file that is not there", file=str(path)
-                )
+                Problem("the instance catalog is a broken symbolic link", file=str(path))
             ) from None
         return _shipped()
     except OSError as error:
         raise InputError(
             Problem(
-                f"the instance catalog cannot be read: {error.strerror}",
+                f"cannot read the instance catalog: {error.strerror}",
                 file=str(path),
                 hint="make the file readable, or remove it to use the catalog that mngen ships",
             )

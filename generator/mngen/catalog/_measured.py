@@ -71,7 +71,7 @@ def read_measurements(path: Path) -> Measurements:
 def _unusable(path: Path, reason: str) -> InputError:
     return InputError(
         Problem(
-            f"the memory measurements cannot be used: {reason}",
+            f"cannot use the memory measurements: {reason}",
             file=str(path),
             hint=f"download {URL}",
         )

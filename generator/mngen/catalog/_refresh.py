@@ -264,7 +264,7 @@ def _replace(path: Path, content: bytes) -> None:
     except OSError as error:
         raise InputError(
             Problem(
-                f"the instance catalog cannot be written: {error.strerror}",
+                f"cannot write the instance catalog: {error.strerror}",
                 file=str(path),
                 hint="name another file with `--write FILE`",
             )

@@ -91,7 +91,7 @@ class AmiFile:
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
-            raise InputError(f"{self.path} cannot be read: {error.strerror}") from None
+            raise InputError(f"cannot read {self.path}: {error.strerror}") from None
         try:
             return msgspec.json.decode(raw, type=_Content).amis
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

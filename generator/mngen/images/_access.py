@@ -89,7 +89,7 @@ def callers_range() -> str:
             address = ipaddress.IPv4Address(answer.read(64).decode("ascii", "replace").strip())
     except (OSError, ValueError) as error:
         raise ToolError(
-            f"this machine's public address cannot be found out: {error}",
+            f"cannot determine this machine's public address: {error}",
             hint="write the ranges that you bake from into the spec: `image: {ssh_from: [...]}`; "
             "or bake with no port open: `image: {connect: session-manager}`",
         ) from None

@@ -254,7 +254,7 @@ def _bake_all(
     result.outcomes += [future.result() for future in futures]
     if run.cancel.abandoned:
         raise InterruptedRunError(
-            "ended at once: what was started may still run, and cost money",
+            "stopped immediately: instances may still be running and cost money",
             hint="run mngen ami cleanup",
         )
 

@@ -54,7 +54,7 @@ def state_folder() -> Path:
         make_private(folder)
     except (OSError, RuntimeError) as error:
         raise ToolError(
-            f"there is no folder for logs: {error}", hint="let XDG_STATE_HOME name one"
+            f"there is no folder for logs: {error}", hint="set XDG_STATE_HOME to a writable folder"
         ) from None
     return folder
 

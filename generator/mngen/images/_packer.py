@@ -95,7 +95,7 @@ class PackerEngine:
         if done.returncode != 0:
             raise ToolError(
                 f"packer cannot install its plugins: {(done.stderr or done.stdout).strip()}",
-                hint="`mngen bake --engine direct` needs none",
+                hint="run mngen bake --engine direct, which needs no plugins",
             )
 
     def bake(self, job: Job) -> str:
@@ -291,7 +291,7 @@ def _checked(ec2: EC2Client, job: Job) -> str:
         raise ToolError(
             f"packer reports success, but AWS has {', '.join(ids) or 'no such image'}, and "
             f"the manifest names {', '.join(listed) or 'none'}",
-            hint="`mngen bake` makes it again",
+            hint="run mngen bake again",
         )
     return ids[0]
 

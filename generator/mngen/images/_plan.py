@@ -187,9 +187,7 @@ def playbooks_digest(folder: Path) -> str:
     digest = hashlib.sha256()
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     if not (folder / "image.yml").is_file():
-        raise InputError(
-            f"there are no playbooks in {folder}", hint="`mngen render` writes them there"
-        )
+        raise InputError(f"there are no playbooks in {folder}", hint="run mngen render")
     for path in files:
         name = path.relative_to(folder).as_posix()
         content = path.read_bytes()

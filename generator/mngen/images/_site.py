@@ -44,9 +44,9 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         missing = [each for each in _NEEDED if outputs.get(each) is None]
         if missing:
             raise InputError(
-                f"Terraform has no output {', '.join(f'`{each}`' for each in missing)}: an image "
-                "mounts the file system, which is not there yet",
-                hint="run `mngen apply` first; it makes everything but the compute environments",
+                f"missing Terraform output {', '.join(f'`{each}`' for each in missing)}: an AMI "
+                "mounts the file system, which does not exist yet",
+                hint="run mngen apply first; it creates everything but the compute environments",
             )
         network, efs = outputs["network"], outputs["efs"]
         return cls(

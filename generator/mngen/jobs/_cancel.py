@@ -38,7 +38,7 @@ def cancel(batch: BatchClient, cluster: Cluster, job: JobDetailTypeDef, reason: 
     if owner is not None and owner != cluster.spec.name:
         raise InputError(
             f"`{job['jobId']}` is a job of the deployment `{owner}`, not of `{cluster.spec.name}`",
-            hint="name its spec with --file",
+            hint="pass its spec with --file",
         )
     if job["status"] in ENDED:
         return False

@@ -87,7 +87,7 @@ def find(spec: Spec, path: Path) -> Inputs:
     else:
         files = ((path.name, path),)
     if not files:
-        raise InputError(f"{path} holds no files")
+        raise InputError(f"{path} contains no files")
     digest = _digest(files)
     mount = Path(spec.storage.efs.mount)
     location = f"{mount}/{_FOLDER}/{spec.name}/{digest}"
@@ -96,10 +96,10 @@ def find(spec: Spec, path: Path) -> Inputs:
     bucket = spec.storage.bucket
     if bucket is None:
         raise InputError(
-            f"there is no place for {path}: {mount} is not mounted on this machine, and the spec "
-            "names no bucket",
-            hint=f"run it where {mount} is mounted, or write `storage: {{bucket: NAME}}` into the "
-            "spec, an S3 bucket that there is already",
+            f"cannot upload {path}: {mount} is not mounted on this machine, and the spec has no "
+            "bucket",
+            hint=f"run it where {mount} is mounted, or set `storage: {{bucket: NAME}}` in the spec "
+            "to an existing S3 bucket",
         )
     for name, file in files:
         if file.stat().st_size > _LARGEST_OBJECT:
@@ -139,7 +139,7 @@ def bring(
     try:
         _copy(inputs, Path(inputs.location), tell)
     except OSError as error:
-        raise InputError(f"{inputs.location} cannot be written: {error.strerror}") from None
+        raise InputError(f"cannot write {inputs.location}: {error.strerror}") from None
 
 
 def _copy(inputs: Inputs, place: Path, tell: Callable[[int, int], None]) -> None:
@@ -178,7 +178,7 @@ def _opened(file: Path) -> BufferedReader:
     try:
         return file.open("rb")
     except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}") from None
+        raise InputError(f"cannot read {file}: {error.strerror}") from None
 
 
 def _digest(files: tuple[tuple[str, Path], ...]) -> str:

@@ -87,8 +87,8 @@ def is_stream_missing(error: Exception) -> bool:
 def gone(status: JobStatus) -> ToolError:
     """Returns what to say where the log group is not there."""
     return ToolError(
-        f"the log group `{status.log_group}` is not there: the job's output is lost",
-        hint="`mngen apply` makes the group again, for the jobs to come; without it none starts",
+        f"log group `{status.log_group}` does not exist: the job's output is lost",
+        hint="run mngen apply to recreate it; without it no job starts",
     )
 
 

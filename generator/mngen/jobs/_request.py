@@ -213,8 +213,8 @@ def _faults(order: Order, job: ResolvedJob | None) -> list[Problem]:
     if order.nodes is not None and job is not None and job.spec.nodes is None:
         problems.append(
             Problem(
-                f"`{order.job}` is a job of one node",
-                hint="write `nodes` into the spec to make it a multi-node parallel job, and apply",
+                f"`{order.job}` is a single-node job",
+                hint="set `nodes` in the spec to make it a multi-node parallel job, and apply",
             )
         )
     for what, value, least, most in (

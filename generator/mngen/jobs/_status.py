@@ -35,8 +35,8 @@ def describe_one(batch: BatchClient, identifier: str) -> JobDetailTypeDef:
     for job in describe(batch, [wanted] if wanted else []):
         return job
     raise InputError(
-        f"there is no job `{identifier}`",
-        hint=f"`mngen jobs` lists them; Batch forgets a job {KEPT_DAYS} days after its end",
+        f"job `{identifier}` not found",
+        hint=f"run mngen jobs for a list; AWS Batch keeps jobs for {KEPT_DAYS} days",
     )
 
 

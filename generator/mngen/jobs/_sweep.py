@@ -43,14 +43,16 @@ def read_rows(file: Path) -> list[dict[str, str]]:
             header = [name.strip() for name in next(reader, [])]
             rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}") from None
+        raise InputError(f"cannot read {file}: {error.strerror}") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"invalid CSV file {file}: {error}") from None
     problems = []
     if not header or not rows:
-        problems.append(Problem(f"{file} has no rows", hint="a header, then one job a line"))
+        problems.append(
+            Problem(f"{file} has no rows", hint="write a header, then one job per line")
+        )
     if len(set(header)) < len(header) or "" in header:
-        problems.append(Problem(f"{file}: a column has no name, or the name of another"))
+        problems.append(Problem(f"{file}: column names must be unique and not empty"))
     if len(rows) > _MOST_ROWS:
         problems.append(Problem(f"{file} has {len(rows)} rows, more than {_MOST_ROWS}"))
     problems += [

@@ -68,8 +68,8 @@ def account_of(cluster: Cluster, given: str | None) -> str:
         if known is not None:
             return known
         raise InputError(
-            "a policy names the AWS account, and the spec does not",
-            hint="pass --account ID, or write `account` into the spec; "
+            "the AWS account is not known",
+            hint="pass --account ID, or set `account` in the spec; "
             "`aws sts get-caller-identity --query Account --output text` prints yours",
         )
     if len(given) != 12 or not given.isascii() or not given.isdigit():

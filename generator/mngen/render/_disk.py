@@ -181,8 +181,8 @@ class Deployment:
         more = f" and {len(paths) - _LISTED} more" if len(paths) > _LISTED else ""
         return Problem(
             f"edited by hand since the last render: {shown}{more}",
-            hint="`mngen render --diff` shows the edits; carry them into the spec, or move them to "
-            "a file of your own beside these, then `mngen render --overwrite`",
+            hint="run mngen render --diff to see the edits; move them into the spec or into a "
+            "separate file, then run mngen render --overwrite",
         )
 
 

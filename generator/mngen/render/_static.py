@@ -69,4 +69,4 @@ def _read(path: Path) -> str:
         # Not `read_text`, which would turn the end of every line into a plain one.
         return path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise ToolError(f"{path}, a file of mngen, cannot be read: {error}") from None
+        raise ToolError(f"cannot read {path}, a file of mngen: {error}") from None

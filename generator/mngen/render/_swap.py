@@ -169,8 +169,8 @@ def _refuse_while_busy(folder: Path) -> None:
     """Refuses to move the folder from under a running Terraform, which would lose its state."""
     if Path.cwd().is_relative_to(folder):
         raise InputError(
-            f"{folder} is about to change places with its new contents, and you are in it",
-            hint="run this from outside the output folder, such as the spec's own",
+            f"cannot replace {folder}: it is the current folder",
+            hint="run this from outside the output folder, such as from the spec's folder",
         )
     lock = folder / "terraform" / ".terraform.tfstate.lock.info"
     if lock.exists():

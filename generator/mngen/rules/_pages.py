@@ -111,7 +111,7 @@ def write_pages(folder: Path) -> list[str]:
                 path.write_text(text, encoding="utf-8")
                 changed.append(name)
     except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error.strerror}") from None
+        raise InputError(f"cannot write {folder}: {error.strerror}") from None
     return sorted(changed)
 
 

@@ -103,7 +103,7 @@ def end(emulator: Emulator) -> None:
     while _process.probe(emulator.endpoint) == emulator:
         if time.monotonic() > deadline:
             raise ToolError(
-                f"the sandbox (process {emulator.pid}) does not end",
+                f"the sandbox (process {emulator.pid}) does not stop",
                 hint=f"stop it with: kill -9 {emulator.pid}",
             )
         time.sleep(_POLL_SECONDS)
@@ -118,6 +118,6 @@ def _folder() -> Path:
     if not is_private(folder):
         raise ToolError(
             f"{folder} is not a private folder of yours",
-            hint="look at who made it; remove it, or set XDG_RUNTIME_DIR to a folder of your own",
+            hint="delete it, or set XDG_RUNTIME_DIR to a private folder",
         )
     return folder

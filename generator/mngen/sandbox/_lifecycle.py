@@ -182,7 +182,7 @@ def open_sandbox(
             if tell is not None:
                 tell(
                     f"started a sandbox in the background ({emulator.endpoint}); it ends after "
-                    f"{idle_seconds / 60:g} idle minutes, or with: mngen sandbox --stop"
+                    f"{idle_seconds / 60:g} idle minutes, or with mngen sandbox --stop"
                 )
     return Sandbox(emulator.endpoint, emulator.home, emulator.pid, owned=False)
 
@@ -225,7 +225,7 @@ def _attach(endpoint: str) -> Sandbox:
     if emulator is None:
         raise ToolError(
             f"the sandbox at {endpoint} does not answer",
-            hint=f"it has ended: leave its shell, or unset {ENDPOINT_VARIABLE}",
+            hint=f"it has stopped: leave its shell, or unset {ENDPOINT_VARIABLE}",
         )
     if not is_private(emulator.home):
         raise ToolError(

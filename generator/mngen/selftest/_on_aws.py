@@ -131,7 +131,7 @@ class OnAws:
             causes = self._jobs.status(self.id, instances=False).causes
             why = "; ".join(cause.what for cause in causes) or "no cause can be seen from here"
             raise ToolError(
-                f"the job did not end within {wait + self._choice.timeout:g} s: {why}",
+                f"the job did not finish within {wait + self._choice.timeout:g} s: {why}",
                 hint="; ".join(cause.remedy for cause in causes)
                 or "wait longer for its nodes with --wait",
             ) from None

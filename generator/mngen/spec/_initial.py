@@ -59,7 +59,7 @@ def create(path: Path, text: str) -> None:
             file.write(text)
     except FileExistsError:
         raise InputError(
-            f"{path} exists already", hint="--file names another; edit the one you have"
+            f"{path} already exists", hint="edit it, or pass another file with --file"
         ) from None
     except OSError as error:
         raise ToolError(f"cannot write {path}: {error.strerror}") from None

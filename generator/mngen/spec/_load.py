@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mngen.spec._document import Document, Path
 
-_START_HINT = "`mngen init` writes one to start from"
+_START_HINT = "run mngen init to create one"
 
 # What a spec without sound required keys is judged with; `dropped` tells the rules which.
 _STAND_INS = {"name": "unnamed", "region": "us-east-1", "environments": {}, "queues": {}}
@@ -65,9 +65,7 @@ def load_text(raw: bytes, name: str = "mngen.yaml") -> LoadedSpec:
     """
     document = parse(name, raw)
     if document.data is None:
-        problem = Problem(
-            f"{name} is empty", file=name, hint="`mngen init` writes one to start from"
-        )
+        problem = Problem(f"{name} is empty", file=name, hint="run mngen init to create one")
         return LoadedSpec(None, document, (problem,))
     try:
         with _CONVERTING:
@@ -104,7 +102,7 @@ def load(path: FilePath) -> LoadedSpec:
             hint=f"{_START_HINT}; --file names another",
         ) from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
     return load_text(raw, str(path))
 
 

@@ -71,11 +71,11 @@ def announce(
     found, _, refused = _look(plan, connect)
     for each in found.imports:
         yield Problem(
-            f"{each.found.id} exists already, with this deployment's tag, and is missing in the "
+            f"{each.found.id} already exists with this deployment's tag, but is missing from the "
             "state",
             severity=Severity.WARNING,
             path=each.address,
-            hint="`mngen apply` imports it, after asking",
+            hint="run mngen apply to import it",
         )
     yield from problems_of(found, refused, terraform)
 
@@ -86,7 +86,7 @@ def problems_of(
     """Yields what a person has to see to: what is not imported, and what nothing manages."""
     for each in found.foreign:
         yield Problem(
-            f"{each.found.name} exists, and has no tag of this deployment: the apply will fail",
+            f"{each.found.name} exists without this deployment's tag: the apply will fail",
             severity=Severity.WARNING,
             path=each.address,
             hint="choose another `name` in the spec; or, if it is yours, "
@@ -94,8 +94,8 @@ def problems_of(
         )
     for left in found.leftovers:
         yield Problem(
-            f"{left.id} carries the deployment's tag, and no state manages it: a run that was "
-            "broken off has left it",
+            f"{left.id} has the deployment's tag but is not in the Terraform state: an "
+            "interrupted run left it",
             severity=Severity.WARNING,
             path=left.type,
             hint=f"if nothing uses it, delete it: {left.delete_command}",
@@ -103,7 +103,7 @@ def problems_of(
     for error in refused[:1]:
         for problem in error.problems:
             yield Problem(
-                f"cannot look for what a broken-off apply may have left: {problem.message}",
+                f"cannot check for resources left by an interrupted apply: {problem.message}",
                 severity=Severity.INFO,
                 hint=problem.hint,
             )

@@ -48,7 +48,7 @@ def running_jobs(plan: Plan, connect: Callable[[str, str], Any] = client) -> Ite
     except (BotoCoreError, ClientError) as error:
         problem = translate(error).problems[0]
         yield Problem(
-            f"cannot see whether jobs run where instances are replaced: {problem.message}",
+            f"cannot check for running jobs on instances to be replaced: {problem.message}",
             severity=Severity.INFO,
             hint=problem.hint,
         )

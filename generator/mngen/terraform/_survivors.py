@@ -45,14 +45,14 @@ def survivors(
     yield from _images(search, folder, connect)
     if refused:
         yield Problem(
-            "not everything that may remain was looked for: " + refused[0].problems[0].message,
+            "could not check for everything that may remain: " + refused[0].problems[0].message,
             severity=Severity.INFO,
             hint=refused[0].problems[0].hint,
         )
 
 
 def _remains(what: str, command: str) -> Problem:
-    return Problem(f"still there: {what}", severity=Severity.INFO, hint=f"to delete it: {command}")
+    return Problem(f"not deleted: {what}", severity=Severity.INFO, hint=f"to delete it: {command}")
 
 
 def _backups(data: Mapping[str, Any], search: Search) -> Iterator[Problem]:

@@ -235,7 +235,7 @@ def test_one_wrong_byte_never_makes_a_traceback(index: int, byte: int) -> None:
 
 def test_what_is_in_the_way_of_the_file_is_named(tmp_path: Path) -> None:
     (tmp_path / CATALOG_NAME).mkdir()
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="cannot read"):
         load_catalog(tmp_path)
     (tmp_path / CATALOG_NAME).rmdir()
     (tmp_path / CATALOG_NAME).symlink_to("nowhere")

@@ -111,7 +111,7 @@ class TestBucket:
     def test_a_file_that_goes_meanwhile(self, room: Jobs, data: Path) -> None:
         inputs = room.find_inputs(data)
         (data / "sub" / ODD).unlink()
-        with pytest.raises(InputError, match="cannot be read"):
+        with pytest.raises(InputError, match="cannot read"):
             room.bring(inputs)
 
     def test_the_command(self, own: Deployed, tmp_path: Path, data: Path) -> None:
@@ -212,7 +212,7 @@ class TestFileSystem:
     def test_a_file_that_goes_meanwhile_leaves_nothing(self, mounted: Jobs, data: Path) -> None:
         inputs = mounted.find_inputs(data)
         (data / "sub" / ODD).unlink()
-        with pytest.raises(InputError, match="cannot be written"):
+        with pytest.raises(InputError, match="cannot write"):
             mounted.bring(inputs)
         assert list(Path(inputs.location).parent.iterdir()) == []
 
@@ -225,7 +225,7 @@ class TestNowhere:
 
     def test_no_files(self, room: Jobs, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()
-        with pytest.raises(InputError, match="holds no files"):
+        with pytest.raises(InputError, match="contains no files"):
             room.find_inputs(tmp_path / "empty")
-        with pytest.raises(InputError, match="cannot be read"):
+        with pytest.raises(InputError, match="cannot read"):
             room.find_inputs(tmp_path / "absent")

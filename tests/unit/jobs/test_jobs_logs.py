@@ -264,5 +264,5 @@ class TestFaults:
         lines = jobs.follow(identifier)
         next(lines)
         deployed.control(forget=[identifier])
-        with pytest.raises(InputError, match="there is no job"):
+        with pytest.raises(InputError, match="not found"):
             list(lines)

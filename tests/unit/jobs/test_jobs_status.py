@@ -137,7 +137,7 @@ class TestStatus:
 
     @pytest.mark.parametrize("text", ["", "nonsense", "#1", "it's"])
     def test_a_job_that_there_is_not(self, jobs: Jobs, text: str) -> None:
-        with pytest.raises(InputError, match="there is no job"):
+        with pytest.raises(InputError, match="not found"):
             jobs.status(text)
 
     def test_a_thousand_nodes_take_a_handful_of_calls(

@@ -62,7 +62,7 @@ class TestRows:
             read_rows(self.write(tmp_path, text))
 
     def test_what_cannot_be_read(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="cannot be read"):
+        with pytest.raises(InputError, match="cannot read"):
             read_rows(tmp_path / "absent.csv")
         with pytest.raises(InputError, match="no CSV file"):
             read_rows(self.write(tmp_path, "A\né\n", "latin-1"))

@@ -31,7 +31,7 @@ def test_writing_again_changes_nothing_and_removes_stale_pages(tmp_path: Path) -
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot write"):
         write_pages(tmp_path / "file" / "rules")
 
 

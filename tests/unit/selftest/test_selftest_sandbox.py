@@ -226,7 +226,7 @@ def test_a_job_that_does_not_start_is_given_up(deployed: Deployed, state_home: P
     choice = msgspec.structs.replace(choose(deployed.cluster, Wish()), timeout=0)
     run = OnAws(jobs, choice, {}, told.append)
     try:
-        with pytest.raises(ToolError, match="the job did not end within 2 s: ") as caught:
+        with pytest.raises(ToolError, match="the job did not finish within 2 s: ") as caught:
             run.run(run.prepare(), wait=2)
     finally:
         deployed.control(exhausted=[])

@@ -238,7 +238,7 @@ def test_a_file_without_permission(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "mngen.yaml cannot be read: Permission denied\n"
+    assert done.stdout == "cannot read mngen.yaml: Permission denied\n"
 
 
 def test_threads_may_load_the_first_specs_at_the_same_time() -> None:

@@ -83,8 +83,8 @@ def build(place: Path, more: Sequence[str] = (), *, suite: str = _SUITE) -> None
             )
         except subprocess.TimeoutExpired as error:
             raise ToolError(
-                f"debootstrap did not end within {_SECONDS:.0f} seconds",
-                hint="see whether apt-get works on this computer",
+                f"debootstrap timed out after {_SECONDS:.0f} seconds",
+                hint="check that apt-get works",
             ) from error
         log.seek(0)
         said = log.read().decode(errors="replace").splitlines()
