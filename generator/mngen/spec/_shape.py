@@ -83,7 +83,7 @@ class ShapeCheck:
             if name not in known:
                 hint = did_you_mean(name, known) or "known keys: " + ", ".join(known)
                 self._add(
-                    f"{what}: unknown key `{_short(name, quote=False)}`",
+                    f"unknown key `{_short(name, quote=False)}` in {what}",
                     (*path, name),
                     hint,
                     key=True,

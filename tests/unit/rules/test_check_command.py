@@ -103,13 +103,13 @@ def test_missing_file(tmp_path: Path) -> None:
     done = mngen("check", cwd=tmp_path)
     assert done.returncode == 1
     assert "there is no file mngen.yaml" in done.stdout
-    assert "`mngen init`" in done.stdout
+    assert "run mngen init to" in done.stdout
 
 
 def test_aws_without_credentials(spec: Path) -> None:
     done = mngen("check", "--aws", cwd=spec.parent, env=dict(os.environ))
     assert done.returncode == 3
-    assert "there are no AWS credentials" in done.stdout
+    assert "AWS credentials are missing" in done.stdout
     assert done.stdout.endswith("rules, AWS did not answer all of it\n")
 
 
