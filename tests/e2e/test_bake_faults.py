@@ -226,7 +226,7 @@ def test_a_network_that_is_gone_is_said(tmp_path: Path, sandbox: Sandbox) -> Non
     with baking(tmp_path, sandbox, "direct", name="network") as bake:
         bake.faults.drop("ec2:RunInstances")
         assert bake.run() == 3
-        assert "problem: AWS cannot be reached" in bake.said
+        assert "problem: cannot reach AWS" in bake.said
         assert bake.deployed.left() == []
 
 

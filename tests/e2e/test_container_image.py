@@ -488,7 +488,7 @@ def test_the_emulated_registry_takes_each_tag_once(
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
     assert first.stdout == second.stdout
     assert first.stdout.startswith(f"{url}@sha256:")
-    assert "is there already" in second.stderr
+    assert "already exists" in second.stderr
     # Another image under the same tag, as after a change of the Dockerfile.
     store.buildah("tag", f"{NAME}:v1", f"{NAME}:kept")
     store.buildah("tag", BASE, f"{NAME}:v1")

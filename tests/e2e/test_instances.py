@@ -147,7 +147,7 @@ def test_without_credentials_or_region_the_way_out_is_named(tmp_path: Path) -> N
     assert "no AWS region is set" in err
     code, _, err = mngen("--refresh", "--region", "us-east-1", cwd=tmp_path)
     assert code == 3
-    assert "no AWS credentials" in err
+    assert "AWS credentials are missing" in err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -155,7 +155,7 @@ def test_an_aws_that_is_not_there_is_told_within_seconds(box: Sandbox, tmp_path:
     env = {**box.environment(), "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
     code, _, err = mngen("--refresh", cwd=tmp_path, env=env)
     assert code == 3
-    assert "AWS cannot be reached" in err
+    assert "cannot reach AWS" in err
 
 
 class _Answers(BaseHTTPRequestHandler):
@@ -208,7 +208,7 @@ def refusal(code: str) -> bytes:
         (401, refusal("AuthFailure"), "does not accept the credentials", 1),
         (403, refusal("UnauthorizedOperation"), "denies DescribeInstanceTypes", 1),
         (503, refusal("RequestLimitExceeded"), "throttling DescribeInstanceTypes", 5),
-        (200, b"<html>log in to the guest network", "something other than AWS answered", 1),
+        (200, b"<html>log in to the guest network", "the response did not come from AWS", 1),
         (200, b"<DescribeInstanceTypesResponse/>", "no instance type that can be used", 1),
     ],
 )

@@ -87,5 +87,5 @@ def test_another_ones_placement_group_is_not_taken(
     env = sandbox_environment(sandbox.endpoint, "us-east-1", terraform_env)
     planned = mngen("plan", cwd=tmp_path, env=env, timeout=600)
     assert planned.returncode == 0
-    assert "lab-r5-24 exists, and has no tag of this deployment" in planned.stderr
+    assert "lab-r5-24 exists without this deployment's tag" in planned.stderr
     assert "import 'aws_placement_group.group_r5-24' 'lab-r5-24'" in planned.stderr

@@ -51,10 +51,10 @@ class TestRows:
         [
             ("", "no rows"),
             ("A,B\n", "no rows"),
-            ("A,A\n1,2\n", "name of another"),
-            ("A,\n1,2\n", "has no name"),
+            ("A,A\n1,2\n", "unique and not empty"),
+            ("A,\n1,2\n", "unique and not empty"),
             ("A,B\n1\n1,2,3\n", r"sweep.csv:2: 1 values .*sweep.csv:3: 3 values"),
-            ('A\n"open\n', "no CSV file"),
+            ('A\n"open\n', "invalid CSV file"),
         ],
     )
     def test_what_is_no_table(self, tmp_path: Path, text: str, says: str) -> None:
@@ -64,7 +64,7 @@ class TestRows:
     def test_what_cannot_be_read(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="cannot read"):
             read_rows(tmp_path / "absent.csv")
-        with pytest.raises(InputError, match="no CSV file"):
+        with pytest.raises(InputError, match="invalid CSV file"):
             read_rows(self.write(tmp_path, "A\né\n", "latin-1"))
 
 

@@ -476,9 +476,9 @@ def test_the_account_comes_from_the_option_or_the_spec() -> None:
 @pytest.mark.parametrize(
     ("cluster", "given", "says"),
     [
-        (minimal(), None, "the spec does not"),
-        (minimal(), "12345", "no AWS account"),
-        (minimal(), "١٢٣٤٥٦٧٨٩٠١٢", "no AWS account"),
+        (minimal(), None, "not known"),
+        (minimal(), "12345", "invalid AWS account"),
+        (minimal(), "١٢٣٤٥٦٧٨٩٠١٢", "invalid AWS account"),
         (example("existing-network"), "210987654321", "is for the account 123456789012"),
     ],
 )

@@ -282,7 +282,7 @@ def test_the_folder_that_one_is_in_is_refused(
     deployment: Deployment, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder / "terraform")
-    with pytest.raises(InputError, match="and you are in it"):
+    with pytest.raises(InputError, match="it is the current folder"):
         Deployment(Path("..")).write(NEW)
     assert rendered_files(folder) == OLD
     assert names(folder.parent) == {"deploy"}
