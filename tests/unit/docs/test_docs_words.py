@@ -28,7 +28,7 @@ WORDS = {
     r"says?|said|tells?|told|telling": "print, show, report, describe",
     r"(?<!there )(?:is|are|was|were) no (?!longer\b|more\b|less\b|fewer\b)": "is not a valid …",
     r"has no key": "unknown key",
-    r"nor": "neither … or",
+    r"nor": "or",
     r"whoever|whomever": "the user who",
     r"in vain": "timed out",
     r"for ever": "indefinitely",
@@ -54,12 +54,14 @@ PATTERNS = {
     re.compile(rf"\b(?:{words})" + (r"\b" if words[-1].isalpha() else ""), re.IGNORECASE): better
     for words, better in WORDS.items()
 }
+# This is English; a sentence that begins with the second word is not ours.
+NEITHER = re.compile(r"\bneither\b[^.:;]{1,80}?\bnor\b", re.IGNORECASE)
 CODE = re.compile(r"```.*?```|^ {4}\S.*?$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 
 
 def faults(text: str) -> list[str]:
     """What is to be said otherwise in a text, with the words around it."""
-    prose = CODE.sub("`…`", text)
+    prose = NEITHER.sub("neither", CODE.sub("`…`", text))
     return [
         f"…{prose[max(0, match.start() - 40) : match.end() + 40]!r}…: {better}"
         for pattern, better in PATTERNS.items()

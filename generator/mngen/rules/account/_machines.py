@@ -65,8 +65,8 @@ class QuotaSuffices(AwsRule):
     title = "The account's quota must cover every environment"
     why = (
         "EC2 counts the vCPUs of all running instances of a class of families. At the quota it "
-        "starts no more: jobs wait, and only the console shows why. New accounts start low, at 0 "
-        "for some families."
+        "starts no further one: jobs wait, and only the console shows why. New accounts start "
+        "low, at 0 for some families."
     )
     remedy = "request more at Service Quotas, which can take days, or lower `max_nodes`"
     source_url = (

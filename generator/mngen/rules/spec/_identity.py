@@ -61,7 +61,7 @@ roles:
         if service != "service-linked" and "/aws-service-role/batch.amazonaws.com/" not in service:
             yield Match(
                 ("roles", "service"),
-                "with a service role of its own, every new image or instance type will replace "
+                "with its own service role, every new image or instance type will replace "
                 "the compute environments, with the jobs on them",
             )
 
@@ -137,7 +137,7 @@ class OneAccount(SpecRule):
     id = "MN188"
     title = "Roles and policies must be in one account"
     why = (
-        "AWS Batch, EC2 and IAM accept roles, instance profiles and policies of their own account "
+        "AWS Batch, EC2 and IAM accept roles, instance profiles and policies of the same account "
         "only."
     )
     remedy = "name one of the account that the spec is applied to, or correct `account`"

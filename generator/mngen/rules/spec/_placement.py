@@ -122,7 +122,7 @@ class GroupSharedInOneZone(SpecRule):
         "A cluster placement group is in one availability zone. The first instance in it decides "
         "which one; after that, the environment in the other zone gets no instances."
     )
-    remedy = "give the environments of each zone a placement group of their own"
+    remedy = "give the environments of each zone their own placement group"
     source_url = _GROUPS
     manual_test = _SUBNETS
     failing = """\

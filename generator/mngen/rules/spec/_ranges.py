@@ -96,11 +96,11 @@ def _wrong(text: str) -> tuple[str, str | None]:
         whole = IPv4Network(text, strict=False)
     except AddressValueError:
         return (
-            f"`{address}` is no IPv4 address: four numbers from 0 to 255, without leading 0",
+            f'invalid IPv4 address "{address}": use four numbers from 0 to 255, without leading 0',
             None,
         )
     except NetmaskValueError:
-        return f"`/{prefix}` is no prefix of an IPv4 range: it goes from 0 to 32", None
+        return f'invalid prefix "/{prefix}" of an IPv4 range: use 0 to 32', None
     return (
         f"`{text}` has bits set below its prefix",
         f"write {whole} for the whole range, or {address}/32 for the one address",

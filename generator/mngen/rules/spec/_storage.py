@@ -101,7 +101,7 @@ class FreeMountPoint(SpecRule):
         "A mount hides what is under it, on the instance and in the container. Over /usr, /etc or "
         "/var/lib/docker neither starts; over /tmp all jobs share their temporary files."
     )
-    remedy = "mount it in a place of its own, such as /efs"
+    remedy = "mount it at a separate path, such as /efs"
     source_url = "https://docs.aws.amazon.com/efs/latest/ug/mounting-fs.html"
     manual_test = "aws efs describe-mount-targets --file-system-id fs-0123456789abcdef0"
     failing = """\
@@ -124,7 +124,7 @@ storage:
                 ("storage", "efs", "mount"),
                 f"a mount at `{mount}` would hide what the system or the container has in "
                 f"`/{first}`",
-                f"mount it in a place of its own, such as /efs or /{first}/efs"
+                f"mount it at a separate path, such as /efs or /{first}/efs"
                 if first in _WHOLE_ONLY
                 else None,
             )
