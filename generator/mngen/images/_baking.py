@@ -156,9 +156,9 @@ def require_rendered(cluster: Cluster, file: Path, tree: Path) -> None:
     ]
     if stale:
         raise OutOfDateError(
-            f"{tree / stale[0]} is not what {file} renders to"
-            + (f", nor are {len(stale) - 1} more files" if stale[1:] else ""),
-            hint=f"run `mngen render --file {file} --out {tree}` first",
+            f"{tree / stale[0]} does not match {file}"
+            + (f", and {len(stale) - 1} more files" if stale[1:] else ""),
+            hint=f"run mngen render --file {file} --out {tree}",
         )
 
 
