@@ -42,7 +42,7 @@ of a key does. The [rules](rules/index.md) check which values fit together.
 _EFFECTS_HEAD = """\
 ## What a change of a key does
 
-The words after "Change:" say what a change of a key does to a deployment that exists. `mngen plan`
+The words after "Change:" describe what a change of a key does to a deployment. `mngen plan`
 prints them beside each key that differs from the spec of the last apply, which the Terraform state
 holds. The end-to-end tests compare them with what the AWS provider plans for each key.
 

@@ -40,7 +40,7 @@ def test_every_optional_part_may_be_missing(
         assert PARTS[part].title in plan, part
     # At the end each step says the same, and what could be built was.
     assert "│ copied " in text
-    assert "│ not built: no container engine found" in text
+    assert "│ not built: no container engine is installed" in text
     assert "│ not here: cannot rehearse the job of the demo; missing: " in text
     assert text.count("│ VALID") == 4
     assert "│ 0 resources left " in text

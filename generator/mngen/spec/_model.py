@@ -186,7 +186,7 @@ class Network(_Section, frozen=True, kw_only=True):
     vpc: Annotated[
         str,
         _text(
-            "`default`: the account's default VPC. `new`: a VPC of its own with private subnets. "
+            "`default`: the account's default VPC. `new`: a new VPC with private subnets. "
             "An id: that VPC, with `subnets`.",
             "`default`, `new` or a VPC id, such as vpc-0123456789abcdef0",
             pattern=r"^(default|new|vpc-[0-9a-f]{8,17})\Z",
@@ -344,7 +344,7 @@ class Storage(_Section, frozen=True, kw_only=True):
 
 
 class Image(_Section, frozen=True, kw_only=True):
-    """The machine images."""
+    """The AMIs."""
 
     base: Annotated[
         Literal["amazon-linux-2023", "amazon-linux-2"],
@@ -355,7 +355,7 @@ class Image(_Section, frozen=True, kw_only=True):
         Annotated[
             Literal["public-ip", "private-ip", "session-manager"],
             Meta(
-                description="How the machine that an image is made of is reached while it is "
+                description="How the instance that an image is made of is reached while it is "
                 "baked: over SSH at its public address, at its private one (from within the "
                 "network, or a VPN), or through Session Manager, with no port open. Default: "
                 "public-ip in the default VPC, session-manager elsewhere.",
@@ -367,7 +367,7 @@ class Image(_Section, frozen=True, kw_only=True):
     ssh_from: Annotated[
         tuple[Cidr, ...],
         Meta(
-            description="IPv4 ranges that may reach that machine's port 22 while an image is "
+            description="IPv4 ranges that may reach that instance's port 22 while an image is "
             "baked. Default: the address that you bake from.",
             max_length=20,
         ),
@@ -458,17 +458,17 @@ Allocation = Literal["best-fit-progressive", "best-fit", "spot-capacity-optimize
 
 
 class Environment(_Section, frozen=True, kw_only=True):
-    """A compute environment: which machines, how many, how they are bought and placed."""
+    """A compute environment: which instances, how many, how they are bought and placed."""
 
     instance: Annotated[InstanceTypeName, affects(Effect.NEW_AMI, Effect.INSTANCES, Effect.JOBS)]
     max_nodes: Annotated[
         int,
-        Meta(description="Most machines at a time; max_vcpus follows from it.", ge=1, le=10_000),
+        Meta(description="Most instances at a time; max_vcpus follows from it.", ge=1, le=10_000),
         affects(Effect.IN_PLACE),
     ]
     min_nodes: Annotated[
         int,
-        Meta(description="Machines kept running, and paid for, without jobs.", ge=0, le=10_000),
+        Meta(description="Instances kept running, and paid for, without jobs.", ge=0, le=10_000),
         affects(Effect.IN_PLACE),
     ] = 0
     hyperthreading: Annotated[
@@ -503,7 +503,7 @@ class Environment(_Section, frozen=True, kw_only=True):
             ResourceName | bool,
             Meta(
                 description="Name of a cluster placement group; environments of the same zone may "
-                "share one. true: one of its own. Default: true for multi-node, false otherwise.",
+                "share one. true: its own group. Default: true for multi-node, false otherwise.",
             ),
         ]
         | None,
@@ -512,7 +512,7 @@ class Environment(_Section, frozen=True, kw_only=True):
     zones: Annotated[
         tuple[ZoneName, ...],
         Meta(
-            description="Zones of the machines. Multi-node takes one, the network's first by "
+            description="Zones of the instances. Multi-node takes one, the network's first by "
             "default; single-node takes all by default.",
             max_length=6,
         ),
@@ -527,7 +527,7 @@ class Environment(_Section, frozen=True, kw_only=True):
         Annotated[
             Allocation,
             Meta(
-                description="How Batch chooses machines. Default: best-fit-progressive on demand, "
+                description="How Batch chooses instances. Default: best-fit-progressive on demand, "
                 "spot-capacity-optimized on Spot. `best-fit` replaces the environment when "
                 "its image changes.",
             ),
@@ -655,7 +655,7 @@ class Job(_Section, frozen=True, kw_only=True):
             int,
             Meta(
                 description="vCPUs of each node, as the ECS agent counts them: the cores, where "
-                "hyper-threading is off. Default: all of the machine.",
+                "hyper-threading is off. Default: all of the instance.",
                 ge=1,
             ),
         ]
@@ -666,7 +666,7 @@ class Job(_Section, frozen=True, kw_only=True):
         Annotated[
             int,
             Meta(
-                description="Memory of each node in MiB. Default: the machine's, less what the "
+                description="Memory of each node in MiB. Default: the instance's, less what the "
                 "system keeps.",
                 ge=4,
             ),

@@ -89,7 +89,7 @@ def test_a_folder_without_a_dockerfile_says_where_one_comes_from(tmp_path: Path)
 
 def test_the_first_engine_on_path_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ToolError, match="no container engine found") as caught:
+    with pytest.raises(ToolError, match="no container engine is installed") as caught:
         find_engine()
     assert "https://docs.docker.com" in str(caught.value.problems[0].hint)
     with pytest.raises(ToolError, match="podman is not installed"):
@@ -123,7 +123,7 @@ def test_the_command_without_an_engine_says_what_to_do(tmp_path: Path) -> None:
         "container", "build", cwd=tmp_path, env={"PATH": str(empty), "HOME": str(tmp_path)}
     )
     assert (done.returncode, done.stdout) == (3, "")
-    assert "no container engine found" in done.stderr
+    assert "no container engine is installed" in done.stderr
     wrong = mngen("container", "build", "--build-arg", "x", cwd=tmp_path)
     assert (wrong.returncode, "NAME=VALUE" in wrong.stderr) == (2, True)
 

@@ -73,13 +73,13 @@ def made(sandbox: Sandbox, cluster: Cluster, tmp_path: Path) -> Callable[[Wish],
 def test_with_no_engine_it_goes_on(
     engine: Callable[..., Engine], made: Callable[[Wish], str]
 ) -> None:
-    assert made(Wish()).startswith("not built: no container engine found")
+    assert made(Wish()).startswith("not built: no container engine is installed")
 
 
 def test_an_engine_that_is_asked_for_must_be_there(
     engine: Callable[..., Engine], tmp_path: Path
 ) -> None:
-    with pytest.raises(ToolError, match="no container engine found"):
+    with pytest.raises(ToolError, match="no container engine is installed"):
         walk(tmp_path, print, build=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bin"]
 

@@ -22,10 +22,10 @@ def test_nothing_is_reduced_where_all_is_there() -> None:
 
 
 def test_each_step_says_what_is_missing_for_it() -> None:
-    against = "no container engine found"
+    against = "no container engine is installed"
     assert reduced("debootstrap", "engine", "mpirun", "sshd", against=against) == {
         BAKE: "AMIs are copied from their base, not baked; missing: debootstrap",
-        CONTAINER: "the container image is not built; no container engine found",
+        CONTAINER: "the container image is not built; no container engine is installed",
         REHEARSE: "the job is not rehearsed with real MPI; missing: OpenSSH server, Open MPI",
     }
 

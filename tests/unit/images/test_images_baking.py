@@ -46,12 +46,12 @@ def test_only_what_a_bake_uses_has_to_be_up_to_date(tmp_path: Path) -> None:
     (tmp_path / "terraform" / "jobs.tf").write_text("# edited", encoding="utf-8")
     require_rendered(cluster, SPEC, tmp_path)
     (tmp_path / "playbooks" / "image.yml").write_text("[]", encoding="utf-8")
-    with pytest.raises(OutOfDateError, match=r"playbooks/image\.yml is not"):
+    with pytest.raises(OutOfDateError, match=r"playbooks/image\.yml does not match"):
         require_rendered(cluster, SPEC, tmp_path)
 
 
 def test_nothing_is_baked_before_the_first_apply(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="Terraform has no output `efs`") as caught:
+    with pytest.raises(InputError, match="missing Terraform output `efs`") as caught:
         Baking.of(open_cluster(SPEC), {**OUTPUTS, "efs": None}, tmp_path)
     assert "mngen apply" in str(caught.value.problems[0].hint)
 

@@ -44,7 +44,7 @@ def test_every_key_of_the_spec_is_in_its_page() -> None:
 def test_key_has_type_default_limits_and_description() -> None:
     lines = reference.spec_page(schema()).splitlines()
     assert (
-        "- `max_nodes` (integer, required): Most machines at a time; max_vcpus follows from it. "
+        "- `max_nodes` (integer, required): Most instances at a time; max_vcpus follows from it. "
         "1 to 10000. Change: `in-place`." in lines
     )
     assert "- `tls` (boolean, default `true`): " in "\n".join(lines)

@@ -135,7 +135,7 @@ jobs:
 def _cpus(job: ResolvedJob) -> int:
     """Returns the CPUs that the job has on a node for itself.
 
-    A node of a multi-node job has the machine for itself, whatever the job asks for.
+    A node of a multi-node job has the instance for itself, whatever the job asks for.
     Source: https://docs.aws.amazon.com/batch/latest/userguide/multi-node-parallel-jobs.html
     """
     if job.spec.nodes is None:
