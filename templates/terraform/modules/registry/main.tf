@@ -1,5 +1,5 @@
 resource "aws_ecr_repository" "this" {
-  #checkov:skip=CKV_AWS_136:encrypted with ECR's own key; a customer's key is billed and needs a policy of its own
+  #checkov:skip=CKV_AWS_136:encrypted with ECR's own key; a customer's key is billed and needs its own policy
   name                 = var.name
   image_tag_mutability = "IMMUTABLE"
 
