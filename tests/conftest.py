@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 
 E2E = ROOT / "tests" / "e2e"
+
+UNIT = ROOT / "tests" / "unit"
 
 NO_SKIP = "MNGEN_NO_SKIP"
 
@@ -46,12 +49,35 @@ def pytest_configure() -> None:
     settings.load_profile("mngen")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files with none of the tests that are wanted: each worker would read them."""
+    match config.option.markexpr:
+        case "not e2e" if collection_path == E2E:
+            return True
+        case "e2e" if collection_path.name.startswith("test_") and UNIT in collection_path.parents:
+            return None if names_sandbox(collection_path) else True
+    return None
+
+
+@cache
+def names_sandbox(path: Path) -> bool:
+    """Whether a file, or a conftest.py that holds for it, names the fixture `sandbox`."""
+    folders = [folder for folder in path.parents if folder.is_relative_to(UNIT)]
+    files = [path, *(folder / "conftest.py" for folder in folders)]
+    return any("sandbox" in file.read_text(encoding="utf-8") for file in files if file.exists())
+
+
 # Before xdist reads the groups.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the end-to-end tests: those in their folder, and all that ask an emulated AWS."""
     for item in items:
-        if E2E in item.path.parents or "sandbox" in getattr(item, "fixturenames", ()):
+        asks = "sandbox" in getattr(item, "fixturenames", ())
+        if asks and UNIT in item.path.parents and not names_sandbox(item.path):
+            raise pytest.UsageError(
+                f"{item.nodeid} asks for the fixture `sandbox`, which its file does not name"
+            )
+        if asks or E2E in item.path.parents:
             item.add_marker(pytest.mark.e2e)
     order.arrange(items)
 
