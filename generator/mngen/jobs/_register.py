@@ -9,7 +9,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from mngen.account import Target, differences_of, environment_wanted, image_wanted
-from mngen.cluster import retry_conditions
+from mngen.jobs._request import retry_strategy
 
 if TYPE_CHECKING:
     from mypy_boto3_batch.type_defs import JobDefinitionTypeDef
@@ -62,10 +62,7 @@ def revision_wanted(target: Target) -> JobDefinitionTypeDef | None:
         container.setdefault("linuxParameters", {})["sharedMemorySize"] = job.shared_memory
     if ranges and job.spec.nodes is not None:
         wanted["nodeProperties"]["numNodes"] = job.spec.nodes
-    wanted["retryStrategy"] = {
-        "attempts": job.spec.attempts,
-        "evaluateOnExit": retry_conditions(job.spec.attempts),
-    }
+    wanted["retryStrategy"] = retry_strategy(job.spec.attempts)
     wanted["timeout"] = {"attemptDurationSeconds": job.spec.timeout}
     revised: JobDefinitionTypeDef = wanted
     return revised

@@ -119,13 +119,19 @@ def make_request(
         }
     if order.attempts is not None:
         # A submission's strategy replaces the definition's as a whole.
-        request["retryStrategy"] = {
-            "attempts": order.attempts,
-            "evaluateOnExit": retry_conditions(order.attempts),
-        }
+        request["retryStrategy"] = retry_strategy(order.attempts)
     if order.timeout is not None:
         request["timeout"] = {"attemptDurationSeconds": order.timeout}
     return request
+
+
+def retry_strategy(attempts: int) -> dict[str, Any]:
+    """Returns the `retryStrategy` of a job definition or a submission.
+
+    Args:
+        attempts: How often the job is tried in all.
+    """
+    return {"attempts": attempts, "evaluateOnExit": retry_conditions(attempts)}
 
 
 def token_of(request: dict[str, Any], order: Order) -> str:

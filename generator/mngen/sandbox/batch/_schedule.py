@@ -12,6 +12,7 @@ Source: https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
 from statistics import median_low
@@ -25,8 +26,6 @@ from mngen.sandbox.batch._job import Attempt, Job
 from mngen.sandbox.emulator._misc import granted_vcpus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from moto.batch.models import ComputeEnvironment
 
     from mngen.catalog import Catalog, InstanceType
@@ -62,6 +61,21 @@ class State:
     run_seconds: float = 1.0
 
 
+@dataclass(slots=True)
+class Round:
+    """What is known in one pass over the jobs, which goes in the order of submission.
+
+    Attributes:
+        now: Seconds since the epoch.
+        taken: How many nodes run in each environment, by its ARN.
+        blocked: ARNs of the queues that a job ahead blocks.
+    """
+
+    now: float
+    taken: Counter[str]
+    blocked: set[str] = field(default_factory=set)
+
+
 def state_of(backend: Any) -> State:
     """Returns the jobs of a Batch; moto's reset drops them with all else that it holds."""
     state: State = backend.__dict__.setdefault("sandbox_state", State())
@@ -76,9 +90,18 @@ def advance(backend: Any, now: float) -> None:
         now: Seconds since the epoch.
     """
     state = state_of(backend)
+    taken: Counter[str] = Counter()
     for job in state.jobs.values():
-        while not job.ended and _step(backend, state, job, now):
-            pass
+        taken.update(_held(job))
+    this = Round(now, taken)
+    for job in state.jobs.values():
+        before = _held(job)
+        while not job.ended and _step(backend, state, job, this):
+            taken.subtract(before)
+            before = _held(job)
+            taken.update(before)
+        if _blocks(job):
+            this.blocked.add(job.queue.arn)
 
 
 def stop(job: Job, reason: str, how: str, now: float) -> None:
@@ -93,27 +116,34 @@ def stop(job: Job, reason: str, how: str, now: float) -> None:
         attempt.exit_code = _KILLED if attempt.started else None
 
 
-def _step(backend: Any, state: State, job: Job, now: float) -> bool:
+def _held(job: Job) -> dict[str, int]:
+    """Returns the nodes that a job has, by the ARN of their environment; empty for none."""
+    if job.status not in ("STARTING", "RUNNING"):
+        return {}
+    return {job.attempts[-1].environment.arn: len(job.containers)}
+
+
+def _step(backend: Any, state: State, job: Job, this: Round) -> bool:
     """Takes a job one state further; False where it stays for now."""
     if job.script.hold == job.status:
         return False
     if job.status in ("SUBMITTED", "PENDING"):
         return _queue_up(state, job)
     if job.status == "RUNNABLE":
-        environment, job.status_reason = place(backend, state, job)
+        environment, job.status_reason = _place(backend, state, job, this)
         if environment is None:
             return False
         job.status = "STARTING"
-        job.attempts.append(Attempt(now, environment))
+        job.attempts.append(Attempt(this.now, environment))
         return True
     attempt = job.attempts[-1]
     if job.status == "STARTING":
-        if now < attempt.placed + state.start_seconds:
+        if this.now < attempt.placed + state.start_seconds:
             return False
         attempt.started = attempt.placed + state.start_seconds
         _start(backend, job, attempt)
         return True
-    return _finish(backend, job, attempt, now)
+    return _finish(backend, job, attempt, this.now)
 
 
 def _queue_up(state: State, job: Job) -> bool:
@@ -199,9 +229,11 @@ def _matches(text: str, pattern: str) -> bool:
     return text == pattern
 
 
-def place(backend: Any, state: State, job: Job) -> tuple[ComputeEnvironment | None, str | None]:
+def _place(
+    backend: Any, state: State, job: Job, this: Round
+) -> tuple[ComputeEnvironment | None, str | None]:
     """Returns the environment that takes a job, or why none does; neither where it is full."""
-    if any(_blocks(each) for each in _ahead(state, job)):
+    if job.queue.arn in this.blocked:
         return None, None
     environments: list[Any] = list(job.queue.environments)
     if code := state.blocked.get(job.queue.name):
@@ -218,7 +250,7 @@ def place(backend: Any, state: State, job: Job) -> tuple[ComputeEnvironment | No
         return None, reasons.reason(reasons.UNDETERMINED)
     obstacles = []
     for environment in enabled:
-        obstacle = _obstacle(backend, state, job, environment)
+        obstacle = _obstacle(backend, state, job, environment, this.taken[environment.arn])
         if obstacle == "":
             return environment, None
         obstacles.append(obstacle)
@@ -232,23 +264,16 @@ def place(backend: Any, state: State, job: Job) -> tuple[ComputeEnvironment | No
     return None, reasons.reason(str(code), instance_type)
 
 
-def _ahead(state: State, job: Job) -> Iterator[Job]:
-    """Yields the jobs that were submitted to a job's queue before it."""
-    for each in state.jobs.values():
-        if each is job:
-            return
-        if each.queue is job.queue:
-            yield each
-
-
 def _blocks(job: Job) -> bool:
     """Whether a job lets none behind it start: a multi-node job that waits for capacity."""
     waits = job.status == "RUNNABLE" and (job.status_reason or "").startswith(reasons.NO_CAPACITY)
     return job.multi_node and waits
 
 
-def _obstacle(backend: Any, state: State, job: Job, environment: ComputeEnvironment) -> str | None:
-    """Says why an environment does not take a job: "" if it does, None if it is full."""
+def _obstacle(
+    backend: Any, state: State, job: Job, environment: ComputeEnvironment, taken: int
+) -> str | None:
+    """Returns why an environment does not take a job: "" if it does, None if it is full."""
     resources = environment.compute_resources
     instance = _catalog().get(resources["instanceTypes"][0])
     spot = resources["type"] == "SPOT"
@@ -271,12 +296,7 @@ def _obstacle(backend: Any, state: State, job: Job, environment: ComputeEnvironm
         return reasons.MAX_RESOURCE
     if {instance.name, environment.name} & state.exhausted:
         return reasons.NO_CAPACITY
-    running = sum(
-        len(each.containers)
-        for each in state.jobs.values()
-        if each.status in ("STARTING", "RUNNING") and each.attempts[-1].environment is environment
-    )
-    total = (running + nodes) * instance.vcpus
+    total = (taken + nodes) * instance.vcpus
     if total > resources["maxvCpus"]:
         return None
     return "" if _within_quota(backend, instance, total, spot=spot) else reasons.UNDETERMINED
