@@ -7,6 +7,7 @@ there.
 
 from __future__ import annotations
 
+import shlex
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,7 @@ class Lab:
     def __init__(self, stack: Stack, sandbox: Sandbox, region: str, more: str = "") -> None:
         self.spec = SPEC.replace("us-east-1", region) + more
         self._batch = client(sandbox, "batch", region)
+        self.iam = client(sandbox, "iam")
         self.stack = stack
         self.stack.render(self.spec)
         self.stack.record_images("r5.12xlarge", "r5.24xlarge")
@@ -143,9 +145,52 @@ def custom_service_role_replaces_in_order(lab: Lab) -> None:
     # A new version of the launch template, whose number is known only when it is applied.
     assert lab.change(more="tags: {grant: x}\n")[environment] == ["create", "delete"]
     [only_one] = lab.environments()
-    assert only_one["serviceRole"].startswith("arn:aws:iam::123456789012:role/lab-service-")
+    role = only_one["serviceRole"].rpartition("/")[2]
+    assert role.startswith("lab-service-")
+
+    # The role is deleted by hand. No destroy gets on without it, and its help says what does.
+    iam = lab.iam
+    attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+    for each in attached:
+        iam.detach_role_policy(RoleName=role, PolicyArn=each["PolicyArn"])
+    iam.delete_role(RoleName=role)
+    refused = lab.stack.mngen("destroy", "--yes")
+    assert refused.returncode == 3, refused.stderr
+    restore, delete = commands(refused.stderr)
+    assert [each[2] for each in restore] == ["create-role", "attach-role-policy"]
+    for each in restore:
+        call(iam, each)
+
+    # With the role restored, the deployment can be made whole again, or destroyed.
+    applied = lab.stack.mngen("apply", "--yes")
+    assert applied.returncode == 0, applied.stderr
+    assert lab.stack.unchanged()
+    [only_one] = lab.environments()
+    assert only_one["status"] == "VALID"
+    assert lab.queue_order() == [only_one["computeEnvironmentArn"]]
+    for each in delete:
+        call(iam, each)
     lab.stack.destroy()
     assert lab.stack.resources() == []
+
+
+def commands(text: str) -> tuple[list[list[str]], list[list[str]]]:
+    """Read the commands of AWS's command line in a help: before the next run, and after it."""
+    lines = [line.strip() for line in text.splitlines()]
+    (turn,) = [number for number, line in enumerate(lines) if "run the command again" in line]
+    found = [
+        [shlex.split(line) for line in part if line.startswith("aws ")]
+        for part in (lines[:turn], lines[turn:])
+    ]
+    return found[0], found[1]
+
+
+def call(service: Any, command: list[str]) -> None:
+    """Do what a command of AWS's command line does, which is the call of the same name."""
+    program, name, operation, *options = command
+    assert (program, name) == ("aws", service.meta.service_model.service_name)
+    keys = ["".join(map(str.capitalize, each[2:].split("-"))) for each in options[::2]]
+    getattr(service, operation.replace("-", "_"))(**dict(zip(keys, options[1::2], strict=True)))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mngen.render import Deployment, render
 from mngen.rules import open_cluster
+from tests.support.cli import mngen
 from tests.support.provider import attached
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Stack:
         self.folder = folder
         self.terraform_folder = folder / "deploy" / "terraform"
         self._env = dict(env)
+        self._own_env = dict(env)
         self._installed: list[str] = []
         self._provider: ExitStack | None = None
 
@@ -60,6 +62,10 @@ class Stack:
     def __exit__(self, *_: object) -> None:
         if self._provider is not None:
             self._provider.close()
+
+    def mngen(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as a user does, with a provider of its own."""
+        return mngen(*arguments, cwd=self.folder, env=self._own_env, timeout=_SECONDS)
 
     def render(self, spec: str) -> None:
         """Write the spec and render it for the provider that is installed here."""
