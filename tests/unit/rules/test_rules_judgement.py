@@ -253,10 +253,11 @@ def test_job_in_the_smaller_of_two_environments() -> None:
         .replace(R5, R5 + "  big: {instance: r5.24xlarge, max_nodes: 16}\n")
         .replace("[r5]", "[r5, big]")
     )
-    assert ids(text) == ["MN138", "MN150"]
+    assert ids(text) == ["MN138", "MN178", "MN150"]
 
 
-def test_same_type_in_two_zones_is_the_answer_to_no_capacity() -> None:
+def test_a_queue_of_several_zones_does_not_help_multi_node_jobs_without_capacity() -> None:
+    """As AWS's guide has it: job_stuck_in_runnable_capacity, note 3."""
     text = (
         HEAD
         + "environments:\n"
@@ -266,7 +267,10 @@ def test_same_type_in_two_zones_is_the_answer_to_no_capacity() -> None:
         )
         + "queues:\n  mpi: {environments: [a, b, c]}\n"
     )
-    assert ids(text) == []
+    assert ids(text) == ["MN178"]
+    assert ids(text.replace("b, c]}", "b, c], cancel_after: {capacity: 600}}")) == []
+    single = text.replace("max_nodes: 16,", "max_nodes: 16, multi_node: false,")
+    assert ids(single) == []
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,8 @@ environments:
   r5-a: {instance: r5.12xlarge, max_nodes: 16, zones: [us-east-1a]}
   r5-b: {instance: r5.12xlarge, max_nodes: 16, zones: [us-east-1b]}
 queues:
-  mpi: {environments: [r5-a, r5-b]}
+  mpi-a: {environments: [r5-a]}
+  mpi-b: {environments: [r5-b]}
 """
 
     @classmethod

@@ -130,7 +130,7 @@ class OneMachine(SpecRule):
         "A job definition requests one number of CPUs and one amount of memory. mngen uses those "
         "of the smallest instance of the queue, so the rest of a larger one is billed and idle."
     )
-    remedy = "create one queue for each type, or use the same type in several zones"
+    remedy = "create one queue for each type"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/mnp-ce.html"
     manual_test = (
         "aws batch describe-compute-environments "
@@ -141,7 +141,7 @@ environments:
   half: {instance: r5.12xlarge, max_nodes: 16}
   whole: {instance: r5.24xlarge, max_nodes: 16}
 queues:
-  mpi: {environments: [half, whole]}  #! whole
+  mpi: {environments: [half, whole], cancel_after: {capacity: 3600}}  #! whole
 """
     passing = """\
 environments:
@@ -170,6 +170,61 @@ queues:
                         f"`{each.instance.name}` a node, and `{first.name}` in the same queue "
                         f"{first.schedulable_vcpus} of `{first.instance.name}`",
                     )
+
+
+class OneMultiNodeEnvironment(SpecRule):
+    id = "MN178"
+    severity = Severity.WARNING
+    title = "A queue should have one multi-node environment, or limit the wait for capacity"
+    why = (
+        "Where EC2 has no capacity for an environment, AWS Batch does not run a multi-node job in "
+        "the next one of the queue: the job stays RUNNABLE, and blocks the jobs behind it."
+    )
+    remedy = (
+        "create one queue for each environment and choose with `mngen submit --queue`, or add "
+        "`cancel_after: {capacity: SECONDS}`"
+    )
+    source_url = (
+        "https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable_capacity.html"
+    )
+    manual_test = (
+        "aws batch describe-job-queues "
+        "--query 'jobQueues[].[jobQueueName,computeEnvironmentOrder[].computeEnvironment]'"
+    )
+    failing = """\
+environments:
+  zone-a: {instance: r5.12xlarge, max_nodes: 16, zones: [us-east-1a]}
+  zone-b: {instance: r5.12xlarge, max_nodes: 16, zones: [us-east-1b]}
+queues:
+  mpi: {environments: [zone-a, zone-b]}  #! zone-b
+"""
+    passing = """\
+environments:
+  zone-a: {instance: r5.12xlarge, max_nodes: 16, zones: [us-east-1a]}
+  zone-b: {instance: r5.12xlarge, max_nodes: 16, zones: [us-east-1b]}
+queues:
+  mpi-a: {environments: [zone-a]}
+  mpi-b: {environments: [zone-b]}
+  either:
+    environments: [zone-a, zone-b]
+    cancel_after: {capacity: 3600}
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for queue in subject.queues:
+            places = {
+                each.name: index
+                for index, each in enumerate(queue.environments)
+                if each.spec.multi_node
+            }
+            if len(places) > 1 and queue.spec.cancel_after.capacity is None:
+                (first, _), (second, index), *_ = places.items()
+                yield Match(
+                    ("queues", queue.name, "environments", index),
+                    f"a multi-node job waits while `{first}` has no capacity, and blocks the "
+                    f"queue: `{second}` does not take it",
+                )
 
 
 class EnvironmentUsed(SpecRule):

@@ -204,7 +204,7 @@ environments:
   many: {instance: r5.12xlarge, max_nodes: 16, zones: [us-east-1a]}
   few: {instance: r5.12xlarge, max_nodes: 4, zones: [us-east-1b]}
 queues:
-  mpi: {environments: [many, few]}
+  mpi: {environments: [many, few], cancel_after: {capacity: 3600}}
 jobs:
   hello:
     queue: mpi
@@ -216,7 +216,7 @@ environments:
   many: {instance: r5.12xlarge, max_nodes: 16, zones: [us-east-1a]}
   few: {instance: r5.12xlarge, max_nodes: 8, zones: [us-east-1b]}
 queues:
-  mpi: {environments: [many, few]}
+  mpi: {environments: [many, few], cancel_after: {capacity: 3600}}
 jobs:
   hello:
     queue: mpi
