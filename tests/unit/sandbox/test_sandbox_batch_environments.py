@@ -294,6 +294,23 @@ class TestJobQueues:
         batch.update_compute_environment(computeEnvironment=old, state="DISABLED")
         batch.delete_compute_environment(computeEnvironment=old)
 
+    def test_time_limits_that_the_guide_does_not_have(
+        self, batch: Any, resources: Resources
+    ) -> None:
+        environment = make_environment(batch, resources)
+        for change in (
+            {"reason": "MISCONFIGURATION:SERVICE_ROLE_PERMISSIONS"},
+            {"reason": "MISCONFIGURATION:EC2_INSTANCE_CONFIGURATION_UNSUPPORTED"},
+            {"reason": "ACTION_REQUIRED"},
+            {"reason": "UNDETERMINED"},
+            {"state": "PENDING"},
+            {"action": "TERMINATE"},
+            {"maxTimeSeconds": 599},
+            {"maxTimeSeconds": 86_401},
+        ):
+            with pytest.raises(ClientError, match="ClientException"):
+                make_queue(batch, environment, jobStateTimeLimitActions=[{**LIMIT, **change}])
+
     def test_orders_that_batch_refuses(self, batch: Any, resources: Resources) -> None:
         names = [make_environment(batch, resources) for _ in range(4)]
         for order, reason in (

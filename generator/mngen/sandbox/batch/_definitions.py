@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from moto.batch.exceptions import ClientException
 from moto.batch.models import JobDefinition, JobQueue
 
+from mngen.sandbox.batch import _reasons as reasons
 from mngen.sandbox.batch._environments import check_name, check_state
 
 if TYPE_CHECKING:
     from moto.batch.models import ComputeEnvironment
 
 _MAX_ENVIRONMENTS = 3
+_LIMITED_REASONS = (reasons.NO_CAPACITY, reasons.MAX_RESOURCE, reasons.JOB_RESOURCE)
+_LIMIT_SECONDS = range(600, 86_400 + 1)
 _MAX_NODES = 1000
 _MAX_NODE_RANGES = 5
 _MAX_CONDITIONS = 5
@@ -49,6 +52,7 @@ def create_queue(backend: Any, request: dict[str, Any]) -> JobQueue:
         raise ClientException("priority must be provided")
     if backend.get_job_queue_by_name(name) is not None:
         raise ClientException("Object already exists")
+    _check_time_limits(request)
     environments, order = _resolve_order(backend, request.get("computeEnvironmentOrder") or [])
     # The type checker takes moto's models for abstract; moto makes them in the same way.
     make_queue: Any = JobQueue
@@ -78,6 +82,7 @@ def update_queue(backend: Any, request: dict[str, Any]) -> JobQueue:
     if queue is None:
         raise ClientException(f"Job queue {request.get('jobQueue')} does not exist")
     check_state(request.get("state"))
+    _check_time_limits(request)
     order = request.get("computeEnvironmentOrder")
     if order is not None:
         queue.environments, queue.env_order_json = _resolve_order(backend, order)
@@ -150,6 +155,24 @@ def describe_definition(definition: JobDefinition) -> dict[str, Any]:
         "schedulingPriority": extra.scheduling_priority,
     }
     return {key: value for key, value in described.items() if value is not None}
+
+
+def _check_time_limits(request: dict[str, Any]) -> None:
+    """Refuses actions on jobs that wait for too long which Batch does not document.
+
+    AWS's guide names three reasons; a copy for the European Sovereign Cloud also has
+    EC2_INSTANCE_CONFIGURATION_UNSUPPORTED. Whether Batch refuses others is not documented: nothing
+    shall rely on them.
+    Source: https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable_time_limit_actions.html,
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_JobStateTimeLimitAction.html
+    """
+    for each in request.get("jobStateTimeLimitActions") or []:
+        if each.get("reason") not in _LIMITED_REASONS:
+            raise ClientException(f"reason {each.get('reason')} is not supported")
+        if each.get("state") != "RUNNABLE" or each.get("action") != "CANCEL":
+            raise ClientException("state must be RUNNABLE and action must be CANCEL")
+        if each.get("maxTimeSeconds") not in _LIMIT_SECONDS:
+            raise ClientException("maxTimeSeconds must be between 600 and 86400")
 
 
 def _resolve_order(
