@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mngen.jobs._console import mount_state, telling_lines
 from mngen.sandbox.machines._root import machine_layers
 from tests.support.boot.disk import contents, make_disk
 from tests.support.boot.guest import Boot, Guest, Processors, guest
@@ -321,3 +322,12 @@ def test_a_guest_ends_with_whoever_is_killed(tmp_path: Path) -> None:
         assert reached(lambda: programs <= set(running(tmp_path)))
         starter.kill()
     assert reached(lambda: not running(tmp_path)), running(tmp_path)
+
+
+def test_status_reads_from_the_console_how_far_the_mount_came(boots: Boots) -> None:
+    """What `mngen status` shows of an instance that does not join, read from real consoles."""
+    states = [mount_state(each.console) for each in (boots.late, boots.again, boots.never)]
+    assert states == ["OK", "OK", "ERROR"]
+    shown = telling_lines(boots.never.console)
+    assert any("mngen-efs-mount: ERROR: /efs was not mounted within" in line for line in shown)
+    assert all(line.isprintable() for line in shown)

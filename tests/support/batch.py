@@ -110,6 +110,17 @@ class Deployed:
         found: dict[str, Any] = self.batch.describe_jobs(jobs=[identifier])["jobs"][0]
         return found
 
+    def ecs_members(self, environment: str) -> set[str]:
+        """Read which EC2 instances have joined the ECS cluster of an environment."""
+        described = self.batch.describe_compute_environments(
+            computeEnvironments=[self.environments[environment]]
+        )["computeEnvironments"]
+        cluster = described[0]["ecsClusterArn"]
+        ecs = _client(self.sandbox.endpoint, "ecs")
+        arns = ecs.list_container_instances(cluster=cluster)["containerInstanceArns"]
+        found = ecs.describe_container_instances(cluster=cluster, containerInstances=arns)
+        return {each["ec2InstanceId"] for each in found["containerInstances"]}
+
     def register(self, job: ResolvedJob, **changes: Any) -> None:
         """Register a job's definition as the rendered module does."""
         container = {**self._container(job), **changes}
@@ -217,6 +228,18 @@ class Deployed:
         )["SecurityGroups"][0]["GroupId"]
         name = f"{self.name}-{each.name}-00000000000000000000000000"
         spot = each.spec.purchase == "spot"
+        tags = {"mngen:deployment": self.name, "Name": f"{self.name}-{each.name}"}
+        template = self.ec2.create_launch_template(
+            LaunchTemplateName=name,
+            LaunchTemplateData={
+                "TagSpecifications": [
+                    {
+                        "ResourceType": "instance",
+                        "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+                    }
+                ]
+            },
+        )["LaunchTemplate"]
         self.batch.create_compute_environment(
             computeEnvironmentName=name,
             type="MANAGED",
@@ -232,6 +255,7 @@ class Deployed:
                 "ec2Configuration": [
                     {"imageType": "ECS_AL2023", "imageIdOverride": self.images[each.image]}
                 ],
+                "launchTemplate": {"launchTemplateId": template["LaunchTemplateId"]},
             },
             tags={"mngen:deployment": self.name},
         )

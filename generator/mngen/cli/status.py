@@ -44,6 +44,10 @@ def status(
     _show(found)
     for cause in found.causes:
         typer.echo("\n" + format_problem(_problem(cause), colour=wants_colour(sys.stdout)))
+        if cause.console:
+            typer.echo("  on the console:")
+            for line in cause.console:
+                typer.echo(f"    {line}")
 
 
 def _show(found: "JobStatus") -> None:

@@ -45,6 +45,7 @@ class Follower:
         look: Asks Batch for the job, with one call.
         complete: Makes its state of that, with its nodes: a call for each hundred.
         patience: What to do when AWS does not answer.
+        watch: Is called with the job each time that Batch was asked for it.
         node: The node to read; None for all.
         since: Leaves out what is older, in seconds since the epoch.
 
@@ -59,6 +60,7 @@ class Follower:
         complete: Callable[[JobDetailTypeDef], JobStatus],
         patience: Patience,
         *,
+        watch: Callable[[JobDetailTypeDef], None] = lambda _job: None,
         node: int | None = None,
         since: float | None = None,
     ) -> None:
@@ -67,6 +69,7 @@ class Follower:
         self._look = look
         self._complete = complete
         self._patience = patience
+        self._watch = watch
         self._node = node
         self._since = 0 if since is None else int(since * 1000)
         self._known: set[str] = set()
@@ -100,6 +103,7 @@ class Follower:
             if not status.ended and (quiet or now - looked > _LOOK_SECONDS):
                 looked, before = now, status.state
                 job = self._patience.call(self._look)
+                self._watch(job)
                 is_news = (job["status"], attempt_of(job)) != (before, status.attempt)
                 if is_news or now - described > self._pause(status):
                     described = now

@@ -26,6 +26,7 @@ from mngen.jobs._sweep import orders_of, prepared_like, send_all
 from mngen.jobs._timeline import WIRE_UP_PATTERN, timeline_of
 from mngen.jobs._types import STATES, JobStatus, JobSummary, LogLine, Order, Submission
 from mngen.jobs._wait import wait_for
+from mngen.jobs._waiting import Explainer
 from mngen.jobs._why import causes_of
 
 if TYPE_CHECKING:
@@ -326,7 +327,8 @@ class Jobs:
         Args:
             job: Its id.
             timeout: Seconds after which to give up; None for never.
-            tell: Is called with a line when the state has changed, or AWS does not answer.
+            tell: Is called with a line when the state has changed, or AWS does not answer, and
+                with what is certain about why the job does not start.
 
         Raises:
             InputError: Batch knows no such job.
@@ -344,7 +346,8 @@ class Jobs:
         with translated():
             found = describe_one(self.batch, job)
             patience = Patience(say, lambda: f"mngen wait {job_id(job)}")
-            ended = wait_for(self.batch, found, patience, timeout=timeout, tell=changed)
+            look = self._explainer(say).look
+            ended = wait_for(self.batch, found, patience, timeout=timeout, tell=changed, look=look)
             return status_of(self.batch, self.cluster, ended)
 
     def logs(
@@ -382,7 +385,7 @@ class Jobs:
             job: Its id.
             node: The node to read; None for all.
             since: Leaves out what is older, in seconds since the epoch.
-            tell: Is called with a line when the state has changed, or AWS does not answer.
+            tell: As in `wait`.
 
         Raises:
             InputError: Batch knows no such job, or it has no such node.
@@ -402,6 +405,7 @@ class Jobs:
             lambda: describe_one(self.batch, identifier),
             lambda described: status_of(self.batch, self.cluster, described),
             Patience(say, resume),
+            watch=self._explainer(say).look,
             node=node,
             since=since,
         )
@@ -422,6 +426,10 @@ class Jobs:
             streams = streams_of(status)
             lines = read(self._account.client("logs"), status, streams, None, WIRE_UP_PATTERN)
             return timeline_of(status, lines)
+
+    def _explainer(self, say: Callable[[str], None]) -> Explainer:
+        """Returns what tells whoever waits for a job why it does not start."""
+        return Explainer(lambda described: causes_of(self._account, described), say)
 
     def _seen(self, job: str) -> JobStatus:
         """Returns the state of a job and of its nodes, and no more."""

@@ -142,6 +142,8 @@ class Cause(Struct, frozen=True, kw_only=True):
         certain: Whether the job cannot run while it is so; otherwise it is worth a look.
         rule: The rule that found it, such as `MN211`, where one did.
         see: Where it is documented.
+        instances: Ids of the EC2 instances that it is about.
+        console: The last telling lines that one of them wrote to its console, as plain text.
     """
 
     what: str
@@ -149,6 +151,8 @@ class Cause(Struct, frozen=True, kw_only=True):
     certain: bool = True
     rule: str | None = None
     see: str | None = None
+    instances: tuple[str, ...] = ()
+    console: tuple[str, ...] = ()
 
 
 class JobStatus(Struct, frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ def wait_for(
     *,
     timeout: float | None = None,
     tell: Callable[[JobDetailTypeDef], None] | None = None,
+    look: Callable[[JobDetailTypeDef], None] | None = None,
 ) -> JobDetailTypeDef:
     """Returns a job once it has ended.
 
@@ -41,6 +42,7 @@ def wait_for(
         patience: What to do when AWS does not answer.
         timeout: Seconds after which to give up; None for never.
         tell: Is called with the job each time that its state has changed, and at first.
+        look: Is called with the job each time that it was asked for.
 
     Raises:
         WaitedTooLongError: It had not ended in time.
@@ -55,6 +57,8 @@ def wait_for(
             state = job["status"]
             if tell is not None:
                 tell(job)
+        if look is not None:
+            look(job)
         if state in ENDED:
             return job
         if deadline is not None and time.monotonic() >= deadline:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from mngen._aws import translated
 from mngen.account import Intent, Target, container_of
+from mngen.errors import ToolError
 from mngen.jobs._batch import describe
+from mngen.jobs._joining import unjoined
 from mngen.jobs._reasons import STUCK, cause_of
 from mngen.jobs._request import definition_name, queue_name
 from mngen.jobs._types import ENDED, WAITING, Cause
@@ -40,7 +44,7 @@ def causes_of(account: Account, job: JobDetailTypeDef) -> tuple[Cause, ...]:
     batch: BatchClient = account.client("batch")
     found = [*_dependencies(batch, job), *_said(job)]
     if job["status"] == "RUNNABLE":
-        found += [*_judged(account, job), *_busy(account, job)]
+        found += [*_judged(account, job), *_started(account, job), *_busy(account, job)]
     if not found:
         found = [_unknown(job)]
     return tuple(sorted(found, key=lambda cause: not cause.certain))
@@ -115,6 +119,16 @@ def _target(account: Account, job: JobDetailTypeDef) -> Target | None:
     return Target(intent, account, _present(definition))
 
 
+def _started(account: Account, job: JobDetailTypeDef) -> list[Cause]:
+    """Returns what became of the instances that Batch started; nothing where one may not look."""
+    queue = _queue(account, job)
+    if queue is None:
+        return []
+    with suppress(ToolError), translated():
+        return list(unjoined(account, queue, job.get("createdAt", 0) / 1000))
+    return []
+
+
 def _busy(account: Account, job: JobDetailTypeDef) -> Iterator[Cause]:
     """Yields who takes the room, and who is ahead: the job waits its turn."""
     queue = _queue(account, job)
@@ -164,8 +178,9 @@ def _unknown(job: JobDetailTypeDef) -> Cause:
         )
     return Cause(
         what="no cause can be seen from here, and Batch names none",
-        remedy="the activity of the environment's Auto Scaling group in the EC2 console shows "
-        "whether instances start, and its ECS cluster whether they join",
+        remedy="if no instance has started, the activity of the environment's Auto Scaling group "
+        "in the EC2 console shows why; with the permissions of `mngen policy submitter`, this "
+        "command looks at those that have",
         certain=False,
         see=STUCK,
     )

@@ -40,6 +40,7 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
                 "batch:DescribeJobQueues",
                 "batch:DescribeJobs",
                 "batch:ListJobs",
+                "ec2:DescribeInstances",
                 "servicequotas:GetAWSDefaultServiceQuota",
                 *asked,
             ),
@@ -79,8 +80,18 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
             ("batch:GetJobQueueSnapshot",),
             (scope.arn("batch", f"job-queue/{scope.name}-*"),),
         ),
-        # The instances of a job join the ECS cluster that Batch makes for each environment.
-        # Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
+        # The instances of a job join the ECS cluster that Batch makes for each environment. The
+        # console of one that does not says why.
+        # Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html,
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
+        Statement(
+            "Joined",
+            ("ecs:ListContainerInstances",),
+            (scope.arn("ecs", f"cluster/AWSBatch-{scope.name}-*"),),
+        ),
+        Statement(
+            "Consoles", ("ec2:GetConsoleOutput",), (scope.arn("ec2", "instance/*"),), scope.own
+        ),
         Statement(
             "Instances",
             ("ecs:DescribeContainerInstances",),

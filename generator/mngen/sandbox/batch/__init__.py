@@ -5,6 +5,7 @@ that the compute environments could start, and lets each reach a state after the
 takes.
 
 - `_environments`, `_definitions`, `_interfaces`: Batch's resources;
-- `_actions`, `_submit`, `_job`, `_schedule`, `_list`, `_logs`, `_machines`, `_reasons`: its jobs;
+- `_actions`, `_submit`, `_job`, `_schedule`, `_list`, `_logs`, `_machines`, `_reasons`,
+  `_unjoined`: its jobs;
 - `_backend`: all of it in the place of moto's methods.
 """

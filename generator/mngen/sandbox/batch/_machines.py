@@ -14,6 +14,7 @@ from moto.ecs.exceptions import ClusterNotFoundException, InvalidParameterExcept
 
 from mngen.sandbox.batch._actions import tick
 from mngen.sandbox.batch._job import ecs_arn
+from mngen.sandbox.batch._unjoined import members
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +25,7 @@ _MAX_DESCRIBED = 100
 
 
 class MachineActions:
-    """The action of ECS that tells which EC2 instance a container instance is."""
+    """The actions of ECS that tell which EC2 instances are container instances."""
 
     ecs_backend: Any
     current_account: str
@@ -42,11 +43,7 @@ class MachineActions:
             raise InvalidParameterException(
                 f"Container instances can have at most {_MAX_DESCRIBED} entries."
             )
-        cluster = self._get_param("cluster", "default").rpartition("/")[2]
-        if cluster not in self.ecs_backend.clusters:
-            raise ClusterNotFoundException
-        backend = batch_backends[self.current_account][self.region]
-        known = _machines(tick(backend).jobs.values(), cluster)
+        known = self._known()
         found = [known.get(each.rpartition("/")[2]) for each in wanted]
         gone = [each for each, machine in zip(wanted, found, strict=True) if machine is None]
         return ActionResult(
@@ -55,6 +52,39 @@ class MachineActions:
                 "failures": [{"arn": each, "reason": "MISSING"} for each in gone],
             }
         )
+
+    def list_container_instances(self) -> ActionResult:
+        """Lists the machines of a cluster, at most 100 a page.
+
+        Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListContainerInstances.html
+        """
+        size = int(self._get_param("maxResults") or _MAX_DESCRIBED)
+        if not 1 <= size <= _MAX_DESCRIBED:
+            raise InvalidParameterException(
+                f"maxResults must be between 1 and {_MAX_DESCRIBED}, inclusive."
+            )
+        arns = sorted(each["containerInstanceArn"] for each in self._known().values())
+        first = int(self._get_param("nextToken") or 0)
+        answer: dict[str, Any] = {"containerInstanceArns": arns[first : first + size]}
+        if first + size < len(arns):
+            answer["nextToken"] = str(first + size)
+        return ActionResult(answer)
+
+    def _known(self) -> dict[str, dict[str, Any]]:
+        """Returns what ECS tells of the machines in the cluster asked for, by their ids."""
+        cluster = self._get_param("cluster", "default").rpartition("/")[2]
+        if cluster not in self.ecs_backend.clusters:
+            raise ClusterNotFoundException
+        backend: Any = batch_backends[self.current_account][self.region]
+        state = tick(backend)
+        idle = [
+            each
+            for environment in backend.environments.values()
+            if environment.ecs_name == cluster and environment.name in state.unjoined
+            for each in members(environment, state.unjoined[environment.name])
+        ]
+        known = _machines(state.jobs.values(), cluster)
+        return known | {each["containerInstanceArn"].rpartition("/")[2]: each for each in idle}
 
 
 def _machines(jobs: Iterable[Job], cluster: str) -> dict[str, dict[str, Any]]:

@@ -23,6 +23,7 @@ from mngen.sandbox.batch import _reasons as reasons
 from mngen.sandbox.batch._environments import role_fault
 from mngen.sandbox.batch._interfaces import nodes_meet, task_interface_fits
 from mngen.sandbox.batch._job import Attempt, Job
+from mngen.sandbox.batch._unjoined import Unjoined, scale_up
 from mngen.sandbox.emulator._misc import granted_vcpus
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class State:
             has none.
         kernel_limits: The `nr_cpus` of AMIs without a disk, by their ids.
         blocked: The reason for which queues are blocked on request: its code, by the queue's name.
+        unjoined: Environments whose instances do not all join their cluster, by name.
         start_seconds: How long a placed job is STARTING.
         run_seconds: How long a job runs that does not say so itself.
     """
@@ -57,6 +59,7 @@ class State:
     exhausted: set[str] = field(default_factory=set)
     kernel_limits: dict[str, int] = field(default_factory=dict)
     blocked: dict[str, str] = field(default_factory=dict)
+    unjoined: dict[str, Unjoined] = field(default_factory=dict)
     start_seconds: float = 0.1
     run_seconds: float = 1.0
 
@@ -132,6 +135,9 @@ def _step(backend: Any, state: State, job: Job, this: Round) -> bool:
     if job.status == "RUNNABLE":
         environment, job.status_reason = _place(backend, state, job, this)
         if environment is None:
+            return False
+        wish = state.unjoined.get(environment.name)
+        if wish is not None and not scale_up(backend, environment, wish, len(job.containers)):
             return False
         job.status = "STARTING"
         job.attempts.append(Attempt(this.now, environment))

@@ -5,6 +5,13 @@
 - `region`: whose jobs, `us-east-1` by default;
 - `exhausted`: instance types of which EC2 has none left, or names of environments that get none;
 - `blocked`: why a queue is blocked, by its name: a code of the guide's, such as `UNDETERMINED`;
+- `unjoined`: environments whose instances are started for a job and do not join its cluster, by
+  name: an object with any of `console` (what they wrote to their console), `joined` and
+  `disconnected` (how many join all the same, and how many of those have an agent without a
+  connection), `age` (for how many seconds they run already), `lifetime` (after how many seconds
+  each is gone, and replaced), `reason` (EC2's code for that), `profile` (false: they have none),
+  `image` (another AMI) and `group` (name of their Auto Scaling group; empty for none). Each request
+  replaces what was asked before, and ends its instances;
 - `start_seconds`, `run_seconds`: how long jobs take that do not say so themselves;
 - `jobs`: by id, any of `hold` (a state that the job does not leave, or null), `seconds`, `exits`,
   `node_exits`, `reason`, `lost` (whether attempts end with the loss of the host), and `log`: lines
@@ -37,12 +44,14 @@ def control(body: bytes) -> bytes:
 
     Raises:
         ValueError: It is no such request.
+        TypeError: It asks of an environment what there is not.
         KeyError: It names a job that there is not.
     """
     from moto.batch.models import batch_backends
 
     from mngen.sandbox.batch._actions import tick
     from mngen.sandbox.batch._reasons import REASONS
+    from mngen.sandbox.batch._unjoined import Unjoined, drop
     from mngen.sandbox.emulator._zones import let_zones_lack
 
     wishes: dict[str, Any] = json.loads(body)
@@ -59,6 +68,10 @@ def control(body: bytes) -> bytes:
         if unknown:
             raise ValueError(f"no such reason: {', '.join(sorted(unknown))}")
         state.blocked = dict(wishes["blocked"])
+    if "unjoined" in wishes:
+        for each in state.unjoined.values():
+            drop(each)
+        state.unjoined = {name: Unjoined(**wish) for name, wish in wishes["unjoined"].items()}
     state.start_seconds = float(wishes.get("start_seconds", state.start_seconds))
     state.run_seconds = float(wishes.get("run_seconds", state.run_seconds))
     for identifier, wish in wishes.get("jobs", {}).items():

@@ -14,8 +14,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from moto.core.base_backend import BaseBackend
 from moto.core.responses import ActionResult
 from moto.core.types import Base64EncodedString
+from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError, InvalidKeyPairNameError
 from moto.ec2.models import EC2Backend
+from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Instance, InstanceState, StateReason
 from moto.ec2.responses import EC2Response
 from moto.ec2.responses.general import General
@@ -37,6 +39,14 @@ if TYPE_CHECKING:
 """The tag that makes an instance a real machine."""
 
 _PENDING, _RUNNING, _TERMINATED = ("pending", 0), ("running", 16), "terminated"
+
+_CONSOLE_BYTES = 64 * 1024
+# Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html
+_REASONS = {
+    "Client.InstanceInitiatedShutdown": "Instance initiated shutdown",
+    "Client.InternalError": "Client error on launch",
+    "Client.UserInitiatedShutdown": "User initiated shutdown",
+}
 
 _moto_run: Action = InstanceResponse.run_instances
 _moto_start_all: Action = InstanceResponse.start_instances
@@ -116,15 +126,32 @@ class InstanceActions:
                 )
 
     def get_console_output(self) -> ActionResult:
-        """Answers with a machine's own console; moto has a sample."""
+        """Answers with the last 64 KiB of an instance's own console; moto has a sample.
+
+        Where nothing is posted yet, there is no output. The latest output is to be had of types
+        with the Nitro hypervisor alone. Source:
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html; the words
+        of the refusal are those in https://github.com/aws/aws-k8s-tester.
+        """
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
-        if instance.machine is None:
+        hypervisor = INSTANCE_TYPES.get(instance.instance_type, {}).get("Hypervisor")
+        if self._get_param("Latest") in (True, "true") and hypervisor == "xen":
+            raise EC2ClientError(
+                "UnsupportedOperation",
+                "This instance type does not support retrieving the latest console logs. Please "
+                "submit the request without the `Latest` parameter.",
+            )
+        if instance.machine is None and instance.console is None:
             return _moto_console(self)
-        text = b""
-        with suppress(OSError):
-            text = (instance.machine.folder / "console.log").read_bytes()
-        output = Base64EncodedString(base64.b64encode(text).decode())
-        return ActionResult({"InstanceId": instance.id, "Output": output})
+        text = (instance.console or "").encode()
+        if instance.machine is not None:
+            with suppress(OSError):
+                text = (instance.machine.folder / "console.log").read_bytes()
+        answer = {"InstanceId": instance.id, "Timestamp": utcnow()}
+        if text:
+            last = base64.b64encode(text[-_CONSOLE_BYTES:]).decode()
+            answer["Output"] = Base64EncodedString(last)
+        return ActionResult(answer)
 
 
 class InstanceLife:
@@ -141,8 +168,11 @@ class InstanceLife:
     state: str
     state_reason: Any
     _state: Any
+    _reason: str
 
     machine: Any = None
+    console: str | None = None
+    """What it wrote to its console, where no machine did."""
     _address: str = ""
 
     def become_machine(self) -> None:
@@ -221,6 +251,19 @@ class InstanceLife:
         if self.machine is not None:
             self.ec2_backend.machines.terminate(self.id)
         return previous
+
+    def end_as(self, code: str) -> None:
+        """Terminates it with a reason of EC2's own, and the time as EC2 tells it.
+
+        Args:
+            code: Such as `Client.InternalError`.
+        """
+        self.terminate()
+        self.state_reason = StateReason(f"{code}: {_REASONS[code]}", code)
+        if code == "Client.UserInitiatedShutdown":
+            self._reason = f"User initiated ({utcnow():%Y-%m-%d %H:%M:%S} GMT)"
+        else:
+            self._reason = self.state_reason.message
 
     @property
     def private_ip_address(self) -> str | None:
