@@ -13,7 +13,7 @@ from mngen.account._definition import (
     image_wanted,
     newest_definition,
 )
-from mngen.account._environment import fault_of, image_of
+from mngen.account._environment import fault_of, image_of, stem_of
 from mngen.account._instances import instances_of
 from mngen.account._policies import covers, holds, principals, statements
 from mngen.account._quota import quota_value
@@ -37,4 +37,5 @@ __all__ = [
     "principals",
     "quota_value",
     "statements",
+    "stem_of",
 ]

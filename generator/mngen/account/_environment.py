@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+_UNIQUE_SUFFIX = re.compile(r"-[0-9]{8,}[0-9a-f]*\Z|-[0-9a-f]{26}\Z")
+
+
+def stem_of(environment: Any) -> str:
+    """Returns the name of an environment without what Terraform appends to make it unique.
+
+    Args:
+        environment: The structure that DescribeComputeEnvironments holds.
+    """
+    return _UNIQUE_SUFFIX.sub("", environment["computeEnvironmentName"])
 
 
 def fault_of(environment: Any) -> str | None:

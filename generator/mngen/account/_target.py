@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mngen.account._definition import container_of
+from mngen.account._environment import stem_of
 from mngen.cluster import aws_name
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from mngen.account._account import Account
     from mngen.cluster import ResolvedEnvironment, ResolvedJob, ResolvedQueue
-
-_UNIQUE_SUFFIX = re.compile(r"-[0-9]{8,}[0-9a-f]*\Z|-[0-9a-f]{26}\Z")
 
 
 class Intent(msgspec.Struct, frozen=True):
@@ -104,7 +102,7 @@ class Target:
         """Returns the environment of the account that the spec's stands for, or None."""
         name = aws_name(self.deployment, environment.name)
         for each in self.environments:
-            if _UNIQUE_SUFFIX.sub("", each["computeEnvironmentName"]) == name:
+            if stem_of(each) == name:
                 return each
         return None
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-
-_UNIQUE_SUFFIX = re.compile(r"-[0-9a-f]{26}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +35,7 @@ def what_stands(region: str) -> list[Built]:
         region: AWS region.
     """
     from mngen._aws import client
+    from mngen.account import stem_of
 
     batch = client("batch", region)
     environments = batch.describe_compute_environments()["computeEnvironments"]
@@ -47,7 +45,7 @@ def what_stands(region: str) -> list[Built]:
             users.setdefault(place["computeEnvironment"], []).append(queue["jobQueueName"])
     return [
         Built(
-            environment=_UNIQUE_SUFFIX.sub("", each["computeEnvironmentName"]),
+            environment=stem_of(each),
             instance_type=", ".join(each["computeResources"]["instanceTypes"]),
             max_vcpus=each["computeResources"]["maxvCpus"],
             image=each["computeResources"]["ec2Configuration"][0]["imageIdOverride"],

@@ -23,7 +23,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mngen.account import image_of
+from mngen.account import image_of, stem_of
 from mngen.cluster import DEPLOYMENT_TAG
 from mngen.jobs._console import mount_state, telling_lines
 from mngen.jobs._reasons import STUCK
@@ -94,7 +94,7 @@ def unjoined(account: Account, queue: ResolvedQueue, since: float) -> Iterator[C
     if not instances:
         return
     for environment in _environments(account, queue):
-        own = [each for each in instances if _is_of(each, environment)]
+        own = [each for each in instances if is_of(each, environment)]
         yield from _running(account, environment, [each for each in own if _is_up(each)])
         # EC2 tells the start in whole seconds.
         gone = [each for each in own if not _is_up(each) and _started(each) >= int(since)]
@@ -131,13 +131,18 @@ def _environments(account: Account, queue: ResolvedQueue) -> list[Any]:
     return found
 
 
-def _is_of(instance: dict[str, Any], environment: Any) -> bool:
+def is_of(instance: dict[str, Any], environment: Any) -> bool:
+    """Returns whether an instance is one of an environment's, by its group or else its name.
+
+    Args:
+        instance: The structure that DescribeInstances holds.
+        environment: The structure that DescribeComputeEnvironments holds.
+    """
     tags = {each["Key"]: each["Value"] for each in instance.get("Tags", [])}
-    name = str(environment["computeEnvironmentName"])
-    group = tags.get(_GROUP_TAG, "")
+    group: str = tags.get(_GROUP_TAG, "")
     if group.startswith("AWSBatch-"):
-        return bool(group.startswith(f"AWSBatch-{name}-"))
-    return bool(tags.get("Name")) and name.startswith(f"{tags['Name']}-")
+        return group.startswith(f"AWSBatch-{environment['computeEnvironmentName']}-")
+    return bool(tags.get("Name") == stem_of(environment))
 
 
 def _is_up(instance: dict[str, Any]) -> bool:

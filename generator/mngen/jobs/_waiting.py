@@ -24,7 +24,7 @@ class Explainer:
     """Reports why a job waits once it has waited for minutes.
 
     Args:
-        causes: Finds out why a job waits; takes some twenty calls.
+        causes: Finds out why a job waits, which takes dozens of calls.
         report: Is called with each line.
     """
 

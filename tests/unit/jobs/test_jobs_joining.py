@@ -15,6 +15,7 @@ import pytest
 
 from mngen.jobs import Jobs, _waiting
 from mngen.jobs._console import mount_state, telling_lines
+from mngen.jobs._joining import is_of
 from mngen.policy import Part, policy
 from mngen.sandbox import ACCOUNT_ID
 from tests.support.faults import Faults
@@ -202,6 +203,20 @@ def test_those_of_a_replaced_environment_are_not_counted(
 def test_those_of_no_group_are_found_by_their_tags(jobs: Jobs, start: Callable[..., str]) -> None:
     (cause,) = causes(jobs, start(console=NOT_MOUNTED, group=""))
     assert "the file system is not mounted" in cause.what
+
+
+def test_those_of_an_environment_with_a_longer_name_are_others() -> None:
+    def named(name: str) -> Any:
+        return {"computeEnvironmentName": name}
+
+    spot_fleet = {"Tags": [{"Key": "Name", "Value": "demo-r5"}]}
+    assert is_of(spot_fleet, named("demo-r5-20261128093000000000000001"))
+    assert not is_of(spot_fleet, named("demo-r5-big-20261128093000000000000001"))
+    group = "AWSBatch-demo-r5-big-20261128093000000000000001-asg-640012bd"
+    of_group = {"Tags": [{"Key": "aws:autoscaling:groupName", "Value": group}]}
+    assert is_of(of_group, named("demo-r5-big-20261128093000000000000001"))
+    assert not is_of(of_group, named("demo-r5-big-20261128093000000000000002"))
+    assert not is_of({}, named("demo-r5-20261128093000000000000001"))
 
 
 def test_a_type_without_the_latest_console(
