@@ -150,6 +150,10 @@ class TestALaunch:
         builder.wait()
         release = builder.run("cat /etc/os-release")
         assert f'VERSION_ID="{version}"' in release
+        # https://docs.aws.amazon.com/linux/al2023/ug/ssh-host-keys-disabled.html
+        wanted = {"ecdsa", "ed25519"} | ({"rsa"} if version == "2" else set())
+        files = builder.run("ls /etc/ssh/ssh_host_*_key").split()
+        assert {file.split("_")[2] for file in files} == wanted
         assert builder.run("id -u").strip() == "0"
         refused = builder.ssh("id", user="root")
         assert "ec2-user" in refused.stdout

@@ -94,7 +94,13 @@ if [ "$FIRST" = 1 ]; then
   authorize /home/ec2-user ec2-user:ec2-user "$KEY"
   authorize /root root:root "${KEY:+command=\"echo 'Please login as the user ec2-user'\" $KEY}"
 fi
-ssh-keygen -q -A
+kinds="ecdsa ed25519"
+# https://docs.aws.amazon.com/linux/al2023/ug/ssh-host-keys-disabled.html
+grep -q ' 2023' /etc/system-release || kinds="rsa $kinds"
+for kind in $kinds; do
+  [ -e "/etc/ssh/ssh_host_${kind}_key" ] ||
+    ssh-keygen -q -t "$kind" -N '' -f "/etc/ssh/ssh_host_${kind}_key"
+done
 
 trap 'exit 0' TERM
 exec 3<&0

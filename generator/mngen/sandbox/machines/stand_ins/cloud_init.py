@@ -7,7 +7,8 @@ host keys that are missing.
 
 Source: https://docs.cloud-init.io/en/latest/reference/cli.html,
 https://docs.cloud-init.io/en/latest/reference/modules.html (ssh, users, scripts_user), and
-cloud.cfg of Amazon Linux.
+cloud.cfg of Amazon Linux; of Amazon Linux 2023's keys
+https://docs.aws.amazon.com/linux/al2023/ug/ssh-host-keys-disabled.html.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 
 METADATA = Path("/run/mngen-machine/metadata")
 STATE = Path("/var/lib/cloud")
+RELEASE = Path("/etc/system-release")
 LOG, OUTPUT = Path("/var/log/cloud-init.log"), Path("/var/log/cloud-init-output.log")
 DONE = Path("/run/cloud-init/result.json")
 USER, USER_ID = "ec2-user", 1000
@@ -57,8 +59,17 @@ def init() -> None:
         if key_line := metadata("key").strip():
             authorize(Path("/home") / USER, USER_ID, key_line)
             authorize(Path("/root"), 0, REFUSAL + key_line)
-    subprocess.run(["ssh-keygen", "-q", "-A"], check=True)
+    make_host_keys()
     note(f"init: instance {instance or 'unknown'}, {'new' if new else 'known'}")
+
+
+def make_host_keys() -> None:
+    """Makes the host keys that are missing: Amazon Linux 2023 has none of RSA."""
+    newer = " 2023" in RELEASE.read_text()
+    for kind in ("ecdsa", "ed25519") if newer else ("rsa", "ecdsa", "ed25519"):
+        file = Path(f"/etc/ssh/ssh_host_{kind}_key")
+        if not file.exists():
+            subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", file], check=True)
 
 
 def authorize(home: Path, owner: int, line: str) -> None:
