@@ -42,8 +42,14 @@ def test_images_are_what_the_spec_asks_for(
 ) -> None:
     needs(engine)
     name = f"real-{engine}"
-    # The first two want the same and share an image; the last has one thread a core.
-    text = spec_text("r5.12xlarge", "m5.12xlarge", "c6i.2xlarge", name=name)
+    limits = {"c6i.2xlarge": 4, "m5.12xlarge": 24}
+    if engine == "packer":
+        # How it bakes several at once is seen in test_bake_faults.py, where that takes less.
+        del limits["m5.12xlarge"]
+        text = spec_text("c6i.2xlarge", name=name)
+    else:
+        # The first two want the same and share an image; the last has one thread a core.
+        text = spec_text("r5.12xlarge", "m5.12xlarge", "c6i.2xlarge", name=name)
     deployed = Deployed(tmp_path, sandbox, text, short=False)
     stages: list[tuple[str, str]] = []
     with sandbox.applied():
@@ -56,21 +62,21 @@ def test_images_are_what_the_spec_asks_for(
             tell=lambda image, stage: stages.append((image, stage)),
         )
         again = look(deployed.cluster, deployed.site, tree=deployed.tree, record=deployed.record)
+    shared = {"c6i.2xlarge": ("c6i.2xlarge",), "m5.12xlarge": ("m5.12xlarge", "r5.12xlarge")}
     assert [(each.image.names, each.problems) for each in result.outcomes] == [
-        (("c6i.2xlarge",), ()),
-        (("m5.12xlarge", "r5.12xlarge"), ()),
+        (shared[image], ()) for image in limits
     ]
     assert not result.problems
     assert deployed.left() == []
 
     # What was recorded, and that nothing is left to do.
     records = deployed.record.read()
-    assert sorted(records) == ["c6i.2xlarge", "m5.12xlarge", "r5.12xlarge"]
-    assert records["m5.12xlarge"] == records["r5.12xlarge"]
+    assert sorted(records) == sorted(name for image in limits for name in shared[image])
+    assert all(records[name] == records[image] for image in limits for name in shared[image])
     assert not again.plan.targets
 
     # What AWS has.
-    for image, limit in (("c6i.2xlarge", 4), ("m5.12xlarge", 24)):
+    for image, limit in limits.items():
         record = records[image]
         assert record.baked_from is not None
         described = deployed.ec2.describe_images(ImageIds=[record.id])["Images"][0]
@@ -83,7 +89,7 @@ def test_images_are_what_the_spec_asks_for(
         check_inside(sandbox, record.id, image, limit)
 
     # What the user saw.
-    for image in ("c6i.2xlarge", "m5.12xlarge"):
+    for image in limits:
         seen = [stage for name, stage in stages if name == image]
         assert seen[-1] == f"done: {records[image].id}"
         assert {"launch", "stop", "create the image"} <= set(seen)

@@ -10,6 +10,7 @@ import pytest
 
 from mngen.sandbox import WORKSPACE, sandbox_environment
 from tests.e2e.test_sandbox_process import assert_sandboxed, hostile_environment
+from tests.support.provider import attached
 from tests.support.sandbox import Recorder, Trap, client
 
 if TYPE_CHECKING:
@@ -86,10 +87,12 @@ def test_a_real_state_beside_it_is_not_touched(
     real = json.dumps({"version": 4, "terraform_version": "1.11.4", "serial": 7, "lineage": "x"})
     state.write_text(real, encoding="utf-8")
     environment = sandbox.environment("us-east-1", terraform_env)
-    for step in ("init", "apply", "destroy"):
-        arguments = [step] if step == "init" else [step, "-auto-approve"]
-        terraform(tmp_path, environment, *arguments)
-        assert state.read_text(encoding="utf-8") == real
+    terraform(tmp_path, environment, "init")
+    assert state.read_text(encoding="utf-8") == real
+    with attached(tmp_path, environment) as provider:
+        for step in ("apply", "destroy"):
+            terraform(tmp_path, environment | provider, step, "-auto-approve")
+            assert state.read_text(encoding="utf-8") == real
     assert (tmp_path / "terraform.tfstate.d" / WORKSPACE / "terraform.tfstate").exists()
     # Outside the sandbox the working directory is where it was.
     assert terraform(tmp_path, terraform_env, "workspace", "show").strip() == "default"
@@ -108,15 +111,17 @@ def test_the_state_can_live_in_an_emulated_bucket_with_its_lock_file(
     (tmp_path / "backend.tf").write_text(backend, encoding="utf-8")
     environment = sandbox.environment("us-east-1", terraform_env)
     terraform(tmp_path, environment, "init")
-    terraform(tmp_path, environment, "apply", "-auto-approve")
-    key = f"env:/{WORKSPACE}/a/b.tfstate"
-    keys = [item["Key"] for item in s3.list_objects_v2(Bucket="remote-state")["Contents"]]
-    assert keys == [key]
-    s3.put_object(Bucket="remote-state", Key=f"{key}.tflock", Body=b'{"ID": "someone-else"}')
-    output = terraform(tmp_path, environment, "plan", "-no-color", codes=(1,))
-    assert "Error acquiring the state lock" in output
-    s3.delete_object(Bucket="remote-state", Key=f"{key}.tflock")
-    terraform(tmp_path, environment, "destroy", "-auto-approve")
+    with attached(tmp_path, environment) as provider:
+        environment |= provider
+        terraform(tmp_path, environment, "apply", "-auto-approve")
+        key = f"env:/{WORKSPACE}/a/b.tfstate"
+        keys = [item["Key"] for item in s3.list_objects_v2(Bucket="remote-state")["Contents"]]
+        assert keys == [key]
+        s3.put_object(Bucket="remote-state", Key=f"{key}.tflock", Body=b'{"ID": "someone-else"}')
+        output = terraform(tmp_path, environment, "plan", "-no-color", codes=(1,))
+        assert "Error acquiring the state lock" in output
+        s3.delete_object(Bucket="remote-state", Key=f"{key}.tflock")
+        terraform(tmp_path, environment, "destroy", "-auto-approve")
 
 
 def test_what_the_emulator_lacks_fails_at_once(
@@ -137,7 +142,9 @@ resource "aws_ec2_capacity_reservation" "this" {
     (tmp_path / "main.tf").write_text(lacking.replace('"small"', '"lacking"'), encoding="utf-8")
     environment = sandbox.environment("us-east-1", terraform_env)
     terraform(tmp_path, environment, "init")
-    output = terraform(tmp_path, environment, "apply", "-auto-approve", "-no-color", codes=(1,))
-    assert "SandboxNotImplemented" in output
-    assert "ec2 CreateCapacityReservation" in output
-    terraform(tmp_path, environment, "destroy", "-auto-approve")
+    with attached(tmp_path, environment) as provider:
+        environment |= provider
+        output = terraform(tmp_path, environment, "apply", "-auto-approve", "-no-color", codes=(1,))
+        assert "SandboxNotImplemented" in output
+        assert "ec2 CreateCapacityReservation" in output
+        terraform(tmp_path, environment, "destroy", "-auto-approve")
