@@ -12,7 +12,8 @@ E2E_JOBS ?= 4
 DEMO := .cache/demo
 # Further arguments for pytest, such as `make test PYTEST='-k network -x'`.
 PYTEST ?=
-# `make test COVERAGE=1` measures as well which lines ran; `make coverage` then tells.
+# `make test COVERAGE=1` measures as well which lines ran, `COVERAGE=unit` those of `make unit`
+# alone; `make coverage` then tells.
 COVERAGE ?=
 # What `make coverage` must find at least, in percent of the lines.
 LEAST ?=
@@ -24,7 +25,7 @@ PARTS = PYTHONPATH=generator $(PYTHON) -m mngen.parts
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
-RUN_PYTEST = $(if $(COVERAGE),$(BIN)/coverage run -m pytest,$(BIN)/pytest)
+MEASURED := $(BIN)/coverage run -m pytest
 WITH_PROVIDER := $(BIN)/python scripts/provider_mirror.py --run
 UV_COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-config
@@ -53,13 +54,14 @@ types: venv
 	$(BIN)/mypy
 
 unit: venv
-	$(RUN_PYTEST) -m "not e2e" -n $(JOBS) $(PYTEST)
+	$(if $(COVERAGE),$(MEASURED),$(BIN)/pytest) -m "not e2e" -n $(JOBS) $(PYTEST)
 
 e2e: venv scanner
-	$(WITH_PROVIDER) $(RUN_PYTEST) -m e2e -n $(E2E_JOBS) --dist loadgroup --no-loadscope-reorder \
+	$(WITH_PROVIDER) $(if $(filter-out unit,$(COVERAGE)),$(MEASURED),$(BIN)/pytest) -m e2e \
+	  -n $(E2E_JOBS) --dist loadgroup --no-loadscope-reorder \
 	  --durations=10 --durations-min=1 $(PYTEST)
 
-coverage: venv ## Report which lines `make test COVERAGE=1` ran
+coverage: venv ## Report which lines `make test COVERAGE=1` or `COVERAGE=unit` ran
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --sort=miss $(if $(LEAST),--fail-under=$(LEAST))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -67,6 +68,8 @@ def test_ignored_signals_stay_ignored_and_programs_can_be_interrupted(
 ) -> None:
     done = subprocess.run(
         [*start, sys.executable, "-c", SCRIPT],
+        # Where lines are measured, coverage would take SIGTERM for itself.
+        env={name: text for name, text in os.environ.items() if not name.startswith("COVERAGE_")},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
