@@ -197,4 +197,4 @@ def close() -> None:
     patch(BatchResponse, BatchActions)
     patch(BatchResponse, JobActions, adds=("_target",))
     patch(LogsResponse, LogActions)
-    patch(EC2ContainerServiceResponse, MachineActions)
+    patch(EC2ContainerServiceResponse, MachineActions, adds=("_known",))

@@ -319,6 +319,8 @@ def close(machines: Machines) -> None:
             "become_machine",
             "_take_address",
             "follow",
+            "console",
+            "end_as",
         ),
     )
     patch(
