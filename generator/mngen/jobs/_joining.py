@@ -74,7 +74,7 @@ _LAUNCH_FAULTS = {
     "Client.InvalidSnapshot.NotFound": "a snapshot of its AMI is gone: `mngen bake`, `mngen apply`",
     "Client.VolumeLimitExceeded": "the account's limit for EBS volumes is reached: ask for more at "
     "Service Quotas",
-    "Server.InternalError": "EC2 had a fault of its own while it started: wait for the next one",
+    "Server.InternalError": "EC2 failed to start it (an internal error): wait for the next one",
 }
 
 
@@ -253,10 +253,10 @@ def _ended(account: Account, environment: Any, gone: list[dict[str, Any]]) -> It
     last = brief[-1]
     code = last.get("StateReason", {}).get("Code", "")
     text = _console(account, last) if code not in _LAUNCH_FAULTS else ""
-    remedy = "see the console of the last one, and what else is said here"
+    remedy = "see the console of the last one, and the other causes shown here"
     certain = True
     if code in _LAUNCH_FAULTS:
-        why, remedy = f"EC2 says {code}", _LAUNCH_FAULTS[code]
+        why, remedy = f"EC2 reports {code}", _LAUNCH_FAULTS[code]
     elif mount_state(text) == "ERROR":
         why = "the last one powered off, because the file system could not be mounted"
         remedy = _MOUNT_REMEDY

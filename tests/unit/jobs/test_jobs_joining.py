@@ -170,7 +170,7 @@ def ended(deployed: Deployed, identifier: str, count: int) -> None:
             "was shut down from inside",
             True,
         ),
-        ({"reason": "Client.InternalError"}, "EC2 says Client.InternalError", True),
+        ({"reason": "Client.InternalError"}, "EC2 reports Client.InternalError", True),
     ],
     ids=["mount", "unknown", "inside", "key"],
 )

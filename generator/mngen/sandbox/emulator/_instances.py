@@ -315,6 +315,8 @@ def close(machines: Machines) -> None:
         InstanceLife,
         adds=(
             "machine",
+            "console",
+            "end_as",
             "_address",
             "become_machine",
             "_take_address",
