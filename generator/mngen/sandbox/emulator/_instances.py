@@ -321,8 +321,6 @@ def close(machines: Machines) -> None:
             "become_machine",
             "_take_address",
             "follow",
-            "console",
-            "end_as",
         ),
     )
     patch(
