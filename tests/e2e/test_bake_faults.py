@@ -191,7 +191,9 @@ def test_ssh_that_never_comes_up_ends_the_builder(
         bake_command(deployed, engine)
         assert bake.run() == 3
         expected = (
-            "waited 0.1 minutes for sshd" if engine == "direct" else "Timeout waiting for SSH"
+            "timed out after 0.1 min waiting for sshd"
+            if engine == "direct"
+            else "Timeout waiting for SSH"
         )
         assert expected in bake.said
         assert deployed.left() == []
