@@ -38,7 +38,7 @@ export UV_CUSTOM_COMPILE_COMMAND := make lock
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
-demo: parts-demo venv ## Walk the whole road against an emulated AWS, with real Terraform
+demo: parts-demo venv ## Run the whole workflow against an emulated AWS, with real Terraform
 	@rm -rf $(DEMO)
 	@$(WITH_PROVIDER) $(BIN)/mngen demo --keep $(DEMO)
 

@@ -59,7 +59,7 @@ def test_images_are_what_the_spec_asks_for(
             record=deployed.record,
             engine=choose_engine("packer" if engine == "packer" else "direct"),
             options=deployed.options,
-            tell=lambda image, stage: stages.append((image, stage)),
+            on_progress=lambda image, stage: stages.append((image, stage)),
         )
         again = look(deployed.cluster, deployed.site, tree=deployed.tree, record=deployed.record)
     shared = {"c6i.2xlarge": ("c6i.2xlarge",), "m5.12xlarge": ("m5.12xlarge", "r5.12xlarge")}

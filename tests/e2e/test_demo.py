@@ -146,7 +146,7 @@ def env(
         yield {**terraform_env, **{name: store.env[name] for name in names}}
 
 
-def test_the_whole_road_is_walked_and_each_step_says_where_to_look(
+def test_the_whole_workflow_runs_and_each_step_says_where_to_look(
     installed: Path, tmp_path: Path, env: dict[str, str]
 ) -> None:
     with demo(installed, tmp_path, env, "--keep", "kept") as walked:

@@ -202,7 +202,7 @@ def wire_up(env: dict[str, str], *command: str, python: str = sys.executable) ->
     return (python, "-I", WIREUP, *command), env
 
 
-# --- the road ---
+# --- the workflow ---
 
 
 @pytest.mark.parametrize("job", ["one", "mpi"])

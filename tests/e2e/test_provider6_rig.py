@@ -85,7 +85,9 @@ def diagnose(folder: Path, env: dict[str, str], body: str) -> provider6.Diagnost
     return found[0]
 
 
-def test_a_right_configuration_walks_the_whole_road(example: Path, env: dict[str, str]) -> None:
+def test_a_right_configuration_goes_through_the_whole_workflow(
+    example: Path, env: dict[str, str]
+) -> None:
     assert provider6.validate(example, env) == []
 
     first = provider6.plan(example, env)

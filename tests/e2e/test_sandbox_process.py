@@ -271,9 +271,9 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 class TestBackground:
     def test_commands_share_one_until_it_is_stopped(self) -> None:
         told: list[str] = []
-        with open_sandbox(tell=told.append) as first:
+        with open_sandbox(on_progress=told.append) as first:
             pass
-        second = open_sandbox(tell=told.append)
+        second = open_sandbox(on_progress=told.append)
         assert (first.endpoint, first.pid) == (second.endpoint, second.pid)
         assert len(told) == 1
         assert "--stop" in told[0]
@@ -288,7 +288,7 @@ class TestBackground:
     def test_of_many_that_start_at_once_one_starts_it(self) -> None:
         script = (
             "from mngen.sandbox import open_sandbox; import sys; "
-            "print(open_sandbox(tell=lambda line: print(line, file=sys.stderr)).pid)"
+            "print(open_sandbox(on_progress=lambda line: print(line, file=sys.stderr)).pid)"
         )
 
         def start(_: int) -> tuple[str, str]:

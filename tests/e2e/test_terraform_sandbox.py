@@ -62,7 +62,7 @@ def env(
     assert stopped.returncode == 0, stopped.stderr
 
 
-def test_the_same_road_with_a_state_of_its_own(tmp_path: Path, env: dict[str, str]) -> None:
+def test_the_same_workflow_with_a_state_of_its_own(tmp_path: Path, env: dict[str, str]) -> None:
     folder = write_tree(tmp_path, TREE)
     (folder / "terraform.tfstate").write_text("the real state, not even JSON")
     real = read_tree(folder)

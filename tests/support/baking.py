@@ -145,7 +145,7 @@ cancel = Cancel()
 survey = look(cluster, site, tree=tree, record=record)
 with _interrupts(cancel):
     result = bake(survey, record=record, engine=choose_engine(sys.argv[2]), options=options,
-                  cancel=cancel, tell=lambda name, stage: print(name, stage, flush=True))
+                  cancel=cancel, on_progress=lambda name, stage: print(name, stage, flush=True))
 for problem in [*result.problems, *(p for o in result.outcomes for p in o.problems)]:
     print("problem:", problem.message, flush=True)
 sys.exit(130 if result.interrupted else 3 if any(o.id is None for o in result.outcomes) else 0)

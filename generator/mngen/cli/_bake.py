@@ -108,8 +108,8 @@ def _progress(names: list[str]) -> Iterator["Callable[[str, str], None]"]:
     with Progress(*columns, console=Console(stderr=True)) as shown:
         tasks = {name: shown.add_task(name, total=1, stage="") for name in names}
 
-        def tell(name: str, stage: str) -> None:
+        def on_progress(name: str, stage: str) -> None:
             ended = stage.startswith(("done", "failed", "interrupted"))
             shown.update(tasks[name], stage=stage, completed=int(ended))
 
-        yield tell
+        yield on_progress

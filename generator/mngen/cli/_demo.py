@@ -77,7 +77,7 @@ def shown_progress() -> Iterator[tuple[Callable[[str], None], Callable[[Clock], 
     bar.add_task("", total=1.0, step="", left="")
     with bar:
 
-        def tell(line: str) -> None:
+        def on_progress(line: str) -> None:
             console.print(line, markup=False, soft_wrap=True)
 
-        yield tell, begin
+        yield on_progress, begin

@@ -38,7 +38,7 @@ def account_of(region: str | None, *, sandbox: bool) -> "AbstractContextManager[
         return nullcontext()
     from mngen.sandbox import open_sandbox
 
-    box = open_sandbox(tell=report)
+    box = open_sandbox(on_progress=report)
     return box.applied(region) if region else box.applied()
 
 
@@ -69,7 +69,7 @@ def opened_terraform(out: Path, *, sandbox: bool) -> Iterator["Terraform"]:
     check_folder(folder)
     from mngen.sandbox import open_sandbox
 
-    with open_sandbox(tell=report) as box, box.applied():
+    with open_sandbox(on_progress=report) as box, box.applied():
         yield Terraform(sandbox_folder(folder, box.home), box.environment(), report=report)
 
 

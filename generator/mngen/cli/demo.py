@@ -41,16 +41,16 @@ def demo(
     step fails.
     """
     from mngen.cli._demo import show_plan, shown_progress
-    from mngen.demo import plan_demo, walk
+    from mngen.demo import plan_demo, run_demo
 
     plan = plan_demo(build=container)
     folder = Path(tempfile.mkdtemp(prefix="mngen-demo-")) if keep is None else _prepared(keep)
     kept = keep is not None
     show_plan(plan)
     try:
-        with shown_progress() as (tell, on_step):
-            steps, built = walk(
-                folder, tell, plan=plan, on_step=on_step, build=container, keep=kept
+        with shown_progress() as (on_progress, on_step):
+            steps, built = run_demo(
+                folder, on_progress, plan=plan, on_step=on_step, build=container, keep=kept
             )
     except (InputError, ToolError):
         kept = True

@@ -83,7 +83,7 @@ def follow_job(
         report(line)
 
     try:
-        for line in opened.follow(job, node=node, since=since, tell=on_state):
+        for line in opened.follow(job, node=node, since=since, on_progress=on_state):
             show.line(line)
     except KeyboardInterrupt:
         report(f"the job continues; to resume: {resume_command(job, show.last)}")

@@ -122,7 +122,7 @@ def _rehearse(nodes: int, faults: list[FaultName]) -> "tuple[Card, list[str]]":
         nodes,
         tuple(Fault(each.value) for each in faults),
         on_line=lines.append,
-        tell=report,
+        on_progress=report,
     )
     return judge(expected, run), lines
 

@@ -135,7 +135,7 @@ def submit(
         submission = jobs.send(
             prepared,
             again=again,
-            tell=lambda each: _tell(each, json_wanted=output_format is Format.JSON),
+            on_progress=lambda each: _on_progress(each, json_wanted=output_format is Format.JSON),
         )
         if output_format is Format.JSON:
             print_json(submission)
@@ -151,7 +151,7 @@ def _sweep(send: "Callable[..., object]", order: "Order", file: Path, *, json_wa
     done: list[Submission] = []
     with progress_of("jobs") as progress:
 
-        def tell(submission: "Submission") -> None:
+        def on_progress(submission: "Submission") -> None:
             done.append(submission)
             progress(len(done), len(rows))
             if not json_wanted:
@@ -159,7 +159,7 @@ def _sweep(send: "Callable[..., object]", order: "Order", file: Path, *, json_wa
                 sys.stdout.flush()
 
         try:
-            send(order, rows, tell=tell, warn=report_problem)
+            send(order, rows, on_progress=on_progress, warn=report_problem)
         finally:
             if done:
                 before = sum(each.existed for each in done)
@@ -170,7 +170,7 @@ def _sweep(send: "Callable[..., object]", order: "Order", file: Path, *, json_wa
         print_json(done)
 
 
-def _tell(submission: "Submission", *, json_wanted: bool) -> None:
+def _on_progress(submission: "Submission", *, json_wanted: bool) -> None:
     """Shows the ID first, before anything else can be interrupted; for JSON, on standard error."""
     if json_wanted:
         report(submission.id)

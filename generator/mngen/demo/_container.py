@@ -33,7 +33,7 @@ _MANIFEST = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class DemoOptions:
     """What the user wants of the container image.
 
     Attributes:
@@ -49,21 +49,21 @@ def make_container_image(
     cluster: Cluster,
     tree: Path,
     outputs: Mapping[str, object],
-    tell: Callable[[str], None],
-    wish: Wish,
+    on_progress: Callable[[str], None],
+    options: DemoOptions,
 ) -> str:
     """Builds the container image, and puts it into the emulated registry.
 
     The emulated registry keeps manifests and no layers, and the emulated Batch runs jobs as data:
-    where the image cannot be built it is there by name alone, and the road goes on. It is called
+    where the image cannot be built it is there by name alone, and the demo goes on. It is called
     otherwise than the user's own, and goes without the EFA software, which comes from Amazon.
 
     Args:
         cluster: The cluster.
         tree: The rendered tree; the digest is recorded in its Terraform folder.
         outputs: What Terraform put out.
-        tell: Is called with each line of progress.
-        wish: What the user wants.
+        on_progress: Is called with each line of progress.
+        options: What the user wants.
 
     Returns:
         What was built, or why nothing was, in a line.
@@ -77,13 +77,13 @@ def make_container_image(
     registry = open_registry(outputs, spec.region)
     planned = replace(plan_image(cluster), name=f"mngen-demo/{spec.container.repository}")
     try:
-        engine = None if wish.build is False else find_engine()
-        reason = _reason_against(engine, tree / "container", wish)
+        engine = None if options.build is False else find_engine()
+        reason = _reason_against(engine, tree / "container", options)
         if engine is not None and reason is None:
-            return _build(planned, engine, registry, tree, tell, keep=wish.keep)
+            return _build(planned, engine, registry, tree, on_progress, keep=options.keep)
     except ToolError as error:
         reason = " ".join(str(error).split())
-    tell(f"not built: {reason}")
+    on_progress(f"not built: {reason}")
     registry.put(spec.container.tag, json.dumps(_MANIFEST))
     return f"not built: {_shortened(reason or '')}"
 
@@ -97,19 +97,19 @@ def reason_against_building(context: Path) -> str | None:
     from mngen.container import find_engine
 
     try:
-        return _reason_against(find_engine(), context, Wish())
+        return _reason_against(find_engine(), context, DemoOptions())
     except ToolError as error:
         return " ".join(str(error).split())
 
 
-def _reason_against(engine: Engine | None, context: Path, wish: Wish) -> str | None:
+def _reason_against(engine: Engine | None, context: Path, options: DemoOptions) -> str | None:
     """Says why nothing is to be built, or returns None."""
     from mngen.container import base_image
 
     if engine is None:
         return "not asked for"
     base = base_image(context)
-    if wish.build or (base is not None and engine.image_id(base) is not None):
+    if options.build or (base is not None and engine.image_id(base) is not None):
         return None
     return f"{engine.name} has no {base} yet; --container downloads it, and packages"
 
@@ -119,7 +119,7 @@ def _build(
     engine: Engine,
     registry: Registry,
     tree: Path,
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
     *,
     keep: bool,
 ) -> str:
@@ -131,9 +131,11 @@ def _build(
     def heard(line: str) -> None:
         nonlocal last
         last = line.strip() or last
-        tell(line)
+        on_progress(line)
 
-    tell(f"building with {engine.name}, packages are downloaded; --no-container leaves this out")
+    on_progress(
+        f"building with {engine.name}, packages are downloaded; --no-container leaves this out"
+    )
     try:
         build_image(
             planned,

@@ -20,7 +20,7 @@ def make_images(
     cluster: Cluster,
     tree: Path,
     outputs: Mapping[str, Any],
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
     *,
     logs: Path,
 ) -> str:
@@ -33,7 +33,7 @@ def make_images(
         cluster: The cluster.
         tree: The rendered tree.
         outputs: What Terraform put out.
-        tell: Is called with each line of progress.
+        on_progress: Is called with each line of progress.
         logs: A folder to be made, for what the programs said that baked an image.
 
     Returns:
@@ -44,11 +44,11 @@ def make_images(
     """
     record = AmiFile(tree / AMIS_FILE)
     if found := parts.trouble("demo-bake"):
-        tell(f"not baked, but copied from their base: {found.message}")
+        on_progress(f"not baked, but copied from their base: {found.message}")
         baked: list[MachineImage] = []
     else:
         baked = [image for image in cluster.machine_images if not image.efa]
-        _bake(cluster, tree, outputs, baked, record, tell, logs)
+        _bake(cluster, tree, outputs, baked, record, on_progress, logs)
     copied = [image for image in cluster.machine_images if image not in baked]
     record.update({name: _copy(cluster, image) for image in copied for name in image.names})
     done = [("baked", baked), ("copied", copied)]
@@ -63,20 +63,20 @@ def _bake(
     outputs: Mapping[str, Any],
     images: list[MachineImage],
     record: AmiFile,
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
     logs: Path,
 ) -> None:
     from mngen.images import Options, Site, bake, choose_engine, look
     from mngen.sandbox import prepare_machines
 
-    prepare_machines(tell)
+    prepare_machines(on_progress)
     survey = look(cluster, Site.from_outputs(outputs), tree=tree, record=record, images=images)
     result = bake(
         survey,
         record=record,
         engine=choose_engine(),
         options=Options.for_sandbox(),
-        tell=lambda name, stage: tell(f"{name}: {stage}"),
+        on_progress=lambda name, stage: on_progress(f"{name}: {stage}"),
     )
     logs.mkdir()
     for outcome in result.outcomes:

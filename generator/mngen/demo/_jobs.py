@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 _WAIT_SECONDS = 300.0
 
 
-def submit_job(cluster: Cluster, tell: Callable[[str], None]) -> str:
+def submit_job(cluster: Cluster, on_progress: Callable[[str], None]) -> str:
     """Submits the spec's first job to the emulated AWS that this process sees, and waits.
 
     Args:
         cluster: The cluster, applied and with its images.
-        tell: Is called with each line of progress.
+        on_progress: Is called with each line of progress.
 
     Returns:
         What became of it, in a line.
@@ -33,19 +33,19 @@ def submit_job(cluster: Cluster, tell: Callable[[str], None]) -> str:
 
     jobs = Jobs(cluster)
     job = jobs.submit(cluster.jobs[0].name).id
-    tell(f"submitted {job}")
-    status = jobs.wait(job, timeout=_WAIT_SECONDS, tell=tell)
+    on_progress(f"submitted {job}")
+    status = jobs.wait(job, timeout=_WAIT_SECONDS, on_progress=on_progress)
     if status.state != "SUCCEEDED":
         raise ToolError(f"the job {job} ended as {status.state}: {status.reason or 'no reason'}")
     return f"{status.name}: {status.state}, {len(status.nodes)} nodes"
 
 
-def rehearse_job(cluster: Cluster, tell: Callable[[str], None], *, picture: Path) -> str:
+def rehearse_job(cluster: Cluster, on_progress: Callable[[str], None], *, picture: Path) -> str:
     """Runs the same job with real MPI on this machine, in network namespaces.
 
     Args:
         cluster: The cluster.
-        tell: Is called with each line of progress, the nodes' own among them.
+        on_progress: Is called with each line of progress, the nodes' own among them.
         picture: The SVG file to draw the timeline into.
 
     Returns:
@@ -60,13 +60,13 @@ def rehearse_job(cluster: Cluster, tell: Callable[[str], None], *, picture: Path
 
     found = parts.trouble("demo-rehearse")
     if reason := found.message if found else unavailable():
-        tell(f"not rehearsed: {reason}")
+        on_progress(f"not rehearsed: {reason}")
         return f"not here: {reason}"
     outcome = rehearse(
         rehearsal_of(cluster, cluster.jobs[0].name),
         NetworkNamespaces(),
-        on_line=lambda line: tell(f"[{line.node}] {line.text}"),
-        on_progress=tell,
+        on_line=lambda line: on_progress(f"[{line.node}] {line.text}"),
+        on_progress=on_progress,
     )
     picture.write_text(to_svg(outcome.timeline), encoding="utf-8")
     if outcome.stopped == "interrupt":

@@ -101,7 +101,7 @@ def bake(
     engine: Engine,
     options: Options | None = None,
     cancel: Cancel | None = None,
-    tell: Callable[[str, str], None] | None = None,
+    on_progress: Callable[[str, str], None] | None = None,
 ) -> BakeResult:
     """Bakes what a survey found, side by side; a failing image stops no other.
 
@@ -113,7 +113,7 @@ def bake(
         engine: What makes them; from `choose_engine`.
         options: How.
         cancel: The user's interrupt; is called by whoever takes the signals.
-        tell: Is called with an image's name and its stage, from several threads.
+        on_progress: Is called with an image's name and its stage, from several threads.
 
     Raises:
         InputError: Another bake into the same record is running.
@@ -121,7 +121,7 @@ def bake(
     """
     cancel = cancel or Cancel()
     options = options or Options()
-    quietly = _quietly(tell)
+    quietly = _quietly(on_progress)
     result = BakeResult()
     with only_bake(record.path):
         _record_kept(survey.plan, record)
@@ -143,16 +143,16 @@ def bake(
     return result
 
 
-def _quietly(tell: Callable[[str, str], None] | None) -> Callable[[str, str], None]:
+def _quietly(on_progress: Callable[[str, str], None] | None) -> Callable[[str, str], None]:
     """Returns what tells the stages and fails none.
 
     Output that cannot be written is no reason to leave a builder running.
     """
 
     def told(name: str, stage: str) -> None:
-        if tell is not None:
+        if on_progress is not None:
             with suppress(OSError, ValueError):
-                tell(name, stage)
+                on_progress(name, stage)
 
     return told
 
@@ -237,12 +237,14 @@ def _bake_all(
     targets: list[Target],
     record: AmiFile,
     engine: Engine,
-    tell: Callable[[str, str], None],
+    on_progress: Callable[[str, str], None],
     result: BakeResult,
 ) -> None:
     """Bakes each image in a thread of its own, and waits while this one takes the signals."""
     with ThreadPoolExecutor(max_workers=len(targets)) as pool:
-        futures = [pool.submit(_bake_one, run, target, record, engine, tell) for target in targets]
+        futures = [
+            pool.submit(_bake_one, run, target, record, engine, on_progress) for target in targets
+        ]
         # In small portions: a signal is handled between two of them.
         try:
             while wait(futures, timeout=_POLL_SECONDS).not_done:
@@ -264,7 +266,7 @@ def _bake_one(
     target: Target,
     record: AmiFile,
     engine: Engine,
-    tell: Callable[[str, str], None],
+    on_progress: Callable[[str, str], None],
 ) -> Outcome:
     name = target.image.name
     folder = run.templates / target.image.label
@@ -273,16 +275,16 @@ def _bake_one(
     log.touch(mode=0o600)
     start = time.monotonic()
     try:
-        ami = _in_some_zone(run, target, engine, folder, log, tell)
+        ami = _in_some_zone(run, target, engine, folder, log, on_progress)
         record.update({each: _recorded(ami, target) for each in target.image.names})
     except (OSError, subprocess.SubprocessError) as error:
-        tell(name, "failed")
+        on_progress(name, "failed")
         problem = Problem(f"{type(error).__name__}: {error}")
         return Outcome(target.image, None, (problem,), log, time.monotonic() - start)
     except MngenError as error:
-        tell(name, "interrupted" if isinstance(error, InterruptedRunError) else "failed")
+        on_progress(name, "interrupted" if isinstance(error, InterruptedRunError) else "failed")
         return Outcome(target.image, None, error.problems, log, time.monotonic() - start)
-    tell(name, f"done: {ami}")
+    on_progress(name, f"done: {ami}")
     return Outcome(target.image, ami, (), log, time.monotonic() - start)
 
 
@@ -292,7 +294,7 @@ def _in_some_zone(
     engine: Engine,
     folder: Path,
     log: Path,
-    tell: Callable[[str, str], None],
+    on_progress: Callable[[str, str], None],
 ) -> str:
     """Bakes in the first zone that has a machine for the builder."""
     refused: list[Problem] = []
@@ -306,7 +308,7 @@ def _in_some_zone(
             subnet=subnet,
             folder=place,
             log=log,
-            tell=lambda stage: tell(target.image.name, stage),
+            on_progress=lambda stage: on_progress(target.image.name, stage),
         )
         try:
             return engine.bake(job)

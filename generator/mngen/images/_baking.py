@@ -131,7 +131,7 @@ class Baking:
             engine=choose_engine(engine),
             options=replace(self.options, keep=keep),
             cancel=cancel,
-            tell=on_progress,
+            on_progress=on_progress,
         )
 
 

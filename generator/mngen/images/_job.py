@@ -66,7 +66,7 @@ class Job:
         subnet: Where its builder is started.
         folder: A private folder for its files.
         log: Where everything is written that the programs say.
-        tell: Is called with each stage, a few words.
+        on_progress: Is called with each stage, a few words.
     """
 
     run: Run
@@ -75,7 +75,7 @@ class Job:
     subnet: str
     folder: Path
     log: Path
-    tell: Callable[[str], None]
+    on_progress: Callable[[str], None]
 
     @property
     def name(self) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_batch.type_defs import JobDetailTypeDef
     from mypy_boto3_logs.client import CloudWatchLogsClient
 
-    from mngen.jobs._patience import Patience
+    from mngen.jobs._retry import RetryPolicy
     from mngen.jobs._types import JobStatus, LogLine
 
 _ROUND_SECONDS = 1.0
@@ -44,7 +44,7 @@ class Follower:
         logs: The client.
         look: Asks Batch for the job, with one call.
         complete: Makes its state of that, with its nodes: a call for each hundred.
-        patience: What to do when AWS does not answer.
+        retry: What to do when AWS does not answer.
         watch: Is called with the job each time that Batch was asked for it.
         node: The node to read; None for all.
         since: Leaves out what is older, in seconds since the epoch.
@@ -58,7 +58,7 @@ class Follower:
         logs: CloudWatchLogsClient,
         look: Callable[[], JobDetailTypeDef],
         complete: Callable[[JobDetailTypeDef], JobStatus],
-        patience: Patience,
+        retry: RetryPolicy,
         *,
         watch: Callable[[JobDetailTypeDef], None] = lambda _job: None,
         node: int | None = None,
@@ -68,7 +68,7 @@ class Follower:
         self._logs = logs
         self._look = look
         self._complete = complete
-        self._patience = patience
+        self._retry = retry
         self._watch = watch
         self._node = node
         self._since = 0 if since is None else int(since * 1000)
@@ -102,12 +102,12 @@ class Follower:
             now = time.monotonic()
             if not status.ended and (quiet or now - looked > _LOOK_SECONDS):
                 looked, before = now, status.state
-                job = self._patience.call(self._look)
+                job = self._retry.call(self._look)
                 self._watch(job)
                 is_news = (job["status"], attempt_of(job)) != (before, status.attempt)
                 if is_news or now - described > self._pause(status):
                     described = now
-                    status = self._patience.call(partial(self._complete, job))
+                    status = self._retry.call(partial(self._complete, job))
                     self._add(status)
                 if status.state != before:
                     seen(status)
@@ -175,4 +175,4 @@ class Follower:
                     return None
                 raise gone(status) from None
 
-        return self._patience.call(once)
+        return self._retry.call(once)

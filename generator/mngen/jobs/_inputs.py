@@ -126,7 +126,7 @@ def bring(
         InputError: A file cannot be read, or the shared file system cannot be written.
         botocore.exceptions.ClientError: AWS refused.
     """
-    tell = progress or (lambda _done, _total: None)
+    on_progress = progress or (lambda _done, _total: None)
     if inputs.url is not None:
         bucket, _, prefix = inputs.url.removeprefix("s3://").partition("/")
         client = s3()
@@ -134,15 +134,15 @@ def bring(
             # Some of botocore's errors are an OSError too, so only the opening is guarded.
             with _opened(file) as body:
                 client.put_object(Bucket=bucket, Key=prefix + name, Body=body)
-            tell(number, len(inputs.files))
+            on_progress(number, len(inputs.files))
         return
     try:
-        _copy(inputs, Path(inputs.location), tell)
+        _copy(inputs, Path(inputs.location), on_progress)
     except OSError as error:
         raise InputError(f"cannot write {inputs.location}: {error.strerror}") from None
 
 
-def _copy(inputs: Inputs, place: Path, tell: Callable[[int, int], None]) -> None:
+def _copy(inputs: Inputs, place: Path, on_progress: Callable[[int, int], None]) -> None:
     """Copies all or nothing: a job must not find half of its files."""
     if place.is_dir():
         return
@@ -153,7 +153,7 @@ def _copy(inputs: Inputs, place: Path, tell: Callable[[int, int], None]) -> None
             target = beside / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(file, target)
-            tell(number, len(inputs.files))
+            on_progress(number, len(inputs.files))
         # Nodes may run as another user.
         beside.chmod(0o755)
         beside.rename(place)

@@ -18,8 +18,8 @@ from mngen.jobs._inputs import Inputs, bring
 from mngen.jobs._inputs import find as find_inputs
 from mngen.jobs._logs import not_there, read, streams_of
 from mngen.jobs._machines import with_instances
-from mngen.jobs._patience import Patience
 from mngen.jobs._request import make_intent, with_inputs
+from mngen.jobs._retry import RetryPolicy
 from mngen.jobs._status import describe_one, job_id, list_jobs, status_of
 from mngen.jobs._submit import Prepared, Sender, prepare
 from mngen.jobs._sweep import orders_of, prepared_like, send_all
@@ -104,7 +104,7 @@ class Jobs:
         register: bool = False,
         again: bool = False,
         upload: str | Path | None = None,
-        tell: Callable[[Submission], None] | None = None,
+        on_progress: Callable[[Submission], None] | None = None,
         warn: Callable[[Problem], None] | None = None,
         **wanted: Any,
     ) -> Submission:
@@ -120,8 +120,8 @@ class Jobs:
             again: Whether to submit it even if the same was submitted before.
             upload: A file or folder to bring to the job, which finds it in the folder that
                 `{inputs}` in the command and MNGEN_INPUTS in the environment name.
-            tell: Is called with the job as soon as its id is known; again, should it turn out that
-                someone else submitted the same in the same moment, with the job that counts.
+            on_progress: Is called with the job as soon as its id is known; again, with the job
+                that counts, if someone else submitted the same at the same moment.
             warn: Is called with each warning of the rules.
             wanted: What shall differ from the definition: `nodes`, `queue`, `name`, `command`,
                 `environment`, `vcpus`, `memory`, `attempts`, `timeout`; see `Order`.
@@ -140,7 +140,7 @@ class Jobs:
         prepared.require(warn)
         if inputs is not None:
             self.bring(inputs)
-        return self.send(prepared, again=again, tell=tell)
+        return self.send(prepared, again=again, on_progress=on_progress)
 
     def find_inputs(self, path: str | Path) -> Inputs:
         """Returns files and where a job would find them; brings nothing yet.
@@ -174,14 +174,14 @@ class Jobs:
         prepared: Prepared,
         *,
         again: bool = False,
-        tell: Callable[[Submission], None] | None = None,
+        on_progress: Callable[[Submission], None] | None = None,
     ) -> Submission:
         """Submits what was prepared; see `submit`.
 
         Raises:
             ToolError: AWS refused it or does not answer.
         """
-        return self._sender.send(prepared, again=again, tell=tell)
+        return self._sender.send(prepared, again=again, on_progress=on_progress)
 
     def sweep(
         self,
@@ -191,7 +191,7 @@ class Jobs:
         register: bool = False,
         again: bool = False,
         inputs: Inputs | None = None,
-        tell: Callable[[Submission], None] | None = None,
+        on_progress: Callable[[Submission], None] | None = None,
         warn: Callable[[Problem], None] | None = None,
     ) -> tuple[Submission, ...]:
         """Submits one job for each row, in turn; to repeat it goes on where it stopped.
@@ -206,7 +206,7 @@ class Jobs:
             register: Whether to register a revision of the definition first, as in `submit`.
             again: Whether to submit all of them even so.
             inputs: Files to bring to all of them, once; the order must say so, see `with_inputs`.
-            tell: Is called with each job as soon as its id is known.
+            on_progress: Is called with each job as soon as its id is known.
             warn: Is called with each warning of the rules, once.
 
         Raises:
@@ -220,7 +220,9 @@ class Jobs:
             self.bring(inputs)
         prefix = f"{order.name or order.job}-"
         with translated():
-            return send_all(self._sender, self.batch, prepared, prefix, again=again, tell=tell)
+            return send_all(
+                self._sender, self.batch, prepared, prefix, again=again, on_progress=on_progress
+            )
 
     def prepare_sweep(
         self, order: Order, rows: Sequence[dict[str, str]], *, register: bool = False
@@ -321,15 +323,15 @@ class Jobs:
         job: str,
         *,
         timeout: float | None = None,
-        tell: Callable[[str], None] | None = None,
+        on_progress: Callable[[str], None] | None = None,
     ) -> JobStatus:
         """Returns the state of a job once it has ended.
 
         Args:
             job: Its id.
             timeout: Seconds after which to give up; None for never.
-            tell: Is called with a line when the state has changed, or AWS does not answer, and
-                with what is certain about why the job does not start.
+            on_progress: Is called with a line when the state has changed or AWS does not answer,
+                and with what is certain about why the job does not start.
 
         Raises:
             InputError: Batch knows no such job.
@@ -337,8 +339,8 @@ class Jobs:
         """
 
         def say(line: str) -> None:
-            if tell is not None:
-                tell(line)
+            if on_progress is not None:
+                on_progress(line)
 
         def changed(described: JobDetailTypeDef) -> None:
             reason = described.get("statusReason")
@@ -346,9 +348,11 @@ class Jobs:
 
         with translated():
             found = describe_one(self.batch, job)
-            patience = Patience(say, lambda: f"mngen wait {job_id(job)}")
+            retry = RetryPolicy(say, lambda: f"mngen wait {job_id(job)}")
             look = self._explainer(say).look
-            ended = wait_for(self.batch, found, patience, timeout=timeout, tell=changed, look=look)
+            ended = wait_for(
+                self.batch, found, retry, timeout=timeout, on_progress=changed, look=look
+            )
             return status_of(self.batch, self.cluster, ended)
 
     def logs(
@@ -378,7 +382,7 @@ class Jobs:
         *,
         node: int | None = None,
         since: float | None = None,
-        tell: Callable[[str], None] | None = None,
+        on_progress: Callable[[str], None] | None = None,
     ) -> Iterator[LogLine]:
         """Yields what a job writes, each line once, until it has ended.
 
@@ -386,13 +390,13 @@ class Jobs:
             job: Its id.
             node: The node to read; None for all.
             since: Leaves out what is older, in seconds since the epoch.
-            tell: As in `wait`.
+            on_progress: As in `wait`.
 
         Raises:
             InputError: Batch knows no such job, or it has no such node.
             ToolError: The log is gone, or AWS does not answer; the job goes on.
         """
-        say = tell or (lambda _line: None)
+        say = on_progress or (lambda _line: None)
         identifier = job_id(job)
 
         def resume() -> str:
@@ -405,7 +409,7 @@ class Jobs:
             self._account.client("logs"),
             lambda: describe_one(self.batch, identifier),
             lambda described: status_of(self.batch, self.cluster, described),
-            Patience(say, resume),
+            RetryPolicy(say, resume),
             watch=self._explainer(say).look,
             node=node,
             since=since,

@@ -137,7 +137,7 @@ class Sender:
         prepared: Prepared,
         *,
         again: bool = False,
-        tell: Callable[[Submission], None] | None = None,
+        on_progress: Callable[[Submission], None] | None = None,
         known: dict[str, Any] | None = None,
     ) -> Submission:
         """Submits a job, unless the same request made one that still counts.
@@ -145,7 +145,7 @@ class Sender:
         Args:
             prepared: A submission without errors.
             again: Whether to submit it even so.
-            tell: Is called with the job as soon as its id is known.
+            on_progress: Is called with the job as soon as its id is known.
             known: Jobs that count, by token, where they were looked for already.
 
         Raises:
@@ -180,10 +180,10 @@ class Sender:
             )
             if before is not None:
                 submission = as_submission(before, prepared.intent)
-            if tell is not None:
-                tell(submission)
+            if on_progress is not None:
+                on_progress(submission)
             if began and not again and known is None:
-                submission = self._settle(prepared, request, submission, tell)
+                submission = self._settle(prepared, request, submission, on_progress)
         return submission
 
     def _before(
@@ -252,7 +252,7 @@ class Sender:
         prepared: Prepared,
         request: dict[str, Any],
         submission: Submission,
-        tell: Callable[[Submission], None] | None,
+        on_progress: Callable[[Submission], None] | None,
     ) -> Submission:
         """Ends our job if someone else submitted the same at the same time, a moment earlier."""
         first = self._look(request).get(submission.token)
@@ -262,8 +262,8 @@ class Sender:
             jobId=submission.id, reason=f"mngen: submitted a moment before as {first['jobId']}"
         )
         submission = as_submission(first, prepared.intent)
-        if tell is not None:
-            tell(submission)
+        if on_progress is not None:
+            on_progress(submission)
         return submission
 
 

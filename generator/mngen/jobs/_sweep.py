@@ -119,7 +119,7 @@ def send_all(
     prefix: str,
     *,
     again: bool = False,
-    tell: Callable[[Submission], None] | None = None,
+    on_progress: Callable[[Submission], None] | None = None,
 ) -> tuple[Submission, ...]:
     """Submits the jobs of a sweep in turn; those that were submitted before are found, not sent.
 
@@ -129,14 +129,14 @@ def send_all(
         prepared: The submissions.
         prefix: How their names begin.
         again: Whether to submit all of them even so.
-        tell: Is called with each job as soon as its id is known.
+        on_progress: Is called with each job as soon as its id is known.
     """
     if prepared[0].intent.registering:
         prepared = _registered(prepared)
     known = known_jobs(batch, prepared[0], prefix)
     done = []
     for each in prepared:
-        submission = sender.send(each, again=again, tell=tell, known=known)
+        submission = sender.send(each, again=again, on_progress=on_progress, known=known)
         done.append(submission)
         if not submission.existed:
             time.sleep(_PAUSE)

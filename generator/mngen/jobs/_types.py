@@ -1,4 +1,4 @@
-"""What the room takes and gives: frozen data, ready for JSON."""
+"""What the package takes and returns: frozen data, ready for JSON."""
 
 from __future__ import annotations
 

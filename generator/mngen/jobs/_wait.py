@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_batch.type_defs import JobDetailTypeDef
 
-    from mngen.jobs._patience import Patience
+    from mngen.jobs._retry import RetryPolicy
 
 _FIRST_PAUSE = 1.0  # seconds; grows by half from one look to the next
 _LONGEST_PAUSE = 30.0
@@ -28,10 +28,10 @@ class WaitedTooLongError(ToolError):
 def wait_for(
     batch: BatchClient,
     job: JobDetailTypeDef,
-    patience: Patience,
+    retry: RetryPolicy,
     *,
     timeout: float | None = None,
-    tell: Callable[[JobDetailTypeDef], None] | None = None,
+    on_progress: Callable[[JobDetailTypeDef], None] | None = None,
     look: Callable[[JobDetailTypeDef], None] | None = None,
 ) -> JobDetailTypeDef:
     """Returns a job once it has ended.
@@ -39,9 +39,9 @@ def wait_for(
     Args:
         batch: The client.
         job: The job as it was last seen.
-        patience: What to do when AWS does not answer.
+        retry: What to do when AWS does not answer.
         timeout: Seconds after which to give up; None for never.
-        tell: Is called with the job each time that its state has changed, and at first.
+        on_progress: Is called with the job each time that its state has changed, and at first.
         look: Is called with the job each time that it was asked for.
 
     Raises:
@@ -55,8 +55,8 @@ def wait_for(
     while True:
         if job["status"] != state:
             state = job["status"]
-            if tell is not None:
-                tell(job)
+            if on_progress is not None:
+                on_progress(job)
         if look is not None:
             look(job)
         if state in ENDED:
@@ -69,7 +69,7 @@ def wait_for(
         left = pause if deadline is None else max(0.0, deadline - time.monotonic())
         time.sleep(min(pause, left))
         pause = min(1.5 * pause, _LONGEST_PAUSE)
-        found = patience.call(lambda: list(describe(batch, [identifier])))
+        found = retry.call(lambda: list(describe(batch, [identifier])))
         if not found:
             raise ToolError(
                 f"AWS Batch no longer has a record of job {identifier}",

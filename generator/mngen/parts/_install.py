@@ -30,7 +30,7 @@ def may_install(system: System, environment: Mapping[str, str]) -> bool:
     return system.root and system.apt and environment.get(NO_PACKAGES, "") in {"", "0"}
 
 
-def prepare(needs: Sequence[str], system: System, tell: Callable[[str], None]) -> bool:
+def prepare(needs: Sequence[str], system: System, on_progress: Callable[[str], None]) -> bool:
     """Installs what is missing for needs where that is allowed, and tells what is left out.
 
     What pip installs is not looked for: it goes into a virtual environment that is made afterwards.
@@ -38,7 +38,7 @@ def prepare(needs: Sequence[str], system: System, tell: Callable[[str], None]) -
     Args:
         needs: Their names.
         system: The system.
-        tell: Called with each line.
+        on_progress: Called with each line.
 
     Returns:
         Whether nothing is missing that a need does not work without.
@@ -47,15 +47,15 @@ def prepare(needs: Sequence[str], system: System, tell: Callable[[str], None]) -
     parts = [part for each in found for part in each.worth_installing]
     wanted = packages(parts, Family.DEBIAN)
     if wanted and may_install(system, os.environ):
-        tell(f"installing packages ({NO_PACKAGES}=1 leaves this out): {' '.join(wanted)}")
+        on_progress(f"installing packages ({NO_PACKAGES}=1 leaves this out): {' '.join(wanted)}")
         services = [service for part in parts for service in PARTS[part].services]
         if reason := install(wanted, services, _run):
-            tell(f"warning: {reason}")
+            on_progress(f"warning: {reason}")
         forget()
         found = [_judged(name) for name in needs]
     for name, judgement in zip(needs, found, strict=True):
         for line in report(name, judgement, system):
-            tell(line)
+            on_progress(line)
     return not any(each.missing for each in found)
 
 

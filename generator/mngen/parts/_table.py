@@ -626,7 +626,7 @@ _NEEDS = (
     ),
     Need(
         name="demo",
-        title="walk the whole workflow on an emulated AWS",
+        title="run the whole workflow on an emulated AWS",
         commands=("demo",),
         parts=("sandbox", "deploy"),
         without=(

@@ -1,4 +1,4 @@
-"""An emulated AWS on loopback: the same road as on AWS, with no account.
+"""An emulated AWS on loopback: the same workflow as on AWS, without an account.
 
 `start_sandbox()` starts one that ends with the caller; `open_sandbox()` finds the one that the
 command belongs to, or starts one in the background. Either gives a `Sandbox`: its `environment`

@@ -148,7 +148,7 @@ def start_sandbox(port: int = 0) -> Sandbox:
 def open_sandbox(
     *,
     idle_seconds: float = DEFAULT_IDLE_SECONDS,
-    tell: Callable[[str], None] | None = None,
+    on_progress: Callable[[str], None] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Sandbox:
     """Returns the sandbox that this command belongs to, starting one where there is none.
@@ -159,7 +159,7 @@ def open_sandbox(
 
     Args:
         idle_seconds: After how long without a request a newly started one ends.
-        tell: Called with one line when a background sandbox was started.
+        on_progress: Called with one line when a background sandbox was started.
         environment: Where to look for `MNGEN_SANDBOX`; this process's own by default.
 
     Raises:
@@ -179,8 +179,8 @@ def open_sandbox(
             record.clear()
             emulator, _ = _process.launch(idle=idle_seconds, log=record.log)
             record.write(emulator)
-            if tell is not None:
-                tell(
+            if on_progress is not None:
+                on_progress(
                     f"started a sandbox in the background ({emulator.endpoint}); it ends after "
                     f"{idle_seconds / 60:g} idle minutes, or with mngen sandbox --stop"
                 )

@@ -43,7 +43,7 @@ def run_here(
     faults: tuple[Fault, ...] = (),
     *,
     on_line: Callable[[str], None],
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
 ) -> tuple[Expected, Run]:
     """Runs the self-test on nodes of this machine, as root.
 
@@ -51,7 +51,7 @@ def run_here(
         nodes: Number of nodes, two or more.
         faults: What is to be wrong; a fault of one node is one of the last.
         on_line: Is called with each line that the nodes write.
-        tell: Is called with what else there is to say.
+        on_progress: Is called with what else there is to say.
 
     Returns:
         What it must show, and what it showed.
@@ -74,7 +74,7 @@ def run_here(
         planned,
         NetworkNamespaces(),
         on_line=lambda line: take(line.text),
-        on_progress=tell,
+        on_progress=on_progress,
     )
     if outcome.stopped == "interrupt":
         raise KeyboardInterrupt

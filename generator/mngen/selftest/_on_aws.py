@@ -38,7 +38,7 @@ class OnAws:
         jobs: The deployment's jobs.
         choice: What is submitted.
         records: The record of the AMIs that were baked, by the images' names; empty for none.
-        tell: Is called with a line when there is something to say.
+        on_progress: Is called with a line when there is something to say.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class OnAws:
         jobs: Jobs,
         choice: Choice,
         records: Mapping[str, AmiRecord],
-        tell: Callable[[str], None],
+        on_progress: Callable[[str], None],
     ) -> None:
         self.id = ""
         self.lines: list[str] = []
         self._jobs = jobs
         self._choice = choice
         self._records = records
-        self._tell = tell
+        self._on_progress = on_progress
         self._types: dict[int, str] = {}
         self._amis: dict[int, str] = {}
 
@@ -88,7 +88,7 @@ class OnAws:
         expected = self._expected(prepared)
         with take_signals(_interrupt, ENDINGS):
             try:
-                self._jobs.send(prepared, again=True, tell=self._submitted)
+                self._jobs.send(prepared, again=True, on_progress=self._submitted)
                 status = self._wait(wait)
             except BaseException:
                 self._cancel()
@@ -98,7 +98,7 @@ class OnAws:
 
     def _submitted(self, submission: Submission) -> None:
         self.id = submission.id
-        self._tell(f"submitted {submission.id} to {submission.queue}")
+        self._on_progress(f"submitted {submission.id} to {submission.queue}")
 
     def _expected(self, prepared: Prepared) -> Expected:
         amis: dict[str, str] = {}
@@ -123,10 +123,12 @@ class OnAws:
             if line.startswith("RUNNING"):
                 # ECS forgets a machine soon after it has ended.
                 self._look()
-            self._tell(line)
+            self._on_progress(line)
 
         try:
-            status = self._jobs.wait(self.id, timeout=wait + self._choice.timeout, tell=changed)
+            status = self._jobs.wait(
+                self.id, timeout=wait + self._choice.timeout, on_progress=changed
+            )
         except WaitedTooLongError:
             causes = self._jobs.status(self.id, instances=False).causes
             why = "; ".join(cause.what for cause in causes) or "no cause can be seen from here"
@@ -178,9 +180,9 @@ class OnAws:
             return
         try:
             if self._jobs.cancel(self.id, "mngen selftest gave up"):
-                self._tell(f"cancelled {self.id}")
+                self._on_progress(f"cancelled {self.id}")
         except MngenError as error:
-            self._tell(
+            self._on_progress(
                 f"could not cancel {self.id}: {error}; it stops after {self._choice.timeout} s at "
                 f"the latest, or run: mngen cancel {self.id}"
             )

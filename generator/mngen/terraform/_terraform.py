@@ -105,7 +105,7 @@ class Terraform:
         Every other method does so by itself where Terraform asks for it.
 
         Raises:
-            ToolError: They cannot be had.
+            ToolError: They could not be installed.
             InterruptedRunError: This process was interrupted.
         """
         from mngen.terraform._commands import InterruptedCommandError

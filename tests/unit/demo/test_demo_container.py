@@ -10,8 +10,8 @@ import pytest
 
 from mngen import _resources
 from mngen.catalog import load_catalog
-from mngen.demo import _container, walk
-from mngen.demo._container import Wish, make_container_image
+from mngen.demo import _container, run_demo
+from mngen.demo._container import DemoOptions, make_container_image
 from mngen.errors import ToolError
 from mngen.rules import require
 from mngen.spec import load
@@ -46,20 +46,20 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Eng
 
 
 @pytest.fixture
-def made(sandbox: Sandbox, cluster: Cluster, tmp_path: Path) -> Callable[[Wish], str]:
+def made(sandbox: Sandbox, cluster: Cluster, tmp_path: Path) -> Callable[[DemoOptions], str]:
     """Makes the image, and sees that it is in the registry by name, and not recorded."""
     sandbox.reset()
     ecr = client(sandbox, "ecr")
     url = ecr.create_repository(repositoryName=REPOSITORY)["repository"]["repositoryUri"]
 
-    def make(wish: Wish) -> str:
+    def make(options: DemoOptions) -> str:
         lines: list[str] = []
         tree = tmp_path / "deploy"
         (tree / "terraform").mkdir(parents=True)
         (tree / "container").symlink_to(_resources.container())
         with sandbox.applied():
             result = make_container_image(
-                cluster, tree, {"repository_url": url}, lines.append, wish
+                cluster, tree, {"repository_url": url}, lines.append, options
             )
         assert [line for line in lines if line.startswith("not built: ")]
         (image,) = ecr.list_images(repositoryName=REPOSITORY)["imageIds"]
@@ -71,47 +71,55 @@ def made(sandbox: Sandbox, cluster: Cluster, tmp_path: Path) -> Callable[[Wish],
 
 
 def test_with_no_engine_it_goes_on(
-    engine: Callable[..., Engine], made: Callable[[Wish], str]
+    engine: Callable[..., Engine], made: Callable[[DemoOptions], str]
 ) -> None:
-    assert made(Wish()).startswith("not built: no container engine is installed")
+    assert made(DemoOptions()).startswith("not built: no container engine is installed")
 
 
 def test_an_engine_that_is_asked_for_must_be_there(
     engine: Callable[..., Engine], tmp_path: Path
 ) -> None:
     with pytest.raises(ToolError, match="no container engine is installed"):
-        walk(tmp_path, print, build=True)
+        run_demo(tmp_path, print, build=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bin"]
 
 
 @pytest.mark.parametrize(
-    ("wish", "result"),
+    ("options", "result"),
     [
-        (Wish(), "not built: podman has no docker.io/library/ubuntu:26.04 yet; --container "),
-        (Wish(build=False), "not built: not asked for"),
+        (
+            DemoOptions(),
+            "not built: podman has no docker.io/library/ubuntu:26.04 yet; --container ",
+        ),
+        (DemoOptions(build=False), "not built: not asked for"),
     ],
     ids=["its base is not here", "not wanted"],
 )
 def test_nothing_is_downloaded_unasked(
-    wish: Wish, result: str, engine: Callable[..., Engine], made: Callable[[Wish], str]
+    options: DemoOptions,
+    result: str,
+    engine: Callable[..., Engine],
+    made: Callable[[DemoOptions], str],
 ) -> None:
     podman = engine(NO_BASE)
-    assert made(wish).startswith(result)
-    calls = [call["arguments"] for call in said(podman)] if wish.build is None else []
+    assert made(options).startswith(result)
+    calls = [call["arguments"] for call in said(podman)] if options.build is None else []
     assert [call for call in calls if call[0] == "build"] == []
 
 
 @pytest.mark.parametrize(
-    ("wish", "answers"), [(Wish(), BASE), (Wish(build=True), NO_BASE)], ids=["base", "asked for"]
+    ("options", "answers"),
+    [(DemoOptions(), BASE), (DemoOptions(build=True), NO_BASE)],
+    ids=["base", "asked for"],
 )
 def test_a_build_that_fails_is_told_by_what_the_engine_said_last(
-    wish: Wish,
+    options: DemoOptions,
     answers: dict[str, tuple[int, str]],
     engine: Callable[..., Engine],
-    made: Callable[[Wish], str],
+    made: Callable[[DemoOptions], str],
 ) -> None:
     podman = engine(answers | FAILS)
-    assert made(wish) == (
+    assert made(options) == (
         "not built: building it failed (exit code 125): Error: lookup docker.io: no such host"
     )
     build, removal = (
@@ -122,7 +130,9 @@ def test_a_build_that_fails_is_told_by_what_the_engine_said_last(
 
 
 def test_a_build_that_takes_too_long_is_ended(
-    engine: Callable[..., Engine], made: Callable[[Wish], str], monkeypatch: pytest.MonkeyPatch
+    engine: Callable[..., Engine],
+    made: Callable[[DemoOptions], str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     podman = engine(BASE)
     script = (
@@ -133,4 +143,4 @@ def test_a_build_that_takes_too_long_is_ended(
     path.write_text(script, encoding="utf-8")
     path.chmod(0o755)
     monkeypatch.setattr(_container, "_BUILD_SECONDS", 3.0)
-    assert made(Wish()) == "not built: building it took longer than 3 s"
+    assert made(DemoOptions()) == "not built: building it took longer than 3 s"

@@ -96,7 +96,7 @@ def test_a_wrong_command_would_be_found() -> None:
     ]
 
 
-def test_every_command_of_the_road_is_told_of() -> None:
+def test_every_command_of_the_workflow_is_documented() -> None:
     told = {
         words[0]
         for page in PAGES

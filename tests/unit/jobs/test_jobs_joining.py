@@ -340,9 +340,9 @@ def test_whoever_waits_is_told_once(
             jobs.cancel(identifier)
 
     if command == "wait":
-        assert jobs.wait(identifier, tell=tell).state == "FAILED"
+        assert jobs.wait(identifier, on_progress=tell).state == "FAILED"
     else:
-        assert list(jobs.follow(identifier, tell=tell)) == []
+        assert list(jobs.follow(identifier, on_progress=tell)) == []
     assert sum("2 of 2 instances" in line for line in said) == 1
     assert any(line.startswith("RUNNABLE for ") for line in said)
     assert f"for what to do: mngen status {identifier}" in said

@@ -137,7 +137,7 @@ class TestFollow:
                 "mpi", name=unique(), environment={"MNGEN_SANDBOX_EXIT": "3"}
             ).id
             said: list[str] = []
-            texts = [each.text for each in jobs.follow(identifier, tell=said.append)]
+            texts = [each.text for each in jobs.follow(identifier, on_progress=said.append)]
         finally:
             deployed.control(start_seconds=0.1)
         assert any("end: exit 3" in each for each in texts)
@@ -220,13 +220,15 @@ class TestFaults:
         assert texts.count("slow") == 1
 
     def test_a_failing_endpoint(self, deployed: Deployed, running: str, faults: Faults) -> None:
-        # A client tries a call five times by itself; then the follower's own patience begins.
+        # A client tries a call five times by itself; then the follower's own retries begin.
         faults.fail("logs:GetLogEvents", "ServiceUnavailableException", status=503, times=6)
         faults.fail("batch:DescribeJobs", "ServerException", status=500, after=3, times=2)
         write(deployed, running, 0, "still there")
         end(deployed, running)
         said: list[str] = []
-        texts = [each.text for each in Jobs(deployed.cluster).follow(running, tell=said.append)]
+        texts = [
+            each.text for each in Jobs(deployed.cluster).follow(running, on_progress=said.append)
+        ]
         assert texts.count("still there") == 1
         assert any("trying again; the job continues" in each for each in said)
         assert "AWS answers again" in said

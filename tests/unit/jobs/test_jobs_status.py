@@ -445,7 +445,7 @@ class TestEnd:
             deployed.control(forget=[identifier])
 
         with pytest.raises(ToolError, match="no more"):
-            jobs.wait(identifier, tell=forget)
+            jobs.wait(identifier, on_progress=forget)
 
     def test_credentials_that_expire(
         self, deployed: Deployed, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
@@ -476,7 +476,7 @@ class TestEnd:
             faults.redirect(monkeypatch)
             # A client tries a call five times by itself.
             faults.fail("batch:DescribeJobs", "ServerException", status=500, after=1, times=6)
-            found = Jobs(deployed.cluster).wait(identifier, tell=end_once_it_answers)
+            found = Jobs(deployed.cluster).wait(identifier, on_progress=end_once_it_answers)
         assert found.state == "SUCCEEDED"
         assert any("trying again" in each for each in said)
         assert "AWS answers again" in said

@@ -130,8 +130,8 @@ class InstanceActions:
 
         Where nothing is posted yet, there is no output. The latest output is to be had of types
         with the Nitro hypervisor alone. Source:
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html; the words
-        of the refusal are those in https://github.com/aws/aws-k8s-tester.
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html, which does
+        not document the wording of the refusal.
         """
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
         hypervisor = INSTANCE_TYPES.get(instance.instance_type, {}).get("Hypervisor")

@@ -25,25 +25,30 @@ if TYPE_CHECKING:
 _SOON_SECONDS = 1.0
 
 
-def prepare_machines(tell: Callable[[str], None] | None = None) -> None:
+def prepare_machines(on_progress: Callable[[str], None] | None = None) -> None:
     """Builds what emulated machines start from, where that was not done before on this computer.
 
     Without it, the first instance of each base stays `pending` for the minute that this takes.
 
     Args:
-        tell: Called with a line where it takes more than a moment, and where machines have no init.
+        on_progress: Called with a line where it takes more than a moment, and where machines have
+            no init.
 
     Raises:
         ToolError: This computer can run no machines, or building failed.
     """
     timer = threading.Timer(
         _SOON_SECONDS,
-        lambda: tell("preparing emulated instances (only once, about a minute)") if tell else None,
+        lambda: (
+            on_progress("preparing emulated instances (only once, about a minute)")
+            if on_progress
+            else None
+        ),
     )
     timer.daemon = True
     timer.start()
-    if tell and (reason := init_unavailable()):
-        tell(reason)
+    if on_progress and (reason := init_unavailable()):
+        on_progress(reason)
     try:
         for base in BASES:
             machine_layers(base)

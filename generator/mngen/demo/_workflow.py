@@ -17,7 +17,7 @@ from mngen import _resources
 from mngen._signals import ENDINGS, take_signals
 from mngen.cluster import AMIS_FILE, DIGESTS_FILE
 from mngen.demo._built import Built, what_stands
-from mngen.demo._container import Wish, make_container_image
+from mngen.demo._container import DemoOptions, make_container_image
 from mngen.demo._images import make_images
 from mngen.demo._jobs import rehearse_job, submit_job
 from mngen.demo._plan import (
@@ -56,7 +56,7 @@ _WAITS = 2
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the road.
+    """One step of the workflow.
 
     Attributes:
         name: What was done.
@@ -74,20 +74,20 @@ class Step:
 
 
 @dataclass(slots=True)
-class _Road:
+class _Workflow:
     """The steps gone so far.
 
     Attributes:
         folder: Where they write.
         log: What keeps each line of progress.
-        tell: Is called with each of them.
+        on_progress: Is called with each of them.
         clock: Knows the time left.
         on_step: Is called with it when a step begins, and at the end.
     """
 
     folder: Path
     log: IO[str]
-    tell: Callable[[str], None]
+    on_progress: Callable[[str], None]
     clock: Clock
     on_step: Callable[[Clock], None]
     steps: list[Step] = field(default_factory=list)
@@ -98,7 +98,7 @@ class _Road:
         """Tells a line of progress; may be called from any thread."""
         with self._lock:
             self.log.write(f"{line}\n")
-        self.tell(line)
+        self.on_progress(line)
 
     @contextmanager
     def step(self, name: str, command: str, *files: str) -> Iterator[list[str]]:
@@ -107,7 +107,7 @@ class _Road:
         number, total = len(self.steps) + 1, len(self.clock.steps)
         with self._lock:
             self.log.write(f"── {name}\n")
-        self.tell(f"── {number}/{total} {name} ({in_words(self.clock.left())})")
+        self.on_progress(f"── {number}/{total} {name} ({in_words(self.clock.left())})")
         self.on_step(self.clock)
         result: list[str] = []
         start = time.monotonic()
@@ -120,22 +120,22 @@ class _Road:
             self.on_step(self.clock)
 
 
-def walk(
+def run_demo(
     folder: Path,
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
     *,
     plan: Plan | None = None,
     on_step: Callable[[Clock], None] = lambda _: None,
     build: bool | None = None,
     keep: bool = False,
 ) -> tuple[list[Step], list[Built]]:
-    """Goes the road with the tutorial's spec.
+    """Runs the whole workflow with the tutorial's spec.
 
     SIGINT, SIGTERM and SIGHUP end it, whatever it is at; outside the main thread none is caught.
 
     Args:
         folder: An empty folder to work in; what the steps wrote stays in it.
-        tell: Is called with each line of progress, from several threads.
+        on_progress: Is called with each line of progress, from several threads.
         plan: What `plan_demo` returned; by default that is called first.
         on_step: Is called when a step begins, and at the end, with what knows the time left.
         build: Whether to build the container image, which downloads some hundred MB; None for
@@ -157,64 +157,64 @@ def walk(
         find_engine()
     with (
         (folder / _LOG).open("w", encoding="utf-8") as log,
-        take_signals(_interrupter(tell), ENDINGS),
+        take_signals(_interrupter(on_progress), ENDINGS),
     ):
-        road = _Road(folder, log, tell, Clock(plan.steps), on_step)
+        workflow = _Workflow(folder, log, on_progress, Clock(plan.steps), on_step)
         try:
             with tempfile.TemporaryDirectory(prefix="mngen-demo-") as scratch:
-                built = _walk(road, Path(scratch), Wish(build, keep))
+                built = _run_steps(workflow, Path(scratch), DemoOptions(build, keep))
         except (KeyboardInterrupt, InterruptedRunError):
             raise InterruptedRunError(
-                f"interrupted at `{road.now}`; the emulated AWS is gone, with all that was in it"
+                f"interrupted at `{workflow.now}`; the emulated AWS is gone, with everything in it"
             ) from None
         finally:
             # The provider alone is some hundred MB.
             shutil.rmtree(folder / "deploy" / "terraform" / ".terraform", ignore_errors=True)
-    return road.steps, built
+    return workflow.steps, built
 
 
-def _walk(road: _Road, scratch: Path, wish: Wish) -> list[Built]:
+def _run_steps(workflow: _Workflow, scratch: Path, options: DemoOptions) -> list[Built]:
     from mngen.sandbox import start_sandbox
 
-    spec = road.folder / _SPEC
+    spec = workflow.folder / _SPEC
     shutil.copyfile(_resources.examples() / "tutorial.yaml", spec)
-    out = road.folder / "deploy"
+    out = workflow.folder / "deploy"
     with start_sandbox() as sandbox:
-        with road.step(CHECK, "mngen check", _SPEC) as result:
+        with workflow.step(CHECK, "mngen check", _SPEC) as result:
             cluster = open_cluster(spec)
             counted = [(len(cluster.environments), "compute environments")]
             counted += [(len(cluster.spec.queues), "queues"), (len(cluster.jobs), "job")]
             result += [f"{number} {what}" for number, what in counted]
-        with road.step(RENDER, "mngen render", "deploy") as result:
+        with workflow.step(RENDER, "mngen render", "deploy") as result:
             environment = sandbox.environment(_REGION)
-            terraform, provider, files = _render(cluster, out, environment, road.say)
+            terraform, provider, files = _render(cluster, out, environment, workflow.say)
             result += [f"{files} files", f"for version {provider} of the provider"]
-        with road.step(FIRST_APPLY, "mngen apply", "deploy/terraform") as result:
+        with workflow.step(FIRST_APPLY, "mngen apply", "deploy/terraform") as result:
             result.append(_apply(terraform))
         outputs = terraform.outputs()
         baked = (f"deploy/{AMIS_FILE}", _BAKING)
         with (
-            road.step(BAKE, "mngen bake", *baked) as result,
+            workflow.step(BAKE, "mngen bake", *baked) as result,
             _account(sandbox, scratch),
         ):
-            logs = road.folder / _BAKING
-            result.append(make_images(cluster, out, outputs, road.say, logs=logs))
+            logs = workflow.folder / _BAKING
+            result.append(make_images(cluster, out, outputs, workflow.say, logs=logs))
         written = ("deploy/container", f"deploy/terraform/{DIGESTS_FILE}")
         with (
-            road.step(CONTAINER, "mngen container build", *written) as result,
+            workflow.step(CONTAINER, "mngen container build", *written) as result,
             _account(sandbox, scratch),
         ):
-            result.append(make_container_image(cluster, out, outputs, road.say, wish))
-        with road.step(SECOND_APPLY, "mngen apply", "deploy/terraform") as result:
+            result.append(make_container_image(cluster, out, outputs, workflow.say, options))
+        with workflow.step(SECOND_APPLY, "mngen apply", "deploy/terraform") as result:
             result.append(_apply(terraform))
         with _account(sandbox, scratch):
             built = what_stands(_REGION)
-        with road.step(SUBMIT, "mngen submit", _LOG) as result, _account(sandbox, scratch):
-            result.append(submit_job(cluster, road.say))
-        with road.step(REHEARSE, "mngen rehearse", _PICTURE) as result:
-            picture = road.folder / _PICTURE
-            result.append(rehearse_job(cluster, road.say, picture=picture))
-        with road.step(DESTROY, "mngen destroy", _LOG) as result:
+        with workflow.step(SUBMIT, "mngen submit", _LOG) as result, _account(sandbox, scratch):
+            result.append(submit_job(cluster, workflow.say))
+        with workflow.step(REHEARSE, "mngen rehearse", _PICTURE) as result:
+            picture = workflow.folder / _PICTURE
+            result.append(rehearse_job(cluster, workflow.say, picture=picture))
+        with workflow.step(DESTROY, "mngen destroy", _LOG) as result:
             terraform.destroy()
             left = [address for address in terraform.resources() if "data." not in address]
             result.append(f"{len(left)} resources left")
@@ -222,7 +222,7 @@ def _walk(road: _Road, scratch: Path, wish: Wish) -> list[Built]:
 
 
 def _render(
-    cluster: Cluster, out: Path, environment: Mapping[str, str], tell: Callable[[str], None]
+    cluster: Cluster, out: Path, environment: Mapping[str, str], on_progress: Callable[[str], None]
 ) -> tuple[Terraform, int, int]:
     """Renders for the newest AWS provider that Terraform can install here.
 
@@ -238,7 +238,7 @@ def _render(
     for provider in sorted(PROVIDER_RANGES, reverse=True):
         tree = render(cluster, provider=provider, source=_SPEC)
         Deployment(out).write(tree)
-        terraform = Terraform(out / "terraform", environment, report=tell)
+        terraform = Terraform(out / "terraform", environment, report=on_progress)
         try:
             terraform.init()
         except ToolError as error:
@@ -262,7 +262,7 @@ def _account(sandbox: Sandbox, scratch: Path) -> Iterator[None]:
         yield
 
 
-def _interrupter(tell: Callable[[str], None]) -> Callable[[], None]:
+def _interrupter(on_progress: Callable[[str], None]) -> Callable[[], None]:
     """Returns what is called when this process is asked to end.
 
     A second request does not break off the cleaning up that the first has begun; the third does.
@@ -271,7 +271,7 @@ def _interrupter(tell: Callable[[str], None]) -> Callable[[], None]:
 
     def interrupt() -> None:
         if next(requests) == _WAITS:
-            tell("still stopping; press Ctrl-C once more to stop waiting")
+            on_progress("still stopping; press Ctrl-C once more to stop waiting")
             return
         raise KeyboardInterrupt
 

@@ -18,22 +18,22 @@ _LONGEST_PAUSE = 30.0
 _GIVE_UP_AFTER = 600.0
 
 
-class Patience:
+class RetryPolicy:
     """Repeats calls that fail in passing, for ten minutes in a row.
 
     Args:
-        tell: Is called with one line when calls begin to fail, and when they succeed again.
+        on_progress: Is called with one line when calls begin to fail, and when they succeed again.
         resume: What to run in order to go on, for a failure that does not pass.
         sleep: How to wait for a number of seconds.
     """
 
     def __init__(
         self,
-        tell: Callable[[str], None],
+        on_progress: Callable[[str], None],
         resume: Callable[[], str],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._tell = tell
+        self._on_progress = on_progress
         self._resume = resume
         self._sleep = sleep
 
@@ -57,12 +57,12 @@ class Patience:
                 if time.monotonic() - since > _GIVE_UP_AFTER:
                     raise self._ended(error) from cause
                 if pause == _FIRST_PAUSE:
-                    self._tell(f"{translate(cause)}; trying again; the job continues")
+                    self._on_progress(f"{translate(cause)}; trying again; the job continues")
                 self._sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 if since is not None:
-                    self._tell("AWS answers again")
+                    self._on_progress("AWS answers again")
                 return result
 
     def _ended(self, error: ToolError) -> ToolError:
