@@ -95,7 +95,7 @@ def test_check_says_4_and_shows_what_would_change(here: Path) -> None:
     assert re.search(r"^-  max_vcpus += 192$", done.stdout, re.MULTILINE)
     assert re.search(r"^\+  max_vcpus += 240$", done.stdout, re.MULTILINE)
     assert done.stderr == (
-        "error: deploy does not match mngen.yaml: 1 changed\n"
+        "error: deploy does not match mngen.yaml: 2 changed\n"
         "  help: run mngen render --file mngen.yaml --out deploy and commit the result\n"
     )
     assert read_tree(here / "deploy") == {
