@@ -195,7 +195,7 @@ def test_a_job_that_takes_too_long_is_ended_as_by_batch(folder: Path) -> None:
 
     assert done.returncode == 1
     assert "mngen: timeout after 3 s: SIGTERM to every node\n" in done.stderr
-    assert verdict(done).startswith("the job took too long: exit code 143, cancelled by SIGTERM")
+    assert verdict(done).startswith("the job timed out: exit code 143, cancelled by SIGTERM")
 
 
 @pytest.fixture

@@ -95,10 +95,8 @@ def test_a_fault_is_found_and_nothing_else(
 
 def test_what_is_wrong_with_arguments_is_said_before_anything_starts(tmp_path: Path) -> None:
     done = mngen("selftest", "--fault", "cpus", cwd=tmp_path)
-    assert (done.returncode, "--fault: a fault can be made in a rehearsal only" in done.stderr) == (
-        2,
-        True,
-    )
+    assert done.returncode == 2
+    assert "--fault: only with --rehearse" in done.stderr
     done = mngen("selftest", "--rehearse", "--report", "absent/page.html", cwd=tmp_path)
     assert done.returncode == 1
     assert "cannot write absent/page.html: folder absent does not exist" in done.stderr

@@ -219,7 +219,9 @@ class TestFileSystem:
 
 class TestNowhere:
     def test_neither_mounted_nor_a_bucket(self, jobs: Jobs, data: Path) -> None:
-        with pytest.raises(InputError, match="no place") as caught:
+        with pytest.raises(
+            InputError, match="is not mounted on this machine, and the spec has no bucket"
+        ) as caught:
             jobs.submit("one", upload=data)
         assert "bucket: NAME" in str(caught.value.problems[0].hint)
 

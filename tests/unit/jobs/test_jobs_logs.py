@@ -254,10 +254,10 @@ class TestFaults:
         lines = own.follow(identifier)
         next(lines)
         other.logs.delete_log_group(logGroupName=f"/mngen/{other.name}/jobs")
-        with pytest.raises(ToolError, match="is not there") as caught:
+        with pytest.raises(ToolError, match="does not exist") as caught:
             list(lines)
         assert "mngen apply" in str(caught.value.problems[0].hint)
-        with pytest.raises(ToolError, match="is not there"):
+        with pytest.raises(ToolError, match="does not exist"):
             list(own.logs(identifier))
         own.cancel(identifier)
 

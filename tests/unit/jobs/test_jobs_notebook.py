@@ -37,4 +37,4 @@ def test_notebook_runs(
     assert deployed.job(names["job"].id)["status"] == "SUCCEEDED"
     assert "[0] " in capsys.readouterr().out
     assert (tmp_path / "job.svg").read_text(encoding="utf-8").startswith("<svg")
-    assert [each.name for each in names["swept"]] == ["mpi-example-0001", "mpi-example-0002"]
+    assert sorted(each.name for each in names["swept"]) == ["mpi-example-0001", "mpi-example-0002"]

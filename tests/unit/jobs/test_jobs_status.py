@@ -332,7 +332,7 @@ class TestWhy:
         done = run("status", identifier)
         assert done.returncode == 0
         assert "error[MN305]: the job requests 5 nodes, and `r5` has at most 4" in done.stdout
-        assert "help: ask for fewer `--nodes`" in done.stdout
+        assert "help: use fewer `--nodes`" in done.stdout
         shown = json.loads(run("status", identifier, "--format", "json").stdout)
         assert shown["causes"][0]["what"].startswith("AWS Batch reports:")
         assert [each["index"] for each in shown["nodes"]] == [0, 1, 2, 3, 4]
@@ -376,7 +376,7 @@ class TestList:
         with pytest.raises(InputError) as caught:
             jobs.list(queue="bik")
         assert caught.value.problems[0].hint == "did you mean `big`?"
-        with pytest.raises(InputError, match="no state"):
+        with pytest.raises(InputError, match="unknown job state"):
             jobs.list(states=["DONE"])
 
     def test_the_command(self, jobs: Jobs, run: Any) -> None:
@@ -444,7 +444,7 @@ class TestEnd:
         def forget(_line: str) -> None:
             deployed.control(forget=[identifier])
 
-        with pytest.raises(ToolError, match="no more"):
+        with pytest.raises(ToolError, match="no longer has a record"):
             jobs.wait(identifier, on_progress=forget)
 
     def test_credentials_that_expire(

@@ -736,6 +736,10 @@ def test_builders_of_efa_images_need_a_way_out_or_a_bucket(aws: Aws) -> None:
     assert [each[:2] for each in found(aws.ask(part, environments=EFA))] == [
         ("MN223", "environments.r5.efa")
     ]
+    s3: Any = aws.connect("s3", REGION)
+    s3.create_bucket(Bucket="my-software")
+    for name in INSTALLER:
+        s3.put_object(Bucket="my-software", Key=f"efa/{name}", Body=b"x")
     bucket = "image: {efa_installer: s3://my-software/efa/}\n"
     assert found(aws.ask(part + bucket, environments=EFA)) == []
     assert found(aws.ask(part)) == []
