@@ -246,7 +246,7 @@ def test_an_interrupt_ends_it_and_leaves_nothing(
         text = walked.running.text
         walked.check_that_nothing_is_left()
     assert "error: interrupted at `" in text
-    assert "the emulated AWS is gone, with all that was in it" in text
+    assert "the emulated AWS is gone, with everything in it" in text
     assert "Traceback" not in text
     # The folder of a demo that keeps nothing was among the temporary ones.
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".log") == (
