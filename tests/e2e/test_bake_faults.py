@@ -364,7 +364,7 @@ def test_a_killed_program_fails_its_image_alone(
                 os.kill(pid, signal.SIGKILL)
         hold.released.set()
         assert bake.wait() == 3, bake.said
-        assert list(bake.deployed.record.read()) == ["r5.24xlarge"]
+        assert list(bake.deployed.record.read()) == ["r5.24xlarge"], bake.said
         assert bake.deployed.left() == []
 
 

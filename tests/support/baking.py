@@ -6,7 +6,6 @@ import os
 import sys
 import textwrap
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +88,7 @@ class Deployed:
             playbook = self.tree / "playbooks" / "image.yml"
             playbook.write_text(SHORT_PLAYBOOK, encoding="utf-8")
         self.record = AmiFile(self.tree / "terraform" / "amis.auto.tfvars.json")
-        self.options = replace(Options.for_sandbox(), ssh_seconds=120)
+        self.options = Options.for_sandbox()
         self.ec2: Any = client(sandbox, "ec2", REGION)
         self.site = self._site(sandbox)
 
