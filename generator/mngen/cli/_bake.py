@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mngen._signals import ENDINGS, take_signals
 from mngen.cli._console import report
-from mngen.cli._session import account_of, ami_record, cluster_of, opened_terraform
+from mngen.cli._session import cluster_of, opened_terraform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,15 +45,16 @@ def opened_for_baking(file: Path, out: Path, *, sandbox: bool) -> Iterator["Baki
 
     cluster = cluster_of(file)
     require_rendered(cluster, file, out)
-    region = cluster.spec.region
-    with opened_terraform(out, sandbox=sandbox) as terraform, account_of(region, sandbox=sandbox):
+    with opened_terraform(out, sandbox=sandbox, region=cluster.spec.region) as terraform:
         outputs = terraform.outputs()
         if not sandbox:
             yield Baking.of(cluster, outputs, out)
             return
+        from mngen.cluster import AmiFile
         from mngen.sandbox import prepare_machines
+        from mngen.terraform import SANDBOX_AMIS
 
-        record, options = ami_record(out, sandbox=True), Options.for_sandbox()
+        record, options = AmiFile(terraform.folder / SANDBOX_AMIS), Options.for_sandbox()
         baking = Baking.of(cluster, outputs, out, record=record, options=options)
         prepare_machines(report)
         yield baking

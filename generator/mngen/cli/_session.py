@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mngen.cluster import AmiFile, Cluster
     from mngen.errors import Problem
     from mngen.jobs import Jobs
+    from mngen.sandbox import Sandbox
     from mngen.terraform import Terraform
 
 
@@ -34,11 +35,16 @@ def account_of(region: str | None, *, sandbox: bool) -> "AbstractContextManager[
         region: AWS region; None for the configured one.
         sandbox: Whether to talk to the emulated AWS.
     """
-    if not sandbox:
-        return nullcontext()
+    return _applied(_sandbox(), region) if sandbox else nullcontext()
+
+
+def _sandbox() -> "Sandbox":
     from mngen.sandbox import open_sandbox
 
-    box = open_sandbox(on_progress=report)
+    return open_sandbox(on_progress=report)
+
+
+def _applied(box: "Sandbox", region: str | None) -> "AbstractContextManager[Sandbox]":
     return box.applied(region) if region else box.applied()
 
 
@@ -53,12 +59,17 @@ def opened_jobs(file: Path, *, sandbox: bool) -> Iterator["Jobs"]:
 
 
 @contextmanager
-def opened_terraform(out: Path, *, sandbox: bool) -> Iterator["Terraform"]:
+def opened_terraform(
+    out: Path, *, sandbox: bool, region: str | None = None
+) -> Iterator["Terraform"]:
     """Opens the Terraform of a rendered tree, on AWS or on the emulated one.
+
+    With the emulated AWS, all that this process calls meanwhile goes there too.
 
     Args:
         out: The rendered tree.
         sandbox: Whether to work on a copy of its Terraform folder, against the sandbox.
+        region: As for `account_of`.
     """
     from mngen.terraform import Terraform, check_folder, sandbox_folder
 
@@ -67,9 +78,7 @@ def opened_terraform(out: Path, *, sandbox: bool) -> Iterator["Terraform"]:
         yield Terraform(folder, report=report)
         return
     check_folder(folder)
-    from mngen.sandbox import open_sandbox
-
-    with open_sandbox(on_progress=report) as box, box.applied():
+    with _sandbox() as box, _applied(box, region):
         yield Terraform(sandbox_folder(folder, box.home), box.environment(), report=report)
 
 

@@ -17,7 +17,7 @@ from mngen.cli._options import (
     parse_pair,
     require_subcommand,
 )
-from mngen.cli._session import account_of, cluster_of, opened_terraform
+from mngen.cli._session import cluster_of, opened_terraform
 
 if TYPE_CHECKING:
     from mngen.container import RegistryImage
@@ -97,7 +97,7 @@ def push(
     planned = plan_image(cluster, tag=tag, target_platform="any")
     found = find_engine(engine)
     region = cluster.spec.region
-    with opened_terraform(out, sandbox=sandbox) as terraform, account_of(region, sandbox=sandbox):
+    with opened_terraform(out, sandbox=sandbox, region=region) as terraform:
         registry = open_registry(terraform.outputs(), region)
         done = push_image(planned, registry, found, emulated=sandbox, report=report)
         if not done.new:
@@ -122,7 +122,7 @@ def list_(
     from mngen.container import list_images, open_registry
 
     region = cluster_of(file).spec.region
-    with opened_terraform(out, sandbox=sandbox) as terraform, account_of(region, sandbox=sandbox):
+    with opened_terraform(out, sandbox=sandbox, region=region) as terraform:
         outputs = terraform.outputs()
         named = outputs.get("job_definitions")
         images = list_images(
