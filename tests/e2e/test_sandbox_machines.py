@@ -8,7 +8,6 @@ import socket
 import stat
 import subprocess
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ from mngen.sandbox import (
     start_sandbox,
 )
 from tests.support.builders import Builder, base_ami, launch, new_key
-from tests.support.sandbox import client
+from tests.support.sandbox import client, unique
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,10 +80,6 @@ def own(ready: Sandbox) -> Iterator[Sandbox]:
     """A sandbox of the test's own, which it may end."""
     with start_sandbox() as sandbox:
         yield sandbox
-
-
-def unique(stem: str) -> str:
-    return f"{stem}-{uuid.uuid4().hex[:12]}"
 
 
 def until(condition: Callable[[], Any], seconds: float = 120) -> None:

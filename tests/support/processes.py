@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 
 NOBODY = 65534
 
+TIDY = """
+import os, signal, sys, time
+def tidy(*_):
+    print("tidying", flush=True)
+    sys.exit(7)
+signal.signal(signal.SIGINT, tidy)
+print(os.getpid(), flush=True)
+time.sleep(60)
+"""
+"""A program that prints its process ID, and cleans up and exits with 7 when it is interrupted."""
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.ptrace.argtypes = [ctypes.c_long] * 4
 _LIBC.ptrace.restype = ctypes.c_long

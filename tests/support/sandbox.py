@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import uuid
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import boto3
+import pytest
+from botocore.exceptions import ClientError
 
 from tests.support.relay import Answer, Relay, Request
 
@@ -32,6 +35,18 @@ def client(sandbox: Sandbox, service: str, region: str = "us-east-1") -> Any:
                 session: Any = boto3.session.Session()
                 _made[key] = session.client(service)
         return _made[key]
+
+
+def unique(stem: str) -> str:
+    """Return a name that nothing else in a shared sandbox has."""
+    return f"{stem}-{uuid.uuid4().hex[:12]}"
+
+
+def error_code(call: Any, **arguments: Any) -> str:
+    """Return the error code with which a call is refused."""
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    return str(caught.value.response["Error"]["Code"])
 
 
 def control(sandbox: Sandbox, **wishes: Any) -> None:

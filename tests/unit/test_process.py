@@ -13,20 +13,10 @@ import pytest
 
 from mngen import _process
 from tests.support.deploy import wait_until
+from tests.support.processes import TIDY
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-# Says that it is there, and what it got.
-TIDY = """
-import os, signal, sys, time
-def tidy(*_):
-    print("tidying", flush=True)
-    sys.exit(7)
-signal.signal(signal.SIGINT, tidy)
-print(os.getpid(), flush=True)
-time.sleep(60)
-"""
 
 
 @pytest.mark.skipif(

@@ -16,17 +16,7 @@ from mngen.errors import InterruptedRunError, ToolError
 from mngen.images._cancel import Cancel
 from mngen.images._children import run_logged
 from tests.support.deploy import wait_until
-
-# Says where it is, ignores what is not for it, and cleans up when it is interrupted.
-TIDY = """
-import os, signal, sys, time
-def tidy(*_):
-    print("tidying", flush=True)
-    sys.exit(7)
-signal.signal(signal.SIGINT, tidy)
-print(os.getpid(), flush=True)
-time.sleep(60)
-"""
+from tests.support.processes import TIDY
 
 
 def run(tmp_path: Path, code: str, cancel: Cancel | None = None) -> tuple[int, list[str]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.sandbox import client
+from tests.support.sandbox import client, unique
 
 if TYPE_CHECKING:
     from mngen.sandbox import Sandbox
@@ -39,10 +38,6 @@ NODES: Resources = {
         }
     ],
 }
-
-
-def unique(stem: str) -> str:
-    return f"{stem}-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from mngen.catalog import load_catalog, vcpu_quota
-from tests.support.sandbox import client
+from tests.support.sandbox import client, error_code, unique
 
 if TYPE_CHECKING:
     from mngen.sandbox import Sandbox
@@ -20,16 +20,6 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def ec2(sandbox: Sandbox) -> Any:
     return client(sandbox, "ec2")
-
-
-def unique(stem: str) -> str:
-    return f"{stem}-{uuid.uuid4().hex[:12]}"
-
-
-def code(call: Any, **arguments: Any) -> str:
-    with pytest.raises(ClientError) as caught:
-        call(**arguments)
-    return str(caught.value.response["Error"]["Code"])
 
 
 def test_a_request_that_is_sent_again_with_its_token_does_nothing_twice(ec2: Any) -> None:
@@ -41,7 +31,7 @@ def test_a_request_that_is_sent_again_with_its_token_does_nothing_twice(ec2: Any
     assert ec2.create_nat_gateway(**asked)["NatGateway"] == first
     there = ec2.describe_nat_gateways(Filters=[{"Name": "subnet-id", "Values": [subnet]}])
     assert [each["NatGatewayId"] for each in there["NatGateways"]] == [first["NatGatewayId"]]
-    assert code(ec2.create_nat_gateway, **{**asked, "ClientToken": unique("token")}) == (
+    assert error_code(ec2.create_nat_gateway, **{**asked, "ClientToken": unique("token")}) == (
         "Resource.AlreadyAssociated"
     )
 
@@ -67,9 +57,9 @@ def test_a_call_that_terraform_attempts_again_is_made_once(
     if lenient:
         assert ec2.revoke_security_group_egress(**revoke)["Return"] is True
     else:
-        assert code(ec2.revoke_security_group_egress, **revoke).endswith("NotFound")
+        assert error_code(ec2.revoke_security_group_egress, **revoke).endswith("NotFound")
     invocation = str(uuid.uuid4())
-    assert code(ec2.revoke_security_group_egress, **revoke).endswith("NotFound")
+    assert error_code(ec2.revoke_security_group_egress, **revoke).endswith("NotFound")
 
 
 class TestPlacementGroups:
@@ -98,7 +88,7 @@ class TestPlacementGroups:
         assert {tag["Key"] for tag in tags} == {"a", "c"}
         ec2.delete_placement_group(GroupName=name)
         assert (
-            code(ec2.describe_placement_groups, GroupNames=[name])
+            error_code(ec2.describe_placement_groups, GroupNames=[name])
             == "InvalidPlacementGroup.Unknown"
         )
 
@@ -106,11 +96,12 @@ class TestPlacementGroups:
         name = unique("pg")
         ec2.create_placement_group(GroupName=name, Strategy="cluster")
         assert (
-            code(ec2.create_placement_group, GroupName=name, Strategy="cluster")
+            error_code(ec2.create_placement_group, GroupName=name, Strategy="cluster")
             == "InvalidPlacementGroup.Duplicate"
         )
         assert (
-            code(ec2.delete_placement_group, GroupName="nowhere") == "InvalidPlacementGroup.Unknown"
+            error_code(ec2.delete_placement_group, GroupName="nowhere")
+            == "InvalidPlacementGroup.Unknown"
         )
 
     def test_a_reset_empties_them(self, ec2: Any, sandbox: Sandbox) -> None:
@@ -186,10 +177,10 @@ class TestSecurityGroups:
     def test_one_that_is_needed_is_not_deleted(self, ec2: Any, group: str) -> None:
         subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
         eni = ec2.create_network_interface(SubnetId=subnet, Groups=[group])["NetworkInterface"]
-        assert code(ec2.delete_security_group, GroupId=group) == "DependencyViolation"
+        assert error_code(ec2.delete_security_group, GroupId=group) == "DependencyViolation"
         ec2.delete_network_interface(NetworkInterfaceId=eni["NetworkInterfaceId"])
         ec2.delete_security_group(GroupId=group)
-        assert code(ec2.describe_security_groups, GroupIds=[group]) == "InvalidGroup.NotFound"
+        assert error_code(ec2.describe_security_groups, GroupIds=[group]) == "InvalidGroup.NotFound"
 
 
 class TestEfs:
@@ -205,8 +196,12 @@ class TestEfs:
             assert policy["Status"] == status
         efs.put_file_system_policy(FileSystemId=identifier, Policy='{"Statement": []}')
         efs.delete_file_system_policy(FileSystemId=identifier)
-        assert code(efs.describe_file_system_policy, FileSystemId=identifier) == "PolicyNotFound"
-        assert code(efs.update_file_system, FileSystemId="fs-00000000") == "FileSystemNotFound"
+        assert (
+            error_code(efs.describe_file_system_policy, FileSystemId=identifier) == "PolicyNotFound"
+        )
+        assert (
+            error_code(efs.update_file_system, FileSystemId="fs-00000000") == "FileSystemNotFound"
+        )
 
     def test_access_points_are_those_of_a_file_system(self, sandbox: Sandbox) -> None:
         efs = client(sandbox, "efs")
@@ -219,7 +214,7 @@ class TestEfs:
         [found] = efs.describe_access_points(AccessPointId=point)["AccessPoints"]
         assert (found["FileSystemId"], found["LifeCycleState"]) == (identifier, "available")
         wanted = {"ClientToken": unique("t"), "FileSystemId": "fs-00000000"}
-        assert code(efs.create_access_point, **wanted) == "FileSystemNotFound"
+        assert error_code(efs.create_access_point, **wanted) == "FileSystemNotFound"
 
 
 class TestAccountFacts:
@@ -266,7 +261,7 @@ class TestAccountFacts:
             quota["QuotaCode"]: quota["Value"] for quota in listed
         }.items()
         unknown = {"ServiceCode": "ec2", "QuotaCode": "L-0"}
-        assert code(quotas.get_service_quota, **unknown) == "NoSuchResourceException"
+        assert error_code(quotas.get_service_quota, **unknown) == "NoSuchResourceException"
 
     def test_every_quota_that_the_catalog_names_is_there(self, sandbox: Sandbox) -> None:
         named = {
@@ -287,7 +282,7 @@ class TestStateBucket:
         s3.create_bucket(Bucket=bucket)
         lock = {"Bucket": bucket, "Key": "terraform.tfstate.tflock", "IfNoneMatch": "*"}
         s3.put_object(**lock, Body=b"mine")
-        assert code(s3.put_object, **lock, Body=b"yours") == "PreconditionFailed"
+        assert error_code(s3.put_object, **lock, Body=b"yours") == "PreconditionFailed"
         body = s3.get_object(Bucket=bucket, Key=lock["Key"])["Body"].read()
         assert body == b"mine"
 

@@ -5,13 +5,11 @@ The instances here are metadata: machines that can be logged into are among the 
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.exceptions import ClientError
 
-from tests.support.sandbox import client
+from tests.support.sandbox import client, error_code, unique
 
 if TYPE_CHECKING:
     from mngen.sandbox import Sandbox
@@ -28,16 +26,6 @@ def ec2(sandbox: Sandbox) -> Any:
 def base(sandbox: Sandbox) -> str:
     name = "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id"
     return str(client(sandbox, "ssm").get_parameter(Name=name)["Parameter"]["Value"])
-
-
-def unique(stem: str) -> str:
-    return f"{stem}-{uuid.uuid4().hex[:12]}"
-
-
-def code(call: Any, **arguments: Any) -> str:
-    with pytest.raises(ClientError) as caught:
-        call(**arguments)
-    return str(caught.value.response["Error"]["Code"])
 
 
 def run(ec2: Any, image: str, **arguments: Any) -> str:
@@ -74,7 +62,7 @@ class TestALaunch:
         assert (volume["Size"], volume["VolumeType"], volume["Encrypted"]) == (30, "gp3", False)
         assert volume["SnapshotId"] == disk["Ebs"]["SnapshotId"]
         ec2.terminate_instances(InstanceIds=[instance])
-        assert code(ec2.describe_volumes, VolumeIds=[volume_id]) == "InvalidVolume.NotFound"
+        assert error_code(ec2.describe_volumes, VolumeIds=[volume_id]) == "InvalidVolume.NotFound"
 
     def test_what_it_asks_for_lies_over_the_disks_of_its_image(self, ec2: Any, base: str) -> None:
         run_tag = unique("volume")
@@ -99,7 +87,7 @@ class TestALaunch:
 
     def test_a_disk_smaller_than_its_snapshot_is_refused(self, ec2: Any, base: str) -> None:
         small = [{"DeviceName": XVDA, "Ebs": {"VolumeSize": 8}}]
-        refused = code(
+        refused = error_code(
             ec2.run_instances,
             ImageId=base,
             MinCount=1,
@@ -122,7 +110,7 @@ class TestALaunch:
         self, ec2: Any, base: str, wrong: dict[str, Any], expected: str
     ) -> None:
         arguments = {"ImageId": base, "MinCount": 1, "MaxCount": 1, **wrong}
-        assert code(ec2.run_instances, **arguments) == expected
+        assert error_code(ec2.run_instances, **arguments) == expected
 
     def test_it_has_the_profile_and_the_options_that_it_asks_for(
         self, ec2: Any, base: str, sandbox: Sandbox
@@ -155,7 +143,7 @@ class TestALaunch:
         instance = run(ec2, base, SecurityGroupIds=[group["GroupId"]])
         seen = described(ec2, instance)
         assert [each["GroupId"] for each in seen["SecurityGroups"]] == [group["GroupId"]]
-        refused = code(ec2.delete_security_group, GroupId=group["GroupId"])
+        refused = error_code(ec2.delete_security_group, GroupId=group["GroupId"])
         assert refused == "DependencyViolation"
         ec2.terminate_instances(InstanceIds=[instance])
         ec2.delete_security_group(GroupId=group["GroupId"])
@@ -197,8 +185,8 @@ class TestItsLife:
         seen = described(ec2, instance)
         assert "PrivateIpAddress" not in seen
         assert (seen["NetworkInterfaces"], seen.get("PrivateDnsName", "")) == ([], "")
-        assert code(ec2.start_instances, InstanceIds=[instance]) == "IncorrectInstanceState"
-        assert code(ec2.stop_instances, InstanceIds=[instance]) == "IncorrectInstanceState"
+        assert error_code(ec2.start_instances, InstanceIds=[instance]) == "IncorrectInstanceState"
+        assert error_code(ec2.stop_instances, InstanceIds=[instance]) == "IncorrectInstanceState"
         ec2.terminate_instances(InstanceIds=[instance])
 
 
@@ -229,13 +217,13 @@ class TestAnImage:
         assert ami in snapshots["Snapshots"][0]["Description"]
 
     def test_a_wrong_name_is_refused(self, ec2: Any, base: str) -> None:
-        refused = code(ec2.create_image, InstanceId=run(ec2, base), Name="semi;colon")
+        refused = error_code(ec2.create_image, InstanceId=run(ec2, base), Name="semi;colon")
         assert refused == "InvalidAMIName.Malformed"
 
     def test_a_name_is_taken_until_its_image_is_deregistered(self, ec2: Any, base: str) -> None:
         instance, name = run(ec2, base), unique("image")
         ami = ec2.create_image(InstanceId=instance, Name=name)["ImageId"]
-        refused = code(ec2.create_image, InstanceId=instance, Name=name)
+        refused = error_code(ec2.create_image, InstanceId=instance, Name=name)
         assert refused == "InvalidAMIName.Duplicate"
         ec2.deregister_image(ImageId=ami)
         ec2.create_image(InstanceId=instance, Name=name)
@@ -246,13 +234,13 @@ class TestAnImage:
         ami = ec2.create_image(InstanceId=run(ec2, base), Name=unique("image"))["ImageId"]
         image = ec2.describe_images(ImageIds=[ami])["Images"][0]
         snapshot = image["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
-        assert code(ec2.delete_snapshot, SnapshotId=snapshot) == "InvalidSnapshot.InUse"
+        assert error_code(ec2.delete_snapshot, SnapshotId=snapshot) == "InvalidSnapshot.InUse"
         ec2.deregister_image(ImageId=ami)
         assert ec2.describe_images(ImageIds=[ami])["Images"] == []
         arguments = {"ImageId": ami, "MinCount": 1, "MaxCount": 1}
-        assert code(ec2.run_instances, **arguments) == "InvalidAMIID.Unavailable"
+        assert error_code(ec2.run_instances, **arguments) == "InvalidAMIID.Unavailable"
         ec2.delete_snapshot(SnapshotId=snapshot)
-        refused = code(ec2.describe_snapshots, SnapshotIds=[snapshot])
+        refused = error_code(ec2.describe_snapshots, SnapshotIds=[snapshot])
         assert refused == "InvalidSnapshot.NotFound"
 
     def test_ids_filters_and_owners_all_count(self, ec2: Any, base: str) -> None:
@@ -267,7 +255,7 @@ class TestAnImage:
         assert found(Owners=["amazon"]) == [base]
         assert found(Filters=[{"Name": "name", "Values": ["al2023-*"]}]) == [base]
         unknown = ["ami-00000000000000000"]
-        refused = code(ec2.describe_images, ImageIds=[ami, *unknown])
+        refused = error_code(ec2.describe_images, ImageIds=[ami, *unknown])
         assert refused == "InvalidAMIID.NotFound"
 
     def test_ones_own_snapshots_are_not_amazons(self, ec2: Any, base: str) -> None:
