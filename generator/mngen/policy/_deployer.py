@@ -158,9 +158,9 @@ def _identity(cluster: Cluster, scope: Scope) -> list[Statement]:
     """Roles, and what keeps them from being a way to more rights than the deployer has.
 
     Only the policies that the templates attach can be attached, and the boundary of the spec cannot
-    be left out or taken off. Inline policies cannot be written, but where the spec names a bucket
-    for inputs: that of the jobs' role. IAM has no condition on what such a policy says, so there it
-    is the boundary alone that keeps the role's rights within bounds.
+    be left out or taken off. Inline policies can be written for the roles alone to which the
+    templates give one. IAM has no condition on what such a policy says, so there it is the boundary
+    alone that keeps the role's rights within bounds.
     """
     spec = cluster.spec
     roles = scope.iam_arn(f"role/{scope.name}-*")
@@ -205,30 +205,11 @@ def _identity(cluster: Cluster, scope: Scope) -> list[Statement]:
             "PassRoles", ("iam:PassRole",), _passed_roles(spec, scope), _passed_to(spec, scope)
         ),
     ]
-    if spec.storage.bucket:
-        job = (scope.iam_arn(f"role/{scope.name}-job-*"),)
+    for name, kinds in _inline_policies(cluster).items():
+        named = tuple(scope.iam_arn(f"role/{scope.name}-{kind}-*") for kind in kinds)
         statements += [
-            Statement("JobPolicyRead", ("iam:GetRolePolicy",), job),
-            Statement("JobPolicy", ("iam:DeleteRolePolicy", "iam:PutRolePolicy"), job, bounded),
-        ]
-    if created and spec.storage.efs.iam:
-        mounting = (
-            scope.iam_arn(f"role/{scope.name}-builder-*"),
-            scope.iam_arn(f"role/{scope.name}-instance-*"),
-        )
-        statements += [
-            Statement("MountPolicyRead", ("iam:GetRolePolicy",), mounting),
-            Statement(
-                "MountPolicy", ("iam:DeleteRolePolicy", "iam:PutRolePolicy"), mounting, bounded
-            ),
-        ]
-    if efa_installer(cluster):
-        builder = (scope.iam_arn(f"role/{scope.name}-builder-*"),)
-        statements += [
-            Statement("BuilderPolicyRead", ("iam:GetRolePolicy",), builder),
-            Statement(
-                "BuilderPolicy", ("iam:DeleteRolePolicy", "iam:PutRolePolicy"), builder, bounded
-            ),
+            Statement(f"{name}Read", ("iam:GetRolePolicy",), named),
+            Statement(name, ("iam:DeleteRolePolicy", "iam:PutRolePolicy"), named, bounded),
         ]
     if created:
         statements.append(
@@ -256,6 +237,23 @@ def _identity(cluster: Cluster, scope: Scope) -> list[Statement]:
         )
     )
     return statements
+
+
+def _inline_policies(cluster: Cluster) -> dict[str, tuple[str, ...]]:
+    """Returns the kinds of roles to which the templates give an inline policy, by what it is for.
+
+    It lets jobs read their inputs, nodes and builders mount with IAM, and builders read the EFA
+    installer.
+    """
+    spec = cluster.spec
+    found: dict[str, tuple[str, ...]] = {}
+    if spec.storage.bucket:
+        found["JobPolicy"] = ("job",)
+    if spec.storage.efs.iam and spec.roles.instance_profile == "create":
+        found["MountPolicy"] = ("builder", "instance")
+    if efa_installer(cluster):
+        found["BuilderPolicy"] = ("builder",)
+    return found
 
 
 def _attached_policies(cluster: Cluster, scope: Scope) -> list[str]:
