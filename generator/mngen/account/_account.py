@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mngen._aws import client
+from mngen.cluster import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
         RouteTableTypeDef,
         SubnetTypeDef,
         VpcTypeDef,
+    )
+    from mypy_boto3_efs.client import EFSClient
+    from mypy_boto3_efs.type_defs import (
+        FileSystemDescriptionTypeDef,
+        MountTargetDescriptionTypeDef,
     )
 
     from mngen.cluster import AmiRecord, Cluster, ResolvedEnvironment
@@ -134,3 +140,47 @@ class Account:
                 if association.get("Main"):
                     main = table
         return main
+
+    @cached_property
+    def endpoint_zones(self) -> dict[str, set[str]]:
+        """The zones that offer each interface endpoint of the spec, in the spec's order."""
+        spec = self.cluster.spec
+        services = {
+            names.endpoint_service(spec.region, each): each
+            for each in spec.network.endpoints
+            if each != "s3"
+        }
+        zones: dict[str, set[str]] = {each: set() for each in services.values()}
+        if not services:
+            return zones
+        pages = self.ec2.get_paginator("describe_vpc_endpoint_services").paginate(
+            Filters=[{"Name": "service-name", "Values": sorted(services)}]
+        )
+        for page in pages:
+            for each in page["ServiceDetails"]:
+                zones[services[each["ServiceName"]]].update(each.get("AvailabilityZones", []))
+        return zones
+
+    @cached_property
+    def file_system(self) -> FileSystemDescriptionTypeDef | None:
+        """The file system that the spec names; None if it names none, or there is none such."""
+        wanted = self.cluster.spec.storage.efs.id
+        if wanted is None:
+            return None
+        efs: EFSClient = self.client("efs")
+        try:
+            found = efs.describe_file_systems(FileSystemId=wanted)
+        except efs.exceptions.FileSystemNotFound:
+            return None
+        return found["FileSystems"][0]
+
+    @cached_property
+    def mount_targets(self) -> list[MountTargetDescriptionTypeDef]:
+        """The mount targets of that file system."""
+        if self.file_system is None:
+            return []
+        efs: EFSClient = self.client("efs")
+        pages = efs.get_paginator("describe_mount_targets").paginate(
+            FileSystemId=self.file_system["FileSystemId"]
+        )
+        return [target for page in pages for target in page["MountTargets"]]

@@ -6,7 +6,7 @@ from collections import defaultdict
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
-from mngen.cluster import DEPLOYMENT_TAG, names
+from mngen.cluster import DEPLOYMENT_TAG
 from mngen.errors import Severity, did_you_mean
 from mngen.rules._rule import Match, Waiting
 from mngen.rules.account._rule import AwsRule
@@ -570,20 +570,5 @@ class EndpointServicesInAllZones(AwsRule):
 
 def _offered(account: Account) -> Iterator[tuple[int, str, set[str]]]:
     """Yields the place of each interface endpoint in the spec, its service and that one's zones."""
-    spec = account.cluster.spec
-    wanted = {
-        names.endpoint_service(spec.region, service): (index, service)
-        for index, service in enumerate(spec.network.endpoints)
-        if service != "s3"
-    }
-    if not wanted:
-        return
-    found = account.ec2.get_paginator("describe_vpc_endpoint_services").paginate(
-        Filters=[{"Name": "service-name", "Values": sorted(wanted)}]
-    )
-    zones: dict[str, set[str]] = {name: set() for name in wanted}
-    for page in found:
-        for each in page["ServiceDetails"]:
-            zones[each["ServiceName"]].update(each.get("AvailabilityZones", []))
-    for name, (index, service) in wanted.items():
-        yield index, service, zones[name]
+    for service, zones in account.endpoint_zones.items():
+        yield account.cluster.spec.network.endpoints.index(service), service, zones

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from mypy_boto3_ec2.type_defs import IpPermissionOutputTypeDef
     from mypy_boto3_efs.client import EFSClient
-    from mypy_boto3_efs.type_defs import MountTargetDescriptionTypeDef
 
     from mngen.account import Account
     from mngen.spec import Efs
@@ -58,8 +57,7 @@ class FileSystemServes(AwsRule):
         wanted = account.cluster.spec.storage.efs.id
         if wanted is None:
             return
-        targets = _mount_targets(account, wanted)
-        if targets is None:
+        if account.file_system is None:
             yield Match(
                 _ID,
                 f"there is no file system `{wanted}` in {account.cluster.spec.region}",
@@ -75,7 +73,7 @@ class FileSystemServes(AwsRule):
             return
         if account.vpc is None:
             return
-        own = [each for each in targets if each.get("VpcId") == account.vpc["VpcId"]]
+        own = [each for each in account.mount_targets if each.get("VpcId") == account.vpc["VpcId"]]
         if not own:
             yield Match(_ID, f"the file system `{wanted}` has no mount target in the nodes' VPC")
             return
@@ -103,6 +101,7 @@ class FileSystemLetsIn(AwsRule):
         "aws efs describe-mount-target-security-groups --mount-target-id fsmt-0123456789abcdef0"
     )
     calls = (
+        "elasticfilesystem:DescribeFileSystems",
         "elasticfilesystem:DescribeMountTargets",
         "elasticfilesystem:DescribeMountTargetSecurityGroups",
         "ec2:DescribeSecurityGroups",
@@ -115,7 +114,7 @@ class FileSystemLetsIn(AwsRule):
         if efs.id is None or account.vpc is None:
             return
         client: EFSClient = account.client("efs")
-        for target in _mount_targets(account, efs.id) or []:
+        for target in account.mount_targets:
             if target.get("VpcId") != account.vpc["VpcId"]:
                 continue
             groups = client.describe_mount_target_security_groups(
@@ -153,22 +152,20 @@ class FileSystemPolicyLetsIn(AwsRule):
     calls = (
         "elasticfilesystem:DescribeFileSystemPolicy",
         "elasticfilesystem:DescribeFileSystems",
-        "elasticfilesystem:DescribeMountTargets",
     )
 
     @classmethod
     def matches(cls, account: Account) -> Iterator[Match]:
         efs = account.cluster.spec.storage.efs
         # That there is none is another rule's.
-        if efs.id is None or _mount_targets(account, efs.id) is None:
+        if efs.id is None or account.file_system is None:
             return
         client: EFSClient = account.client("efs")
         try:
             policy = client.describe_file_system_policy(FileSystemId=efs.id)["Policy"]
         except client.exceptions.PolicyNotFound:
             return
-        [found] = client.describe_file_systems(FileSystemId=efs.id)["FileSystems"]
-        arn = found.get("FileSystemArn", "")
+        arn = account.file_system.get("FileSystemArn", "")
         denied = _denied(policy, efs, arn)
         if denied:
             yield Match(
@@ -271,26 +268,8 @@ def _way_in(policy: str, efs: Efs, arn: str) -> str | None:
             )
             for point in points
         ]
-    ways.append(
-        (
-            replace(efs, tls=True, iam=True),
-            _MOUNT_WITH_IAM,
-        )
-    )
+    ways.append((replace(efs, tls=True, iam=True), _MOUNT_WITH_IAM))
     return next((hint for way, hint in ways if not _denied(policy, way, arn)), None)
-
-
-def _mount_targets(
-    account: Account, file_system: str
-) -> list[MountTargetDescriptionTypeDef] | None:
-    """Returns the mount targets of a file system, or None where there is no such one."""
-    client: EFSClient = account.client("efs")
-    try:
-        client.describe_file_systems(FileSystemId=file_system)
-    except client.exceptions.FileSystemNotFound:
-        return None
-    pages = client.get_paginator("describe_mount_targets").paginate(FileSystemId=file_system)
-    return [target for page in pages for target in page["MountTargets"]]
 
 
 def _lets_in(account: Account, groups: list[str]) -> bool:
