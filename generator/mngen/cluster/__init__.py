@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         creates_spot_fleet_role,
         deployment_tags,
         efa_installer,
+        grants_mount,
     )
     from mngen.cluster._digest_file import read_digests, record_digest
     from mngen.cluster._resolve import (
@@ -106,6 +107,7 @@ __all__ = [
     "creates_spot_fleet_role",
     "deployment_tags",
     "efa_installer",
+    "grants_mount",
     "image_label",
     "inputs_prefix",
     "job_variables",
@@ -134,6 +136,7 @@ __getattr__ = later(
         "creates_spot_fleet_role": "_deployment",
         "deployment_tags": "_deployment",
         "efa_installer": "_deployment",
+        "grants_mount": "_deployment",
         "job_variables": "_variables",
         "key_variables": "_variables",
         "read_digests": "_digest_file",

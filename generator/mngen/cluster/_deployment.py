@@ -26,6 +26,11 @@ def efa_installer(cluster: Cluster) -> str | None:
     return place.removeprefix("s3://") if place and efa and created else None
 
 
+def grants_mount(spec: Spec) -> bool:
+    """Tells whether the roles that are made get the permissions to mount the file system."""
+    return spec.storage.efs.iam and spec.roles.instance_profile == "create"
+
+
 def deployment_tags(spec: Spec) -> dict[str, str]:
     """Returns the tags of every resource: the spec's, and the deployment's name."""
     return {**spec.tags, DEPLOYMENT_TAG: spec.name}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mngen.cluster import creates_spot_fleet_role, efa_installer
+from mngen.cluster import creates_spot_fleet_role, efa_installer, grants_mount
 from mngen.policy._network import network_statements
 from mngen.policy._shared import (
     ec2_service,
@@ -249,7 +249,7 @@ def _inline_policies(cluster: Cluster) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     if spec.storage.bucket:
         found["JobPolicy"] = ("job",)
-    if spec.storage.efs.iam and spec.roles.instance_profile == "create":
+    if grants_mount(spec):
         found["MountPolicy"] = ("builder", "instance")
     if efa_installer(cluster):
         found["BuilderPolicy"] = ("builder",)

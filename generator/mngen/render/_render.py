@@ -10,6 +10,7 @@ from mngen.cluster import (
     creates_spot_fleet_role,
     deployment_tags,
     efa_installer,
+    grants_mount,
     job_variables,
     names,
 )
@@ -83,6 +84,7 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         "job_variables": {job.name: job_variables(spec, job) for job in cluster.jobs},
         "creates_spot_fleet_role": creates_spot_fleet_role(spec),
         "efa_installer": efa_installer(cluster),
+        "grants_mount": grants_mount(spec),
         "names": names,
         "ssh_interface": cluster.connection.replace("-", "_"),
         "version": __version__,
