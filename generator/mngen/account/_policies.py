@@ -26,6 +26,11 @@ def principals(statement: dict[str, Any]) -> set[str]:
     return set(_listed(named.get("AWS", []))) if isinstance(named, dict) else set()
 
 
+def resources(statement: dict[str, Any]) -> list[str]:
+    """Returns the resources that a statement names; none where it names those it leaves out."""
+    return _listed(statement.get("Resource", []))
+
+
 def covers(statement: dict[str, Any], action: str) -> bool:
     """Whether a statement is about an action, such as `kms:CreateGrant`."""
     if "NotAction" in statement:

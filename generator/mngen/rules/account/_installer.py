@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mngen import _resources
-from mngen.account import covers, holds, principals, statements
+from mngen.account import covers, holds, principals, resources, statements
 from mngen.rules._rule import Match
 from mngen.rules.account._rule import AwsRule
 
@@ -64,7 +64,7 @@ class EfaInstallerIsThere(AwsRule):
         if denied:
             yield from denied
             return
-        names = efa_files()
+        names = _efa_files()
         there = _encrypted_by(s3, bucket, folder, names)
         missing = [name for name in names if name not in there]
         if missing:
@@ -74,7 +74,7 @@ class EfaInstallerIsThere(AwsRule):
             yield from _encrypted(account, there)
 
 
-def efa_files() -> tuple[str, ...]:
+def _efa_files() -> tuple[str, ...]:
     """Returns the names of the files that the playbooks copy: those of their version of EFA."""
     text = (_resources.playbooks() / _DEFAULTS).read_text(encoding="utf-8")
     [version] = _VERSION.findall(text)
@@ -145,8 +145,7 @@ def _denied(s3: S3Client, bucket: str) -> Iterator[Match]:
         raise
     facts = {"aws:securetransport": "true"}
     for statement in statements(policy, "Deny"):
-        resources = statement.get("Resource", [])
-        named = resources if isinstance(resources, list) else [resources]
+        named = resources(statement)
         about = any(each.endswith((f":::{bucket}/*", ":::*")) or each == "*" for each in named)
         denied = principals(statement) == {"*"} and covers(statement, "s3:GetObject")
         if about and denied and holds(statement, facts):
