@@ -147,7 +147,7 @@ def _denied(s3: S3Client, bucket: str) -> Iterator[Match]:
     for statement in statements(policy, "Deny"):
         named = resources(statement)
         about = any(each.endswith((f":::{bucket}/*", ":::*")) or each == "*" for each in named)
-        denied = principals(statement) == {"*"} and covers(statement, "s3:GetObject")
+        denied = "*" in principals(statement) and covers(statement, "s3:GetObject")
         if about and denied and holds(statement, facts):
             yield Match(
                 _PATH,

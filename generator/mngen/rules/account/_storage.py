@@ -241,7 +241,7 @@ def _denied(policy: str, efs: Efs, arn: str) -> list[str]:
         facts["aws:principal*"] = None
 
     def applies(statement: dict[str, Any], action: str) -> bool:
-        if principals(statement) != {"*"} or not covers(statement, action):
+        if "*" not in principals(statement) or not covers(statement, action):
             return False
         verdict = holds(statement, facts)
         return verdict is True or (verdict is None and not efs.iam)
