@@ -135,3 +135,22 @@ def endpoint_service(region: str, service: str) -> str:
     """
     prefix = "cn." if region.startswith("cn-") and service in _CHINESE_ENDPOINTS else ""
     return f"{prefix}com.amazonaws.{region}.{service}"
+
+
+_PARTITIONS = {
+    "cn-": "aws-cn",
+    "us-gov-": "aws-us-gov",
+    "us-iso-": "aws-iso",
+    "us-isob-": "aws-iso-b",
+    "us-isof-": "aws-iso-f",
+    "eu-isoe-": "aws-iso-e",
+}
+"""Partitions by the start of their regions' names; that of all other regions is `aws`."""
+
+
+def partition_of(region: str) -> str:
+    """Returns the partition of a region: `aws`, `aws-cn`, `aws-us-gov`, or an isolated one.
+
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
+    """
+    return next((name for prefix, name in _PARTITIONS.items() if region.startswith(prefix)), "aws")

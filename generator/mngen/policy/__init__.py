@@ -7,7 +7,7 @@ AMIs and container images, the submitter runs jobs.
 
 from mngen.policy._deployer import UNSEEN
 from mngen.policy._policy import Part, account_of, documents, policy
-from mngen.policy._statement import MAX_CHARACTERS, characters, partition_of, split
+from mngen.policy._statement import MAX_CHARACTERS, characters, split
 
 __all__ = [
     "MAX_CHARACTERS",
@@ -16,7 +16,6 @@ __all__ = [
     "account_of",
     "characters",
     "documents",
-    "partition_of",
     "policy",
     "split",
 ]

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mngen.cluster import DEPLOYMENT_TAG
+from mngen.cluster import DEPLOYMENT_TAG, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,27 +19,6 @@ Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.ht
 
 Conditions = dict[str, dict[str, list[str]]]
 """Values that a key may have, by operator and key, as a policy writes them."""
-
-# Longest prefix first: `us-iso-` is none of `us-iso`'s other sisters.
-_PARTITIONS = (
-    ("cn-", "aws-cn"),
-    ("us-gov-", "aws-us-gov"),
-    ("us-isob-", "aws-iso-b"),
-    ("us-isof-", "aws-iso-f"),
-    ("us-iso-", "aws-iso"),
-    ("eu-isoe-", "aws-iso-e"),
-)
-
-
-def partition_of(region: str) -> str:
-    """Returns the partition of a region: `aws`, `aws-cn`, `aws-us-gov`, or an isolated one.
-
-    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
-    """
-    for prefix, partition in _PARTITIONS:
-        if region.startswith(prefix):
-            return partition
-    return "aws"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +38,7 @@ class Scope:
     @property
     def partition(self) -> str:
         """The region's partition."""
-        return partition_of(self.region)
+        return names.partition_of(self.region)
 
     def arn(self, service: str, resource: str) -> str:
         """Names a resource, or a pattern of them, of a regional service."""

@@ -11,6 +11,7 @@ from botocore.session import Session
 
 from mngen.catalog import load_catalog
 from mngen.cluster import efa_installer, resolve
+from mngen.cluster.names import partition_of
 from mngen.errors import InputError
 from mngen.policy import (
     MAX_CHARACTERS,
@@ -19,7 +20,6 @@ from mngen.policy import (
     account_of,
     characters,
     documents,
-    partition_of,
     policy,
     split,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from mngen.cluster import names
 from mngen.errors import Severity
 from mngen.rules._rule import Match
 from mngen.rules.spec._rule import SpecRule
@@ -15,20 +16,7 @@ if TYPE_CHECKING:
     from mngen.rules.spec._subject import Subject
     from mngen.spec import Path, Roles
 
-_PARTITIONS = {
-    "cn-": "aws-cn",
-    "us-gov-": "aws-us-gov",
-    "us-iso-": "aws-iso",
-    "us-isob-": "aws-iso-b",
-    "us-isof-": "aws-iso-f",
-    "eu-isoe-": "aws-iso-e",
-}
 _SWEEPING = frozenset(("AdministratorAccess", "PowerUserAccess", "IAMFullAccess"))
-
-
-def partition_of(region: str) -> str:
-    """Returns the partition of a region: `aws`, or that of China, GovCloud and the like."""
-    return next((name for prefix, name in _PARTITIONS.items() if region.startswith(prefix)), "aws")
 
 
 class ServiceLinkedRole(SpecRule):
@@ -93,7 +81,7 @@ roles:
     def matches(cls, subject: Subject) -> Iterator[Match]:
         if not subject.sound("region"):
             return
-        expected = partition_of(subject.spec.region)
+        expected = names.partition_of(subject.spec.region)
         for path, arn in arns(subject.spec.roles):
             given = arn.split(":")[1]
             if given != expected:
