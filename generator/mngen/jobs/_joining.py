@@ -24,13 +24,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mngen.account import image_of, stem_of
-from mngen.cluster import DEPLOYMENT_TAG
+from mngen.cluster import DEPLOYMENT_TAG, aws_name
 from mngen.jobs._console import mount_state, telling_lines
 from mngen.jobs._reasons import STUCK
+from mngen.jobs._request import queue_name
 from mngen.jobs._types import Cause
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from mngen.account import Account
     from mngen.cluster import ResolvedQueue
@@ -89,7 +90,8 @@ def unjoined(account: Account, queue: ResolvedQueue, since: float) -> Iterator[C
     Raises:
         botocore.exceptions.ClientError: AWS refused to list instances.
     """
-    names = {f"{account.cluster.spec.name}-{each.name}" for each in queue.environments}
+    deployment = account.cluster.spec.name
+    names = {aws_name(deployment, each.name) for each in queue.environments}
     instances = _instances(account, sorted(names))
     if not instances:
         return
@@ -118,7 +120,7 @@ def _instances(account: Account, names: list[str]) -> list[dict[str, Any]]:
 
 def _environments(account: Account, queue: ResolvedQueue) -> list[Any]:
     batch: Any = account.client("batch")
-    name = f"{account.cluster.spec.name}-{queue.name}"
+    name = queue_name(account.cluster, queue.name)
     queues = batch.describe_job_queues(jobQueues=[name])["jobQueues"]
     arns = [
         each["computeEnvironment"] for found in queues for each in found["computeEnvironmentOrder"]
@@ -323,9 +325,8 @@ def _console(account: Account, instance: dict[str, Any]) -> str:
     return ""
 
 
-def _counted(ids: Iterable[str], what: str) -> str:
-    count = len(list(ids))
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+def _counted(ids: list[str], what: str) -> str:
+    return f"{len(ids)} {what}" if len(ids) == 1 else f"{len(ids)} {what}s"
 
 
 def _listed(ids: list[str]) -> str:
