@@ -92,14 +92,13 @@ def kernel_limit(layers: Sequence[Path]) -> int | None:
     """Returns the `nr_cpus` that the kernel of an image starts with; None for no limit.
 
     The boot loader starts the newest kernel: of the boot entries of Amazon Linux 2023 the one whose
-    file comes last by its version, of those in grub.cfg on Amazon Linux 2 the first. Of an argument
-    that is there twice, the kernel heeds the last.
+    file comes last by its version, of those in grub.cfg on Amazon Linux 2 the first. Of several
+    limits the kernel heeds the lowest, and none of 0.
 
     Args:
         layers: The folders that make up the image's file system, topmost first.
 
-    Sources: grubby 8.40 (`sort -Vr` of the entries' names),
-    https://docs.kernel.org/admin-guide/kernel-parameters.html
+    Sources: grubby 8.40 (`sort -Vr` of the entries' names); Linux, `nrcpus` in kernel/smp.c.
     """
     entries: dict[str, Path] = {}
     for layer in reversed(layers):
@@ -113,8 +112,8 @@ def kernel_limit(layers: Sequence[Path]) -> int | None:
         found = next((path for layer in layers if (path := layer / _GRUB_CFG).is_file()), None)
         text = found.read_text() if found else ""
         lines = re.findall(r"^\s*linux\s(.*)$", text, re.MULTILINE)
-    limits = _LIMIT.findall(lines[0]) if lines else []
-    return int(limits[-1]) if limits else None
+    limits = [int(limit) for limit in _LIMIT.findall(lines[0])] if lines else []
+    return min((limit for limit in limits if limit), default=None)
 
 
 def _by_version(name: str) -> list[tuple[int, str]]:
