@@ -50,11 +50,18 @@ def with_security_groups(ec2: Any, resources: dict[str, Any] | None) -> dict[str
     """Returns resources as moto insists on them: with the template's groups for missing ones."""
     if not resources or resources.get("securityGroupIds") or "FARGATE" in resources["type"]:
         return resources
+    return {**resources, "securityGroupIds": security_groups(ec2, resources)}
+
+
+def security_groups(ec2: Any, resources: Mapping[str, Any]) -> list[str]:
+    """Returns the groups of an environment's instances: its own, or else its template's."""
+    if own := resources.get("securityGroupIds"):
+        return list(own)
     data = template_data(ec2, resources)
     interfaces = data.get("NetworkInterfaces") or []
     groups = [*(data.get("SecurityGroupIds") or ())]
     groups += [group for each in interfaces for group in each.get("Groups") or ()]
-    return {**resources, "securityGroupIds": list(dict.fromkeys(groups))}
+    return list(dict.fromkeys(groups))
 
 
 def template_data(ec2: Any, resources: Mapping[str, Any]) -> dict[str, Any]:

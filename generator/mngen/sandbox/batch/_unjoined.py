@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from moto.core.utils import utcnow
 from moto.moto_api._internal import mock_random
 
-from mngen.sandbox.batch._interfaces import with_security_groups
+from mngen.sandbox.batch._interfaces import security_groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,7 +130,7 @@ def _launch(
         is_instance_type_default=False,
         region_name=backend.region_name,
         subnet_id=resources["subnets"][0],
-        security_group_ids=(with_security_groups(ec2, resources) or {})["securityGroupIds"],
+        security_group_ids=security_groups(ec2, resources),
         launch_template={**named, "Version": template["version"]} if named else {},
         tags={
             "instance": {

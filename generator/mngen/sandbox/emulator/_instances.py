@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     Action = Callable[[Any], ActionResult]
 
-"""The tag that makes an instance a real machine."""
-
 _PENDING, _RUNNING, _TERMINATED = ("pending", 0), ("running", 16), "terminated"
 
 _CONSOLE_BYTES = 64 * 1024
@@ -130,8 +128,8 @@ class InstanceActions:
 
         Where nothing is posted yet, there is no output. The latest output is to be had of types
         with the Nitro hypervisor alone. Source:
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html, which does
-        not document the wording of the refusal.
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html; how the
+        refusal begins, a test of github.com/aws/eks-node-monitoring-agent (ConsoleLogging).
         """
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
         hypervisor = INSTANCE_TYPES.get(instance.instance_type, {}).get("Hypervisor")
@@ -224,8 +222,7 @@ class InstanceLife:
                 self.terminate()
             else:
                 self.stop()
-            reason = "Client.InstanceInitiatedShutdown"
-            self.state_reason = StateReason(f"{reason}: Instance initiated shutdown", reason)
+            self.state_reason = _reason("Client.InstanceInitiatedShutdown")
 
     def start(self) -> Any:
         """Boots the machine again, with the disk as it was left."""
@@ -259,7 +256,7 @@ class InstanceLife:
             code: Such as `Client.InternalError`.
         """
         self.terminate()
-        self.state_reason = StateReason(f"{code}: {_REASONS[code]}", code)
+        self.state_reason = _reason(code)
         if code == "Client.UserInitiatedShutdown":
             self._reason = f"User initiated ({utcnow():%Y-%m-%d %H:%M:%S} GMT)"
         else:
@@ -295,6 +292,11 @@ class MachineBackend:
         """Ends all machines when the emulator is emptied."""
         self.machines.clear()
         _moto_reset(self)
+
+
+def _reason(code: str) -> StateReason:
+    """Returns the reason of a transition as EC2 words it."""
+    return StateReason(f"{code}: {_REASONS[code]}", code)
 
 
 def _openssh(material: bytes) -> str:

@@ -50,7 +50,14 @@ class Endpoints:
         ]
         found: dict[str, Any] = _describe_services(self, **named)
         found["servicesDetails"] = [
-            {**each, "AvailabilityZones": _zones_of(self, each)}
+            {
+                **each,
+                "AvailabilityZones": [
+                    zone
+                    for zone in each["AvailabilityZones"]
+                    if not _lacks(self, zone, each["ServiceName"])
+                ],
+            }
             for each in found["servicesDetails"]
         ]
         return found
@@ -63,8 +70,7 @@ class Endpoints:
         backend: Any = self
         service = named["service_name"]
         for subnet in named.get("subnet_ids") or ():
-            zone = backend.get_subnet(subnet).availability_zone
-            if service.rpartition(f".{backend.region_name}.")[2] in _lacking(backend).get(zone, ()):
+            if _lacks(backend, backend.get_subnet(subnet).availability_zone, service):
                 raise InvalidParameter(
                     f"The VPC endpoint service {service} does not support the availability zone of "
                     f"the subnet: {subnet}."
@@ -81,7 +87,7 @@ class MountTargets:
         ec2: Any = ec2_backends[backend.account_id][backend.region_name]
         # moto keeps the subnets of a zone by their id.
         for zone, subnets in ec2.subnets.items():
-            if named["subnet_id"] in subnets and _FILE_SYSTEMS in _lacking(ec2).get(zone, ()):
+            if named["subnet_id"] in subnets and _lacks(ec2, zone, _FILE_SYSTEMS):
                 raise UnsupportedZoneError
         return _make_mount_target(self, **named)
 
@@ -93,16 +99,10 @@ def let_zones_lack(region: str, lacking: Mapping[str, Iterable[str]]) -> None:
     }
 
 
-def _lacking(backend: Any) -> dict[str, frozenset[str]]:
+def _lacks(backend: Any, zone: str, service: str) -> bool:
+    """Whether a zone lacks a service, by its short name or `com.amazonaws.REGION.NAME`."""
     lacking: dict[str, frozenset[str]] = vars(backend).get("lacking", {})
-    return lacking
-
-
-def _zones_of(backend: Any, service: dict[str, Any]) -> list[str]:
-    name = service["ServiceName"].rpartition(f".{backend.region_name}.")[2]
-    return [
-        zone for zone in service["AvailabilityZones"] if name not in _lacking(backend).get(zone, ())
-    ]
+    return service.rpartition(f".{backend.region_name}.")[2] in lacking.get(zone, ())
 
 
 def close() -> None:
