@@ -51,9 +51,10 @@ class Account:
 
     def client(self, service: str, region: str | None = None) -> Any:
         """Returns a client of a service in the cluster's region, or in another."""
+        region = region or self.cluster.spec.region
         key = f"{service} {region}"
         if key not in self._clients:
-            self._clients[key] = self._connect(service, region or self.cluster.spec.region)
+            self._clients[key] = self._connect(service, region)
         return self._clients[key]
 
     @property

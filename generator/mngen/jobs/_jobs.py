@@ -24,7 +24,7 @@ from mngen.jobs._status import describe_one, job_id, list_jobs, status_of
 from mngen.jobs._submit import Prepared, Sender, prepare
 from mngen.jobs._sweep import orders_of, prepared_like, send_all
 from mngen.jobs._timeline import WIRE_UP_PATTERN, timeline_of
-from mngen.jobs._types import STATES, JobStatus, JobSummary, LogLine, Order, Submission
+from mngen.jobs._types import STATES, Cause, JobStatus, JobSummary, LogLine, Order, Submission
 from mngen.jobs._wait import wait_for
 from mngen.jobs._waiting import Explainer
 from mngen.jobs._why import causes_of
@@ -272,7 +272,7 @@ class Jobs:
                 status = with_instances(status, lambda: self._account.client("ecs"))
             if not why:
                 return status
-            return msgspec.structs.replace(status, causes=causes_of(self._account, described))
+            return msgspec.structs.replace(status, causes=self._causes(described))
 
     def list(
         self,
@@ -434,7 +434,11 @@ class Jobs:
 
     def _explainer(self, say: Callable[[str], None]) -> Explainer:
         """Returns what tells whoever waits for a job why it does not start."""
-        return Explainer(lambda described: causes_of(self._account, described), say)
+        return Explainer(self._causes, say)
+
+    def _causes(self, job: JobDetailTypeDef) -> tuple[Cause, ...]:
+        """Returns why a job waits, by facts of now: what was missing may have been added since."""
+        return causes_of(Account(self.cluster, {}, self._account.client), job)
 
     def _seen(self, job: str) -> JobStatus:
         """Returns the state of a job and of its nodes, and no more."""
