@@ -7,9 +7,11 @@ instances, ECS those that have joined, and the console of the others shows how f
 
 An environment's instances are found by the tags of its launch template. An environment that was
 replaced may have had the same, so the Auto Scaling group counts as well where there is one: Batch
-names it after the environment.
+names it after the environment, `AWSBatch-ENVIRONMENT-asg-UUID`. With a service role of the
+account's own, a group without that prefix was seen.
 Source: https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-tagging.html,
-https://docs.aws.amazon.com/aws-managed-policy/latest/reference/BatchServiceRolePolicy.html
+https://docs.aws.amazon.com/aws-managed-policy/latest/reference/BatchServiceRolePolicy.html,
+https://github.com/outerbounds/terraform-aws-metaflow/pull/19
 
 A look is one call where nothing runs. Else there are two more for the queue and its environments,
 and for each environment one for each hundred instances that have joined, twice, and up to three for
@@ -48,6 +50,7 @@ _MEMBERS_A_CALL = 100
 _SHOWN_IDS = 3
 
 _GROUP_TAG = "aws:autoscaling:groupName"
+_BATCH_PREFIX = "AWSBatch-"
 _WHEN = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 
 _STATE_REASON = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html"
@@ -142,8 +145,9 @@ def is_of(instance: dict[str, Any], environment: Any) -> bool:
     """
     tags = {each["Key"]: each["Value"] for each in instance.get("Tags", [])}
     group: str = tags.get(_GROUP_TAG, "")
-    if group.startswith("AWSBatch-"):
-        return group.startswith(f"AWSBatch-{environment['computeEnvironmentName']}-")
+    if group.startswith(_BATCH_PREFIX) or "-asg-" in group:
+        own = f"{environment['computeEnvironmentName']}-"
+        return group.removeprefix(_BATCH_PREFIX).startswith(own)
     return bool(tags.get("Name") == stem_of(environment))
 
 

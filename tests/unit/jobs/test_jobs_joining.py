@@ -212,10 +212,16 @@ def test_those_of_an_environment_with_a_longer_name_are_others() -> None:
     spot_fleet = {"Tags": [{"Key": "Name", "Value": "demo-r5"}]}
     assert is_of(spot_fleet, named("demo-r5-20261128093000000000000001"))
     assert not is_of(spot_fleet, named("demo-r5-big-20261128093000000000000001"))
-    group = "AWSBatch-demo-r5-big-20261128093000000000000001-asg-640012bd"
-    of_group = {"Tags": [{"Key": "aws:autoscaling:groupName", "Value": group}]}
-    assert is_of(of_group, named("demo-r5-big-20261128093000000000000001"))
-    assert not is_of(of_group, named("demo-r5-big-20261128093000000000000002"))
+    for prefix in ("AWSBatch-", ""):
+        group = f"{prefix}demo-r5-big-20261128093000000000000001-asg-640012bd"
+        of_group = {
+            "Tags": [
+                {"Key": "aws:autoscaling:groupName", "Value": group},
+                {"Key": "Name", "Value": "demo-r5-big"},
+            ]
+        }
+        assert is_of(of_group, named("demo-r5-big-20261128093000000000000001"))
+        assert not is_of(of_group, named("demo-r5-big-20261128093000000000000002"))
     assert not is_of({}, named("demo-r5-20261128093000000000000001"))
 
 

@@ -9,7 +9,8 @@ what Batch does, and its instances then do what the control asks for (`_control`
   Batch's own. Batch gives the group the name `AWSBatch-ENVIRONMENT-asg-UUID`.
   Source: https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-tagging.html,
   https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html,
-  https://docs.aws.amazon.com/aws-managed-policy/latest/reference/BatchServiceRolePolicy.html
+  https://docs.aws.amazon.com/aws-managed-policy/latest/reference/BatchServiceRolePolicy.html (the
+  prefix), https://github.com/outerbounds/terraform-aws-metaflow/pull/19 (the rest)
 - An instance that is not running is unhealthy: the group terminates and replaces it.
   Source: https://docs.aws.amazon.com/autoscaling/ec2/userguide/health-checks-overview.html
 - The reason of a termination is that of the last transition, which is the group's call and not
