@@ -76,7 +76,7 @@ class _Keeper:
         try:
             self._start(json.loads(line))
         except OSError as error:
-            self._on_progress({"event": "failed", "message": _words(error)})
+            self._send_event({"event": "failed", "message": _words(error)})
             return 1
         self._serve()
         return 0
@@ -107,7 +107,7 @@ class _Keeper:
         gates.open_network()
         gates.await_reports(len(nodes))
         processes = list(self._alive.items())
-        self._on_progress({"event": "started", "time": time.monotonic(), "processes": processes})
+        self._send_event({"event": "started", "time": time.monotonic(), "processes": processes})
         gates.open_start()
 
     def _serve(self) -> None:
@@ -140,7 +140,7 @@ class _Keeper:
                 self._do(order)
             except OSError as failure:
                 error = _words(failure)
-            self._on_progress({"event": "done", "id": order["id"], "error": error})
+            self._send_event({"event": "done", "id": order["id"], "error": error})
         return bool(chunk)
 
     def _do(self, order: dict[str, Any]) -> None:
@@ -166,7 +166,7 @@ class _Keeper:
             index = nodes.pop(pid)
             del self._alive[index]
             code = os.waitstatus_to_exitcode(status)
-            self._on_progress(
+            self._send_event(
                 {
                     "event": "ended",
                     "node": index,
@@ -175,7 +175,7 @@ class _Keeper:
                 }
             )
 
-    def _on_progress(self, event: dict[str, Any]) -> None:
+    def _send_event(self, event: dict[str, Any]) -> None:
         _send(self._control, event)
 
 
