@@ -24,6 +24,8 @@ from tests.support.wireup import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mngen.rehearsal import Nodes
+
 
 @pytest.fixture(autouse=True)
 def _programs() -> None:
@@ -150,13 +152,21 @@ def mpich_ends() -> bool:
         "/support/mpich_ranks.py",
         environment={"MNGEN_LAUNCHER": "mpich", "MNGEN_RANKS_PER_NODE": "2"},
     ) as nodes:
-        if not nodes.wait(40):
+        # Once every rank has said its sum, MPI_Finalize alone is left.
+        if not nodes.wait(40) and ranks_that_added_up(nodes) == RANKS:
             return False
         assert codes(nodes) == {0: 0, 1: 0, 2: 0}
-        found = sorted(re.findall(r"rank (\d) of 6, node (\d), sum 15", said(nodes, 0)))
-        assert found == [("0", "0"), ("1", "0"), ("2", "1"), ("3", "1"), ("4", "2"), ("5", "2")]
+        assert ranks_that_added_up(nodes) == RANKS
         assert_clean(nodes, 0, 1, 2)
     return True
+
+
+RANKS = [("0", "0"), ("1", "0"), ("2", "1"), ("3", "1"), ("4", "2"), ("5", "2")]
+
+
+def ranks_that_added_up(nodes: Nodes) -> list[tuple[str, str]]:
+    """Return each rank that has said the sum of all, with its node."""
+    return sorted(re.findall(r"rank (\d) of 6, node (\d), sum 15", said(nodes, 0)))
 
 
 def test_commands_that_need_no_mpi() -> None:
