@@ -36,6 +36,14 @@ def host(
     )
 
 
+HOSTS = [
+    host(0, "10.0.1.10", "10.0.1.0/24"),
+    host(1, "10.0.1.11", "10.0.1.0/24", port=40001, key=KEY),
+    host(2, "10.0.2.12", "10.0.2.0/24", port=40002, key=KEY.replace("A", "B")),
+]
+"""A main node and two children, one of them in another subnet."""
+
+
 def plan(*, nodes: int = 3, **variables: str) -> Plan:
     """Returns the plan of a main node; `threads_per_rank="4"` sets MNGEN_THREADS_PER_RANK."""
     batch = {

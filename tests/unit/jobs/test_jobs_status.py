@@ -258,7 +258,9 @@ class TestWhy:
     def test_more_nodes_than_there_may_be(self, own: tuple[Deployed, Jobs]) -> None:
         deployed, jobs = own
         found = self.certain(jobs, self.waiting(deployed, nodeOverrides={"numNodes": 5}))
-        assert found[0].startswith("AWS Batch reports: MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_")
+        assert found[0].startswith(
+            "AWS Batch reports: MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE"
+        )
         assert "MN305" in found
 
     def test_max_vcpus_is_reached_by_others(self, own: tuple[Deployed, Jobs]) -> None:

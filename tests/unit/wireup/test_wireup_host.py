@@ -67,7 +67,12 @@ def test_host_that_must_not_reach_a_file(change: dict[str, Any]) -> None:
         checked_host(vars(changed(HOST, **change)))
 
 
-@pytest.mark.parametrize("values", [None, 3, {}, [], list(vars(HOST)), {**vars(HOST), "more": 1}])
+LACKING = {name: value for name, value in vars(HOST).items() if name != "key"}
+
+
+@pytest.mark.parametrize(
+    "values", [None, 3, {}, [], list(vars(HOST).values()), LACKING, {**vars(HOST), "more": 1}]
+)
 def test_host_that_is_none(values: Any) -> None:
     with pytest.raises(ValueError, match="malformed description of a host"):
         checked_host(values)

@@ -10,16 +10,11 @@ import pytest
 
 from mngen_wireup.errors import WireupError
 from mngen_wireup.launchers import BINDING_VARIABLES, hostfile, launcher_command
-from tests.support.wireup_parts import KEY, changed, host, plan
+from tests.support.wireup_parts import HOSTS, changed, host, plan
 
 if TYPE_CHECKING:
     from mngen_wireup.host import Host
 
-HOSTS = [
-    host(0, "10.0.1.10", "10.0.1.0/24"),
-    host(1, "10.0.1.11", "10.0.1.0/24", port=40001, key=KEY),
-    host(2, "10.0.2.12", "10.0.2.0/24", port=40002, key=KEY.replace("A", "B")),
-]
 V4, V5 = "mpirun (Open MPI) 4.1.4", "mpirun (Open MPI) 5.0.11"
 
 

@@ -101,7 +101,7 @@ def test_main_node_needs_no_address() -> None:
         (
             "AWS_BATCH_JOB_NODE_INDEX",
             "",
-            "INDEX is not set: expected a number from 0 to 3",
+            "AWS_BATCH_JOB_NODE_INDEX is not set: expected a number from 0 to 3",
         ),
         ("AWS_BATCH_JOB_NODE_INDEX", "4", "expected a number from 0 to 3"),
         ("AWS_BATCH_JOB_MAIN_NODE_INDEX", "", "AWS_BATCH_JOB_MAIN_NODE_INDEX is not set"),
@@ -109,7 +109,7 @@ def test_main_node_needs_no_address() -> None:
         (
             "AWS_BATCH_JOB_NUM_NODES",
             "2.5",
-            "NUM_NODES='2.5': expected a whole number",
+            "invalid AWS_BATCH_JOB_NUM_NODES='2.5': expected a whole number",
         ),
         ("AWS_BATCH_JOB_ID", "../../etc", "AWS_BATCH_JOB_ID='../../etc': expected letters"),
         ("AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS", "10.0.0", "expected an IPv4 address"),
@@ -120,7 +120,7 @@ def test_main_node_needs_no_address() -> None:
         (
             "MNGEN_CPUS_CHECK",
             "no",
-            "_CHECK='no': expected one of warn, fail, off",
+            "invalid MNGEN_CPUS_CHECK='no': expected one of warn, fail, off",
         ),
         ("MNGEN_LAUNCHER", "slurm", "expected one of openmpi, intelmpi, mpich, none"),
         ("MNGEN_RANKS_PER_NODE", "-1", "MNGEN_RANKS_PER_NODE='-1'"),

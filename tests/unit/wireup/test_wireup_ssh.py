@@ -8,16 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mngen_wireup.ssh import authorized_keys, known_hosts, session_script, ssh_config, sshd_config
-from tests.support.wireup_parts import KEY, host
+from tests.support.wireup_parts import HOSTS, KEY
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-HOSTS = [
-    host(0, "10.0.1.10", "10.0.1.0/24"),
-    host(1, "10.0.1.11", "10.0.1.0/24", port=40001, key=KEY),
-    host(2, "10.0.2.12", "10.0.2.0/24", port=40002, key=KEY.replace("A", "B")),
-]
 
 
 def test_ssh_knows_these_hosts_by_these_keys_and_no_others() -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-WIREUP = Path(__file__).resolve().parents[3] / "container" / "wireup.py"
+from tests.support.wireup import CONTAINER
 
 
 def test_wrong_environment_ends_at_once() -> None:
     done = subprocess.run(
-        [sys.executable, "-IS", str(WIREUP)],
+        [sys.executable, "-IS", str(CONTAINER / "wireup.py")],
         env={**os.environ, "MNGEN_LAUNCHER": "slurm", "AWS_BATCH_JOB_NODE_INDEX": "7"},
         capture_output=True,
         text=True,
