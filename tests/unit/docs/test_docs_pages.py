@@ -125,3 +125,9 @@ def test_rules_that_pages_name_exist() -> None:
     for page in PAGES:
         named = set(re.findall(r"\bMN\d{3}\b", page.read_text(encoding="utf-8")))
         assert named <= known, page.name
+
+
+@pytest.mark.parametrize("path", sorted({*ROOT.glob("*.md"), *PAGES}), ids=lambda path: path.name)
+def test_no_page_has_the_marks_of_a_merge(path: Path) -> None:
+    marks = re.compile(r"^(?:<{7}|>{7}|={7}$)", re.MULTILINE)
+    assert marks.findall(path.read_text(encoding="utf-8")) == []
