@@ -228,6 +228,7 @@ class Deployed:
         )["SecurityGroups"][0]["GroupId"]
         name = f"{self.name}-{each.name}-00000000000000000000000000"
         spot = each.spec.purchase == "spot"
+        role = self.cluster.spec.roles.service
         tags = {"mngen:deployment": self.name, "Name": f"{self.name}-{each.name}"}
         template = self.ec2.create_launch_template(
             LaunchTemplateName=name,
@@ -258,6 +259,7 @@ class Deployed:
                 "launchTemplate": {"launchTemplateId": template["LaunchTemplateId"]},
             },
             tags={"mngen:deployment": self.name},
+            **({} if role == "service-linked" else {"serviceRole": role}),
         )
         self.environments[each.name] = name
 

@@ -30,6 +30,7 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
     profile = cluster.spec.roles.instance_profile
     bucket = cluster.spec.storage.bucket
     inputs = scope.global_arn("s3", f"{bucket}/{inputs_prefix(cluster.spec.name)}*")
+    clusters = _ecs_clusters(cluster, scope)
     return [
         # None of these knows resources: whoever sees one queue's jobs sees those of all.
         Statement(
@@ -87,7 +88,7 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
         Statement(
             "Joined",
             ("ecs:ListContainerInstances",),
-            (scope.arn("ecs", f"cluster/AWSBatch-{scope.name}-*"),),
+            tuple(scope.arn("ecs", f"cluster/{name}") for name in clusters),
         ),
         Statement(
             "Consoles", ("ec2:GetConsoleOutput",), (scope.arn("ec2", "instance/*"),), scope.own
@@ -95,7 +96,7 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
         Statement(
             "Instances",
             ("ecs:DescribeContainerInstances",),
-            (scope.arn("ecs", f"container-instance/AWSBatch-{scope.name}-*"),),
+            tuple(scope.arn("ecs", f"container-instance/{name}") for name in clusters),
         ),
         Statement("End", ("batch:CancelJob", "batch:TerminateJob"), jobs, scope.own),
         Statement("Inputs", ("s3:PutObject",) if bucket else (), (inputs,)),
@@ -110,3 +111,19 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
             (log_group,),
         ),
     ]
+
+
+def _ecs_clusters(cluster: Cluster, scope: Scope) -> list[str]:
+    """Returns patterns of the names of the ECS clusters that Batch creates for the environments.
+
+    With the service-linked role, which may only use clusters of this name, it is
+    `AWSBatch-ENVIRONMENT-UUID`; with another role, it was seen as `ENVIRONMENT_Batch_UUID`. AWS
+    documents neither name, so a spec with another role gets both.
+    Source: https://docs.aws.amazon.com/aws-managed-policy/latest/reference/BatchServiceRolePolicy.html,
+    https://docs.aws.amazon.com/cli/latest/reference/batch/describe-compute-environments.html,
+    https://github.com/hashicorp/terraform-provider-aws/pull/38050
+    """
+    linked = [f"AWSBatch-{scope.name}-*"]
+    if cluster.spec.roles.service == "service-linked":
+        return linked
+    return [*linked, f"{scope.name}-*_Batch_*"]

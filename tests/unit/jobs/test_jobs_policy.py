@@ -5,19 +5,22 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
 from mngen.jobs import Jobs
 from mngen.policy import Part, policy
 from mngen.sandbox import ACCOUNT_ID
-from tests.support.batch import Deployed, hold
+from tests.support.batch import Deployed, hold, spec_text
 from tests.support.faults import Faults
 from tests.support.iam import Request, actions, allows
+from tests.support.sandbox import client
 
 if TYPE_CHECKING:
     from mngen.sandbox import Sandbox
 
+BATCH_POLICY = "arn:aws:iam::aws:policy/service-role/AWSBatchServiceRole"
 ROOT = Path(__file__).resolve().parents[3]
 
 # Asking for more than a submitter's own rights: registering is the deployer's.
@@ -53,6 +56,47 @@ def test_all_that_a_submitter_asks(deployed: Deployed, monkeypatch: pytest.Monke
     assert len(submissions) == 3
     # The right to tag a job, and with it the right to submit, is bound to the deployment's tag.
     assert {call.values["tags"]["mngen:deployment"] for call in submissions} == {deployed.name}
+
+
+@pytest.mark.parametrize("role", ["service-linked", "own"])
+@pytest.mark.usefixtures("state_home")
+def test_the_clusters_of_any_service_role(
+    sandbox: Sandbox, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batch names an environment's ECS cluster by its service role.
+
+    Source: https://github.com/hashicorp/terraform-provider-aws/pull/38050 (the other role's)
+    """
+    name = f"j{uuid4().hex[:10]}"
+    if role == "own":
+        iam = client(sandbox, "iam")
+        role = iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        iam.attach_role_policy(RoleName=name, PolicyArn=BATCH_POLICY)
+    deployed = Deployed(sandbox, spec_text(name, more=f"roles: {{service: '{role}'}}\n"))
+    with Faults(sandbox.endpoint) as faults:
+        faults.redirect(monkeypatch)
+        jobs = Jobs(deployed.cluster)
+        running = hold(jobs, "RUNNING")
+        machines = [each.container_instance or "" for each in jobs.status(running).nodes]
+        # A job that waits for instances: status looks at the cluster that they should join.
+        deployed.control(unjoined={deployed.environments["r5"]: {"age": 720}})
+        waiting = jobs.submit("mpi").id
+        assert any(each.instances for each in jobs.status(waiting).causes)
+        deployed.control(unjoined={})
+        jobs.cancel(running)
+        jobs.cancel(waiting)
+        calls = [call for call in faults.calls if call.action == "ecs:ListContainerInstances"]
+    document = policy(Part.SUBMITTER, deployed.cluster, ACCOUNT_ID)
+    clusters = {call.values["cluster"] for call in calls}
+    assert len(clusters) == 1
+    for action, arns in [
+        ("ecs:ListContainerInstances", clusters),
+        ("ecs:DescribeContainerInstances", machines),
+    ]:
+        for arn in arns:
+            assert ("_Batch_" in arn) is (role != "service-linked")
+            assert allows([document], Request(action, arn))
+            assert not allows([document], Request(action, arn.replace(name, f"x{name}")))
 
 
 def test_the_example_is_the_tutorials_script(

@@ -221,6 +221,8 @@ class TestComputeEnvironments:
             computeResources=resources,
         )
         assert described(batch, name)["status"] == "VALID"
+        cluster = described(batch, name)["ecsClusterArn"].rpartition("/")[2]
+        assert cluster.startswith(f"{name}_Batch_")
         iam.detach_role_policy(**role, PolicyArn=policy)
         batch.delete_compute_environment(computeEnvironment=name)
         stuck = described(batch, name)

@@ -180,10 +180,16 @@ def _check_infrastructure_update(environment: ComputeEnvironment, changes: dict[
 def _name_cluster(backend: Any, environment: ComputeEnvironment) -> None:
     """Gives an environment's ECS cluster the name that Batch gives it, which policies rely on.
 
-    Source: https://docs.aws.amazon.com/aws-managed-policy/latest/reference/BatchServiceRolePolicy.html
+    It depends on the service role: the service-linked one may only use clusters whose names begin
+    with `AWSBatch`; the clusters of other roles were seen with another name.
+    Source: https://docs.aws.amazon.com/aws-managed-policy/latest/reference/BatchServiceRolePolicy.html,
+    https://docs.aws.amazon.com/cli/latest/reference/batch/describe-compute-environments.html,
+    https://github.com/hashicorp/terraform-provider-aws/pull/38050
     """
     del backend.ecs_backend.clusters[environment.ecs_name]
-    name = f"AWSBatch-{environment.name}-{mock_random.uuid4()}"
+    linked = environment.service_role.endswith(f"/{_SERVICE_LINKED_ROLE}")
+    uuid = mock_random.uuid4()
+    name = f"AWSBatch-{environment.name}-{uuid}" if linked else f"{environment.name}_Batch_{uuid}"
     environment.set_ecs(backend.ecs_backend.create_cluster(name).arn, name)
 
 
