@@ -15,7 +15,7 @@ from mngen.account._definition import (
 )
 from mngen.account._environment import fault_of, image_of, stem_of
 from mngen.account._instances import instances_of
-from mngen.account._policies import covers, holds, principals, resources, statements
+from mngen.account._policies import concerns, covers, holds, principals, statements
 from mngen.account._quota import quota_value
 from mngen.account._target import Intent, Target
 
@@ -24,6 +24,7 @@ __all__ = [
     "Account",
     "Intent",
     "Target",
+    "concerns",
     "container_of",
     "covers",
     "differences_of",
@@ -36,7 +37,6 @@ __all__ = [
     "newest_definition",
     "principals",
     "quota_value",
-    "resources",
     "statements",
     "stem_of",
 ]

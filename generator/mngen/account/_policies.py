@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
+import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+_SEGMENTS = 6
+"""Parts of an ARN: arn, partition, service, region, account and resource."""
 
 
 def statements(document: str, effect: str) -> Iterator[dict[str, Any]]:
@@ -26,16 +30,21 @@ def principals(statement: dict[str, Any]) -> set[str]:
     return set(_listed(named.get("AWS", []))) if isinstance(named, dict) else set()
 
 
-def resources(statement: dict[str, Any]) -> list[str]:
-    """Returns the resources that a statement names; none where it names those it leaves out."""
-    return _listed(statement.get("Resource", []))
-
-
 def covers(statement: dict[str, Any], action: str) -> bool:
     """Whether a statement is about an action, such as `kms:CreateGrant`."""
     if "NotAction" in statement:
         return not any(_like(action, each) for each in _listed(statement["NotAction"]))
     return any(_like(action, each) for each in _listed(statement.get("Action", [])))
+
+
+def concerns(statement: dict[str, Any], arn: str) -> bool:
+    """Whether a statement is about a resource; one that names none is about the policy's own.
+
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html
+    """
+    if "NotResource" in statement:
+        return not any(_is_resource(arn, each) for each in _listed(statement["NotResource"]))
+    return any(_is_resource(arn, each) for each in _listed(statement.get("Resource", "*")))
 
 
 def holds(statement: dict[str, Any], facts: Mapping[str, str | None]) -> bool | None:
@@ -61,7 +70,7 @@ def holds(statement: dict[str, Any], facts: Mapping[str, str | None]) -> bool | 
 def _condition_holds(
     operator: str, key: str, wanted: list[str], facts: Mapping[str, str | None]
 ) -> bool | None:
-    known = [name for name in facts if fnmatch.fnmatchcase(key.lower(), name)]
+    known = [name for name in facts if _fits(key.lower(), name)]
     if not known:
         return None
     actual = facts[known[0]]
@@ -83,7 +92,43 @@ def _condition_holds(
 
 
 def _like(action: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(action.lower(), pattern.lower())
+    return _fits(action.lower(), pattern.lower())
+
+
+def _is_resource(arn: str, pattern: str) -> bool:
+    """Whether a pattern of a Resource element fits an ARN.
+
+    A wildcard stays in its segment, but for a `*` at the end of one, which reaches across colons.
+    The last segment of an ARN may have colons of its own.
+    """
+    *heads, last = pattern.split(":", _SEGMENTS - 1)
+    parts = [_pattern(each, star="[^:]*", mark="[^:]", end=".*") for each in heads]
+    return re.fullmatch(":".join([*parts, _pattern(last)]), arn, re.DOTALL) is not None
+
+
+def _is_arn(arn: str, pattern: str) -> bool:
+    """Whether a pattern of an ARN condition fits an ARN, segment by segment."""
+    segments, patterns = arn.split(":", _SEGMENTS - 1), pattern.split(":", _SEGMENTS - 1)
+    return len(segments) == len(patterns) and all(map(_fits, segments, patterns))
+
+
+def _fits(text: str, pattern: str) -> bool:
+    """Whether a pattern with `*` and `?`, the only wildcards that IAM has, fits a text."""
+    return re.fullmatch(_pattern(pattern), text, re.DOTALL) is not None
+
+
+@lru_cache
+def _pattern(pattern: str, star: str = ".*", mark: str = ".", end: str = ".*") -> str:
+    """Returns the regular expression of a pattern.
+
+    Args:
+        pattern: The pattern.
+        star: What `*` stands for.
+        mark: What `?` stands for.
+        end: What a `*` at the end stands for.
+    """
+    head, tail = (pattern[:-1], end) if pattern.endswith("*") else (pattern, "")
+    return re.escape(head).replace(r"\*", star).replace(r"\?", mark) + tail
 
 
 def _same(actual: str, wanted: str) -> bool:
@@ -98,10 +143,10 @@ _COMPARED: dict[str, Callable[[str, str], bool]] = {
     "bool": _same_in_any_case,
     "stringequals": _same,
     "stringequalsignorecase": _same_in_any_case,
-    "stringlike": fnmatch.fnmatchcase,
+    "stringlike": _fits,
     # These two are the same, wildcards included.
-    "arnequals": fnmatch.fnmatchcase,
-    "arnlike": fnmatch.fnmatchcase,
+    "arnequals": _is_arn,
+    "arnlike": _is_arn,
 }
 """How a condition operator compares the request's value with one of the policy's."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mngen.account import Account, covers, holds, principals, resources, statements
+from mngen.account import Account, concerns, covers, holds, principals, statements
 from mngen.catalog import load_catalog
 from mngen.rules import AWS_RULES, require
 from mngen.spec import load_text
@@ -76,11 +76,63 @@ def test_others_are_not_everyone(named: Any) -> None:
     assert "*" not in principals({"Principal": named})
 
 
-def test_actions_and_resources() -> None:
+def test_actions() -> None:
     assert covers(ANYONE, "elasticfilesystem:ClientMount")
     assert not covers({"NotAction": ["ELASTICFILESYSTEM:*"]}, "elasticfilesystem:ClientMount")
-    assert resources({"Resource": ARN}) == resources({"Resource": [ARN]}) == [ARN]
-    assert resources({"NotResource": ARN}) == []
+    # IAM has no classes of characters.
+    assert not covers(
+        {"Action": "elasticfilesystem:Client[M]ount"}, "elasticfilesystem:ClientMount"
+    )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits"),
+    [
+        ("*", True),
+        ("arn:aws:s3:::software/*", True),
+        ("arn:aws:s3:::software/efa/*", True),
+        ("arn:aws:s3:::soft*", True),
+        ("arn:aws:s3:::*/efa/?-1.tar", True),
+        ("arn:aws:s3:*", True),
+        ("arn:*:s3:::software/efa/a-1.tar", True),
+        ("arn:aws:s3:::software/efa/a-?.tar", True),
+        ("arn:aws:s3:::software", False),
+        ("arn:aws:s3:::software/", False),
+        ("arn:aws:s3:::software/other/*", False),
+        ("arn:aws:s3:::other-software/*", False),
+        ("arn:aws:s3:::SOFTWARE/*", False),
+        ("arn:aws-cn:s3:::software/*", False),
+        ("arn:aws:s3:::software/efa/[a]-1.tar", False),
+        ("arn:a*s:::software/efa/a-1.tar", False),
+        ("arn:aws:s3?::software/efa/a-1.tar", False),
+    ],
+)
+def test_resources(pattern: str, fits: bool) -> None:
+    """Wildcards stay in their segment, but for a `*` at its end.
+
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html
+    """
+    arn = "arn:aws:s3:::software/efa/a-1.tar"
+    assert concerns({"Resource": pattern}, arn) is fits
+    assert concerns({"Resource": ["arn:aws:s3:::else", pattern]}, arn) is fits
+    assert concerns({"NotResource": pattern}, arn) is not fits
+
+
+def test_a_resource_may_have_colons() -> None:
+    arn = "arn:aws:logs:us-east-1:123456789012:log-group:/mngen/a/jobs:log-stream:b"
+    assert concerns({"Resource": "arn:aws:logs:*:*:log-group:/mngen/*:log-stream:?"}, arn)
+    assert concerns({}, arn)
+
+
+def test_arns_in_conditions_are_compared_segment_by_segment() -> None:
+    """Unlike in a resource, no `*` reaches across a colon.
+
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
+    """
+    for operator in ("ArnLike", "ArnEquals"):
+        for pattern, fits in (("arn:aws:iam::*:role/ot?er", True), ("arn:aws:*", False)):
+            condition = {"Condition": {operator: {"aws:PrincipalArn": pattern}}}
+            assert holds(condition, {"aws:principalarn": ROLE}) is fits
 
 
 def test_conditions_that_are_not_known_decide_nothing() -> None:

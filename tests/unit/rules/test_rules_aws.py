@@ -686,7 +686,17 @@ def test_the_efa_installer_is_in_the_bucket_and_can_be_read(aws: Aws) -> None:
     }
     # What Security Hub's control S3.5 asks for, which TLS satisfies.
     secure = {**statement, "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
-    for each, denied in ((secure, False), (statement, True)):
+    here = {**statement, "Resource": "arn:aws:s3:::soft*/tools/*"}
+    elsewhere = {**statement, "Resource": "arn:aws:s3:::software/private/*"}
+    but = {key: value for key, value in statement.items() if key != "Resource"}
+    others = {**but, "NotResource": "arn:aws:s3:::software/tools/efa/*"}
+    for each, denied in (
+        (secure, False),
+        (statement, True),
+        (here, True),
+        (elsewhere, False),
+        (others, False),
+    ):
         document = json.dumps({"Version": "2012-10-17", "Statement": [each]})
         s3.put_bucket_policy(Bucket="software", Policy=document)
         assert ("denies everyone" in "".join(asked()[0])) is denied

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mngen import _resources
-from mngen.account import covers, holds, principals, resources, statements
+from mngen.account import concerns, covers, holds, principals, statements
+from mngen.cluster.names import partition_of
 from mngen.rules._rule import Match
 from mngen.rules.account._rule import AwsRule
 
@@ -25,7 +26,7 @@ _MISSING = "404"
 
 class EfaInstallerIsThere(AwsRule):
     id = "MN229"
-    title = "Builders can read the EFA installer in the bucket"
+    title = "Builders must be able to read the EFA installer in the bucket"
     why = (
         "Builders of AMIs with EFA copy the installer, its signature and the key from the folder "
         "of `efa_installer`, through the S3 endpoint of their region. Where a file is missing, or "
@@ -60,11 +61,13 @@ class EfaInstallerIsThere(AwsRule):
             )
             return
         # What denies everyone denies this look, too.
-        denied = list(_denied(s3, bucket))
+        names = _efa_files()
+        partition = partition_of(spec.region)
+        files = [f"arn:{partition}:s3:::{bucket}/{folder}{name}" for name in names]
+        denied = list(_denied(s3, bucket, files))
         if denied:
             yield from denied
             return
-        names = _efa_files()
         there = _encrypted_by(s3, bucket, folder, names)
         missing = [name for name in names if name not in there]
         if missing:
@@ -133,8 +136,8 @@ def _encrypted(account: Account, there: dict[str, str | None]) -> Iterator[Match
         )
 
 
-def _denied(s3: S3Client, bucket: str) -> Iterator[Match]:
-    """Yields a statement of the bucket's policy that certainly denies the builders."""
+def _denied(s3: S3Client, bucket: str, files: list[str]) -> Iterator[Match]:
+    """Yields a statement of the bucket's policy that certainly denies the builders a file."""
     from botocore.exceptions import ClientError
 
     try:
@@ -145,13 +148,12 @@ def _denied(s3: S3Client, bucket: str) -> Iterator[Match]:
         raise
     facts = {"aws:securetransport": "true"}
     for statement in statements(policy, "Deny"):
-        named = resources(statement)
-        about = any(each.endswith((f":::{bucket}/*", ":::*")) or each == "*" for each in named)
+        about = any(concerns(statement, each) for each in files)
         denied = "*" in principals(statement) and covers(statement, "s3:GetObject")
         if about and denied and holds(statement, facts):
             yield Match(
                 _PATH,
-                f"the policy of the bucket `{bucket}` denies everyone to read its objects",
+                f"the policy of the bucket `{bucket}` denies everyone to read the files",
                 "name another bucket, or remove the statement",
             )
             return
