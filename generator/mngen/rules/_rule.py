@@ -52,7 +52,7 @@ class Rule:
         id: Such as `MN101`; never used again for another rule.
         severity: An error certainly fails or costs; a warning probably does; an info is worth
             knowing.
-        title: What holds where the rule is kept, as a statement.
+        title: The requirement: what must hold (an error), or should (a warning or an info).
         why: What happens on AWS where it is not.
         remedy: What to do.
         source_url: Where AWS, or the provider's issue, documents the fact.

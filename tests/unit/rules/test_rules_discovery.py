@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
+from mngen.errors import Severity
 from mngen.rules import AWS_RULES, SPEC_RULES, SUBMISSION_RULES, SpecRule
 from mngen.rules._discover import discover
 from mngen.rules._rule import Waiting
@@ -57,6 +59,15 @@ def test_each_kind_has_its_numbers() -> None:
 def test_every_page_is_a_rule_and_every_rule_has_its_page() -> None:
     pages = {path.stem for path in (ROOT / "docs" / "rules").glob("MN*.md")}
     assert {rule.id for rule in (*SPEC_RULES, *AWS_RULES, *SUBMISSION_RULES)} == pages
+
+
+def test_every_title_states_a_requirement() -> None:
+    """What must hold where a rule is an error, and should where it warns."""
+    strict = r"\b(must|requires?|required|reserved|excludes)\b"
+    for rule in (*SPEC_RULES, *AWS_RULES, *SUBMISSION_RULES):
+        error = rule.severity is Severity.ERROR
+        assert re.search(strict if error else rf"\bshould\b|{strict}", rule.title), rule.id
+        assert error or "must" not in rule.title, rule.id
 
 
 @pytest.mark.parametrize("rule", SUBMISSION_RULES, ids=lambda rule: rule.id)

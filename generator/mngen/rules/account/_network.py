@@ -511,7 +511,7 @@ class BuildersDownloadEfa(AwsRule):
 
 class EndpointServicesOffered(AwsRule):
     id = "MN227"
-    title = "Endpoint services are offered in the zones of the network"
+    title = "The zones of the network must offer the endpoint services"
     why = (
         "AWS offers an endpoint service in some zones of a region only, and refuses an endpoint in "
         "a subnet elsewhere. Where no zone of the network has the service, the plan fails."
@@ -543,7 +543,7 @@ class EndpointServicesOffered(AwsRule):
 class EndpointServicesInAllZones(AwsRule):
     id = "MN228"
     severity = Severity.WARNING
-    title = "Every zone of the network offers the endpoint services"
+    title = "Every zone of the network should offer the endpoint services"
     why = (
         "A zone that does not offer a service gets no endpoint for it. Nodes there use the one in "
         "another zone: they depend on that zone, and AWS bills what passes between zones."

@@ -135,7 +135,7 @@ class FileSystemLetsIn(AwsRule):
 
 class FileSystemPolicyLetsIn(AwsRule):
     id = "MN224"
-    title = "The file system's policy lets the nodes in"
+    title = "The file system's policy must let the nodes in"
     why = (
         "Without `iam: true` the nodes mount the file system anonymously: a policy that names "
         "roles denies the mount. A policy may also require TLS, or an access point. Where the "
@@ -180,7 +180,7 @@ class FileSystemPolicyLetsIn(AwsRule):
 
 class AccessPointExists(AwsRule):
     id = "MN226"
-    title = "The access point exists, on the file system"
+    title = "The access point must exist on the file system"
     why = (
         "EFS denies a mount through an access point that does not exist, is not available or "
         "belongs to another file system. Docker never starts, and jobs stay RUNNABLE."

@@ -189,7 +189,7 @@ environments:
 class EfaForNodes(SpecRule):
     id = "MN132"
     severity = Severity.INFO
-    title = "`efa: true` is only useful for multi-node environments"
+    title = "An environment with EFA should be multi-node"
     why = "A single-node job does not communicate over EFA."
     remedy = "remove `efa: true`"
     source_url = _EFA
@@ -323,7 +323,7 @@ environments:
 class GroupsReachContainers(SpecRule):
     id = "MN142"
     severity = Severity.WARNING
-    title = "Security groups that containers need do not work with EFA"
+    title = "Containers of jobs with EFA should not need `network.security_groups`"
     why = (
         "AWS Batch rejects security groups in an environment whose launch template has network "
         "interfaces, which EFA requires. The instances get the groups through these interfaces. "

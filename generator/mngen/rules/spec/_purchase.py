@@ -91,7 +91,7 @@ environments:
 class BidOnSpot(SpecRule):
     id = "MN112"
     severity = Severity.WARNING
-    title = "Only a Spot environment may have a bid"
+    title = "Only a Spot environment should have a bid"
     why = "AWS Batch uses the bid percentage of Spot environments only."
     remedy = "remove `bid_percentage`, or write `purchase: spot` and `multi_node: false`"
     source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html"

@@ -133,7 +133,7 @@ storage:
 class SettingsOfNew(SpecRule):
     id = "MN182"
     severity = Severity.WARNING
-    title = "Settings of a new file system have no effect on an existing one"
+    title = "An existing file system should not have settings of a new one"
     why = (
         "mngen uses an existing file system as it is. Its throughput, backups and deletion are "
         "managed elsewhere, so these keys change nothing."
@@ -177,7 +177,7 @@ storage:
 
 class IdentityNeedsTls(SpecRule):
     id = "MN183"
-    title = "Mounting with IAM or through an access point needs TLS"
+    title = "Mounting with IAM or through an access point requires TLS"
     why = (
         "The client proves its role, and names its access point, in the certificate of the TLS "
         "connection. Without TLS, the mount helper of amazon-efs-utils refuses both options; plain "
@@ -204,16 +204,17 @@ storage:
         if efs.tls:
             return
         if efs.iam:
-            yield Match(("storage", "efs", "iam"), "`iam: true` needs TLS, and `tls` is false")
+            yield Match(("storage", "efs", "iam"), "`iam: true` requires TLS, and `tls` is false")
         if efs.access_point is not None:
             yield Match(
-                ("storage", "efs", "access_point"), "an access point needs TLS, and `tls` is false"
+                ("storage", "efs", "access_point"),
+                "an access point requires TLS, and `tls` is false",
             )
 
 
 class AccessPointOfExisting(SpecRule):
     id = "MN184"
-    title = "An access point belongs to an existing file system"
+    title = "`storage.efs.access_point` requires an existing file system"
     why = "A new file system does not have access points yet; its root is mounted."
     remedy = "name the access point's file system as `id`, or remove `access_point`"
     source_url = "https://docs.aws.amazon.com/efs/latest/ug/efs-access-points.html"
