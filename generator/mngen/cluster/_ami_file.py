@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 class BakedFrom(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Everything that decides what is in an image; equal inputs need no second bake.
+    """Everything that decides what is in an image, and who can use it.
+
+    Equal inputs need no second bake.
 
     Attributes:
         architecture: `x86_64` or `arm64`.
@@ -30,6 +32,7 @@ class BakedFrom(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         playbooks: SHA-256 of the playbooks.
         iam: Whether it mounts with the instance's role.
         access_point: Id of the access point through which it mounts; None for none.
+        kms_key: ARN of the key of its snapshots; None for the account's default.
     """
 
     architecture: str
@@ -43,6 +46,7 @@ class BakedFrom(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     playbooks: str
     iam: bool = False
     access_point: str | None = None
+    kms_key: str | None = None
 
     @property
     def digest(self) -> str:

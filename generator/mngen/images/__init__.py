@@ -13,7 +13,8 @@ carries its tags from the first request on, so that what a killed one left is fo
 from typing import TYPE_CHECKING
 
 from mngen._later import later
-from mngen.images._plan import BakePlan, Kept, Target, chosen_images, playbooks_digest
+from mngen.images._digest import playbooks_digest
+from mngen.images._plan import BakePlan, Kept, Target, chosen_images
 from mngen.images._site import Site
 from mngen.images._stale import stale_images
 

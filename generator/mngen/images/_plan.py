@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,7 +11,6 @@ from mngen.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-    from pathlib import Path
 
     from mngen.cluster import AmiRecord, Cluster, MachineImage
 
@@ -27,6 +25,7 @@ _CHANGES = {
     "tls": "the way to mount changed",
     "iam": "mounting with IAM changed",
     "access_point": "the access point changed",
+    "kms_key": "the key of its snapshots changed",
     "playbooks": "the playbooks changed",
 }
 
@@ -99,6 +98,7 @@ def wanted_inputs(
         playbooks=playbooks,
         iam=spec.storage.efs.iam,
         access_point=spec.storage.efs.access_point,
+        kms_key=spec.image.kms_key,
     )
 
 
@@ -176,20 +176,3 @@ def chosen_images(cluster: Cluster, types: Collection[str]) -> tuple[MachineImag
             )
         names |= known[each]
     return tuple(image for image in cluster.machine_images if names & set(image.names))
-
-
-def playbooks_digest(folder: Path) -> str:
-    """Returns the SHA-256 of all files of a folder of playbooks, with their paths.
-
-    Raises:
-        InputError: There is no playbook in it.
-    """
-    digest = hashlib.sha256()
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    if not (folder / "image.yml").is_file():
-        raise InputError(f"there are no playbooks in {folder}", hint="run mngen render")
-    for path in files:
-        name = path.relative_to(folder).as_posix()
-        content = path.read_bytes()
-        digest.update(f"{len(name)} {name} {len(content)} ".encode() + content)
-    return digest.hexdigest()

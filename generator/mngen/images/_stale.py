@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from mngen import _resources
 from mngen.errors import Problem, Severity
-from mngen.images._plan import differences, playbooks_digest, wanted_inputs
+from mngen.images._digest import playbooks_digest
+from mngen.images._plan import differences, wanted_inputs
 
 if TYPE_CHECKING:
     from mngen.cluster import AmiFile, Cluster

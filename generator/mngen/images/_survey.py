@@ -9,7 +9,8 @@ from mngen._aws import client, translated
 from mngen._tags import with_tags
 from mngen.cluster import DEPLOYMENT_TAG, INPUTS_TAG, base_image_parameter
 from mngen.errors import ToolError
-from mngen.images._plan import BakePlan, plan_bake, playbooks_digest, wanted_inputs
+from mngen.images._digest import playbooks_digest
+from mngen.images._plan import BakePlan, plan_bake, wanted_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

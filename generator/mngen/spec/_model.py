@@ -402,7 +402,7 @@ class Image(_Section, frozen=True, kw_only=True):
             ),
         ]
         | None,
-        affects(Effect.INSTANCES),
+        affects(Effect.BAKE, Effect.INSTANCES),
     ] = None
 
 

@@ -1,32 +1,32 @@
-"""The rendered examples, byte for byte; `make golden` rewrites what is expected."""
+"""Rendered specs, byte for byte; `make golden` rewrites what is expected."""
 
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from mngen import _resources
 from mngen.render import render
 from mngen.rules import open_cluster
 from tests.support.cli import read_tree
+from tests.support.golden import GOLDEN, SPECS
 
-GOLDEN = Path(__file__).resolve().parents[2] / "golden"
-EXAMPLES = sorted(_resources.examples().glob("*.yaml"))
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize("provider", [5, 6])
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_golden_tree(example: Path, provider: int, *, update_golden: bool) -> None:
-    rendered = render(open_cluster(example), provider=provider, source=example.name)
+@pytest.mark.parametrize("spec", SPECS, ids=lambda path: path.stem)
+def test_golden_tree(spec: Path, provider: int, *, update_golden: bool) -> None:
+    rendered = render(open_cluster(spec), provider=provider, source=spec.name)
     tree = {
         path: text.encode()
         for path, text in rendered.items()
         # The rest is copied as it is, see test_render_static.py.
         if path.startswith(("packer/", "terraform/"))
     }
-    expected = GOLDEN / example.stem / f"provider-{provider}"
+    expected = GOLDEN / spec.stem / f"provider-{provider}"
     if update_golden:
         shutil.rmtree(expected, ignore_errors=True)
         for path, content in tree.items():
@@ -36,5 +36,5 @@ def test_golden_tree(example: Path, provider: int, *, update_golden: bool) -> No
     assert tree == read_tree(expected)
 
 
-def test_golden_trees_are_of_examples_that_there_are() -> None:
-    assert {path.name for path in GOLDEN.iterdir()} == {path.stem for path in EXAMPLES}
+def test_golden_trees_are_of_specs_that_there_are() -> None:
+    assert {path.name for path in GOLDEN.iterdir()} == {path.stem for path in SPECS}
