@@ -142,6 +142,9 @@ _DATA: Final[dict[tuple[str, str], _Maker]] = {
     ("aws_ec2_instance_type_offerings", "location_types"): lambda s: (
         [s.body.get("location_type") or "region"] * len(_offered_types(s))
     ),
+    ("aws_efs_file_system", "arn"): lambda s: (
+        f"arn:aws:elasticfilesystem:{s.region}:{ACCOUNT}:file-system/{s.body.get('file_system_id')}"
+    ),
     ("aws_iam_policy_document", "json"): _policy_json,
     ("aws_iam_policy_document", "minified_json"): lambda s: json.dumps(
         json.loads(_policy_json(s)), separators=(",", ":")
