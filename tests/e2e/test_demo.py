@@ -166,7 +166,7 @@ def test_the_whole_workflow_runs_and_each_step_says_where_to_look(
     assert found["destroy"][0] == "0 resources left"
     assert text.count("│ VALID") == 4
     assert not list(kept.rglob(".terraform"))
-    assert "── destroy\n" in (kept / "demo.log").read_text(encoding="utf-8")
+    assert "── 9/9 destroy (" in (kept / "demo.log").read_text(encoding="utf-8")
     check_images(kept, *found["bake the AMIs"])
     check_container(kept, *found["build the container image"])
     check_rehearsal(kept, *found["rehearse it on this machine"])

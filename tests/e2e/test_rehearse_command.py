@@ -304,7 +304,7 @@ def test_without_root_it_says_what_to_do(folder: Path) -> None:
 
     def explained() -> str:
         try:
-            outcome = run_rehearsal(planned, NetworkNamespaces(), on_line=print, on_progress=print)
+            outcome = run_rehearsal(planned, NetworkNamespaces(), on_line=print)
             return repr(outcome)
         except ToolError as error:
             return f"{error.problems[0].message}; {error.problems[0].hint}"

@@ -28,6 +28,7 @@ from mngen.sandbox import (
     stop_sandbox,
 )
 from tests.support.cli import DEAF
+from tests.support.logs import logged
 from tests.support.sandbox import Recorder, Trap
 
 if TYPE_CHECKING:
@@ -270,13 +271,13 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.mark.usefixtures("runtime")
 class TestBackground:
     def test_commands_share_one_until_it_is_stopped(self) -> None:
-        told: list[str] = []
-        with open_sandbox(on_progress=told.append) as first:
-            pass
-        second = open_sandbox(on_progress=told.append)
+        with logged() as messages:
+            with open_sandbox() as first:
+                pass
+            second = open_sandbox()
         assert (first.endpoint, first.pid) == (second.endpoint, second.pid)
-        assert len(told) == 1
-        assert "--stop" in told[0]
+        assert len(messages) == 1
+        assert "--stop" in messages[0]
         found = sandbox_status()
         assert found is not None
         assert found.pid == first.pid
@@ -287,8 +288,8 @@ class TestBackground:
 
     def test_of_many_that_start_at_once_one_starts_it(self) -> None:
         script = (
-            "from mngen.sandbox import open_sandbox; import sys; "
-            "print(open_sandbox(on_progress=lambda line: print(line, file=sys.stderr)).pid)"
+            "import logging; logging.basicConfig(level=logging.INFO, format='%(message)s'); "
+            "from mngen.sandbox import open_sandbox; print(open_sandbox().pid)"
         )
 
         def start(_: int) -> tuple[str, str]:

@@ -59,7 +59,7 @@ def test_a_machine_that_is_as_it_should_be(tmp_path: Path) -> None:
 
 
 def test_three_nodes_are_all_looked_at() -> None:
-    expected, run = run_here(3, on_line=lambda _: None, on_progress=lambda _: None)
+    expected, run = run_here(3, on_line=lambda _: None)
     card = judge(expected, run)
     assert card.passed, card
     assert [each.name for each in card.figures if each.name.startswith("latency")] == [

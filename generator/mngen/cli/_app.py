@@ -98,6 +98,9 @@ def root(
     ] = False,
 ) -> None:
     """Run multi-node MPI jobs on AWS Batch from one YAML file."""
+    from mngen.cli._log import shown_log
+
+    context.with_resource(shown_log())
     if debug:
         from mngen import _debug
 

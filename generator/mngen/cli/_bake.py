@@ -56,7 +56,7 @@ def opened_for_baking(file: Path, out: Path, *, sandbox: bool) -> Iterator["Baki
 
         record, options = AmiFile(terraform.folder / SANDBOX_AMIS), Options.for_sandbox()
         baking = Baking.of(cluster, outputs, out, record=record, options=options)
-        prepare_machines(report)
+        prepare_machines()
         yield baking
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mngen.cli._console import report, wants_colour
+from mngen.cli._log import shown_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -29,14 +30,14 @@ def show_plan(plan: Plan) -> None:
 
 
 @contextmanager
-def shown_progress() -> Iterator[tuple[Callable[[str], None], Callable[[Clock], None]]]:
+def shown_progress() -> Iterator[Callable[[Clock], None]]:
     """Shows the progress of a demo.
 
     Yields:
-        What takes a line of progress, and what is called when a step begins and at the end.
+        What is called when a step begins and at the end.
     """
     if not wants_colour(sys.stderr):
-        yield report, lambda _: None
+        yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
@@ -75,9 +76,9 @@ def shown_progress() -> Iterator[tuple[Callable[[str], None], Callable[[Clock], 
     console = Console(stderr=True, highlight=False)
     bar = Bar(*columns, console=console, transient=True)
     bar.add_task("", total=1.0, step="", left="")
-    with bar:
 
-        def on_progress(line: str) -> None:
-            console.print(line, markup=False, soft_wrap=True)
+    def show(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=True)
 
-        yield on_progress, begin
+    with bar, shown_by(show):
+        yield begin

@@ -5,8 +5,6 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mngen.cli._console import report
-
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -41,7 +39,7 @@ def account_of(region: str | None, *, sandbox: bool) -> "AbstractContextManager[
 def _sandbox() -> "Sandbox":
     from mngen.sandbox import open_sandbox
 
-    return open_sandbox(on_progress=report)
+    return open_sandbox()
 
 
 def _applied(box: "Sandbox", region: str | None) -> "AbstractContextManager[Sandbox]":
@@ -75,11 +73,11 @@ def opened_terraform(
 
     folder = out / "terraform"
     if not sandbox:
-        yield Terraform(folder, report=report)
+        yield Terraform(folder)
         return
     check_folder(folder)
     with _sandbox() as box, _applied(box, region):
-        yield Terraform(sandbox_folder(folder, box.home), box.environment(), report=report)
+        yield Terraform(sandbox_folder(folder, box.home), box.environment())
 
 
 def ami_record(out: Path, *, sandbox: bool) -> "AmiFile":

@@ -65,11 +65,7 @@ def build(
     arguments = dict(parse_pair(each, "--build-arg") for each in build_arg or [])
     planned = plan_image(cluster_of(file), tag=tag, target_platform=platform)
     reference = build_image(
-        planned,
-        context or out / "container",
-        find_engine(engine),
-        build_args=arguments,
-        report=report,
+        planned, context or out / "container", find_engine(engine), build_args=arguments
     )
     typer.echo(reference)
     report("next: mngen container push")
@@ -99,7 +95,7 @@ def push(
     region = cluster.spec.region
     with opened_terraform(out, sandbox=sandbox, region=region) as terraform:
         registry = open_registry(terraform.outputs(), region)
-        done = push_image(planned, registry, found, emulated=sandbox, report=report)
+        done = push_image(planned, registry, found, emulated=sandbox)
         if not done.new:
             report(f"{registry.url}:{done.tag} already exists")
         typer.echo(done.reference)

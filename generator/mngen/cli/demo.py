@@ -48,10 +48,8 @@ def demo(
     kept = keep is not None
     show_plan(plan)
     try:
-        with shown_progress() as (on_progress, on_step):
-            steps, built = run_demo(
-                folder, on_progress, plan=plan, on_step=on_step, build=container, keep=kept
-            )
+        with shown_progress() as on_step:
+            steps, built = run_demo(folder, plan=plan, on_step=on_step, build=container, keep=kept)
     except (InputError, ToolError):
         kept = True
         report(f"the files that the demo wrote are in {folder}")

@@ -76,19 +76,16 @@ def follow_job(
     """
     from mngen.jobs import resume_command
 
-    states: list[str] = []
-
-    def on_state(line: str) -> None:
-        states.append(line)
-        report(line)
-
+    states: set[str] = set()
     try:
-        for line in opened.follow(job, node=node, since=since, on_progress=on_state):
+        for line in opened.follow(
+            job, node=node, since=since, on_progress=lambda state, _: states.add(state)
+        ):
             show.line(line)
     except KeyboardInterrupt:
         report(f"the job continues; to resume: {resume_command(job, show.last)}")
         raise
-    if any(each.partition(":")[0] == "FAILED" for each in states):
+    if "FAILED" in states:
         raise typer.Exit(_FAILED)
 
 

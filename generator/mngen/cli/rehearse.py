@@ -112,6 +112,7 @@ def rehearse(
     and exits with 130.
     """
     from mngen import rehearsal
+    from mngen.cli._log import shown_by
 
     planned = _planned(job, context.meta.get(_COMMAND, ()), file)
     faults = _faults(
@@ -137,13 +138,13 @@ def rehearse(
         _require_folder(svg)
     started_by = _engine(engine, planned)
     report(_introduction(planned, engine))
-    outcome = rehearsal.rehearse(
-        planned,
-        started_by,
-        on_line=_Printer(err=output_format is Format.JSON).show,
-        on_progress=lambda text: report(f"mngen: {text}"),
-        shared=shared,
-    )
+    with shown_by(lambda text: report(f"mngen: {text}")):
+        outcome = rehearsal.rehearse(
+            planned,
+            started_by,
+            on_line=_Printer(err=output_format is Format.JSON).show,
+            shared=shared,
+        )
     _show(planned, outcome, output_format, svg)
     if outcome.stopped == "interrupt":
         raise typer.Exit(130)

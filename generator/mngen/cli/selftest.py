@@ -119,10 +119,7 @@ def _rehearse(nodes: int, faults: list[FaultName]) -> "tuple[Card, list[str]]":
     lines: list[str] = []
     report(f"rehearsing the self-test on this machine: {nodes} nodes")
     expected, run = run_here(
-        nodes,
-        tuple(Fault(each.value) for each in faults),
-        on_line=lines.append,
-        on_progress=report,
+        nodes, tuple(Fault(each.value) for each in faults), on_line=lines.append
     )
     return judge(expected, run), lines
 
@@ -142,7 +139,7 @@ def _submit(
 
     with opened_jobs(file, sandbox=sandbox) as jobs:
         choice = choose(jobs.cluster, wish)
-        run = OnAws(jobs, choice, AmiFile(out / AMIS_FILE).read(), report)
+        run = OnAws(jobs, choice, AmiFile(out / AMIS_FILE).read())
         prepared = run.prepare()
         prepared.require(report_problem)
         report(f"self-test with the definition of job {choice.job.name}, queue {choice.queue.name}")

@@ -34,7 +34,7 @@ def wait(
     """
     with opened_jobs(file, sandbox=sandbox) as opened:
         try:
-            found = opened.wait(job, timeout=timeout, on_progress=report)
+            found = opened.wait(job, timeout=timeout)
         except KeyboardInterrupt:
             report(f"the job continues; to wait again: mngen wait {job}")
             raise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mngen.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from mngen.container._engine import Engine
@@ -26,9 +26,8 @@ def build_image(
     *,
     build_args: Mapping[str, str] | None = None,
     seconds: float | None = None,
-    report: Callable[[str], None],
 ) -> str:
-    """Builds the image of a spec.
+    """Builds the image of a spec; what the engine prints is logged.
 
     Args:
         plan: See `plan_image`.
@@ -36,7 +35,6 @@ def build_image(
         engine: See `find_engine`.
         build_args: Build arguments; they come before those that follow from the spec.
         seconds: Seconds after which the build is stopped; None for no limit.
-        report: Called with each line of progress.
 
     Returns:
         The image's name on this machine.
@@ -48,12 +46,7 @@ def build_image(
     """
     arguments = {**_arguments(plan, context), **(build_args or {})}
     engine.build(
-        context,
-        plan.reference,
-        build_args=arguments,
-        platform=plan.platform,
-        seconds=seconds,
-        report=report,
+        context, plan.reference, build_args=arguments, platform=plan.platform, seconds=seconds
     )
     return plan.reference
 

@@ -44,7 +44,6 @@ class Engine:
         build_args: Mapping[str, str],
         platform: str | None,
         seconds: float | None,
-        report: Callable[[str], None],
     ) -> None:
         """Builds an image.
 
@@ -54,7 +53,6 @@ class Engine:
             build_args: Build arguments by name.
             platform: Such as `linux/arm64`; None for the machine's own.
             seconds: After how long the build is ended; None for never.
-            report: Called with each line of progress.
 
         Raises:
             ToolError: The build failed, or took too long.
@@ -69,7 +67,7 @@ class Engine:
         for name, value in build_args.items():
             command += ["--build-arg", f"{name}={value}"]
         doing = f"building {reference}"
-        run([*command, str(context)], doing=doing, report=report, seconds=seconds)
+        run([*command, str(context)], doing=doing, logged=True, seconds=seconds)
 
     def image_id(self, reference: str) -> str | None:
         """Returns the id of an image on this machine, `sha256:…`; None if it is missing."""
@@ -141,13 +139,12 @@ class LoggedIn:
     environment: Mapping[str, str]
     folder: Path
 
-    def push(self, reference: str, target: str, *, report: Callable[[str], None]) -> str:
+    def push(self, reference: str, target: str) -> str:
         """Pushes an image.
 
         Args:
             reference: What it is called on this machine.
             target: Where it goes: repository and tag.
-            report: Called with each line of progress.
 
         Returns:
             The digest of what is in the registry, `sha256:…`.
@@ -159,13 +156,13 @@ class LoggedIn:
         path, doing = self.engine.path, f"pushing {target}"
         if self.engine.name == "docker":
             run([path, "tag", reference, target], doing=doing)
-            run([path, "push", target], doing=doing, report=report, environment=self.environment)
+            run([path, "push", target], doing=doing, logged=True, environment=self.environment)
             return _pushed_by_docker(path, target)
         file = self.folder / "digest"
         run(
             [path, "push", *self.options, "--digestfile", str(file), reference, target],
             doing=doing,
-            report=report,
+            logged=True,
             environment=self.environment,
         )
         return file.read_text(encoding="utf-8").strip()

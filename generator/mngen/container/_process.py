@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import tempfile
@@ -14,19 +15,32 @@ from mngen._signals import ENDINGS, Caught, take_signals
 from mngen.errors import InterruptedRunError, ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from subprocess import Popen
 
+_LOG = logging.getLogger(__name__)
 _GRACE = 10.0  # seconds between SIGINT and SIGKILL for an engine
 _SHOWN = 12  # last lines of a failed engine
 _ANSWER_SECONDS = 60.0
+
+
+class EngineError(ToolError):
+    """An engine failed or took too long.
+
+    Attributes:
+        last: The last line that it wrote, if it was logged and is not in the message.
+    """
+
+    def __init__(self, message: str, last: str = "") -> None:
+        super().__init__(message)
+        self.last = last
 
 
 def run(
     command: Sequence[str],
     *,
     doing: str,
-    report: Callable[[str], None] | None = None,
+    logged: bool = False,
     stdin: str = "",
     environment: Mapping[str, str] | None = None,
     seconds: float | None = None,
@@ -36,13 +50,14 @@ def run(
     Args:
         command: Program and arguments; never a secret, which others could read in `ps`.
         doing: What it does, for the message: `building localhost/mpi:v1`.
-        report: Called with each line that it writes; None keeps quiet.
+        logged: Whether each line that it writes is logged.
         stdin: What it reads.
         environment: Its whole environment; this process's own by default.
         seconds: After how long it is ended; None lets it take its time.
 
     Raises:
-        ToolError: It could not be started, failed (says what it wrote last), or took too long.
+        EngineError: It failed or took too long.
+        ToolError: It could not be started.
         InterruptedRunError: This process received SIGINT, SIGTERM or SIGHUP; the engine has
             ended.
     """
@@ -50,17 +65,22 @@ def run(
     caught = Caught()
     deadline = None if seconds is None else time.monotonic() + seconds
 
+    def shown() -> str:
+        """Returns the last line, if the user has seen it."""
+        is_shown = logged and _LOG.isEnabledFor(logging.INFO)
+        return next((line for line in reversed(last) if line), "") if is_shown else ""
+
     def show(line: str) -> None:
         text = line.rstrip()
         last.append(text)
-        if report is not None:
-            report(text)
+        if logged:
+            _LOG.info("%s", text)
 
     def heed(_child: Popen[bytes]) -> None:
         if caught.count:
             raise InterruptedRunError(f"interrupted while {doing}")
         if deadline is not None and time.monotonic() > deadline:
-            raise ToolError(f"{doing} took longer than {seconds:g} s")
+            raise EngineError(f"{doing} took longer than {seconds:g} s", shown())
 
     with tempfile.TemporaryFile() as output, take_signals(caught, ENDINGS):
         try:
@@ -79,9 +99,9 @@ def run(
         raise InterruptedRunError(f"interrupted while {doing}")
     if code != 0:
         said = "\n  ".join(line for line in last if line)
-        # What was shown already need not be said twice.
-        told = f": {said}" if said and report is None else ""
-        raise ToolError(f"{doing} failed (exit code {code}){told}")
+        # What was shown already is not repeated.
+        details = f": {said}" if said and not shown() else ""
+        raise EngineError(f"{doing} failed (exit code {code}){details}", shown())
 
 
 def _end(process: Popen[bytes]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mngen.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
     from mngen.container._engine import Engine
     from mngen.container._plan import ImagePlan
@@ -36,14 +36,9 @@ class Pushed:
 
 
 def push_image(
-    plan: ImagePlan,
-    registry: Registry,
-    engine: Engine,
-    *,
-    emulated: bool = False,
-    report: Callable[[str], None],
+    plan: ImagePlan, registry: Registry, engine: Engine, *, emulated: bool = False
 ) -> Pushed:
-    """Pushes an image that was built on this machine.
+    """Pushes an image that was built on this machine; what the engine prints is logged.
 
     Safe to repeat: what is in the repository already is not pushed again.
 
@@ -52,7 +47,6 @@ def push_image(
         registry: See `open_registry`.
         engine: The engine that built it.
         emulated: Whether the registry is the sandbox's, which keeps manifests and no layers.
-        report: Called with each line of progress.
 
     Raises:
         InputError: The image is not built, or its tag names another image in the repository.
@@ -75,7 +69,7 @@ def push_image(
     else:
         user, password = registry.login()
         with engine.logged_in(registry.host, user, password) as session:
-            digest = session.push(plan.reference, f"{registry.url}:{plan.tag}", report=report)
+            digest = session.push(plan.reference, f"{registry.url}:{plan.tag}")
     return _pushed(plan, registry, digest, new=True)
 
 

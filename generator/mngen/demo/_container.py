@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING
 from mngen.errors import ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from mngen.cluster import Cluster
     from mngen.container import Engine, ImagePlan, Registry
 
+_LOG = logging.getLogger(__name__)
 # A build downloads packages: this much is enough on any line that a demo is fun on.
 _BUILD_SECONDS = 600.0
 # A reason stands in a table.
@@ -49,7 +51,6 @@ def make_container_image(
     cluster: Cluster,
     tree: Path,
     outputs: Mapping[str, object],
-    on_progress: Callable[[str], None],
     options: DemoOptions,
 ) -> str:
     """Builds the container image, and puts it into the emulated registry.
@@ -62,7 +63,6 @@ def make_container_image(
         cluster: The cluster.
         tree: The rendered tree; the digest is recorded in its Terraform folder.
         outputs: What Terraform put out.
-        on_progress: Is called with each line of progress.
         options: What the user wants.
 
     Returns:
@@ -80,10 +80,10 @@ def make_container_image(
         engine = None if options.build is False else find_engine()
         reason = _reason_against(engine, tree / "container", options)
         if engine is not None and reason is None:
-            return _build(planned, engine, registry, tree, on_progress, keep=options.keep)
+            return _build(planned, engine, registry, tree, keep=options.keep)
     except ToolError as error:
         reason = " ".join(str(error).split())
-    on_progress(f"not built: {reason}")
+    _LOG.info("not built: %s", reason)
     registry.put(spec.container.tag, json.dumps(_MANIFEST))
     return f"not built: {_shortened(reason or '')}"
 
@@ -115,26 +115,13 @@ def _reason_against(engine: Engine | None, context: Path, options: DemoOptions) 
 
 
 def _build(
-    planned: ImagePlan,
-    engine: Engine,
-    registry: Registry,
-    tree: Path,
-    on_progress: Callable[[str], None],
-    *,
-    keep: bool,
+    planned: ImagePlan, engine: Engine, registry: Registry, tree: Path, *, keep: bool
 ) -> str:
     from mngen.cluster import DIGESTS_FILE, record_digest
-    from mngen.container import build_image, push_image
+    from mngen.container import EngineError, build_image, push_image
 
-    last = ""
-
-    def heard(line: str) -> None:
-        nonlocal last
-        last = line.strip() or last
-        on_progress(line)
-
-    on_progress(
-        f"building with {engine.name}, packages are downloaded; --no-container leaves this out"
+    _LOG.info(
+        "building with %s, packages are downloaded; --no-container leaves this out", engine.name
     )
     try:
         build_image(
@@ -143,13 +130,12 @@ def _build(
             engine,
             build_args={"EFA": "no"},
             seconds=_BUILD_SECONDS,
-            report=heard,
         )
-        last = ""
-        pushed = push_image(planned, registry, engine, emulated=True, report=heard)
+        pushed = push_image(planned, registry, engine, emulated=True)
     except ToolError as error:
-        said = str(error).replace(planned.reference, "it")
-        raise ToolError(f"{said}: {last}" if last else said) from None
+        failure = str(error).replace(planned.reference, "it")
+        last = error.last.strip() if isinstance(error, EngineError) else ""
+        raise ToolError(f"{failure}: {last}" if last else failure) from None
     finally:
         if not keep:
             # What cannot be removed is no reason to fail.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -10,20 +11,15 @@ from mngen.cluster import AMIS_FILE, AmiFile, AmiRecord, base_image_parameter
 from mngen.errors import ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from mngen.cluster import Cluster, MachineImage
 
+_LOG = logging.getLogger(__name__)
 
-def make_images(
-    cluster: Cluster,
-    tree: Path,
-    outputs: Mapping[str, Any],
-    on_progress: Callable[[str], None],
-    *,
-    logs: Path,
-) -> str:
+
+def make_images(cluster: Cluster, tree: Path, outputs: Mapping[str, Any], *, logs: Path) -> str:
     """Bakes the images of a cluster on the emulated AWS that this process sees.
 
     What cannot be baked here is a copy of the image that its bake would start from: all of them
@@ -33,7 +29,6 @@ def make_images(
         cluster: The cluster.
         tree: The rendered tree.
         outputs: What Terraform put out.
-        on_progress: Is called with each line of progress.
         logs: A folder to be made, for what the programs said that baked an image.
 
     Returns:
@@ -44,11 +39,11 @@ def make_images(
     """
     record = AmiFile(tree / AMIS_FILE)
     if found := parts.trouble("demo-bake"):
-        on_progress(f"not baked, but copied from their base: {found.message}")
+        _LOG.info("not baked, but copied from their base: %s", found.message)
         baked: list[MachineImage] = []
     else:
         baked = [image for image in cluster.machine_images if not image.efa]
-        _bake(cluster, tree, outputs, baked, record, on_progress, logs)
+        _bake(cluster, tree, outputs, baked, record, logs)
     copied = [image for image in cluster.machine_images if image not in baked]
     record.update({name: _copy(cluster, image) for image in copied for name in image.names})
     done = [("baked", baked), ("copied", copied)]
@@ -63,21 +58,14 @@ def _bake(
     outputs: Mapping[str, Any],
     images: list[MachineImage],
     record: AmiFile,
-    on_progress: Callable[[str], None],
     logs: Path,
 ) -> None:
     from mngen.images import Options, Site, bake, choose_engine, look
     from mngen.sandbox import prepare_machines
 
-    prepare_machines(on_progress)
+    prepare_machines()
     survey = look(cluster, Site.from_outputs(outputs), tree=tree, record=record, images=images)
-    result = bake(
-        survey,
-        record=record,
-        engine=choose_engine(),
-        options=Options.for_sandbox(),
-        on_progress=lambda name, stage: on_progress(f"{name}: {stage}"),
-    )
+    result = bake(survey, record=record, engine=choose_engine(), options=Options.for_sandbox())
     logs.mkdir()
     for outcome in result.outcomes:
         if outcome.log is not None:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from mngen import parts
 from mngen.errors import InterruptedRunError, ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from mngen.cluster import Cluster
 
+_LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 300.0
 
 
-def submit_job(cluster: Cluster, on_progress: Callable[[str], None]) -> str:
+def submit_job(cluster: Cluster) -> str:
     """Submits the spec's first job to the emulated AWS that this process sees, and waits.
 
     Args:
         cluster: The cluster, applied and with its images.
-        on_progress: Is called with each line of progress.
 
     Returns:
         What became of it, in a line.
@@ -33,19 +33,20 @@ def submit_job(cluster: Cluster, on_progress: Callable[[str], None]) -> str:
 
     jobs = Jobs(cluster)
     job = jobs.submit(cluster.jobs[0].name).id
-    on_progress(f"submitted {job}")
-    status = jobs.wait(job, timeout=_WAIT_SECONDS, on_progress=on_progress)
+    _LOG.info("submitted %s", job)
+    status = jobs.wait(job, timeout=_WAIT_SECONDS)
     if status.state != "SUCCEEDED":
         raise ToolError(f"the job {job} ended as {status.state}: {status.reason or 'no reason'}")
     return f"{status.name}: {status.state}, {len(status.nodes)} nodes"
 
 
-def rehearse_job(cluster: Cluster, on_progress: Callable[[str], None], *, picture: Path) -> str:
+def rehearse_job(cluster: Cluster, *, picture: Path) -> str:
     """Runs the same job with real MPI on this machine, in network namespaces.
+
+    What the nodes write is logged.
 
     Args:
         cluster: The cluster.
-        on_progress: Is called with each line of progress, the nodes' own among them.
         picture: The SVG file to draw the timeline into.
 
     Returns:
@@ -60,13 +61,12 @@ def rehearse_job(cluster: Cluster, on_progress: Callable[[str], None], *, pictur
 
     found = parts.trouble("demo-rehearse")
     if reason := found.message if found else unavailable():
-        on_progress(f"not rehearsed: {reason}")
+        _LOG.info("not rehearsed: %s", reason)
         return f"not here: {reason}"
     outcome = rehearse(
         rehearsal_of(cluster, cluster.jobs[0].name),
         NetworkNamespaces(),
-        on_line=lambda line: on_progress(f"[{line.node}] {line.text}"),
-        on_progress=on_progress,
+        on_line=lambda line: _LOG.info("[%d] %s", line.node, line.text),
     )
     picture.write_text(to_svg(outcome.timeline), encoding="utf-8")
     if outcome.stopped == "interrupt":

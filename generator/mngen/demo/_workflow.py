@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import shutil
 import tempfile
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from mngen import _resources
+from mngen._log import Lines, handled_by
 from mngen._signals import ENDINGS, take_signals
 from mngen.cluster import AMIS_FILE, DIGESTS_FILE
 from mngen.demo._built import Built, what_stands
@@ -46,9 +47,10 @@ if TYPE_CHECKING:
     from mngen.sandbox import Sandbox
     from mngen.terraform import Terraform
 
+_LOG = logging.getLogger(__name__)
 _REGION = "us-east-1"
 _SPEC = "mngen.yaml"
-_LOG = "demo.log"
+_LOG_FILE = "demo.log"
 _BAKING = "baking"
 _PICTURE = "rehearsal.svg"
 _WAITS = 2
@@ -79,35 +81,22 @@ class _Workflow:
 
     Attributes:
         folder: Where they write.
-        log: What keeps each line of progress.
-        on_progress: Is called with each of them.
         clock: Knows the time left.
         on_step: Is called with it when a step begins, and at the end.
     """
 
     folder: Path
-    log: IO[str]
-    on_progress: Callable[[str], None]
     clock: Clock
     on_step: Callable[[Clock], None]
     steps: list[Step] = field(default_factory=list)
     now: str = "the start"
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def say(self, line: str) -> None:
-        """Tells a line of progress; may be called from any thread."""
-        with self._lock:
-            self.log.write(f"{line}\n")
-        self.on_progress(line)
 
     @contextmanager
     def step(self, name: str, command: str, *files: str) -> Iterator[list[str]]:
         """Times a step; its result is what the block appends."""
         self.now = name
         number, total = len(self.steps) + 1, len(self.clock.steps)
-        with self._lock:
-            self.log.write(f"── {name}\n")
-        self.on_progress(f"── {number}/{total} {name} ({in_words(self.clock.left())})")
+        _LOG.info("── %d/%d %s (%s)", number, total, name, in_words(self.clock.left()))
         self.on_step(self.clock)
         result: list[str] = []
         start = time.monotonic()
@@ -122,20 +111,18 @@ class _Workflow:
 
 def run_demo(
     folder: Path,
-    on_progress: Callable[[str], None],
     *,
     plan: Plan | None = None,
     on_step: Callable[[Clock], None] = lambda _: None,
     build: bool | None = None,
     keep: bool = False,
 ) -> tuple[list[Step], list[Built]]:
-    """Runs the whole workflow with the tutorial's spec.
+    """Runs the whole workflow with the tutorial's spec; what its steps log is kept in `demo.log`.
 
     SIGINT, SIGTERM and SIGHUP end it, whatever it is at; outside the main thread none is caught.
 
     Args:
         folder: An empty folder to work in; what the steps wrote stays in it.
-        on_progress: Is called with each line of progress, from several threads.
         plan: What `plan_demo` returned; by default that is called first.
         on_step: Is called when a step begins, and at the end, with what knows the time left.
         build: Whether to build the container image, which downloads some hundred MB; None for
@@ -156,10 +143,11 @@ def run_demo(
 
         find_engine()
     with (
-        (folder / _LOG).open("w", encoding="utf-8") as log,
-        take_signals(_interrupter(on_progress), ENDINGS),
+        (folder / _LOG_FILE).open("w", encoding="utf-8") as log,
+        handled_by(Lines(lambda line: print(line, file=log))),
+        take_signals(_interrupter(), ENDINGS),
     ):
-        workflow = _Workflow(folder, log, on_progress, Clock(plan.steps), on_step)
+        workflow = _Workflow(folder, Clock(plan.steps), on_step)
         try:
             with tempfile.TemporaryDirectory(prefix="mngen-demo-") as scratch:
                 built = _run_steps(workflow, Path(scratch), DemoOptions(build, keep))
@@ -187,7 +175,7 @@ def _run_steps(workflow: _Workflow, scratch: Path, options: DemoOptions) -> list
             result += [f"{number} {what}" for number, what in counted]
         with workflow.step(RENDER, "mngen render", "deploy") as result:
             environment = sandbox.environment(_REGION)
-            terraform, provider, files = _render(cluster, out, environment, workflow.say)
+            terraform, provider, files = _render(cluster, out, environment)
             result += [f"{files} files", f"for version {provider} of the provider"]
         with workflow.step(FIRST_APPLY, "mngen apply", "deploy/terraform") as result:
             result.append(_apply(terraform))
@@ -198,23 +186,23 @@ def _run_steps(workflow: _Workflow, scratch: Path, options: DemoOptions) -> list
             _account(sandbox, scratch),
         ):
             logs = workflow.folder / _BAKING
-            result.append(make_images(cluster, out, outputs, workflow.say, logs=logs))
+            result.append(make_images(cluster, out, outputs, logs=logs))
         written = ("deploy/container", f"deploy/terraform/{DIGESTS_FILE}")
         with (
             workflow.step(CONTAINER, "mngen container build", *written) as result,
             _account(sandbox, scratch),
         ):
-            result.append(make_container_image(cluster, out, outputs, workflow.say, options))
+            result.append(make_container_image(cluster, out, outputs, options))
         with workflow.step(SECOND_APPLY, "mngen apply", "deploy/terraform") as result:
             result.append(_apply(terraform))
         with _account(sandbox, scratch):
             built = what_stands(_REGION)
-        with workflow.step(SUBMIT, "mngen submit", _LOG) as result, _account(sandbox, scratch):
-            result.append(submit_job(cluster, workflow.say))
+        with workflow.step(SUBMIT, "mngen submit", _LOG_FILE) as result, _account(sandbox, scratch):
+            result.append(submit_job(cluster))
         with workflow.step(REHEARSE, "mngen rehearse", _PICTURE) as result:
             picture = workflow.folder / _PICTURE
-            result.append(rehearse_job(cluster, workflow.say, picture=picture))
-        with workflow.step(DESTROY, "mngen destroy", _LOG) as result:
+            result.append(rehearse_job(cluster, picture=picture))
+        with workflow.step(DESTROY, "mngen destroy", _LOG_FILE) as result:
             terraform.destroy()
             left = [address for address in terraform.resources() if "data." not in address]
             result.append(f"{len(left)} resources left")
@@ -222,7 +210,7 @@ def _run_steps(workflow: _Workflow, scratch: Path, options: DemoOptions) -> list
 
 
 def _render(
-    cluster: Cluster, out: Path, environment: Mapping[str, str], on_progress: Callable[[str], None]
+    cluster: Cluster, out: Path, environment: Mapping[str, str]
 ) -> tuple[Terraform, int, int]:
     """Renders for the newest AWS provider that Terraform can install here.
 
@@ -238,7 +226,7 @@ def _render(
     for provider in sorted(PROVIDER_RANGES, reverse=True):
         tree = render(cluster, provider=provider, source=_SPEC)
         Deployment(out).write(tree)
-        terraform = Terraform(out / "terraform", environment, report=on_progress)
+        terraform = Terraform(out / "terraform", environment)
         try:
             terraform.init()
         except ToolError as error:
@@ -262,7 +250,7 @@ def _account(sandbox: Sandbox, scratch: Path) -> Iterator[None]:
         yield
 
 
-def _interrupter(on_progress: Callable[[str], None]) -> Callable[[], None]:
+def _interrupter() -> Callable[[], None]:
     """Returns what is called when this process is asked to end.
 
     A second request does not break off the cleaning up that the first has begun; the third does.
@@ -271,7 +259,7 @@ def _interrupter(on_progress: Callable[[str], None]) -> Callable[[], None]:
 
     def interrupt() -> None:
         if next(requests) == _WAITS:
-            on_progress("still stopping; press Ctrl-C once more to stop waiting")
+            _LOG.info("still stopping; press Ctrl-C once more to stop waiting")
             return
         raise KeyboardInterrupt
 

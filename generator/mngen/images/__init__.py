@@ -5,7 +5,7 @@ asks for by the playbooks over SSH, verified, stopped, taken, ended. Two engines
 one that needs nothing but boto3 and Ansible, with the same result. Everything that a bake starts
 carries its tags from the first request on, so that what a killed one left is found again.
 
-    result = bake_file("mngen.yaml", types=("r5.24xlarge",), on_progress=print)
+    result = bake_file("mngen.yaml", types=("r5.24xlarge",))
 
 `Baking` is the same in steps: what there is to bake, then the bake.
 """

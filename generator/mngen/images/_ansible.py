@@ -81,7 +81,7 @@ def play(job: Job, *, host: str, user: str, key: Path, proxy: str | None = None)
                 log.flush()
             data = event.get("event_data", {})
             if event.get("event") == "playbook_on_task_start":
-                job.on_progress(str(data.get("task", "")))
+                job.show(str(data.get("task", "")))
             elif event.get("event") in _FAILED and not data.get("ignore_errors"):
                 failures.append(_failure(data))
             return False

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import shutil
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,13 @@ if TYPE_CHECKING:
     from mngen.images._job import Engine
     from mngen.images._plan import BakePlan, Target
 
+_LOG = logging.getLogger(__name__)
 _POLL_SECONDS = 0.2
+
+
+def log_stage(name: str, stage: str) -> None:
+    """Logs the stage of an image."""
+    _LOG.info("%s: %s", name, stage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +108,7 @@ def bake(
     engine: Engine,
     options: Options | None = None,
     cancel: Cancel | None = None,
-    on_progress: Callable[[str, str], None] | None = None,
+    on_progress: Callable[[str, str], None] = log_stage,
 ) -> BakeResult:
     """Bakes what a survey found, side by side; a failing image stops no other.
 
@@ -113,7 +120,8 @@ def bake(
         engine: What makes them; from `choose_engine`.
         options: How.
         cancel: The user's interrupt; is called by whoever takes the signals.
-        on_progress: Is called with an image's name and its stage, from several threads.
+        on_progress: Is called with an image's name and its stage, from several threads; logs them
+            by default.
 
     Raises:
         InputError: Another bake into the same record is running.
@@ -121,7 +129,6 @@ def bake(
     """
     cancel = cancel or Cancel()
     options = options or Options()
-    quietly = _quietly(on_progress)
     result = BakeResult()
     with only_bake(record.path):
         _record_kept(survey.plan, record)
@@ -130,8 +137,8 @@ def bake(
             return result
         try:
             with ExitStack() as stack:
-                run = _prepared(survey, engine, options, cancel, stack)
-                _bake_all(run, targets, record, engine, quietly, result)
+                run = _prepared(survey, engine, options, cancel, on_progress, stack)
+                _bake_all(run, targets, record, engine, result)
         except MngenError as error:
             if not result.outcomes:
                 raise
@@ -141,20 +148,6 @@ def bake(
                 result.problems += error.problems
     result.interrupted = cancel.wanted
     return result
-
-
-def _quietly(on_progress: Callable[[str, str], None] | None) -> Callable[[str, str], None]:
-    """Returns what tells the stages and fails none.
-
-    Output that cannot be written is no reason to leave a builder running.
-    """
-
-    def told(name: str, stage: str) -> None:
-        if on_progress is not None:
-            with suppress(OSError, ValueError):
-                on_progress(name, stage)
-
-    return told
 
 
 def _record_kept(plan: BakePlan, record: AmiFile) -> None:
@@ -187,7 +180,12 @@ def _adopted(survey: Survey, record: AmiFile, result: BakeResult) -> list[Target
 
 
 def _prepared(
-    survey: Survey, engine: Engine, options: Options, cancel: Cancel, stack: ExitStack
+    survey: Survey,
+    engine: Engine,
+    options: Options,
+    cancel: Cancel,
+    on_progress: Callable[[str, str], None],
+    stack: ExitStack,
 ) -> Run:
     """Makes what all images share: the copied templates, the security group."""
     spec, site = survey.cluster.spec, survey.site
@@ -229,6 +227,7 @@ def _prepared(
         templates=folder,
         keep=options.keep,
         cancel=cancel,
+        on_progress=on_progress,
     )
 
 
@@ -237,14 +236,11 @@ def _bake_all(
     targets: list[Target],
     record: AmiFile,
     engine: Engine,
-    on_progress: Callable[[str, str], None],
     result: BakeResult,
 ) -> None:
     """Bakes each image in a thread of its own, and waits while this one takes the signals."""
     with ThreadPoolExecutor(max_workers=len(targets)) as pool:
-        futures = [
-            pool.submit(_bake_one, run, target, record, engine, on_progress) for target in targets
-        ]
+        futures = [pool.submit(_bake_one, run, target, record, engine) for target in targets]
         # In small portions: a signal is handled between two of them.
         try:
             while wait(futures, timeout=_POLL_SECONDS).not_done:
@@ -261,13 +257,7 @@ def _bake_all(
         )
 
 
-def _bake_one(
-    run: Run,
-    target: Target,
-    record: AmiFile,
-    engine: Engine,
-    on_progress: Callable[[str, str], None],
-) -> Outcome:
+def _bake_one(run: Run, target: Target, record: AmiFile, engine: Engine) -> Outcome:
     name = target.image.name
     folder = run.templates / target.image.label
     folder.mkdir(mode=0o700)
@@ -275,27 +265,20 @@ def _bake_one(
     log.touch(mode=0o600)
     start = time.monotonic()
     try:
-        ami = _in_some_zone(run, target, engine, folder, log, on_progress)
+        ami = _in_some_zone(run, target, engine, folder, log)
         record.update({each: _recorded(ami, target) for each in target.image.names})
     except (OSError, subprocess.SubprocessError) as error:
-        on_progress(name, "failed")
+        run.show(name, "failed")
         problem = Problem(f"{type(error).__name__}: {error}")
         return Outcome(target.image, None, (problem,), log, time.monotonic() - start)
     except MngenError as error:
-        on_progress(name, "interrupted" if isinstance(error, InterruptedRunError) else "failed")
+        run.show(name, "interrupted" if isinstance(error, InterruptedRunError) else "failed")
         return Outcome(target.image, None, error.problems, log, time.monotonic() - start)
-    on_progress(name, f"done: {ami}")
+    run.show(name, f"done: {ami}")
     return Outcome(target.image, ami, (), log, time.monotonic() - start)
 
 
-def _in_some_zone(
-    run: Run,
-    target: Target,
-    engine: Engine,
-    folder: Path,
-    log: Path,
-    on_progress: Callable[[str, str], None],
-) -> str:
+def _in_some_zone(run: Run, target: Target, engine: Engine, folder: Path, log: Path) -> str:
     """Bakes in the first zone that has a machine for the builder."""
     refused: list[Problem] = []
     for zone, subnet in run.site.subnets.items():
@@ -308,7 +291,6 @@ def _in_some_zone(
             subnet=subnet,
             folder=place,
             log=log,
-            on_progress=lambda stage: on_progress(target.image.name, stage),
         )
         try:
             return engine.bake(job)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mngen._aws import client
 from mngen.cluster import AMIS_FILE, AmiFile
 from mngen.errors import OutOfDateError
-from mngen.images._bake import BakeResult, Options, bake
+from mngen.images._bake import BakeResult, Options, bake, log_stage
 from mngen.images._engines import choose_engine
 from mngen.images._leftovers import Leftover, find_leftovers
 from mngen.images._plan import chosen_images
@@ -110,7 +110,7 @@ class Baking:
         *,
         keep: bool = False,
         cancel: Cancel | None = None,
-        on_progress: Callable[[str, str], None] | None = None,
+        on_progress: Callable[[str, str], None] = log_stage,
     ) -> BakeResult:
         """Bakes what a survey found.
 
@@ -119,7 +119,8 @@ class Baking:
             engine: What bakes; None for Packer where it is on PATH.
             keep: Whether to leave a builder running whose bake failed.
             cancel: The user's interrupt.
-            on_progress: Is called with an image's name and its stage, from several threads.
+            on_progress: Is called with an image's name and its stage, from several threads; logs
+                them by default.
 
         Raises:
             InputError: Another bake into the same record is running.
@@ -171,7 +172,7 @@ def bake_file(
     force: bool = False,
     keep: bool = False,
     cancel: Cancel | None = None,
-    on_progress: Callable[[str, str], None] | None = None,
+    on_progress: Callable[[str, str], None] = log_stage,
 ) -> BakeResult:
     """Bakes the AMIs of a spec on AWS: all that `mngen bake` does, in one call.
 
@@ -183,7 +184,8 @@ def bake_file(
         force: Bake AMIs even if they are up to date.
         keep: Whether to leave a builder running whose bake failed; it costs money.
         cancel: The user's interrupt.
-        on_progress: Is called with an image's name and its stage, from several threads.
+        on_progress: Is called with an image's name and its stage, from several threads; logs them
+            by default.
 
     Returns:
         What became of each AMI. Those that are there are recorded in the tree.

@@ -57,7 +57,7 @@ class DirectEngine:
         ec2: EC2Client = client("ec2", job.run.region)
         with _key_pair(ec2, job) as key, _builder(ec2, job) as instance:
             host = _address(ec2, job, instance)
-            job.on_progress("wait for ssh")
+            job.show("wait for ssh")
             proxy = None
             if job.run.connection == "session-manager":
                 proxy = proxy_command(job.run.region)
@@ -104,7 +104,7 @@ def _key_pair(ec2: EC2Client, job: Job) -> Iterator[Path]:
 @contextmanager
 def _builder(ec2: EC2Client, job: Job) -> Iterator[str]:
     """Launches the instance that the image is made of, and ends it."""
-    job.on_progress("launch")
+    job.show("launch")
     instance = _launch(ec2, job)
     failed = True
     try:
@@ -112,7 +112,7 @@ def _builder(ec2: EC2Client, job: Job) -> Iterator[str]:
         failed = False
     finally:
         if not (failed and job.run.keep and not job.run.cancel.wanted):
-            job.on_progress("terminate")
+            job.show("terminate")
             _terminate(ec2, instance)
             if not job.run.cancel.abandoned:
                 _wait_for_end(ec2, instance)
@@ -191,7 +191,7 @@ def _launch(ec2: EC2Client, job: Job) -> str:
 
 def _address(ec2: EC2Client, job: Job, instance: str) -> str:
     """Waits until the instance runs, and returns where it is reached."""
-    job.on_progress("wait for the instance")
+    job.show("wait for the instance")
     found: dict[str, Any] = {}
 
     def runs() -> bool:
@@ -267,7 +267,7 @@ def _wait_for_session_manager(job: Job, instance: str) -> None:
 
 
 def _stop(ec2: EC2Client, job: Job, instance: str) -> None:
-    job.on_progress("stop")
+    job.show("stop")
     job.run.cancel.check()
     with translated():
         ec2.stop_instances(InstanceIds=[instance])
@@ -280,7 +280,7 @@ def _stop(ec2: EC2Client, job: Job, instance: str) -> None:
 
 
 def _create_image(ec2: EC2Client, job: Job, instance: str) -> str:
-    job.on_progress("create the image")
+    job.show("create the image")
     run = job.run
     snapshot_tags = {**run.tags, IMAGE_TAG: job.name}
     with translated():

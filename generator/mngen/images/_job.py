@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -36,6 +37,7 @@ class Run:
         templates: The rendered tree's `packer/` and `playbooks/`, copied for this bake.
         keep: Leave a builder running whose bake failed, to look at it.
         cancel: The user's interrupt.
+        on_progress: Is called with an image's name and its stage, from several threads.
     """
 
     name: str
@@ -53,6 +55,15 @@ class Run:
     templates: Path
     keep: bool
     cancel: Cancel
+    on_progress: Callable[[str, str], None]
+
+    def show(self, name: str, stage: str) -> None:
+        """Shows the stage of an image.
+
+        Output that cannot be written is no reason to leave a builder running.
+        """
+        with suppress(OSError, ValueError):
+            self.on_progress(name, stage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,6 @@ class Job:
         subnet: Where its builder is started.
         folder: A private folder for its files.
         log: Where everything is written that the programs say.
-        on_progress: Is called with each stage, a few words.
     """
 
     run: Run
@@ -75,7 +85,10 @@ class Job:
     subnet: str
     folder: Path
     log: Path
-    on_progress: Callable[[str], None]
+
+    def show(self, stage: str) -> None:
+        """Shows the image's stage, in a few words."""
+        self.run.show(self.name, stage)
 
     @property
     def name(self) -> str:

@@ -190,7 +190,7 @@ def _end_what_is_left(ec2: EC2Client, job: Job) -> None:
     """Ends what Packer did not: it was killed, AWS did not let it, or its AMI was not done yet."""
     left = find_leftovers(ec2, job.run.name, run=job.run.suffix, image=job.name)
     if left:
-        job.on_progress("terminate")
+        job.show("terminate")
         end_leftovers(ec2, left)
     with translated():
         made = ec2.describe_images(
@@ -221,7 +221,7 @@ class _Reading:
             self._take_result(line)
         elif task := _TASK.search(line):
             self._task = task["task"].rpartition(" : ")[2]
-            self._job.on_progress(self._task)
+            self._job.show(self._task)
         elif fatal := _FATAL.search(line):
             self._result = []
             self._take_result(fatal["result"])
@@ -230,7 +230,7 @@ class _Reading:
         else:
             for words, stage in _STAGES:
                 if words in line:
-                    self._job.on_progress(stage)
+                    self._job.show(stage)
 
     def _take_result(self, line: str) -> None:
         said = line.partition(f"amazon-ebs.{self._job.target.image.label}: ")[2] or line

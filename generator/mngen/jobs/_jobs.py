@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,16 @@ from mngen.jobs._status import describe_one, job_id, list_jobs, status_of
 from mngen.jobs._submit import Prepared, Sender, prepare
 from mngen.jobs._sweep import orders_of, prepared_like, send_all
 from mngen.jobs._timeline import WIRE_UP_PATTERN, timeline_of
-from mngen.jobs._types import STATES, Cause, JobStatus, JobSummary, LogLine, Order, Submission
+from mngen.jobs._types import (
+    STATES,
+    Cause,
+    JobStatus,
+    JobSummary,
+    LogLine,
+    Order,
+    State,
+    Submission,
+)
 from mngen.jobs._wait import wait_for
 from mngen.jobs._waiting import Explainer
 from mngen.jobs._why import causes_of
@@ -39,6 +49,10 @@ if TYPE_CHECKING:
     from mngen.cluster import Cluster
     from mngen.errors import Problem
     from mngen.timeline import Timeline
+
+    OnState = Callable[[State, str | None], None]
+
+_LOG = logging.getLogger(__name__)
 
 
 def resume_command(job: str, last: int) -> str:
@@ -323,33 +337,31 @@ class Jobs:
         job: str,
         *,
         timeout: float | None = None,
-        on_progress: Callable[[str], None] | None = None,
+        on_progress: OnState | None = None,
     ) -> JobStatus:
         """Returns the state of a job once it has ended.
+
+        Logs each new state, why the job does not start as far as that is certain, and when AWS
+        does not answer.
 
         Args:
             job: Its id.
             timeout: Seconds after which to give up; None for never.
-            on_progress: Is called with a line when the state has changed or AWS does not answer,
-                and with what is certain about why the job does not start.
+            on_progress: Is called with the state and Batch's reason for it at first, and each time
+                that the state has changed.
 
         Raises:
             InputError: Batch knows no such job.
             ToolError: It had not ended in time (`WaitedTooLongError`), or AWS does not answer.
         """
 
-        def say(line: str) -> None:
-            if on_progress is not None:
-                on_progress(line)
-
         def changed(described: JobDetailTypeDef) -> None:
-            reason = described.get("statusReason")
-            say(described["status"] + (f": {reason}" if reason else ""))
+            _changed(described["status"], described.get("statusReason"), on_progress)
 
         with translated():
             found = describe_one(self.batch, job)
-            retry = RetryPolicy(say, lambda: f"mngen wait {job_id(job)}")
-            look = self._explainer(say).look
+            retry = RetryPolicy(lambda: f"mngen wait {job_id(job)}")
+            look = Explainer(self._causes).look
             ended = wait_for(
                 self.batch, found, retry, timeout=timeout, on_progress=changed, look=look
             )
@@ -382,9 +394,9 @@ class Jobs:
         *,
         node: int | None = None,
         since: float | None = None,
-        on_progress: Callable[[str], None] | None = None,
+        on_progress: OnState | None = None,
     ) -> Iterator[LogLine]:
-        """Yields what a job writes, each line once, until it has ended.
+        """Yields what a job writes, each line once, until it has ended; logs as `wait` does.
 
         Args:
             job: Its id.
@@ -396,21 +408,20 @@ class Jobs:
             InputError: Batch knows no such job, or it has no such node.
             ToolError: The log is gone, or AWS does not answer; the job goes on.
         """
-        say = on_progress or (lambda _line: None)
         identifier = job_id(job)
 
         def resume() -> str:
             return resume_command(identifier, follower.last)
 
         def seen(status: JobStatus) -> None:
-            say(status.state + (f": {status.reason}" if status.reason else ""))
+            _changed(status.state, status.reason, on_progress)
 
         follower = Follower(
             self._account.client("logs"),
             lambda: describe_one(self.batch, identifier),
             lambda described: status_of(self.batch, self.cluster, described),
-            RetryPolicy(say, resume),
-            watch=self._explainer(say).look,
+            RetryPolicy(resume),
+            watch=Explainer(self._causes).look,
             node=node,
             since=since,
         )
@@ -431,10 +442,6 @@ class Jobs:
             streams = streams_of(status)
             lines = read(self._account.client("logs"), status, streams, None, WIRE_UP_PATTERN)
             return timeline_of(status, lines)
-
-    def _explainer(self, say: Callable[[str], None]) -> Explainer:
-        """Returns what tells whoever waits for a job why it does not start."""
-        return Explainer(self._causes, say)
 
     def _causes(self, job: JobDetailTypeDef) -> tuple[Cause, ...]:
         """Returns why a job waits, by facts of now: what was missing may have been added since."""
@@ -457,3 +464,10 @@ class Jobs:
         """
         with translated():
             return cancel(self.batch, self.cluster, describe_one(self.batch, job), reason)
+
+
+def _changed(state: State, reason: str | None, on_progress: OnState | None) -> None:
+    """Logs a new state of a job, and passes it on."""
+    _LOG.info("%s", f"{state}: {reason}" if reason else state)
+    if on_progress is not None:
+        on_progress(state, reason)

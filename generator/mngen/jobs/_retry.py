@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,27 +14,28 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+_LOG = logging.getLogger(__name__)
+
 _FIRST_PAUSE = 1.0  # seconds; doubled from one failure to the next
 _LONGEST_PAUSE = 30.0
 _GIVE_UP_AFTER = 600.0
 
 
 class RetryPolicy:
-    """Repeats calls that fail in passing, for ten minutes in a row.
+    """Repeats calls that fail temporarily, for up to ten minutes in a row.
+
+    One line is logged when calls begin to fail, and one when they succeed again.
 
     Args:
-        on_progress: Is called with one line when calls begin to fail, and when they succeed again.
         resume: What to run in order to go on, for a failure that does not pass.
         sleep: How to wait for a number of seconds.
     """
 
     def __init__(
         self,
-        on_progress: Callable[[str], None],
         resume: Callable[[], str],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._on_progress = on_progress
         self._resume = resume
         self._sleep = sleep
 
@@ -57,12 +59,12 @@ class RetryPolicy:
                 if time.monotonic() - since > _GIVE_UP_AFTER:
                     raise self._ended(error) from cause
                 if pause == _FIRST_PAUSE:
-                    self._on_progress(f"{translate(cause)}; trying again; the job continues")
+                    _LOG.warning("%s; trying again; the job continues", translate(cause))
                 self._sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 if since is not None:
-                    self._on_progress("AWS answers again")
+                    _LOG.info("AWS answers again")
                 return result
 
     def _ended(self, error: ToolError) -> ToolError:

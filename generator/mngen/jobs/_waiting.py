@@ -1,7 +1,8 @@
-"""Whoever waits for a job that stays RUNNABLE is told why, and not in each round."""
+"""Logs why a job stays RUNNABLE, for the user who waits for it; not in each round."""
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -16,29 +17,24 @@ if TYPE_CHECKING:
 
     from mngen.jobs._types import Cause
 
+_LOG = logging.getLogger(__name__)
 _FIRST_SECONDS = 300.0
 """How old a job is when it is first looked into; then each time at twice the age."""
 
 
 class Explainer:
-    """Reports why a job waits once it has waited for minutes.
+    """Logs why a job waits once it has waited for minutes.
 
     Args:
         causes: Finds out why a job waits, which takes dozens of calls.
-        report: Is called with each line.
     """
 
-    def __init__(
-        self,
-        causes: Callable[[JobDetailTypeDef], Iterable[Cause]],
-        report: Callable[[str], None],
-    ) -> None:
+    def __init__(self, causes: Callable[[JobDetailTypeDef], Iterable[Cause]]) -> None:
         self._causes = causes
-        self._report = report
         self._next = _FIRST_SECONDS
 
     def look(self, job: JobDetailTypeDef) -> None:
-        """Reports what is certain, if it is time to; nothing where AWS does not answer."""
+        """Logs what is certain, if it is time to; nothing if AWS does not answer."""
         age = time.time() - job.get("createdAt", 0) / 1000
         if job["status"] != "RUNNABLE" or age < self._next:
             return
@@ -46,6 +42,6 @@ class Explainer:
         with suppress(ToolError), translated():
             certain = [each for each in self._causes(job) if each.certain]
             for each in certain:
-                self._report(f"RUNNABLE for {age / 60:.0f} min: {each.what}")
+                _LOG.info("RUNNABLE for %.0f min: %s", age / 60, each.what)
             if certain:
-                self._report(f"for what to do: mngen status {job['jobId']}")
+                _LOG.info("for what to do: mngen status %s", job["jobId"])

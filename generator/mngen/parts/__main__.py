@@ -8,6 +8,7 @@ Exits 3 where something is missing that a need does not work without.
 
 from __future__ import annotations
 
+import logging
 import sys
 
 from mngen.parts._install import prepare
@@ -21,7 +22,8 @@ def main() -> int:
     if unknown := [name for name in needs if name not in NEEDS]:
         print(f"unknown need: {unknown[0]}; known: {', '.join(NEEDS)}", file=sys.stderr)
         return 2
-    ready = prepare(needs, this_system(), lambda line: print(line, file=sys.stderr, flush=True))
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    ready = prepare(needs, this_system())
     return 0 if ready else 3
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import subprocess
@@ -15,6 +16,8 @@ from mngen.parts._table import NEEDS, PARTS, Family, all_parts_of
 
 if TYPE_CHECKING:
     from mngen.parts._judge import Judgement, System
+
+_LOG = logging.getLogger(__name__)
 
 NO_PACKAGES = "MNGEN_NO_PACKAGES"
 """The variable that, set to 1, leaves packages as they are."""
@@ -30,15 +33,14 @@ def may_install(system: System, environment: Mapping[str, str]) -> bool:
     return system.root and system.apt and environment.get(NO_PACKAGES, "") in {"", "0"}
 
 
-def prepare(needs: Sequence[str], system: System, on_progress: Callable[[str], None]) -> bool:
-    """Installs what is missing for needs where that is allowed, and tells what is left out.
+def prepare(needs: Sequence[str], system: System) -> bool:
+    """Installs what is missing for needs where that is allowed, and logs what is left out.
 
     What pip installs is not looked for: it goes into a virtual environment that is made afterwards.
 
     Args:
         needs: Their names.
         system: The system.
-        on_progress: Called with each line.
 
     Returns:
         Whether nothing is missing that a need does not work without.
@@ -47,15 +49,15 @@ def prepare(needs: Sequence[str], system: System, on_progress: Callable[[str], N
     parts = [part for each in found for part in each.worth_installing]
     wanted = packages(parts, Family.DEBIAN)
     if wanted and may_install(system, os.environ):
-        on_progress(f"installing packages ({NO_PACKAGES}=1 leaves this out): {' '.join(wanted)}")
+        _LOG.info("installing packages (%s=1 leaves this out): %s", NO_PACKAGES, " ".join(wanted))
         services = [service for part in parts for service in PARTS[part].services]
         if reason := install(wanted, services, _run):
-            on_progress(f"warning: {reason}")
+            _LOG.warning("warning: %s", reason)
         forget()
         found = [_judged(name) for name in needs]
     for name, judgement in zip(needs, found, strict=True):
         for line in report(name, judgement, system):
-            on_progress(line)
+            _LOG.info("%s", line)
     return not any(each.missing for each in found)
 
 

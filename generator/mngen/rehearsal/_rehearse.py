@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import tempfile
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mngen.rehearsal._request import NodesRequest
     from mngen.timeline import WireUpLine
 
+_LOG = logging.getLogger(__name__)
 _PHASES = re.compile(r"(rendezvous|ssh|run|teardown) ([0-9]+\.[0-9]+)s")
 
 
@@ -75,19 +77,18 @@ def rehearse(
     engine: Engine,
     *,
     on_line: Callable[[Line], None],
-    on_progress: Callable[[str], None],
     shared: Path | None = None,
 ) -> Outcome:
     """Rehearses a job to its end.
 
     SIGINT, SIGTERM and SIGHUP cancel it as AWS Batch does: SIGTERM to every node, SIGKILL 30 s
-    later. A second one kills the nodes at once. Outside the main thread no signal is caught.
+    later. A second one kills the nodes at once. Outside the main thread no signal is caught. What
+    happens to the nodes is logged.
 
     Args:
         rehearsal: The job.
         engine: What starts its nodes.
         on_line: Called with each line that a node writes, from a thread of its own.
-        on_progress: Called with every other line that is worth showing.
         shared: The folder that stands for the EFS. By default a new one that holds the example
             program, and is deleted afterwards.
 
@@ -104,7 +105,8 @@ def rehearse(
         if shared is not None and not shared.is_dir():
             raise InputError(f"no such folder: {shared}")
         for word in absent_files(rehearsal, shared):
-            on_progress(f"warning: {word} is not in {shared or 'the shared folder, see --shared'}")
+            place = shared or "the shared folder, see --shared"
+            _LOG.warning("warning: %s is not in %s", word, place)
         if shared is None and engine.in_image:
             # Containers share no memory.
             shared = stack.enter_context(_example_folder())
@@ -114,7 +116,7 @@ def rehearse(
         caught = Caught()
         stack.enter_context(take_signals(caught, ENDINGS))
         nodes = stack.enter_context(engine.start(request, log.take))
-        watch = Watch(rehearsal, request, nodes, caught, on_progress, log.has_reached)
+        watch = Watch(rehearsal, request, nodes, caught, log.has_reached)
         watch.until_the_end()
     return _outcome(rehearsal, request, nodes, log, watch)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mngen.rehearsal._request import NodesRequest
     from mngen.timeline import Stage
 
+_LOG = logging.getLogger(__name__)
 _POLL_SECONDS = 0.1
 # What ECS gives a container between SIGTERM and SIGKILL.
 # Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html
@@ -53,14 +55,13 @@ class RunningNodes(Protocol):
 
 @dataclass(slots=True)
 class Watch:
-    """Watches a rehearsal, and does to its nodes what the faults ask for.
+    """Watches a rehearsal, and injects its faults into the nodes; each event is logged.
 
     Attributes:
         rehearsal: The rehearsal.
         request: Its nodes, as requested.
         nodes: Its nodes.
         caught: The signals that this process receives.
-        on_progress: Called with a line for each event.
         has_reached: Whether a node's wire-up has logged a stage.
         marks: What was done to which node.
         stopped: `timeout` or `interrupt`, once that has stopped the job.
@@ -70,7 +71,6 @@ class Watch:
     request: NodesRequest
     nodes: RunningNodes
     caught: Caught
-    on_progress: Callable[[str], None]
     has_reached: Callable[[int, Stage], bool]
     marks: list[tuple[int, Mark]] = field(default_factory=list)
     stopped: str | None = None
@@ -93,7 +93,7 @@ class Watch:
             else:
                 self._stop(now)
         for fault in coming:
-            self.on_progress(f"skipped {fault}: the job had ended")
+            _LOG.info("skipped %s: the job had ended", fault)
 
     def _is_due(self, fault: Fault, now: float) -> bool:
         if fault.stage is None:
@@ -102,7 +102,7 @@ class Watch:
 
     def _harm(self, fault: Fault, now: float) -> None:
         if fault.node in self.nodes.exit_codes:
-            self.on_progress(f"skipped {fault}: the node had ended")
+            _LOG.info("skipped %s: the node had ended", fault)
             return
         if fault.kind is FaultKind.KILL:
             self.nodes.kill(fault.node)
@@ -112,7 +112,7 @@ class Watch:
             self.nodes.freeze(fault.node)
             self._frozen.add(fault.node)
         self.marks.append((fault.node, Mark(now, _MARKS[fault.kind])))
-        self.on_progress(f"node {fault.node} {_MARKS[fault.kind]} at {now:.1f} s")
+        _LOG.info("node %d %s at %.1f s", fault.node, _MARKS[fault.kind], now)
 
     def _stop(self, now: float) -> None:
         """Starts to stop the job if there is a reason to."""
@@ -121,17 +121,19 @@ class Watch:
         main_ended = self.nodes.end_times.get(self.request.main, _NEVER)
         if self.caught.count:
             self.stopped = "interrupt"
-            self.on_progress("cancelled, as by AWS Batch: SIGTERM to every node; again: SIGKILL")
+            _LOG.info("cancelled, as by AWS Batch: SIGTERM to every node; again: SIGKILL")
         elif timeout is not None and now >= timeout:
             self.stopped = "timeout"
-            self.on_progress(f"timeout after {timeout:g} s: SIGTERM to every node")
+            _LOG.info("timeout after %g s: SIGTERM to every node", timeout)
         elif left and self._frozen.issuperset(left):
-            self.on_progress(f"only frozen nodes are left ({_listed(left)}): SIGKILL")
+            _LOG.info("only frozen nodes are left (%s): SIGKILL", _listed(left))
             self._kill_at = now
         elif now >= main_ended + _STRAGGLER_SECONDS:
-            self.on_progress(
-                f"the main node ended {now - main_ended:.0f} s ago, AWS Batch would have stopped "
-                f"the others: SIGTERM to {_listed(left)}"
+            _LOG.info(
+                "the main node ended %.0f s ago, AWS Batch would have stopped the others: SIGTERM "
+                "to %s",
+                now - main_ended,
+                _listed(left),
             )
         else:
             return
@@ -146,7 +148,7 @@ class Watch:
         if now < self._kill_at and self.caught.count == self._interrupts:
             return
         self._interrupts, self._kill_at = self.caught.count, _NEVER
-        self.on_progress("SIGKILL to the remaining nodes")
+        _LOG.info("SIGKILL to the remaining nodes")
         self._signal_all(signal.SIGKILL)
 
     def _signal_all(self, number: int) -> None:

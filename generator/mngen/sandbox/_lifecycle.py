@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from contextlib import contextmanager
@@ -18,9 +19,11 @@ from mngen.sandbox.machines._image import Images, mounted
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
+
+_LOG = logging.getLogger(__name__)
 
 DEFAULT_IDLE_SECONDS = 30 * 60.0
 
@@ -148,18 +151,16 @@ def start_sandbox(port: int = 0) -> Sandbox:
 def open_sandbox(
     *,
     idle_seconds: float = DEFAULT_IDLE_SECONDS,
-    on_progress: Callable[[str], None] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Sandbox:
     """Returns the sandbox that this command belongs to, starting one where there is none.
 
     Inside `mngen sandbox -- …` it is that one. Otherwise it is this user's background sandbox, so
     that commands run one after another see the same emulated account; it is started where none
-    of this version runs, and ends by itself after a while without requests.
+    of this version runs, which is logged, and stops after a while without requests.
 
     Args:
         idle_seconds: After how long without a request a newly started one ends.
-        on_progress: Called with one line when a background sandbox was started.
         environment: Where to look for `MNGEN_SANDBOX`; this process's own by default.
 
     Raises:
@@ -179,11 +180,12 @@ def open_sandbox(
             record.clear()
             emulator, _ = _process.launch(idle=idle_seconds, log=record.log)
             record.write(emulator)
-            if on_progress is not None:
-                on_progress(
-                    f"started a sandbox in the background ({emulator.endpoint}); it ends after "
-                    f"{idle_seconds / 60:g} idle minutes, or with mngen sandbox --stop"
-                )
+            _LOG.info(
+                "started a sandbox in the background (%s); it ends after %g idle minutes, or with "
+                "mngen sandbox --stop",
+                emulator.endpoint,
+                idle_seconds / 60,
+            )
     return Sandbox(emulator.endpoint, emulator.home, emulator.pid, owned=False)
 
 

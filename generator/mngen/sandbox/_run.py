@@ -59,17 +59,17 @@ def run_command(command: Sequence[str], environment: Mapping[str, str]) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def serve_until_interrupted(on_progress: Callable[[], None]) -> None:
+def serve_until_interrupted(on_ready: Callable[[], None]) -> None:
     """Waits for Ctrl-C, SIGTERM or SIGHUP, unless they were ignored from the start.
 
     Args:
-        on_progress: Called once these are waited for: whoever reads it may send one at once.
+        on_ready: Called once these are waited for: a user who sees it may send one at once.
     """
     # A blocked signal is kept even where it is ignored, and would be waited for.
     waited_for = {number for number in _FORWARDED if not is_ignored(number)}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, waited_for)
     try:
-        on_progress()
+        on_ready()
         signal.sigwait(waited_for)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -43,7 +43,6 @@ def run_here(
     faults: tuple[Fault, ...] = (),
     *,
     on_line: Callable[[str], None],
-    on_progress: Callable[[str], None],
 ) -> tuple[Expected, Run]:
     """Runs the self-test on nodes of this machine, as root.
 
@@ -51,7 +50,6 @@ def run_here(
         nodes: Number of nodes, two or more.
         faults: What is to be wrong; a fault of one node is one of the last.
         on_line: Is called with each line that the nodes write.
-        on_progress: Is called with what else there is to say.
 
     Returns:
         What it must show, and what it showed.
@@ -70,12 +68,7 @@ def run_here(
         lines.append(text)
         on_line(text)
 
-    outcome = rehearse(
-        planned,
-        NetworkNamespaces(),
-        on_line=lambda line: take(line.text),
-        on_progress=on_progress,
-    )
+    outcome = rehearse(planned, NetworkNamespaces(), on_line=lambda line: take(line.text))
     if outcome.stopped == "interrupt":
         raise KeyboardInterrupt
     online = len(cpus_of(_read(_CPUS / "online"))) or len(usable)

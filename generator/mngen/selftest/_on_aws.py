@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from contextlib import suppress
@@ -16,14 +17,16 @@ from mngen.selftest._facts import complete, parse
 from mngen.selftest._types import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from mngen.cluster import AmiRecord
     from mngen.jobs import Jobs, JobStatus, Submission
     from mngen.jobs._submit import Prepared
+    from mngen.jobs._types import State
     from mngen.selftest._order import Choice
     from mngen.selftest._types import Expected
 
+_LOG = logging.getLogger(__name__)
 DEFAULT_WAIT = 1800.0
 """Seconds that the job may wait for its nodes."""
 _LOG_SECONDS = 60.0
@@ -38,7 +41,6 @@ class OnAws:
         jobs: The deployment's jobs.
         choice: What is submitted.
         records: The record of the AMIs that were baked, by the images' names; empty for none.
-        on_progress: Is called with a line when there is something to say.
     """
 
     def __init__(
@@ -46,14 +48,12 @@ class OnAws:
         jobs: Jobs,
         choice: Choice,
         records: Mapping[str, AmiRecord],
-        on_progress: Callable[[str], None],
     ) -> None:
         self.id = ""
         self.lines: list[str] = []
         self._jobs = jobs
         self._choice = choice
         self._records = records
-        self._on_progress = on_progress
         self._types: dict[int, str] = {}
         self._amis: dict[int, str] = {}
 
@@ -98,7 +98,7 @@ class OnAws:
 
     def _submitted(self, submission: Submission) -> None:
         self.id = submission.id
-        self._on_progress(f"submitted {submission.id} to {submission.queue}")
+        _LOG.info("submitted %s to %s", submission.id, submission.queue)
 
     def _expected(self, prepared: Prepared) -> Expected:
         amis: dict[str, str] = {}
@@ -119,11 +119,10 @@ class OnAws:
         )
 
     def _wait(self, wait: float) -> JobStatus:
-        def changed(line: str) -> None:
-            if line.startswith("RUNNING"):
-                # ECS forgets a machine soon after it has ended.
+        def changed(state: State, _reason: str | None) -> None:
+            if state == "RUNNING":
+                # ECS forgets an instance soon after it has ended.
                 self._look()
-            self._on_progress(line)
 
         try:
             status = self._jobs.wait(
@@ -180,11 +179,15 @@ class OnAws:
             return
         try:
             if self._jobs.cancel(self.id, "mngen selftest gave up"):
-                self._on_progress(f"cancelled {self.id}")
+                _LOG.info("cancelled %s", self.id)
         except MngenError as error:
-            self._on_progress(
-                f"could not cancel {self.id}: {error}; it stops after {self._choice.timeout} s at "
-                f"the latest, or run: mngen cancel {self.id}"
+            _LOG.warning(
+                "could not cancel %s: %s; it stops after %s s at the latest, or run: mngen cancel "
+                "%s",
+                self.id,
+                error,
+                self._choice.timeout,
+                self.id,
             )
 
 

@@ -8,6 +8,7 @@ reads the state file into memory, which fails on a damaged one, and `init` would
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,12 @@ import python_terraform
 from mngen.terraform._process import Finished, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from mngen.terraform._program import Program
+
+_LOG = logging.getLogger(__name__)
 
 FLAG = python_terraform.IsFlagged
 NO_FLAG = python_terraform.IsNotFlagged
@@ -51,17 +54,10 @@ class Commands(python_terraform.Terraform):  # type: ignore[misc]
     each line as it comes, and `descriptors`, the file descriptors that Terraform inherits.
     """
 
-    def __init__(
-        self,
-        program: Program,
-        folder: Path,
-        environment: Mapping[str, str],
-        report: Callable[[str], None],
-    ) -> None:
+    def __init__(self, program: Program, folder: Path, environment: Mapping[str, str]) -> None:
         self.program = program
         self.folder = folder
         self.environment = {**environment, **_FIXED_ENVIRONMENT}
-        self.report = report
         super().__init__(working_dir=str(folder), terraform_bin_path=program.where)
 
     def read_state_file(self, file_path: str | None = None) -> None:
@@ -98,7 +94,7 @@ class Commands(python_terraform.Terraform):  # type: ignore[misc]
     def _on_interrupt(self, number: int) -> None:
         message = _INTERRUPT_MESSAGES.get(number)
         if message:
-            self.report(message)
+            _LOG.info("%s", message)
 
 
 def _ignore(_line: str) -> None:

@@ -7,6 +7,7 @@ writes the same.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,10 @@ from mngen.errors import Position, Problem, Severity
 from mngen.terraform._hints import Situation, hint_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import PurePath
 
+_LOG = logging.getLogger(__name__)
 # The summary says all this better, and diagnostics are shown as problems.
 _SILENT = frozenset(
     {"planned_change", "resource_drift", "outputs", "refresh_complete", "diagnostic"}
@@ -30,10 +32,11 @@ _ASKS_FOR_INIT = re.compile(r"(terraform|tofu) init\b")
 
 @dataclass(slots=True)
 class EventStream:
-    """Takes the stream in, passes on what a person wants to see, and keeps what it tells.
+    """Reads the stream, logs what a user wants to see, and keeps the rest.
+
+    Each logged line is free of control characters.
 
     Attributes:
-        report: Called with each line to show, free of control characters.
         show_version: Whether Terraform's version is worth a line.
         show_summary: Whether its count at the end is: of a destroy it says "Apply complete!".
         diagnostics: Terraform's diagnostics so far, as it sent them.
@@ -42,7 +45,6 @@ class EventStream:
         under_way: The same for what has begun and is neither complete nor failed.
     """
 
-    report: Callable[[str], None]
     show_version: bool = False
     show_summary: bool = True
     diagnostics: list[Mapping[str, Any]] = field(default_factory=list)
@@ -50,7 +52,7 @@ class EventStream:
     under_way: set[tuple[str, str]] = field(default_factory=set)
 
     def feed(self, line: str) -> None:
-        """Takes one line in. What is not an event (a wrapper's own output) is passed on."""
+        """Reads one line. What is not an event (a wrapper's own output) is logged as it is."""
         event = _parse(line)
         if event is None:
             self._show(line)
@@ -102,7 +104,7 @@ class EventStream:
     def _show(self, text: str) -> None:
         for line in text.splitlines():
             if line.strip():
-                self.report(printable(line))
+                _LOG.info("%s", printable(line))
 
 
 def problem_from(diagnostic: Mapping[str, Any], folder: PurePath, situation: Situation) -> Problem:

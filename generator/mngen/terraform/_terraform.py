@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import tempfile
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     Result = tuple[int, str, str]
 
+_LOG = logging.getLogger(__name__)
 _HAS_CHANGES = 2
 _NO_STATE = "No state file was found"
 _IMPORTS = "zz_mngen_import.tf"
@@ -47,42 +49,31 @@ class Output:
     sensitive: bool
 
 
-def _ignore(_line: str) -> None:
-    pass
-
-
 class Terraform:
     """Terraform in a rendered folder, run as a person would run it there.
 
     Nothing but Terraform itself leaves anything in the folder, so plain `terraform` keeps working
-    in it at any time. Whatever is missing or outdated of `terraform init` is made good on the way.
+    in it at any time. If `terraform init` is missing or outdated, it is run first. What Terraform
+    reports is logged, free of control characters.
 
     Args:
         folder: The folder with the `*.tf` files, such as `deploy/terraform`.
         environment: The entire environment for Terraform; None is this process's own.
-        report: Called with each line of progress, free of control characters.
 
     Raises:
         InputError: The folder is missing or holds no Terraform files.
         ToolError: There is no Terraform to run.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        environment: Mapping[str, str] | None = None,
-        *,
-        report: Callable[[str], None] = _ignore,
-    ) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         from mngen.terraform._commands import Commands
 
         check_folder(folder)
         environment = dict(os.environ if environment is None else environment)
         program = find_program(environment)
         self.folder = folder
-        self._report = report
         self._situation = Situation(f"{program.shown} -chdir={folder}", program.where)
-        self._commands = Commands(program, folder.absolute(), environment, report)
+        self._commands = Commands(program, folder.absolute(), environment)
 
     @property
     def program(self) -> str:
@@ -186,7 +177,7 @@ class Terraform:
         """
         from mngen.terraform._commands import InterruptedCommandError
 
-        stream = EventStream(self._report, show_summary=not plan.is_destroy)
+        stream = EventStream(show_summary=not plan.is_destroy)
         try:
             code, _, _ = self._commands.apply(
                 plan_path(plan.descriptor),
@@ -268,12 +259,12 @@ class Terraform:
         """Runs a command that changes nothing, showing what it does; returns its exit code."""
         from mngen.terraform._commands import InterruptedCommandError
 
-        stream = EventStream(self._report, show_version=True)
+        stream = EventStream(show_version=True)
         try:
             code, _, _ = command(**options, **self._streaming(stream))
             if code == 1 and stream.asks_for_init:
                 self._init()
-                stream = EventStream(self._report)
+                stream = EventStream()
                 code, _, _ = command(**options, **self._streaming(stream))
         except InterruptedCommandError:
             raise InterruptedRunError("interrupted while planning; nothing was changed") from None
@@ -282,7 +273,7 @@ class Terraform:
             raise ToolError(*(problems or [Problem(_failure_headline("plan", code))]))
         for problem in problems:
             for line in format_problem(problem).splitlines():
-                self._report(line)
+                _LOG.info("%s", line)
         return code
 
     def _streaming(self, stream: EventStream) -> dict[str, Any]:
@@ -290,11 +281,11 @@ class Terraform:
             "json": _flag(),
             "var": None,
             "on_line": stream.feed,
-            "on_error_line": lambda line: self._report(printable(line)),
+            "on_error_line": lambda line: _LOG.info("%s", printable(line)),
         }
 
     def _init(self) -> None:
-        self._report("Fetching the providers and modules that the configuration names (init)...")
+        _LOG.info("Fetching the providers and modules that the configuration names (init)...")
         code, stdout, stderr = self._commands.init_quietly()
         if code != 0:
             self._fail("`terraform init` failed", stderr or stdout)

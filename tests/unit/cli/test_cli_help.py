@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +39,17 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     done = run("--help", cwd=tmp_path_factory.mktemp("help"), env=env)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
+
+
+def test_help_does_not_wait_for_logging() -> None:
+    script = (
+        "import sys; from mngen.cli._main import run; code = run(['--help']); "
+        "sys.exit(code or 'logging' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_sections_hold_every_command_once(text: str) -> None:

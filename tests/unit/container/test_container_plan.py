@@ -63,7 +63,6 @@ def test_what_follows_from_the_spec_is_told_to_a_dockerfile_that_asks(
         tmp_path / "context",
         engine,
         build_args={"A": "b=c", "VERSION": "mine"},
-        report=lambda _line: None,
     )
     [call] = said(engine)
     words = call["arguments"]
@@ -77,13 +76,13 @@ def test_what_follows_from_the_spec_is_told_to_a_dockerfile_that_asks(
 def test_a_dockerfile_that_asks_for_nothing_is_told_nothing(tmp_path: Path) -> None:
     engine = program(tmp_path, "docker")
     (tmp_path / "Containerfile").write_text("FROM x\n", encoding="utf-8")
-    build_image(planned(), tmp_path, engine, report=lambda _line: None)
+    build_image(planned(), tmp_path, engine)
     assert "--build-arg" not in said(engine)[0]["arguments"]
 
 
 def test_a_folder_without_a_dockerfile_says_where_one_comes_from(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no Dockerfile in") as caught:
-        build_image(planned(), tmp_path, program(tmp_path, "docker"), report=lambda _line: None)
+        build_image(planned(), tmp_path, program(tmp_path, "docker"))
     assert "mngen render" in str(caught.value.problems[0].hint)
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from mngen.container import (
     Engine,
+    EngineError,
     ImagePlan,
     Registry,
     list_images,
@@ -24,6 +25,7 @@ from mngen.container import (
 )
 from mngen.container._process import run
 from mngen.errors import InputError, InterruptedRunError, ToolError
+from tests.support.logs import logged
 from tests.support.programs import program, said
 from tests.support.sandbox import client
 
@@ -73,9 +75,9 @@ def test_docker_logs_in_by_standard_input_and_leaves_the_users_logins_alone(
     (own / "config.json").write_text(json.dumps(mine), encoding="utf-8")
     monkeypatch.setenv("DOCKER_CONFIG", str(own))
     engine = docker(tmp_path)
-    lines: list[str] = []
 
-    done = push_image(PLAN, registry, engine, report=lines.append)
+    with logged() as lines:
+        done = push_image(PLAN, registry, engine)
 
     assert (done.digest, done.new, done.reference) == (DIGEST, True, f"{URL}@{DIGEST}")
     calls = {call["arguments"][0]: call for call in said(engine)}
@@ -89,20 +91,21 @@ def test_docker_logs_in_by_standard_input_and_leaves_the_users_logins_alone(
         assert calls[name]["links"] == ["contexts"]
         assert not Path(calls[name]["folder"]).exists()
     assert password not in json.dumps([call["arguments"] for call in said(engine)])
+    assert password not in str(lines)
     assert json.loads((own / "config.json").read_text()) == mine
 
 
 def test_an_image_that_is_not_built_is_not_pushed(tmp_path: Path, registry: Registry) -> None:
     engine = program(tmp_path, "docker", {"image inspect": (1, "[]")})
     with pytest.raises(InputError, match=r"docker has no image localhost/seismic/mpi:v1") as caught:
-        push_image(PLAN, registry, engine, report=lambda _line: None)
+        push_image(PLAN, registry, engine)
     assert "mngen container build" in str(caught.value.problems[0].hint)
 
 
 def test_what_is_there_already_is_not_pushed_again(tmp_path: Path, registry: Registry) -> None:
     registry.put("v1", manifest())
     engine = docker(tmp_path)
-    done = push_image(PLAN, registry, engine, report=lambda _line: None)
+    done = push_image(PLAN, registry, engine)
     expected = f"sha256:{hashlib.sha256(manifest().encode()).hexdigest()}"
     assert (done.new, done.digest) == (False, expected)
     assert [call["arguments"][0] for call in said(engine)] == ["image"]
@@ -114,31 +117,38 @@ def test_a_tag_that_names_another_image_is_refused_with_the_next(
     registry.put("v1", manifest(config=f"sha256:{'2' * 64}"))
     registry.put("v2", manifest(config=f"sha256:{'3' * 64}"))
     with pytest.raises(InputError, match="the tag `v1` already names another image") as caught:
-        push_image(PLAN, registry, docker(tmp_path), report=lambda _line: None)
+        push_image(PLAN, registry, docker(tmp_path))
     assert "set `tag: v3` under `container:`" in str(caught.value.problems[0].hint)
 
 
 def test_a_login_that_is_refused_tells_no_secret(tmp_path: Path, registry: Registry) -> None:
     engine = docker(tmp_path, login=(1, "Error response from daemon: 403"))
     with pytest.raises(ToolError, match=r"logging in to .* failed.*403") as caught:
-        push_image(PLAN, registry, engine, report=lambda _line: None)
+        push_image(PLAN, registry, engine)
     assert registry.login()[1] not in str(caught.value)
 
 
 def test_a_push_that_fails_is_shown_once(tmp_path: Path, registry: Registry) -> None:
-    lines: list[str] = []
     engine = docker(tmp_path, push=(1, "denied: no basic auth credentials"))
-    with pytest.raises(ToolError, match=f"pushing {URL}:v1 failed") as caught:
-        push_image(PLAN, registry, engine, report=lines.append)
+    with logged() as lines, pytest.raises(EngineError) as caught:
+        push_image(PLAN, registry, engine)
     assert lines == ["denied: no basic auth credentials"]
-    assert "denied" not in str(caught.value)
+    assert str(caught.value) == f"pushing {URL}:v1 failed (exit code 1)"
+    assert caught.value.last == "denied: no basic auth credentials"
+
+
+def test_without_a_log_a_push_that_fails_reports_why(tmp_path: Path, registry: Registry) -> None:
+    engine = docker(tmp_path, push=(1, "denied: no basic auth credentials"))
+    with pytest.raises(EngineError, match=r"exit code 1\): denied: no basic auth") as caught:
+        push_image(PLAN, registry, engine)
+    assert caught.value.last == ""
 
 
 def test_a_repository_that_is_gone_says_what_makes_it(sandbox: Sandbox, tmp_path: Path) -> None:
     sandbox.reset()
     lost = Registry(URL, client(sandbox, "ecr"))
     with pytest.raises(InputError, match="no repository seismic/mpi in ECR") as caught:
-        push_image(PLAN, lost, docker(tmp_path), report=lambda _line: None)
+        push_image(PLAN, lost, docker(tmp_path))
     assert "mngen apply" in str(caught.value.problems[0].hint)
 
 
@@ -243,9 +253,10 @@ class TestProcess:
             time.sleep(0.02)
 
     def test_what_ends_in_time_is_not_touched(self) -> None:
-        said: list[str] = []
-        run(["echo", "done"], doing="speaking", report=said.append, seconds=600)
-        assert said == ["done"]
+        with logged() as lines:
+            run(["echo", "done"], doing="speaking", logged=True, seconds=600)
+            run(["echo", "quiet"], doing="speaking")
+        assert lines == ["done"]
 
     def test_a_program_that_is_not_there(self) -> None:
         with pytest.raises(ToolError, match="cannot run /absent/docker"):

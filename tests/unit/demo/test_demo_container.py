@@ -15,6 +15,7 @@ from mngen.demo._container import DemoOptions, make_container_image
 from mngen.errors import ToolError
 from mngen.rules import require
 from mngen.spec import load
+from tests.support.logs import logged
 from tests.support.programs import program, said
 from tests.support.sandbox import client
 
@@ -53,14 +54,11 @@ def made(sandbox: Sandbox, cluster: Cluster, tmp_path: Path) -> Callable[[DemoOp
     url = ecr.create_repository(repositoryName=REPOSITORY)["repository"]["repositoryUri"]
 
     def make(options: DemoOptions) -> str:
-        lines: list[str] = []
         tree = tmp_path / "deploy"
         (tree / "terraform").mkdir(parents=True)
         (tree / "container").symlink_to(_resources.container())
-        with sandbox.applied():
-            result = make_container_image(
-                cluster, tree, {"repository_url": url}, lines.append, options
-            )
+        with sandbox.applied(), logged() as lines:
+            result = make_container_image(cluster, tree, {"repository_url": url}, options)
         assert [line for line in lines if line.startswith("not built: ")]
         (image,) = ecr.list_images(repositoryName=REPOSITORY)["imageIds"]
         assert image["imageTag"] == "v1.1"
@@ -80,7 +78,7 @@ def test_an_engine_that_is_asked_for_must_be_there(
     engine: Callable[..., Engine], tmp_path: Path
 ) -> None:
     with pytest.raises(ToolError, match="no container engine is installed"):
-        run_demo(tmp_path, print, build=True)
+        run_demo(tmp_path, build=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bin"]
 
 

@@ -20,6 +20,7 @@ from mngen.policy import Part, policy
 from mngen.sandbox import ACCOUNT_ID
 from tests.support.faults import Faults
 from tests.support.iam import Request, allows
+from tests.support.logs import logged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -338,17 +339,16 @@ def test_whoever_waits_is_told_once(
 ) -> None:
     monkeypatch.setattr(_waiting, "_FIRST_SECONDS", 0.0)
     identifier = start(console=NOT_MOUNTED)
-    said: list[str] = []
 
-    def tell(line: str) -> None:
-        said.append(line)
+    def cancel_at_the_end(line: str) -> None:
         if line.startswith("for what to do"):
             jobs.cancel(identifier)
 
-    if command == "wait":
-        assert jobs.wait(identifier, on_progress=tell).state == "FAILED"
-    else:
-        assert list(jobs.follow(identifier, on_progress=tell)) == []
+    with logged(cancel_at_the_end) as said:
+        if command == "wait":
+            assert jobs.wait(identifier).state == "FAILED"
+        else:
+            assert list(jobs.follow(identifier)) == []
     assert sum("2 of 2 instances" in line for line in said) == 1
     assert any(line.startswith("RUNNABLE for ") for line in said)
     assert f"for what to do: mngen status {identifier}" in said

@@ -16,6 +16,7 @@ from mngen.jobs import Jobs
 from tests.support.batch import Deployed, hold, spec_text
 from tests.support.cli import CHECKOUT, DEAF
 from tests.support.faults import Faults
+from tests.support.logs import logged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,12 +137,19 @@ class TestFollow:
             identifier = jobs.submit(
                 "mpi", name=unique(), environment={"MNGEN_SANDBOX_EXIT": "3"}
             ).id
-            said: list[str] = []
-            texts = [each.text for each in jobs.follow(identifier, on_progress=said.append)]
+            states: list[tuple[str, str | None]] = []
+            with logged() as said:
+                texts = [
+                    each.text
+                    for each in jobs.follow(
+                        identifier, on_progress=lambda *state: states.append(state)
+                    )
+                ]
         finally:
             deployed.control(start_seconds=0.1)
         assert any("end: exit 3" in each for each in texts)
-        assert said[-1].startswith("FAILED")
+        state, reason = states[-1]
+        assert (state, said[-1]) == ("FAILED", f"FAILED: {reason}")
 
     def test_every_attempt(self, deployed: Deployed, jobs: Jobs) -> None:
         identifier = hold(jobs, "RUNNING", "one", attempts=2)
@@ -225,10 +233,8 @@ class TestFaults:
         faults.fail("batch:DescribeJobs", "ServerException", status=500, after=3, times=2)
         write(deployed, running, 0, "still there")
         end(deployed, running)
-        said: list[str] = []
-        texts = [
-            each.text for each in Jobs(deployed.cluster).follow(running, on_progress=said.append)
-        ]
+        with logged() as said:
+            texts = [each.text for each in Jobs(deployed.cluster).follow(running)]
         assert texts.count("still there") == 1
         assert any("trying again; the job continues" in each for each in said)
         assert "AWS answers again" in said

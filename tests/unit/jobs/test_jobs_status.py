@@ -18,6 +18,7 @@ from mngen.jobs._reasons import REMEDIES
 from tests.support.batch import Deployed, hold, spec_text
 from tests.support.cli import CHECKOUT, DEAF
 from tests.support.faults import Faults
+from tests.support.logs import logged
 from tests.support.sandbox import client
 
 if TYPE_CHECKING:
@@ -402,6 +403,7 @@ class TestEnd:
         done = run("wait", bad, "--format", "json")
         assert done.returncode == 1
         assert json.loads(done.stdout)["exit_code"] == 3
+        assert done.stderr.splitlines()[-1].startswith("FAILED: ")
 
     def test_waiting_no_longer_than_asked(self, jobs: Jobs, run: Any) -> None:
         identifier = hold(jobs, "RUNNABLE", "one")
@@ -443,7 +445,7 @@ class TestEnd:
     def test_a_job_that_vanishes(self, deployed: Deployed, jobs: Jobs) -> None:
         identifier = hold(jobs, "RUNNING", "one")
 
-        def forget(_line: str) -> None:
+        def forget(_state: str, _reason: str | None) -> None:
             deployed.control(forget=[identifier])
 
         with pytest.raises(ToolError, match="no longer has a record"):
@@ -467,18 +469,16 @@ class TestEnd:
         self, deployed: Deployed, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         identifier = hold(jobs, "RUNNING", "one")
-        said: list[str] = []
 
         def end_once_it_answers(line: str) -> None:
-            said.append(line)
             if line == "AWS answers again":
                 deployed.control(jobs={identifier: {"hold": None, "seconds": 0, "exits": [0]}})
 
-        with Faults(deployed.sandbox.endpoint) as faults:
+        with Faults(deployed.sandbox.endpoint) as faults, logged(end_once_it_answers) as said:
             faults.redirect(monkeypatch)
             # A client tries a call five times by itself.
             faults.fail("batch:DescribeJobs", "ServerException", status=500, after=1, times=6)
-            found = Jobs(deployed.cluster).wait(identifier, on_progress=end_once_it_answers)
+            found = Jobs(deployed.cluster).wait(identifier)
         assert found.state == "SUCCEEDED"
         assert any("trying again" in each for each in said)
         assert "AWS answers again" in said

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mngen.parts import PARTS, Family, Finding, System, _install, install, prepare
+from tests.support.logs import logged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +110,6 @@ class Machine:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *absent: str, works: bool = True) -> None:
         self.absent = set(absent)
-        self.lines: list[str] = []
         self.installed: list[str] = []
         self._works = works
         monkeypatch.setattr(_install, "find_all", self._find_all)
@@ -133,8 +133,9 @@ def test_as_root_with_apt_what_is_missing_is_installed_after_a_line_that_says_so
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     machine = Machine(monkeypatch, "mpirun", "sshd", "debootstrap")
-    assert prepare(["demo"], ROOT, machine.lines.append)
-    (line,) = machine.lines
+    with logged() as lines:
+        assert prepare(["demo"], ROOT)
+    (line,) = lines
     assert line == (
         "installing packages (MNGEN_NO_PACKAGES=1 leaves this out): "
         "debootstrap openssh-server openmpi-bin"
@@ -144,8 +145,9 @@ def test_as_root_with_apt_what_is_missing_is_installed_after_a_line_that_says_so
 
 def test_where_all_is_there_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch)
-    assert prepare(["demo", "tests"], ROOT, machine.lines.append)
-    assert (machine.lines, machine.installed) == ([], [])
+    with logged() as lines:
+        assert prepare(["demo", "tests"], ROOT)
+    assert (lines, machine.installed) == ([], [])
 
 
 @pytest.mark.parametrize("name", sorted(name for name, part in PARTS.items() if part.packages))
@@ -153,7 +155,7 @@ def test_any_single_part_that_is_missing_is_installed(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine = Machine(monkeypatch, name)
-    assert prepare(["demo", "tests"], ROOT, machine.lines.append)
+    assert prepare(["demo", "tests"], ROOT)
     debian = PARTS[name].packages.get(Family.DEBIAN)
     unused = {"aws", "session-manager-plugin", "bake-engine", "hydra", "engine"}
     if debian is None or PARTS[name].extra or name in unused:
@@ -175,26 +177,27 @@ def test_elsewhere_it_says_what_is_left_out_and_how_to_get_it(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine = Machine(monkeypatch, "mpirun")
-    assert prepare(["demo"], system, machine.lines.append)
+    with logged() as lines:
+        assert prepare(["demo"], system)
     assert machine.installed == []
-    assert machine.lines[0] == "demo: the job is not rehearsed with real MPI; missing: Open MPI"
-    assert machine.lines[1].startswith(
-        "  help: " + ("run: " if system.family else "Open MPI: install it")
-    )
+    assert lines[0] == "demo: the job is not rehearsed with real MPI; missing: Open MPI"
+    assert lines[1].startswith("  help: " + ("run: " if system.family else "Open MPI: install it"))
 
 
 def test_a_variable_leaves_packages_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, "mpirun")
     monkeypatch.setenv("MNGEN_NO_PACKAGES", "1")
-    assert prepare(["demo"], ROOT, machine.lines.append)
+    with logged() as lines:
+        assert prepare(["demo"], ROOT)
     assert machine.installed == []
-    assert "apt-get install" in machine.lines[1]
+    assert "apt-get install" in lines[1]
 
 
 def test_where_installing_fails_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(monkeypatch, "mpirun", works=False)
-    assert prepare(["demo"], ROOT, machine.lines.append)
-    assert machine.lines[1:3] == [
+    Machine(monkeypatch, "mpirun", works=False)
+    with logged() as lines:
+        assert prepare(["demo"], ROOT)
+    assert lines[1:3] == [
         "warning: no package was installed: no network",
         "demo: the job is not rehearsed with real MPI; missing: Open MPI",
     ]
@@ -203,9 +206,10 @@ def test_where_installing_fails_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch
 def test_a_python_without_virtual_environments_is_reported_with_its_package(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    machine = Machine(monkeypatch, "venv")
+    Machine(monkeypatch, "venv")
     user = System(Family.DEBIAN, root=False, apt=True)
-    assert not prepare(["setup"], user, machine.lines.append)
-    missing, hint = machine.lines
+    with logged() as lines:
+        assert not prepare(["setup"], user)
+    missing, hint = lines
     assert missing == "setup: cannot set up a checkout; missing: virtual environments of Python"
     assert hint.endswith(" python3-venv")

@@ -22,6 +22,7 @@ from mngen.jobs import Jobs
 from mngen.selftest import OnAws, Wish, choose
 from tests.support.batch import Deployed, spec_text
 from tests.support.cli import CHECKOUT, mngen
+from tests.support.logs import logged
 from tests.support.selftest import CMDLINE, common_lines, node_lines, write_cpus
 
 if TYPE_CHECKING:
@@ -220,18 +221,20 @@ def test_whatever_interrupts_it_cancels_the_job(
 
 def test_a_job_that_does_not_start_is_given_up(deployed: Deployed, state_home: Path) -> None:
     deployed.control(exhausted=["r5.12xlarge"])
-    told: list[str] = []
     jobs = Jobs(deployed.cluster)
     # As if it might run for no time at all, so that the whole wait is that for nodes.
     choice = msgspec.structs.replace(choose(deployed.cluster, Wish()), timeout=0)
-    run = OnAws(jobs, choice, {}, told.append)
+    run = OnAws(jobs, choice, {})
     try:
-        with pytest.raises(ToolError, match="the job did not finish within 2 s: ") as caught:
+        with (
+            logged() as messages,
+            pytest.raises(ToolError, match="the job did not finish within 2 s: ") as caught,
+        ):
             run.run(run.prepare(), wait=2)
     finally:
         deployed.control(exhausted=[])
     assert caught.value.problems[0].hint
-    assert told[-1] == f"cancelled {run.id}"
+    assert messages[-1] == f"cancelled {run.id}"
     deadline = time.monotonic() + SOON
     while deployed.job(run.id)["status"] != "FAILED":
         assert time.monotonic() < deadline

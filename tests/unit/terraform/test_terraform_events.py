@@ -11,6 +11,7 @@ from mngen.terraform._events import EventStream, asks_for_init
 from mngen.terraform._hints import Situation, hint_for
 from mngen.terraform._progress import measure
 from mngen.terraform._summary import summarise
+from tests.support.logs import logged
 
 HERE = Situation("terraform -chdir=deploy/terraform", "/usr/bin/terraform")
 
@@ -24,9 +25,8 @@ def hook(kind: str, address: str, action: str) -> str:
 
 
 def test_only_what_a_person_wants_to_see_is_passed_on() -> None:
-    lines: list[str] = []
-    stream = EventStream(lines.append)
-    for line in (
+    stream = EventStream()
+    written = (
         event("version", "Terraform 1.11.4"),
         event("planned_change", "hidden"),
         event("change_summary", "Plan: hidden", changes={"operation": "plan"}),
@@ -39,8 +39,10 @@ def test_only_what_a_person_wants_to_see_is_passed_on() -> None:
         "a wrapper's own words",
         "[1, 2]",
         "",
-    ):
-        stream.feed(line)
+    )
+    with logged() as lines:
+        for line in written:
+            stream.feed(line)
     assert lines == [
         "a: Refreshing",
         "Interrupt received.",
@@ -53,13 +55,13 @@ def test_only_what_a_person_wants_to_see_is_passed_on() -> None:
 
 
 def test_control_characters_never_reach_the_terminal() -> None:
-    lines: list[str] = []
-    EventStream(lines.append).feed(event("provision_progress", "a: \x1b]0;title\x07\x9b31m ok"))
+    with logged() as lines:
+        EventStream().feed(event("provision_progress", "a: \x1b]0;title\x07\x9b31m ok"))
     assert lines == ["a: \\x1b]0;title\\x07\\x9b31m ok"]
 
 
 def test_steps_are_tracked_until_they_end() -> None:
-    stream = EventStream(lambda _: None)
+    stream = EventStream()
     for line in (
         hook("apply_start", "a.a", "create"),
         hook("apply_complete", "a.a", "create"),
@@ -119,7 +121,7 @@ DIAGNOSTIC = {
 
 
 def test_a_diagnostic_becomes_a_problem_with_its_place() -> None:
-    stream = EventStream(lambda _: None)
+    stream = EventStream()
     for _ in range(2):
         stream.feed(event("diagnostic", diagnostic=DIAGNOSTIC))
     stream.feed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,33 +23,26 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
+_LOG = logging.getLogger(__name__)
 _SOON_SECONDS = 1.0
 
 
-def prepare_machines(on_progress: Callable[[str], None] | None = None) -> None:
-    """Builds what emulated machines start from, where that was not done before on this computer.
+def prepare_machines() -> None:
+    """Builds what emulated instances start from, unless this computer has it already.
 
-    Without it, the first instance of each base stays `pending` for the minute that this takes.
-
-    Args:
-        on_progress: Called with a line where it takes more than a moment, and where machines have
-            no init.
+    Otherwise, the first instance of each base stays `pending` for the minute that this takes. A
+    line is logged if it takes more than a second, and one if the instances have no init.
 
     Raises:
-        ToolError: This computer can run no machines, or building failed.
+        ToolError: This computer cannot run emulated instances, or building failed.
     """
     timer = threading.Timer(
-        _SOON_SECONDS,
-        lambda: (
-            on_progress("preparing emulated instances (only once, about a minute)")
-            if on_progress
-            else None
-        ),
+        _SOON_SECONDS, _LOG.info, ["preparing emulated instances (only once, about a minute)"]
     )
     timer.daemon = True
     timer.start()
-    if on_progress and (reason := init_unavailable()):
-        on_progress(reason)
+    if reason := init_unavailable():
+        _LOG.info("%s", reason)
     try:
         for base in BASES:
             machine_layers(base)
