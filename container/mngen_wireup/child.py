@@ -115,15 +115,16 @@ class ChildNode(Node):
         return SharedSecret(self.plan).find()
 
     def _connect(self, secret: bytes) -> Connection | None:
-        plan = self.plan
-        sock = socket.socket()
+        plan, sock = self.plan, None
         try:
             # Not socket.create_connection, which imports tables of international names.
+            sock = socket.socket()
             sock.settimeout(1.0)
             sock.connect((plan.main_address, plan.port))
             connection = Connection(self.loop, sock)
         except OSError:
-            sock.close()
+            if sock:
+                sock.close()
             return None
         self.connection, self.secret, self.greeting = connection, secret, greeting_of(plan)
         connection.on_readable(self._read)
