@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mngen.cluster import DIGESTS_FILE, record_digest
+from mngen.cluster import DIGESTS_FILE, DigestFile
 from mngen.render import Deployment, render
 from tests.support import provider6
 from tests.support.needs import skip_without
@@ -56,7 +56,7 @@ def test_the_digest_counts_once_it_is_recorded_and_for_its_tag_alone(
     folder = write(tmp_path / "deploy", "v1")
     before = image(folder, env)
     assert before.endswith(":v1")
-    record_digest(folder / DIGESTS_FILE, "v1", DIGEST)
+    DigestFile(folder / DIGESTS_FILE).record("v1", DIGEST)
     assert image(folder, env) == f"{before.removesuffix(':v1')}@{DIGEST}"
     # A new tag in the spec is not pushed yet, and the record stays through the render.
     assert write(tmp_path / "deploy", "v2") == folder
@@ -66,6 +66,6 @@ def test_the_digest_counts_once_it_is_recorded_and_for_its_tag_alone(
 
 def test_a_digest_that_is_none_is_refused(tmp_path: Path, env: dict[str, str]) -> None:
     folder = write(tmp_path / "deploy", "v1")
-    record_digest(folder / DIGESTS_FILE, "v1", "latest")
+    DigestFile(folder / DIGESTS_FILE).record("v1", "latest")
     said = [str(diagnostic) for diagnostic in provider6.plan(folder, env).diagnostics]
     assert any("A digest is written as in sha256:" in text for text in said), said

@@ -20,6 +20,7 @@ from mngen.cli._options import (
 from mngen.cli._session import cluster_of, opened_terraform
 
 if TYPE_CHECKING:
+    from mngen.cluster import DigestFile
     from mngen.container import RegistryImage
     from mngen.terraform import Terraform
 
@@ -85,7 +86,6 @@ def push(
     `mngen apply`, job definitions run exactly this image. In the sandbox the image is registered
     without its layers, and recorded for the sandbox only.
     """
-    from mngen.cluster import record_digest
     from mngen.container import find_engine, open_registry, plan_image, push_image
 
     cluster = cluster_of(file)
@@ -100,8 +100,8 @@ def push(
             report(f"{registry.url}:{done.tag} already exists")
         typer.echo(done.reference)
         record = _record(terraform, sandbox=sandbox)
-        record_digest(record, done.tag, done.digest)
-        report(f"recorded in {record}")
+        record.record(done.tag, done.digest)
+        report(f"recorded in {record.path}")
     report(f"next: mngen apply --out {out}{' --sandbox' if sandbox else ''}")
 
 
@@ -114,7 +114,6 @@ def list_(
 ) -> None:
     """List container images and their jobs."""
     from mngen import _aws
-    from mngen.cluster import read_digests
     from mngen.container import list_images, open_registry
 
     region = cluster_of(file).spec.region
@@ -125,7 +124,7 @@ def list_(
             open_registry(outputs, region),
             _aws.client("batch", region),
             job_definitions=named if isinstance(named, dict) else {},
-            digests=read_digests(_record(terraform, sandbox=sandbox)),
+            digests=_record(terraform, sandbox=sandbox).read(),
         )
     if output_format is Format.JSON:
         print_json(images)
@@ -135,11 +134,11 @@ def list_(
         report("No container images yet: run mngen container build, then mngen container push")
 
 
-def _record(terraform: "Terraform", *, sandbox: bool) -> Path:
-    from mngen.cluster import DIGESTS_FILE
+def _record(terraform: "Terraform", *, sandbox: bool) -> "DigestFile":
+    from mngen.cluster import DIGESTS_FILE, DigestFile
     from mngen.terraform import SANDBOX_DIGESTS
 
-    return terraform.folder / (SANDBOX_DIGESTS if sandbox else DIGESTS_FILE)
+    return DigestFile(terraform.folder / (SANDBOX_DIGESTS if sandbox else DIGESTS_FILE))
 
 
 def _show(images: list["RegistryImage"]) -> None:

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         efa_installer,
         grants_mount,
     )
-    from mngen.cluster._digest_file import read_digests, record_digest
+    from mngen.cluster._digest_file import DigestFile
     from mngen.cluster._resolve import (
         Cluster,
         MachineImage,
@@ -98,6 +98,7 @@ __all__ = [
     "AmiRecord",
     "BakedFrom",
     "Cluster",
+    "DigestFile",
     "MachineImage",
     "ResolvedEnvironment",
     "ResolvedJob",
@@ -113,8 +114,6 @@ __all__ = [
     "job_variables",
     "key_variables",
     "log_group",
-    "read_digests",
-    "record_digest",
     "registered_memory",
     "resolve",
     "retry_conditions",
@@ -126,6 +125,7 @@ __getattr__ = later(
         "AmiRecord": "_ami_file",
         "BakedFrom": "_ami_file",
         "Cluster": "_resolve",
+        "DigestFile": "_digest_file",
         "FINAL_EXIT_CODES": "_retries",
         "MachineImage": "_resolve",
         "ResolvedEnvironment": "_resolve",
@@ -139,8 +139,6 @@ __getattr__ = later(
         "grants_mount": "_deployment",
         "job_variables": "_variables",
         "key_variables": "_variables",
-        "read_digests": "_digest_file",
-        "record_digest": "_digest_file",
         "registered_memory": "_resolve",
         "resolve": "_resolve",
         "retry_conditions": "_retries",

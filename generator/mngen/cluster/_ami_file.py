@@ -1,18 +1,12 @@
-"""The file that tells Terraform which machine images there are."""
+"""The record of AMIs: the one that each image was baked into, and how."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from mngen._files import locked_folder, write_atomically
-from mngen.errors import InputError, Problem, ToolError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+from mngen.cluster._record_file import RecordFile
 
 
 class BakedFrom(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -74,56 +68,9 @@ class _Content(msgspec.Struct, frozen=True):
     amis: dict[str, AmiRecord]
 
 
-class AmiFile:
-    """The record on disk.
+class AmiFile(RecordFile[AmiRecord]):
+    """The record of AMIs on disk, by the names of their images."""
 
-    Args:
-        path: The file; it need not exist yet.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def read(self) -> dict[str, AmiRecord]:
-        """Returns the records by the images' names; none where there is no file.
-
-        Raises:
-            InputError: The file is damaged or cannot be read.
-        """
-        try:
-            raw = self.path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        except OSError as error:
-            raise InputError(f"cannot read {self.path}: {error.strerror}") from None
-        try:
-            return msgspec.json.decode(raw, type=_Content).amis
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InputError(
-                Problem(
-                    f"the AMI record is damaged: {error}",
-                    file=str(self.path),
-                    hint="restore it from version control, or bake the images again",
-                )
-            ) from None
-
-    def update(self, records: Mapping[str, AmiRecord]) -> None:
-        """Puts records into the file, and leaves those of other images as they are.
-
-        Killed at any moment, it leaves the old file or the new one. Two at a time wait for each
-        other.
-
-        Args:
-            records: New records by the images' names.
-
-        Raises:
-            InputError: The file that is there is damaged.
-            ToolError: It cannot be written.
-        """
-        try:
-            with locked_folder(self.path.parent, self.path.name):
-                content = _Content(dict(sorted({**self.read(), **records}.items())))
-                text = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
-                write_atomically(self.path, text)
-        except OSError as error:
-            raise ToolError(f"cannot write {self.path}: {error.strerror or error}") from None
+    content = _Content
+    title = "the AMI record"
+    remedy = "bake the images again"

@@ -50,7 +50,7 @@ def list_images(
         registry: See `open_registry`.
         client: A boto3 client of Batch in the same region.
         job_definitions: Names of the job definitions by job, Terraform's output of that name.
-        digests: See `read_digests`.
+        digests: The recorded digests by tag; see `mngen.cluster.DigestFile`.
 
     Raises:
         InputError: The repository is not there.

@@ -117,7 +117,7 @@ def _reason_against(engine: Engine | None, context: Path, options: DemoOptions) 
 def _build(
     planned: ImagePlan, engine: Engine, registry: Registry, tree: Path, *, keep: bool
 ) -> str:
-    from mngen.cluster import DIGESTS_FILE, record_digest
+    from mngen.cluster import DIGESTS_FILE, DigestFile
     from mngen.container import EngineError, build_image, push_image
 
     _LOG.info(
@@ -141,7 +141,7 @@ def _build(
             # What cannot be removed is no reason to fail.
             with suppress(ToolError):
                 engine.remove(planned.reference)
-    record_digest(tree / "terraform" / DIGESTS_FILE, pushed.tag, pushed.digest)
+    DigestFile(tree / "terraform" / DIGESTS_FILE).record(pushed.tag, pushed.digest)
     name = f"{planned.reference} " if keep else ""
     return f"built {name}with {engine.name}: {pushed.digest[:19]}"
 

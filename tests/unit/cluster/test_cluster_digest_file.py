@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mngen.cluster import read_digests, record_digest
+from mngen.cluster import DigestFile
 from mngen.errors import InputError, ToolError
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ class TestRecord:
 
     def test_it_keeps_every_tag(self, tmp_path: Path) -> None:
         path = tmp_path / "container.auto.tfvars.json"
-        assert read_digests(path) == {}
-        record_digest(path, "v2", DIGEST)
-        record_digest(path, "v1", LOCAL)
-        assert read_digests(path) == {"v1": LOCAL, "v2": DIGEST}
+        assert DigestFile(path).read() == {}
+        DigestFile(path).record("v2", DIGEST)
+        DigestFile(path).record("v1", LOCAL)
+        assert DigestFile(path).read() == {"v1": LOCAL, "v2": DIGEST}
         assert path.read_text().endswith("}\n")
         mask = os.umask(0)
         os.umask(mask)
@@ -40,11 +40,11 @@ class TestRecord:
         path = tmp_path / "record.json"
         path.write_bytes(text.encode("latin-1"))
         with pytest.raises(InputError, match="damaged") as caught:
-            record_digest(path, "v1", DIGEST)
+            DigestFile(path).record("v1", DIGEST)
         assert "version control" in str(caught.value.problems[0].hint)
         assert path.read_bytes() == text.encode("latin-1")
 
     def test_a_folder_that_is_not_there_names_the_digest(self, tmp_path: Path) -> None:
         with pytest.raises(ToolError, match="cannot write") as caught:
-            record_digest(tmp_path / "absent" / "record.json", "v1", DIGEST)
+            DigestFile(tmp_path / "absent" / "record.json").record("v1", DIGEST)
         assert DIGEST in str(caught.value.problems[0].hint)
