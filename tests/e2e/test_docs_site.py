@@ -115,15 +115,27 @@ def test_site_names_nothing_to_load_from_elsewhere(site: Path) -> None:
     assert foreign == set()
 
 
-def test_dead_links_are_found(tmp_path: Path) -> None:
-    folder = copied(tmp_path)
-    with (folder / "docs" / "index.md").open("a", encoding="utf-8") as page:
-        page.write("\n[a](nowhere.md)\n\n[b](spec.md#no-such-key)\n\n[c](../README.md)\n")
-    done = build(folder)
+@pytest.mark.parametrize("link", ["nowhere.md", "spec.md#no-such-key", "../README.md"])
+def test_each_dead_link_fails_the_build(tmp_path: Path, link: str) -> None:
+    """A missing page, a missing heading, and a file outside the site: each on its own."""
+    config = (ROOT / "zensical.toml").read_text(encoding="utf-8")
+    pages = tmp_path / "docs"
+    pages.mkdir()
+    # The site's own settings, with two pages of it.
+    small = re.sub(r"^nav = \[\n.*?^\]\n", "", config, flags=re.MULTILINE | re.DOTALL)
+    (tmp_path / "zensical.toml").write_text(small, encoding="utf-8")
+    (tmp_path / "README.md").write_text("# Not in the site\n", encoding="utf-8")
+    (pages / "spec.md").write_text("# Spec\n\n## A key\n", encoding="utf-8")
+    (pages / "index.md").write_text("# Overview\n\n[a](spec.md#a-key)\n", encoding="utf-8")
+    assert build(tmp_path).returncode == 0
+
+    with (pages / "index.md").open("a", encoding="utf-8") as page:
+        page.write(f"\n[b]({link})\n")
+    done = build(tmp_path)
     assert done.returncode != 0
-    said = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
-    for link in ("nowhere.md", "no-such-key", "../README.md"):
-        assert re.search(rf"\[.\]\(.*{re.escape(link)}\)", said), said
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
+    assert re.search(rf"\[b\]\(.*{re.escape(link)}\)", shown), shown
+    assert "[a](" not in shown
 
 
 def overflowing(page: Browser) -> Any:
