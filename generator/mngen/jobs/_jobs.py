@@ -467,7 +467,7 @@ class Jobs:
 
 
 def _changed(state: State, reason: str | None, on_progress: OnState | None) -> None:
-    """Logs a new state of a job, and passes it on."""
-    _LOG.info("%s", f"{state}: {reason}" if reason else state)
+    """Passes a new state of a job on, then logs it: a user who sees it may change it at once."""
     if on_progress is not None:
         on_progress(state, reason)
+    _LOG.info("%s", f"{state}: {reason}" if reason else state)

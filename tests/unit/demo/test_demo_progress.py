@@ -11,15 +11,16 @@ import pexpect
 import pytest
 
 SCRIPT = """
-import time
+import logging, time
+from mngen.cli._log import shown_log
 from mngen.cli._demo import shown_progress, show_plan
 from mngen.demo import Clock, Plan, PlannedStep
 
 steps = (PlannedStep("bake", 90), PlannedStep("destroy", 60, "nothing; missing: [bold]root"))
 show_plan(Plan(steps, ("run: apt-get install x",)))
-with shown_progress() as (tell, begin):
+with shown_log(), shown_progress() as begin:
     begin(Clock(steps))
-    tell("a line [red] of progress")
+    logging.getLogger("mngen.demo").info("a line [red] of progress")
     time.sleep(1)
     begin(Clock(steps, [90.0]))
     time.sleep(1)
