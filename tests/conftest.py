@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from scripts.provider_mirror import CONFIG_VARIABLE, terraform_environment
 from tests.support import order
 from tests.support.needs import skip_without
+from tests.support.provider import provider_binary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,26 +167,9 @@ def terraform_env(
 
 
 @pytest.fixture(scope="session")
-def requires_provider(
-    terraform_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def requires_provider(terraform_env: dict[str, str]) -> None:
     """Skip where neither a mirror nor the registry gives the AWS provider."""
-    folder = tmp_path_factory.mktemp("provider")
-    (folder / "main.tf.json").write_text(
-        '{"terraform": {"required_providers": {"aws": {"source": "hashicorp/aws"}}}}',
-        encoding="utf-8",
-    )
-    init = subprocess.run(
-        ["terraform", "init", "-no-color"],
-        cwd=folder,
-        env=terraform_env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    if init.returncode != 0:
+    if provider_binary(terraform_env) is None:
         pytest.skip("neither a filesystem mirror nor the registry gives the provider hashicorp/aws")
 
 

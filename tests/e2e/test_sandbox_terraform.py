@@ -87,11 +87,10 @@ def test_a_real_state_beside_it_is_not_touched(
     real = json.dumps({"version": 4, "terraform_version": "1.11.4", "serial": 7, "lineage": "x"})
     state.write_text(real, encoding="utf-8")
     environment = sandbox.environment("us-east-1", terraform_env)
-    terraform(tmp_path, environment, "init")
-    assert state.read_text(encoding="utf-8") == real
     with attached(tmp_path, environment) as provider:
-        for step in ("apply", "destroy"):
-            terraform(tmp_path, environment | provider, step, "-auto-approve")
+        environment |= provider
+        for step in (["init"], ["apply", "-auto-approve"], ["destroy", "-auto-approve"]):
+            terraform(tmp_path, environment, *step)
             assert state.read_text(encoding="utf-8") == real
     assert (tmp_path / "terraform.tfstate.d" / WORKSPACE / "terraform.tfstate").exists()
     # Outside the sandbox the working directory is where it was.
@@ -110,9 +109,9 @@ def test_the_state_can_live_in_an_emulated_bucket_with_its_lock_file(
     (tmp_path / "main.tf").write_text(SMALL.replace('"small"', '"remote"'), encoding="utf-8")
     (tmp_path / "backend.tf").write_text(backend, encoding="utf-8")
     environment = sandbox.environment("us-east-1", terraform_env)
-    terraform(tmp_path, environment, "init")
     with attached(tmp_path, environment) as provider:
         environment |= provider
+        terraform(tmp_path, environment, "init")
         terraform(tmp_path, environment, "apply", "-auto-approve")
         key = f"env:/{WORKSPACE}/a/b.tfstate"
         keys = [item["Key"] for item in s3.list_objects_v2(Bucket="remote-state")["Contents"]]
@@ -141,9 +140,9 @@ resource "aws_ec2_capacity_reservation" "this" {
     )
     (tmp_path / "main.tf").write_text(lacking.replace('"small"', '"lacking"'), encoding="utf-8")
     environment = sandbox.environment("us-east-1", terraform_env)
-    terraform(tmp_path, environment, "init")
     with attached(tmp_path, environment) as provider:
         environment |= provider
+        terraform(tmp_path, environment, "init")
         output = terraform(tmp_path, environment, "apply", "-auto-approve", "-no-color", codes=(1,))
         assert "SandboxNotImplemented" in output
         assert "ec2 CreateCapacityReservation" in output

@@ -1,32 +1,74 @@
 """One process of the AWS provider for all commands of a deployment.
 
 Terraform starts the provider anew for each step of each command: it loads some hundred MB, hashes
-them, and describes a thousand resources again. HashiCorp's way to debug a provider leaves that out:
-a provider started with `-debug` says where it listens, and Terraform takes it from there, step by
+them, and describes 1500 resources again. HashiCorp's way to debug a provider leaves that out: a
+provider started with `-debug` says where it listens, and Terraform takes it from there, step by
 step, as it would take one of its own (https://developer.hashicorp.com/terraform/plugin/debugging).
 It reads the environment when it starts and holds one configuration, so it is one deployment's own.
+What it describes is narrowed to the types that mngen's templates and the deployment's own files
+name (`narrow_provider`).
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
-import threading
+import sys
+import tempfile
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from scripts.provider_mirror import CONFIG_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
+_ROOT = Path(__file__).resolve().parents[2]
+_TEMPLATES = _ROOT / "templates" / "terraform"
+_CONFIG = '{"terraform": {"required_providers": {"aws": {"source": "hashicorp/aws"}}}}'
 _BINARY = ".terraform/providers/registry.terraform.io/hashicorp/aws/*/*/terraform-provider-aws*"
-_ATTACH = re.compile(r"\s*(TF_REATTACH_PROVIDERS)='(.+)'")
+_PLACES = (CONFIG_VARIABLE, "TF_PLUGIN_CACHE_DIR")
+_TYPE = re.compile(r"\baws_[a-z0-9_]+")
+
+
+def provider_binary(env: Mapping[str, str]) -> Path | None:
+    """Return the provider that `terraform init` installs; None where it can be had from nowhere.
+
+    Args:
+        env: The environment of the commands. It names a mirror or Terraform's cache, so that the
+            file stays.
+    """
+    return _binary(*((name, env.get(name, "")) for name in _PLACES))
+
+
+@cache
+def _binary(*places: tuple[str, str]) -> Path | None:
+    env = {**os.environ, **{name: value for name, value in places if value}}
+    with tempfile.TemporaryDirectory(prefix="mngen-provider-") as name:
+        folder = Path(name)
+        (folder / "main.tf.json").write_text(_CONFIG, encoding="utf-8")
+        init = subprocess.run(
+            ["terraform", "init", "-no-color"],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=300,
+            check=False,
+        )
+        if init.returncode != 0:
+            return None
+        [binary] = folder.glob(_BINARY)
+        return binary.resolve()
 
 
 @contextmanager
 def attached(folder: Path, env: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Run the provider that `terraform init` has installed in a folder.
+    """Run a provider for the deployment in a folder, which needs no `terraform init` for it.
 
     Args:
         folder: The folder.
@@ -39,28 +81,35 @@ def attached(folder: Path, env: Mapping[str, str]) -> Iterator[dict[str, str]]:
     Raises:
         AssertionError: It did not start.
     """
-    if shutil.which("setpriv") is None:
+    binary = provider_binary(env)
+    if shutil.which("setpriv") is None or binary is None or not binary.exists():
         yield {}
         return
-    [binary] = folder.glob(_BINARY)
-    provider = subprocess.Popen(
-        # Ends with the thread that started it.
-        ["setpriv", "--pdeathsig", "KILL", str(binary), "-debug"],
-        cwd=folder,
-        env=dict(env),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        encoding="utf-8",
-    )
-    with provider:
-        try:
-            assert provider.stdout is not None
-            lines = (_ATTACH.match(line) for line in provider.stdout)
-            found = next((match for match in lines if match), None)
-            assert found is not None, f"{binary} -debug ended with {provider.wait()}"
-            # What it writes later must not fill the pipe.
-            threading.Thread(target=provider.stdout.read, daemon=True).start()
-            yield {found[1]: found[2]}
-        finally:
-            provider.kill()
+    # The name of a socket must be short.
+    with tempfile.TemporaryDirectory(prefix="mngen-", dir="/tmp") as sockets:
+        command = [sys.executable, "-m", "tests.support.narrow_provider"]
+        command += [f"{sockets}/s", ",".join(_types(folder)), str(binary), "-debug"]
+        provider = subprocess.Popen(
+            # Ends with the thread that started it.
+            ["setpriv", "--pdeathsig", "KILL", *command],
+            cwd=_ROOT,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        with provider:
+            try:
+                assert provider.stdout is not None
+                found = provider.stdout.readline().strip()
+                assert found, f"{binary} -debug ended with {provider.wait()}"
+                yield {"TF_REATTACH_PROVIDERS": found}
+            finally:
+                provider.kill()
+
+
+def _types(folder: Path) -> list[str]:
+    """List what mngen's templates and the files of a folder name, such as `aws_vpc`."""
+    files = [*_TEMPLATES.rglob("*"), *folder.rglob("*.tf")]
+    texts = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
+    return sorted({name for text in texts for name in _TYPE.findall(text)})

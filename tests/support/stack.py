@@ -53,15 +53,14 @@ class Stack:
         self._env = dict(env)
         self._own_env = dict(env)
         self._installed: list[str] = []
-        self._provider: ExitStack | None = None
+        self._provider = ExitStack()
 
     def __enter__(self) -> Self:
-        self._provider = ExitStack()
+        self._env |= self._provider.enter_context(attached(self.folder, self._env))
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._provider is not None:
-            self._provider.close()
+        self._provider.close()
 
     def mngen(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command as a user does, with a provider of its own."""
@@ -135,10 +134,6 @@ class Stack:
         modules = self._modules()
         if modules != self._installed:
             self._terraform("init")
-            if self._provider is not None and not self._installed:
-                self._env |= self._provider.enter_context(
-                    attached(self.terraform_folder, self._env)
-                )
             self._installed = modules
 
     def _modules(self) -> list[str]:

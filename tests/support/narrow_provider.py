@@ -1,0 +1,181 @@
+"""The AWS provider with the descriptions of few resources, for Terraform in tests.
+
+    python -m tests.support.narrow_provider SOCKET TYPES PROVIDER [ARGUMENT ...]
+
+Every command of Terraform first has the provider describe each of its 1500 resources, and reads
+that: nearly all of the processor time that a command takes. This process runs the provider, stands
+between the two, and hands on every call and every answer as they are, but for that description: of
+it only the types that are named (with commas) are left, and it is asked for once. Terraform refuses
+any other type as unknown, so none is left out unseen.
+
+It says on standard output what `TF_REATTACH_PROVIDERS` has to be, and ends with the process that
+started it.
+
+Source: https://github.com/hashicorp/terraform/blob/v1.11.4/docs/plugin-protocol/tfplugin5.8.proto
+(GetSchema), https://protobuf.dev/programming-guides/encoding/.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ATTACH: Final = re.compile(r"\s*TF_REATTACH_PROVIDERS='(.+)'")
+_SCHEMA: Final = "/tfplugin5.Provider/GetSchema"
+
+_MAPS: Final = frozenset({2, 3, 8})
+"""The fields of the answer that map a type's name to its description: of resources, data sources
+and ephemeral resources."""
+
+_VARINT, _BYTES = 0, 2
+_MORE = 0x80
+
+# Terraform works on ten resources at a time, and stops them from beside.
+_CALLS = 32
+_UNLIMITED: Final = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+]
+
+
+def narrowed(message: bytes, types: frozenset[str]) -> bytes:
+    """Return a description of a provider with those types alone.
+
+    Args:
+        message: The answer to `GetSchema`.
+        types: Names of resources and data sources.
+
+    Raises:
+        ValueError: It is no message that this can read.
+    """
+    kept = bytearray()
+    for number, start, body, end in _fields(message):
+        if number in _MAPS:
+            key = next(message[at:to] for field, _, at, to in _entry(message, body, end))
+            if key.decode() not in types:
+                continue
+        kept += message[start:end]
+    return bytes(kept)
+
+
+def _entry(message: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """Read the key of an entry of a map: its first field."""
+    for field, at, body, to in _fields(message, start, end):
+        if field == 1:
+            yield field, at, body, to
+
+
+def _fields(
+    message: bytes, start: int = 0, end: int | None = None
+) -> Iterator[tuple[int, int, int, int]]:
+    """Read a message: each field's number, where it and its value begin, and where it ends."""
+    place, end = start, len(message) if end is None else end
+    while place < end:
+        tag, body = _varint(message, place)
+        if tag & 7 == _VARINT:
+            _, after = _varint(message, body)
+        elif tag & 7 == _BYTES:
+            size, body = _varint(message, body)
+            after = body + size
+        else:
+            raise ValueError(f"a field of wire type {tag & 7}")
+        yield tag >> 3, place, body, after
+        place = after
+
+
+def _varint(message: bytes, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[place]
+        place += 1
+        value |= (byte & ~_MORE) << shift
+        if not byte & _MORE:
+            return value, place
+        shift += 7
+
+
+class Narrow:
+    """Hands calls on to a provider; what grpc asks for each method.
+
+    Args:
+        grpc: The library, which carries no types.
+        address: Where the provider listens.
+        types: What is left of its description.
+    """
+
+    def __init__(self, grpc: Any, address: str, types: frozenset[str]) -> None:
+        self._grpc = grpc
+        self._types = types
+        self._channel = grpc.insecure_channel(address, options=_UNLIMITED)
+        self._description: bytes | None = None
+        self._lock = threading.Lock()
+
+    def service(self, details: Any) -> Any:
+        """Return what answers a method; None for those of the plugin's own, which none needs."""
+        method: str = details.method
+        if not method.startswith("/tfplugin5."):
+            return None
+        call = self._channel.unary_unary(method)
+
+        def hand_on(request: bytes, context: Any) -> bytes:
+            if method != _SCHEMA:
+                return self._ask(call, request, context)
+            with self._lock:
+                if self._description is None:
+                    self._description = narrowed(self._ask(call, request, context), self._types)
+                return self._description
+
+        return self._grpc.unary_unary_rpc_method_handler(hand_on)
+
+    def _ask(self, call: Any, request: bytes, context: Any) -> bytes:
+        """Ask the provider; where Terraform goes away, the provider learns of it."""
+        asked = call.future(request)
+        context.add_callback(asked.cancel)
+        try:
+            answer: bytes = asked.result()
+        except self._grpc.RpcError as error:
+            context.abort(error.code(), error.details())
+        return answer
+
+
+def main() -> None:
+    """Run the provider until it ends, or whoever started this."""
+    socket, types, *command = sys.argv[1:]
+    with subprocess.Popen(
+        ["setpriv", "--pdeathsig", "KILL", *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+    ) as provider:
+        assert provider.stdout is not None
+        found = next(filter(None, map(_ATTACH.match, provider.stdout)), None)
+        if found is None:
+            sys.exit(f"{command[0]} ended with {provider.wait()}")
+        attach = json.loads(found[1])
+        # Looked up by name: grpcio carries no types.
+        grpc: Any = importlib.import_module("grpc")
+        (own,) = attach.values()
+        narrow = Narrow(grpc, f"unix://{own['Addr']['String']}", frozenset(types.split(",")))
+        server = grpc.server(ThreadPoolExecutor(_CALLS), handlers=[narrow], options=_UNLIMITED)
+        server.add_insecure_port(f"unix://{socket}")
+        server.start()
+        own["Pid"] = os.getpid()
+        own["Addr"]["String"] = socket
+        print(json.dumps(attach), flush=True)
+        # What it writes later must not fill the pipe.
+        provider.stdout.read()
+
+
+if __name__ == "__main__":
+    main()
