@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mngen.errors import ToolError
-from mngen.render import Deployment
+from mngen.render import MANIFEST, Deployment
 from tests.support.cli import mngen, read_tree
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OLD = {"terraform/main.tf": "old\n", "gone.tf": "gone\n"}
+NEW = {"terraform/main.tf": "new\n", "terraform/modules/a/main.tf": "a\n"}
 
 
 @contextmanager
@@ -85,26 +86,27 @@ def test_a_read_only_disk_is_said(tmp_path: Path) -> None:
         assert read_tree(disk) == before
 
 
-def test_a_mount_point_as_the_folder_is_refused_and_kept(tmp_path: Path) -> None:
+def test_a_mount_point_as_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "deploy"
     with mounted(folder, "size=1m"):
         (folder / "mine").write_bytes(b"mine")
-        with pytest.raises(ToolError) as caught:
-            Deployment(folder).write(OLD)
-        (problem,) = caught.value.problems
-        assert problem.hint is not None
-        assert "a mount point is in the way" in problem.hint
-        assert read_tree(folder) == {"mine": b"mine"}
-        assert [path.name for path in tmp_path.iterdir()] == ["deploy"]
+        Deployment(folder).write(OLD)
+        Deployment(folder).write(NEW)
+        assert texts(folder) == {**NEW, "mine": "mine"}
 
 
-def test_a_mount_point_within_the_folder_is_refused_and_kept(tmp_path: Path) -> None:
+def test_a_mount_point_within_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "deploy"
     Deployment(folder).write(OLD)
-    with mounted(folder / "data", "size=1m"):
-        (folder / "data" / "mine").write_bytes(b"mine")
-        before = read_tree(folder)
-        with pytest.raises(ToolError):
-            Deployment(folder).write({"a.tf": "new\n"})
-        assert read_tree(folder) == before
-        assert [path.name for path in tmp_path.iterdir()] == ["deploy"]
+    (folder / "terraform/main.tf").unlink()
+    with mounted(folder / "terraform", "size=1m"):
+        (folder / "terraform/mine").write_bytes(b"mine")
+        Deployment(folder).write(OLD)
+        Deployment(folder).write(NEW)
+        assert texts(folder) == {**NEW, "terraform/mine": "mine"}
+
+
+def texts(folder: Path) -> dict[str, str]:
+    found = read_tree(folder)
+    del found[MANIFEST]
+    return {path: text.decode() for path, text in found.items()}

@@ -1,7 +1,8 @@
-"""Killed at any moment, a write leaves the old tree or the new one, and the next write is whole.
+"""Killed at any moment, a write leaves the old tree or the new one after the next write.
 
 A write is stopped at each of its system calls. All that a kill leaves behind is on the disk, so it
-is killed once after every change of the disk.
+is killed once after every change of the disk. Until the next write, the tree is old or new as well,
+or a file stands in it that Terraform refuses.
 """
 
 from __future__ import annotations
@@ -9,27 +10,28 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import subprocess
+import tempfile
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from mngen.errors import InputError, OutOfDateError, ToolError
 from mngen.render import MANIFEST, Deployment
+from mngen.terraform import check_folder
 from tests.support.cli import read_tree
-from tests.support.processes import (
-    CannotTraceError,
-    can_refuse_exchange,
-    killed_when,
-    outcome,
-    refuse_exchange,
-)
+from tests.support.needs import skip_without
+from tests.support.processes import NOBODY, CannotTraceError, become_nobody, killed_when, outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 OLD = {"terraform/main.tf": "old\n", "terraform/modules/a/main.tf": "old a\n"}
 NEW = {"terraform/main.tf": "new\n", "terraform/modules/b/main.tf": "new b\n"}
 MINE = ("terraform/terraform.tfstate", "terraform/modules/a/mine.tf")
+GUARD = "terraform/mngen_render_unfinished.tf"
 
 
 def prepare(root: Path, *, first: bool) -> Path:
@@ -72,72 +74,141 @@ def entries(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def write_new(folder: Path) -> Callable[[], object]:
-    return lambda: Deployment(folder).write(NEW)
+def killed(write: Callable[[], object], root: Path, changes: int) -> bool:
+    """Kill a write after a number of changes of the disk; return False if there are not as many."""
+    try:
+        return killed_when(write, after_changes(root, changes))
+    except CannotTraceError:
+        pytest.skip("tracing is not allowed here")
 
 
-def write_without_exchange(folder: Path) -> Callable[[], object]:
-    def write() -> object:
-        refuse_exchange()
-        return Deployment(folder).write(NEW)
-
-    return write
+def stage_of(folder: Path, old: dict[str, bytes], new: dict[str, bytes]) -> str:
+    """Tell what a killed write has left; neither the old tree nor the new one is accepted only
+    together with the file that Terraform refuses.
+    """
+    tree = read_tree(folder) if folder.exists() else {}
+    found = {path: text for path, text in tree.items() if not path.startswith(".mngen/pending/")}
+    if found.pop(GUARD, None) is not None:
+        with pytest.raises(InputError, match="interrupted mngen render"):
+            check_folder(folder / "terraform")
+        with pytest.raises(OutOfDateError, match="interrupted mngen render"):
+            Deployment(folder).compare(NEW)
+        return "refused"
+    assert found in (old, new)
+    return "old" if found == old else "new"
 
 
 @pytest.mark.parametrize("first", [False, True], ids=["update", "first write"])
-@pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "no exchange"])
-def test_killed_at_any_system_call(tmp_path: Path, *, exchange: bool, first: bool) -> None:
-    if not exchange and not can_refuse_exchange():
-        pytest.skip("no filter for this processor's system calls")
-    act = write_new if exchange else write_without_exchange
+@pytest.mark.parametrize("then", [NEW, OLD], ids=["then the same", "then the old"])
+def test_killed_at_any_system_call(tmp_path: Path, *, first: bool, then: dict[str, str]) -> None:
     mine = {} if first else {path: f"mine: {path}".encode() for path in MINE}
     complete = prepare(tmp_path / "complete", first=first)
-    old = read_tree(complete)
+    old = read_tree(complete) if complete.exists() else {}
     Deployment(complete).write(NEW)
     new = read_tree(complete)
     rendered = {path: text.encode() for path, text in NEW.items()}
     assert new == {**rendered, **mine, MANIFEST: new[MANIFEST]}
+    Deployment(complete).write(then)
+    whole = read_tree(complete)
 
-    outcomes: list[str] = []
+    stages: list[str] = []
     while True:
-        folder = prepare(tmp_path / f"at-{len(outcomes)}", first=first)
-        inodes = {path: (folder / path).stat().st_ino for path in mine}
-        try:
-            killed = killed_when(act(folder), after_changes(folder.parent, len(outcomes)))
-        except CannotTraceError:
-            pytest.skip("tracing is not allowed here")
-        found = read_tree(folder) if folder.exists() else None
-        if not killed:
+        folder = prepare(tmp_path / f"at-{len(stages)}", first=first)
+        stays = [] if first else [folder, folder / "terraform", *(folder / path for path in mine)]
+        inodes = [path.stat().st_ino for path in stays]
+        if not killed(partial(Deployment(folder).write, NEW), folder.parent, len(stages)):
             break
-        assert found in (old, new, None)
-        outcomes.append("away" if found is None else "old" if found == old else "new")
+        stages.append(stage_of(folder, old, new))
 
-        assert outcome(act(folder)).startswith("Changes(")
-        assert read_tree(folder) == new
-        assert {path: (folder / path).stat().st_ino for path in mine} == inodes
+        assert outcome(partial(Deployment(folder).write, then)).startswith("Changes(")
+        assert read_tree(folder) == whole
+        assert [path.stat().st_ino for path in stays] == inodes
         assert entries(folder.parent) == ["deploy"]
+        assert entries(folder / ".mngen") == ["manifest.json"]
         shutil.rmtree(folder.parent)
-    assert found == new
-    assert len(outcomes) > 8
-    # First one, then the other. Where folders cannot be exchanged, the folder is away for one
-    # moment: it is kept beside, and the next write brings it back.
-    stages = [stage for stage, _ in itertools.groupby(outcomes)]
-    if first:
-        assert stages in (["away", "new"], ["away"])
-    else:
-        assert stages == (["old", "new"] if exchange else ["old", "away", "new"])
+    assert read_tree(folder) == new
+    assert stages.count("refused") > 4
+    assert [stage for stage, _ in itertools.groupby(stages)] == ["old", "refused", "new"]
 
 
-def test_a_killed_write_without_exchange_is_mended_by_one_with(tmp_path: Path) -> None:
-    if not can_refuse_exchange():
-        pytest.skip("no filter for this processor's system calls")
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everyone may enter, unlike those of pytest."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_killed_while_a_failed_write_is_undone(open_folder: Path) -> None:
+    skip_without("root")
+    # The last folder cannot be written to, which is found when all else is in its place.
+    old, new = {**OLD, "z/z.tf": "old\n"}, {**NEW, "z/z.tf": "new\n"}
+
+    def fail(folder: Path) -> None:
+        become_nobody()
+        with pytest.raises(ToolError, match="Permission denied"):
+            Deployment(folder).write(new)
+
+    stages: list[str] = []
+    while True:
+        folder = open_folder / f"at-{len(stages)}" / "deploy"
+        Deployment(folder).write(old)
+        before = read_tree(folder)
+        for path in (folder.parent, folder, *folder.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        (folder / "z").chmod(0o555)
+        if not killed(partial(fail, folder), folder.parent, len(stages)):
+            break
+        stages.append(stage_of(folder, before, before))
+
+        (folder / "z").chmod(0o755)
+        Deployment(folder).write(new)
+        assert {path: text.decode() for path, text in read_tree(folder).items()} == {
+            **new,
+            MANIFEST: (folder / MANIFEST).read_text(encoding="utf-8"),
+        }
+        assert entries(folder / ".mngen") == ["manifest.json"]
+        shutil.rmtree(folder.parent)
+    assert read_tree(folder) == before
+    assert [stage for stage, _ in itertools.groupby(stages)] == ["old", "refused", "old"]
+
+
+def unfinished(tmp_path: Path) -> Path:
+    """Return a folder in which a write was killed after its first file."""
     folder = prepare(tmp_path / "root", first=False)
-    kept = read_tree(folder)
-    # What is there between the two renames.
-    folder.rename(folder.with_name(".deploy.mngen-old"))
-    (tmp_path / "root" / ".deploy.mngen-new-abc").mkdir()
+    main = folder / "terraform/main.tf"
+    try:
+        assert killed_when(
+            lambda: Deployment(folder).write(NEW),
+            lambda: main.read_text(encoding="utf-8") == NEW["terraform/main.tf"],
+        )
+    except CannotTraceError:
+        pytest.skip("tracing is not allowed here")
+    return folder
 
-    Deployment(folder).write(OLD)
 
-    assert read_tree(folder) == kept
-    assert entries(folder.parent) == ["deploy"]
+def test_terraform_refuses_what_a_killed_write_left(tmp_path: Path) -> None:
+    skip_without("terraform")
+    terraform = unfinished(tmp_path) / "terraform"
+    for command in ("init", "validate", "plan"):
+        done = subprocess.run(
+            ["terraform", f"-chdir={terraform}", command, "-no-color"],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert "mngen render was interrupted: run it again" in done.stdout + done.stderr
+
+
+def test_an_edit_after_the_kill_is_kept(tmp_path: Path) -> None:
+    folder = unfinished(tmp_path)
+    edited = folder / "terraform/modules/a/main.tf"
+    edited.write_text("mine\n", encoding="utf-8")
+    with pytest.raises(InputError, match="edited by hand since the last render"):
+        Deployment(folder).write(OLD)
+    assert edited.read_text(encoding="utf-8") == "mine\n"
+    Deployment(folder).write(OLD, overwrite=True)
+    assert edited.read_text(encoding="utf-8") == OLD["terraform/modules/a/main.tf"]

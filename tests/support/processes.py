@@ -1,4 +1,4 @@
-"""Running a function in a process that is then killed, unprivileged, or refused a system call.
+"""Running a function in a process that is then killed, or unprivileged.
 
 All of it is the kernel's own doing: nothing of the code under test is replaced.
 """
@@ -6,11 +6,8 @@ All of it is the kernel's own doing: nothing of the code under test is replaced.
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
-import platform
 import signal
-import struct
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -36,8 +33,6 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.ptrace.argtypes = [ctypes.c_long] * 4
 _LIBC.ptrace.restype = ctypes.c_long
 _TRACEME, _SYSCALL, _SETOPTIONS, _EXITKILL = 0, 24, 0x4200, 0x100000
-_NO_NEW_PRIVS, _SECCOMP, _FILTER = 38, 22, 2
-_RENAMEAT2 = {"x86_64": 316, "aarch64": 276}
 
 
 def outcome(function: Callable[[], object]) -> str:
@@ -76,40 +71,18 @@ def as_nobody(function: Callable[[], object]) -> str:
     """Run a function in a child process without root's rights; return its outcome as text."""
 
     def unprivileged() -> object:
-        if os.geteuid() == 0:
-            os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
+        become_nobody()
         return function()
 
     return outcome(unprivileged)
 
 
-def can_refuse_exchange() -> bool:
-    """Whether `refuse_exchange` knows this machine."""
-    return platform.machine() in _RENAMEAT2
-
-
-def refuse_exchange() -> None:
-    """Make the kernel refuse renameat2 to this process for good, as an old kernel does.
-
-    Raises:
-        OSError: The kernel takes no filter.
-    """
-
-    def instruction(code: int, true: int, false: int, value: int) -> bytes:
-        return struct.pack("HBBI", code, true, false, value)
-
-    load_number, jump_if_equal, answer = 0x20, 0x15, 0x06
-    program = ctypes.create_string_buffer(
-        instruction(load_number, 0, 0, 0)
-        + instruction(jump_if_equal, 0, 1, _RENAMEAT2[platform.machine()])
-        + instruction(answer, 0, 0, 0x00050000 | errno.ENOSYS)
-        + instruction(answer, 0, 0, 0x7FFF0000)
-    )
-    header = struct.pack("HxxxxxxQ", 4, ctypes.addressof(program))
-    if _LIBC.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0) or _LIBC.prctl(_SECCOMP, _FILTER, header, 0, 0):
-        raise OSError(ctypes.get_errno(), "seccomp")
+def become_nobody() -> None:
+    """Give up root's rights, for good."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
 
 
 class CannotTraceError(Exception):

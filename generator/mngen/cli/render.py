@@ -50,8 +50,9 @@ def render(
 ) -> None:
     """Render the spec to Terraform.
 
-    The same spec renders to the same bytes. All files are written or none. Files that were edited
-    by hand are left alone and listed; your own files in the same folder are never touched.
+    The same spec renders to the same bytes. All files are written or none; after a kill, Terraform
+    refuses the folder until the next render completes it. Files that were edited by hand are left
+    alone and listed; your own files in the same folder are never touched.
     """
     from mngen.render import Deployment
     from mngen.render import render as tree_of
@@ -66,7 +67,7 @@ def render(
     if check or diff:
         changes = deployment.compare(tree)
     else:
-        changes = deployment.write(tree, overwrite=overwrite)
+        changes = deployment.write(tree, overwrite=overwrite, diff=output_format is Format.JSON)
     if output_format is Format.JSON:
         print_json(changes)
     elif check or diff:

@@ -3,6 +3,9 @@
 AMIS_FILE = "terraform/amis.auto.tfvars.json"
 """Place of the record of AMIs in the rendered tree."""
 
+UNFINISHED_FILE = "terraform/mngen_render_unfinished.tf"
+"""Place of a file that Terraform refuses, in the rendered tree while it is being written."""
+
 DIGESTS_FILE = "container.auto.tfvars.json"
 """Name of the record of pushed container images in the rendered Terraform folder."""
 

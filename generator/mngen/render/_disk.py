@@ -8,18 +8,26 @@ removed; any other file in the folder is someone else's and stays.
 from __future__ import annotations
 
 import difflib
-import errno
-import hashlib
 import os
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+import stat
+from contextlib import contextmanager, suppress
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from mngen._files import locked_folder
-from mngen.errors import InputError, Problem, ToolError
-from mngen.render._swap import recover, replace
+from mngen.errors import InputError, OutOfDateError, Problem, ToolError
+from mngen.render._staged import (
+    digest,
+    is_incomplete,
+    parents_of,
+    read,
+    recover,
+    sound_paths,
+    write_all,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +37,7 @@ if TYPE_CHECKING:
 MANIFEST = ".mngen/manifest.json"
 
 _LISTED = 10
-# A folder changes places with its new contents within one file system only.
-_MOUNTED = {errno.EBUSY, errno.EXDEV}
+_LOCK = "render"
 
 
 class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,7 +55,8 @@ class Changes(msgspec.Struct, frozen=True):
         changed: Paths whose text would change.
         removed: Paths once rendered, now no longer.
         edited: Paths among the changed and removed that were edited by hand since.
-        diff: A unified diff from the disk to the rendered tree.
+        diff: A unified diff from the disk to the rendered tree; empty if
+            nobody asked for it.
     """
 
     added: list[str] = msgspec.field(default_factory=list)
@@ -76,32 +84,34 @@ class Deployment:
 
         Raises:
             InputError: A file is in the way or the manifest is damaged.
+            OutOfDateError: A killed write has left some files old and others new.
             ToolError: The folder cannot be read.
         """
         with _explained(self.folder, "read"):
             self._refuse_blocked(tree)
-            known = self._manifest()
-            changes = Changes()
-            diff: list[str] = []
-            for path in sorted({*tree, *known}):
-                old = self._read(path)
-                new = tree.get(path)
-                if old == (new.encode() if new is not None else None):
-                    continue
-                if old is None:
-                    changes.added.append(path)
-                elif new is None:
-                    changes.removed.append(path)
-                else:
-                    changes.changed.append(path)
-                if old is not None and known.get(path) != _digest(old):
-                    changes.edited.append(path)
-                diff.extend(_diff(path, old, new))
-            return Changes(
-                changes.added, changes.changed, changes.removed, changes.edited, "".join(diff)
-            )
+            self._refuse_incomplete()
+            return self._with_diff(self._compare(tree), tree)
 
-    def write(self, tree: Tree, *, overwrite: bool = False) -> Changes:
+    def _compare(self, tree: Tree) -> Changes:
+        """Returns what differs, without the diff."""
+        known = self._manifest()
+        changes = Changes()
+        for path in sorted({*tree, *known}):
+            old = self._read(path)
+            new = tree.get(path)
+            if old == (new.encode() if new is not None else None):
+                continue
+            if old is None:
+                changes.added.append(path)
+            elif new is None:
+                changes.removed.append(path)
+            else:
+                changes.changed.append(path)
+            if old is not None and known.get(path) != digest(old):
+                changes.edited.append(path)
+        return changes
+
+    def write(self, tree: Tree, *, overwrite: bool = False, diff: bool = False) -> Changes:
         """Brings the disk to a rendered tree, wholly or not at all.
 
         Files that an earlier render wrote and this one does not are removed; all others in the
@@ -110,6 +120,7 @@ class Deployment:
         Args:
             tree: The rendered tree.
             overwrite: Whether files edited by hand may be overwritten.
+            diff: Whether to work out the diff, which takes longer than all else.
 
         Returns:
             What was changed.
@@ -122,16 +133,29 @@ class Deployment:
             folder = Path(os.path.realpath(self.folder))
             if not folder.name:
                 raise InputError(f"{folder} cannot be an output folder")
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with locked_folder(folder.parent, folder.name):
+            self._refuse_blocked(tree)
+            with _made(folder), locked_folder(folder, _LOCK):
                 recover(folder)
-                changes = self.compare(tree)
+                changes = self._compare(tree)
                 if changes.edited and not overwrite:
                     raise InputError(self._edited(changes.edited))
+                if diff:
+                    changes = self._with_diff(changes, tree)
+                contents: dict[str, str | None] = {
+                    path: tree.get(path)
+                    for path in (*changes.added, *changes.changed, *changes.removed)
+                }
                 manifest = _encode_manifest(tree)
-                if changes or self._read(MANIFEST) != manifest.encode():
-                    replace(folder, {**tree, MANIFEST: manifest}, remove=set(changes.removed))
+                if self._read(MANIFEST) != manifest.encode():
+                    contents[MANIFEST] = manifest
+                if contents:
+                    write_all(folder, contents)
         return changes
+
+    def _with_diff(self, changes: Changes, tree: Tree) -> Changes:
+        paths = sorted((*changes.added, *changes.changed, *changes.removed))
+        lines = (_diff(path, self._read(path), tree.get(path)) for path in paths)
+        return msgspec.structs.replace(changes, diff="".join(chain.from_iterable(lines)))
 
     def _manifest(self) -> dict[str, str]:
         raw = self._read(MANIFEST)
@@ -146,30 +170,44 @@ class Deployment:
                 hint="restore it from version control, or remove the folder's rendered files",
             ) from None
         # A path from the manifest is removed from disk: one that leads out of the folder is forged.
-        sound = {
-            path: digest
-            for path, digest in manifest.files.items()
-            if path and not path.startswith("/") and ".." not in path.split("/")
-            if "\0" not in path
-        }
-        return sound if manifest.version == 1 else {}
+        sound = sound_paths(self.folder, manifest.files)
+        files = {path: found for path, found in manifest.files.items() if path in sound}
+        return files if manifest.version == 1 else {}
 
     def _refuse_blocked(self, tree: Tree) -> None:
         """Refuses files and links of the user's that stand where a rendered folder belongs."""
-        for below in sorted({parent for path in tree for parent in PurePosixPath(path).parents}):
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(
+                f"{self.folder} is a file, where a folder belongs",
+                hint="--out names another folder",
+            )
+        for below in parents_of((*tree, MANIFEST)):
             place = self.folder / below
-            linked = place.is_symlink() and below.parts
-            if linked or (place.exists() and not place.is_dir()):
+            try:
+                mode = place.lstat().st_mode
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            if not stat.S_ISDIR(mode):
+                kind = "symbolic link" if stat.S_ISLNK(mode) else "file"
                 raise InputError(
-                    f"{place} is a {'symbolic link' if linked else 'file'}, where a folder belongs",
-                    hint="move it away" if below.parts else "--out names another folder",
+                    f"{place} is a {kind}, where a folder belongs", hint="move it away"
                 )
+
+    def _refuse_incomplete(self) -> None:
+        """Refuses what a killed write has left, after a write that is still at work."""
+        if not is_incomplete(self.folder):
+            return
+        with locked_folder(self.folder, _LOCK):
+            incomplete = is_incomplete(self.folder)
+        if incomplete:
+            raise OutOfDateError(
+                f"an interrupted mngen render left {self.folder} incomplete",
+                hint="run mngen render again; it completes the files",
+            )
 
     def _read(self, path: str) -> bytes | None:
         try:
-            return (self.folder / path).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+            return read(self.folder / path)
         except IsADirectoryError:
             raise InputError(
                 f"{self.folder / path} is a folder, where a rendered file belongs",
@@ -186,14 +224,24 @@ class Deployment:
         )
 
 
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Makes a folder, and removes it again if it is empty after an error."""
+    existed = folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if not existed:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
 def _encode_manifest(tree: Tree) -> str:
-    files = {path: _digest(text.encode()) for path, text in sorted(tree.items())}
+    files = {path: digest(text.encode()) for path, text in sorted(tree.items())}
     encoded = msgspec.json.encode(_Manifest(version=1, files=files))
     return msgspec.json.format(encoded, indent=2).decode() + "\n"
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def _diff(path: str, old: bytes | None, new: str | None) -> Iterator[str]:
@@ -215,12 +263,7 @@ def _explained(folder: Path, verb: str) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        hint = None
-        if error.errno in _MOUNTED:
-            hint = "a mount point is in the way; let --out name a folder within it"
-        elif verb == "write":
-            hint = "nothing in the folder was changed"
         raise ToolError(
             f"cannot {verb} {error.filename or folder}: {reason}",
-            hint=hint,
+            hint="nothing in the folder was changed" if verb == "write" else None,
         ) from None

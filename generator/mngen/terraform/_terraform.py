@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mngen._text import printable
+from mngen.cluster import UNFINISHED_FILE
 from mngen.errors import InputError, InterruptedRunError, Problem, ToolError, format_problem
 from mngen.terraform._events import EventStream, asks_for_init
 from mngen.terraform._hints import ROLE_IS_GONE, Situation, hint_for, service_role_of
@@ -325,7 +326,8 @@ def check_folder(folder: Path) -> None:
     """Checks that there is something for Terraform to do.
 
     Raises:
-        InputError: The folder is missing, cannot be read or holds no Terraform files.
+        InputError: The folder is missing, cannot be read, holds no Terraform files, or some old
+            ones and some new ones.
     """
     try:
         has_files = any(folder.glob("*.tf")) or any(folder.glob("*.tf.json"))
@@ -335,6 +337,11 @@ def check_folder(folder: Path) -> None:
         raise InputError(
             f"there is no Terraform in {folder}",
             hint="run `mngen render` first, or name the rendered tree with --out",
+        )
+    if (folder.parent / UNFINISHED_FILE).exists():
+        raise InputError(
+            f"an interrupted mngen render left {folder} incomplete",
+            hint="run mngen render again; it completes the files",
         )
 
 

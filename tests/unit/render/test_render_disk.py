@@ -18,12 +18,16 @@ import pytest
 from mngen.errors import InputError, ToolError
 from mngen.render import MANIFEST, Changes, Deployment
 from tests.support.cli import read_tree
-from tests.support.processes import NOBODY, as_nobody, can_refuse_exchange, outcome, refuse_exchange
+from tests.support.processes import NOBODY, as_nobody, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OLD = {"terraform/main.tf": "a\nb\nc\n", "terraform/modules/x/main.tf": "x\n", "gone/a.tf": "g\n"}
+FORGED = (
+    "ccdd35168ab474fa5764a526cfb83621351e23682c5075b2e18d56bddf96aa30",
+    "97a3bf5050ebffe0b4e4500dd0b3a2630078c0c3d10dcd43db8c66f0a7d6ca3a",
+)
 NEW = {"terraform/main.tf": "a\nB\nc\n", "terraform/modules/x/main.tf": "x\n", "new.tf": "n\n"}
 
 
@@ -286,14 +290,29 @@ def test_a_link_in_the_way_of_a_folder_is_refused_and_kept(folder: Path, tmp_pat
     assert names(tmp_path / "elsewhere") == set()
 
 
-def test_the_folder_that_one_is_in_is_refused(
+def test_the_folder_that_one_is_in_stays(
     deployment: Deployment, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder / "terraform")
-    with pytest.raises(InputError, match="it is the current folder"):
-        Deployment(Path("..")).write(NEW)
-    assert rendered_files(folder) == OLD
-    assert names(folder.parent) == {"deploy"}
+    before = [path.stat().st_ino for path in (folder, folder / "terraform")]
+    Deployment(Path("..")).write(NEW)
+    assert [path.stat().st_ino for path in (folder, folder / "terraform")] == before
+    # Read through the working directory, without a `cd .`.
+    assert Path("main.tf").read_text(encoding="utf-8") == NEW["terraform/main.tf"]
+    assert rendered_files(folder) == NEW
+
+
+def test_what_does_not_change_stays_the_very_same(deployment: Deployment, folder: Path) -> None:
+    same = folder / "terraform/modules/x/main.tf"
+    before = same.stat()
+    deployment.write(NEW)
+    assert same.stat() == before
+
+
+def test_permissions_of_a_changed_file_stay(deployment: Deployment, folder: Path) -> None:
+    (folder / "terraform/main.tf").chmod(0o640)
+    deployment.write(NEW)
+    assert stat.S_IMODE((folder / "terraform/main.tf").stat().st_mode) == 0o640
 
 
 def test_the_root_is_no_output_folder() -> None:
@@ -421,41 +440,84 @@ def test_two_writers_at_once(folder: Path) -> None:
     assert names(folder.parent) == {"deploy"}
 
 
-def test_leftovers_of_a_killed_write_are_swept(deployment: Deployment, folder: Path) -> None:
-    (folder.parent / ".deploy.mngen-new-abc/terraform").mkdir(parents=True)
-    (folder.parent / ".deploy.mngen-old/terraform").mkdir(parents=True)
-    (folder.parent / ".deploy.mngen-new-file").touch()
-    (folder.parent / ".other.mngen-new-abc").mkdir()
-    deployment.write(NEW)
-    # A file of that name is not ours, and the other folder's leftovers are the other's.
-    assert names(folder.parent) == {"deploy", ".deploy.mngen-new-file", ".other.mngen-new-abc"}
+def test_files_that_wait_without_a_journal_are_dropped(
+    deployment: Deployment, folder: Path
+) -> None:
+    (folder / ".mngen/pending").mkdir()
+    (folder / ".mngen/pending/0").write_text("half of a fi", encoding="utf-8")
+    deployment.write(OLD)
+    assert rendered_files(folder) == OLD
+    assert names(folder / ".mngen") == {"manifest.json"}
 
 
-@pytest.mark.skipif(not can_refuse_exchange(), reason="no filter for this processor")
-def test_without_an_exchange_of_folders(tmp_path: Path) -> None:
-    folder = tmp_path / "deploy"
+@pytest.mark.parametrize(
+    "path", ["../victim", "terraform/../../victim", "{tmp}/victim", "link/victim", "", "a\0b"]
+)
+def test_a_forged_journal_changes_nothing_outside(
+    deployment: Deployment, folder: Path, path: str
+) -> None:
+    outside = folder.parent / "outside"
+    outside.mkdir()
+    (folder / "link").symlink_to(outside)
+    for victim in (folder.parent / "victim", outside / "victim"):
+        victim.write_bytes(b"x")
+    pending = folder / ".mngen/pending"
+    pending.mkdir()
+    for number, text in enumerate(("forged", "forged too")):
+        (pending / str(number)).write_text(text, encoding="utf-8")
+    # SHA-256 as sha256sum prints it: to mngen, all of it is a write of its own.
+    x = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+    files = {"forged.tf": [None, FORGED[0]], path.format(tmp=folder.parent): [x, FORGED[1]]}
+    (pending / "journal.json").write_text(
+        json.dumps({"version": 1, "files": files}), encoding="utf-8"
+    )
+    deployment.write(OLD)
+    assert (folder.parent / "victim").read_bytes() == b"x"
+    assert (outside / "victim").read_bytes() == b"x"
+    assert not (folder / "forged.tf").exists()
+    assert not pending.exists()
 
-    def write() -> bool:
-        refuse_exchange()
+
+def test_a_link_in_the_place_of_the_journal_is_refused(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    folder.mkdir()
+    (folder / ".mngen").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="mngen is a symbolic link, where a folder belongs"):
         Deployment(folder).write(OLD)
-        (folder / "mine").write_text("mine", encoding="utf-8")
-        Deployment(folder).write(NEW)
-        Deployment(folder).write(OLD)
-        return rendered_files(folder) == OLD | {"mine": "mine"}
-
-    assert outcome(write) == "True"
-    assert names(tmp_path) == {"deploy"}
+    assert names(tmp_path / "elsewhere") == set()
 
 
-def test_a_folder_that_cannot_be_written(open_folder: Path) -> None:
+def test_a_folder_that_cannot_be_made(open_folder: Path) -> None:
+    open_folder.chmod(0o555)
+    found = as_nobody(lambda: Deployment(open_folder / "deploy").write(NEW))
+    assert found.startswith("ToolError: cannot write ")
+    assert found.endswith(": Permission denied")
+    assert names(open_folder) == set()
+
+
+def test_a_folder_within_one_that_cannot_be_written(open_folder: Path) -> None:
     folder = open_folder / "deploy"
     assert as_nobody(lambda: Deployment(folder).write(OLD).changed) == "[]"
     open_folder.chmod(0o555)
-    found = as_nobody(lambda: Deployment(folder).write(NEW))
+    assert as_nobody(lambda: Deployment(folder).write(NEW).changed) == "['terraform/main.tf']"
+    assert rendered_files(folder) == NEW
+
+
+@pytest.mark.parametrize("locked", ["", ".mngen", "gone", "terraform", "terraform/modules/x"])
+def test_a_write_that_fails_is_undone(open_folder: Path, locked: str) -> None:
+    folder = open_folder / "deploy"
+    assert as_nobody(lambda: Deployment(folder).write(OLD).changed) == "[]"
+    before = read_tree(folder)
+    new = {**NEW, "a/first.tf": "first\n", "terraform/modules/x/main.tf": "last\n"}
+    (folder / locked).chmod(0o555)
+    found = as_nobody(lambda: Deployment(folder).write(new))
     assert found.startswith("ToolError: cannot write ")
     assert found.endswith(": Permission denied")
-    assert rendered_files(folder) == OLD
-    assert names(open_folder) == {"deploy"}
+    assert read_tree(folder) == before
+    assert not (folder / "a").exists()
+    (folder / locked).chmod(0o755)
+    assert as_nobody(lambda: Deployment(folder).write(new).removed) == "['gone/a.tf']"
+    assert rendered_files(folder) == new
 
 
 def test_a_folder_that_cannot_be_read(open_folder: Path) -> None:
@@ -473,7 +535,7 @@ def test_a_folder_that_cannot_be_read(open_folder: Path) -> None:
     assert rendered_files(folder) == OLD
 
 
-def test_a_folder_of_the_users_that_cannot_be_listed_is_not_lost(open_folder: Path) -> None:
+def test_a_folder_of_the_users_that_cannot_be_listed_is_left_alone(open_folder: Path) -> None:
     folder = open_folder / "deploy"
 
     def prepare() -> list[str]:
@@ -484,11 +546,10 @@ def test_a_folder_of_the_users_that_cannot_be_listed_is_not_lost(open_folder: Pa
         return []
 
     assert as_nobody(prepare) == "[]"
-    found = as_nobody(lambda: Deployment(folder).write(NEW))
-    assert found.startswith("ToolError: cannot write ")
+    assert as_nobody(lambda: Deployment(folder).write(NEW).changed) == "['terraform/main.tf']"
+    assert stat.S_IMODE((folder / "private").stat().st_mode) == 0
     (folder / "private").chmod(0o755)
-    assert rendered_files(folder) == OLD | {"private/mine": "mine"}
-    assert names(open_folder) == {"deploy"}
+    assert rendered_files(folder) == NEW | {"private/mine": "mine"}
 
 
 def test_writing_needs_no_more_than_the_standard_library_and_msgspec() -> None:
