@@ -41,7 +41,9 @@ def remove(path: Path, state: dict[str, Any]) -> None:
     for name in state["files"]:
         Path(name).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
-    shutil.rmtree(STATE / state["mountStateDir"], ignore_errors=True)
+    # Without TLS there is no certificate, and no folder for it.
+    if "mountStateDir" in state:
+        shutil.rmtree(STATE / state["mountStateDir"], ignore_errors=True)
 
 
 def look(path: Path) -> None:

@@ -1,13 +1,15 @@
 """Stand-in for mount.efs and mount.nfs4: mounts the folder /srv/efs in the file system's place.
 
 As the real mount.efs it refuses options that do not go together, and writes every step to
-/var/log/amazon/efs/mount.log; with `tls` it starts the watchdog, keeps its state in /run/efs (with
-the private key of this client, which it makes once), and names the NFS mount that it would make
-through the tunnel. Without the folder it fails as the real ones do when the file system does not
-answer. What it was called with goes to /run/mngen-machine/mounts, one line of JSON each.
+/var/log/amazon/efs/mount.log. Each mount goes through a tunnel of its own, efs-proxy, also without
+`tls`: it starts the watchdog, keeps its state in /run/efs, and names the NFS mount that it would
+make through the tunnel. With `tls` the state has a certificate, and the private key of this client
+is made once. Without the folder it fails as the real ones do when the file system does not answer.
+What it was called with goes to /run/mngen-machine/mounts, one line of JSON each.
 
 Unlike the real one it mounts by a bind mount in place of NFS (/proc/mounts does not show
 127.0.0.1:/), runs no tunnel, and does not look for a role: instances here have no metadata service.
+Not here are the options `stunnel`, `ocsp`, `netns` and `crossaccount`, which it refuses.
 
 How it behaves is chosen by a line in /srv/efs.mode: `late N` fails until /proc/uptime says N,
 `no-name` fails as where the name does not resolve, `silent` says that it mounted and did not, as
@@ -22,8 +24,10 @@ certificate), mount_utils.py and network_utils.py (mount, failures), src/mount_e
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
+import socket
 import subprocess
 import sys
 import time
@@ -37,13 +41,16 @@ LOG = Path("/var/log/amazon/efs/mount.log")
 STATE = Path("/var/run/efs")
 KEY = Path("/etc/amazon/efs/privateKey.pem")
 # The real one asks the instance's metadata for its region.
-DNS_NAME = "{}.efs.us-east-1.amazonaws.com"
+REGION = "us-east-1"
+DNS_NAME = f"{{}}.efs.{REGION}.amazonaws.com"
 SOURCES = {
     "mount.efs": r"fs-[0-9a-f]{8,40}(\.efs\.[a-z0-9.-]+)?(:/.*)?",
     "mount.nfs4": r"[A-Za-z0-9.-]+:/.*",
 }
 ACCESS_POINT = r"fsap-[0-9a-f]{17}"
 UNSUPPORTED = ("capath", "azid")
+# Options of the real one that lead to what is not emulated.
+NOT_HERE = ("crossaccount", "netns", "ocsp", "stunnel")
 # What mount.efs adds where the caller did not say it.
 NFS_OPTIONS = {
     "nfsvers": "4.1",
@@ -54,7 +61,11 @@ NFS_OPTIONS = {
     "retrans": "2",
     "noresvport": None,
 }
-NOT_OF_NFS = ("accesspoint", "awsprofile", "az", "iam", "notls", "region", "tls", "tlsport")
+NOT_OF_NFS = (
+    *("accesspoint", "awscredsuri", "awsprofile", "az", "azid", "cafile", "crossaccount", "iam"),
+    *("jwtpath", "mounttargetip", "netns", "nodirects3read", "noocsp", "nos3readcache", "notls"),
+    *("ocsp", "region", "rolearn", "stunnel", "tls", "tlsport", "verify"),
+)
 PROGRAM = Path(sys.argv[0]).name
 
 Options = dict[str, "str | None"]
@@ -82,10 +93,20 @@ def wrong_options(options: Options) -> str | None:
     if unsupported:
         listed = ", ".join(f'"{name}"' for name in unsupported)
         return f"Unsupported mount options detected: {listed}"
-    if "tls" in options and "port" in options:
-        return 'The "port" and "tls" options are mutually exclusive'
-    if "tls" in options and "notls" in options:
-        return 'The "tls" and "notls" options are mutually exclusive'
+    if missing := [name for name in NOT_HERE if name in options]:
+        return f"{', '.join(missing)}: not emulated"
+    return wrong_tls(options) or wrong_identity(options)
+
+
+def wrong_tls(options: Options) -> str | None:
+    """Returns what it has against options beside `tls`, and those that need it."""
+    if "tls" in options:
+        if "port" in options:
+            return 'The "port" and "tls" options are mutually exclusive'
+        if not (options.get("tlsport") or "0").isdecimal():
+            return f"tlsport option [{options['tlsport']}] is not an integer"
+        if "notls" in options:
+            return 'The "tls" and "notls" options are mutually exclusive'
     if "accesspoint" in options:
         if "tls" not in options:
             return 'The "tls" option is required when mounting via "accesspoint"'
@@ -93,6 +114,20 @@ def wrong_options(options: Options) -> str | None:
             return f"Access Point ID {options['accesspoint']} is malformed"
     if "iam" in options and "tls" not in options:
         return 'The "tls" option is required when mounting via "iam"'
+    return None
+
+
+def wrong_identity(options: Options) -> str | None:
+    """Returns what it has against options that say whose role it is."""
+    if "awsprofile" in options and "iam" not in options:
+        return 'The "iam" option is required when mounting with named profile option, "awsprofile"'
+    if "awscredsuri" in options:
+        if "iam" not in options:
+            return 'The "iam" option is required when mounting with "awscredsuri"'
+        if "awsprofile" in options:
+            return 'The "awscredsuri" and "awsprofile" options are mutually exclusive'
+        if not (options["awscredsuri"] or "").startswith("/"):
+            return f"awscredsuri {options['awscredsuri']} is malformed"
     return None
 
 
@@ -109,21 +144,17 @@ def make_key() -> None:
         KEY.chmod(0o400)
 
 
-def start_tunnel(file_system: str, target: str, options: Options) -> None:
-    """Leaves what a TLS mount leaves: key, certificate, state, and a watchdog that runs."""
-    port = 20049 + secrets.randbelow(1000)
+def start_tunnel(file_system: str, target: str, options: Options) -> Path:
+    """Leaves what the tunnel of a mount leaves, and a watchdog that runs; returns the state.
+
+    Its name has a tilde in front until the mount is done.
+    """
+    port = options.get("tlsport") or str(20049 + secrets.randbelow(1000))
     note("INFO", f"binding {port}")
-    options["tlsport"] = str(port)
+    options["tlsport"] = port
     name = f"{file_system}.{target.replace('/', '.').lstrip('.')}.{port}"
-    folder = STATE / f"{name}+"
-    for part in ("database", "certs"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    make_key()
-    files = ["config.conf", "request.csr", "certificate.pem"]
-    files += ["database/index.txt", "database/index.txt.attr", "database/serial"]
-    files += ["publicKey.pem"] if "iam" in options else []
-    for file in files:
-        (folder / file).touch()
+    STATE.mkdir(parents=True, exist_ok=True)
+    certificate = make_certificate(file_system, f"{name}+", options) if "tls" in options else {}
     # Not waited for: the watchdog's unit comes after remote-fs.target, which waits for the mount.
     subprocess.Popen(
         ["systemctl", "start", "amazon-efs-mount-watchdog.service"],
@@ -133,7 +164,9 @@ def start_tunnel(file_system: str, target: str, options: Options) -> None:
     )
     config = STATE / f"stunnel-config.{name}"
     config.touch()
-    command = ["/usr/sbin/efs-proxy", str(config), "--tls", "--no-direct-s3-read"]
+    command = ["/usr/sbin/efs-proxy", str(config)]
+    command += ["--tls"] if "tls" in options else []
+    command += ["--no-direct-s3-read"]
     state = {
         "pid": -1,
         "cmd": command,
@@ -141,15 +174,35 @@ def start_tunnel(file_system: str, target: str, options: Options) -> None:
         "mount_time": time.time(),
         "mountpoint": target,
         "service_type": "elasticfilesystem",
-        "mountStateDir": folder.name,
-        "certificate": str(folder / "certificate.pem"),
+        **certificate,
+    }
+    path = STATE / f"~{name}"
+    path.write_text(json.dumps(state))
+    note("INFO", f'Starting efs-proxy: "{" ".join(command)}"')
+    return path
+
+
+def make_certificate(file_system: str, folder: str, options: Options) -> dict[str, str]:
+    """Makes the files of a client's certificate; returns what the state has of it."""
+    for part in ("database", "certs"):
+        (STATE / folder / part).mkdir(parents=True, exist_ok=True)
+    make_key()
+    files = ["config.conf", "request.csr", "certificate.pem"]
+    files += ["database/index.txt", "database/index.txt.attr", "database/serial"]
+    files += ["publicKey.pem"] if "iam" in options else []
+    for file in files:
+        (STATE / folder / file).touch()
+    access_point = options.get("accesspoint")
+    return {
+        **({"accessPoint": access_point} if access_point else {}),
+        "mountStateDir": folder,
+        "commonName": socket.gethostname()[:64],
+        "region": REGION,
+        "certificateCreationTime": time.strftime("%y%m%d%H%M%SZ", time.gmtime()),
+        "certificate": str(STATE / folder / "certificate.pem"),
         "privateKey": str(KEY),
         "fsId": file_system,
     }
-    if "accesspoint" in options:
-        state["accessPoint"] = options["accesspoint"]
-    (STATE / name).write_text(json.dumps(state))
-    note("INFO", f'Starting efs-proxy: "{" ".join(command)}"')
 
 
 def nfs_options(options: Options) -> str:
@@ -196,8 +249,29 @@ def main() -> int:
             '"_netdev" to your mount options',
             0,
         )
-    if "tls" in options:
-        start_tunnel(file_system, target, options)
+    if os.path.ismount(target):
+        return mounted_already(target)
+    if PROGRAM == "mount.efs":
+        state = start_tunnel(file_system, target, options)
+        try:
+            return mount(source, target, words, options, server)
+        finally:
+            state.rename(state.with_name(state.name.removeprefix("~")))
+    return mount(source, target, words, options, server)
+
+
+def mounted_already(target: str) -> int:
+    """Says that there is a mount: a success for mount.efs, and none for mount.nfs4."""
+    if PROGRAM != "mount.efs":
+        return fail(f"{target} is busy or already mounted", 32)
+    print(f"{target} is already mounted, please run 'mount' command to verify")
+    note("WARNING", f"{target} is already mounted, mount aborted")
+    return 0
+
+
+def mount(source: str, target: str, words: list[str], options: Options, server: str) -> int:
+    """Mounts the folder, or fails as where no server answers; returns the exit code."""
+    mode = MODE.read_text().split() if MODE.exists() else []
     path = source.partition(":")[2] or "/"
     command = f"/sbin/mount.nfs4 127.0.0.1:{path} {target} -o {nfs_options(options)}"
     note("INFO", f'Executing: "{command}" with 15 sec time limit.')
