@@ -223,6 +223,12 @@ class TestComputeEnvironments:
         assert described(batch, name)["status"] == "VALID"
         cluster = described(batch, name)["ecsClusterArn"].rpartition("/")[2]
         assert cluster.startswith(f"{name}_Batch_")
+        # The words are ours: AWS documents that it refuses.
+        linked = make_environment(batch, resources)
+        for environment, other in ((linked, arn), (name, described(batch, linked)["serviceRole"])):
+            assert "service-linked role" in refusal(
+                batch.update_compute_environment, computeEnvironment=environment, serviceRole=other
+            )
         iam.detach_role_policy(**role, PolicyArn=policy)
         batch.delete_compute_environment(computeEnvironment=name)
         stuck = described(batch, name)

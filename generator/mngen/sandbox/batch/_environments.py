@@ -71,7 +71,9 @@ def update_environment(backend: Any, request: dict[str, Any]) -> ComputeEnvironm
 
     Scaling is always possible. Everything else ("infrastructure update") needs the service-linked
     role and an allocation strategy other than BEST_FIT, see
-    https://docs.aws.amazon.com/batch/latest/userguide/updating-compute-environments.html.
+    https://docs.aws.amazon.com/batch/latest/userguide/updating-compute-environments.html. No other
+    role takes the place of that one, nor that one of another:
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_UpdateComputeEnvironment.html.
     In the GovCloud regions an update policy alone is refused, in the words of
     https://github.com/hashicorp/terraform-provider-aws/issues/43969.
 
@@ -99,7 +101,13 @@ def update_environment(backend: Any, request: dict[str, Any]) -> ComputeEnvironm
         backend.check_compute_resources(with_security_groups(backend.ec2_backend, merged))
         environment.compute_resources = merged
     if request.get("serviceRole"):
-        environment.service_role = _service_role(backend, request["serviceRole"])
+        role = _service_role(backend, request["serviceRole"])
+        if _is_linked(role) is not _is_linked(environment.service_role):
+            raise ClientException(
+                "Error executing request, Exception : a service role cannot be changed to or from "
+                "the service-linked role"
+            )
+        environment.service_role = role
     environment.state = request.get("state") or environment.state
     extra: Any = environment
     if request.get("updatePolicy") is not None:
@@ -167,9 +175,7 @@ def _check_infrastructure_update(environment: ComputeEnvironment, changes: dict[
     if "FARGATE" in resources["type"] or not set(changes) - _SCALING_KEYS:
         return
     strategy = changes.get("allocationStrategy") or resources.get("allocationStrategy")
-    if strategy not in _UPDATABLE_STRATEGIES or not environment.service_role.endswith(
-        f"/{_SERVICE_LINKED_ROLE}"
-    ):
+    if strategy not in _UPDATABLE_STRATEGIES or not _is_linked(environment.service_role):
         raise ClientException(
             "Error executing request, Exception : "
             f"{', '.join(sorted(set(changes) - _SCALING_KEYS))} can only be updated with the "
@@ -187,10 +193,14 @@ def _name_cluster(backend: Any, environment: ComputeEnvironment) -> None:
     https://github.com/hashicorp/terraform-provider-aws/pull/38050
     """
     del backend.ecs_backend.clusters[environment.ecs_name]
-    linked = environment.service_role.endswith(f"/{_SERVICE_LINKED_ROLE}")
+    linked = _is_linked(environment.service_role)
     uuid = mock_random.uuid4()
     name = f"AWSBatch-{environment.name}-{uuid}" if linked else f"{environment.name}_Batch_{uuid}"
     environment.set_ecs(backend.ecs_backend.create_cluster(name).arn, name)
+
+
+def _is_linked(role: str) -> bool:
+    return role.endswith(f"/{_SERVICE_LINKED_ROLE}")
 
 
 def _service_role(backend: Any, role: str | None) -> str:
