@@ -495,7 +495,7 @@ def job_definition(
 
 
 def images(stack: TerraformStack) -> None:
-    """The variable that names the machine images."""
+    """The variable that names the AMIs."""
     TerraformVariable(
         stack,
         "amis",

@@ -1,7 +1,7 @@
 """Times whole processes against one another: in turns, so that a busy machine slows all alike.
 
-A figure by itself says how fast the machine is. A ratio of two processes that ran one after the
-other says something about mngen, so each run yields a ratio, and the median of those is the result.
+A single figure shows how fast the machine is. A ratio of two processes that ran one after the
+other shows something about mngen, so each run yields a ratio, and the result is their median.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Spread:
 def in_turns(
     commands: Mapping[str, Callable[[Path], list[str]]], *, rounds: int, warm_up: int = 1
 ) -> dict[str, list[Run]]:
-    """Runs commands in turns, A B A B, each time in an empty folder of its own.
+    """Runs commands in turns, A B A B, each time in a new empty folder.
 
     Args:
         commands: By name, what makes a command from that folder.

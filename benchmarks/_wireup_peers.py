@@ -17,13 +17,13 @@ HERE = Path(__file__).resolve().parent
 CONTAINER = HERE.parent / "container"
 PYTHON = "/usr/bin/python3"
 RANKS = (PYTHON, "-IS", "/bench/_wireup_ranks.py")
-# More ranks than CPUs: whoever waits must let others run.
+# More ranks than CPUs: a rank that waits must let others run.
 YIELD = {"OMPI_MCA_mpi_yield_when_idle": "1"}
 FLOOR_PORT = 2222
 # Long enough for every sshd to be up before main starts.
 FLOOR_SECONDS = 2.0
 
-# Stands before the real mpirun on PATH and says when it ended.
+# Stands before the real mpirun on PATH and records when it ended.
 _MPIRUN = """\
 #!/bin/sh
 /usr/bin/mpirun "$@"

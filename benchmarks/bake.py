@@ -1,7 +1,7 @@
 """Three images in parallel against one, and Packer against the direct engine.
 
 The builders are the sandbox's machines, so AWS's own waiting (minutes of booting and of copying
-snapshots) is not in the figures: they tell what mngen, Packer and Ansible take of this machine.
+snapshots) is not in the figures: they show what mngen, Packer and Ansible take of this machine.
 """
 
 from __future__ import annotations

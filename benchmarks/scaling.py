@@ -1,6 +1,6 @@
 """How do time and memory of `mngen render` grow with the spec?
 
-Specs of 125 to 2,000 compute environments, each with a queue and a job of its own, rendered by a
+Specs of 125 to 2,000 compute environments, each with its own queue and job, rendered by a
 whole process into an empty folder. Each size is compared with half of it, measured in the same
 round; linear growth doubles what exceeds the process's start.
 

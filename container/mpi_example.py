@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The tutorial's example: every rank says where it runs, and all of them add up a sum.
+"""The tutorial's example: every rank prints where it runs, and all of them add up a sum.
 
 Put it where all nodes see it, such as the shared file system, and submit a job with the command
-`python3 /efs/mpi_example.py`. A wrong sum ends the job with exit code 1.
+`python3 /efs/mpi_example.py`. With a wrong sum, the exit code is 1.
 """
 
 from __future__ import annotations

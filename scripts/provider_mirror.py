@@ -203,7 +203,7 @@ def user_cli_config(environ: Mapping[str, str]) -> Path | None:
 
 
 def terraform_environment(environ: Mapping[str, str], config: Path) -> dict[str, str]:
-    """Return an environment in which Terraform finds the AWS provider, wherever it can be had.
+    """Return an environment in which Terraform finds the AWS provider, wherever it is.
 
     A configuration of the user's own that exists is left alone. Otherwise one for the mirror is
     written to ``config``; where there is no mirror either, Terraform is left to the registry.

@@ -223,7 +223,7 @@ def _type(node: dict[str, Any]) -> str:
 
 
 def _default(node: dict[str, Any]) -> str | None:
-    """Returns a default as YAML; None where the description or the keys in it say it."""
+    """Returns a default as YAML; None if the description or the keys in it have it."""
     default = node["default"]
     if default is None:
         return None if "Default:" in _described(node) else "null"

@@ -217,7 +217,7 @@ class ChildNode(Node):
         self.log.write("ready", "accepting ssh from the main node")
 
     def _accept_ssh(self) -> None:
-        """Gives a connection from the main node to an sshd of its own, as inetd would."""
+        """Starts an sshd for a connection from the main node, as inetd would."""
         if not self.ssh_listener:
             return
         try:

@@ -51,7 +51,7 @@ def hydra_environment(env: dict[str, str], folder: str, address: str) -> dict[st
 
 
 def torch_environment(plan: Plan, main_address: str) -> dict[str, str]:
-    """Returns the variables that programs with a launcher of their own, such as torchrun, read."""
+    """Returns the variables that programs with their own launcher, such as torchrun, read."""
     rank = (plan.node - plan.main) % plan.nodes  # the main node's is 0
     return {
         "MASTER_ADDR": main_address,

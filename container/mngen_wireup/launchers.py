@@ -82,7 +82,7 @@ def _options(
     yield ("-machinefile" if intel else "-f", f"{folder}/hosts")
     yield ("-n", str(sum(ranks_on(plan, host) for host in hosts)))
     yield ("-bootstrap" if intel else "-launcher", "ssh")
-    # A rank has the environment of its own container, not that of the main node's.
+    # A rank gets the environment of its node's container, not that of the main node's.
     if not {"genvall", "genvlist"}.intersection(word.lstrip("-") for word in plan.mpi_args):
         yield ("-genvnone",)
 
@@ -119,7 +119,7 @@ def _openmpi_network(
     hosts: Sequence[Host], folder: str, *, newer: bool
 ) -> Iterable[tuple[str, ...]]:
     networks = networks_of(hosts)
-    # Open MPI 5 has its daemons from PRRTE, whose parameters have an option of their own.
+    # Open MPI 5 has its daemons from PRRTE, whose parameters have a separate option.
     daemons, rsh = ("--prtemca", "plm_ssh") if newer else ("--mca", "plm_rsh")
     yield (daemons, f"{rsh}_agent", f"ssh -F {folder}/ssh_config")
     # Only the main node has the private key, so only it can start the daemons.

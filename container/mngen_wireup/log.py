@@ -20,7 +20,7 @@ class Log:
         try:
             os.write(2, line.encode(errors="replace"))
         except OSError:
-            pass  # A full disk or a closed pipe must not end the job.
+            pass  # A full disk or a closed pipe must not stop the job.
 
 
 def shortened(word: str, most: int = 200) -> str:

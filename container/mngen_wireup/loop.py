@@ -84,7 +84,7 @@ class Loop:
     def spawn(
         self, argv: Sequence[str], env: Mapping[str, str], files: Mapping[int, int | str]
     ) -> int:
-        """Starts a program in a session of its own and returns its PID.
+        """Starts a program in its own session and returns its PID.
 
         Args:
             argv: Its arguments; the first is looked up on PATH.

@@ -1,4 +1,4 @@
-"""The main node: waits for the children, runs the launcher, and ends the job on all nodes."""
+"""The main node: waits for the children, runs the launcher, and stops the job on all nodes."""
 
 from __future__ import annotations
 
@@ -315,7 +315,7 @@ class MainNode(Node):
         self.inputs.check()
 
     def _end_job(self, code: int, reason: str, grace: float) -> None:
-        """Ends the job on all nodes.
+        """Stops the job on all nodes.
 
         Args:
             code: Exit code of each.

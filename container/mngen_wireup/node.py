@@ -33,7 +33,7 @@ class Node:
         ranks: PIDs of the ranks that have started here.
         cancelled: Whether a signal has asked this process to end.
         stopping: Whether the ranks have been asked to end.
-        ending: The message that ends the job; empty while it runs.
+        ending: The message that stops the job; empty while it runs.
     """
 
     def __init__(self, plan: Plan, log: Log) -> None:

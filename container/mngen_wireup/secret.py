@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class SharedSecret:
     """A secret that the main node leaves in a folder which only the job's user can enter.
 
-    Whoever can read that file could join the job: it is as safe as the file system's permissions.
-    It is removed as soon as all nodes have joined.
+    Any user who can read that file could join the job: it is as safe as the file system's
+    permissions. It is removed as soon as all nodes have joined.
     """
 
     def __init__(self, plan: Plan) -> None:

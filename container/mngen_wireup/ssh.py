@@ -1,4 +1,4 @@
-"""The files by which the main node's ssh reaches the child nodes, and nobody else does."""
+"""The files by which the main node's ssh alone reaches the child nodes."""
 
 from __future__ import annotations
 

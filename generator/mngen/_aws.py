@@ -123,7 +123,7 @@ def _session() -> Any:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Within it, an error of botocore leaves as a `ToolError` that says what to do."""
+    """Turns an error of botocore in a `with` block into a `ToolError` that has a hint."""
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
 
@@ -137,7 +137,7 @@ def translate(error: Exception) -> ToolError:
     """Returns what an error of botocore means, in the user's words.
 
     Args:
-        error: A `ClientError` (AWS said no), a `BotoCoreError` (the request got no answer) or a
+        error: A `ClientError` (AWS refused), a `BotoCoreError` (the request got no answer) or a
             `ResponseParserError` (the answer was not AWS's).
     """
     from botocore.exceptions import ClientError
@@ -146,7 +146,7 @@ def translate(error: Exception) -> ToolError:
 
 
 def was_throttled(error: Exception) -> bool:
-    """Tells whether AWS refused a call for now, without having done anything."""
+    """Returns whether AWS refused a call for now, without having done anything."""
     response: dict[str, Any] = getattr(error, "response", {})
     return (
         response.get("Error", {}).get("Code") in _THROTTLES
@@ -156,7 +156,7 @@ def was_throttled(error: Exception) -> bool:
 
 
 def may_have_worked(error: Exception) -> bool:
-    """Tells whether AWS may have done what was asked, though the call failed: no answer was read.
+    """Returns whether AWS may have done what was asked, though the call failed: no answer was read.
 
     Args:
         error: What a client of boto3 raised.

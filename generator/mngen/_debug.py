@@ -40,7 +40,7 @@ def enable() -> None:
     """Writes calls and processes to standard error from now on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("debug %(asctime)s.%(msecs)03d %(message)s", "%H:%M:%S"))
-    # A reader that has gone away is no reason for a traceback.
+    # A closed pipe must not cause a traceback.
     logging.raiseExceptions = False
     _LOG.addHandler(handler)
     _LOG.setLevel(logging.DEBUG)
@@ -50,7 +50,7 @@ def enable() -> None:
 
 
 def is_enabled() -> bool:
-    """Tells whether calls and processes are written."""
+    """Returns whether calls and processes are written."""
     return _LOG.isEnabledFor(logging.DEBUG)
 
 

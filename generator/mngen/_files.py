@@ -68,7 +68,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def locked_file(path: Path) -> Iterator[None]:
-    """Holds the lock of a file, which is made where there is none; waits for whoever has it.
+    """Holds the lock of a file, which is created if missing; waits while it is held.
 
     The lock ends with the process, however that ends.
 
@@ -82,7 +82,7 @@ def locked_file(path: Path) -> Iterator[None]:
 
 @contextmanager
 def locked_folder(folder: Path, name: str) -> Iterator[None]:
-    """Holds the lock of a folder, without leaving a file in it; waits for whoever has it.
+    """Holds the lock of a folder, without leaving a file in it; waits while it is held.
 
     The lock ends with the process, however that ends.
 
@@ -150,7 +150,7 @@ def _home(variable: str, below: str) -> Path:
 
 
 def make_private(folder: Path) -> None:
-    """Makes a folder that is closed to everybody else, and the ones above it up to the home.
+    """Makes a folder that is closed to all other users, and the ones above it up to the home.
 
     Raises:
         OSError: It cannot be made, or the user's home is not there.
@@ -166,7 +166,7 @@ def make_private(folder: Path) -> None:
 
 
 def is_private(folder: Path) -> bool:
-    """Tells whether a folder is a real one, of this user, that no one else can enter."""
+    """Returns whether a folder is a real one, of this user, that no one else can enter."""
     try:
         status = folder.lstat()
     except OSError:

@@ -1,6 +1,6 @@
 """The one way to run a program: its lines as they come, its interruption, its sure end.
 
-A program gets a session of its own, so that Ctrl-C in the terminal reaches mngen alone, which
+A program gets its own session, so that Ctrl-C in the terminal reaches mngen alone, which
 passes it on as the program needs it; and it is tied to this process by `_supervisor`, should that
 be killed.
 
@@ -86,13 +86,13 @@ def run(
     descriptors: Sequence[int] = (),
     end: Callable[[subprocess.Popen[bytes]], None],
 ) -> int:
-    """Runs a command to its end, in a session of its own.
+    """Runs a command to its end, in its own session.
 
     Args:
         command: See `supervised`.
         outputs: What standard output goes to, and standard error: the same, if there is one alone.
         on_poll: Is called with the process while it runs, several times a second. What it raises
-            ends the process, and is raised here.
+            stops the process, and is raised here.
         folder: Its working directory; this process's own by default.
         environment: Its entire environment; this process's own by default.
         stdin: What it reads.
@@ -127,14 +127,14 @@ def run(
 def end_group(
     process: subprocess.Popen[bytes], *, ask: bool, seconds: float | None, rest: bool
 ) -> None:
-    """Ends a program that still runs, and waits for it.
+    """Stops a program that still runs, and waits for it.
 
     Args:
         process: What `run` started.
         ask: Whether it is asked to end by a SIGINT to its process group first.
         seconds: How long it may take then until the group is killed; None for as long as it takes.
-        rest: Whether to kill what is left of its group even where it ended by itself. One that was
-            killed could not end its own helpers, so they are killed in any case.
+        rest: Whether to kill what is left of its group even if it ended on its own. One that was
+            killed could not stop its helpers, so they are killed in any case.
     """
     if process.poll() is None and ask:
         signal_group(process.pid, signal.SIGINT)

@@ -26,7 +26,7 @@ def container() -> Path:
 
 
 def playbooks() -> Path:
-    """Returns the folder of the playbooks that make machine images."""
+    """Returns the folder of the playbooks that make AMIs."""
     return root() / "playbooks"
 
 

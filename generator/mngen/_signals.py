@@ -15,13 +15,13 @@ INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 """How a user, a scheduler or CI asks a program to end."""
 
 ENDINGS = (*INTERRUPTS, signal.SIGHUP)
-"""And a terminal that is closed: for what costs money, or is left behind, if nobody ends it."""
+"""And a closed terminal: for what costs money, or is left behind, until it is stopped."""
 
 
 def settle_signals() -> None:
     """Prepares this process's signals; for a command's start, in the main thread.
 
-    SIGTERM interrupts like Ctrl-C from now on. Python's default ends the process at once and skips
+    SIGTERM interrupts like Ctrl-C from now on. Python's default exits at once and skips
     all cleaning up.
 
     A SIGINT that is ignored from the start, as in the background of a script, stays ignored. The
@@ -40,7 +40,7 @@ def pay_no_attention(_number: int, _frame: object) -> None:
 
 
 def is_ignored(number: signal.Signals) -> bool:
-    """Tells whether this process ignores a signal, as when it was started so."""
+    """Returns whether this process ignores a signal, as when it was started so."""
     return signal.getsignal(number) in (signal.SIG_IGN, pay_no_attention)
 
 

@@ -1,11 +1,11 @@
 """Starts a program so that it does not outlive mngen by more than its own cleaning up.
 
-Run as a script, by path, in an interpreter and a session of its own. It must import nothing of
+Run as a script, by path, in its own interpreter and session. It must import nothing of
 mngen, since it starts before every Terraform command and costs its start-up each time.
 
     python _supervisor.py PARENT_PID MODE PROGRAM ARGUMENT...
 
-`MODE` says what comes of the program when mngen dies without a chance to act (kill -9, out of
+`MODE` is what happens to the program when mngen dies without a chance to act (kill -9, out of
 memory), upon which the kernel sends a signal to this process:
 
 - `become`: this process becomes the program, which gets SIGINT. Terraform then finishes its current
@@ -40,7 +40,7 @@ def _main(arguments: list[str]) -> NoReturn:
 
 
 def _tied(parent: int, number: signal.Signals) -> bool:
-    """Has the kernel send a signal at the parent's end; tells whether that is still to come."""
+    """Has the kernel send a signal at the parent's end; returns whether the parent still runs."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
     return os.getppid() == parent

@@ -62,7 +62,7 @@ def test_an_interrupted_apply_saves_its_state_and_says_what_is_left(
     write_tree(tmp_path, SLOW.replace("exec /bin/sleep 60", "true"))
     rest = mngen("apply", "--yes", cwd=tmp_path, env=env)
     assert rest.returncode == 0, rest.stderr
-    assert "the step that made it failed or was broken off" in rest.stderr
+    assert "the step that made it failed or was interrupted" in rest.stderr
     assert state(folder).keys() == {
         "terraform_data.first",
         "terraform_data.slow",

@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.support.witness import processes
 
 ROOT = Path(__file__).resolve().parents[2]
-# The command must not see the checkout, which is on no path of its own.
+# The command must not see the checkout, which is on none of its paths.
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from tests.support.alone import main; "
 # What was killed a moment ago may need some to be gone.
 _GONE_SECONDS = 60.0
@@ -64,7 +64,7 @@ def mounts() -> set[str]:
 
 
 def _living() -> bool:
-    """Buries the dead, and tells whether there are others."""
+    """Collects ended processes, and returns whether there are others."""
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

@@ -1,6 +1,6 @@
 """From recorded calls to what IAM would have had to decide on: actions, resources, condition keys.
 
-A call to EC2 is judged by each resource in it, a call that brings tags by the right to tag as well,
+A call to EC2 is judged by each resource in it, a call with tags by the right to tag as well,
 one that names a role by the right to pass it. What AWS does unseen in the caller's name (the roles
 that services make for themselves, the hosted zone of an endpoint) is added here, with its source.
 """
@@ -180,7 +180,7 @@ class Authorizer:
             self._tags[by_name] |= made["placement-group"]
 
     def _learn_associations(self, call: Call) -> None:
-        """Remember what an answer of EC2 says of associations: requests name them by id alone."""
+        """Remember what an answer of EC2 has about associations: requests name them by id alone."""
         if call.service != "ec2" or call.status >= 400 or "ssociationId" not in call.answer:
             return
         asked = [value for key, value in call.values.items() if key.endswith("Id")]
@@ -342,12 +342,12 @@ class Authorizer:
             return
         yield Request(action, f"{bucket}/{call.values['Key']}")
         if call.status == 404:
-            # Who may not list is told 403 of what is not there, and Terraform gives up.
+            # A user who may not list gets 403 for what is not there, and Terraform gives up.
             yield Request("s3:ListBucket", bucket)
 
 
 def _sts(call: Call) -> Iterator[Request]:
-    """AWS tells everyone who they are.
+    """AWS lets all callers ask who they are.
 
     Source: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
     """

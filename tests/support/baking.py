@@ -74,7 +74,7 @@ class Deployed:
         cluster: Its cluster.
         site: What a first apply would have made.
         tree: The rendered tree.
-        record: Its file of machine images.
+        record: Its record of AMIs.
         options: How its builders are reached.
         ec2: A client of the sandbox's EC2.
     """
@@ -152,7 +152,7 @@ sys.exit(130 if result.interrupted else 3 if any(o.id is None for o in result.ou
 
 
 def bake_command(deployed: Deployed, engine: str) -> list[str]:
-    """Return a command that bakes a deployment in a process of its own."""
+    """Return a command that bakes a deployment in a separate process."""
     import pickle
 
     parts = (

@@ -85,7 +85,7 @@ class Deployed:
     Attributes:
         cluster: The spec joined with the catalog.
         sandbox: The emulated AWS.
-        images: Ids of the machine images, by the images' names.
+        images: IDs of the AMIs, by the images' names.
         job_role: Name of the role that the containers run with.
         environments: Names of the compute environments, by their name in the spec.
     """
@@ -102,7 +102,7 @@ class Deployed:
         self._make()
 
     def control(self, **wishes: Any) -> None:
-        """Tell the emulator how its jobs behave."""
+        """Set how the emulator's jobs behave."""
         control(self.sandbox, **wishes)
 
     def job(self, identifier: str) -> dict[str, Any]:

@@ -156,7 +156,7 @@ def counted(connect: Callable[[str], Any]) -> dict[str, int]:
         "aws_efs_file_system": len(connect("efs").describe_file_systems()["FileSystems"]),
         "aws_eip": len(ec2.describe_addresses(Filters=tagged)["Addresses"]),
         "aws_iam_instance_profile": len(iam.list_instance_profiles()["InstanceProfiles"]),
-        # The service-linked ones have a path of their own.
+        # The service-linked ones have a separate path.
         "aws_iam_role": len(iam.list_roles(PathPrefix="/")["Roles"])
         - len(iam.list_roles(PathPrefix="/aws-service-role/")["Roles"]),
         "aws_internet_gateway": len(

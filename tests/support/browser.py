@@ -77,7 +77,7 @@ class Proxy:
                 self.path = address.path
                 super().do_GET()
 
-            # What Chromium sends of its own, to Google's servers, ends here too.
+            # What Chromium sends unasked, to Google's servers, ends here too.
             def do_POST(self) -> None:
                 self.send_error(403)
 
@@ -229,7 +229,7 @@ def _pipe() -> tuple[int, int]:
 
 @contextmanager
 def browsing(site: Path, profile: Path) -> Iterator[Browser]:
-    """Starts a browser and the proxy that serves a folder to it, and ends both.
+    """Starts a browser and the proxy that serves a folder to it, and stops both.
 
     Args:
         site: The folder.

@@ -19,7 +19,7 @@ SSH_OPTIONS = (
     *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
     *("-o", "ConnectTimeout=30"),
 )
-"""Options with which ssh asks nobody and remembers nothing."""
+"""Options with which ssh asks no question and remembers nothing."""
 
 QUICK = {"Delay": 1, "MaxAttempts": 300}
 """How often a waiter asks, so that a test waits no longer than it must."""
@@ -40,7 +40,7 @@ class Builder:
     key: Path
 
     def described(self) -> dict[str, Any]:
-        """Return what EC2 says of the instance."""
+        """Return what EC2 reports about the instance."""
         answer = self.ec2.describe_instances(InstanceIds=[self.id])
         described: dict[str, Any] = answer["Reservations"][0]["Instances"][0]
         return described
@@ -81,7 +81,7 @@ class Builder:
         return done.stdout
 
     def console(self) -> str:
-        """Return what the machine said while it booted."""
+        """Return what the machine wrote while it booted."""
         return str(self.ec2.get_console_output(InstanceId=self.id)["Output"])
 
     def image(self, name: str, **arguments: Any) -> str:
@@ -93,7 +93,7 @@ class Builder:
         return ami
 
     def terminate(self) -> None:
-        """End the machine."""
+        """Stop the machine."""
         self.ec2.terminate_instances(InstanceIds=[self.id])
 
 

@@ -17,7 +17,7 @@ from tests.support.cli import CHECKOUT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# The slow step does not end by the interrupt itself, which it gets too: Terraform has to end it.
+# The interrupt, which the slow step gets too, is not enough: Terraform has to stop it.
 SLOW = """
 resource "terraform_data" "first" {}
 

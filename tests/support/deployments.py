@@ -102,8 +102,8 @@ class Deployed:
         outputs: Its outputs at that time.
         stood: Its region when all deployments stood.
         changed: What an apply with other tags did; None where that is not tried.
-        refused: What Terraform said to a destroy while the file system was protected; None where
-            it said nothing, or was not asked.
+        refused: Terraform's answer to a destroy while the file system was protected; None where
+            it printed nothing, or was not asked.
         left: Resources that are in the state after the destroy.
         calls: All that Terraform asked of AWS.
     """
@@ -175,7 +175,7 @@ def cluster_of(text: str) -> Cluster:
 
 
 class _Run:
-    """One deployment from its first apply to its end, in a thread of its own."""
+    """One deployment from its first apply to its end, in a separate thread."""
 
     def __init__(
         self,
@@ -362,7 +362,7 @@ def everything(sandbox: Sandbox, region: str) -> dict[str, list[str]]:
         ),
         "file systems": names("efs", "describe_file_systems", "FileSystems", "FileSystemId"),
         "repositories": names("ecr", "describe_repositories", "repositories", "repositoryName"),
-        # AWS makes the service-linked one by itself, for the account and not for a deployment.
+        # AWS creates the service-linked one automatically, for the account, not a deployment.
         "roles": [
             role
             for role in names("iam", "list_roles", "Roles", "RoleName")

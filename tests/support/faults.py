@@ -1,4 +1,4 @@
-"""Faults of AWS on demand: a loopback port before a sandbox that fails the calls it is told to.
+"""Faults of AWS on demand: a loopback port before a sandbox that fails the requested calls.
 
     with Faults(sandbox.endpoint) as faults:
         faults.fail("ec2:RunInstances", "InsufficientInstanceCapacity", status=500, times=1)
@@ -42,7 +42,7 @@ class _Fault:
 
 @dataclass
 class Hold:
-    """Calls that wait before they reach the sandbox: time to kill whoever made them.
+    """Calls that wait before they reach the sandbox: time to kill the caller.
 
     Attributes:
         reached: Is set when a call has come.
@@ -166,7 +166,7 @@ class Faults(Relay):
             hold.released.set()
 
     def handle(self, request: Request) -> Answer | None:
-        """Answer a request as the faults say; unsigned ones belong to no service."""
+        """Answer a request as the faults ask; unsigned ones belong to no service."""
         if "authorization" not in request.headers:
             return self.forward(request)
         call = read_call(request, HUNG_UP)

@@ -67,7 +67,7 @@ class Action:
 
 
 def allows(documents: Iterable[Document], request: Request) -> bool:
-    """Tell whether any of the policies allows a request."""
+    """Return whether any of the policies allows a request."""
     return any(
         request.action in statement["Action"]
         and any(matches(pattern, request.resource) for pattern in statement["Resource"])
@@ -88,7 +88,7 @@ def actions(documents: Iterable[Document]) -> set[str]:
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Tell whether a pattern with `*` and `?` fits a text."""
+    """Return whether a pattern with `*` and `?` fits a text."""
     return _compiled(pattern).fullmatch(text) is not None
 
 
@@ -125,7 +125,7 @@ def action_named(name: str) -> Action:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Tell whether any text fits both of two patterns in which `*` is the only wildcard."""
+    """Return whether any text fits both of two patterns in which `*` is the only wildcard."""
     if "*" not in one:
         return matches(other, one)
     if "*" not in other:

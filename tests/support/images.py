@@ -1,4 +1,4 @@
-"""Images without a registry: buildah on a Debian of its own; and a registry on loopback."""
+"""Images without a registry: buildah on a separate Debian; and a registry on loopback."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ _LIKE_UBUNTU = (
 
 
 def buildah_unavailable() -> str | None:
-    """Says why no image can be built here, or returns None."""
+    """Returns why no image can be built here, or None."""
     return lacking("buildah", "machines")
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A place for images that nobody else's buildah looks into.
+    """A place for images that no other buildah looks into.
 
     Attributes:
         env: The environment in which buildah uses it.
@@ -81,7 +81,7 @@ class Store:
         return done.stdout.strip()
 
     def config(self, image: str) -> dict[str, Any]:
-        """Return what an image says of how it is run."""
+        """Return how an image is to be run."""
         found = json.loads(self.buildah("inspect", "--type", "image", image))
         config: dict[str, Any] = found["OCIv1"]["config"]
         return config
@@ -129,7 +129,7 @@ class LocalRegistry:
         host: Its address with the port.
         certificate: What a client has to trust, such as by SSL_CERT_FILE.
         folder: Where it keeps what was pushed.
-        log: What it says.
+        log: Its output.
     """
 
     host: str
@@ -139,7 +139,7 @@ class LocalRegistry:
 
 
 def registry_unavailable() -> str | None:
-    """Says why no registry can run here, or returns None."""
+    """Returns why no registry can run here, or None."""
     return lacking("docker-registry", "openssl", "perl")
 
 

@@ -1,6 +1,6 @@
 """What an instance sees of AWS: the metadata service, and an S3 that checks signatures.
 
-The S3 checks each request's signature as AWS does: it is made anew with botocore, from the request
+The S3 checks each request's signature as AWS does: it is made again with botocore, from the request
 that arrived and the secret that the metadata service gave out.
 """
 

@@ -1,7 +1,7 @@
 """For each key of the spec, a spec before and after a change of it.
 
-Keys of environments, queues and jobs are changed all at once in one deployment, `many`: each in an
-entry of its own, which bears the key's name. The others are changed one at a time or in groups in
+Keys of environments, queues and jobs are changed all at once in one deployment, `many`: each in
+a separate entry, which bears the key's name. The others are changed one at a time or in groups in
 another one, `few`.
 """
 
@@ -65,7 +65,7 @@ _WITH_JOBS = frozenset({"instance", "hyperthreading", "efa"})
 """Keys of an environment that decide over the defaults of jobs: a queue and a job look at it."""
 
 UNBAKED = "unbaked"
-"""An environment of `many` that gets an instance type whose AMI nobody has baked."""
+"""An environment of `many` that gets an instance type whose AMI is not baked."""
 
 IN_PLACE: dict[Key, Any] = {
     ("network", "nat"): False,
@@ -99,7 +99,7 @@ COMMON: dict[Key, Any] = {
     ("roles", "spot_fleet"): "create",
     ("container", "tag"): "v2",
 }
-"""Keys that reach into environments and jobs, each at an attribute of its own."""
+"""Keys that reach into environments and jobs, each at a separate attribute."""
 
 ALONE: dict[str, dict[Key, Any]] = {
     "service": {("roles", "service"): "create", ("container", "image"): "docker.io/me/app:v1"},
@@ -111,7 +111,7 @@ ALONE: dict[str, dict[Key, Any]] = {
     "vpc": {("network", "vpc"): "default"},
     "name": {("name",): "other"},
 }
-"""Changes that need a plan of their own: each hides what another one would do."""
+"""Changes that need a separate plan: each hides what another one would do."""
 
 
 def entry(key: str) -> str:

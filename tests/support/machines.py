@@ -51,7 +51,7 @@ class Machine:
         """Return where a file of the machine is: in what was changed, or in the base.
 
         A folder that was removed and made again hides all of its former self, which is not seen
-        here: whoever looks into one names files of it.
+        here: a test that looks into one names files of it.
         """
         for layer in self._layers:
             path = layer / name.lstrip("/")
@@ -60,7 +60,7 @@ class Machine:
         return self.upper / name.lstrip("/")
 
     def exists(self, name: str) -> bool:
-        """Tell whether the machine has a file: a whiteout hides that of the base."""
+        """Return whether the machine has a file: a whiteout hides that of the base."""
         path = self.path(name)
         if path.is_symlink():
             return True
@@ -85,7 +85,7 @@ class Machine:
     def run(
         self, command: str, *, check: bool = True, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
-        """Run a shell command as root inside the running machine, for some seconds at most.
+        """Run a shell command as root inside the machine, for some seconds at most.
 
         Raises:
             subprocess.CalledProcessError: It failed, and that is not expected.
@@ -105,10 +105,10 @@ class Machine:
 def booted(
     folder: Path, base: str, *, shared: bool = True, user_data: bytes = b"", init: bool = True
 ) -> Iterator[Machine]:
-    """Boot a machine in a folder, and end it at the end.
+    """Boot a machine in a folder, and stop it at the end.
 
     A folder that already holds a machine boots it again, as an instance of an image: it gets host
-    keys and the key of whoever may log in.
+    keys and the key that may log in.
 
     Args:
         folder: Where the machine is kept.
@@ -150,7 +150,7 @@ def booted(
         address.release()
         machine.upper.unlink()
         (instance / "upper").rename(machine.upper)
-        # With the machine gone, so is whoever holds the connection, but not at once.
+        # With the machine gone, so is the process that holds the connection, but not at once.
         sockets.cleanup()
 
 

@@ -1,4 +1,4 @@
-"""A rank of MPICH without mpi4py: adds up all ranks and says where it runs."""
+"""A rank of MPICH without mpi4py: adds up all ranks and prints where it runs."""
 
 from __future__ import annotations
 

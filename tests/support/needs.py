@@ -8,7 +8,7 @@ from mngen.parts import PARTS, missing
 
 
 def lacking(*names: str) -> str | None:
-    """Say which of these needs and parts are missing here, or return None.
+    """Return which of these needs and parts are missing here, or None.
 
     Args:
         names: Needs and parts, see `mngen.parts`.

@@ -1,4 +1,4 @@
-"""Runs the playbooks as a user does: ansible-playbook, in a process of its own."""
+"""Runs the playbooks as a user does: ansible-playbook, in a separate process."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """One process of the AWS provider for all commands of a deployment.
 
-Terraform starts the provider anew for each step of each command: it loads some hundred MB, hashes
-them, and describes 1500 resources again. HashiCorp's way to debug a provider leaves that out: a
-provider started with `-debug` says where it listens, and Terraform takes it from there, step by
-step, as it would take one of its own (https://developer.hashicorp.com/terraform/plugin/debugging).
+Terraform starts the provider again for each step of each command: it loads some hundred MB, hashes
+them, and describes 1500 resources again. HashiCorp's way to debug a provider leaves that out:
+a provider started with `-debug` prints where it listens, and Terraform takes it from there, step by
+step, as if it had started it (https://developer.hashicorp.com/terraform/plugin/debugging).
 It reads the environment when it starts and holds one configuration, so it is one deployment's own.
 What it describes is narrowed to the types that mngen's templates and the deployment's own files
 name (`narrow_provider`).

@@ -1,7 +1,7 @@
 """What a program asks of AWS: a loopback port before a sandbox that keeps every request.
 
 A request is named as AWS names it in a policy, so it is read by the service's own description in
-botocore: a form says its action, JSON has it in a header, and of REST the method and the path tell.
+botocore: a form has its action, JSON has it in a header, REST in the method and the path.
 """
 
 from __future__ import annotations
@@ -102,14 +102,14 @@ def read_call(request: Request, answer: Answer) -> Call:
 def _rest(
     service: str, method: str, path: str, query: dict[str, str]
 ) -> tuple[str, dict[str, str]]:
-    """Find the operation of a REST request: the one whose address says most of it."""
+    """Find the operation of a REST request: the one whose address matches most of it."""
     found = [
         (operation == query.get("x-id"), len(fixed), len(pattern.pattern), operation, match)
         for operation, verb, pattern, fixed in _routes(service)
         if verb == method and fixed <= query.keys() and (match := pattern.fullmatch(path))
     ]
     assert found, f"no operation of {service}: {method} {path}"
-    # Operations of S3 share addresses, so its clients say in `x-id` which one they mean.
+    # Operations of S3 share addresses, so its clients name the one that they mean in `x-id`.
     *_, operation, match = max(found, key=lambda each: each[:3])
     return operation, {name: unquote(value) for name, value in match.groupdict().items() if value}
 

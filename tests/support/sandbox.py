@@ -50,7 +50,7 @@ def error_code(call: Any, **arguments: Any) -> str:
 
 
 def control(sandbox: Sandbox, **wishes: Any) -> None:
-    """Tell the emulator how its jobs and its zones behave."""
+    """Set how the emulator's jobs and zones behave."""
     parts = urlsplit(sandbox.endpoint)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=180)
     connection.request("POST", "/_mngen/batch", json.dumps(wishes).encode())

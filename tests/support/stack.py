@@ -32,13 +32,13 @@ _ACTIONS = {
     "create": ["create"],
     "update": ["update"],
     "delete": ["delete"],
-    # Which comes first is not said before it is done.
+    # Which comes first is not known before it is done.
     "replace": ["create", "delete"],
 }
 
 
 class Stack:
-    """One deployment in a folder of its own, against a sandbox.
+    """One deployment in its own folder, against a sandbox.
 
     In a `with` statement, one process of the provider serves all commands.
 
@@ -63,7 +63,7 @@ class Stack:
         self._provider.close()
 
     def mngen(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command as a user does, with a provider of its own."""
+        """Run a command as a user does, with a separate provider."""
         return mngen(*arguments, cwd=self.folder, env=self._own_env, timeout=_SECONDS)
 
     def render(self, spec: str) -> None:
@@ -83,7 +83,7 @@ class Stack:
     def apply(self) -> Changes:
         """Apply, and return what was planned; of a replacement, what was done in its order.
 
-        The provider takes seconds to start, so this is one command: Terraform's events tell both.
+        The provider takes seconds to start, so this is one command: Terraform's events show both.
 
         Raises:
             AssertionError: What was done is not what was planned.
@@ -105,7 +105,7 @@ class Stack:
         return done
 
     def unchanged(self) -> bool:
-        """Plan, and say whether nothing would change, neither a resource nor an output."""
+        """Plan, and return whether no resource and no output would change."""
         self._initialize()
         return not self._terraform("plan", "-detailed-exitcode", changes=True)
 
@@ -141,7 +141,7 @@ class Stack:
         return [name for file in files for name in _MODULE.findall(file.read_text("utf-8"))]
 
     def _terraform(self, *arguments: str, changes: bool = False) -> str:
-        """Run a command; with `changes`, return nothing where it says that there are none."""
+        """Run a command; with `changes`, return nothing if there are none."""
         done = subprocess.run(
             ["terraform", *arguments]
             if "-json" in arguments or arguments[0] == "state"
@@ -160,7 +160,7 @@ class Stack:
 
 
 class TerraformError(AssertionError):
-    """Terraform failed; the message is what it said."""
+    """Terraform failed; the message is its output."""
 
 
 def only(changes: Changes, action: str) -> Changes:

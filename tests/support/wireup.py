@@ -22,13 +22,13 @@ SECRET = "0123456789abcdef" * 2
 # What nodes see of this machine leaves out the caller's own Python.
 PYTHON = "/usr/bin/python3"
 EXAMPLE = (PYTHON, "/mngen/mpi_example.py")
-# First process of a node: runs the wire-up and says what it leaves behind.
+# First process of a node: runs the wire-up and reports what it leaves behind.
 WITNESS = (PYTHON, "/support/witness.py")
 WIREUP = (PYTHON, "-IS", "/mngen/wireup.py")
 FACTS = {
     "MNGEN_SECRET": SECRET,
     "MNGEN_RANKS_PER_NODE": "1",
-    # More ranks than CPUs: whoever waits must let others run.
+    # More ranks than CPUs: a rank that waits must let others run.
     "OMPI_MCA_mpi_yield_when_idle": "1",
     # Nodes share them, and would all have their first rank on the first one.
     "OMPI_MCA_hwloc_base_binding_policy": "none",

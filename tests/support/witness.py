@@ -1,4 +1,4 @@
-"""First process of a node: runs a command as an init would, and says what it leaves behind.
+"""First process of a node: runs a command as an init would, and reports what it leaves behind.
 
 Processes that lose their parent become children of this one, so none can hide.
 """

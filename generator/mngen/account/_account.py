@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 class Account:
     """The account and region that a cluster is meant for, as seen through its API.
 
-    A fact is asked for when the first rule needs it. One that could not be had is asked for again
-    by the next rule, so that every rule that needs it says so.
+    A fact is asked for when the first rule needs it. If that fails, it is asked for again
+    by the next rule, so that every rule that needs it reports so.
 
     Attributes:
         cluster: The cluster.
@@ -70,7 +70,7 @@ class Account:
 
     @cached_property
     def vpc(self) -> VpcTypeDef | None:
-        """The VPC, default or named; None if there is none such, or it is to be created."""
+        """The VPC, default or named; None if it does not exist, or is to be created."""
         wanted = self.cluster.spec.network.vpc
         if wanted == "new":
             return None
@@ -164,7 +164,7 @@ class Account:
 
     @cached_property
     def file_system(self) -> FileSystemDescriptionTypeDef | None:
-        """The file system that the spec names; None if it names none, or there is none such."""
+        """The file system that the spec names; None if it names none, or it does not exist."""
         wanted = self.cluster.spec.storage.efs.id
         if wanted is None:
             return None

@@ -18,7 +18,7 @@ def stem_of(environment: Any) -> str:
 
 
 def fault_of(environment: Any) -> str | None:
-    """Says what keeps an environment of the account from taking jobs, or None.
+    """Returns what keeps an environment of the account from taking jobs, or None.
 
     Args:
         environment: The structure that DescribeComputeEnvironments holds.

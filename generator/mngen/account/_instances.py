@@ -1,8 +1,8 @@
-"""Which EC2 instance a node runs on, and its AMI, which Batch does not tell.
+"""Which EC2 instance a node runs on, and its AMI, which Batch does not report.
 
 Batch names the ECS container instance; ECS knows which EC2 instance it is, and forgets it soon
-after that has ended. It takes a call for each hundred nodes, so it is asked where a person looks,
-and whoever has no right to ask still sees all the rest.
+after that has ended. It takes a call for each hundred nodes, so only commands that show nodes do,
+and a user without the permission still sees all the rest.
 Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeContainerInstances.html
 """
 
@@ -29,7 +29,7 @@ def instances_of(ecs: Any, arns: list[str]) -> dict[str, tuple[str, str | None]]
     clusters = defaultdict(list)
     for arn in dict.fromkeys(arns):
         clusters[_cluster(arn)].append(arn)
-    # An account that never took to the long ARNs of 2018 names no cluster in them.
+    # An account that has not opted in to the long ARNs of 2018 names no cluster in them.
     clusters.pop("", None)
     found: dict[str, tuple[str, str | None]] = {}
     try:

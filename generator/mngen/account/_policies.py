@@ -1,4 +1,4 @@
-"""Reads resource policies: who may do what, as far as a document says it."""
+"""Reads resource policies: who may do what, as far as a document shows it."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _is_resource(arn: str, pattern: str) -> bool:
     """Whether a pattern of a Resource element fits an ARN.
 
     A wildcard stays in its segment, but for a `*` at the end of one, which reaches across colons.
-    The last segment of an ARN may have colons of its own.
+    The last segment of an ARN may contain colons.
     """
     *heads, last = pattern.split(":", _SEGMENTS - 1)
     parts = [_pattern(each, star="[^:]*", mark="[^:]", end=".*") for each in heads]

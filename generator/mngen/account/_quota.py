@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def quota_value(account: Account, quota: Quota) -> float | None:
-    """Returns a quota's value in vCPUs; AWS's default where the account has none of its own."""
+    """Returns a quota's value in vCPUs; AWS's default if the account has no value set."""
     client: ServiceQuotasClient = account.client("service-quotas")
     missing = client.exceptions.NoSuchResourceException
     try:

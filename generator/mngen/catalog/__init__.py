@@ -4,7 +4,7 @@ One data file ships with mngen; a spec's folder may hold its own (`mngen-catalog
 `mngen instances --refresh` writes from EC2's DescribeInstanceTypes and which is committed with
 the spec. Look-ups are made offline, in a few milliseconds for all types.
 
-How much memory Linux has on a type is not EC2's to say. It comes from the measurements of
+EC2 does not report how much memory Linux has on a type. It comes from the measurements of
 https://github.com/vantage-sh/ec2instances.info (`manually_fetched_data.json`), which are under the
 MIT License, see `instance-types.LICENSE`.
 
@@ -56,7 +56,7 @@ def refresh_catalog(
     Args:
         path: The file; one that is there is compared and replaced.
         region: Region to ask, such as `us-east-1`; None for that of the AWS environment or profile.
-        source: What the file says of its origin; by default, the call and the region.
+        source: The origin to record in the file; by default, the call and the region.
         today: The date that the file bears; by default, today's in UTC.
         memory: Measurements of memory, a copy of ec2instances.info's `manually_fetched_data.json`.
             By default those of the file that is replaced, or else those that mngen ships.

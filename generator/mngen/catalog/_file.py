@@ -20,7 +20,7 @@ class CatalogFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         format: Version of this layout; raised whenever a field is added or changes its meaning.
         date: The day on which the facts were read.
         source: Where they were read, in words.
-        memory_source: Who measured the memory, in words; empty where nobody did.
+        memory_source: Who measured the memory, in words; empty if nothing was measured.
         types: The instance types, in natural order.
     """
 

@@ -28,7 +28,7 @@ class Catalog:
     Attributes:
         date: The day on which the facts were read.
         source: Where they were read, in words.
-        memory_source: Who measured the memory, in words; empty where nobody did.
+        memory_source: Who measured the memory, in words; empty if nothing was measured.
         path: The file that they came from; None for the one that mngen ships.
     """
 

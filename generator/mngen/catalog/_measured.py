@@ -1,6 +1,6 @@
 """Reads the memory that Linux was seen to have on each instance type.
 
-EC2 says how much memory it sells; what of it Linux can give away, and so what the ECS agent
+EC2 reports how much memory it sells; what of it Linux can give away, and so what the ECS agent
 registers, differs by type from 79 % to 99 % and is documented nowhere. The project behind
 ec2instances.info starts every type and writes down what it sees.
 """

@@ -70,7 +70,7 @@ def vcpu_quota(instance: InstanceType, *, spot: bool = False) -> Quota | None:
 
     Args:
         instance: The type; the letters before its first digit name its class (`im4gn` -> `im`).
-        spot: Whether it is bought on the Spot market, which has quotas of its own.
+        spot: Whether it is bought on the Spot market, which has separate quotas.
 
     Returns:
         The quota, or None for a class that has none (Mac: dedicated hosts) or none known.

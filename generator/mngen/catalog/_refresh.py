@@ -224,7 +224,7 @@ def refresh(
 
 
 def _origin(ec2: EC2Client) -> str:
-    """Says where the facts are from, and never calls an emulator AWS."""
+    """Returns where the facts are from, and never calls an emulator AWS."""
     host = urlsplit(ec2.meta.endpoint_url).hostname
     emulated = " of an emulator" if host in ("127.0.0.1", "::1", "localhost") else ""
     return f"EC2 DescribeInstanceTypes{emulated}, {ec2.meta.region_name}"
@@ -251,7 +251,7 @@ def _measurements(types: Iterable[InstanceType], source: str) -> Measurements | 
 
 
 def _with_memory(instance: InstanceType, measured: Measurements) -> InstanceType:
-    """Adds what was measured to what EC2 says; a figure that cannot be is left out."""
+    """Adds what was measured to what EC2 reports; a figure that cannot be is left out."""
     memory = measured.memory.get(instance.name)
     if memory is None or memory > instance.memory:
         return instance

@@ -27,7 +27,7 @@ class InstanceType(
         memory: MiB (`MemoryInfo.SizeInMiB`). A container gets less: the system and the ECS agent
             need their share.
         measured_memory: What Linux was seen to have of it, in MiB: `MemTotal` of /proc/meminfo,
-            rounded down; None where nobody has measured it. See `mngen.catalog` for its source.
+            rounded down; None if it has not been measured. See `mngen.catalog` for its source.
         architecture: `x86_64` or `arm64`; the `_mac` ones run macOS alone, and never Batch.
         max_efa_interfaces: Elastic Fabric Adapters that can be attached; 0 where there is no EFA.
         efa_cards: Indexes of the network cards that take an EFA interface, ascending. There can be

@@ -85,7 +85,7 @@ def _interrupts(cancel: "Cancel") -> Iterator[None]:
 def _progress(names: list[str]) -> Iterator["Callable[[str, str], None]"]:
     """Shows a line for each image: its stage, and how long the bake has taken.
 
-    On a terminal the lines are kept up to date; elsewhere, each stage is a line of its own.
+    On a terminal the lines are kept up to date; elsewhere, each stage is a separate line.
 
     Yields:
         What is called with an image's name and its stage, from any thread.

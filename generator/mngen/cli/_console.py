@@ -23,7 +23,7 @@ _SLOW = 1.0  # seconds
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Tells whether a stream shows colours: a terminal, unless NO_COLOR says otherwise.
+    """Returns whether a stream shows colours: a terminal, unless NO_COLOR is set.
 
     Source: https://no-color.org
     """
@@ -33,7 +33,7 @@ def wants_colour(stream: TextIO) -> bool:
 def report(line: str) -> None:
     """Prints a line of progress to standard error.
 
-    A reader who has gone away is no reason to stop Terraform in the middle of its work.
+    A closed pipe must not stop Terraform in the middle of its work.
     """
     with suppress(BrokenPipeError):
         typer.echo(line, err=True)
@@ -104,7 +104,7 @@ def require_terminal(hint: str) -> None:
 
 
 def ask(question: str) -> None:
-    """Asks for confirmation; anything but yes ends the command with exit code 1.
+    """Asks for confirmation; anything but yes exits with code 1.
 
     Raises:
         typer.Exit: The answer was no, or there was none.

@@ -33,7 +33,7 @@ def main() -> None:
             # Closed: the next file to be opened would take its place.
             setattr(sys, name, io.TextIOWrapper(io.FileIO(os.devnull, "w"), "utf-8"))
         elif isinstance(stream, io.TextIOWrapper):
-            # A locale without a character that the spec has is no reason to fail.
+            # A locale without a character that the spec has must not cause a failure.
             stream.reconfigure(errors="backslashreplace")
     code = run(sys.argv[1:])
     # All that is held goes with the process: searching it for cycles first, as Python does when it
@@ -114,7 +114,7 @@ def show_problems(error: MngenError) -> None:
 
 
 def _crash_log() -> tuple[logging.Logger, str]:
-    """Opens a log file for a traceback, which is not for the terminal; says where it is."""
+    """Opens a log file for a traceback, which is not for the terminal; returns where it is."""
     import logging
     import tempfile
 

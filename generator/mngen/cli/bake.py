@@ -96,7 +96,7 @@ def _show_plan(plan: "BakePlan", baking: "Baking") -> None:
 
 
 def _show_result(result: "BakeResult", out: Path) -> None:
-    """Shows the result for each image, and ends the command with the right exit code."""
+    """Shows the result for each image, and exits with the right code."""
     problems: list[Problem] = []
     for outcome in result.outcomes:
         if outcome.id is not None:

@@ -1,6 +1,6 @@
 """The cluster: the spec joined with the instance catalog, and what a deployment keeps in files.
 
-Every number that nobody should have to compute by hand is computed here, once: the vCPUs that
+Every number that a user would otherwise compute by hand is computed here, once: the vCPUs that
 `max_vcpus` counts and those that the ECS agent counts, the memory that a job can ask for, the
 AMI that an environment needs. Rules, templates, images and jobs all read it from here.
 

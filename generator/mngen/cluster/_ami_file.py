@@ -49,7 +49,7 @@ class BakedFrom(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AmiRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One machine image.
+    """One AMI.
 
     Attributes:
         id: The AMI.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def base_image_parameter(base: str, architecture: str) -> str:
-    """Names the public parameter that holds the id of the newest ECS-optimized AMI.
+    """Returns the name of the public parameter that has the ID of the newest ECS-optimized AMI.
 
     Args:
         base: The base system as in the spec, such as `amazon-linux-2023`.

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def creates_spot_fleet_role(spec: Spec) -> bool:
-    """Tells whether a role for the Spot fleet is made: asked for, and with a Spot environment."""
+    """Returns whether a role for Spot is created: asked for, and with a Spot environment."""
     return spec.roles.spot_fleet == "create" and any(
         environment.purchase == "spot" for environment in spec.environments.values()
     )
 
 
 def efa_installer(cluster: Cluster) -> str | None:
-    """Returns bucket and folder of the EFA installer where a role must be let read it."""
+    """Returns bucket and folder of the EFA installer if a role needs permission to read it."""
     place = cluster.spec.image.efa_installer
     efa = any(image.efa for image in cluster.machine_images)
     created = cluster.spec.roles.instance_profile == "create"
@@ -27,7 +27,7 @@ def efa_installer(cluster: Cluster) -> str | None:
 
 
 def grants_mount(spec: Spec) -> bool:
-    """Tells whether the roles that are made get the permissions to mount the file system."""
+    """Returns whether the roles that are created get the permissions to mount the file system."""
     return spec.storage.efs.iam and spec.roles.instance_profile == "create"
 
 

@@ -18,7 +18,7 @@ _ALLOCATIONS = {
 
 
 _RESERVED_MEMORY = 32
-"""What Batch tells the ECS agent to keep for itself, MiB."""
+"""What Batch has the ECS agent reserve, MiB."""
 
 _HUGE_PAGES = 220
 """Memory that EFA's software takes at boot as huge pages, MiB for each CPU that is online.
@@ -34,9 +34,9 @@ class ResolvedEnvironment(msgspec.Struct, frozen=True):
 
     Attributes:
         name: Its name in the spec.
-        spec: What the spec says of it.
+        spec: Its entry in the spec.
         instance: The instance type's facts.
-        image: Name of the machine image that it needs; environments with equal names share one.
+        image: Name of the AMI that it needs; environments with equal names share one.
         nr_cpus: The kernel's CPU limit that the image sets; None where there is no limit to set.
         schedulable_vcpus: CPUs of one node as the ECS agent registers them.
         max_vcpus: Upper limit of the environment, in the vCPUs that EC2 sells.
@@ -69,9 +69,9 @@ class ResolvedEnvironment(msgspec.Struct, frozen=True):
 
     @property
     def job_memory(self) -> int:
-        """Memory of a job that does not say how much, MiB.
+        """Memory of a job that does not set it, MiB.
 
-        AWS recommends to leave 5 % of the machine to the agent and the system.
+        AWS recommends leaving 5 % of the memory to the agent and the system.
         Source: https://docs.aws.amazon.com/batch/latest/userguide/ecs-reserved-memory.html
         """
         return min(self.instance.memory * 95 // 100, self.usable_memory)
@@ -80,7 +80,7 @@ class ResolvedEnvironment(msgspec.Struct, frozen=True):
     def efa_cards(self) -> tuple[int, ...]:
         """Indexes of the network cards with an Elastic Fabric Adapter, ascending; none without.
 
-        A multi-node job's container gets a network interface of its own, so of the interfaces that
+        A multi-node job's container gets its own network interface, so of the interfaces that
         the type takes one is left for it.
         """
         if not self.spec.efa:
@@ -94,7 +94,7 @@ class ResolvedEnvironment(msgspec.Struct, frozen=True):
 
 
 class MachineImage(msgspec.Struct, frozen=True):
-    """A machine image to bake: everything that makes one differ from another within a cluster.
+    """An AMI to bake: everything that makes one differ from another within a cluster.
 
     Attributes:
         names: The images of environments that it serves, sorted. Types that want the same limit on
@@ -138,7 +138,7 @@ class ResolvedJob(msgspec.Struct, frozen=True):
 
     Attributes:
         name: Its name in the spec.
-        spec: What the spec says of it.
+        spec: Its entry in the spec.
         queue: The queue that it is meant for.
         vcpus: vCPUs of each node, as the ECS agent counts them.
         memory: Memory of each node, MiB.
@@ -168,12 +168,12 @@ class Cluster(msgspec.Struct, frozen=True):
 
     @property
     def images(self) -> tuple[str, ...]:
-        """Names of the machine images that the environments need, sorted, each once."""
+        """Names of the images (AMIs) that the environments need, sorted, each once."""
         return tuple(sorted({environment.image for environment in self.environments}))
 
     @property
     def machine_images(self) -> tuple[MachineImage, ...]:
-        """The machine images to bake, sorted by name; each serves one or more of `images`."""
+        """The AMIs to bake, sorted by name; each serves one or more of `images`."""
         names: dict[tuple[str, int | None, bool], set[str]] = {}
         for each in self.environments:
             content = (each.instance.architecture, each.nr_cpus, each.spec.efa)
@@ -205,10 +205,10 @@ class Cluster(msgspec.Struct, frozen=True):
 
 
 def registered_memory(instance: InstanceType) -> int:
-    """Returns the memory that the ECS agent registers for a machine, in MiB, or a little less.
+    """Returns the memory that the ECS agent registers for an instance, in MiB, or a little less.
 
     The agent registers what Linux has, `MemTotal`, less the `ECS_RESERVED_MEMORY` that Batch sets,
-    32 MiB. Kernels differ by some 50 MiB, so 0.5 % are left. Where nobody has measured a type, 94 %
+    32 MiB. Kernels differ by some 50 MiB, so 0.5 % are left. For a type without a measurement, 94 %
     less 256 MiB holds for all but one of those that were measured.
     Source: https://github.com/aws/amazon-ecs-agent (ecs-agent/api/ecs/client/ecs_client.go),
     https://github.com/aws/aws-cdk/issues/9900; and for the measurements see `mngen.catalog`.
@@ -219,7 +219,7 @@ def registered_memory(instance: InstanceType) -> int:
 
 
 def image_name(environment: Environment, instance: InstanceType) -> str:
-    """Names the machine image that an environment needs, by all that makes images differ.
+    """Returns the name of the AMI that an environment needs, by all that makes images differ.
 
     One whose CPUs are limited fits one instance type only; the others serve any type of an
     architecture.
@@ -288,7 +288,7 @@ def _placement_group(name: str, environment: Environment) -> str | None:
 
 
 def _job(name: str, job: Job, queue: ResolvedQueue) -> ResolvedJob:
-    # A job may be placed on any environment of its queue, so the smallest machine decides.
+    # A job may be placed on any environment of its queue, so the smallest instance decides.
     nodes = queue.environments
     memory = job.memory or min(environment.job_memory for environment in nodes)
     limits = {environment.nr_cpus for environment in nodes}

@@ -1,4 +1,4 @@
-"""Which ends of an attempt AWS Batch follows with another one."""
+"""After which results of an attempt AWS Batch starts another one."""
 
 from __future__ import annotations
 

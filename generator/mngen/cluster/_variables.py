@@ -1,4 +1,4 @@
-"""The environment variables of a job's containers: what the spec says in the wire-up's words."""
+"""The environment variables of a job's containers: what the spec sets, as the wire-up reads it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def key_variables(job: Job) -> dict[str, str]:
 def job_variables(spec: Spec, job: ResolvedJob) -> dict[str, str]:
     """Returns the environment variables of a job's containers, sorted by name.
 
-    The wire-up gets the shared file system, and the CPUs that a node must have where the machine
-    images limit them. What the job's own `environment` says comes before all of it.
+    The wire-up gets the shared file system, and the CPUs that a node must have if the AMIs
+    limit them. The job's `environment` takes precedence over all of it.
     """
     variables = {SHARED_VARIABLE: spec.storage.efs.mount}
     if job.nr_cpus is not None:

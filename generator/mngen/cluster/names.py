@@ -13,26 +13,26 @@ DEPLOYMENT_TAG = "mngen:deployment"
 """Key of the tag with the deployment's name, on all that mngen makes."""
 
 IMAGE_TAG = "mngen:image"
-"""Key of the tag that names the machine image.
+"""Key of the tag with the name of the image.
 
 Everything that a bake starts carries it beside the deployment's own tag, from the request on that
-starts it: what carries both may be ended. The nodes of the cluster carry the latter alone.
+starts it: what carries both may be deleted. The nodes of the cluster carry the latter alone.
 """
 
 REGION_TAG = "mngen:region"
-"""Key of a tag that tells the IAM resources of deployments with one name in two regions apart."""
+"""Key of a tag that distinguishes IAM resources of deployments with one name in two regions."""
 
 SUBMISSION_TAG = "mngen:submission"
 """Key of a job's tag with the token of the request that made it."""
 
 SUBMITTER_TAG = "mngen:submitter"
-"""Key of a job's tag with the name of whoever submitted it."""
+"""Key of a job's tag with the name of the user who submitted it."""
 
 TAG_PREFIX = "mngen:"
 """What the keys of all of these start with, and no others."""
 
 RUN_TAG = "mngen:bake"
-"""Key of the tag that tells the bakes of one deployment apart; on what a bake ends again."""
+"""Key of the tag that distinguishes the bakes of a deployment; on what a bake deletes again."""
 
 NR_CPUS_TAG = "mngen:nr-cpus"
 """Key of an AMI's tag with the kernel's CPU limit; 0 for none."""
@@ -41,19 +41,19 @@ INPUTS_TAG = "mngen:inputs"
 """Key of an AMI's tag with the digest of what it was baked from."""
 
 CPUS_VARIABLE = "MNGEN_CPUS"
-"""Tells the wire-up how many CPUs a node must have where its AMI limits them."""
+"""How many CPUs the wire-up expects on a node whose AMI limits them."""
 
 CPUS_CHECK_VARIABLE = "MNGEN_CPUS_CHECK"
-"""Tells the wire-up what to do about another number: `off` for nothing, `warn` for a warning."""
+"""What the wire-up does about another number: `off` for nothing, `warn` for a warning."""
 
 INPUTS_VARIABLE = "MNGEN_INPUTS"
-"""The variable that tells a job where its inputs are: a folder of the shared file system."""
+"""The variable with the folder of a job's inputs on the shared file system."""
 
 INPUTS_FROM_VARIABLE = "MNGEN_INPUTS_FROM"
-"""The variable that tells the wire-up from where to fetch them if they are not there: `s3://…/`."""
+"""The variable with the URL from which the wire-up fetches missing inputs: `s3://…/`."""
 
 INPUTS_REGION_VARIABLE = "MNGEN_INPUTS_REGION"
-"""The variable that tells which region to ask: a VPC's endpoint for S3 serves its own alone."""
+"""The variable with the bucket's region: a VPC's endpoint for S3 serves only its own region."""
 
 KEY_VARIABLES = {
     "ranks_per_node": "MNGEN_RANKS_PER_NODE",
@@ -67,10 +67,10 @@ RENDEZVOUS_VARIABLE = "MNGEN_SECRET"
 """The variable that carries the rendezvous secret to the nodes of a job."""
 
 SHARED_VARIABLE = "MNGEN_SHARED"
-"""Tells the wire-up where the shared file system is mounted."""
+"""Where the shared file system is mounted, for the wire-up."""
 
 WAIT_VARIABLE = "MNGEN_WAIT"
-"""Tells the wire-up how many seconds to wait for all nodes."""
+"""How many seconds the wire-up waits for all nodes."""
 
 WIRE_UP_VARIABLES = frozenset(
     {
@@ -109,7 +109,7 @@ def inputs_prefix(deployment: str) -> str:
 
 
 BUILDER_LIFETIME = 120
-"""Minutes after which a builder ends itself, should whoever started it have vanished."""
+"""Minutes after which a builder shuts itself down, if its bake is gone."""
 
 BUILDER_USER_DATA = f"""\
 #!/bin/sh
@@ -117,7 +117,7 @@ shutdown -h +{BUILDER_LIFETIME}
 systemctl mask --runtime ecs.service
 systemctl --no-block stop ecs.service
 """
-"""What a builder runs at its start: its own end, and no ECS agent until it is off.
+"""What a builder runs at its start: a scheduled shutdown, and no ECS agent until then.
 
 The agent would register the builder in the cluster `default`, where it may be given tasks. It waits
 for cloud-init, which runs this, and is masked in /run alone: what starts from the image has it.

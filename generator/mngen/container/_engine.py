@@ -52,7 +52,7 @@ class Engine:
             reference: What the image is called on this machine.
             build_args: Build arguments by name.
             platform: Such as `linux/arm64`; None for the machine's own.
-            seconds: After how long the build is ended; None for never.
+            seconds: After how long the build is stopped; None for never.
 
         Raises:
             ToolError: The build failed, or took too long.
@@ -204,7 +204,7 @@ def find_engine(name: str | None = None) -> Engine:
 
 
 def _prepare_docker(folder: Path, environment: dict[str, str]) -> None:
-    """Gives docker the user's configuration, which says where its daemon is, without the logins."""
+    """Gives docker the user's configuration, which has its daemon's address, without the logins."""
     own = Path(environment.get("DOCKER_CONFIG") or Path.home() / ".docker")
     try:
         config: dict[str, Any] = json.loads((own / "config.json").read_text(encoding="utf-8"))

@@ -45,7 +45,7 @@ def run(
     environment: Mapping[str, str] | None = None,
     seconds: float | None = None,
 ) -> None:
-    """Runs an engine to its end, in a session of its own.
+    """Runs an engine to its end, in its own session.
 
     Args:
         command: Program and arguments; never a secret, which others could read in `ps`.
@@ -105,7 +105,7 @@ def run(
 
 
 def _end(process: Popen[bytes]) -> None:
-    """Ends an engine, and what it started and has not ended itself if it is not done."""
+    """Stops an engine, and if it is not done also what it has started."""
     # What an engine that is done leaves running is meant to, such as podman's pause process.
     _process.end_group(process, ask=True, seconds=_GRACE, rest=process.poll() is None)
 

@@ -1,7 +1,7 @@
 """The demo: the whole workflow on an emulated AWS, with real Terraform and the real provider.
 
-`plan_demo` says beforehand which steps are reduced on this machine. `run_demo` runs the steps in a
-folder of its own, where what each step wrote can be inspected afterwards; nothing else is left.
+`plan_demo` returns beforehand which steps are reduced on this machine. `run_demo` runs the steps in
+a folder, where what each step wrote can be inspected afterwards; nothing else is left.
 Every step is the very call that the command of the same name makes.
 """
 

@@ -29,7 +29,7 @@ class Built:
 
 
 def what_stands(region: str) -> list[Built]:
-    """Asks the AWS Batch that this process sees what stands, in the order of the names.
+    """Returns what exists in the AWS Batch that this process sees, sorted by name.
 
     Args:
         region: AWS region.

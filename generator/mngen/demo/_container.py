@@ -1,4 +1,4 @@
-"""The demo's container image: built where an engine is there and little has to be downloaded."""
+"""The demo's container image: built if there is an engine and little has to be downloaded."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from mngen.container import Engine, ImagePlan, Registry
 
 _LOG = logging.getLogger(__name__)
-# A build downloads packages: this much is enough on any line that a demo is fun on.
+# A build downloads packages: this is enough on any line that is fit for a demo.
 _BUILD_SECONDS = 600.0
-# A reason stands in a table.
+# A reason is shown in a table.
 _REASON_WIDTH = 120
 _MANIFEST = {
     "schemaVersion": 2,
@@ -56,8 +56,8 @@ def make_container_image(
     """Builds the container image, and puts it into the emulated registry.
 
     The emulated registry keeps manifests and no layers, and the emulated Batch runs jobs as data:
-    where the image cannot be built it is there by name alone, and the demo goes on. It is called
-    otherwise than the user's own, and goes without the EFA software, which comes from Amazon.
+    if the image cannot be built, it is there by name alone, and the demo goes on. It has
+    another name than the user's own, and lacks the EFA software, which comes from Amazon.
 
     Args:
         cluster: The cluster.
@@ -89,7 +89,7 @@ def make_container_image(
 
 
 def reason_against_building(context: Path) -> str | None:
-    """Says why no image is built on this machine unless that is asked for, or returns None.
+    """Returns why no image is built on this machine unless that is asked for, or None.
 
     Args:
         context: The folder with the Dockerfile.
@@ -103,7 +103,7 @@ def reason_against_building(context: Path) -> str | None:
 
 
 def _reason_against(engine: Engine | None, context: Path, options: DemoOptions) -> str | None:
-    """Says why nothing is to be built, or returns None."""
+    """Returns why nothing is to be built, or None."""
     from mngen.container import base_image
 
     if engine is None:
@@ -138,7 +138,7 @@ def _build(
         raise ToolError(f"{failure}: {last}" if last else failure) from None
     finally:
         if not keep:
-            # What cannot be removed is no reason to fail.
+            # What cannot be removed must not cause a failure.
             with suppress(ToolError):
                 engine.remove(planned.reference)
     DigestFile(tree / "terraform" / DIGESTS_FILE).record(pushed.tag, pushed.digest)

@@ -1,4 +1,4 @@
-"""The demo's machine images: baked where this machine can, copied where it cannot."""
+"""The demo's AMIs: baked if this machine can, copied if it cannot."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def make_images(cluster: Cluster, tree: Path, outputs: Mapping[str, Any], *, log
     """Bakes the images of a cluster on the emulated AWS that this process sees.
 
     What cannot be baked here is a copy of the image that its bake would start from: all of them
-    where no machines can be had, and those with EFA, whose software comes from Amazon.
+    if no machines can run here, and those with EFA, whose software comes from Amazon.
 
     Args:
         cluster: The cluster.
         tree: The rendered tree.
         outputs: What Terraform put out.
-        logs: A folder to be made, for what the programs said that baked an image.
+        logs: A folder to be created, for the output of the programs that bake an image.
 
     Returns:
         What was done, in a line.

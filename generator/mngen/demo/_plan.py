@@ -34,7 +34,7 @@ _SECONDS: Mapping[str, tuple[float, float]] = {
     REHEARSE: (6, 1),
     DESTROY: (65, 65),
 }
-# Without it, what a step needs is needed by the demo as a whole.
+# A step without it has needs that the demo as a whole has.
 _REDUCIBLE = {BAKE: "demo-bake", REHEARSE: "demo-rehearse"}
 # So many seconds of the measured pace count as known before the first step has ended.
 _PRIOR_SECONDS = 20.0
@@ -43,7 +43,7 @@ _LEAST_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """A step that will be walked.
+    """A step that will be run.
 
     Attributes:
         name: What is done.

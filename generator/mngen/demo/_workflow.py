@@ -77,7 +77,7 @@ class Step:
 
 @dataclass(slots=True)
 class _Workflow:
-    """The steps gone so far.
+    """The steps done so far.
 
     Attributes:
         folder: Where they write.
@@ -119,7 +119,7 @@ def run_demo(
 ) -> tuple[list[Step], list[Built]]:
     """Runs the whole workflow with the tutorial's spec; what its steps log is kept in `demo.log`.
 
-    SIGINT, SIGTERM and SIGHUP end it, whatever it is at; outside the main thread none is caught.
+    SIGINT, SIGTERM and SIGHUP stop it at any point; outside the main thread none is caught.
 
     Args:
         folder: An empty folder to work in; what the steps wrote stays in it.
@@ -133,8 +133,8 @@ def run_demo(
         The steps, and what stood before it was destroyed.
 
     Raises:
-        ToolError: Terraform, its AWS provider or a container engine that was asked for cannot be
-            had, or a step failed.
+        ToolError: Terraform, its AWS provider or a container engine that was asked for is not
+            available, or a step failed.
         InterruptedRunError: The user interrupted; the emulated AWS is gone with all in it.
     """
     plan = plan or plan_demo(build=build)
@@ -253,7 +253,7 @@ def _account(sandbox: Sandbox, scratch: Path) -> Iterator[None]:
 def _interrupter() -> Callable[[], None]:
     """Returns what is called when this process is asked to end.
 
-    A second request does not break off the cleaning up that the first has begun; the third does.
+    A second request does not interrupt the clean-up that the first has begun; the third does.
     """
     requests = itertools.count(1)
 

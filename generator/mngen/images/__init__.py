@@ -1,7 +1,7 @@
 """AMIs: what `mngen bake` and `mngen ami` are made of.
 
-An image is made on a small builder: launched from the ECS-optimized AMI, brought to what the spec
-asks for by the playbooks over SSH, verified, stopped, taken, ended. Two engines do that, Packer and
+An image is made on a small builder: launched from the ECS-optimized AMI, configured by the
+playbooks over SSH, verified, stopped, imaged, terminated. Two engines do that, Packer and
 one that needs nothing but boto3 and Ansible, with the same result. Everything that a bake starts
 carries its tags from the first request on, so that what a killed one left is found again.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SECONDS_TO_CONNECT = 60
 
 # Ansible refuses to run where the locale is not in UTF-8, as with LC_ALL=C, or is not installed, as
-# one that ssh brought along. macOS has no C.UTF-8.
+# one that ssh passed on. macOS has no C.UTF-8.
 # Source: https://github.com/ansible/ansible/blob/devel/lib/ansible/cli/__init__.py
 LOCALE = {"LC_ALL": "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"}
 
@@ -63,7 +63,7 @@ def play(job: Job, *, host: str, user: str, key: Path, proxy: str | None = None)
         proxy: OpenSSH's ProxyCommand; None for none.
 
     Raises:
-        ToolError: A task failed; names it, with what it said.
+        ToolError: A task failed; has its name and its output.
         InterruptedRunError: The user interrupted.
     """
     import ansible_runner

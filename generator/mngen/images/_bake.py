@@ -1,4 +1,4 @@
-"""Bakes the images of a cluster, side by side, each to its own end."""
+"""Bakes the images of a cluster in parallel, each with its own outcome."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Options:
     """How images are baked.
 
     Attributes:
-        connection: How builders are reached; None for what the spec says.
+        connection: How builders are reached; None for the spec's way.
         ssh_port: Port of the builders' sshd.
-        ssh_from: Who may connect; none for what the spec says, or else the caller's address.
+        ssh_from: Who may connect; empty for the spec's ranges, or else the caller's address.
         ssh_seconds: How long to wait until a builder lets us in.
         keep: Leave a builder running whose bake failed, to look at it.
     """
@@ -75,7 +75,7 @@ class Outcome:
         image: The image.
         id: Its AMI; None where there is none.
         problems: Why there is none.
-        log: Where all is written that the programs said; None where nothing was started.
+        log: The file with the programs' output; None if nothing was started.
         seconds: How long it took.
     """
 
@@ -92,7 +92,7 @@ class BakeResult:
 
     Attributes:
         outcomes: What became of each image, in the order of the plan.
-        problems: What else went wrong, such as what could not be ended.
+        problems: What else went wrong, such as what could not be deleted.
         interrupted: Whether the user interrupted.
     """
 
@@ -110,22 +110,22 @@ def bake(
     cancel: Cancel | None = None,
     on_progress: Callable[[str, str], None] = log_stage,
 ) -> BakeResult:
-    """Bakes what a survey found, side by side; a failing image stops no other.
+    """Bakes what a survey found, in parallel; a failing image stops no other.
 
     An image is recorded as soon as it is there, so that nothing that fails later loses it.
 
     Args:
         survey: What to bake; from `look`.
-        record: The file of machine images.
+        record: The record of AMIs.
         engine: What makes them; from `choose_engine`.
         options: How.
-        cancel: The user's interrupt; is called by whoever takes the signals.
+        cancel: The user's interrupt; is called by what receives the signals.
         on_progress: Is called with an image's name and its stage, from several threads; logs them
             by default.
 
     Raises:
         InputError: Another bake into the same record is running.
-        ToolError: AWS or a program is not to be had, before anything was started.
+        ToolError: AWS or a program is not available; nothing was started.
     """
     cancel = cancel or Cancel()
     options = options or Options()
@@ -238,7 +238,7 @@ def _bake_all(
     engine: Engine,
     result: BakeResult,
 ) -> None:
-    """Bakes each image in a thread of its own, and waits while this one takes the signals."""
+    """Bakes each image in its own thread, and waits while this one receives the signals."""
     with ThreadPoolExecutor(max_workers=len(targets)) as pool:
         futures = [pool.submit(_bake_one, run, target, record, engine) for target in targets]
         # In small portions: a signal is handled between two of them.
@@ -246,7 +246,7 @@ def _bake_all(
             while wait(futures, timeout=_POLL_SECONDS).not_done:
                 pass
         except BaseException:
-            # Whoever takes no signals is interrupted here: the builders are ended all the same.
+            # A caller that handles no signals is interrupted here: terminate the builders as well.
             run.cancel()
             raise
     result.outcomes += [future.result() for future in futures]
@@ -279,7 +279,7 @@ def _bake_one(run: Run, target: Target, record: AmiFile, engine: Engine) -> Outc
 
 
 def _in_some_zone(run: Run, target: Target, engine: Engine, folder: Path, log: Path) -> str:
-    """Bakes in the first zone that has a machine for the builder."""
+    """Bakes in the first zone that has capacity for the builder."""
     refused: list[Problem] = []
     for zone, subnet in run.site.subnets.items():
         place = folder / zone

@@ -61,7 +61,7 @@ class Baking:
             outputs: Values by output name, as `Terraform.outputs()` returns them.
             tree: The rendered tree.
             record: The file of AMIs; None for the tree's own.
-            options: How builders are reached; None for how the spec says.
+            options: How builders are reached; None for the spec's way.
 
         Raises:
             InputError: Nothing was applied yet.
@@ -75,7 +75,7 @@ class Baking:
         )
 
     def leftovers(self) -> list[Leftover]:
-        """Returns what earlier bakes have started and not ended, or one that runs elsewhere.
+        """Returns what earlier bakes have left, or one that runs elsewhere has started.
 
         Raises:
             ToolError: AWS did not answer.

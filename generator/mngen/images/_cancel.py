@@ -1,4 +1,4 @@
-"""Ending what several threads do, from the one that takes the signals."""
+"""Stopping what several threads do, from the one that receives the signals."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Cancel:
     """A flag that the user's interrupt raises, and that every wait looks at.
 
-    A second interrupt does not come faster to an end that leaves nothing behind: what a step has
-    started is ended in either case. The third gives up on that; see `abandoned`.
+    A second interrupt does not stop sooner: what a step has
+    started is deleted in any case. The third gives up on that; see `abandoned`.
     """
 
     def __init__(self) -> None:
@@ -35,20 +35,20 @@ class Cancel:
 
     @property
     def abandoned(self) -> bool:
-        """Whether the user insisted on ending at once, cleaned up or not."""
+        """Whether the user insisted on stopping at once, cleaned up or not."""
         return self._count >= _INSISTS
 
     def check(self) -> None:
-        """Ends the step here if the user interrupted.
+        """Stops the step here if the user interrupted.
 
         Raises:
-            InterruptedRunError: So it is.
+            InterruptedRunError: The user interrupted.
         """
         if self.wanted:
             raise InterruptedRunError("interrupted")
 
     def sleep(self, seconds: float) -> None:
-        """Waits, and ends the step as soon as the user interrupts.
+        """Waits, and stops the step as soon as the user interrupts.
 
         Raises:
             InterruptedRunError: The user interrupted.

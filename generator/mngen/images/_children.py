@@ -1,4 +1,4 @@
-"""A program that bakes: its output in a log, its lines told, its sure end."""
+"""A program that bakes: its output goes to a log and to a callback, and it always ends."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def run_logged(
                 on_poll=heed,
                 folder=folder,
                 environment=environment,
-                # A killed program cannot end its own helpers, and the supervisor hides its end.
+                # A killed program cannot stop its helpers, and the supervisor hides its end.
                 end=partial(_process.end_group, ask=False, seconds=None, rest=True),
             )
         except _AbandonedError:

@@ -42,7 +42,7 @@ def playbooks_digest(folder: Path) -> str:
 
 
 def _played(content: bytes) -> bytes:
-    """Returns what the YAML of a playbook says, without comments and layout.
+    """Returns the content of a playbook's YAML, without comments and layout.
 
     Events, not values, are compared: they keep the order of keys, tags of Ansible's own, and
     whether a scalar was quoted.

@@ -1,4 +1,4 @@
-"""Bakes with EC2's own API and Ansible, for those who have no Packer."""
+"""Bakes with EC2's own API and Ansible, for users without Packer."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class DirectEngine:
 
 @contextmanager
 def _key_pair(ec2: EC2Client, job: Job) -> Iterator[Path]:
-    """Makes a key of its own; EC2 learns the public half alone."""
+    """Creates a separate key; EC2 gets only its public half."""
     job.run.cancel.check()
     key = job.folder / "id_ed25519"
     subprocess.run(
@@ -103,7 +103,7 @@ def _key_pair(ec2: EC2Client, job: Job) -> Iterator[Path]:
 
 @contextmanager
 def _builder(ec2: EC2Client, job: Job) -> Iterator[str]:
-    """Launches the instance that the image is made of, and ends it."""
+    """Launches the instance that the image is made of, and terminates it."""
     job.show("launch")
     instance = _launch(ec2, job)
     failed = True
@@ -169,7 +169,7 @@ def _launch(ec2: EC2Client, job: Job) -> str:
                 },
             }
         ],
-        # Should this process vanish, the builder ends itself.
+        # If this process vanishes, the builder shuts itself down.
         "InstanceInitiatedShutdownBehavior": "terminate",
         "UserData": BUILDER_USER_DATA,
         "TagSpecifications": [

@@ -14,7 +14,7 @@ def choose_engine(name: Literal["packer", "direct"] | None = None) -> Engine:
     """Returns an engine: the one named, or Packer where it is on PATH, or the direct one.
 
     Raises:
-        ToolError: Packer is asked for and not there, or what is there is no Packer.
+        ToolError: Packer is asked for and not there, or is another program of that name.
     """
     if name == "packer" or (name is None and find_packer()):
         return PackerEngine()

@@ -6,4 +6,4 @@ from mngen.errors import ToolError
 
 
 class CapacityError(ToolError):
-    """The zone has no machine for the builder just now; another one may."""
+    """The zone has no capacity for the builder now; another one may."""

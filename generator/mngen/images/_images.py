@@ -1,4 +1,4 @@
-"""The machine images of a deployment, as AWS and the record know them."""
+"""The AMIs of a deployment, as AWS and the record know them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """One machine image.
+    """One AMI.
 
     Attributes:
         id: The AMI.
         image: What it was baked as.
         nr_cpus: The kernel's CPU limit; 0 for none, None where it is not known.
         base: The AMI that it was made from; None where it is not known.
-        created: When, as AWS says it (ISO 8601); None where it is gone.
+        created: When, as AWS reports it (ISO 8601); None if it is gone.
         state: AWS's word, such as `available`; `gone` where AWS does not have it.
         recorded_as: The names under which the record has it, sorted.
         used_by: Compute environments of the account that start their nodes from it, sorted.
@@ -50,7 +50,7 @@ def list_images(cluster: Cluster, records: dict[str, AmiRecord]) -> list[Listed]
 
     Args:
         cluster: The cluster.
-        records: The record of machine images.
+        records: The record of AMIs.
 
     Raises:
         ToolError: AWS did not answer.

@@ -60,7 +60,7 @@ class Run:
     def show(self, name: str, stage: str) -> None:
         """Shows the stage of an image.
 
-        Output that cannot be written is no reason to leave a builder running.
+        Output that cannot be written must not leave a builder running.
         """
         with suppress(OSError, ValueError):
             self.on_progress(name, stage)
@@ -76,7 +76,7 @@ class Job:
         variables: The playbook's variables.
         subnet: Where its builder is started.
         folder: A private folder for its files.
-        log: Where everything is written that the programs say.
+        log: The file with the programs' output.
     """
 
     run: Run
@@ -107,7 +107,7 @@ class Job:
 
     @property
     def run_tags(self) -> dict[str, str]:
-        """Tags of everything that the bake ends again."""
+        """Tags of everything that the bake deletes again."""
         return {**self.run.tags, IMAGE_TAG: self.name, RUN_TAG: self.run.suffix}
 
     @property
@@ -122,7 +122,7 @@ class Job:
 
 
 class Engine(Protocol):
-    """Makes an AMI: launches a builder, runs the playbook on it, takes the image, ends it."""
+    """Makes an AMI: launches a builder, runs the playbook on it, takes the image, terminates it."""
 
     def prepare(self, templates: Path) -> None:
         """Prepares the bake's copy of the rendered templates; is called once, before all images.
@@ -135,10 +135,10 @@ class Engine(Protocol):
     def bake(self, job: Job) -> str:
         """Returns the id of the AMI, which is available and verified.
 
-        Whatever it started is ended when it returns or raises, unless `run.keep` says otherwise.
+        Everything that it started is gone when it returns or raises, unless `run.keep` is set.
 
         Raises:
-            CapacityError: The zone has no machine for the builder.
+            CapacityError: The zone has no capacity for the builder.
             ToolError: Something else failed.
             InterruptedRunError: The user interrupted.
         """

@@ -1,4 +1,4 @@
-"""What a bake that was killed left behind on AWS, found by its tags, and its end."""
+"""What a bake that was killed left behind on AWS, found by its tags, and its deletion."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _ALIVE = ["pending", "running", "shutting-down", "stopping", "stopped"]
 
 
 class Leftover(msgspec.Struct, frozen=True):
-    """One resource that a bake did not end.
+    """One resource that a bake did not delete.
 
     Attributes:
         kind: `instance`, `key pair`, `volume`, `security group` or `snapshot`.
         id: Its id; a key pair's name.
         image: The image that it was started for.
         state: Its state as EC2 names it, or an empty string.
-        since: When it was made, as EC2 says it, or an empty string.
+        since: When it was created, as EC2 reports it, or an empty string.
     """
 
     kind: str
@@ -38,7 +38,7 @@ class Leftover(msgspec.Struct, frozen=True):
 def find_leftovers(
     ec2: EC2Client, deployment: str, *, run: str | None = None, image: str | None = None
 ) -> list[Leftover]:
-    """Finds what bakes of a deployment have started and not ended.
+    """Finds what bakes of a deployment have started and not deleted.
 
     Args:
         ec2: The client.
@@ -47,7 +47,7 @@ def find_leftovers(
         image: Of this image alone; None for all.
 
     Returns:
-        In the order in which they can be ended.
+        In the order in which they can be deleted.
 
     Raises:
         ToolError: AWS did not answer.
@@ -69,7 +69,7 @@ def find_leftovers(
 
 
 def end_leftovers(ec2: EC2Client, leftovers: list[Leftover], *, wait_seconds: int = 600) -> None:
-    """Ends them: machines first, and waits for their end, since all else hangs on them.
+    """Deletes them: instances first, and waits for their end, since all else depends on them.
 
     Raises:
         ToolError: AWS refused one.
@@ -90,7 +90,7 @@ def end_leftovers(ec2: EC2Client, leftovers: list[Leftover], *, wait_seconds: in
             try:
                 ec2.delete_volume(VolumeId=volume)
             except gone as error:
-                # Most volumes end with their machine, as they were told to.
+                # Most volumes are deleted with their instance, as their launch asked for.
                 if error.response.get("Error", {}).get("Code") != "InvalidVolume.NotFound":
                     raise
         for group in by_kind.get("security group", []):
@@ -119,7 +119,7 @@ def _instances(ec2: EC2Client, filters: list[FilterTypeDef]) -> list[Leftover]:
 def _key_pairs(
     ec2: EC2Client, deployment: str, run: str | None, image: str | None
 ) -> list[Leftover]:
-    """Finds key pairs by their name, since Packer tags none of its own in older versions."""
+    """Finds key pairs by their name, since older versions of Packer do not tag them."""
     pairs = ec2.describe_key_pairs(
         Filters=[{"Name": "key-name", "Values": [f"{deployment}-bake-*{run or ''}"]}]
     )["KeyPairs"]

@@ -64,7 +64,7 @@ def only_bake(record: Path) -> Iterator[None]:
     """Holds the lock of a record for as long as images are baked into it.
 
     Args:
-        record: The file of machine images.
+        record: The record of AMIs.
 
     Raises:
         InputError: Another bake holds it.

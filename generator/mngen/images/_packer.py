@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 TEMPLATE = "images.pkr.hcl"
 
 _FIRST_WITH_PLUGINS = (1, 7)
-# Packer 1.6 cannot ask for IMDSv2; the AMIs of Amazon Linux 2023 do so by themselves.
+# Packer 1.6 cannot ask for IMDSv2; the AMIs of Amazon Linux 2023 do so by default.
 _NEWER_BLOCKS = re.compile(r"\n  metadata_options \{.*?\n  \}\n", re.DOTALL)
 
 _STAGES = (
@@ -61,7 +61,7 @@ class PackerEngine:
     """The engine that runs `packer build`, once for each image.
 
     One process an image: a failing image cannot take others with it, and each has a manifest and a
-    log of its own.
+    separate log.
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class PackerEngine:
         self._has_plugins = packer_version(self._program) >= _FIRST_WITH_PLUGINS
 
     def prepare(self, templates: Path) -> None:
-        """Brings the copy of the template to what this version of Packer takes.
+        """Adapts the copy of the template to this version of Packer.
 
         Args:
             templates: The folder that holds `packer/`.
@@ -89,7 +89,7 @@ class PackerEngine:
             capture_output=True,
             text=True,
             check=False,
-            # An interrupt is ours to answer, not its.
+            # mngen handles an interrupt, not Packer.
             start_new_session=True,
         )
         if done.returncode != 0:
@@ -164,7 +164,7 @@ def packer_version(program: str) -> tuple[int, ...]:
     """Returns a Packer's version, such as (1, 11, 2).
 
     Raises:
-        ToolError: It is no Packer.
+        ToolError: It is not Packer.
     """
     try:
         done = subprocess.run(
@@ -187,7 +187,7 @@ def packer_version(program: str) -> tuple[int, ...]:
 
 
 def _end_what_is_left(ec2: EC2Client, job: Job) -> None:
-    """Ends what Packer did not: it was killed, AWS did not let it, or its AMI was not done yet."""
+    """Deletes what Packer left: it was killed, AWS refused, or its AMI was not done yet."""
     left = find_leftovers(ec2, job.run.name, run=job.run.suffix, image=job.name)
     if left:
         job.show("terminate")
@@ -201,7 +201,7 @@ def _end_what_is_left(ec2: EC2Client, job: Job) -> None:
 
 
 class _Reading:
-    """Reads what Packer and Ansible say: the stage, and the reason of a failure."""
+    """Reads the output of Packer and Ansible: the stage, and the reason of a failure."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -244,7 +244,7 @@ class _Reading:
 
 
 def _message(result: str) -> str | None:
-    """Returns what the result of a task says; None while it is not whole."""
+    """Returns the message of a task's result; None while it is not whole."""
     try:
         decoded = json.loads(result)
     except json.JSONDecodeError:

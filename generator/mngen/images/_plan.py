@@ -134,7 +134,7 @@ def plan_bake(
 def differences(
     old: BakedFrom, new: BakedFrom, *, unknown: Collection[str] = frozenset()
 ) -> list[str]:
-    """Says in which inputs an image differs from what is wanted.
+    """Returns in which inputs an image differs from what is wanted.
 
     Args:
         old: What it was baked from.

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def stale_images(cluster: Cluster, record: AmiFile) -> list[Problem]:
-    """Says of each recorded image in what it differs from what would be baked now.
+    """Returns for each recorded image how it differs from what would be baked now.
 
     Whether there is a newer base image, and whether the image is still there, only AWS knows:
     `mngen check --aws` asks it.
 
     Args:
         cluster: The cluster.
-        record: The file of machine images.
+        record: The record of AMIs.
 
     Raises:
         InputError: The file is damaged.

@@ -57,8 +57,8 @@ def look(
         cluster: The cluster.
         site: What the first apply made.
         tree: The rendered tree, with `packer/` and `playbooks/`.
-        record: The file of machine images.
-        images: The images to think of; None for all.
+        record: The record of AMIs.
+        images: The images to consider; None for all.
         force: Bake them whatever is recorded.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Jobs: submitting them, watching them, understanding why they wait, ending them.
+"""Jobs: submitting them, watching them, understanding why they wait, cancelling them.
 
     >>> from mngen.jobs import Jobs
     >>> jobs = Jobs.of("mngen.yaml")                            # doctest: +SKIP
@@ -6,8 +6,8 @@
     '6d1b8f0a-…'
 
 Queues, job definitions and the log group are known by their names, which follow from the spec: no
-access to Terraform's state is needed. Everything is asked of AWS anew; what this room keeps on the
-machine (`_journal`) only bridges the moment in which AWS cannot tell yet.
+access to Terraform's state is needed. AWS is asked each time; what this package keeps on the
+machine (`_journal`) only bridges the moment in which AWS cannot answer yet.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Ending a job, with all its nodes."""
+"""Cancelling a job, with all its nodes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _LONGEST_REASON = 256
 
 
 def cancel(batch: BatchClient, cluster: Cluster, job: JobDetailTypeDef, reason: str) -> bool:
-    """Ends a job in whichever state it is; False where it had ended already.
+    """Cancels a job in any state; False if it had ended already.
 
     TerminateJob cancels a job that waits and stops one that runs, so nothing is missed when the
     job is placed in this very moment, as it would be by CancelJob, which then does nothing and
-    does not say so. The id of the job as a whole ends all nodes.
+    does not report it. The ID of the job as a whole cancels all nodes.
     Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_TerminateJob.html
 
     Args:

@@ -35,7 +35,7 @@ def mount_state(text: str) -> str | None:
 
 
 def telling_lines(text: str) -> tuple[str, ...]:
-    """Returns the last lines that tell of a failure, or the last lines at all, as plain text.
+    """Returns the last lines that report a failure, or else the last lines, as plain text.
 
     Args:
         text: The console's output, which may hold anything: escape sequences are left out.

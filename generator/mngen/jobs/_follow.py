@@ -2,7 +2,7 @@
 
 A round is a handful of calls, however many nodes a job has: the streams of few nodes are read one
 by one, and of many the main node's, which is where mpirun writes, while the others are bundled, a
-hundred a call, and take turns (`_tail` says why). A thousand nodes have all been read after three
+hundred a call, and take turns (see `_tail`). A thousand nodes have all been read after three
 rounds.
 """
 
@@ -33,7 +33,7 @@ _LOOK_SECONDS = 5.0
 _NODES_SECONDS = 15.0
 """How often the nodes of a large job are looked at for such as begin to write late."""
 _QUIET_ROUNDS = 3
-"""How many rounds without a line end the reading of a job that has ended: the log driver sends
+"""After how many rounds without a line reading a job stops that has ended: the log driver sends
 what is left within seconds."""
 
 
@@ -115,7 +115,7 @@ class Follower:
                     self._silent.clear()
 
     def _pause(self, status: JobStatus) -> float:
-        """Returns for how many seconds the nodes are not looked at anew without a reason."""
+        """Returns for how many seconds the nodes are not looked at again without a reason."""
         if all(each.log_stream for each in status.nodes):
             return float("inf")
         return 0.0 if len(status.nodes) <= STREAMS_AT_ONCE else _NODES_SECONDS
@@ -154,7 +154,7 @@ class Follower:
         return lines
 
     def _all_silent(self) -> bool:
-        """Tells whether all streams were read to their end since the last line."""
+        """Returns whether all streams were read to their end since the last line."""
         return self._silent.issuperset([*self._streams, *self._bundles])
 
     def _due_streams(self) -> list[Stream]:

@@ -1,11 +1,11 @@
-"""Bringing files to where a job finds them: a folder of the shared file system.
+"""Copying files to where a job finds them: a folder of the shared file system.
 
 Where this machine has the file system mounted in the nodes' own place (a login node), files are
 copied there, and the job needs nothing more. From anywhere else they go into the spec's bucket, and
 the job's main node fetches them into the same folder before the application starts, with the rights
 of the job's role; see `container/fetch_inputs.py`.
 
-The folder is named after the content, so the same files are the same place: to repeat an upload
+The folder is named after the content, so the same files are the same place: repeating an upload
 changes nothing, and a changed file makes another submission.
 """
 
@@ -45,7 +45,7 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.htm
 
 
 class Inputs(Struct, frozen=True):
-    """Files to be brought to a job.
+    """Files to be copied to a job.
 
     Attributes:
         files: The files, with the paths that they will have below `location`.
@@ -72,7 +72,7 @@ class Inputs(Struct, frozen=True):
 
 
 def find(spec: Spec, path: Path) -> Inputs:
-    """Returns the files at a path, and where a job would find them; brings nothing yet.
+    """Returns the files at a path, and where a job would find them; copies nothing yet.
 
     Args:
         spec: The deployment.
@@ -115,7 +115,7 @@ def bring(
     s3: Callable[[], S3Client],
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Brings files to their place, or to the bucket from which the job fetches them.
+    """Copies files to their place, or to the bucket from which the job fetches them.
 
     Args:
         inputs: The files.
@@ -159,7 +159,7 @@ def _copy(inputs: Inputs, place: Path, on_progress: Callable[[int, int], None]) 
         beside.rename(place)
     except OSError:
         shutil.rmtree(beside, ignore_errors=True)
-        # Someone else brought the same files a moment before.
+        # Another process copied the same files a moment before.
         if not place.is_dir():
             raise
 

@@ -66,7 +66,7 @@ class Jobs:
 
     Args:
         cluster: The spec joined with the catalog; see `Jobs.of` for that of a file.
-        connect: Makes a boto3 client of a service and a region, from a session of one's own, say.
+        connect: Makes a boto3 client of a service and a region, for example from another session.
     """
 
     def __init__(self, cluster: Cluster, connect: Callable[[str, str], Any] = client) -> None:
@@ -103,10 +103,10 @@ class Jobs:
         return Sender(self.batch, once)
 
     def prepare(self, order: Order, *, register: bool = False) -> Prepared:
-        """Judges an order by the rules, and sends nothing.
+        """Checks an order against the rules, and sends nothing.
 
         Raises:
-            InputError: The order itself cannot be.
+            InputError: The order itself is not valid.
             ToolError: AWS does not answer.
         """
         return prepare(self._account, order, registering=register)
@@ -132,12 +132,12 @@ class Jobs:
             register: Whether to register a revision of its definition first, if the one in AWS
                 differs from the spec.
             again: Whether to submit it even if the same was submitted before.
-            upload: A file or folder to bring to the job, which finds it in the folder that
+            upload: A file or folder to copy to the job, which finds it in the folder that
                 `{inputs}` in the command and MNGEN_INPUTS in the environment name.
             on_progress: Is called with the job as soon as its id is known; again, with the job
                 that counts, if someone else submitted the same at the same moment.
             warn: Is called with each warning of the rules.
-            wanted: What shall differ from the definition: `nodes`, `queue`, `name`, `command`,
+            wanted: What differs from the definition: `nodes`, `queue`, `name`, `command`,
                 `environment`, `vcpus`, `memory`, `attempts`, `timeout`; see `Order`.
 
         Raises:
@@ -157,7 +157,7 @@ class Jobs:
         return self.send(prepared, again=again, on_progress=on_progress)
 
     def find_inputs(self, path: str | Path) -> Inputs:
-        """Returns files and where a job would find them; brings nothing yet.
+        """Returns files and where a job would find them; copies nothing yet.
 
         Args:
             path: A file, or a folder with all that is in it.
@@ -170,7 +170,7 @@ class Jobs:
         return find_inputs(self.cluster.spec, Path(path))
 
     def bring(self, inputs: Inputs, progress: Callable[[int, int], None] | None = None) -> None:
-        """Brings files to where a job finds or fetches them; to repeat it changes nothing.
+        """Copies files to where a job finds or fetches them; repeating it changes nothing.
 
         Args:
             inputs: The files.
@@ -208,9 +208,9 @@ class Jobs:
         on_progress: Callable[[Submission], None] | None = None,
         warn: Callable[[Problem], None] | None = None,
     ) -> tuple[Submission, ...]:
-        """Submits one job for each row, in turn; to repeat it goes on where it stopped.
+        """Submits one job for each row, in turn; repeating it continues where it stopped.
 
-        Nothing is sent before all rows are judged. Each row is a submission of its own, so rows
+        Nothing is sent before all rows are checked. Each row is a separate submission, so rows
         whose jobs wait, run or have succeeded are not submitted again, and those that failed are.
 
         Args:
@@ -219,7 +219,7 @@ class Jobs:
                 command; see `mngen.jobs.read_rows`.
             register: Whether to register a revision of the definition first, as in `submit`.
             again: Whether to submit all of them even so.
-            inputs: Files to bring to all of them, once; the order must say so, see `with_inputs`.
+            inputs: Files to copy for all of them, once; the order has their place: `with_inputs`.
             on_progress: Is called with each job as soon as its id is known.
             warn: Is called with each warning of the rules, once.
 
@@ -241,10 +241,10 @@ class Jobs:
     def prepare_sweep(
         self, order: Order, rows: Sequence[dict[str, str]], *, register: bool = False
     ) -> tuple[Prepared, ...]:
-        """Judges a sweep by the rules, a submission for each row, and sends nothing; see `sweep`.
+        """Checks a sweep, a submission for each row, and sends nothing; see `sweep`.
 
         Raises:
-            InputError: The order itself cannot be, or a column has no use.
+            InputError: The order itself is not valid, or a column has no use.
             ToolError: AWS does not answer.
         """
         first, *others = orders_of(order, rows)
@@ -272,7 +272,7 @@ class Jobs:
             why: Whether to look for what a waiting job waits for, which takes some twenty calls,
                 and up to 26 more for the instances of 1,000 nodes.
             instances: Whether to look for the EC2 instances that its nodes run on, which takes a
-                call for each hundred; they stay unknown to whoever may not.
+                call for each hundred; they stay unknown without the permission.
             progress: Is called with how many nodes were described, and of how many.
 
         Raises:
@@ -448,11 +448,11 @@ class Jobs:
         return causes_of(Account(self.cluster, {}, self._account.client), job)
 
     def _seen(self, job: str) -> JobStatus:
-        """Returns the state of a job and of its nodes, and no more."""
+        """Returns only the state of a job and of its nodes."""
         return self.status(job, why=False, instances=False)
 
     def cancel(self, job: str, reason: str = "ended with mngen cancel") -> bool:
-        """Ends a job with all its nodes; False where it had ended already.
+        """Cancels a job with all its nodes; False if it had ended already.
 
         Args:
             job: Its id, or that of any of its nodes.

@@ -101,7 +101,7 @@ def unjoined(account: Account, queue: ResolvedQueue, since: float) -> Iterator[C
     for environment in _environments(account, queue):
         own = [each for each in instances if is_of(each, environment)]
         yield from _running(account, environment, [each for each in own if _is_up(each)])
-        # EC2 tells the start in whole seconds.
+        # EC2 reports the start in whole seconds.
         gone = [each for each in own if not _is_up(each) and _started(each) >= int(since)]
         yield from _ended(account, environment, gone)
 
@@ -215,7 +215,7 @@ def _never_joined(
 def _judged(instance: dict[str, Any], environment: Any, text: str) -> tuple[str, str]:
     """Returns the likeliest cause for an instance that did not join, and what to do about it.
 
-    The order is that of how much each proves: what the console says, what EC2 knows, what is left.
+    The order is that of how much each proves: what the console shows, what EC2 knows, what is left.
     """
     mount = mount_state(text)
     image = image_of(environment)
@@ -250,7 +250,7 @@ def _judged(instance: dict[str, Any], environment: Any, text: str) -> tuple[str,
 
 def _ended(account: Account, environment: Any, gone: list[dict[str, Any]]) -> Iterator[Cause]:
     """Yields why instances that were started for the job are gone again."""
-    # One that ran for longer has had its turn: it was the last job's, and Batch ended it.
+    # One that ran for longer has had its turn: it was the last job's, and Batch terminated it.
     brief = sorted(
         (each for each in gone if (_lifetime(each) or 0.0) < _MOUNT_GIVEN_UP), key=_started
     )
@@ -283,7 +283,7 @@ def _ended(account: Account, environment: Any, gone: list[dict[str, Any]]) -> It
 
 
 def _lifetime(instance: dict[str, Any]) -> float | None:
-    """Returns for how many seconds an instance ran; None where EC2 does not tell."""
+    """Returns for how many seconds an instance ran; None if EC2 does not report it."""
     match = _WHEN.search(instance.get("StateTransitionReason", ""))
     if match is None:
         return None
@@ -309,7 +309,7 @@ def _members(account: Account, cluster: str) -> dict[str, bool]:
 def _console(account: Account, instance: dict[str, Any]) -> str:
     """Returns the console's output; an empty text where there is none, or it may not be read.
 
-    The latest output is to be had of types with the Nitro hypervisor alone, and while they run.
+    The latest output is available only for types with the Nitro hypervisor, while they run.
     Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html
     """
     from botocore.exceptions import BotoCoreError, ClientError

@@ -1,8 +1,8 @@
-"""A record on this machine of what was submitted, for when AWS does not tell yet.
+"""A record on this machine of what was submitted, for when AWS cannot answer yet.
 
 Between the moment that a request leaves and the moment that its answer is read, this process may
-be killed; and Batch lists a new job a little after it took it. The record says that a request was
-begun, and which job came of it. It is a help alone: what counts is what Batch says of the job.
+be killed; and Batch lists a new job a little after it took it. The record shows that a request was
+begun, and which job came of it. It is only a help: what counts is what Batch reports.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _forget_old(folder: Path) -> None:
 
 
 def _read(file: IO[str]) -> dict[str, Any]:
-    """Reads a record; one that was cut short says nothing."""
+    """Reads a record; one that was cut short counts as none."""
     try:
         said = json.load(file)
     except ValueError:

@@ -71,7 +71,7 @@ def read(
 
 
 def not_there(status: JobStatus) -> str:
-    """Says why a job has no log."""
+    """Returns why a job has no log."""
     if status.state in WAITING:
         return f"the job is {status.state}: its nodes write once they run"
     if status.state == "STARTING":
@@ -80,12 +80,12 @@ def not_there(status: JobStatus) -> str:
 
 
 def is_stream_missing(error: Exception) -> bool:
-    """Tells whether what CloudWatch did not find is a stream; else it is the whole group."""
+    """Returns whether what CloudWatch did not find is a stream; else it is the whole group."""
     return "stream" in str(error)
 
 
 def gone(status: JobStatus) -> ToolError:
-    """Returns what to say where the log group is not there."""
+    """Returns the error for a missing log group."""
     return ToolError(
         f"log group `{status.log_group}` does not exist: the job's output is lost",
         hint="run mngen apply to recreate it; without it no job starts",

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def with_instances(status: JobStatus, connect: Callable[[], Any]) -> JobStatus:
-    """Returns a job with the EC2 instances of its nodes, as far as ECS tells.
+    """Returns a job with the EC2 instances of its nodes, as far as ECS reports them.
 
     Args:
-        status: The job as Batch tells of it.
+        status: The job as Batch reports it.
         connect: Makes a client of ECS; is called only where there is something to ask.
     """
     arns = [each.container_instance for each in status.nodes if each.container_instance]

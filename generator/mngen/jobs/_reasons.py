@@ -1,4 +1,4 @@
-"""What AWS Batch says of a job that blocks its queue, and what to do about each reason.
+"""What AWS Batch reports about a job that blocks its queue, and what to do about each reason.
 
 Batch puts the reason into the job's `statusReason`, as a code and a text. Between them stands a
 hyphen for most reasons and an en dash for one, so the code is read by its own characters.

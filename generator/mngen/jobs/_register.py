@@ -1,4 +1,4 @@
-"""A revision of a job definition that says what the spec says, made from the newest one.
+"""A revision of a job definition that matches the spec, made from the newest one.
 
 What the spec does not know (the job role, the mounts, the log driver) stays as Terraform made it.
 """
@@ -30,7 +30,7 @@ _SENT = (
 
 
 def revision_wanted(target: Target) -> JobDefinitionTypeDef | None:
-    """Returns the newest revision, changed to what the spec says.
+    """Returns the newest revision, changed to match the spec.
 
     Args:
         target: A submission with the newest revision.

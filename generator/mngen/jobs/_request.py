@@ -44,10 +44,10 @@ def definition_name(cluster: Cluster, job: str) -> str:
 
 
 def with_inputs(order: Order, inputs: Inputs) -> Order:
-    """Returns an order that tells the job where its inputs are, and from where to fetch them.
+    """Returns an order with the place of the job's inputs, and from where to fetch them.
 
     Args:
-        order: What is asked for; its command may say `{inputs}`, which becomes the folder's path.
+        order: What is asked for; its command may have `{inputs}`, which becomes the folder's path.
         inputs: See `Jobs.find_inputs`.
     """
     return msgspec.structs.replace(
@@ -135,7 +135,7 @@ def retry_strategy(attempts: int) -> dict[str, Any]:
 
 
 def token_of(request: dict[str, Any], order: Order) -> str:
-    """Returns what tells a request from others: equal for the same request, whoever makes it.
+    """Returns a token of a request: equal for the same request, whichever user makes it.
 
     Args:
         request: The arguments of SubmitJob; a secret in them must be masked.
@@ -171,7 +171,7 @@ def _container_overrides(
 
 
 def _cpu_variables(job: ResolvedJob, queue: ResolvedQueue) -> dict[str, str]:
-    """Returns what the wire-up must know of another queue's machines than the definition says."""
+    """Returns what the wire-up must know about a queue other than the definition's."""
     limits = {each.nr_cpus for each in queue.environments}
     if limits == {job.nr_cpus} or job.spec.nodes is None:
         return {}

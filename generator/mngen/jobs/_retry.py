@@ -1,4 +1,4 @@
-"""Going on where AWS does not answer for a while: what watches a job for hours meets that."""
+"""Retries while AWS does not answer, as happens to a command that watches a job for hours."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class RetryPolicy:
         """Returns what a call returns, however often it takes.
 
         Raises:
-            ToolError: It fails for good, or for ten minutes; says that the job goes on, and how
-                to resume.
+            ToolError: It fails permanently, or for ten minutes; the hint shows how to resume, since
+                the job goes on.
         """
         pause, since = _FIRST_PAUSE, None
         while True:

@@ -134,7 +134,7 @@ def _summary(cluster: Cluster, queue: str, job: JobSummaryTypeDef) -> JobSummary
 def _nodes(
     batch: BatchClient, job: JobDetailTypeDef, progress: Callable[[int, int], None] | None
 ) -> Iterator[NodeStatus]:
-    """Yields the nodes; one that Batch does not tell of yet is as far as the job."""
+    """Yields the nodes; one that Batch does not report yet has the job's state."""
     properties = job.get("nodeProperties")
     if properties is None:
         yield _node(job, 0, job, main=True)
@@ -183,7 +183,7 @@ def _node(
 
 
 def _since(found: JobDetailTypeDef, job: JobDetailTypeDef) -> float | None:
-    """Returns since when a node is in its state; Batch does not tell when it began to start."""
+    """Returns since when a node is in its state; Batch does not report when it began to start."""
     state = found["status"]
     if state in WAITING:
         return _seconds(job.get("createdAt"))

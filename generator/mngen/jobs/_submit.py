@@ -1,4 +1,4 @@
-"""Submitting: judge, look whether it was done before, send once, and say so at once."""
+"""Submitting: check, look for an earlier submission, send once, and report the ID at once."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Prepared(Struct, frozen=True):
         intent: What it means.
         target: Where it goes.
         definition: The revision to submit with; None where there is none.
-        problems: What the rules say of it.
+        problems: What the rules found.
     """
 
     order: Order
@@ -98,7 +98,7 @@ class Prepared(Struct, frozen=True):
 
 
 def prepare(account: Account, order: Order, *, registering: bool = False) -> Prepared:
-    """Judges an order without sending anything.
+    """Checks an order without sending anything.
 
     Args:
         account: The deployment and its account.
@@ -106,7 +106,7 @@ def prepare(account: Account, order: Order, *, registering: bool = False) -> Pre
         registering: Whether a revision of the definition that differs from the spec is replaced.
 
     Raises:
-        InputError: The order itself cannot be.
+        InputError: The order itself is not valid.
         ToolError: AWS does not answer.
     """
     intent = make_intent(account.cluster, order, registering=registering)
@@ -198,7 +198,7 @@ class Sender:
             return known[token]
         if entry.job is not None:
             for job in describe(self._batch, [entry.job]):
-                # Of another account, or of a sandbox that is gone, the id says nothing.
+                # Of another account, or of a sandbox that is gone, the ID means nothing.
                 if token_in(job) == token and counts(job):
                     return job
         found = (self._look(request) if known is None else known).get(token)
@@ -254,7 +254,7 @@ class Sender:
         submission: Submission,
         on_progress: Callable[[Submission], None] | None,
     ) -> Submission:
-        """Ends our job if someone else submitted the same at the same time, a moment earlier."""
+        """Cancels our job if another user submitted the same one a moment earlier."""
         first = self._look(request).get(submission.token)
         if first is None or first["jobId"] == submission.id:
             return submission

@@ -35,7 +35,7 @@ def read_rows(file: Path) -> list[dict[str, str]]:
     """Returns the rows of a CSV file with a header, as texts by column.
 
     Raises:
-        InputError: The file cannot be read, or is no such table; carries every problem.
+        InputError: The file cannot be read, or is not such a table; carries every problem.
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
@@ -144,9 +144,9 @@ def send_all(
 
 
 def prepared_like(first: Prepared, order: Order, intent: Intent) -> Prepared:
-    """Returns a submission that differs from one that was judged in its words alone.
+    """Returns a submission that differs from a checked one in its words alone.
 
-    Where it goes and what it asks for are the same, so only what needs no AWS is judged anew.
+    Where it goes and what it asks for are the same, so only what needs no AWS is checked again.
     """
     same = msgspec.structs.replace(first, order=order, intent=intent, problems=())
     judged = Target(same.intent, first.target.account, first.definition)

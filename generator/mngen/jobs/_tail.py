@@ -1,12 +1,12 @@
 """Reading on where one stopped: one log stream, or up to a hundred in a call.
 
-GetLogEvents reads one stream and has a token that says how far, so no line is missed or shown
+GetLogEvents reads one stream and has a token for how far it is, so no line is missed or shown
 twice, however late it arrives. FilterLogEvents reads a hundred streams and has none: it is asked
 for the last minute again each time, and the lines that were there before are known by their ids. A
 line that CloudWatch gets more than a minute after it was written is then missed.
 
 An account has 10 to 30 calls a second of the first and 5 to 25 of the second, as the region has it,
-and gets no more: to read a thousand nodes one by one would take all of that, and minutes.
+and gets no higher limit: reading a thousand nodes one by one takes all of it, and minutes.
 Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
 Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
 Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
@@ -168,7 +168,7 @@ def _halves(bundle: Bundle) -> list[Bundle]:
 
 
 def _answered(page: Any) -> int:
-    """Returns when AWS answered, by its own clock, in milliseconds; 0 where it does not say."""
+    """Returns when AWS answered, by its own clock, in milliseconds; 0 if it does not report it."""
     date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
     return int(parsedate_to_datetime(date).timestamp() * 1000) if date else 0
 

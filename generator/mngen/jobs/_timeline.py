@@ -1,4 +1,4 @@
-"""A job's nodes against time, from its submission to its end: what Batch and the wire-up tell."""
+"""A job's nodes against time, from its submission to its end: what Batch and the wire-up report."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _record(
     status: JobStatus, node: NodeStatus, lines: list[tuple[float, WireUpLine]], now: float
 ) -> NodeRecord:
     start = None if node.started is None else max(0.0, node.started - status.created)
-    # Batch does not tell when it began to start a container: the wait ends when it runs.
+    # Batch does not report when it began to start a container: the wait ends when it runs.
     queued = Segment(Phase.QUEUED, 0.0, now if start is None else start)
     return NodeRecord(
         index=node.index,

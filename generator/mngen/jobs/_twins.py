@@ -2,7 +2,7 @@
 
 Batch has no client token, so each job carries one of ours as a tag: the hash of all that was asked
 for. The same request is one job as long as that job waits, runs or has succeeded; one that failed
-or was cancelled does not count, since to repeat the request is then what is wanted. Batch forgets
+or was cancelled does not count, since the user then wants the request repeated. Batch forgets
 a job a week after its end, and with it the token.
 """
 
@@ -49,7 +49,7 @@ def find(
 
 
 def counts(job: JobDetailTypeDef) -> bool:
-    """Tells whether a job stands for its request: whether it waits, runs or has succeeded."""
+    """Returns whether a job stands for its request: whether it waits, runs or has succeeded."""
     return job["status"] != "FAILED"
 
 

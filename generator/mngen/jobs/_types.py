@@ -24,7 +24,7 @@ ENDED: tuple[State, ...] = ("SUCCEEDED", "FAILED")
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """What is asked for; everything but the job is what the definition says unless given.
+    """What is asked for; everything but the job is taken from the definition unless given.
 
     Attributes:
         job: Name of the job in the spec.
@@ -36,7 +36,7 @@ class Order(Struct, frozen=True, kw_only=True):
         vcpus: vCPUs of each node, as the ECS agent counts them.
         memory: MiB of each node.
         attempts: How often the job is tried in all.
-        timeout: Seconds after which an attempt is ended.
+        timeout: Seconds after which an attempt is stopped.
         inputs: The folder of the uploaded inputs; part of what makes two submissions the same.
     """
 
@@ -62,9 +62,9 @@ class Submission(Struct, frozen=True, kw_only=True):
         queue: Name of its queue in the spec.
         definition: The revision of the definition, as `name:revision`.
         nodes: How many nodes it has.
-        token: What tells the request from others; equal for the same request.
+        token: Identifies the request; equal for the same request.
         existed: Whether the same had been submitted before, and nothing was sent now.
-        by: Who submitted it, as far as its tags tell.
+        by: Who submitted it, as far as its tags show.
         state: Its state when it was last seen.
     """
 
@@ -101,8 +101,8 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
         index: Its index, from 0.
         main: Whether it is the main node.
         state: Its state.
-        since: Since when it is in this state, in seconds since the epoch; None where Batch does
-            not tell.
+        since: Since when it is in this state, in seconds since the epoch; None if Batch does
+            not report it.
         started: When its container started, likewise.
         stopped: When it ended, likewise.
         instance: Id of the EC2 instance that it runs on, such as `i-0123456789abcdef0`; None where
@@ -143,7 +143,7 @@ class Cause(Struct, frozen=True, kw_only=True):
         rule: The rule that found it, such as `MN211`, where one did.
         see: Where it is documented.
         instances: Ids of the EC2 instances that it is about.
-        console: The last telling lines that one of them wrote to its console, as plain text.
+        console: The last relevant lines that one of them wrote to its console, as plain text.
     """
 
     what: str

@@ -46,7 +46,7 @@ def wait_for(
 
     Raises:
         WaitedTooLongError: It had not ended in time.
-        ToolError: Batch knows it no more, or does not answer.
+        ToolError: Batch no longer has a record of it, or does not answer.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     pause = _FIRST_PAUSE

@@ -1,4 +1,4 @@
-"""Why a job waits: what Batch says, what the rules find in the account, and who is ahead."""
+"""Why a job waits: what Batch reports, what the rules find in the account, and who is ahead."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mngen.cluster import ResolvedQueue
 
 _SOON = 180.0
-"""Seconds in which Batch looks at a new job, and an instance comes up; AWS says "minutes"."""
+"""Seconds in which Batch looks at a new job, and an instance comes up; AWS documents "minutes"."""
 
 
 def causes_of(account: Account, job: JobDetailTypeDef) -> tuple[Cause, ...]:
@@ -120,7 +120,7 @@ def _target(account: Account, job: JobDetailTypeDef) -> Target | None:
 
 
 def _started(account: Account, job: JobDetailTypeDef) -> list[Cause]:
-    """Returns what became of the instances that Batch started; nothing where one may not look."""
+    """Returns what became of the instances that Batch started; nothing without permission."""
     queue = _queue(account, job)
     if queue is None:
         return []
@@ -130,7 +130,7 @@ def _started(account: Account, job: JobDetailTypeDef) -> list[Cause]:
 
 
 def _busy(account: Account, job: JobDetailTypeDef) -> Iterator[Cause]:
-    """Yields who takes the room, and who is ahead: the job waits its turn."""
+    """Yields which jobs take the capacity, and which are ahead of this one."""
     queue = _queue(account, job)
     if queue is None:
         return
@@ -144,7 +144,7 @@ def _busy(account: Account, job: JobDetailTypeDef) -> Iterator[Cause]:
         for each in _list(batch, queue_name(account.cluster, sharing.name), state)
     ]
     used = sum(_count(each) for each in taken)
-    # Which environment a job runs in is not told; they are counted together.
+    # Batch does not report which environment a job runs in; they are counted together.
     most = sum(each.spec.max_nodes for each in queue.environments)
     if taken and used + nodes > most:
         names = ", ".join(f"{each['jobName']} ({each['jobId']})" for each in taken[:3])

@@ -1,4 +1,4 @@
-"""Installs what is missing for a need, where that can be done, and says what is left out."""
+"""Installs what is missing for a need, if that can be done, and logs what is left out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CANDIDATE = re.compile(r"^(\S+):\n  Installed: .*\n  Candidate: (?!\(none\))", 
 
 
 def may_install(system: System, environment: Mapping[str, str]) -> bool:
-    """Whether packages are installed without asking: as root with apt, unless told otherwise."""
+    """Whether packages are installed without asking: as root with apt, unless turned off."""
     return system.root and system.apt and environment.get(NO_PACKAGES, "") in {"", "0"}
 
 
@@ -68,7 +68,7 @@ def _judged(need: str) -> Judgement:
 
 
 def report(need: str, judgement: Judgement, system: System) -> list[str]:
-    """Returns what to print at the start: what is left out, and the command that would bring it.
+    """Returns what to print at the start: what is left out, and the command that would install it.
 
     Args:
         need: The name of what is about to be done.
@@ -94,7 +94,7 @@ def report(need: str, judgement: Judgement, system: System) -> list[str]:
 
 
 Run = Callable[[Sequence[str]], "tuple[bool, str]"]
-"""Runs a command; returns whether it succeeded, and what it said."""
+"""Runs a command; returns whether it succeeded, and its output."""
 
 
 def install(names: Sequence[str], services: Sequence[str], run: Run) -> str | None:

@@ -105,7 +105,7 @@ class Help:
     """How to get what is missing.
 
     Attributes:
-        command: One command for all that a command brings; empty where none does.
+        command: One command for all that a command installs; empty if none does.
         notes: What else is to be done.
     """
 

@@ -64,7 +64,7 @@ def require(*names: str, node_path: str = NODE_PATH, otherwise: str = "") -> Non
         otherwise: What to do instead of getting what is missing.
 
     Raises:
-        ToolError: They are not; the hint says how to get what is missing.
+        ToolError: They are not; the hint shows how to get what is missing.
     """
     found = trouble(*names, node_path=node_path)
     if found is not None:

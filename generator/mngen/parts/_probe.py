@@ -41,7 +41,7 @@ class Finding:
     Attributes:
         found: Whether it is there and can work.
         where: Where: a path, or a word.
-        version: Its version; empty where that was not asked for, or it does not tell.
+        version: Its version; empty if that was not asked for, or it does not print it.
         trouble: Why it cannot work although something of it is there.
     """
 
@@ -187,7 +187,7 @@ def _node_module(module: Module) -> Finding:
 
 
 def _answer(command: list[str], folder: str | None = None) -> tuple[bool, str]:
-    """Runs a command; returns whether it succeeded, and what it said."""
+    """Runs a command; returns whether it succeeded, and its output."""
     try:
         done = subprocess.run(
             command,

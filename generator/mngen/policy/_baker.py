@@ -7,7 +7,7 @@ only submit.
 Everything that a bake starts carries two tags from the request on that starts it:
 `mngen:deployment`, and `mngen:image` with the name of the image. What carries both may be deleted;
 the instances of the cluster carry the first alone, and bakers have no access to them. With Packer
-that means `run_tags`, `run_volume_tags`, `tags` and `snapshot_tags`, which its Amazon plugin brings
+that means `run_tags`, `run_volume_tags`, `tags` and `snapshot_tags`, which its Amazon plugin sends
 at creation since version 1. The temporary key pair is known by its name instead,
 `<deployment>-bake-…`, because EC2 names key pairs in ARNs by name.
 """
@@ -188,7 +188,7 @@ def _access(spec: Spec, scope: Scope) -> list[Statement]:
 
 
 def _sessions(scope: Scope) -> list[Statement]:
-    """SSH to builders through Session Manager; a session is ended by who began it.
+    """SSH to builders through Session Manager; a session belongs to the user who started it.
 
     Source: https://docs.aws.amazon.com/systems-manager/latest/userguide/
     getting-started-restrict-access-examples.html
@@ -204,7 +204,7 @@ def _sessions(scope: Scope) -> list[Statement]:
         Statement(
             "SessionSsh",
             ("ssm:StartSession",),
-            # The second is Packer's way: it forwards a port of its own to that of sshd.
+            # The second is Packer's way: it forwards a local port to that of sshd.
             (
                 scope.public_arn("ssm", "document/AWS-StartSSHSession"),
                 scope.public_arn("ssm", "document/AWS-StartPortForwardingSession"),

@@ -1,10 +1,10 @@
 """The deployer: `terraform plan`, `apply` and `destroy` of the rendered tree, and `mngen check`.
 
-What carries a name of its own is scoped by the deployment's prefix, what EC2 and EFS give an id by
-the tag `mngen:deployment`, which every request that creates something must bring. By its prefix
+What has a name is scoped by the deployment's prefix, what EC2 and EFS give an id by
+the tag `mngen:deployment`, which every request that creates something must have. By its prefix
 alone, a deployment `a` reaches the queues and roles of one that is named `a-b`.
 
-A permission is for what the spec asks for: whoever changes it from a new VPC to an existing one
+A permission is for what the spec asks for: a user who changes it from a new VPC to an existing one
 needs the policies of both until the old one is gone.
 """
 
@@ -80,8 +80,8 @@ UNSEEN = {
     "elasticfilesystem:UntagResource": "a tag was taken out of the spec",
     "elasticfilesystem:UpdateFileSystem": "the throughput changed",
     "iam:GetInstanceProfile": "`mngen check --aws`",
-    "iam:ListInstanceProfiles": "`mngen apply` looks for what a broken-off apply has left",
-    "iam:ListRoles": "`mngen apply` looks for what a broken-off apply has left",
+    "iam:ListInstanceProfiles": "`mngen apply` looks for what an interrupted apply has left",
+    "iam:ListRoles": "`mngen apply` looks for what an interrupted apply has left",
     "iam:GetPolicy": "`mngen check --aws`",
     "iam:PutRolePermissionsBoundary": "the boundary in the spec changed",
     "iam:UntagInstanceProfile": "a tag was taken out of the spec",
@@ -101,7 +101,7 @@ UNSEEN = {
 
 
 def deployer_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
-    """Returns the permissions of whoever applies the rendered tree."""
+    """Returns the permissions of the user who applies the rendered tree."""
     spec = cluster.spec
     return [
         *look(spec, scope, _reads(cluster)),
@@ -159,8 +159,8 @@ def _identity(cluster: Cluster, scope: Scope) -> list[Statement]:
 
     Only the policies that the templates attach can be attached, and the boundary of the spec cannot
     be left out or taken off. Inline policies can be written for the roles alone to which the
-    templates give one. IAM has no condition on what such a policy says, so there it is the boundary
-    alone that keeps the role's rights within bounds.
+    templates give one. IAM has no condition on the content of such a policy, so there the
+    boundary alone keeps the role's rights within bounds.
     """
     spec = cluster.spec
     roles = scope.iam_arn(f"role/{scope.name}-*")

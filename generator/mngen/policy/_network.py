@@ -1,6 +1,6 @@
 """What EC2 makes for a deployment: network, security groups, launch templates, placement groups.
 
-EC2 judges a request by every resource in it: what it makes by the tags that it brings, what it
+EC2 judges a request by every resource in it: what it creates by the tags that it sends, what it
 touches by the tags that are on it. So an action such as `CreateSubnet` stands in two statements.
 Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html
 """
@@ -73,7 +73,7 @@ _CHANGES_OF_ENDPOINTS = (
 
 
 def network_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
-    """Returns the permissions on EC2 of whoever applies the rendered tree."""
+    """Returns the permissions on EC2 of the user who applies the rendered tree."""
     spec = cluster.spec
     vpc = Vpc.of(spec, scope)
     nat = vpc.new and spec.network.nat is not False

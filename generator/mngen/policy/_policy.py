@@ -61,7 +61,7 @@ def account_of(cluster: Cluster, given: str | None) -> str:
     """Returns the account to write into the ARNs: the given one, or the spec's.
 
     Raises:
-        InputError: There is neither, the two differ, or it is no account.
+        InputError: There is neither, the two differ, or it is not a valid account.
     """
     known = cluster.spec.account
     if given is None:

@@ -50,7 +50,7 @@ class Vpc:
 def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
     """Returns what looking at things needs: the given actions, and what `mngen check --aws` asks.
 
-    The checks are what its rules say of themselves. Asking who one is (`sts:GetCallerIdentity`)
+    The checks are listed by its rules themselves. Asking who one is (`sts:GetCallerIdentity`)
     needs no permission.
 
     Args:
@@ -184,7 +184,7 @@ def builder_role(spec: Spec, scope: Scope) -> str:
 
 
 def ec2_service(scope: Scope) -> str:
-    """Names EC2 as roles know it, which in China has a domain of its own.
+    """Returns EC2's name in roles, which in China has a different domain.
 
     Source: https://docs.amazonaws.cn/en_us/aws/latest/userguide/iam.html
     """

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
-    """Returns the permissions of whoever runs jobs.
+    """Returns the permissions of a user who runs jobs.
 
-    Batch names a job by an id of its own choice, so a job is the deployment's by its tag, which
-    `mngen submit` gives it. A job that was submitted without it can be watched and not ended.
+    Batch chooses the ID of a job, so a job is the deployment's by its tag, which
+    `mngen submit` gives it. A job that was submitted without it can be watched but not cancelled.
     Source: https://docs.aws.amazon.com/batch/latest/userguide/using-tags.html
     """
     jobs = (scope.arn("batch", "job/*"),)
@@ -32,7 +32,7 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
     inputs = scope.global_arn("s3", f"{bucket}/{inputs_prefix(cluster.spec.name)}*")
     clusters = _ecs_clusters(cluster, scope)
     return [
-        # None of these knows resources: whoever sees one queue's jobs sees those of all.
+        # None of these takes resources: a user who sees one queue's jobs sees those of all.
         Statement(
             "Look",
             (
@@ -82,7 +82,7 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
             (scope.arn("batch", f"job-queue/{scope.name}-*"),),
         ),
         # The instances of a job join the ECS cluster that Batch makes for each environment. The
-        # console of one that does not says why.
+        # console of one that does not shows why.
         # Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html,
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
         Statement(

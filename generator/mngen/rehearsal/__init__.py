@@ -6,12 +6,12 @@ starts the nodes is an engine: `NetworkNamespaces`, or a `ContainerEngine` (Dock
 
     outcome = rehearse(
         Rehearsal(name="try", command=("./app",), nodes=4),
-        NetworkNamespaces(), on_line=print, on_progress=print, shared=Path("."),
+        NetworkNamespaces(), on_line=print, shared=Path("."),
     )
 
-Below it, `start_nodes` starts the nodes of a `NodesRequest` in one instant, each with an address,
-a host name, processes and folders of its own and with Batch's variables; the `Nodes` that it gives
-are watched and harmed: killed, cut off, frozen. `unavailable` says why that cannot be done here.
+Below it, `start_nodes` starts the nodes of a `NodesRequest` at the same moment, each with its own
+address, host name, processes and folders, and with Batch's variables; the `Nodes` that it returns
+are watched, and killed, cut off or frozen. `unavailable` returns why that cannot be done here.
 
     with start_nodes(NodesRequest(command=("hostname",), count=4)) as nodes:
         nodes.wait(timeout=10)

@@ -75,7 +75,7 @@ class Group:
         """Returns the command that runs a node to its end.
 
         The values of variables, the job's secret among them, come from the command's environment:
-        whoever lists the machine's processes sees their names only.
+        a list of the machine's processes shows their names only.
         """
         words = [self.engine, "run", "--rm", "--name", self.node(index), "--label", "mngen"]
         words += ["--network", self.name, "--ip", self.address(index)]

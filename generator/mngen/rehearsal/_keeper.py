@@ -2,11 +2,11 @@
 
 `_start` starts it, with the descriptor of its control socket as its first argument.
 
-It is the first process of a PID namespace: when it ends, for whatever reason, the kernel ends
+It is the first process of a PID namespace: when it ends, for whatever reason, the kernel kills
 every process below it, and their networks and mounts go with them. It ends when the other end of
-its control socket closes, which the death of its starter (kill -9 included) brings about.
+its control socket closes, which also happens when its starter dies (kill -9 included).
 
-Over the socket go lines of JSON. The starter's first says what to start (`_request.as_message`);
+Over the socket go lines of JSON. The starter's first is what to start (`_request.as_message`);
 further ones are `{"id", "do": "signal" | "cut" | "freeze" | "thaw", "node", "number"}`. The answers
 are `{"event": "started", "time", "processes"}` or `{"event": "failed", "message"}`, then
 `{"event": "ended", "node", "code", "time"}` and `{"event": "done", "id", "error"}`. Times are those
@@ -208,7 +208,7 @@ def _send(control: socket.socket, event: dict[str, Any]) -> None:
     try:
         control.sendall(json.dumps(event).encode() + b"\n")
     except (BrokenPipeError, ConnectionResetError):
-        # The starter has gone; reading says so too, and ends this process.
+        # The starter has gone; reading notices it too, and stops this process.
         return
 
 

@@ -124,7 +124,7 @@ def make_read_only(target: str, *, recursive: bool = True) -> None:
 
 
 def enter_root(folder: str) -> None:
-    """Makes a mount the root of this mount namespace and lets go of everything else.
+    """Makes a mount the root of this mount namespace and detaches everything else.
 
     Raises:
         OSError: The kernel refuses; `filename` is the folder.

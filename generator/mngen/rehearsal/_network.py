@@ -65,7 +65,7 @@ def configure(address: str) -> list[str]:
 
 
 def cut(index: int) -> list[str]:
-    """Returns the commands after which nothing reaches a node, and nothing tells it so.
+    """Returns the commands after which nothing reaches a node, without any notice to it.
 
     The node's interface stays up; its packets go nowhere.
     """

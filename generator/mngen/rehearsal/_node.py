@@ -1,4 +1,4 @@
-"""A node, from its birth in the keeper to the job's command that becomes of it."""
+"""A node, from its start in the keeper to the job's command that it becomes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Gates:
             os.close(descriptor)
 
     def await_reports(self, count: int) -> None:
-        """Waits until so many nodes have said that they are ready.
+        """Waits until so many nodes have reported that they are ready.
 
         Raises:
             OSError: One of them could not be made.
@@ -105,7 +105,7 @@ def live(
 
     Args:
         node: What to be.
-        others: Descriptors of the other nodes' output, to be let go of.
+        others: Descriptors of the other nodes' output, to be closed.
         gates: Where to report and to wait.
         roots: Where the node's root comes from.
         habits: How the command is run.
@@ -169,7 +169,7 @@ def _become(node: Node, habits: Habits) -> NoReturn:
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     if habits.user is not None:
         user, group = habits.user
-        # Whoever opens /dev/stdout opens this pipe anew.
+        # A program that opens /dev/stdout opens this pipe again.
         os.fchown(1, user, group)
         os.setgroups([group])
         os.setgid(group)

@@ -1,4 +1,4 @@
-"""Running nodes: watching them, and doing them harm."""
+"""Running nodes: watching them, and injecting faults."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class Nodes:
         return found
 
     def kill(self, index: int, number: int = signal.SIGKILL) -> None:
-        """Sends a signal to a node's first process; SIGKILL ends the whole node at once.
+        """Sends a signal to a node's first process; SIGKILL stops the whole node at once.
 
         As in any container, a signal that the process has no handler for, other than SIGKILL and
         SIGSTOP, does nothing. A node that has ended, or never came, is left alone.
@@ -154,9 +154,9 @@ class Nodes:
         self._order("signal", index, number)
 
     def cut(self, index: int) -> None:
-        """Cuts a node off: from now on nothing that it sends arrives, nor anything sent to it.
+        """Cuts a node off: from now on, nothing that it sends arrives, and it receives nothing.
 
-        Neither side is told, as when a machine loses its network or its power.
+        Neither side gets a notice, as when an instance loses its network or its power.
 
         Raises:
             ToolError: It was refused.
@@ -226,7 +226,7 @@ class Nodes:
             )
 
     def close(self) -> None:
-        """Lets go of the keeper, which ends every node, and takes what is still to be read."""
+        """Releases the keeper, which stops every node, and reads the rest of their output."""
         with suppress(OSError):
             self._control.shutdown(socket.SHUT_RDWR)
         self._pool.shutdown()
@@ -270,25 +270,25 @@ class Nodes:
             self._news.notify_all()
 
     def _read(self) -> None:
-        """Reads what the nodes write and what the keeper says, until both have ended."""
+        """Reads what the nodes and the keeper write, until both have ended."""
         control = self._control.fileno()
         with selectors.DefaultSelector() as selector:
             for descriptor in (control, *self._pipes):
                 selector.register(descriptor, selectors.EVENT_READ)
             while selector.get_map():
                 ready = {key.fd for key, _ in selector.select()}
-                # The keeper first: it says when the start was before any node writes a line.
+                # The keeper first: it reports when the start was before any node writes a line.
                 for descriptor in sorted(ready, key=lambda each: each != control):
                     more = self._hear() if descriptor == control else self._take(descriptor)
                     if not more:
                         selector.unregister(descriptor)
 
     def _hear(self) -> bool:
-        """Reads what the keeper says; returns whether there may be more."""
+        """Reads the keeper's messages; returns whether there may be more."""
         try:
             chunk = self._control.recv(_MAX_LINE)
         except ConnectionResetError:
-            # It ended before it had read all that it was told.
+            # It ended before it had read all that it was sent.
             chunk = b""
         *lines, self._heard = (self._heard + chunk).split(b"\n")
         with self._news:

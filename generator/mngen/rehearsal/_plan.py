@@ -50,10 +50,10 @@ class Rehearsal:
         mount: Where nodes see the shared folder, as they would see the EFS.
         image: The container image, which container engines run.
         faults: What happens to nodes.
-        timeout: Seconds after which the job is ended, or None.
+        timeout: Seconds after which the job is stopped, or None.
         cpus: The CPUs of this machine that a node may use, as `taskset` lists them, by index; all
             by default.
-        unshared: Indexes of nodes that see a folder of their own instead of the shared one.
+        unshared: Indexes of nodes that see a separate folder instead of the shared one.
     """
 
     name: str

@@ -43,7 +43,7 @@ class Engine(Protocol):
     def start(
         self, request: NodesRequest, on_line: Callable[[Line], None]
     ) -> AbstractContextManager[RunningNodes]:
-        """Starts nodes; ends what is left of them after the block."""
+        """Starts nodes; stops what is left of them after the block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def rehearse(
     Args:
         rehearsal: The job.
         engine: What starts its nodes.
-        on_line: Called with each line that a node writes, from a thread of its own.
+        on_line: Called with each line that a node writes, from another thread.
         shared: The folder that stands for the EFS. By default a new one that holds the example
             program, and is deleted afterwards.
 
@@ -186,6 +186,6 @@ def _outcome(
 
 
 def _reason(lines: list[WireUpLine]) -> str:
-    """Returns the first trouble that a node's wire-up speaks of."""
+    """Returns the first trouble that a node's wire-up reports."""
     troubles = (line.text for line in lines if line.stage in (Stage.LOST, Stage.ERROR))
     return next(troubles, "")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NETWORK = ipaddress.IPv4Network("10.0.0.0/16")
-"""The nodes' network. It exists only among them, so it is in nobody's way."""
+"""The nodes' network. It exists only among them, so it conflicts with no other."""
 
 MAX_NODES = 1000
 """Most nodes at a time: AWS Batch's own limit, and just below that of a bridge's ports.
@@ -49,21 +49,21 @@ class NodesRequest:
 
     Attributes:
         command: The entrypoint and its arguments; is PID 1 of every node.
-        count: Number of nodes that the job is told to have, 1 to 1000.
+        count: Number of nodes that the job expects, 1 to 1000.
         environment: Variables of every node, besides Batch's own and a container's PATH and HOME.
             Nothing of the caller's environment is passed on.
         node_environment: Further variables by node index; they win over all others.
         node_commands: Another command by node index.
         binds: What the nodes see of this machine's files: the folder that stands for the EFS.
-        unshared: Indexes of nodes that see folders of their own in place of the new ones that the
+        unshared: Indexes of nodes that see separate folders in place of the new ones that the
             others share.
-        root: An unpacked container image to be the nodes' root; each node writes to a layer of its
-            own. By default nodes see this machine's folders, read-only, with empty ones of their
-            own in place of /dev, /dev/shm, /root, /run, /tmp and /var/tmp.
+        root: An unpacked container image to be the nodes' root; each node writes to a separate
+            layer. By default nodes see this machine's folders, read-only, with separate empty
+            ones in place of /dev, /dev/shm, /root, /run, /tmp and /var/tmp.
         workdir: Working directory.
         user: Numbers of the user and group that commands run as; root by default.
         init: Whether a small init is PID 1 and the command its child, as tini does it.
-        missing: Indexes of nodes that never come, though the others are told to expect them.
+        missing: Indexes of nodes that never come, though the others expect them.
         late: Seconds after the common start at which a node's command starts, by index.
         job: AWS_BATCH_JOB_ID; random by default.
         attempt: AWS_BATCH_JOB_ATTEMPT.
@@ -111,7 +111,7 @@ def batch_environment(request: NodesRequest, index: int, main_address: str) -> d
     Args:
         request: The job.
         index: The node.
-        main_address: IPv4 address of the main node, which only the others are told.
+        main_address: IPv4 address of the main node, which only the others receive.
     """
     variables = {
         "AWS_BATCH_JOB_ID": request.job,
@@ -138,7 +138,7 @@ def environment_of(request: NodesRequest, index: int) -> dict[str, str]:
 
 
 def as_message(request: NodesRequest, pipes: Mapping[int, int]) -> dict[str, Any]:
-    """Returns what the keeper is told, as JSON-ready data.
+    """Returns the message to the keeper, as JSON-ready data.
 
     Args:
         request: The job.

@@ -46,7 +46,7 @@ class Roots:
         Args:
             root: An unpacked image, or None for this machine's own folders.
             binds: Source, or None for a new folder; target; whether the target is read-only.
-            unshared: Indexes of nodes that have folders of their own in place of the new ones.
+            unshared: Indexes of nodes that have separate folders in place of the new ones.
 
         Raises:
             OSError: A source cannot be opened, or the kernel refuses.
@@ -67,7 +67,7 @@ class Roots:
             _show_host()
 
     def enter(self, index: int, hostname: str, address: str) -> None:
-        """Makes a node's root and goes into it; the calling process has mounts of its own.
+        """Makes a node's root and goes into it; the calling process has its own mounts.
 
         Raises:
             OSError: The kernel refuses.

@@ -64,14 +64,14 @@ def unavailable() -> str | None:
 def start_nodes(
     request: NodesRequest, on_line: Callable[[Line], None] | None = None
 ) -> Iterator[Nodes]:
-    """Starts nodes, all commands in one instant, and ends what is left of them after the block.
+    """Starts nodes, all commands at once, and stops what is left of them after the block.
 
     Every process of the nodes, their network and their mounts are gone when the block has been
     left, and also when this process is killed.
 
     Args:
         request: What to start.
-        on_line: Called with each line that a node writes, from a thread of its own; what it raises
+        on_line: Called with each line that a node writes, from another thread; what it raises
             comes out of `Nodes.wait`. By default lines are kept in `Nodes.lines`.
 
     Yields:
@@ -147,7 +147,7 @@ def _started(request: NodesRequest, on_line: Callable[[Line], None] | None) -> I
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", _KEEPER, str(theirs.fileno()), _SOURCE],
             stdin=subprocess.DEVNULL,
-            # What a keeper could write there is a crash of its own; it must not be lost.
+            # What a keeper writes there is its own crash; it must not be lost.
             pass_fds=(theirs.fileno(), *writers.values()),
             start_new_session=True,
         )

@@ -1,4 +1,4 @@
-"""Watching a rehearsal: faults when they are due, and the end as AWS Batch would bring it."""
+"""Watching a rehearsal: faults when they are due, and the end as with AWS Batch."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _POLL_SECONDS = 0.1
 # What ECS gives a container between SIGTERM and SIGKILL.
 # Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html
 _GRACE_SECONDS = 30.0
-# Batch stops the other nodes once the main node has ended. Here they have the time to notice by
-# themselves, by three missed heartbeats, which shows whether they would.
+# Batch stops the other nodes once the main node has ended. Here they have the time to notice on
+# their own, by three missed heartbeats, which shows whether they would.
 # Source: https://docs.aws.amazon.com/batch/latest/userguide/multi-node-parallel-jobs.html
 _STRAGGLER_SECONDS = 20.0
 _MARKS = {FaultKind.KILL: "killed", FaultKind.CUT: "cut off", FaultKind.FREEZE: "frozen"}

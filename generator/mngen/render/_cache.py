@@ -1,8 +1,8 @@
 """Keeps compiled templates between runs, as Python keeps compiled modules.
 
 Compiling the templates takes as long as all else that rendering does. The result lives in the
-user's cache folder; bytecode can do anything, so only a folder that is closed to everybody else is
-trusted. Whatever is wrong with it, the templates are compiled anew and nobody is told.
+user's cache folder; bytecode can do anything, so only a folder that is closed to all other users is
+trusted. Whatever is wrong with it, the templates are compiled again, without a message.
 
 A template has one file, whichever installation of mngen it belongs to: two that differ replace each
 other's. What templates of older versions left is removed, the oldest first.
@@ -91,7 +91,7 @@ def _compiler() -> str:
 
 
 def _digest(code: bytes) -> bytes:
-    """Returns what tells a whole file from a damaged one."""
+    """Returns the checksum that shows whether a file is whole."""
     return hashlib.sha256(code).digest()
 
 

@@ -1,4 +1,4 @@
-"""The rendered tree on disk: compared with what should be there, and brought to it.
+"""The rendered tree on disk: compared with what should be there, and updated.
 
 A manifest keeps the hash of every file that was rendered. A file that differs from its hash was
 edited by hand and is not overwritten unasked; one that is in the manifest and no longer rendered is
@@ -51,7 +51,7 @@ class Changes(msgspec.Struct, frozen=True):
     """How the tree on disk differs from a rendered one.
 
     Attributes:
-        added: Paths that would be written anew.
+        added: Paths that would be created.
         changed: Paths whose text would change.
         removed: Paths once rendered, now no longer.
         edited: Paths among the changed and removed that were edited by hand since.
@@ -112,7 +112,7 @@ class Deployment:
         return changes
 
     def write(self, tree: Tree, *, overwrite: bool = False, diff: bool = False) -> Changes:
-        """Brings the disk to a rendered tree, wholly or not at all.
+        """Updates the disk to a rendered tree, wholly or not at all.
 
         Files that an earlier render wrote and this one does not are removed; all others in the
         folder stay as they are.

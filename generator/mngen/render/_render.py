@@ -52,7 +52,7 @@ def render(cluster: Cluster, *, provider: int | None = None, source: str = "mnge
     tree = {}
     for name in _template_names(spec):
         body = render_template(name, values) if name.endswith(".j2") else _static(name)
-        # A template that has nothing to say for this spec leaves no file.
+        # A template that is empty for this spec leaves no file.
         if body.strip():
             tree[f"terraform/{_target(name)}"] = header + body
     images, plugins = _PACKER

@@ -1,8 +1,8 @@
 """Jinja, set up so that nothing from the spec reaches HCL unescaped.
 
 Every printed value passes through `expression`, the environment's `finalize`: a plain string comes
-out as a quoted literal, a list as a list, None as null. A template that needs anything else says
-so with a filter, and each filter gives text that is safe in its place.
+out as a quoted literal, a list as a list, None as null. A template that needs anything else uses
+a filter, and each filter gives text that is safe in its place.
 """
 
 from __future__ import annotations
@@ -71,6 +71,6 @@ def _subnets_of(zones: Iterable[str]) -> _hcl.Hcl:
 
 
 def _arns_of(environments: Iterable[ResolvedEnvironment]) -> _hcl.Hcl:
-    """Joins the ARNs of the environments that stand: a module without its image has none."""
+    """Joins the ARNs of the environments that exist: a module without its image has none."""
     parts = [f"module.environment_{_hcl.identifier(each.name)}[*].arn" for each in environments]
     return _hcl.Hcl(f"concat({', '.join(parts)})")

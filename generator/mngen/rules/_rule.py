@@ -69,7 +69,7 @@ class Rule:
 
     @classmethod
     def as_dict(cls) -> dict[str, str]:
-        """Returns what the rule says of itself, as JSON-ready data."""
+        """Returns the rule's own description, as JSON-ready data."""
         return {
             "id": cls.id,
             "severity": cls.severity.value,

@@ -7,12 +7,12 @@ lets a child process see the emulator and nothing else, its `applied` does so fo
     with start_sandbox() as sandbox:
         subprocess.run(["terraform", "apply"], env=sandbox.environment("us-east-1"))
 
-The emulator is moto (extra `sandbox`), run in a process of its own. `emulator` closes what it
+The emulator is moto (extra `sandbox`), run in a separate process. `emulator` closes what it
 lacks, and `batch` is all of its Batch.
 
-Where this computer can run them (`machines_unavailable()` says), the instances that bake images are
+Where this computer can run them (`machines_unavailable()`), the instances that bake images are
 real: each boots systemd in a container of systemd-nspawn (or is a chroot where that cannot run),
-with an sshd on port `MACHINE_SSH_PORT` of a loopback address of its own, and an AMI made of one
+with an sshd on port `MACHINE_SSH_PORT` of a separate loopback address, and an AMI made of one
 keeps its disk (`Sandbox.image_folder`, `Sandbox.image_root`).
 """
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Serves until the lifeline closes, a signal comes, or nobody has asked for a while."""
+    """Serves until the lifeline closes, a signal comes, or no request has come for a while."""
     arguments = _parse(sys.argv[1:])
     if arguments.detach:
         if os.fork():
@@ -76,7 +76,7 @@ def _serve(arguments: argparse.Namespace, home: Path) -> int:
 
 
 def _announce(line: dict[str, object]) -> None:
-    """Prints the one line that the parent waits for and lets go of the pipe."""
+    """Prints the one line that the parent waits for and closes the pipe."""
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
     null = os.open(os.devnull, os.O_WRONLY)
@@ -85,7 +85,7 @@ def _announce(line: dict[str, object]) -> None:
 
 
 def _wait_for_end_of_input(stop: object) -> None:
-    """Ends the emulator with its parent, however that one ended: the kernel closes its pipe."""
+    """Stops the emulator with its parent, however that one ended: the kernel closes its pipe."""
     while os.read(sys.stdin.fileno(), 4096):
         pass
     if callable(stop):

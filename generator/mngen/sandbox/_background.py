@@ -37,7 +37,7 @@ class Record:
 
     @property
     def log(self) -> Path:
-        """Where the background emulator complains."""
+        """The log file of the background emulator."""
         return self.folder / "sandbox.log"
 
     @property
@@ -74,7 +74,7 @@ class Record:
     def _read(self) -> Emulator | None:
         try:
             return _process.Emulator.from_json(json.loads(self._file.read_text(encoding="utf-8")))
-        # A file cut short by a crash tells of nothing that could still be found.
+        # A file cut short by a crash names nothing that could still be found.
         except (OSError, ValueError):
             return None
 
@@ -84,7 +84,7 @@ def locked() -> Iterator[Record]:
     """Holds the user's lock: of two commands that start a sandbox, one waits and attaches.
 
     Raises:
-        ToolError: The folder cannot be made, or belongs to someone else.
+        ToolError: The folder cannot be created, or belongs to another user.
     """
     folder = _folder()
     with locked_file(folder / "sandbox.lock"):
@@ -92,7 +92,7 @@ def locked() -> Iterator[Record]:
 
 
 def end(emulator: Emulator) -> None:
-    """Ends an emulator, which has just answered under this pid, and waits until it is gone.
+    """Stops an emulator, which has just answered under this PID, and waits until it is gone.
 
     Raises:
         ToolError: It does not end.

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ACCOUNT_ID = "123456789012"
-"""The account that the sandbox plays; AWS's own documentation uses it as an example."""
+"""The account ID of the sandbox; AWS's own documentation uses it as an example."""
 
 ENDPOINT_VARIABLE = "MNGEN_SANDBOX"
-"""Names the sandbox's endpoint; its presence says that a process already runs inside one."""
+"""Names the sandbox's endpoint; its presence means that a process already runs inside one."""
 
 WORKSPACE = "mngen-sandbox"
 """The Terraform workspace of the sandbox.
@@ -36,7 +36,7 @@ _SCRUBBED_NAMES = frozenset(
         "BOTO_CONFIG",
         "AMAZON_ACCESS_KEY_ID",
         "AMAZON_SECRET_ACCESS_KEY",
-        # The Terraform working directory may hold a remote backend with credentials of its own.
+        # The Terraform working directory may hold a remote backend with separate credentials.
         "TF_DATA_DIR",
         # Would re-attach Terraform to a provider process started with another environment.
         "TF_REATTACH_PROVIDERS",
@@ -48,15 +48,15 @@ _LOOPBACK = ("127.0.0.1", "localhost")
 def sandbox_environment(endpoint: str, region: str, base: Mapping[str, str]) -> dict[str, str]:
     """Returns the environment in which every AWS client talks to the sandbox alone.
 
-    Whatever `base` says about AWS is dropped: keys, tokens, profiles, web identities, container
+    Everything in `base` about AWS is dropped: keys, tokens, profiles, web identities, container
     credentials, files under another name, endpoints of single services, FIPS and dual-stack
     switches. The files in `~/.aws` are hidden, because a profile in them may hold keys or an
     `endpoint_url`, and the instance metadata service is switched off. The keys that are put in
-    their place belong to no account: a request that went astray would be refused by AWS.
+    their place belong to no account: AWS would refuse a request that reached it by mistake.
 
     Args:
         endpoint: URL of the sandbox, such as `http://127.0.0.1:40123`.
-        region: The AWS region that the clients shall use, such as `us-east-1`.
+        region: The AWS region that the clients use, such as `us-east-1`.
         base: The environment to start from, usually `os.environ`.
 
     Returns:

@@ -27,8 +27,8 @@ def made_home() -> Iterator[Path]:
     _remove_abandoned()
     home = Path(tempfile.mkdtemp(prefix=_PREFIX))
     try:
-        # The kernel lets go of the lock with this process. It has it before it has its name, so
-        # that nobody ever finds it free while this process lives.
+        # The kernel releases the lock with this process. The folder is locked before it has a name,
+        # so that no other process finds it free while this process lives.
         with (home / f"{_LOCK}.new").open("w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             Path(lock.name).rename(home / _LOCK)
@@ -41,7 +41,7 @@ def _remove_abandoned() -> None:
     for lock_file in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_LOCK}"):
         home = lock_file.parent
         with suppress(OSError):
-            # Anybody may make a folder of this name.
+            # Any user may make a folder of this name.
             if home.is_symlink() or home.stat().st_uid != os.geteuid():
                 continue
             with lock_file.open("r", encoding="utf-8") as lock:

@@ -52,7 +52,7 @@ class Sandbox:
     def environment(
         self, region: str = "us-east-1", base: Mapping[str, str] | None = None
     ) -> dict[str, str]:
-        """Returns the environment for a process that shall see this sandbox alone.
+        """Returns the environment for a process that sees only this sandbox.
 
         Args:
             region: The AWS region that its clients use.
@@ -164,7 +164,7 @@ def open_sandbox(
         environment: Where to look for `MNGEN_SANDBOX`; this process's own by default.
 
     Raises:
-        InputError: `MNGEN_SANDBOX` is no loopback URL.
+        InputError: `MNGEN_SANDBOX` is not a loopback URL.
         ToolError: The emulator named there does not answer, or none could be started.
     """
     named = (os.environ if environment is None else environment).get(ENDPOINT_VARIABLE)

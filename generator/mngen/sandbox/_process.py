@@ -17,7 +17,7 @@ from mngen.errors import ToolError
 from mngen.sandbox._environment import ACCOUNT_ID, sandbox_environment
 
 HEALTH_PATH = "/_mngen/health"
-"""Where an emulator says who it is."""
+"""The path at which an emulator identifies itself."""
 
 RESET_PATH = "/moto-api/reset"
 """What empties an emulator."""
@@ -35,7 +35,7 @@ class Emulator:
     Attributes:
         endpoint: Its URL on loopback.
         home: A private directory (mode 0700) that lives as long as the emulator.
-        instance: A random word that tells it from any other that ever had its port.
+        instance: A random word that distinguishes it from any other that ever had its port.
         pid: Its process.
         version: The version of mngen that it runs.
     """
@@ -48,10 +48,10 @@ class Emulator:
 
     @classmethod
     def from_json(cls, data: Any, endpoint: str | None = None) -> Emulator:
-        """Reads what an emulator says of itself, or what was recorded of one.
+        """Reads what an emulator reports about itself, or what was recorded about one.
 
         Raises:
-            ValueError: It says something else.
+            ValueError: It is something else.
         """
         try:
             return cls(
@@ -120,7 +120,7 @@ def launch(
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Ends an emulator that is tied to this process, and waits until it is gone."""
+    """Stops an emulator that is tied to this process, and waits until it is gone."""
     if process.stdin is not None and not process.stdin.closed:
         process.stdin.close()
     try:
@@ -163,7 +163,7 @@ def _ask(endpoint: str, method: str, path: str, seconds: float) -> bytes:
 
 
 def _first_line(process: subprocess.Popen[bytes]) -> dict[str, Any]:
-    """Waits for the emulator's announcement; ends it where the wait is interrupted."""
+    """Waits for the emulator's announcement; stops it if the wait is interrupted."""
     pipe = process.stdout
     try:
         line = pipe.readline() if pipe else b""

@@ -107,7 +107,7 @@ def _wait(child: int) -> int:
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else _SIGNALLED - code
         received = signal.sigwaitinfo({*_FORWARDED, signal.SIGCHLD})
-        # A code above 0 says that the kernel sent it, which to a terminal's foreground group
+        # A code above 0 means that the kernel sent it, which to a terminal's foreground group
         # means: to the command as well.
         if received.si_signo != signal.SIGCHLD and received.si_code <= 0:
             os.kill(child, received.si_signo)

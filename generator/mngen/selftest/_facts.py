@@ -1,6 +1,6 @@
 """What the program on the nodes writes, line by line; see `_on_nodes.py`.
 
-Anything may stand in a job's log, and a line may be cut in two: what is no whole fact is passed
+Anything may stand in a job's log, and a line may be cut in two: what is not a whole fact is passed
 over.
 """
 
@@ -178,7 +178,7 @@ def of_kind(facts: Iterable[Fact], kind: type[AnyFact]) -> list[AnyFact]:
 
 
 def complete(facts: Iterable[Fact]) -> bool:
-    """Tells whether all lines of a run have arrived: its last one says how many there are."""
+    """Returns whether all lines of a run have arrived: its last one has their number."""
     known = tuple(facts)
     ends = of_kind(known, End)
     return bool(ends) and len(known) >= ends[0].lines

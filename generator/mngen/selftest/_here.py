@@ -33,7 +33,7 @@ class Fault(StrEnum):
     CPUS = "cpus"
     """A node may use one CPU less than it has."""
     UNSHARED = "unshared"
-    """A node sees a folder of its own instead of the shared file system."""
+    """A node sees a separate folder instead of the shared file system."""
     PINNING = "pinning"
     """All ranks of every node are bound to one CPU."""
 
@@ -104,7 +104,7 @@ def plan(nodes: int, usable: list[int], faults: tuple[Fault, ...]) -> Rehearsal:
         command=words,
         nodes=nodes,
         ranks_per_node=min(_cores(usable), MOST_RANKS),
-        # Here ranks are bound as on AWS, which is what is to be seen.
+        # Here ranks are bound as on AWS, which the test is to show.
         environment={"OMPI_MCA_hwloc_base_binding_policy": ""},
         mount=MOUNT,
         timeout=float(_LIMIT + 60),

@@ -20,7 +20,7 @@ _FLOW_PLACED, _FLOW_ELSEWHERE = 10.0, 5.0
 Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-network-bandwidth.html
 """
 _LITTLE = 0.5
-"""Less than this share of what could be had is worth a look; AWS gives no figure."""
+"""Less than this share of the possible is worth a look; AWS gives no figure."""
 _PERFORMANCE = re.compile(r"(?P<most>Up to )?((?P<count>\d+)x )?(?P<each>\d+(\.\d+)?) Gigabit")
 
 
@@ -41,7 +41,7 @@ def promised(words: str) -> tuple[float, bool] | None:
 
 
 def uses_efa(pair: Pair) -> bool:
-    """Tells whether what a pair of nodes sent each other went over EFA, by its counters."""
+    """Returns whether what a pair of nodes sent each other went over EFA, by its counters."""
     return bool(pair.efa_bytes > pair.net_bytes)
 
 
@@ -95,7 +95,7 @@ def efa_check(expected: Expected, run: Run) -> Check:
 
 
 def network_check(expected: Expected, run: Run) -> Check:
-    """Whether the nodes' bandwidth is near what can be had, and no node is far behind."""
+    """Whether the nodes' bandwidth is near the possible, and no node is far behind."""
     title = "the network is about as fast as the instance type promises"
     pairs = of_kind(run.facts, Pair)
     if not pairs:

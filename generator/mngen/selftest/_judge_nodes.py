@@ -222,7 +222,7 @@ def image_check(expected: Expected, run: Run) -> Check:
 
 
 def shared_memory_check(expected: Expected, run: Run) -> Check:
-    """Whether /dev/shm is as large as the job definition says."""
+    """Whether /dev/shm is as large as in the job definition."""
     wrong: dict[str, set[int]] = defaultdict(set)
     seen: dict[str, set[int]] = defaultdict(set)
     for fact in of_kind(run.facts, Limits):

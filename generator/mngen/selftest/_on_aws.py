@@ -1,4 +1,4 @@
-"""The self-test on AWS: submitted once, waited for, its log collected, and ended if given up."""
+"""The self-test on AWS: submitted once, waited for, its log collected, or cancelled."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ class OnAws:
         self._amis: dict[int, str] = {}
 
     def prepare(self) -> Prepared:
-        """Judges the submission by the rules, and sends nothing.
+        """Checks the submission against the rules, and sends nothing.
 
         Raises:
-            InputError: The order itself cannot be.
+            InputError: The order itself is not valid.
             ToolError: AWS does not answer.
         """
         return self._jobs.prepare(self._choice.order)
@@ -71,7 +71,7 @@ class OnAws:
     ) -> tuple[Expected, Run]:
         """Submits the job, and waits until it has ended and its log has come.
 
-        Whatever interrupts it, or makes it give up, ends the job.
+        If it is interrupted or gives up, it cancels the job.
 
         Args:
             prepared: What `prepare` returned, without errors.
@@ -140,7 +140,7 @@ class OnAws:
         return status
 
     def _look(self) -> None:
-        """Asks what the nodes run on; whoever may not know still has all the rest of the card."""
+        """Asks what the nodes run on; without the permission, the rest of the card stays."""
         with suppress(MngenError):
             for node in self._jobs.status(self.id, why=False).nodes:
                 if node.instance_type:

@@ -32,7 +32,7 @@ from typing import Any
 
 CPUS = "/sys/devices/system/cpu"
 MEGABYTE = 1 << 20
-# More streams at a time tell no more of a network, and more pairs of nodes no more of a cluster.
+# More streams at a time show no more of a network, and more pairs of nodes no more of a cluster.
 STREAMS = 16
 PAIRS = 16
 WINDOW = 8
@@ -197,7 +197,7 @@ def check_files(comm: Any, mount: str, node: int) -> dict[str, Any]:
             os.fsync(file.fileno())
     except OSError as error:
         trouble = f"{error.strerror}: {error.filename or mount}"[:120]
-    words = comm.allgather((node, word, trouble))  # nobody reads before all have written
+    words = comm.allgather((node, word, trouble))  # no rank reads before all have written
     bad = [other for other, text, why in words if not why and read(f"{folder}/{other}") != text]
     comm.Barrier()
     shutil.rmtree(folder, ignore_errors=True)
@@ -345,7 +345,7 @@ def main() -> int:
         return 3
 
     def give_up(kind: Any, error: Any, trace: Any) -> None:
-        # The others would wait for ever for a rank that has ended by itself.
+        # The others would wait indefinitely for a rank that has ended on its own.
         traceback.print_exception(kind, error, trace)
         write(line("fatal", why=f"{kind.__name__}: {error}"[:200]))
         MPI.COMM_WORLD.Abort(4)

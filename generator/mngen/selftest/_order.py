@@ -21,7 +21,7 @@ SHORTEST_TIMEOUT = 120
 _NAME = "mngen-selftest"
 _SECONDS = 0.5
 _MARGIN = 40
-"""Seconds that a job has left to say what went wrong when a rank hangs."""
+"""Seconds that a job has left to report what went wrong when a rank hangs."""
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -101,7 +101,7 @@ def choose(cluster: Cluster, wish: Wish) -> Choice:
     chosen = queue or job.queue
     own = chosen.name == job.queue.name
     environment = {
-        # What the job's own definition may say about its application, not about the nodes.
+        # What the job's definition may set for its application, not for the nodes.
         CPUS_CHECK_VARIABLE: "warn",
         WAIT_VARIABLE: str(wish.timeout // 2),
     }

@@ -49,7 +49,7 @@ def to_page(card: Card) -> str:
     if card.figures:
         lines += [
             "<h2>Figures</h2>",
-            "<table><tr><th>what</th><th>measured</th><th>of what can be had</th></tr>",
+            "<table><tr><th>what</th><th>measured</th><th>of the possible</th></tr>",
             *map(_figure, card.figures),
             "</table>",
         ]

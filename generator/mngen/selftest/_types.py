@@ -60,8 +60,8 @@ class Expected(Struct, frozen=True, kw_only=True):
         efs: Whether it must be EFS; a rehearsal has none.
         tls: Whether its traffic must be encrypted.
         shared_memory: Least size of /dev/shm, MiB; 0 where it does not matter.
-        root_is_expected: Whether ranks may run as root without a word.
-        real: Whether it ran on AWS: what a rehearsal's network carries says nothing of AWS.
+        root_is_expected: Whether ranks may run as root without a warning.
+        real: Whether it ran on AWS: a rehearsal's network shows nothing about AWS.
     """
 
     title: str
@@ -82,7 +82,7 @@ class Run(Struct, frozen=True, kw_only=True):
         facts: What the program on the nodes wrote.
         succeeded: Whether the job succeeded.
         exit_code: The main node's exit code, if it had one.
-        reason: Why it failed, as far as Batch or the wire-up tells.
+        reason: Why it failed, as far as Batch or the wire-up reports it.
         id: The job's id; empty for a rehearsal.
         types: Instance types by node, as far as known.
         amis: AMIs by node, as far as known.
@@ -122,7 +122,7 @@ class Figure(Struct, frozen=True, kw_only=True):
         name: What, such as `latency, nodes 0 and 1`.
         value: How much.
         unit: In what.
-        promise: What can be had at best, in the same unit; None where nobody promises anything.
+        promise: The best possible value, in the same unit; None if AWS documents none.
         note: What the promise is.
     """
 

@@ -3,7 +3,7 @@
 `load` and `load_text` give a `LoadedSpec`; its `require` gives the `Spec` or raises every problem
 at once. The types are plain, frozen data: a notebook may build them without any YAML. `schema`
 gives the JSON Schema, so that an editor can explain each key. `key_changes` compares two specs and
-says of each changed key what that does to a deployment that stands.
+lists for each changed key what that does to an existing deployment.
 """
 
 from mngen.spec._changes import KeyChange, key_changes, keys, written

@@ -30,7 +30,7 @@ class KeyChange:
         after: Its new value, likewise.
         effects: What the change does, as the model declares it for the key.
         is_entry: Whether an entry of a mapping was added, removed or changed, such as an
-            environment or a tag; `before` and `after` then say only whether it is there.
+            environment or a tag; `before` and `after` then show only whether it is there.
     """
 
     path: Path

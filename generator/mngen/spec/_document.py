@@ -1,7 +1,7 @@
 """A YAML text as plain data that still knows where each value was written.
 
 PyYAML parses; this module keeps its node tree beside the data, so that a problem found long after
-parsing (an unknown instance type, say) can be shown at its line and column. Positions are looked
+parsing (such as an unknown instance type) can be shown at its line and column. Positions are looked
 up only when a problem needs one, so a sound spec pays nothing for them.
 """
 

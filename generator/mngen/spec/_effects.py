@@ -1,4 +1,4 @@
-"""What a change of a key does to a deployment that stands, in a small vocabulary.
+"""What a change of a key does to an existing deployment, in a small vocabulary.
 
 Each key of the model carries its effects (`affects`), and the JSON Schema shows them under
 `UPDATE_KEY`. They hold for the defaults: AWS Batch updates a compute environment in place only with
@@ -22,7 +22,7 @@ UPDATE_KEY = "x-mngen-update"
 
 
 class Effect(StrEnum):
-    """One thing that a change of a key does; `meaning` says it in a sentence or two."""
+    """One thing that a change of a key does; `meaning` describes it in a sentence or two."""
 
     NONE = "none"
     IN_PLACE = "in-place"

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 _START_HINT = "run mngen init to create one"
 
-# What a spec without sound required keys is judged with; `dropped` tells the rules which.
+# What a spec without sound required keys is judged with; `dropped` names them for the rules.
 _STAND_INS = {"name": "unnamed", "region": "us-east-1", "environments": {}, "queues": {}}
 
 
 # What msgspec knows of a type it works out at the first use, and two threads that do so at the same
-# time end the process: seen with 0.22.
+# time crash the process: seen with 0.22.
 _CONVERTING = Lock()
 
 

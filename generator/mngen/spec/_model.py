@@ -1,7 +1,7 @@
 """The words of mngen.yaml as typed data.
 
 Every class is a frozen `msgspec.Struct`; the `Meta` of a field carries what the JSON Schema, the
-editor and the error message say about it. A limit that AWS documents is written here, once, so
+editor and the error message show about it. A limit that AWS documents is written here, once, so
 that the loader refuses what AWS would refuse. What needs two fields or the instance catalog to
 judge is a rule (see `mngen.rules`), not a type.
 """

@@ -1,4 +1,4 @@
-"""Says everything that is wrong with the shape of a spec, in the user's words.
+"""Reports everything that is wrong with the shape of a spec, in the user's words.
 
 `msgspec` validates, fast, and stops at the first fault. Only when it finds one does this module
 walk the data beside the types, collect every fault, and keep what is sound, so that the rules can
@@ -175,7 +175,7 @@ def _is_union(kind: Any) -> bool:
 
 
 def _describe(kind: Any) -> str:
-    """Says what a type takes: "a whole number from 1 to 1000"."""
+    """Returns what a type takes: "a whole number from 1 to 1000"."""
     kind, meta = _unwrap(kind)
     if meta is not None and meta.extra and "says" in meta.extra:
         return str(meta.extra["says"])

@@ -1,11 +1,11 @@
 """Terraform in the rendered folder: what `mngen plan|apply|destroy|output` are made of.
 
-The room runs the `terraform` (or `tofu`) on PATH, or the embedded one where there is none, the
-way a person would run it: nothing but Terraform itself writes into the folder. It adds what a
-person needs around it: a summary that names what is at stake, hints for the failures that we
-know, and an interrupt that ends in a saved state and says what is left to do.
+The package runs the `terraform` (or `tofu`) on PATH, or else the embedded one, the
+way a user would run it: nothing but Terraform itself writes into the folder. It adds what a
+user needs around it: a summary that names what is at stake, hints for the failures that we
+know, and an interrupt that ends in a saved state and shows what is left to do.
 
-    terraform = Terraform(Path("deploy/terraform"), report=print)
+    terraform = Terraform(Path("deploy/terraform"))
     with terraform.plan() as plan:
         rich.print(render_summary(plan.summary))
         terraform.apply(plan)

@@ -1,7 +1,7 @@
 """python-terraform's command lines, over mngen's own processes.
 
 python-terraform knows how Terraform's options are written; how it starts a process does not
-serve here (see `_process`), so only that is replaced. Two more of its habits are put off: it
+serve here (see `_process`), so only that is replaced. Two more of its behaviours are turned off: it
 reads the state file into memory, which fails on a damaged one, and `init` would pass
 `-reconfigure`, which silently leaves an old state behind (see `init_quietly`).
 """

@@ -24,7 +24,7 @@ _WHEN_DESTROYED = {
 
 DATA_TYPES = frozenset({"aws_efs_file_system", "aws_ecr_repository", "aws_cloudwatch_log_group"})
 
-# A change to these alone lets running instances be; any other makes AWS Batch replace them.
+# A change to these alone leaves running instances alone; any other makes AWS Batch replace them.
 # https://docs.aws.amazon.com/batch/latest/userguide/updating-compute-environments.html
 _SCALING_ONLY = frozenset({"min_vcpus", "max_vcpus", "desired_vcpus"})
 # https://docs.aws.amazon.com/batch/latest/APIReference/API_UpdatePolicy.html

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from pathlib import PurePath
 
 _LOG = logging.getLogger(__name__)
-# The summary says all this better, and diagnostics are shown as problems.
+# The summary shows all this better, and diagnostics are shown as problems.
 _SILENT = frozenset(
     {"planned_change", "resource_drift", "outputs", "refresh_complete", "diagnostic"}
 )
-# What Terraform says of every branch of its graph that it did not enter after an interrupt.
+# Terraform's message for every branch of its graph that it did not enter after an interrupt.
 _ECHO = "execution halted"
 _ASKS_FOR_INIT = re.compile(r"(terraform|tofu) init\b")
 
@@ -38,7 +38,7 @@ class EventStream:
 
     Attributes:
         show_version: Whether Terraform's version is worth a line.
-        show_summary: Whether its count at the end is: of a destroy it says "Apply complete!".
+        show_summary: Whether its count at the end is: for a destroy it is "Apply complete!".
         diagnostics: Terraform's diagnostics so far, as it sent them.
         done: What is complete so far: pairs of a resource's address and one of `create`,
             `update`, `delete`.
@@ -67,7 +67,7 @@ class EventStream:
 
     @property
     def asks_for_init(self) -> bool:
-        """Whether Terraform says that `terraform init` has to come first."""
+        """Whether Terraform asks for `terraform init` first."""
         return any(asks_for_init(_text_of(diagnostic)) for diagnostic in self.diagnostics)
 
     def problems(self, folder: PurePath, situation: Situation) -> list[Problem]:
@@ -139,7 +139,7 @@ def problem_from(diagnostic: Mapping[str, Any], folder: PurePath, situation: Sit
 
 
 def asks_for_init(text: str) -> bool:
-    """Tells whether a message of Terraform's says to run `terraform init`."""
+    """Returns whether a message of Terraform's asks for `terraform init`."""
     return _ASKS_FOR_INIT.search(" ".join(text.split())) is not None
 
 

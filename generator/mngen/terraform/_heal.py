@@ -1,4 +1,4 @@
-"""Plans an apply that also imports what a broken-off one has left."""
+"""Plans an apply that also imports what an interrupted one has left."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def healed_plan(
     warn: Callable[[Problem], None],
     connect: Callable[[str, str], Any] = client,
 ) -> Iterator[Plan]:
-    """Plans an apply; what stands and is missing in the state is imported by that plan.
+    """Plans an apply; the plan imports what exists but is missing in the state.
 
     Args:
         terraform: Terraform in the rendered folder.
@@ -61,7 +61,7 @@ def healed_plan(
 def announce(
     plan: Plan, terraform: Terraform, connect: Callable[[str, str], Any] = client
 ) -> Iterator[Problem]:
-    """Yields what the state lacks of what stands, for a plan that is only shown.
+    """Yields what exists but is missing in the state, for a plan that is only shown.
 
     Args:
         plan: The plan.
@@ -83,7 +83,7 @@ def announce(
 def problems_of(
     found: Standing, refused: tuple[ToolError, ...], terraform: Terraform
 ) -> Iterator[Problem]:
-    """Yields what a person has to see to: what is not imported, and what nothing manages."""
+    """Yields what the user has to handle: what is not imported, and what nothing manages."""
     for each in found.foreign:
         yield Problem(
             f"{each.found.name} exists without this deployment's tag: the apply will fail",

@@ -116,7 +116,7 @@ _HINTS = (
     (
         _EXISTS,
         (
-            "run `mngen apply` again: it imports what a broken-off apply has left, if it carries "
+            "run `mngen apply` again: it imports what an interrupted apply has left, if it carries "
             "the deployment's tag. What does not is another's: choose another `name` in the spec"
         ),
     ),
@@ -150,7 +150,7 @@ class Situation:
 
 
 def hint_for(text: str, situation: Situation) -> str | None:
-    """Returns what to do about a failure, or None where we know no more than Terraform says.
+    """Returns what to do about a failure, or None if we know no more than Terraform's message.
 
     Args:
         text: Summary and detail of Terraform's diagnostic.

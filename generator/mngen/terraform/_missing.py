@@ -1,8 +1,8 @@
-"""What stands and is missing in the state: read from a plan, and matched with what AWS describes.
+"""What exists but is missing in the state: read from a plan, matched with what AWS describes.
 
 An apply that is killed between AWS's answer and Terraform's note of it leaves a resource that the
 next plan creates once more. One with a fixed name then fails with "already exists", the others
-stand twice. Both are imported instead. Everything here is pure; `_standing` asks AWS.
+exist twice. Both are imported instead. Everything here is pure; `_standing` asks AWS.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BY_VALUES = frozenset(
 
 _GLOBAL = frozenset({"aws_iam_instance_profile", "aws_iam_role"})
 
-# A broken-off apply does not get to these with a state that is still empty: Terraform saves it
+# An interrupted apply does not get to these with a state that is still empty: Terraform saves it
 # every 20 seconds, and all that they need takes longer.
 _LAST = frozenset({"aws_batch_compute_environment", "aws_batch_job_queue"})
 
@@ -86,7 +86,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A resource that stands, as AWS describes it.
+    """An existing resource, as AWS describes it.
 
     Attributes:
         type: Its type in Terraform.
@@ -94,9 +94,9 @@ class Found:
         import_id: What `terraform import` takes for it.
         name: The name that it was made with, or an empty string.
         tags: Its tags.
-        values: For a type without a name, the attributes that tell it from others.
+        values: For a type without a name, the attributes that distinguish it from others.
         open_egress: Whether it is a security group that still has the rule EC2 creates it with, to
-            everywhere: its creation was broken off before the provider removed that.
+            everywhere: its creation was interrupted before the provider removed that.
     """
 
     type: str
@@ -108,27 +108,27 @@ class Found:
     open_egress: bool = False
 
     def belongs_to(self, deployment: str, region: str) -> bool:
-        """Whether its tags say that it is part of the deployment, and not of a bake."""
+        """Whether its tags make it part of the deployment, and not of a bake."""
         if self.type in _GLOBAL and self.tags.get(REGION_TAG) != region:
             return False
         return self.tags.get(DEPLOYMENT_TAG) == deployment and IMAGE_TAG not in self.tags
 
     @property
     def delete_command(self) -> str | None:
-        """The AWS CLI's command that deletes it, for the types that can stand twice."""
+        """The AWS CLI's command that deletes it, for the types that can exist twice."""
         command = _DELETE.get(self.type)
         return command.format(id=self.id) if command else None
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a plan says of resources to look for.
+    """The resources of a plan to look for.
 
     Attributes:
         deployment: Name of the deployment.
         region: Its region.
         wanted: What the plan creates.
-        replaced: Types of which the plan replaces a resource: a broken-off replacement may have
+        replaced: Types of which the plan replaces a resource: an interrupted replacement may have
             left a second one.
         known: The type and id of every resource in the state.
     """
@@ -147,7 +147,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """A resource to import: where it goes, and what stands."""
+    """A resource to import: where it goes, and what exists."""
 
     address: str
     found: Found
@@ -155,14 +155,14 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What stands and is missing in the state.
+    """What exists but is missing in the state.
 
     Attributes:
         imports: What is the deployment's own and takes the place of something to create.
         foreign: What has the name of something to create, and not the deployment's tag.
         leftovers: What is the deployment's own, and has no place in the configuration.
         of_another_state: Whether this looks like a deployment that another state manages: this one
-            is empty, and more stands than a broken-off first apply leaves.
+            is empty, and more exists than an interrupted first apply leaves.
     """
 
     imports: tuple[Import, ...] = ()
@@ -202,7 +202,7 @@ def search_of(plan: Mapping[str, Any]) -> Search | None:
 
 
 def match(search: Search, found: Iterable[Found]) -> Standing:
-    """Finds the place of what stands.
+    """Finds the place of what exists.
 
     Args:
         search: What the plan wants.

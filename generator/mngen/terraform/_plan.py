@@ -1,4 +1,4 @@
-"""A plan that was made and not yet applied, in a file that nobody else can open."""
+"""A plan that was made and not yet applied, in a file that no other process can open."""
 
 from __future__ import annotations
 

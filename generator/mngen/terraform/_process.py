@@ -55,7 +55,7 @@ def run(
     on_interrupt: InterruptHandler,
     descriptors: Sequence[int] = (),
 ) -> Finished:
-    """Runs a command to its end, in a session of its own and with no standard input.
+    """Runs a command to its end, in its own session and with no standard input.
 
     The first SIGINT or SIGTERM that this process receives is passed on as one SIGINT to the
     command's process group, which asks Terraform to stop after its current step. The second is

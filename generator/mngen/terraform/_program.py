@@ -44,7 +44,7 @@ class Program:
         return str(self.path) if self.path else _EMBEDDED
 
     def command(self, arguments: Sequence[str], parent: int) -> list[str]:
-        """Returns the argument list that runs it, ended gracefully should `parent` die.
+        """Returns the argument list that runs it, stopped gracefully if `parent` dies.
 
         Args:
             arguments: What follows `terraform` on a command line.

@@ -19,14 +19,14 @@ class Progress:
 
     Attributes:
         done: The changes that are complete and recorded in the state.
-        left: The changes that are not: not begun, failed, or broken off.
+        left: The changes that are not: not begun, failed, or interrupted.
     """
 
     done: tuple[Change, ...]
     left: tuple[Change, ...]
 
     def describe(self, in_state: int | None) -> str:
-        """Says in one or more lines what is done and what is left.
+        """Describes in one or more lines what is done and what is left.
 
         Args:
             in_state: How many resources the state holds now, if that is known.

@@ -24,7 +24,7 @@ _VERBS = {Kind.DESTROY: "destroyed", Kind.REPLACE: "replaced", Kind.UPDATE: "cha
 
 
 def render_summary(summary: PlanSummary) -> Text:
-    """Renders a summary: one line a resource, what is most to be feared last.
+    """Renders a summary: one line a resource, the most dangerous changes last.
 
     Returns:
         Lines joined by newlines. Print it with `soft_wrap=True`: addresses must not be cut.

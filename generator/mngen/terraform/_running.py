@@ -1,4 +1,4 @@
-"""Jobs that run where a plan would update the compute environment: said before the apply."""
+"""Jobs that run where a plan would update the compute environment: shown before the apply."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ terraform {
 }
 """
 SANDBOX_AMIS = "zz_sandbox_amis.auto.tfvars.json"
-"""The sandbox's own record of machine images, in its copy.
+"""The sandbox's own record of AMIs, in its copy.
 
 Terraform reads it after the real record, whose images the sandbox does not have.
 """
@@ -31,7 +31,7 @@ _TERRAFORM_FILES = (".terraform.lock.hcl", ".terraform.tfstate.lock.info", "cras
 
 
 def sandbox_folder(folder: Path, home: Path) -> Path:
-    """Copies a rendered Terraform folder into the sandbox, or brings its copy up to date.
+    """Copies a rendered Terraform folder into the sandbox, or updates its copy.
 
     The copy has a local backend and its own state, providers and lock file, which stay from
     call to call; all else follows the folder, deletions included. The folder is only read.

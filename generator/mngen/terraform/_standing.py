@@ -1,4 +1,4 @@
-"""Looks on AWS for what stands and is missing in the state."""
+"""Looks on AWS for what exists but is missing in the state."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ _EC2_NAMES = {"aws_launch_template": "LaunchTemplateName", "aws_security_group":
 def standing(
     search: Search, connect: Callable[[str, str], Any] = client
 ) -> tuple[Standing, tuple[ToolError, ...]]:
-    """Looks for what a broken-off apply has left.
+    """Looks for what an interrupted apply has left.
 
     Args:
-        search: What the plan says of it.
+        search: What the plan has about it.
         connect: Makes a boto3 client of a service and a region.
 
     Returns:
-        What stands, and what AWS refused to show on the way: a search that fails must not keep
-        anybody from applying.
+        What exists, and what AWS refused to show: a search that fails must not prevent an
+        apply.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -66,7 +66,7 @@ def standing(
         except ClientError as error:
             refused.append(translate(error))
         except BotoCoreError as error:
-            # No credentials, no network: the next finder would fare no better.
+            # No credentials, no network: the next finder would fail as well.
             return Standing(), (translate(error),)
     return match(search, found), tuple(refused)
 
@@ -75,7 +75,7 @@ def close_egress(found: Iterable[Found], region: str, connect: Callable[[str, st
     """Takes from half-made security groups the rule that lets everything out.
 
     EC2 creates a group with it, and the provider removes it as its next step. It is in no
-    configuration, so a group that were imported with it would keep it without any plan saying so.
+    configuration, so a group that is imported with it would keep it without any plan saying so.
 
     Raises:
         botocore.exceptions.ClientError: EC2 refused.

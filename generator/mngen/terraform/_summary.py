@@ -37,7 +37,7 @@ class Change:
         type: Its resource type: `aws_subnet`.
         kind: What happens to it.
         attributes: For an update, the attributes that change, sorted.
-        reasons: For a replacement or destruction, why it cannot be otherwise. A replacement
+        reasons: For a replacement or destruction, what forces it. A replacement
             names each attribute that forces it with its value before and after.
         create_before_destroy: For a replacement, whether the new one stands before the old goes.
         consequence: What it does to data or running jobs, if anything.
@@ -115,7 +115,7 @@ class PlanSummary:
 
     @property
     def replaced(self) -> tuple[Change, ...]:
-        """The resources that go and are made anew."""
+        """The resources that are deleted and recreated."""
         return self.of(Kind.REPLACE)
 
     @property
@@ -176,7 +176,7 @@ _KINDS = {
 }
 
 _REASONS = {
-    "replace_because_tainted": "the step that made it failed or was broken off (tainted)",
+    "replace_because_tainted": "the step that made it failed or was interrupted (tainted)",
     "replace_by_request": "its replacement was asked for",
     "replace_by_triggers": "a resource that it follows changes (replace_triggered_by)",
     "delete_because_no_resource_config": "the configuration no longer has it",
@@ -209,7 +209,7 @@ def _change(resource: Mapping[str, Any]) -> Change | None:
         kind=kind,
         attributes=_changed_attributes(change) if kind is Kind.UPDATE else (),
         reasons=(
-            ("left over from a replacement that was broken off",)
+            ("left over from an interrupted replacement",)
             if deposed
             else _reasons(resource, change.get("replace_paths", []))
         ),

@@ -25,7 +25,7 @@ _VAULT = "aws/efs/automatic-backup-vault"
 def survivors(
     plan: Plan, folder: Path, connect: Callable[[str, str], Any] = client
 ) -> Iterator[Problem]:
-    """Yields what still stands of a deployment after its destroy was applied.
+    """Yields what still exists of a deployment after its destroy was applied.
 
     Args:
         plan: The plan that destroyed it.

@@ -51,7 +51,7 @@ class Output:
 
 
 class Terraform:
-    """Terraform in a rendered folder, run as a person would run it there.
+    """Terraform in a rendered folder, run as a user would run it there.
 
     Nothing but Terraform itself leaves anything in the folder, so plain `terraform` keeps working
     in it at any time. If `terraform init` is missing or outdated, it is run first. What Terraform
@@ -94,7 +94,7 @@ class Terraform:
     def init(self) -> None:
         """Fetches the providers and modules that the configuration names.
 
-        Every other method does so by itself where Terraform asks for it.
+        Every other method does so automatically if Terraform asks for it.
 
         Raises:
             ToolError: They could not be installed.
@@ -162,7 +162,7 @@ class Terraform:
             file.unlink(missing_ok=True)
 
     def apply(self, plan: Plan) -> Progress:
-        """Does what a plan says, and nothing else.
+        """Applies exactly this plan.
 
         Args:
             plan: From this object's `plan`, inside its block, and not applied yet.
@@ -174,7 +174,7 @@ class Terraform:
             ToolError: Terraform failed part of the way; its diagnostics, and what is left to
                 do, are the problems.
             InterruptedRunError: This process was interrupted. Terraform has finished its
-                current step and saved its state; the problem says what is left to do.
+                current step and saved its state; the problem lists what is left to do.
         """
         from mngen.terraform._commands import InterruptedCommandError
 
@@ -196,7 +196,7 @@ class Terraform:
         return measure(plan.summary, stream.done)
 
     def destroy(self) -> Progress:
-        """Destroys all that there is, without asking anybody.
+        """Destroys everything, without asking.
 
         Raises:
             ToolError: As for `plan` and `apply`.

@@ -58,7 +58,7 @@ def _show(change: Mapping[str, Any], side: str, path: Sequence[str | int]) -> st
 
 
 def _is_marked(marks: Any, path: Sequence[str | int]) -> bool:
-    """Tells whether a tree of marks has one at, above or below the path."""
+    """Returns whether a tree of marks has one at, above or below the path."""
     found = _walk(marks, path)
     return found.marked or _any_true(found.value)
 

@@ -36,7 +36,7 @@ class WireUpLine:
         node: Index of the node that wrote it.
         seconds: Since that node's own start.
         stage: What it is about.
-        text: What it says.
+        text: Its text.
     """
 
     node: int

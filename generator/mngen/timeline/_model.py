@@ -19,11 +19,11 @@ class Phase(StrEnum):
     """What a node is busy with; the order of definition is that of a job."""
 
     QUEUED = "queued"
-    """The job waits for machines."""
+    """The job waits for instances."""
     STARTING = "starting"
-    """AWS Batch starts the container: machine, image, network."""
+    """AWS Batch starts the container: instance, image, network."""
     SETUP = "set-up"
-    """The container runs; the wire-up looks at its machine."""
+    """The container runs; the wire-up looks at its host."""
     RENDEZVOUS = "rendezvous"
     """It waits for the other nodes."""
     LAUNCH = "launch"
@@ -159,7 +159,7 @@ def clock_of(lines: Iterable[tuple[float, WireUpLine]]) -> float:
 
     Args:
         lines: When each line was received, in seconds of the timeline, and the line. The one that
-            took the shortest way tells.
+            took the shortest way shows.
     """
     return min((received - line.seconds for received, line in lines), default=0.0)
 

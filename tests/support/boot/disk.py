@@ -21,11 +21,11 @@ _FILES = Path(__file__).with_name("files")
 _UNITS = "etc/systemd/system"
 _USERS = ("passwd", "group", "shadow", "gshadow")
 _SIZE = 2 << 30
-# Nobody logs in, and an emulated processor takes long to make keys; `ssh-keygen -A` makes none
+# No user logs in, and an emulated processor takes long to make keys; `ssh-keygen -A` makes none
 # where there are files.
 _KEYS = tuple(f"etc/ssh/ssh_host_{kind}_key" for kind in ("ecdsa", "ed25519", "rsa"))
 
-# What a node needs at boot that the sandbox's Debian has not; and what nobody waits for here.
+# What a node needs at boot that the sandbox's Debian has not; and what is not waited for here.
 _ENABLED = {
     "rig-journal.service": "sysinit.target",
     "rig-report.service": "multi-user.target",

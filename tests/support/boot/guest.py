@@ -42,10 +42,10 @@ _PROCESSOR = "max,vendor=GenuineIntel"
 
 @dataclass(frozen=True)
 class Processors:
-    """What the guest's firmware says of its processors: two threads on each core.
+    """What the guest's firmware reports about its processors: two threads on each core.
 
     Attributes:
-        sockets: Each is a NUMA node with memory of its own.
+        sockets: Each is a NUMA node with its own memory.
         cores: Cores a socket.
         as_on_ec2: The first threads of all cores come before the second ones, as on Intel types of
             EC2; else the threads of a core come one after the other.
@@ -116,7 +116,7 @@ class Guest:
 
     @property
     def journal(self) -> list[dict[str, Any]]:
-        """The journal without the kernel's messages: what systemd and its units say."""
+        """The journal without the kernel's messages: what systemd and its units write."""
         lines = _text(self._folder / "journal").replace("\r", "").split("\n")
         # The last line may not be complete.
         return [json.loads(line) for line in lines[:-1] if line.startswith("{")]
@@ -142,7 +142,7 @@ class Guest:
         """Waits until the guest has powered itself off, or for something to happen before.
 
         Raises:
-            TimeoutError: It did not within the time, with the end of what it said.
+            TimeoutError: It did not within the time, with the end of its output.
         """
         deadline = time.monotonic() + seconds
         while self.process.poll() is None and not (until and until()):
@@ -159,7 +159,7 @@ class Guest:
 
 @contextmanager
 def guest(boot: Boot) -> Iterator[Guest]:
-    """Starts a guest, and ends it at the end where it has not ended by itself."""
+    """Starts a guest, and stops it at the end if it has not ended on its own."""
     boot.folder.mkdir(exist_ok=True)
     plan = {
         "qemu": [*QEMU, *_arguments(boot)],
@@ -178,7 +178,7 @@ def guest(boot: Boot) -> Iterator[Guest]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            # Ctrl-C at the terminal is for the one who started it, which then ends it.
+            # Ctrl-C at the terminal is for the process that started it, which then stops it.
             start_new_session=True,
         )
     try:

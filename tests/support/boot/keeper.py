@@ -3,7 +3,7 @@
     python -m tests.support.boot.keeper PLAN
 
 It is the first process of its PID, network and mount namespaces: its ports are its own, and with
-it the kernel ends everything in them. The plan is JSON:
+it the kernel kills everything in them. The plan is JSON:
 
     {"qemu": [argument, ...], "folder": path, "export": path, "certificate": path | null,
      "name": text, "resolves_after": seconds | null, "served_after": seconds | null}

@@ -34,7 +34,7 @@ def with_first_threads_first(table: bytes, threads: int = 2) -> bytes:
         threads: Threads a core, a power of two: the lowest bits of an APIC's id number them.
 
     Raises:
-        ValueError: It is no MADT, or a damaged one.
+        ValueError: It is not an MADT, or a damaged one.
     """
     _check(table)
     parts = _structures(table[_FIRST_STRUCTURE:])

@@ -2,8 +2,8 @@
 
 The sandbox's machines share the host's kernel and mount nothing over a network, so their Debian
 has neither. This one is made by debootstrap once and kept in `mngen/boot` in the user's cache
-folder, under a name that follows from all that it is made of. Its lock is its own: whoever bakes
-meanwhile does not wait for it.
+folder, under a name that follows from all that it is made of. It has a separate lock: a bake
+at the same time does not wait for it.
 """
 
 from __future__ import annotations

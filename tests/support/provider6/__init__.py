@@ -1,7 +1,7 @@
 """Real Terraform core against the schema of AWS provider 6.62, without that provider.
 
 `provider6` runs a stand-in that serves the schema and yields the environment to run `terraform` in;
-the other functions return what Terraform says about a folder. `extract_schema.py` made the schema
+the others return what Terraform reports about a folder. `extract_schema.py` made the schema
 file.
 """
 

@@ -45,7 +45,7 @@ class Subject:
     Attributes:
         type_name: The resource's or data source's type.
         body: Its attributes as far as they are known.
-        token: 17 hexadecimal digits of its own.
+        token: 17 hexadecimal digits, unique to it.
         region: The provider's region.
     """
 

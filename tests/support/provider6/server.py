@@ -5,9 +5,9 @@ every block against the schema that it is served, evaluates every reference, and
 to its promises about unknown values. Plans mark unset computed values unknown; applying fills them
 (see `_values`); reading returns the state as it is.
 
-Run as `python -m tests.support.provider6.server SOCKET`: it listens on that unix socket, says so on
-standard output with the JSON for `TF_REATTACH_PROVIDERS`, and ends when its standard input does, so
-that it never outlives the process that started it.
+Run as `python -m tests.support.provider6.server SOCKET`: it listens on that unix socket, reports it
+on standard output with the JSON for `TF_REATTACH_PROVIDERS`, and ends when its standard input does,
+so that it never outlives the process that started it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _DEFAULT_REGION = "us-east-1"
 
 
 def _is_unknown(value: Any) -> bool:
-    # Core sends unknown values with what it knows about them as an extension type of their own.
+    # Core sends unknown values with what it knows about them as a separate extension type.
     return value is Unknown or isinstance(value, ExtType)
 
 

@@ -1,23 +1,39 @@
-"""The words of user-facing text: plain English, AWS's terms, one word for one thing.
+"""The words of all text: plain English, AWS's terms, one word for one thing.
 
-What is checked: strings in the package (errors, hints, rule texts, questions), README.md and docs,
-which hold the help of all commands and all rules. Code in them is left out.
+What is checked: README.md and docs, which hold the help of all commands and all rules; strings in
+the package (errors, hints, rule texts, questions); docstrings and comments in Python files, and
+comments in the rendered files. Code in them is left out.
 """
 
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 ROOT = Path(__file__).resolve().parents[3]
 MODULES = sorted((ROOT / "generator" / "mngen").rglob("*.py"))
+# What is read by those who work on mngen.
+SOURCES = sorted(
+    path
+    for folder in ("generator/mngen", "container", "scripts", "benchmarks", "tests/support")
+    for path in (ROOT / folder).rglob("*.py")
+)
+# What is rendered, or copied into an image, apart from Python.
+RENDERED = sorted(
+    path
+    for folder in ("templates", "packer", "playbooks", "container")
+    for path in (ROOT / folder).rglob("*")
+    if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
+)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 # What not to write, and what instead.
@@ -49,6 +65,9 @@ WORDS = {
     r"no more(?=[`'\",.;:]|$)": "no longer",
     r"cannot be:": "must be …",
     r"swept|sweeps? (?:up|away)": "clean up",
+    r"(?:is|are|could|can|cannot|may) (?:not )?(?:to )?be had": "is (not) available",
+    r"everybody|anybody": "all users, any user",
+    r"broken[- ]off": "interrupted",
 }
 PATTERNS = {
     re.compile(rf"\b(?:{words})" + (r"\b" if words[-1].isalpha() else ""), re.IGNORECASE): better
@@ -67,6 +86,40 @@ def faults(text: str) -> list[str]:
         for pattern, better in PATTERNS.items()
         for match in pattern.finditer(prose)
     ]
+
+
+def notes(source: str) -> Iterator[tuple[int, str]]:
+    """The docstrings and comments of a Python file with their lines, each as one paragraph."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield node.lineno, " ".join(str(node.value.value).split())
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    comments = [each for each in tokens if each.type == tokenize.COMMENT]
+    yield from paragraphs((each.start[0], each.string) for each in comments)
+
+
+def rendered_notes(text: str) -> Iterator[tuple[int, str]]:
+    """The comments of a rendered file, or of its template, with their lines."""
+    found = enumerate(text.splitlines(), start=1)
+    yield from paragraphs(
+        (number, line.strip()) for number, line in found if line.strip().startswith(("#", "{#"))
+    )
+
+
+def paragraphs(comments: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Joins the comments of adjacent lines; a sentence may go over several."""
+    joined: list[str] = []
+    first = last = -1
+    for number, comment in comments:
+        if joined and number != last + 1:
+            yield first, " ".join(joined)
+            joined = []
+        if not joined:
+            first = number
+        joined.append(comment.lstrip("#{ "))
+        last = number
+    if joined:
+        yield first, " ".join(joined)
 
 
 def strings(source: str) -> Iterator[tuple[int, str]]:
@@ -91,11 +144,18 @@ def test_words_of_a_page(page: Path) -> None:
     assert faults(page.read_text(encoding="utf-8")) == []
 
 
-def test_words_of_strings() -> None:
+@pytest.mark.parametrize(
+    ("files", "texts"),
+    [(MODULES, strings), (SOURCES, notes), (RENDERED, rendered_notes)],
+    ids=["strings", "docstrings and comments", "rendered comments"],
+)
+def test_words_of_files(
+    files: list[Path], texts: Callable[[str], Iterator[tuple[int, str]]]
+) -> None:
     found = [
-        f"{module.relative_to(ROOT)}:{line}: {fault}"
-        for module in MODULES
-        for line, text in strings(module.read_text(encoding="utf-8"))
+        f"{file.relative_to(ROOT)}:{line}: {fault}"
+        for file in files
+        for line, text in texts(file.read_text(encoding="utf-8"))
         for fault in faults(text)
     ]
     assert found == [], "\n".join(found)
@@ -126,3 +186,11 @@ def test_code_is_left_out() -> None:
     assert faults("```python\nrun(tell=print)\n```\nand `tell` and\n\n    mngen tell\n") == []
     source = 'X = f"a {b} says so"\n"""It says."""\ny = {"said": "no key"}\n'
     assert list(strings(source)) == [(1, "a … says so"), (3, "no key")]
+
+
+def test_docstrings_and_comments_are_found_as_sentences() -> None:
+    source = '"""It is told\n    the rest."""\n\nX = "kept"  # one\n# two\n\n# three\n'
+    assert list(notes(source)) == [(1, "It is told the rest."), (4, "one two"), (7, "three")]
+    text = "# A machine\n# image.\nname: x  # no\n  {# of Jinja #}\n"
+    assert list(rendered_notes(text)) == [(1, "A machine image."), (4, "of Jinja #}")]
+    assert faults("A machine image.")

@@ -170,7 +170,7 @@ def test_odd_keys_and_long_values_stay_readable() -> None:
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
-        ("replace_because_tainted", "failed or was broken off"),
+        ("replace_because_tainted", "failed or was interrupted"),
         ("replace_by_triggers", "replace_triggered_by"),
         ("delete_because_no_resource_config", "no longer has it"),
         ("delete_because_each_key", "no longer listed"),
@@ -184,7 +184,7 @@ def test_terraforms_own_reasons_are_put_in_words(reason: str, words: str) -> Non
 
 def test_a_leftover_of_a_broken_replacement_is_explained() -> None:
     (change,) = summary_of(resource("aws_x.a", "delete", deposed="1234abcd")).changes
-    assert change.reasons == ("left over from a replacement that was broken off",)
+    assert change.reasons == ("left over from an interrupted replacement",)
 
 
 def test_data_at_stake_is_named_last_and_in_red() -> None:

@@ -170,7 +170,7 @@ class StateIsVersioned(AwsRule):
             status = s3.get_bucket_versioning(Bucket=state.bucket).get("Status")
         except ClientError as error:
             if error.response["Error"]["Code"] in {"NoSuchBucket", "PermanentRedirect"}:
-                # The rule about the bucket itself says so.
+                # The rule about the bucket itself reports it.
                 return
             raise
         if status != "Enabled":

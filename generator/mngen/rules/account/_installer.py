@@ -86,7 +86,7 @@ def _efa_files() -> tuple[str, ...]:
 
 
 def _region_of(s3: S3Client, bucket: str) -> str | None:
-    """Returns the region of a bucket, "" where S3 does not tell it; None where there is no such."""
+    """Returns the region of a bucket, "" if S3 does not report it; None if it does not exist."""
     from botocore.exceptions import ClientError
 
     try:

@@ -213,7 +213,7 @@ def _wrong(environment: ResolvedEnvironment, image: ImageTypeDef | None) -> str 
     limit = tags.get(NR_CPUS_TAG)
     if limit is None:
         return None if made_for == environment.image else f"was baked as `{made_for}`"
-    # Types that want the same limit share an image, so its name alone says too little.
+    # Types that want the same limit share an image, so its name alone is not enough.
     wanted = environment.nr_cpus or 0
     if limit != str(wanted):
         return f"was baked with nr_cpus={limit}, where {wanted or 'no limit'} is wanted"

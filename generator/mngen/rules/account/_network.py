@@ -187,7 +187,7 @@ class ContainersHaveWayOut(AwsRule):
     @classmethod
     def matches(cls, account: Account) -> Iterator[Match]:
         multi_node = any(each.spec.multi_node for each in account.cluster.environments)
-        # For the default VPC, whose subnets are public, the spec alone has told.
+        # For the default VPC, whose subnets are public, the rule of the spec has reported it.
         if not multi_node or not account.cluster.spec.network.subnets:
             return
         for subnet in account.subnets:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What AWS said.
+    """What AWS answered.
 
     Attributes:
         problems: What the rules found, in the order of the file.
@@ -51,7 +51,7 @@ def check_aws(
         document: The spec's document, for the places of the problems; None without one.
         images: The record of the AMIs that were baked, by the images' names; None for
             none.
-        connect: Makes a boto3 client of a service and a region, from a session of one's own, say.
+        connect: Makes a boto3 client of a service and a region, for example from another session.
 
     Raises:
         InputError: `skip` names a rule that there is not.

@@ -38,8 +38,8 @@ class Obstacle:
 def check_submission(target: Target, *, offline: bool = False) -> tuple[Problem, ...]:
     """Returns all that speaks against a submission.
 
-    A rule that AWS does not answer, for lack of permission, say, is left out: Batch itself judges
-    the request in the end.
+    A rule that AWS does not answer, for example for lack of permission, is left out: Batch itself
+    checks the request in the end.
 
     Args:
         target: What is about to be submitted, and where it would go.
@@ -57,7 +57,7 @@ def check_submission(target: Target, *, offline: bool = False) -> tuple[Problem,
 
 
 def check_waiting(target: Target) -> tuple[Obstacle, ...]:
-    """Returns what the rules say of a job that waits: those that say that they matter to it.
+    """Returns what the rules find about a job that waits: those that matter to it.
 
     A rule that AWS does not answer is left out.
 

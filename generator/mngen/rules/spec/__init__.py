@@ -1,6 +1,6 @@
 """The rules that the spec and the instance catalog suffice to judge (MN1xx).
 
-Each is a class in a module of this package, which finds it by itself.
+Each is a class in a module of this package, which discovers it.
 """
 
 from mngen.rules._discover import discover

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def most_memory(instance: InstanceType) -> int:
     """Returns what no container on the instance can exceed, in MiB.
 
-    What Linux was seen to have, and half a percent more for another kernel. Where nobody has
-    measured it: Linux keeps 64 bytes about each page of 4096, one part in 64 of the instance's
+    What Linux was seen to have, and half a percent more for another kernel. If it has not been
+    measured: Linux keeps 64 bytes about each page of 4096, one part in 64 of the instance's
     memory; what the kernel, the ECS agent and Batch keep beyond that only lowers it.
     """
     if instance.measured_memory is None:

@@ -21,7 +21,7 @@ _SYSTEM_ROOTS = frozenset(
         *("proc", "root", "run", "sbin", "sys", "tmp", "usr", "var"),
     }
 )
-"""Folders in which Linux, Docker or the ECS agent keep something of their own."""
+"""Folders in which Linux, Docker or the ECS agent keep their own files."""
 
 _WHOLE_ONLY = frozenset(("home", "opt", "srv", "mnt", "media"))
 """Folders that may hold a mount point but must not be one."""

@@ -69,7 +69,7 @@ class Subject(msgspec.Struct, frozen=True):
             yield self.spec.roles
 
     def sound(self, *path: str) -> bool:
-        """Whether nothing was left out of this top-level section or entry, nor it as a whole."""
+        """Whether neither this top-level section or entry nor a part of it was left out."""
         return path not in self.sections
 
 

@@ -1,4 +1,4 @@
-"""Rules about what a job tells the wire-up that starts its ranks."""
+"""Rules about a job's settings of the wire-up that starts its ranks."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ class ContainerImageExists(SubmissionRule):
     @classmethod
     def matches(cls, target: Target) -> Iterator[Match]:
         image = str(target.container.get("image", ""))
-        # Of registries other than ECR, AWS cannot tell.
+        # AWS does not know registries other than ECR.
         named = ECR_IMAGE.fullmatch(image)
         if named is None:
             return

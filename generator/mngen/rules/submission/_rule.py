@@ -17,7 +17,7 @@ class SubmissionRule(Rule):
 
     Attributes:
         calls: The IAM actions that it needs.
-        waiting: What it means for a job that waits if it does not hold. Each rule says so.
+        waiting: What it means for a job that waits if it does not hold. Each rule sets it.
     """
 
     waiting: ClassVar[Waiting]

@@ -54,14 +54,14 @@ class JobActions:
         return json.dumps(list_jobs(self.batch_backend, tick(self.batch_backend), request))
 
     def canceljob(self) -> str:
-        """Ends a job that is not yet placed; leaves any other as it is, without a word."""
+        """Cancels a job that is not yet placed; silently leaves any other as it is."""
         job, _, reason = self._target()
         if job is not None and job.status in _WAITING:
             stop(job, reason, "cancelled", time.time())
         return "{}"
 
     def terminatejob(self) -> str:
-        """Ends a job in any state, with all its nodes; the id of a single node ends that one."""
+        """Cancels a job in any state, with all its nodes; the ID of a node cancels only it."""
         job, node, reason = self._target()
         if job is not None and node is not None and node != job.main:
             job.script.node_exits[node] = _KILLED
@@ -81,14 +81,14 @@ class JobActions:
 
 
 class LogActions:
-    """Reading of logs, which first lets the jobs write what they have said by now."""
+    """Reading of logs, which first updates what the jobs have written by now."""
 
     body: Any
     current_account: str
     region: str
 
     def get_log_events(self) -> Any:
-        """Reads one stream; one that is not there yet is no missing group."""
+        """Reads one stream; one that is not there yet is not a missing group."""
         tick(batch_backends[self.current_account][self.region])
         request = json.loads(self.body or "{}")
         group = logs_backends[self.current_account][self.region].groups.get(
@@ -141,7 +141,7 @@ _DESCRIBE: Any = LogsResponse.describe_log_streams
 
 
 def tick(backend: Any) -> State:
-    """Brings all jobs and their output to the present; returns them."""
+    """Updates all jobs and their output to the present; returns them."""
     advance(backend, time.time())
     write_output(backend)
     return state_of(backend)

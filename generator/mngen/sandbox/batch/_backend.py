@@ -1,7 +1,7 @@
 """The gaps of the emulated Batch: compute environments, job queues and job definitions.
 
 moto refuses some calls that AWS accepts, accepts many that AWS refuses, and describes less than it
-was told. Here each description gives back what was sent, and the refusals that decide the order in
+was sent. Here each description gives back what was sent, and the refusals that decide the order in
 which resources are replaced and destroyed are AWS's.
 """
 

@@ -238,7 +238,7 @@ def _complete(backend: Any, environment: ComputeEnvironment) -> None:
 
 
 def role_fault(backend: Any, role_arn: str) -> str | None:
-    """Says what keeps Batch from acting through a service role, or None.
+    """Returns what keeps Batch from acting through a service role, or None.
 
     Source: https://github.com/hashicorp/terraform-provider-aws/pull/21281, and pull/38050
     """
@@ -256,7 +256,7 @@ def role_fault(backend: Any, role_arn: str) -> str | None:
 
 
 def _launch_fault(ec2: Any, resources: dict[str, Any]) -> str | None:
-    """Says why EC2 could not launch an instance for these resources, or None."""
+    """Returns why EC2 could not launch an instance for these resources, or None."""
     group = resources.get("placementGroup")
     if group and group not in placement_groups(ec2):
         return f"CLIENT_ERROR - The Placement Group '{group}' is unknown"

@@ -33,7 +33,7 @@ def check_security_groups(ec2: Any, resources: Mapping[str, Any]) -> None:
 
     Raises:
         ClientException: In the first case with the words that Batch has for it, seen in
-            https://github.com/aws/aws-cdk/issues/21577. That one of the two is required is said in
+            https://github.com/aws/aws-cdk/issues/21577. That one is required is documented in
             https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html.
     """
     groups = resources.get("securityGroupIds")
@@ -78,7 +78,7 @@ def template_data(ec2: Any, resources: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def interface_fault(ec2: Any, resources: Mapping[str, Any]) -> str | None:
-    """Says why EC2 would refuse the template's network interfaces for an instance type, or None.
+    """Returns why EC2 would refuse the template's network interfaces for an instance type, or None.
 
     The device index is refused in the words of https://github.com/eksctl-io/eksctl/issues/7520; the
     rest is what

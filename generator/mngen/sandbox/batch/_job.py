@@ -21,7 +21,7 @@ class Script:
 
     Attributes:
         hold: A state that the job does not leave; None for none.
-        released: When it was told to leave it, in seconds since the epoch: it has not ended before.
+        released: When the control released it, in seconds since the epoch: it has not ended before.
         seconds: How long an attempt runs.
         exits: Exit codes of the main node, one an attempt; the last one is that of all further.
         node_exits: Exit codes of single nodes, by index.

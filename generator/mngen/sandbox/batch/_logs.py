@@ -21,7 +21,7 @@ _SSH = 0.01
 
 
 def write_output(backend: Any) -> None:
-    """Writes what the jobs have said since the last time."""
+    """Writes the output of the jobs since the last time."""
     for job in state_of(backend).jobs.values():
         for number, attempt in enumerate(job.attempts):
             if attempt.started and attempt.written == 0:

@@ -25,7 +25,7 @@ _MAX_DESCRIBED = 100
 
 
 class MachineActions:
-    """The actions of ECS that tell which EC2 instances are container instances."""
+    """The actions of ECS that show which EC2 instances are container instances."""
 
     ecs_backend: Any
     current_account: str
@@ -71,7 +71,7 @@ class MachineActions:
         return ActionResult(answer)
 
     def _known(self) -> dict[str, dict[str, Any]]:
-        """Returns what ECS tells of the machines in the cluster asked for, by their ids."""
+        """Returns what ECS reports about the machines in the cluster asked for, by their IDs."""
         cluster = self._get_param("cluster", "default").rpartition("/")[2]
         if cluster not in self.ecs_backend.clusters:
             raise ClusterNotFoundException
@@ -88,7 +88,7 @@ class MachineActions:
 
 
 def _machines(jobs: Iterable[Job], cluster: str) -> dict[str, dict[str, Any]]:
-    """Returns what ECS tells of the machines in a cluster that jobs run on, by their ids."""
+    """Returns what ECS reports about the machines in a cluster that jobs run on, by their IDs."""
     return {
         job.container_instance(node): _described(job, node)
         for job in jobs

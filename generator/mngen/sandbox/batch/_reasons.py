@@ -33,7 +33,7 @@ REASONS = tuple(_TEXTS)
 
 
 def reason(code: str, instance_type: str = "") -> str:
-    """Returns a reason as DescribeJobs tells it.
+    """Returns a reason as DescribeJobs shows it.
 
     Args:
         code: Such as `UNDETERMINED`.

@@ -1,9 +1,9 @@
 """The clockwork of the emulated Batch: which job runs where, and since when.
 
-Nothing runs in the background. Each request first brings every job to the state that it has
-reached by now, so what is seen depends on the time alone and not on how often was asked: a job is
+Nothing runs in the background. Each request first updates every job to the state that it has
+reached by now, so what is seen depends on the time alone, not on the number of requests: a job is
 RUNNABLE at once, STARTING as soon as an environment of its queue has room for it, RUNNING a moment
-later, and it ends when its script says so.
+later, and it ends when its script does.
 
 A multi-node job does not go on to the next environment of its queue while one before it is out of
 capacity: it stays, and blocks the queue.
@@ -52,7 +52,7 @@ class State:
         blocked: The reason for which queues are blocked on request: its code, by the queue's name.
         unjoined: Environments whose instances do not all join their cluster, by name.
         start_seconds: How long a placed job is STARTING.
-        run_seconds: How long a job runs that does not say so itself.
+        run_seconds: How long a job runs that does not set it itself.
     """
 
     jobs: dict[str, Job] = field(default_factory=dict)
@@ -86,7 +86,7 @@ def state_of(backend: Any) -> State:
 
 
 def advance(backend: Any, now: float) -> None:
-    """Brings every job to the state that it has reached.
+    """Updates every job to the state that it has reached.
 
     Args:
         backend: The Batch of an account and region.
@@ -108,7 +108,7 @@ def advance(backend: Any, now: float) -> None:
 
 
 def stop(job: Job, reason: str, how: str, now: float) -> None:
-    """Ends a job from outside: all its nodes, whichever state it is in."""
+    """Cancels a job from outside: all its nodes, in any state."""
     if job.ended:
         return
     job.end = how
@@ -252,7 +252,7 @@ def _place(
         return None, reasons.reason(reasons.SERVICE_ROLE)
     enabled = [each for each in valid if each.state == "ENABLED"]
     if not enabled:
-        # The guide has no reason of its own for this.
+        # The guide has no separate reason for this.
         return None, reasons.reason(reasons.UNDETERMINED)
     obstacles = []
     for environment in enabled:
@@ -262,7 +262,7 @@ def _place(
         obstacles.append(obstacle)
         if job.multi_node and obstacle == reasons.NO_CAPACITY:
             break
-    # A full environment is no fault: the job waits its turn.
+    # A full environment is not a fault: the job waits its turn.
     if None in obstacles:
         return None, None
     code = obstacles[-1] if reasons.NO_CAPACITY in obstacles else obstacles[0]
@@ -324,7 +324,7 @@ def _kernel_limit(backend: Any, state: State, image: Any) -> int | None:
     """Returns the `nr_cpus` with which an AMI's kernel starts; None for no limit.
 
     The ECS agent registers the CPUs that are online, whatever the AMI is called or tagged: an AMI
-    that was baked here has its boot loader's files, of one without a disk the control was told.
+    that was baked here has its boot loader's files; the control has it for one without a disk.
     Source: https://github.com/aws/amazon-ecs-agent (ecs-agent/api/ecs/client/ecs_client.go)
     """
     if image is None:
@@ -337,8 +337,8 @@ def _kernel_limit(backend: Any, state: State, image: Any) -> int | None:
 def _registered_memory(instance: InstanceType) -> int:
     """Returns the memory that the ECS agent registers, in MiB: measured, never by a formula.
 
-    The agent takes `MemTotal` less ECS_RESERVED_MEMORY, which Batch sets to 32. A type that nobody
-    has measured has the median of what was measured where EC2 states as much memory.
+    The agent takes `MemTotal` less ECS_RESERVED_MEMORY, which Batch sets to 32. A type that was not
+    measured has the median of what was measured where EC2 states as much memory.
     Source: https://github.com/aws/amazon-ecs-agent (ecs-agent/api/ecs/client/ecs_client.go),
     https://github.com/aws/aws-cdk/issues/9900
     """

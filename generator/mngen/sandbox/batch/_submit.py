@@ -32,7 +32,7 @@ _MAX_ATTEMPTS = 10
 _MIN_TIMEOUT = 60
 _RESOURCES = ("GPU", "MEMORY", "VCPU")
 
-# What a job's environment may say to the emulator in place of an application.
+# What a job's environment may ask of the emulator in place of an application.
 _SECONDS = "MNGEN_SANDBOX_SECONDS"
 _EXIT = "MNGEN_SANDBOX_EXIT"
 _HOLD = "MNGEN_SANDBOX_HOLD"
@@ -45,7 +45,7 @@ def submit(backend: Any, body: str, jobs: dict[str, Job], seconds: float) -> Job
         backend: The Batch of an account and region.
         body: The request.
         jobs: The jobs so far, by id; the new one is added.
-        seconds: How long a job runs whose environment does not say so.
+        seconds: How long a job runs whose environment does not set it.
 
     Raises:
         ClientException: Batch would refuse the request.

@@ -92,7 +92,7 @@ def scale_up(backend: Any, environment: ComputeEnvironment, wish: Unjoined, node
 
 
 def drop(wish: Unjoined) -> None:
-    """Ends the instances of an environment that nothing is asked of any more."""
+    """Terminates the instances of an environment that are no longer needed."""
     for each in wish.running:
         each.terminate()
 

@@ -1,1 +1,1 @@
-"""The emulator: moto in a process of its own, and what closes its differences from AWS."""
+"""The emulator: moto in a separate process, and what closes its differences from AWS."""

@@ -11,17 +11,17 @@
   connection), `age` (for how many seconds they run already), `lifetime` (after how many seconds
   each is gone, and replaced), `reason` (EC2's code for that), `profile` (false: they have none),
   `image` (another AMI) and `group` (name of their Auto Scaling group; empty for none). Each request
-  replaces what was asked before, and ends its instances;
-- `start_seconds`, `run_seconds`: how long jobs take that do not say so themselves;
+  replaces what was asked before, and terminates its instances;
+- `start_seconds`, `run_seconds`: how long jobs take that do not set it themselves;
 - `jobs`: by id, any of `hold` (a state that the job does not leave, or null), `seconds`, `exits`,
   `node_exits`, `reason`, `lost` (whether attempts end with the loss of the host), and `log`: lines
   to write now, by node index;
-- `nr_cpus`: the kernel's limit of AMIs that were not baked on an emulated machine, by their ids;
+- `nr_cpus`: the kernel's limit of AMIs that were not baked in the sandbox, by their IDs;
 - `lacking`: the services that zones lack, by zone: endpoint services by their short name, such as
   `ecs-agent`, and `efs`;
 - `forget`: ids of jobs of which Batch knows nothing any more, as a week after their end.
 
-A job's own environment can say `MNGEN_SANDBOX_HOLD`, `MNGEN_SANDBOX_SECONDS` and
+A job's own environment can set `MNGEN_SANDBOX_HOLD`, `MNGEN_SANDBOX_SECONDS` and
 `MNGEN_SANDBOX_EXIT` (codes of the attempts, with commas).
 """
 
@@ -40,10 +40,10 @@ PATH = "/_mngen/batch"
 
 
 def control(body: bytes) -> bytes:
-    """Does what a request to the control says, and returns the answer.
+    """Does what a request to the control asks for, and returns the answer.
 
     Raises:
-        ValueError: It is no such request.
+        ValueError: It is not such a request.
         TypeError: It asks of an environment what there is not.
         KeyError: It names a job that there is not.
     """

@@ -193,7 +193,7 @@ class LaunchTemplateActions:
     def describe_launch_templates(self) -> ActionResult:
         """Answers with the tags as they are now, and refuses an id that does not exist.
 
-        moto repeats the tags of the creation for ever and leaves unknown ids out.
+        moto always repeats the tags of the creation and leaves unknown IDs out.
         """
         self.error_on_dryrun()
         ids = self._get_param("LaunchTemplateIds", []) or []

@@ -2,7 +2,7 @@
 
 moto emulates most of what mngen needs. Where it answers unlike AWS, the difference is closed here,
 in the process that serves it, so that no fault of the emulator ever shapes what mngen renders. Each
-closure is a method that takes the place of moto's own, or is added beside it; its docstring says
+closure is a method that takes the place of moto's own, or is added beside it; its docstring names
 which behaviour of AWS it restores. With a version of moto that they do not fit, the emulator does
 not start (`_patch`). One module a service:
 

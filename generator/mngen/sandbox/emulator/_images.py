@@ -64,7 +64,7 @@ class ImageActions:
 
         moto takes any name twice, refuses tags for the snapshots, and gives the image a disk that
         is none of the instance's. A machine is stopped while its disk is copied, unless `NoReboot`
-        says otherwise. Source:
+        asks otherwise. Source:
         https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html
         """
         self.error_on_dryrun()
@@ -157,7 +157,7 @@ class ImageActions:
 
 
 class ImageBackend:
-    """The backend of EC2 that makes and ends images."""
+    """The backend of EC2 that creates and deregisters images."""
 
     amis: dict[str, Any]
     deleted_amis: list[str]
@@ -184,7 +184,7 @@ class ImageBackend:
         """Returns an image to launch from.
 
         Raises:
-            EC2ClientError: It never was, is no more, or is not available yet.
+            EC2ClientError: It never existed, is gone, or is not available yet.
         """
         image = self.amis.get(image_id)
         if image is not None and image.state == "available":
@@ -242,7 +242,7 @@ class ImageBackend:
         image.root_device_type = "ebs"
         image.hypervisor = instance.hypervisor
         image.platform = instance.platform
-        # moto has made a snapshot of a disk of its own.
+        # moto has made a snapshot of another disk.
         self.snapshots.pop(image.ebs_snapshot.id)
         image.disks = []
         asked = {each["DeviceName"]: each for each in changes}
@@ -294,7 +294,7 @@ class ImageBackend:
             )
 
     def _keep(self, instance: Any, image: Any, *, reboot: bool) -> None:
-        """Has the machine's disk copied; a running machine is down meanwhile."""
+        """Has the machine's disk copied; one that runs is down meanwhile."""
 
         def complete(failure: str) -> None:
             image.state = "failed" if failure else "available"

@@ -59,7 +59,7 @@ _moto_nics: Any = vars(Instance)["network_interfaces"]
 
 
 class InstanceActions:
-    """Instances that are launched, stopped and ended as EC2 does it."""
+    """Instances that are launched, stopped and terminated as in EC2."""
 
     ec2_backend: Any
     region: str
@@ -85,7 +85,7 @@ class InstanceActions:
         builder = IMAGE_TAG in self._parse_tag_specification().get("instance", {})
         for instance in launched.instances:
             for index, nic in instance.nics.items():
-                # An interface that a launch made ends with the instance; moto's stays for ever.
+                # An interface that a launch made is deleted with the instance; moto's stays.
                 nic.delete_on_termination = given.get(index, True)
             if builder and self.ec2_backend.machines.unavailable() is None:
                 instance.become_machine()
@@ -126,8 +126,8 @@ class InstanceActions:
     def get_console_output(self) -> ActionResult:
         """Answers with the last 64 KiB of an instance's own console; moto has a sample.
 
-        Where nothing is posted yet, there is no output. The latest output is to be had of types
-        with the Nitro hypervisor alone. Source:
+        If nothing is posted yet, there is no output. The latest output is available only for types
+        with the Nitro hypervisor. Source:
         https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html; how the
         refusal begins, a test of github.com/aws/eks-node-monitoring-agent (ConsoleLogging).
         """
@@ -205,10 +205,10 @@ class InstanceLife:
             nic.public_ip = address
 
     def follow(self, state: str) -> None:
-        """Takes note of what the machine did by itself.
+        """Records what the machine did on its own.
 
         One that does not come up is terminated, with the reason that EC2 gives for a failed
-        launch; one that shuts itself down is stopped or terminated, as the launch said. Source:
+        launch; one that shuts itself down is stopped or terminated, as the launch asked. Source:
         https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshooting-launch.html
         """
         if state == RUNNING and self.state == _PENDING[0]:
@@ -241,7 +241,7 @@ class InstanceLife:
         return _moto_stop(self)
 
     def terminate(self) -> Any:
-        """Ends the machine and removes its disk."""
+        """Stops the machine and removes its disk."""
         if self.state == _TERMINATED:
             return self._state
         previous = _moto_terminate(self)
@@ -250,7 +250,7 @@ class InstanceLife:
         return previous
 
     def end_as(self, code: str) -> None:
-        """Terminates it with a reason of EC2's own, and the time as EC2 tells it.
+        """Terminates it with EC2's own reason, and the time as EC2 shows it.
 
         Args:
             code: Such as `Client.InternalError`.
@@ -289,7 +289,7 @@ class MachineBackend:
     machines: Machines
 
     def reset(self) -> None:
-        """Ends all machines when the emulator is emptied."""
+        """Stops all machines when the emulator is emptied."""
         self.machines.clear()
         _moto_reset(self)
 

@@ -1,4 +1,4 @@
-"""Patches of moto: each says what it replaces and what it adds, and fails where that is gone."""
+"""Patches of moto: each names what it replaces and what it adds, and fails if that is gone."""
 
 from __future__ import annotations
 

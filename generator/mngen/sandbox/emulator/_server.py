@@ -1,6 +1,6 @@
-"""Serves moto on loopback, with its gaps closed and its faults told as AWS tells them.
+"""Serves moto on loopback, with its gaps closed and its faults reported as AWS reports them.
 
-This module runs in a process of its own (`python -m mngen.sandbox`): moto keeps its state in
+This module runs in a separate process (`python -m mngen.sandbox`): moto keeps its state in
 globals, reads settings from the environment as it is imported, and takes a second to import.
 """
 
@@ -164,7 +164,7 @@ def make_emulator(port: int, application: Application) -> BaseWSGIServer:
     """
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     close_gaps(application.machines)
-    # werkzeug ends the process where it cannot bind by itself.
+    # werkzeug exits if it cannot bind itself.
     with socket.create_server((HOST, port)) as listening:
         return make_server(
             HOST,
@@ -222,7 +222,7 @@ def _token(environ: dict[str, Any]) -> str:
 def _is_unrouted(
     code: int, headers: list[tuple[str, str]], body: bytes, environ: dict[str, Any]
 ) -> bool:
-    """Says whether moto knew no handler: its web framework's own page, or a 404 without a word.
+    """Returns whether moto knew no handler: its web framework's own page, or an empty 404.
 
     A client would read such a 404 as "the resource does not exist".
     """

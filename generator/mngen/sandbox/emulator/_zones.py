@@ -1,6 +1,6 @@
 """Zones that lack a service: on AWS not every zone has every endpoint service, or EFS.
 
-Which ones is said to the control (`POST /_mngen/batch`, key `lacking`); none by default.
+The control sets which ones (`POST /_mngen/batch`, key `lacking`); none by default.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class MountTargets:
 
 
 def let_zones_lack(region: str, lacking: Mapping[str, Iterable[str]]) -> None:
-    """Says which services zones lack: short names, such as `ecs-agent`, and `efs`."""
+    """Sets which services zones lack: short names, such as `ecs-agent`, and `efs`."""
     vars(ec2_backends[ACCOUNT_ID][region])["lacking"] = {
         zone: frozenset(services) for zone, services in lacking.items()
     }

@@ -1,4 +1,4 @@
-"""Loopback addresses for machines: one each, whoever else on this host runs sandboxes."""
+"""Loopback addresses for machines: one each, also beside other sandboxes on this host."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 from dataclasses import dataclass
 
 MACHINE_SSH_PORT = 2222
-"""The port on which the sshd of every emulated machine listens, each on an address of its own."""
+"""The port on which the sshd of every machine listens, each on its own address."""
 
 _NETWORK = ipaddress.ip_network("127.64.0.0/10")
 _ATTEMPTS = 100

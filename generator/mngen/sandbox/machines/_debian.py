@@ -24,7 +24,7 @@ _SCHEMES = ("http://", "https://", "file:/")
 _SECONDS = 1200.0
 _LAST_LINES = 6
 
-# A cache can be made again after a crash, so nothing waits for the disk; nobody reads manuals.
+# A cache can be made again after a crash, so nothing waits for the disk; manuals are not needed.
 _DPKG = """\
 force-unsafe-io
 path-exclude=/usr/share/doc/*
@@ -41,7 +41,7 @@ _LEFTOVERS = (
     "var/log/*.log",
     "var/log/apt/*",
 )
-# What debootstrap copies from this computer is no business of a machine's.
+# What debootstrap copies from this computer must not get into a machine.
 _OF_THIS_COMPUTER = ("etc/hostname", "etc/resolv.conf")
 
 RECIPE = "\n".join((_SUITE, *_PACKAGES, _DPKG, *_LEFTOVERS, *_OF_THIS_COMPUTER))
@@ -123,7 +123,7 @@ def _mirror() -> list[str]:
 
 
 def _proxies() -> dict[str, str]:
-    """Returns the proxies that apt is told of, as what debootstrap calls reads them."""
+    """Returns apt's proxies, as what debootstrap calls reads them."""
     names = {"http_proxy": "Acquire::http::Proxy", "https_proxy": "Acquire::https::Proxy"}
     asked = [word for pair in names.items() for word in pair]
     proxies = {}

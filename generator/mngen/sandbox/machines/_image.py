@@ -1,4 +1,4 @@
-"""What an AMI holds that was made of an emulated machine, and how to look into it."""
+"""What an AMI holds that was made of a machine of the sandbox, and how to look into it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ENTRIES = "boot/loader/entries"
 _GRUB_CFG = "boot/grub2/grub.cfg"
 _LIMIT = re.compile(r"(?<!\S)nr_cpus=(\d+)(?!\S)")
 
-# The mount lives in a namespace of its own and ends with its keeper, which ends with this process.
+# The mount is in its own namespace and ends with its keeper, which ends with this process.
 _VIEW = """
 set -e
 mount -t overlay overlay -o "ro,lowerdir=$LOWER" view
@@ -33,7 +33,7 @@ exec cat >/dev/null
 class Images:
     """The disks that AMIs keep, in a sandbox's home.
 
-    `<home>/images/<ami-id>` is an overlay's upper folder, and `<ami-id>.json` beside it says what
+    `<home>/images/<ami-id>` is an overlay's upper folder, and `<ami-id>.json` beside it has what
     lies below: the disks of the AMIs that it was made from, and the base at the bottom.
     """
 
@@ -44,7 +44,7 @@ class Images:
         """Returns where the AMI's disk is kept.
 
         Raises:
-            InputError: The AMI was not made of an emulated machine, or is not available yet.
+            InputError: The AMI was not made of a machine of the sandbox, or is not available yet.
         """
         folder = self._folder / ami_id
         if not self._record(ami_id).exists() or not folder.is_dir():

@@ -2,7 +2,7 @@
 
 A change of a recipe makes new ones of some 300 MB beside the old. Processes that use one hold a
 shared lock on a file beside it until they end, which is when the last machine on it ends too; what
-nobody uses is removed, but for the latest, to which another version of mngen may go back.
+is not used is removed, except for the latest, to which another version of mngen may go back.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _held: dict[Path, int] = {}
 
 
 def hold(place: Path) -> None:
-    """Says that this process uses a folder, until it ends. Its machines end with it.
+    """Marks a folder as used by this process, until it ends. Its machines end with it.
 
     Raises:
         OSError: The file beside it cannot be written.
@@ -40,7 +40,7 @@ def hold(place: Path) -> None:
 
 
 def remove_unused(folder: Path) -> None:
-    """Removes what nobody uses. The caller holds the folder's lock, so nobody begins to.
+    """Removes what is not used. The caller holds the folder's lock, so no process begins to.
 
     Args:
         folder: Holds folders that are named `KIND-KEY`, with a mark beside each that was used.

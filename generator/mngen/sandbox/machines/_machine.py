@@ -1,4 +1,4 @@
-"""One emulated machine: an overlay, namespaces, an sshd, and nothing left when it ends."""
+"""One machine of the sandbox: an overlay, namespaces, an sshd, and nothing left when it ends."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _INIT, _CHROOT = _HERE / "_boot.sh", _HERE / "_chroot.sh"
 _FORWARD = _HERE / "_forward.py"
 _UNSHARE = ("unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child")
 _UNSHARE_INIT = (*_UNSHARE, "--net", "--ipc")
-# What systemd says of multi-user.target, and the chroot's script at its end.
+# What systemd reports for multi-user.target, and the chroot's script at its end.
 _COMPLETE = "Multi-User System"
 _SSH_PORT = 22
 _BOOT_SECONDS = 180.0
@@ -40,13 +40,13 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class BootError(Exception):
-    """The machine did not come up; the message says why."""
+    """The machine did not come up; the message is the reason."""
 
 
 class Machine:
-    """A machine with a disk of its own, which can be booted, ended and copied.
+    """A machine with its own disk, which can be booted, stopped and copied.
 
-    What takes time happens in a thread of the machine's own, one thing after the other. It ends
+    What takes time happens in the machine's thread, one thing after the other. It ends
     with this process, however this process ends: its first process reads from a pipe that only
     this process holds.
 
@@ -122,12 +122,12 @@ class Machine:
         return str(error) if error else ""
 
     def boot(self) -> None:
-        """Begins to boot; `state` tells when it is up."""
+        """Begins to boot; `state` shows when it is up."""
         self._wanted.set()
         self._booting = self._worker.submit(self._boot)
 
     def power_off(self) -> None:
-        """Has its init end everything in order, as far as it can; then ends what is left."""
+        """Has its init stop everything in order, as far as it can; then stops what is left."""
         with self._lock:
             process = self._process
         if self.init and process is not None and process.stdin is not None:
@@ -137,7 +137,7 @@ class Machine:
         self.end()
 
     def end(self) -> None:
-        """Ends all its processes, if it runs, and waits until they are gone."""
+        """Stops all its processes, if it runs, and waits until they are gone."""
         with self._lock:
             self._wanted.clear()
             process, self._process = self._process, None
@@ -166,7 +166,7 @@ class Machine:
         return self._layers()
 
     def remove(self) -> None:
-        """Ends it, and removes its disk once the copies that were begun are complete."""
+        """Stops it, and removes its disk once the copies that were begun are complete."""
         self.end()
         self._worker.submit(self._remove)
         self._worker.shutdown(wait=False)
@@ -293,7 +293,7 @@ def _answers(ip: str) -> bool:
 
 
 def _copy(source: Path, target: Path) -> None:
-    # `cp` ends with this process: what is left of a copy is nobody's then.
+    # `cp` ends with this process: what is left of a copy is not used then.
     subprocess.run(
         ["setpriv", "--pdeathsig", "KILL", "cp", "-a", "--reflink=auto", "--", source, target],
         env={"PATH": _PATH, "LC_ALL": "C"},

@@ -52,7 +52,7 @@ def prepare_machines() -> None:
 
 @dataclass
 class _Watched:
-    """A machine, and whom to tell when its state changes."""
+    """A machine, and what is called when its state changes."""
 
     machine: Machine
     below: str | None
@@ -74,7 +74,7 @@ class Machines:
     """All machines of an emulator, by the ids of their instances.
 
     Its methods are called one at a time, as the emulator serves one request at a time. What
-    happened meanwhile is told by `settle`.
+    happened meanwhile is reported by `settle`.
     """
 
     def __init__(self, home: Path) -> None:
@@ -87,7 +87,7 @@ class Machines:
         self._asked = False
 
     def unavailable(self) -> str | None:
-        """Says why this computer can run no machines; None where it can. Asked once."""
+        """Returns why this computer can run no machines; None if it can. Looks once."""
         if not self._asked:
             self._unavailable, self._asked = machines_unavailable(), True
         return self._unavailable
@@ -132,13 +132,13 @@ class Machines:
         return machine
 
     def start(self, instance_id: str) -> None:
-        """Begins to boot a machine that has ended; `report` is told again."""
+        """Begins to boot a machine that has ended; `report` is called again."""
         watched = self._machines[instance_id]
         watched.seen = PENDING
         watched.machine.boot()
 
     def terminate(self, instance_id: str) -> None:
-        """Ends a machine, and removes its disk once AMIs have their copies."""
+        """Stops a machine, and removes its disk once AMIs have their copies."""
         self._machines.pop(instance_id).machine.remove()
         self._discard()
 
@@ -165,7 +165,7 @@ class Machines:
         self._discard()
 
     def settle(self) -> None:
-        """Tells what has changed since the last time."""
+        """Reports what has changed since the last time."""
         for copying in [each for each in self._copying if each.future.done()]:
             self._copying.remove(copying)
             error: BaseException | None = copying.future.exception()
@@ -182,7 +182,7 @@ class Machines:
                 watched.report(state)
 
     def clear(self) -> None:
-        """Ends all machines and removes what AMIs keep."""
+        """Stops all machines and removes what AMIs keep."""
         self._copying.clear()
         for instance_id in list(self._machines):
             self.terminate(instance_id)
@@ -190,7 +190,7 @@ class Machines:
         self._unwanted.clear()
 
     def end(self) -> None:
-        """Ends all machines; their disks are left to who removes the sandbox's home."""
+        """Stops all machines; their disks go when the sandbox's home is removed."""
         for watched in self._machines.values():
             watched.machine.end()
 

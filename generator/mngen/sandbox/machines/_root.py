@@ -30,7 +30,7 @@ BASES = ("amazon-linux-2023", "amazon-linux-2")
 """The bases that a machine can look like, as the spec's `image.base` names them."""
 
 CGROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup/unified"))
-"""Where control groups are made: of version 2, or of both where they are mounted side by side."""
+"""Where control groups are made: of version 2, or of both if both are mounted."""
 
 USER = "ec2-user"
 """Who may log in, and has sudo without a password."""
@@ -57,7 +57,7 @@ _PROGRAMS = {
 }
 _BASE_PROGRAMS = {
     "amazon-linux-2023": {"usr/bin/dnf": "packages.py", "usr/bin/yum": "packages.py"},
-    # No Python of Amazon Linux 2 is new enough for Ansible until amazon-linux-extras brings one.
+    # No Python of Amazon Linux 2 is new enough for Ansible until amazon-linux-extras installs one.
     "amazon-linux-2": {
         "usr/bin/yum": "packages.py",
         "usr/bin/amazon-linux-extras": "packages.py",
@@ -95,13 +95,13 @@ _PROGRAM_FOLDERS = ("usr/bin", "usr/sbin", "usr/libexec")
 
 
 def machines_unavailable() -> str | None:
-    """Says in a sentence why this computer can run no machines; None where it can."""
+    """Returns in a sentence why this computer can run no machines; None if it can."""
     found = parts.trouble("machines")
     return None if found is None else found.message
 
 
 def init_unavailable() -> str | None:
-    """Says in a sentence why machines have no init here; None where they boot their own.
+    """Returns in a sentence why machines have no init here; None if they boot their own.
 
     Without one, a machine is a chroot with an sshd: nothing is started at boot, and nothing is
     logged. What a bake does is then shown less than where systemd runs.
@@ -262,7 +262,7 @@ def _recipe(base: str) -> list[str]:
 
 
 def _cache() -> Path:
-    """Returns the folder of the layers, closed to everybody else.
+    """Returns the folder of the layers, closed to all other users.
 
     Raises:
         ToolError: It cannot be made.

@@ -5,5 +5,5 @@ import nothing of mngen. `files/` holds the files that a machine starts with, as
 `common`, and one for each base. `_root` puts them together.
 
 A stand-in does for real what a playbook depends on: kernel arguments are kept in the files that
-the boot loader reads, packages bring their programs, a mount is a mount.
+the boot loader reads, packages install their programs, a mount is a mount.
 """

@@ -32,13 +32,13 @@ REFUSAL = "command=\"echo 'Please login as the user ec2-user'\" "
 
 
 def metadata(name: str) -> str:
-    """Returns what the data source says of the instance; nothing where there is none."""
+    """Returns what the data source knows of the instance; nothing if there is none."""
     file = METADATA / name
     return file.read_text() if file.exists() else ""
 
 
 def init() -> None:
-    """Does what is done before anybody can log in."""
+    """Does what is done before a user can log in."""
     instance = metadata("instance-id").strip()
     known = STATE / "data/instance-id"
     new = bool(instance) and (not known.exists() or known.read_text().strip() != instance)
@@ -100,7 +100,7 @@ def final() -> None:
 
 
 def status(*, wait: bool) -> int:
-    """Tells how far it is."""
+    """Prints how far it is."""
     while wait and not DONE.exists():
         time.sleep(0.1)
     print(f"status: {'done' if DONE.exists() else 'running'}")

@@ -26,7 +26,7 @@ def settings() -> dict[str, str]:
     """Reads the settings as a shell does.
 
     Raises:
-        subprocess.CalledProcessError: The file is no shell script, or a command in it failed.
+        subprocess.CalledProcessError: The file is not a shell script, or a command in it failed.
     """
     wanted = " ".join(f'"${name}"' for name in NAMES)
     values = subprocess.run(

@@ -2,7 +2,7 @@
 
 Where there are BLS entries (Amazon Linux 2023) they are what it edits, and nothing else. Without
 them (Amazon Linux 2) it edits the kernel lines of grub.cfg in place, until grub2-mkconfig writes
-that file anew.
+that file again.
 
 Source: grubby(8), and the output of both generations of it.
 """
@@ -31,7 +31,7 @@ class Entry:
 
     @property
     def root(self) -> str:
-        """Returns the root device, as the kernel is told of it."""
+        """Returns the root device, as on the kernel's command line."""
         return next(
             (word[5:] for word in self.options.split() if word.startswith("root=")),
             "",

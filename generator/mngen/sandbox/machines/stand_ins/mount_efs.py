@@ -11,8 +11,8 @@ Unlike the real one it mounts by a bind mount in place of NFS (/proc/mounts does
 127.0.0.1:/), runs no tunnel, and does not look for a role: instances here have no metadata service.
 Not here are the options `stunnel`, `ocsp`, `netns` and `crossaccount`, which it refuses.
 
-How it behaves is chosen by a line in /srv/efs.mode: `late N` fails until /proc/uptime says N,
-`no-name` fails as where the name does not resolve, `silent` says that it mounted and did not, as
+How it behaves is chosen by a line in /srv/efs.mode: `late N` fails until /proc/uptime shows N,
+`no-name` fails as where the name does not resolve, `silent` reports success without a mount, as
 where network.target is not active.
 
 Source: github.com/aws/efs-utils 3.2.0 (def6e74), src/efs_utils_common/: config_utils.py (log),
@@ -81,7 +81,7 @@ def note(level: str, text: str) -> None:
 
 
 def fail(text: str, code: int) -> int:
-    """Says why nothing was mounted: mount.efs in its own words alone, mount.nfs4 with its name."""
+    """Prints why nothing was mounted: mount.efs in its own words, mount.nfs4 with its name."""
     note("ERROR", text)
     print(text if PROGRAM == "mount.efs" else f"{PROGRAM}: {text}", file=sys.stderr)
     return code

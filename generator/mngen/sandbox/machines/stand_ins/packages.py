@@ -1,6 +1,6 @@
-"""Stand-in for dnf, yum and amazon-linux-extras: brings a package's files and records it.
+"""Stand-in for dnf, yum and amazon-linux-extras: installs a package's files and records it.
 
-`/usr/share/mngen-machine/packages/<name>/` holds what a package brings. Like the real ones it
+`/usr/share/mngen-machine/packages/<name>/` holds what a package installs. Like the real ones it
 leaves a cache and a log behind. The package `kernel` of Amazon Linux 2023 adds a BLS entry, whose
 arguments are those of /etc/kernel/cmdline or, without that, of the kernel that runs.
 
@@ -27,7 +27,7 @@ def installed() -> list[str]:
 
 
 def install(name: str) -> None:
-    """Brings a package, after those that it needs."""
+    """Installs a package, after those that it needs."""
     for required in REQUIRES.get(name, ()):
         install(required)
     if name in installed():

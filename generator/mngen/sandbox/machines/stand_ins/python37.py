@@ -1,4 +1,4 @@
-"""Stand-in for the python3 of Amazon Linux 2, which comes with amazon-efs-utils: it says 3.7.
+"""Stand-in for the python3 of Amazon Linux 2, which comes with amazon-efs-utils: it reports 3.7.
 
 It runs code that is given with -c, and nothing else: Ansible's modules need a newer one.
 
