@@ -30,6 +30,8 @@ _SECTIONS = {
     "More": ("sandbox", "demo", "doctor"),
 }
 _NAMES = tuple(name for names in _SECTIONS.values() for name in names)
+# These log nothing, and are not to wait for what shows it.
+_WITHOUT_LOG = ("init", "render", "rules", "schema")
 _SETTINGS: dict[str, Any] = {
     # Plain help needs no rich, which would take as long to import as all the rest.
     "rich_markup_mode": None,
@@ -98,9 +100,10 @@ def root(
     ] = False,
 ) -> None:
     """Run multi-node MPI jobs on AWS Batch from one YAML file."""
-    from mngen.cli._log import shown_log
+    if context.invoked_subcommand not in _WITHOUT_LOG:
+        from mngen.cli._log import shown_log
 
-    context.with_resource(shown_log())
+        context.with_resource(shown_log())
     if debug:
         from mngen import _debug
 
