@@ -8,7 +8,7 @@ between the two, and hands on every call and every answer as they are, but for t
 it only the types that are named (with commas) are left, and it is asked for once. Terraform refuses
 any other type as unknown, so none is left out unseen.
 
-It says on standard output what `TF_REATTACH_PROVIDERS` has to be, and ends with the process that
+It prints to standard output what `TF_REATTACH_PROVIDERS` has to be, and ends with the process that
 started it.
 
 Source: https://github.com/hashicorp/terraform/blob/v1.11.4/docs/plugin-protocol/tfplugin5.8.proto
@@ -56,7 +56,7 @@ def narrowed(message: bytes, types: frozenset[str]) -> bytes:
         types: Names of resources and data sources.
 
     Raises:
-        ValueError: It is no message that this can read.
+        ValueError: It is not a message that this can read.
     """
     kept = bytearray()
     for number, start, body, end in _fields(message):
@@ -149,7 +149,7 @@ class Narrow:
 
 
 def main() -> None:
-    """Run the provider until it ends, or whoever started this."""
+    """Run the provider until it ends, or the process that started this."""
     socket, types, *command = sys.argv[1:]
     with subprocess.Popen(
         ["setpriv", "--pdeathsig", "KILL", *command],

@@ -36,7 +36,7 @@ _TYPE = re.compile(r"\baws_[a-z0-9_]+")
 
 
 def provider_binary(env: Mapping[str, str]) -> Path | None:
-    """Return the provider that `terraform init` installs; None where it can be had from nowhere.
+    """Return the provider that `terraform init` installs; None if it is not available.
 
     Args:
         env: The environment of the commands. It names a mirror or Terraform's cache, so that the

@@ -55,8 +55,7 @@ class Changes(msgspec.Struct, frozen=True):
         changed: Paths whose text would change.
         removed: Paths once rendered, now no longer.
         edited: Paths among the changed and removed that were edited by hand since.
-        diff: A unified diff from the disk to the rendered tree; empty if
-            nobody asked for it.
+        diff: A unified diff from the disk to the rendered tree; empty unless requested.
     """
 
     added: list[str] = msgspec.field(default_factory=list)

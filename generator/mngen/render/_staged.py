@@ -106,7 +106,7 @@ def recover(folder: Path) -> None:
 
 
 def is_incomplete(folder: Path) -> bool:
-    """Tells whether a write is at work in a folder, or was killed there."""
+    """Returns whether a write is at work in a folder, or was killed there."""
     return (folder / _JOURNAL).exists()
 
 
@@ -124,7 +124,7 @@ def parents_of(paths: Iterable[str]) -> list[str]:
 def sound_paths(folder: Path, paths: Iterable[str]) -> set[str]:
     """Returns those paths, read from a file, that lead to a place below a folder.
 
-    Whoever wrote that file must not be able to have others changed: not by `..`, and not through
+    The author of that file must not be able to have others changed: not by `..`, and not through
     symbolic links.
     """
     below = [
@@ -165,7 +165,7 @@ def _stage(target: Path, staged: Path, content: bytes) -> None:
 
 
 def _place(folder: Path, journal: _Journal, *, resumed: bool = False) -> None:
-    """Brings the files of a step to their places.
+    """Moves the files of a step to their places.
 
     Args:
         folder: As for `write_all`.
@@ -209,7 +209,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _undo(folder: Path, old: Mapping[str, bytes | None], new: Mapping[str, bytes | None]) -> None:
-    """Brings back the old files; killed meanwhile, the step can still be completed."""
+    """Restores the old files; killed meanwhile, the step can still be completed."""
     for number, (path, content) in enumerate(old.items()):
         target, after = folder / path, new[path]
         if read(target) == content:
@@ -224,7 +224,7 @@ def _undo(folder: Path, old: Mapping[str, bytes | None], new: Mapping[str, bytes
 
 
 def _forget(folder: Path, paths: Iterable[str]) -> None:
-    """Ends a step: removes the guard, the journal, and the folders that are empty now."""
+    """Completes a step: removes the guard, the journal, and the folders that are empty now."""
     (folder / UNFINISHED_FILE).unlink(missing_ok=True)
     (folder / _JOURNAL).unlink(missing_ok=True)
     shutil.rmtree(folder / _PENDING, ignore_errors=True)

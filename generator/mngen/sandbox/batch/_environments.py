@@ -72,7 +72,7 @@ def update_environment(backend: Any, request: dict[str, Any]) -> ComputeEnvironm
     Scaling is always possible. Everything else ("infrastructure update") needs the service-linked
     role and an allocation strategy other than BEST_FIT, see
     https://docs.aws.amazon.com/batch/latest/userguide/updating-compute-environments.html. No other
-    role takes the place of that one, nor that one of another:
+    role can replace that one, and that one can replace no other:
     https://docs.aws.amazon.com/batch/latest/APIReference/API_UpdateComputeEnvironment.html.
     In the GovCloud regions an update policy alone is refused, in the words of
     https://github.com/hashicorp/terraform-provider-aws/issues/43969.

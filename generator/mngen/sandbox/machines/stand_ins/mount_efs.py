@@ -1,7 +1,7 @@
 """Stand-in for mount.efs and mount.nfs4: mounts the folder /srv/efs in the file system's place.
 
 As the real mount.efs it refuses options that do not go together, and writes every step to
-/var/log/amazon/efs/mount.log. Each mount goes through a tunnel of its own, efs-proxy, also without
+/var/log/amazon/efs/mount.log. Each mount goes through a separate tunnel, efs-proxy, also without
 `tls`: it starts the watchdog, keeps its state in /run/efs, and names the NFS mount that it would
 make through the tunnel. With `tls` the state has a certificate, and the private key of this client
 is made once. Without the folder it fails as the real ones do when the file system does not answer.
@@ -51,7 +51,7 @@ ACCESS_POINT = r"fsap-[0-9a-f]{17}"
 UNSUPPORTED = ("capath", "azid")
 # Options of the real one that lead to what is not emulated.
 NOT_HERE = ("crossaccount", "netns", "ocsp", "stunnel")
-# What mount.efs adds where the caller did not say it.
+# What mount.efs adds if the caller did not set it.
 NFS_OPTIONS = {
     "nfsvers": "4.1",
     "rsize": "1048576",
@@ -118,7 +118,7 @@ def wrong_tls(options: Options) -> str | None:
 
 
 def wrong_identity(options: Options) -> str | None:
-    """Returns what it has against options that say whose role it is."""
+    """Returns what it has against options that choose the role."""
     if "awsprofile" in options and "iam" not in options:
         return 'The "iam" option is required when mounting with named profile option, "awsprofile"'
     if "awscredsuri" in options:
@@ -261,7 +261,7 @@ def main() -> int:
 
 
 def mounted_already(target: str) -> int:
-    """Says that there is a mount: a success for mount.efs, and none for mount.nfs4."""
+    """Reports that there is a mount: a success for mount.efs, and none for mount.nfs4."""
     if PROGRAM != "mount.efs":
         return fail(f"{target} is busy or already mounted", 32)
     print(f"{target} is already mounted, please run 'mount' command to verify")
