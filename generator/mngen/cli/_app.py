@@ -5,10 +5,10 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from mngen import __version__
 from mngen.cli._options import require_subcommand
+from mngen.cli._quick import QuickCommand, QuickGroup
 
 # A command is what has its name in the module of its name: a function, or a group of commands with
 # its own `root`. The class of a command is `CommandClass`, where the module has one.
@@ -54,7 +54,7 @@ class _Commands(Mapping[str, Any]):
         if isinstance(source, typer.Typer):
             return typer.main.get_command(source)
         alone = typer.Typer(add_completion=False, **_SETTINGS)
-        alone.command(name, cls=getattr(module, "CommandClass", None))(source)
+        alone.command(name, cls=getattr(module, "CommandClass", QuickCommand))(source)
         return typer.main.get_command(alone)
 
     def __iter__(self) -> Iterator[str]:
@@ -64,7 +64,7 @@ class _Commands(Mapping[str, Any]):
         return len(_NAMES)
 
 
-class _Root(TyperGroup):
+class _Root(QuickGroup):
     """The group of all commands, which are shown in sections."""
 
     def __init__(self, **options: Any) -> None:

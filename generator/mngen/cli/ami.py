@@ -17,13 +17,14 @@ from mngen.cli._options import (
     YesOption,
     require_subcommand,
 )
+from mngen.cli._quick import QuickCommand, QuickGroup
 from mngen.cli._session import account_of, ami_record, cluster_of
 
 if TYPE_CHECKING:
     from mngen.cluster import Cluster
     from mngen.images import Listed
 
-ami = typer.Typer(name="ami", add_completion=False, rich_markup_mode=None)
+ami = typer.Typer(name="ami", cls=QuickGroup, add_completion=False, rich_markup_mode=None)
 
 
 @ami.callback(invoke_without_command=True)
@@ -32,7 +33,7 @@ def root(context: typer.Context) -> None:
     require_subcommand(context)
 
 
-@ami.command(name="list")
+@ami.command(name="list", cls=QuickCommand)
 def list_(
     file: FileOption = DEFAULT_FILE,
     out: OutOption = DEFAULT_OUT,
@@ -54,7 +55,7 @@ def list_(
         report("No AMIs yet: run mngen bake")
 
 
-@ami.command()
+@ami.command(cls=QuickCommand)
 def prune(
     file: FileOption = DEFAULT_FILE,
     out: OutOption = DEFAULT_OUT,
@@ -83,7 +84,7 @@ def prune(
     report(f"Deregistered {len(unused)} AMIs.")
 
 
-@ami.command()
+@ami.command(cls=QuickCommand)
 def cleanup(
     file: FileOption = DEFAULT_FILE, yes: YesOption = False, sandbox: SandboxOption = False
 ) -> None:

@@ -17,6 +17,7 @@ from mngen.cli._options import (
     parse_pair,
     require_subcommand,
 )
+from mngen.cli._quick import QuickCommand, QuickGroup
 from mngen.cli._session import cluster_of, opened_terraform
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from mngen.container import RegistryImage
     from mngen.terraform import Terraform
 
-container = typer.Typer(name="container", add_completion=False, rich_markup_mode=None)
+container = typer.Typer(
+    name="container", cls=QuickGroup, add_completion=False, rich_markup_mode=None
+)
 
 EngineOption = Annotated[
     str | None, typer.Option("--engine", help="docker, podman or buildah; default: the first found")
@@ -39,7 +42,7 @@ def root(context: typer.Context) -> None:
     require_subcommand(context)
 
 
-@container.command()
+@container.command(cls=QuickCommand)
 def build(
     file: FileOption = DEFAULT_FILE,
     out: OutOption = DEFAULT_OUT,
@@ -72,7 +75,7 @@ def build(
     report("next: mngen container push")
 
 
-@container.command()
+@container.command(cls=QuickCommand)
 def push(
     file: FileOption = DEFAULT_FILE,
     out: OutOption = DEFAULT_OUT,
@@ -105,7 +108,7 @@ def push(
     report(f"next: mngen apply --out {out}{' --sandbox' if sandbox else ''}")
 
 
-@container.command(name="list")
+@container.command(name="list", cls=QuickCommand)
 def list_(
     file: FileOption = DEFAULT_FILE,
     out: OutOption = DEFAULT_OUT,

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from mngen.cli._console import print_json, report, wants_colour
 from mngen.cli._options import DEFAULT_FILE, FileOption, Format, parse_pair
+from mngen.cli._quick import QuickCommand
 from mngen.cli._session import cluster_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class EngineName(StrEnum):
     PODMAN = "podman"
 
 
-class CommandClass(TyperCommand):
+class CommandClass(QuickCommand):
     """Keeps what follows `--` apart, which would otherwise be taken for the job's name."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
