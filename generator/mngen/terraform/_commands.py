@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import python_terraform
@@ -57,7 +58,10 @@ class Commands(python_terraform.Terraform):  # type: ignore[misc]
     def __init__(self, program: Program, folder: Path, environment: Mapping[str, str]) -> None:
         self.program = program
         self.folder = folder
-        self.environment = {**environment, **_FIXED_ENVIRONMENT}
+        # A provider makes its socket there, in /tmp without it (https://pkg.go.dev/os#TempDir).
+        # Python finds another folder where the user cannot write to /tmp.
+        temporary = {"TMPDIR": tempfile.gettempdir()}
+        self.environment = {**temporary, **environment, **_FIXED_ENVIRONMENT}
         super().__init__(working_dir=str(folder), terraform_bin_path=program.where)
 
     def read_state_file(self, file_path: str | None = None) -> None:

@@ -136,6 +136,19 @@ def executable(folder: Path, name: str) -> Path:
     return path
 
 
+@pytest.mark.parametrize("own", [True, False], ids=["the user's own", "none"])
+def test_providers_get_a_folder_in_which_they_can_make_a_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, own: bool
+) -> None:
+    # What Python chooses where /tmp cannot be written to.
+    monkeypatch.setattr(tempfile, "tempdir", "/var/tmp")
+    terraform = executable(tmp_path / "bin", "terraform")
+    terraform.write_text('#!/bin/sh\necho "{\\"terraform_version\\": \\"$TMPDIR\\"}"\n')
+    (tmp_path / "main.tf").touch()
+    environment = {"PATH": f"{terraform.parent}:{SYSTEM}"} | ({"TMPDIR": "/own"} if own else {})
+    assert Terraform(tmp_path, environment).version() == ("/own" if own else "/var/tmp")
+
+
 @pytest.fixture
 def embedded() -> None:
     """Skip where the extra `embedded` is not installed."""
