@@ -26,6 +26,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
 MEASURED := $(BIN)/coverage run -m pytest
+MEASURED_DATA := .cache/coverage
 WITH_PROVIDER := $(BIN)/python scripts/provider_mirror.py --run
 UV_COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-config
@@ -54,6 +55,7 @@ types: venv
 	$(BIN)/mypy
 
 unit: venv
+	$(if $(COVERAGE),@rm -rf $(MEASURED_DATA))
 	$(if $(COVERAGE),$(MEASURED),$(BIN)/pytest) -m "not e2e" -n $(JOBS) $(PYTEST)
 
 e2e: venv scanner
