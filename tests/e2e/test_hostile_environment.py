@@ -22,6 +22,7 @@ COMMANDS = (
     ("check", "--file", "tutorial.yaml"),
     ("render", "--file", "tutorial.yaml", "--out", "deploy"),
     ("render", "--file", "tutorial.yaml", "--out", "deploy", "--check"),
+    ("import", "--from-pcluster", "cluster.yaml", "--dry-run", "--format", "json"),
     ("policy", "baker", "--file", "tutorial.yaml", "--account", "123456789012"),
     ("schema",),
     ("rules",),
@@ -29,6 +30,16 @@ COMMANDS = (
     ("sandbox", "--status"),
     ("--help",),
 )
+CLUSTER = """\
+Region: eu-west-1
+Scheduling:
+  Scheduler: awsbatch
+  AwsBatchQueues:
+    - Name: reef
+      Networking: {SubnetIds: [subnet-0123456789abcdef0]}
+      ComputeResources: [{Name: nodes, InstanceTypes: [c5.2xlarge], MaxvCpus: 64}]
+Tags: [{Key: group, Value: récif}]
+"""
 # These fit what they print to the width that COLUMNS names.
 FITTED = {"--help", "instances", "rules"}
 # A strict umask and no standard input, to a process that ignores SIGINT.
@@ -86,6 +97,7 @@ def place_in(folder: Path) -> Path:
     place = folder / "my tutorial é"
     place.mkdir()
     shutil.copy(_resources.examples() / "tutorial.yaml", place)
+    (place / "cluster.yaml").write_text(CLUSTER, encoding="utf-8")
     return place
 
 
@@ -121,7 +133,7 @@ def test_commands_do_the_same_everywhere(
     assert read_tree(place / "deploy") == rendered
     # No record, cache or log was put where the user is not, nor beside the spec.
     there = {path.name for path in place.iterdir() if "spaces" not in path.name}
-    assert there == {"deploy", "tutorial.yaml"}
+    assert there == {"cluster.yaml", "deploy", "tutorial.yaml"}
 
 
 def test_a_sandbox_works_everywhere(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from keyword import iskeyword
 from typing import Annotated, Any
 
 import typer
@@ -11,9 +12,10 @@ from mngen.cli._options import require_subcommand
 from mngen.cli._quick import QuickCommand, QuickGroup
 
 # A command is what has its name in the module of its name: a function, or a group of commands with
-# its own `root`. The class of a command is `CommandClass`, where the module has one.
+# its own `root`. Python's own words have an underscore after them there. The class of a command is
+# `CommandClass`, where the module has one.
 _SECTIONS = {
-    "Spec": ("init", "check", "render", "instances", "rules", "schema"),
+    "Spec": ("init", "import", "check", "render", "instances", "rules", "schema"),
     "Deploy": ("plan", "apply", "output", "destroy", "policy"),
     "Images": ("bake", "ami", "container"),
     "Jobs": (
@@ -40,7 +42,11 @@ _SETTINGS: dict[str, Any] = {
 
 
 def _module(name: str) -> Any:
-    return import_module(f"mngen.cli.{name}")
+    return import_module(f"mngen.cli.{_python_name(name)}")
+
+
+def _python_name(name: str) -> str:
+    return f"{name}_" if iskeyword(name) else name
 
 
 class _Commands(Mapping[str, Any]):
@@ -50,7 +56,7 @@ class _Commands(Mapping[str, Any]):
         if name not in _NAMES:
             raise KeyError(name)
         module = _module(name)
-        source = getattr(module, name)
+        source = getattr(module, _python_name(name))
         if isinstance(source, typer.Typer):
             return typer.main.get_command(source)
         alone = typer.Typer(add_completion=False, **_SETTINGS)
@@ -82,7 +88,7 @@ class _Root(QuickGroup):
 
 def _summary(name: str) -> str:
     module = _module(name)
-    source = getattr(module, name)
+    source = getattr(module, _python_name(name))
     if isinstance(source, typer.Typer):
         source = module.root
     return str(source.__doc__).partition("\n")[0].rstrip(".")

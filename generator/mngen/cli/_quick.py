@@ -67,12 +67,12 @@ class _QuickArgument(TyperArgument):
         return self.callback(ctx, self, converted) if self.callback else converted
 
     def get_usage_pieces(self, ctx: Any) -> list[str]:
-        """Returns the argument's place in the usage; brackets of its own need no second pair."""
+        """Returns the argument's place in the usage; brackets that it has need no second pair."""
         own = self.metavar and self.metavar.startswith("[")
         return [str(self.metavar)] if own else super().get_usage_pieces(ctx)
 
     def display_type_rich(self, ctx: Any) -> str:
-        """Returns the choices; the name of a type says less than the help."""
+        """Returns the choices; the help is clearer than the name of a type."""
         shown = super().display_type_rich(ctx) or ""
         return shown if "|" in shown else ""
 
@@ -128,7 +128,7 @@ def _kind_of(annotation: Any) -> tuple[Any, ParameterInfo]:
 
 
 def _converted(parameter: _QuickArgument | _QuickOption, value: Any) -> Any:
-    """Returns what typer would make of a value, or `_LEFT` where only typer can tell."""
+    """Returns what typer would make of a value, or `_LEFT` for what is left to typer."""
     many = getattr(parameter, "multiple", False) or parameter.nargs == -1
     if value is None:
         return _LEFT if parameter.required else () if many else None

@@ -7,7 +7,7 @@ lists for each changed key what that does to an existing deployment.
 """
 
 from mngen.spec._changes import KeyChange, key_changes, keys, written
-from mngen.spec._document import Document, Path, dotted
+from mngen.spec._document import Document, Path, dotted, parse
 from mngen.spec._effects import UPDATE_KEY, Effect
 from mngen.spec._initial import create, initial, name_from
 from mngen.spec._load import LoadedSpec, load, load_text
@@ -56,6 +56,7 @@ __all__ = [
     "load",
     "load_text",
     "name_from",
+    "parse",
     "schema",
     "written",
 ]

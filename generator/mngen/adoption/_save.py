@@ -1,0 +1,84 @@
+"""Writes what an import made: all files or none, and none that is there."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mngen._files import locked_folder, write_atomically
+from mngen.adoption._adopt import REPORT, Adoption
+from mngen.errors import InputError, Problem, ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def save(adoption: Adoption, file: Path, *, overwrite: bool = False) -> list[Path]:
+    """Writes the spec and the report.
+
+    The spec comes last, so that a spec is never without its report.
+
+    Args:
+        adoption: What to write.
+        file: The spec.
+        overwrite: Whether files that are there with another content may be overwritten.
+
+    Returns:
+        The files, the spec first.
+
+    Raises:
+        InputError: A file is there already, and nothing was written.
+        ToolError: A file cannot be written; what was written before is removed again.
+    """
+    texts = {file.parent / REPORT: adoption.report, file: adoption.spec}
+    with _locked(file):
+        old = {path: _content(path) for path in texts}
+        there = [path for path, text in texts.items() if old[path] not in (None, text.encode())]
+        if there and not overwrite:
+            raise InputError(
+                *(
+                    Problem(f"{path} already exists", hint="move it away, or pass --overwrite")
+                    for path in there
+                )
+            )
+        _write(texts, old)
+    return list(reversed(texts))
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Keeps a second import of the same spec waiting until the first has written its files."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with locked_folder(file.parent, file.name):
+            yield
+    except OSError as error:
+        raise ToolError(
+            f"cannot write {error.filename or file}: {error.strerror or error}",
+            hint="nothing was changed",
+        ) from None
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _write(texts: dict[Path, str], old: dict[Path, bytes | None]) -> None:
+    done: list[Path] = []
+    try:
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            done.append(path)
+            write_atomically(path, text.encode())
+    except BaseException:
+        for path in done:
+            before = old[path]
+            if before is None:
+                path.unlink(missing_ok=True)
+            else:
+                write_atomically(path, before)
+        raise
