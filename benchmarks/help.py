@@ -13,7 +13,7 @@ from _measure import MNGEN, in_turns, ratio, seconds, verdict
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MOST_IMPORTS = 1.5
+_MOST_IMPORTS = 1.3
 
 
 def _import(_: Path) -> list[str]:

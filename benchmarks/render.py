@@ -23,7 +23,7 @@ _EXAMPLE = ROOT / "examples" / "tutorial.yaml"
 _PEER_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 _PEER = Path(__file__).with_name("_cdktn_tutorial.py")
 
-_MOST_FLOORS = 2.5
+_MOST_FLOORS = 2.0
 _LEAST_SPEED_UP = 20
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import tempfile
 from contextlib import contextmanager, suppress
@@ -38,7 +37,7 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
     """
     # In the same folder, since a rename is atomic within a file system; hidden, since Terraform and
     # others read what ends in the name of their kind.
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.new")
+    beside = path.with_name(f".{path.name}.{os.urandom(6).hex()}.new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with os.fdopen(descriptor, "wb") as file:
