@@ -1,8 +1,8 @@
 """Which end-to-end tests run first, and which in one worker.
 
 What takes longest begins first: begun last, it would keep one worker busy while the others have
-nothing left to do. Seconds are those of a machine with two cores that does nothing else, and only
-their order counts.
+nothing left to do. Seconds are those of a run with four workers on a machine with two cores that
+does nothing else, and only their order counts.
 """
 
 from __future__ import annotations
@@ -10,23 +10,31 @@ from __future__ import annotations
 import pytest
 
 SECONDS = {
-    "bake": 300,
-    "wheel": 230,
-    "boot": 200,
-    "deployments": 200,
-    "changes": 180,
-    "key changes": 170,
-    "container image": 120,
-    "playbooks": 110,
-    "machines": 90,
-    "container image on Debian 13": 60,
-    "test_jobs_deployed": 55,
-    "docs site": 40,
-    "test_terraform_sandbox": 40,
-    "test_wireup_faults": 35,
-    "test_rehearsal_nodes": 35,
-    "hostile environment": 30,
-    "instances": 30,
+    "playbooks": 440,
+    "bake": 425,
+    "wheel": 345,
+    "changes": 335,
+    "boot": 285,
+    "deployments": 220,
+    "test_deploy_efa": 155,
+    "test_demo_reduced": 155,
+    "container image": 115,
+    "test_terraform_broken_off": 110,
+    "test_wireup_faults": 105,
+    "key changes": 100,
+    "test_jobs_submit": 95,
+    "machines": 85,
+    "test_jobs_status": 80,
+    "test_rehearse_command": 75,
+    "test_jobs_deployed": 60,
+    "test_jobs_logs": 55,
+    "instances": 45,
+    "container image on Debian 13": 40,
+    "test_playbooks_no_init": 40,
+    "test_terraform_sandbox": 30,
+    "test_rehearsal_nodes": 15,
+    "docs site": 10,
+    "hostile environment": 10,
 }
 """About how long a group takes, or each test of a file that has none."""
 
