@@ -69,7 +69,7 @@ class Application:
 
     def __init__(self, home: Path, instance: str) -> None:
         self.last_request = time.monotonic()
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto = _Dispatcher(create_backend_app)
         self._lock = threading.Lock()
         self._repeatable: dict[str, tuple[str, list[tuple[str, str]], bytes]] = {}
         self.machines = Machines(home)
@@ -142,6 +142,20 @@ class Application:
         kind = ("Content-Type", "application/json")
         start_response(status, [kind, ("Content-Length", str(len(answer)))])
         return [answer]
+
+
+class _Dispatcher(DomainDispatcherApplication):
+    """Finds a service's backend once; moto lists its own folders for every request."""
+
+    def __init__(self, create_app: Any) -> None:
+        super().__init__(create_app)
+        self._backends: dict[str | None, Any] = {}
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        """Returns the name of a backend, such as `ec2`, None for no service of moto's."""
+        if host not in self._backends:
+            self._backends[host] = super().get_backend_for_host(host)
+        return self._backends[host]
 
 
 def describe_request(environ: dict[str, Any]) -> str:
