@@ -31,6 +31,9 @@ WITH_PROVIDER := $(BIN)/python scripts/provider_mirror.py --run
 UV_COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-config
 export UV_CUSTOM_COMPILE_COMMAND := make lock
+# Images of Python often set it. What pytest makes of a test file is made once and kept all the same:
+# each worker of each run would spend more on that than on anything else before its first test.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -90,7 +93,7 @@ lock: .venv-lock/.stamp ## Bring the locks up to pyproject.toml; all newest: UPG
 clean: ## Remove what these commands made: virtual environments and caches
 	rm -rf .venv .venv-bench .venv-lock .venv-scan .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf build dist site
-	find generator tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find generator container tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 venv: $(VENV)/.stamp
 
