@@ -36,8 +36,11 @@ _POLL_SECONDS = 0.5
 # with QEMU 7.2, a second CPU in the first one's socket never starts then.
 _COUNTED = ("-icount", "shift=1")
 
-# Of an Intel type on EC2, as far as a kernel looks; all that this QEMU can emulate.
-_PROCESSOR = "max,vendor=GenuineIntel"
+# Of an Intel type on EC2, as far as a kernel looks; all that this QEMU can emulate, but for what
+# Linux would wait with: an emulated MWAIT does not wait, so an idle CPU, and one that is offline,
+# would keep a CPU of this machine busy.
+# Source: https://github.com/qemu/qemu/blob/v7.2.0/target/i386/tcg/sysemu/misc_helper.c
+_PROCESSOR = "max,vendor=GenuineIntel,monitor=off"
 
 
 @dataclass(frozen=True)
