@@ -123,7 +123,14 @@ def test_the_diff_is_unified(deployment: Deployment, folder: Path) -> None:
     patch = shutil.which("patch")
     if patch:
         subprocess.run(
-            [patch, "-p1", "-s", "-E"], cwd=folder, input=diff, text=True, check=True, timeout=10
+            [patch, "-p1", "-s", "-E"],
+            cwd=folder,
+            # It copies its input first, in /tmp also where the user cannot write there.
+            env={**os.environ, "TMPDIR": str(folder.parent)},
+            input=diff,
+            text=True,
+            check=True,
+            timeout=10,
         )
         assert rendered_files(folder) == NEW
 
