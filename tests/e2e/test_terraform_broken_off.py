@@ -57,7 +57,8 @@ def test_what_a_killed_apply_has_left_is_imported(
         asked = breaker.asked
     assert len(broken.kills) == 2
     assert "imported, " in broken.text, broken.text
-    assert stack.unchanged()
+    with stack:
+        assert stack.unchanged()
     stands = counted(partial(client, sandbox))
     assert stands["aws_iam_role"] == 4
     assert {stands[each] for each in ("aws_vpc", "aws_efs_file_system", "aws_eip")} == {1}
