@@ -211,6 +211,11 @@ def test_a_key_of_a_job_does_what_it_says(key: str, plans: dict[str, Future[Plan
     assert plan.seen(f"job_{key_changes.entry(key)}") == declared("jobs", ENTRY, key)
 
 
+def test_more_attempts_make_a_new_revision_in_place(plans: dict[str, Future[Plan]]) -> None:
+    """A definition that is replaced is deregistered first."""
+    assert plans["many"].result().actions(JOB, "job_attempts") == [UPDATE]
+
+
 def test_an_environment_without_its_new_ami_is_deleted(plans: dict[str, Future[Plan]]) -> None:
     unbaked = f"environment_{key_changes.UNBAKED}"
     assert plans["many"].result().actions(ENVIRONMENT, unbaked) == [DELETE]
@@ -367,10 +372,17 @@ def test_another_network_replaces_all_in_it(key: str, plans: dict[str, Future[Pl
     assert declared("network", key) == {Effect.NETWORK}
 
 
-def test_zones_in_another_order_replace_mount_targets(plans: dict[str, Future[Plan]]) -> None:
+def test_other_zones_keep_what_they_have(plans: dict[str, Future[Plan]]) -> None:
+    """One of two zones gives way to another, and the one that stays is named last now."""
     plan = plans["zones"].result()
     assert plan.actions("aws_vpc") == plan.actions("aws_efs_file_system") == []
-    assert plan.actions("aws_efs_mount_target") == [REPLACE, REPLACE]
+    for kind in ("aws_efs_mount_target", "aws_subnet", "aws_route_table_association"):
+        found = {
+            each["index"]: each["change"]["actions"]
+            for each in plan.changes("network", kind) + plan.changes("storage", kind)
+            if "index" in each
+        }
+        assert found == {"us-east-1a": ["delete"], "us-east-1c": ["create"]}, kind
     assert plan.seen("environment_mpi", "environment_spot") == {Effect.INSTANCES}
     assert declared("network", "zones") == {Effect.SUBNETS, Effect.INSTANCES}
     # How nodes mount is in the AMI alone.

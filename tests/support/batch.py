@@ -14,7 +14,7 @@ from uuid import uuid4
 import boto3
 
 from mngen.catalog import load_catalog
-from mngen.cluster import job_variables
+from mngen.cluster import job_variables, retry_conditions
 from mngen.rules import require
 from mngen.sandbox import ACCOUNT_ID
 from mngen.spec import load_text
@@ -139,7 +139,7 @@ class Deployed:
             jobDefinitionName=f"{self.name}-{job.name}",
             platformCapabilities=["EC2"],
             propagateTags=True,
-            retryStrategy={"attempts": job.spec.attempts},
+            retryStrategy={"attempts": job.spec.attempts, "evaluateOnExit": retry_conditions()},
             timeout={"attemptDurationSeconds": job.spec.timeout},
             tags={"mngen:deployment": self.name},
             **arguments,

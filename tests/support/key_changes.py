@@ -105,7 +105,7 @@ ALONE: dict[str, dict[Key, Any]] = {
     "service": {("roles", "service"): "create", ("container", "image"): "docker.io/me/app:v1"},
     "cidr": {("network", "cidr"): "10.9.0.0/16", ("container", "repository"): "other"},
     "zones": {
-        ("network", "zones"): ["us-east-1b", "us-east-1a"],
+        ("network", "zones"): ["us-east-1c", "us-east-1b"],
         ("storage", "efs", "tls"): False,
     },
     "vpc": {("network", "vpc"): "default"},

@@ -59,19 +59,24 @@ class Relay:
 
             def pass_on(self) -> None:
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                body = self.rfile.read(int(headers.get("content-length") or 0))
+                length = int(headers.get("content-length") or 0)
+                body = self.rfile.read(length)
+                if len(body) < length:
+                    # Its client was killed meanwhile. AWS ignores such a request, too.
+                    self.close_connection = True
+                    return
                 answer = relay.handle(Request(self.command, self.path, headers, body))
                 if answer is None:
                     self.close_connection = True
                     return
                 self.send_response(answer.status)
-                length = None
+                announced = str(len(answer.body))
                 for name, value in answer.headers:
                     if name.lower() not in _OF_THE_CONNECTION:
                         self.send_header(name, value)
                     elif name.lower() == "content-length" and self.command == "HEAD":
-                        length = value
-                self.send_header("Content-Length", length or str(len(answer.body)))
+                        announced = value
+                self.send_header("Content-Length", announced)
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(answer.body)

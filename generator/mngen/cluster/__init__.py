@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         deployment_tags,
         efa_installer,
         grants_mount,
+        zone_numbers,
     )
     from mngen.cluster._digest_file import DigestFile
     from mngen.cluster._resolve import (
@@ -119,6 +120,7 @@ __all__ = [
     "registered_memory",
     "resolve",
     "retry_conditions",
+    "zone_numbers",
 ]
 __getattr__ = later(
     __name__,
@@ -144,5 +146,6 @@ __getattr__ = later(
         "registered_memory": "_resolve",
         "resolve": "_resolve",
         "retry_conditions": "_retries",
+        "zone_numbers": "_deployment",
     },
 )

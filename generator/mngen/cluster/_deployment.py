@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from mngen.cluster._resolve import Cluster
     from mngen.spec import Spec
 
+ZONE_RANGES = 7
+"""Zones that a new VPC has a range for; the last eighth of the VPC is left for a public subnet."""
+
 
 def creates_spot_fleet_role(spec: Spec) -> bool:
     """Returns whether a role for Spot is created: asked for, and with a Spot environment."""
@@ -34,3 +37,18 @@ def grants_mount(spec: Spec) -> bool:
 def deployment_tags(spec: Spec) -> dict[str, str]:
     """Returns the tags of every resource: the spec's, and the deployment's name."""
     return {**spec.tags, DEPLOYMENT_TAG: spec.name}
+
+
+def zone_numbers(spec: Spec) -> dict[str, int]:
+    """Returns which eighth of a new VPC's range each zone gets.
+
+    The number follows from a zone's letter, so that a zone keeps its range, and with it its subnet
+    and mount target, if others are added, removed, or named in another order. A Local Zone may have
+    the letter of an ordinary one: it gets the first number that is free.
+    """
+    numbers: dict[str, int] = {}
+    for zone in sorted(spec.network.zones, key=lambda each: (len(each), each)):
+        own = ord(zone[-1]) - ord("a")
+        free = (each for each in range(ZONE_RANGES) if each not in numbers.values())
+        numbers[zone] = own if own < ZONE_RANGES and own not in numbers.values() else next(free)
+    return {zone: numbers[zone] for zone in spec.network.zones}

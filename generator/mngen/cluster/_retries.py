@@ -12,17 +12,15 @@ Source: https://docs.aws.amazon.com/batch/latest/userguide/job_retries.html
 """
 
 
-def retry_conditions(attempts: int) -> list[dict[str, str]]:
-    """Returns the `evaluateOnExit` of a job, in the order in which Batch compares.
+def retry_conditions() -> list[dict[str, str]]:
+    """Returns the `evaluateOnExit` of every job, in the order in which Batch compares.
 
-    What matches none is tried again, up to the attempts. Batch compares the main node's exit.
-    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_EvaluateOnExit.html
-
-    Args:
-        attempts: How often the job is tried in all; 1 leaves nothing to decide.
+    What matches none is tried again, up to the attempts. Batch compares the main node's exit. A job
+    with one attempt has the same conditions, which AWS accepts: with them, the AWS provider
+    changes the attempts in place, and without, replaces the definition.
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_EvaluateOnExit.html,
+    https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/batch/job_definition_test.go
     """
-    if attempts == 1:
-        return []
     return [
         {"action": "RETRY", "onStatusReason": LOST_HOST},
         *({"action": "EXIT", "onExitCode": str(code)} for code in FINAL_EXIT_CODES),

@@ -131,7 +131,7 @@ def retry_strategy(attempts: int) -> dict[str, Any]:
     Args:
         attempts: How often the job is tried in all.
     """
-    return {"attempts": attempts, "evaluateOnExit": retry_conditions(attempts)}
+    return {"attempts": attempts, "evaluateOnExit": retry_conditions()}
 
 
 def token_of(request: dict[str, Any], order: Order) -> str:

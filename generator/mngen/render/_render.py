@@ -13,6 +13,7 @@ from mngen.cluster import (
     grants_mount,
     job_variables,
     names,
+    zone_numbers,
 )
 from mngen.errors import ToolError
 from mngen.render._hcl import Hcl, comment
@@ -88,6 +89,7 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         "names": names,
         "ssh_interface": cluster.connection.replace("-", "_"),
         "version": __version__,
+        "zone_numbers": zone_numbers(spec),
     }
 
 

@@ -86,9 +86,9 @@ _MEANINGS = {
         "deleted with all its files."
     ),
     Effect.SUBNETS: (
-        "A zone or subnet added at the end of the list gets a mount target. For any other change "
-        "mount targets of the file system are replaced: jobs that use it hang until they are "
-        "cancelled. Wait until no job runs."
+        "A zone that is added gets a mount target of the file system, one that is removed loses "
+        "its own, and one whose subnets change may get another. Jobs in a zone that loses its "
+        "mount target hang until they are cancelled: wait until no job runs there."
     ),
     Effect.NETWORK: (
         "Everything moves to another VPC: subnets, endpoints and mount targets are replaced, and a "

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from mngen.catalog import load_catalog
-from mngen.cluster import Cluster, registered_memory, resolve
+from mngen.cluster import Cluster, registered_memory, resolve, zone_numbers
 from mngen.errors import InputError
 from mngen.spec import load_text
 from tests.support.specs import to_yaml
@@ -236,3 +236,22 @@ def test_parts_are_sorted_by_name_whatever_the_file_says() -> None:
 def test_an_unknown_instance_type_is_an_input_error() -> None:
     with pytest.raises(InputError, match=r"r5\.13xlarge"):
         cluster({"instance": "r5.13xlarge"})
+
+
+@pytest.mark.parametrize(
+    ("zones", "numbers"),
+    [
+        (["us-east-1a", "us-east-1b"], [0, 1]),
+        (["us-east-1b", "us-east-1a"], [1, 0]),
+        (["us-east-1f", "us-east-1c"], [5, 2]),
+        # No zone has such a letter so far.
+        (["us-east-1a", "us-east-1z"], [0, 1]),
+        # A Local Zone steps back, wherever it stands.
+        (["us-east-1-bos-1a", "us-east-1a"], [1, 0]),
+        (["us-east-1a", "us-east-1-bos-1a", "us-east-1b"], [0, 2, 1]),
+    ],
+)
+def test_a_zones_range_does_not_depend_on_the_others(zones: list[str], numbers: list[int]) -> None:
+    network = {"vpc": "new", "zones": zones}
+    found = zone_numbers(cluster({"instance": "r5.large"}, network=network).spec)
+    assert list(found.items()) == list(zip(zones, numbers, strict=True))

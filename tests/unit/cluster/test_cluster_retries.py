@@ -18,15 +18,11 @@ from mngen.cluster import FINAL_EXIT_CODES, retry_conditions
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_one_attempt_has_nothing_to_decide() -> None:
-    assert retry_conditions(1) == []
-
-
 def test_the_conditions_are_ones_that_batch_takes() -> None:
     shapes = Loader().load_service_model("batch", "service-2")["shapes"]
     known = shapes["EvaluateOnExit"]["members"].keys()
     actions = {each.upper() for each in shapes["RetryAction"]["enum"]}
-    conditions = retry_conditions(5)
+    conditions = retry_conditions()
     assert 1 <= len(conditions) <= 5
     for each in conditions:
         assert each.keys() <= known
@@ -37,18 +33,12 @@ def test_the_conditions_are_ones_that_batch_takes() -> None:
 
 def test_the_rendered_module_has_the_same() -> None:
     text = (ROOT / "templates/terraform/modules/job_definition/main.tf").read_text()
-    rows = re.findall(
-        r'action = "(\w+)", on_status_reason = (\S+?|"[^"]*"), on_exit_code = (\S+) }', text
-    )
+    names = {"on_status_reason": "onStatusReason", "on_exit_code": "onExitCode"}
     rendered = [
-        {
-            "action": action,
-            **({"onStatusReason": reason.strip('"')} if reason != "null" else {}),
-            **({"onExitCode": code.strip('"')} if code != "null" else {}),
-        }
-        for action, reason, code in rows
+        {names.get(name, name): value for name, value in re.findall(r'(\w+) += "(.*)"', block)}
+        for block in re.findall(r"evaluate_on_exit \{\n(.*?)\n *\}", text, re.DOTALL)
     ]
-    assert rendered == retry_conditions(2)
+    assert rendered == retry_conditions()
 
 
 @pytest.mark.parametrize("code", FINAL_EXIT_CODES)

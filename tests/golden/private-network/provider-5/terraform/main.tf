@@ -3,8 +3,12 @@
 module "network" {
   source = "./modules/network"
 
-  name  = "private"
-  cidr  = "10.40.0.0/16"
+  name = "private"
+  cidr = "10.40.0.0/16"
+  zone_numbers = {
+    us-east-1a = 0
+    us-east-1b = 1
+  }
   zones = ["us-east-1a", "us-east-1b"]
   interface_endpoints = {
     "ecr.api"     = "com.amazonaws.us-east-1.ecr.api"

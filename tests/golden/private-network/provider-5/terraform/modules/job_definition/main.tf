@@ -13,19 +13,21 @@ resource "aws_batch_job_definition" "this" {
     attempts = var.attempts
 
     # A retry does not help after wrong settings (exit code 64) or missing CPUs (65), but after a
-    # lost host. AWS Batch retries everything that matches none of these.
-    dynamic "evaluate_on_exit" {
-      for_each = var.attempts == 1 ? [] : [
-        { action = "RETRY", on_status_reason = "Host EC2*", on_exit_code = null },
-        { action = "EXIT", on_status_reason = null, on_exit_code = "64" },
-        { action = "EXIT", on_status_reason = null, on_exit_code = "65" },
-      ]
+    # lost host. AWS Batch retries everything that matches none of these. Also with one attempt:
+    # adding conditions later would replace the job definition.
+    evaluate_on_exit {
+      action           = "RETRY"
+      on_status_reason = "Host EC2*"
+    }
 
-      content {
-        action           = evaluate_on_exit.value.action
-        on_status_reason = evaluate_on_exit.value.on_status_reason
-        on_exit_code     = evaluate_on_exit.value.on_exit_code
-      }
+    evaluate_on_exit {
+      action       = "EXIT"
+      on_exit_code = "64"
+    }
+
+    evaluate_on_exit {
+      action       = "EXIT"
+      on_exit_code = "65"
     }
   }
 

@@ -10,6 +10,11 @@ variable "cidr" {
   type        = string
 }
 
+variable "zone_numbers" {
+  description = "Which eighth of the range each availability zone has."
+  type        = map(number)
+}
+
 variable "zones" {
   description = "Availability zones to use; multi-node environments use the first by default."
   type        = list(string)

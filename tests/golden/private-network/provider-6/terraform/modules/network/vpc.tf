@@ -62,13 +62,13 @@ resource "aws_default_security_group" "containers" {
 }
 
 # An eighth of the range for each zone: a multi-node job takes two addresses per node, one for the
-# instance and one for its container.
+# instance and one for its container. A zone keeps its eighth, whatever becomes of the others.
 resource "aws_subnet" "private" {
-  for_each = { for index, zone in local.zones : zone => index }
+  for_each = toset(local.zones)
 
   vpc_id            = aws_vpc.this.id
   availability_zone = each.key
-  cidr_block        = cidrsubnet(var.cidr, 3, each.value)
+  cidr_block        = cidrsubnet(var.cidr, 3, var.zone_numbers[each.key])
 
   tags = { Name = "${var.name}-private-${each.key}" }
 }
