@@ -140,23 +140,30 @@ def test_user_for_whom_ssh_cannot_work() -> None:
 
 
 def test_mpich() -> None:
-    """Tried again where MPICH hangs in MPI_Finalize, as 4.0 now and then does on a busy machine."""
+    """With the provider of libfabric that the wire-up chooses, which is tcp.
+
+    MPICH 4.0 now and then hangs in MPI_Finalize on a busy machine, less often with the provider
+    `sockets`: with it, the job is tried again, and must end once. Up to MPI_Finalize, nothing is
+    tried again.
+    """
     needs("mpich")
-    assert any(mpich_ends() for _ in range(4))
+    if not mpich_ends("tcp"):
+        assert any(mpich_ends("sockets", FI_PROVIDER="sockets") for _ in range(3))
 
 
-def mpich_ends() -> bool:
+def mpich_ends(provider: str, **variables: str) -> bool:
+    """Run a job, and return whether it ended; every rank has to come as far as MPI_Finalize."""
     with job(
         3,
         PYTHON,
         "/support/mpich_ranks.py",
-        environment={"MNGEN_LAUNCHER": "mpich", "MNGEN_RANKS_PER_NODE": "2"},
+        environment={"MNGEN_LAUNCHER": "mpich", "MNGEN_RANKS_PER_NODE": "2", **variables},
     ) as nodes:
         # Once every rank has said its sum, MPI_Finalize alone is left.
-        if not nodes.wait(40) and ranks_that_added_up(nodes) == RANKS:
+        if not nodes.wait(40) and ranks_that_added_up(nodes, provider) == RANKS:
             return False
         assert codes(nodes) == {0: 0, 1: 0, 2: 0}
-        assert ranks_that_added_up(nodes) == RANKS
+        assert ranks_that_added_up(nodes, provider) == RANKS
         assert_clean(nodes, 0, 1, 2)
     return True
 
@@ -164,9 +171,9 @@ def mpich_ends() -> bool:
 RANKS = [("0", "0"), ("1", "0"), ("2", "1"), ("3", "1"), ("4", "2"), ("5", "2")]
 
 
-def ranks_that_added_up(nodes: Nodes) -> list[tuple[str, str]]:
+def ranks_that_added_up(nodes: Nodes, provider: str) -> list[tuple[str, str]]:
     """Return each rank that has said the sum of all, with its node."""
-    return sorted(re.findall(r"rank (\d) of 6, node (\d), sum 15", said(nodes, 0)))
+    return sorted(re.findall(rf"rank (\d) of 6, node (\d), by {provider}, sum 15", said(nodes, 0)))
 
 
 def test_commands_that_need_no_mpi() -> None:

@@ -8,9 +8,6 @@ import os
 # Handles of MPICH's ABI: https://www.mpich.org/abi/
 _WORLD, _INT, _SUM = 0x44000000, 0x4C000405, 0x58000003
 
-# With the tcp provider of libfabric, MPI_Finalize hangs more often on a busy machine.
-os.environ["FI_PROVIDER"] = "sockets"
-
 mpi = ctypes.CDLL("libmpich.so.12", mode=ctypes.RTLD_GLOBAL)
 rank, size, total = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
 mpi.MPI_Init(None, None)
@@ -18,5 +15,8 @@ mpi.MPI_Comm_rank(_WORLD, ctypes.byref(rank))
 mpi.MPI_Comm_size(_WORLD, ctypes.byref(size))
 mpi.MPI_Allreduce(ctypes.byref(rank), ctypes.byref(total), 1, _INT, _SUM, _WORLD)
 node = os.environ["AWS_BATCH_JOB_NODE_INDEX"]
-print(f"rank {rank.value} of {size.value}, node {node}, sum {total.value}", flush=True)
+provider = os.environ["FI_PROVIDER"]
+print(
+    f"rank {rank.value} of {size.value}, node {node}, by {provider}, sum {total.value}", flush=True
+)
 mpi.MPI_Finalize()

@@ -22,7 +22,9 @@ resource "aws_launch_template" "this" {
 
   # One hop reaches the instance and its agent, but no container behind Docker's bridge. Containers
   # of multi-node jobs have their own network interface, which this does not block:
-  # ECS_AWSVPC_BLOCK_IMDS in the AMI's /etc/ecs/ecs.config does.
+  # ECS_AWSVPC_BLOCK_IMDS in the AMI's /etc/ecs/ecs.config does. Those of single-node jobs share the
+  # network of the instance, so nothing keeps them from its metadata and its role:
+  # https://docs.aws.amazon.com/batch/latest/userguide/networking-modes-jobs.html
   metadata_options {
     http_endpoint               = "enabled"
     http_tokens                 = "required"
