@@ -148,7 +148,7 @@ class Deployment:
                 if self._read(MANIFEST) != manifest.encode():
                     contents[MANIFEST] = manifest
                 if contents:
-                    write_all(folder, contents)
+                    write_all(folder, contents, added=changes.added)
         return changes
 
     def _with_diff(self, changes: Changes, tree: Tree) -> Changes:

@@ -31,7 +31,7 @@ from mngen.cluster import UNFINISHED_FILE
 from mngen.errors import ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 # The error message of Terraform quotes the first line.
 _GUARD_TEXT = b"mngen render was interrupted: run it again to complete the files in this folder\n"
@@ -48,19 +48,23 @@ class _Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     files: dict[str, tuple[str | None, str | None]]
 
 
-def write_all(folder: Path, contents: Mapping[str, str | None]) -> None:
+def write_all(
+    folder: Path, contents: Mapping[str, str | None], *, added: Collection[str] = ()
+) -> None:
     """Writes files into a folder and removes others: all of them or none.
 
     Args:
         folder: The folder, locked by the caller. Its `.mngen` is not a symbolic link.
         contents: Text by path below the folder, in the order of writing; None removes the file.
+        added: Those of the paths where there is no file yet, as far as the caller knows.
 
     Raises:
         OSError: A file could not be written; the folder is as it was.
         ToolError: Terraform is at work in the folder; or the step could be neither completed nor
             undone, and the next write completes it.
     """
-    old = {path: read(folder / path) for path in contents}
+    absent = set(added)
+    old = {path: None if path in absent else read(folder / path) for path in contents}
     new = {path: None if text is None else text.encode() for path, text in contents.items()}
     journal = _Journal(1, {path: (_state(old[path]), _state(new[path])) for path in contents})
     try:
@@ -68,7 +72,8 @@ def write_all(folder: Path, contents: Mapping[str, str | None]) -> None:
         (folder / _PENDING).mkdir(parents=True, exist_ok=True)
         for number, (path, content) in enumerate(new.items()):
             if content is not None:
-                _stage(folder / path, folder / _PENDING / str(number), content)
+                target = None if old[path] is None else folder / path
+                _stage(target, folder / _PENDING / str(number), content)
         write_atomically(folder / _JOURNAL, msgspec.json.encode(journal), durable=False)
         _place(folder, journal)
     except BaseException as error:
@@ -155,9 +160,11 @@ def _state(content: bytes | None) -> str | None:
     return None if content is None else digest(content)
 
 
-def _stage(target: Path, staged: Path, content: bytes) -> None:
-    """Writes a file where it waits, with the permissions of the one that it replaces."""
+def _stage(target: Path | None, staged: Path, content: bytes) -> None:
+    """Writes a file where it waits, with the permissions of the one that it replaces, if any."""
     staged.write_bytes(content)
+    if target is None:
+        return
     with suppress(FileNotFoundError):
         mode = target.lstat().st_mode
         if stat.S_ISREG(mode):
@@ -178,6 +185,8 @@ def _place(folder: Path, journal: _Journal, *, resumed: bool = False) -> None:
         _replace(folder, guard, _GUARD_TEXT)
     # A Terraform that starts from here on finds the guard.
     _refuse_while_busy(folder, journal)
+    for parent in parents_of(path for path, (_, after) in journal.files.items() if after):
+        (folder / parent).mkdir(exist_ok=True)
     for number, (path, (before, after)) in enumerate(journal.files.items()):
         target = folder / path
         staged = folder / _PENDING / str(number)
@@ -186,8 +195,6 @@ def _place(folder: Path, journal: _Journal, *, resumed: bool = False) -> None:
         if after is None:
             target.unlink(missing_ok=True)
         else:
-            if before is None:
-                target.parent.mkdir(parents=True, exist_ok=True)
             _move(staged, target)
 
 
