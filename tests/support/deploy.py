@@ -53,8 +53,8 @@ def state(folder: Path) -> dict[str, str | None]:
     }
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
-    """Wait for something to become true.
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
+    """Wait for something to become true; on a busy machine, three starts of Python take long.
 
     Raises:
         AssertionError: It did not.
