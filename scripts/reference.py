@@ -171,7 +171,7 @@ def _object(definitions: dict[str, Any], node: dict[str, Any], path: str) -> Ite
             facts.append(f"default `{default}`")
         child = _nested(definitions, value)
         if child is not None:
-            where = inner if "$ref" in _given(value) else f"{inner}.<name>"
+            where = f"{inner}.<name>" if "additionalProperties" in _given(value) else inner
             nested.append((where, child))
             text.append(f"See [`{where}`](#{_anchor(where)}).")
         text.append(_limits(value))
@@ -195,7 +195,9 @@ def _given(node: dict[str, Any]) -> dict[str, Any]:
 
 def _nested(definitions: dict[str, Any], node: dict[str, Any]) -> dict[str, Any] | None:
     given = _given(node)
-    below = given if "$ref" in given else given.get("additionalProperties")
+    mappings = [kind for kind in given.get("anyOf", []) if "$ref" in kind]
+    # A value of several types has at most one that is a mapping.
+    below = given if "$ref" in given else next(iter(mappings), given.get("additionalProperties"))
     if isinstance(below, dict) and "$ref" in below:
         found: dict[str, Any] = definitions[_target(below)]
         return found

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.deployments import NAMES, SECOND, Deployments
+from tests.support.stack import only
 
 # They are deployed once, by one worker.
 pytestmark = [pytest.mark.xdist_group("deployments"), pytest.mark.timeout(1800)]
@@ -21,23 +22,39 @@ def test_two_passes_and_nothing_left(name: str, deployments: Deployments) -> Non
     spec = run.cluster.spec
     assert set(map(tuple, run.first.values())) == {("create",)}
     assert run.waiting
-    assert run.first_environments == []
+    # What has an AMI of its own needs no bake.
+    at_once = sorted(name for name, each in spec.environments.items() if each.image)
+    assert [name.rpartition("-")[0] for name in run.first_environments] == [
+        f"{spec.name}-{name}" for name in at_once
+    ]
 
-    # Nothing of the first pass is touched by the second, nor would a third one do anything.
-    assert set(map(tuple, run.second.values())) == {("create",)}
-    assert not set(run.second) & set(run.first)
+    # Nothing of the first pass is touched by the second, but queues that were there for the
+    # environments of before; nor would a third one do anything.
+    waited = {
+        f"module.queue_{name}[0].aws_batch_job_queue.this"
+        for name, queue in spec.queues.items()
+        if queue.legacy
+    }
+    assert only(run.second, "update") == {each: ["update"] for each in waited}
+    assert set(run.second) & set(run.first) == waited
+    assert {tuple(run.second[each]) for each in run.second.keys() - waited} == {("create",)}
     assert run.unchanged
 
     outputs = run.outputs
     assert outputs["images_to_bake"] == []
     assert set(outputs["compute_environments"]) == set(spec.environments)
-    assert outputs["queues"] == {queue: f"{spec.name}-{queue}" for queue in spec.queues}
-    assert outputs["job_definitions"] == {job: f"{spec.name}-{job}" for job in spec.jobs}
+    for kind, entries in (("queues", spec.queues), ("job_definitions", spec.jobs)):
+        assert outputs[kind] == {
+            entry: given.aws_name or f"{spec.name}-{entry}" for entry, given in entries.items()
+        }
     stood = deployments.stood(name)
     own = [each for each in stood.environments if _belongs(each, outputs)]
     assert len(own) == len(spec.environments)
     assert {each["status"] for each in own} == {"VALID"}
-    assert (run.refused is not None) == spec.storage.efs.protect
+    protected = spec.storage.efs.protect or spec.container.protect
+    protected |= any(queue.protect for queue in spec.queues.values())
+    protected |= any(job.protect for job in spec.jobs.values())
+    assert (run.refused is not None) == protected
     assert run.refused is None or "prevent_destroy" in run.refused
     assert run.left == []
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mngen.cluster import Cluster
+    from mngen.spec import Spec
     from tests.support.recording import Call
 
 # One recording serves all tests here, so one worker runs them all.
@@ -100,7 +101,7 @@ def test_another_deployments_policy_allows_no_change(
 ) -> None:
     each = recorded(name)
     spec = each.cluster.spec
-    other = resolve(msgspec.structs.replace(spec, name="other"), load_catalog())
+    other = resolve(_renamed(spec), load_catalog())
     policies = documents(Part.DEPLOYER, other, ACCOUNT_ID)
     changes = [
         (call, requests)
@@ -117,6 +118,18 @@ def test_another_deployments_policy_allows_no_change(
         if all(allows(policies, request) for request in requests)
     ]
     assert allowed == []
+
+
+def _renamed(spec: Spec) -> Spec:
+    """Return the spec of another deployment, which has taken over nothing."""
+    replace = msgspec.structs.replace
+    return replace(
+        spec,
+        name="other",
+        queues={name: replace(each, aws_name=None) for name, each in spec.queues.items()},
+        jobs={name: replace(each, aws_name=None) for name, each in spec.jobs.items()},
+        container=replace(spec.container, aws_name=None),
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

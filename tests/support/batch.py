@@ -136,7 +136,7 @@ class Deployed:
                 },
             }
         self.batch.register_job_definition(
-            jobDefinitionName=f"{self.name}-{job.name}",
+            jobDefinitionName=job.spec.aws_name or f"{self.name}-{job.name}",
             platformCapabilities=["EC2"],
             propagateTags=True,
             retryStrategy={"attempts": job.spec.attempts, "evaluateOnExit": retry_conditions()},
@@ -166,8 +166,10 @@ class Deployed:
         for environment in self.cluster.environments:
             self._environment(environment)
         for queue in self.cluster.queues:
+            policy = queue.spec.scheduling_policy
             self.batch.create_job_queue(
-                jobQueueName=f"{self.name}-{queue.name}",
+                jobQueueName=queue.spec.aws_name or f"{self.name}-{queue.name}",
+                **({"schedulingPolicyArn": policy} if policy else {}),
                 priority=queue.spec.priority,
                 state="ENABLED" if queue.spec.enabled else "DISABLED",
                 computeEnvironmentOrder=[
@@ -201,12 +203,20 @@ class Deployed:
         name = f"{self.name}/{container.repository}"
         made = ecr.create_repository(repositoryName=name)["repository"]
         self.repository = str(made["repositoryUri"])
-        ecr.put_image(
-            repositoryName=name,
+        self.put_image(name, container.tag)
+
+    def put_image(self, repository: str, tag: str) -> None:
+        """Put an image of the deployment's own into a repository."""
+        _client(self.sandbox.endpoint, "ecr").put_image(
+            repositoryName=repository,
             imageManifest=json.dumps({"schemaVersion": 2, "config": {"digest": self.name}}),
             imageManifestMediaType="application/vnd.docker.distribution.manifest.v2+json",
-            imageTag=container.tag,
+            imageTag=tag,
         )
+
+    def client(self, service: str) -> Any:
+        """Return a client of a service."""
+        return _client(self.sandbox.endpoint, service)
 
     def _image(self, name: str, base: str) -> str:
         made = self.ec2.copy_image(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mngen.catalog import load_catalog
 from mngen.rules import require
 from mngen.sandbox import WORKSPACE, sandbox_environment
-from mngen.spec import load_text
+from mngen.spec import ExistingGroup, load_text
 from tests.support.recording import Call, Recording
 from tests.support.sandbox import client
 from tests.support.stack import Changes, Stack, TerraformError
@@ -102,8 +102,8 @@ class Deployed:
         outputs: Its outputs at that time.
         stood: Its region when all deployments stood.
         changed: What an apply with other tags did; None where that is not tried.
-        refused: Terraform's answer to a destroy while the file system was protected; None where
-            it printed nothing, or was not asked.
+        refused: Terraform's answer to a destroy while something was protected; None where it
+            printed nothing, or was not asked.
         left: Resources that are in the state after the destroy.
         calls: All that Terraform asked of AWS.
     """
@@ -231,7 +231,7 @@ class _Run:
             self._text = self._text.replace("cost-center", "grant")
             stack.render(self._text)
             found.changed = stack.apply()
-        if spec.storage.efs.protect:
+        if "protect: true" in self._text:
             try:
                 stack.destroy()
             except TerraformError as error:
@@ -276,7 +276,50 @@ def _texts(sandbox: Sandbox) -> dict[str, str]:
             client(sandbox, "s3").create_bucket(Bucket=spec.state.bucket)
         if spec.network.vpc.startswith("vpc-"):
             texts[name] = _with_existing_network(text, sandbox, spec)
+        if any(queue.legacy for queue in spec.queues.values()):
+            _make_parts(sandbox, spec)
     return texts
+
+
+def _make_parts(sandbox: Sandbox, spec: Spec) -> None:
+    """Make the compute environments and scheduling policies that the queues of a spec name."""
+    batch, ec2, iam, logs = (
+        client(sandbox, name, spec.region) for name in ("batch", "ec2", "iam", "logs")
+    )
+    if spec.logs.group:
+        logs.create_log_group(logGroupName=spec.logs.group)
+    for environment in spec.environments.values():
+        if isinstance(environment.placement_group, ExistingGroup):
+            ec2.create_placement_group(
+                GroupName=environment.placement_group.existing, Strategy="cluster"
+            )
+    profile = iam.create_instance_profile(InstanceProfileName="old-nodes")["InstanceProfile"]
+    vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]
+    here = [{"Name": "vpc-id", "Values": [vpc["VpcId"]]}]
+    subnet = ec2.describe_subnets(Filters=here)["Subnets"][0]["SubnetId"]
+    group = ec2.describe_security_groups(Filters=here)["SecurityGroups"][0]["GroupId"]
+    for queue in spec.queues.values():
+        for arn in queue.legacy:
+            made = batch.create_compute_environment(
+                computeEnvironmentName=arn.rpartition("/")[2],
+                type="MANAGED",
+                computeResources={
+                    "type": "EC2",
+                    "minvCpus": 0,
+                    "maxvCpus": 1920,
+                    "instanceTypes": ["r5.24xlarge"],
+                    "subnets": [subnet],
+                    "securityGroupIds": [group],
+                    "instanceRole": profile["Arn"],
+                },
+            )
+            assert made["computeEnvironmentArn"] == arn
+        if queue.scheduling_policy:
+            made = batch.create_scheduling_policy(
+                name=queue.scheduling_policy.rpartition("/")[2],
+                fairsharePolicy={"shareDistribution": []},
+            )
+            assert made["arn"] == queue.scheduling_policy
 
 
 def _with_existing_network(text: str, sandbox: Sandbox, spec: Spec) -> str:

@@ -15,6 +15,8 @@ Key = tuple[str, ...]
 
 _MPI = {"instance": "r5.12xlarge", "max_nodes": 4}
 _SINGLE = {**_MPI, "multi_node": False}
+_ROLE = "arn:aws:iam::123456789012:role/lab-jobs"
+_FAIR = "arn:aws:batch:us-east-1:123456789012:scheduling-policy/fair"
 _POLICY = "arn:aws:iam::aws:policy/PowerUserAccess"
 _ENDPOINTS = [
     *("s3", "ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs"),
@@ -26,6 +28,8 @@ ENVIRONMENTS: dict[str, tuple[Data, Data]] = {
     "max_nodes": (_MPI, {"max_nodes": 8}),
     "min_nodes": (_MPI, {"min_nodes": 1}),
     "hyperthreading": (_MPI, {"hyperthreading": True}),
+    "cpus": (_MPI, {"cpus": 12}),
+    "image": (_MPI, {"image": "ami-0a1b2c3d4e5f60718"}),
     "multi_node": (_MPI, {"multi_node": False}),
     "purchase": (_SINGLE, {"purchase": "spot"}),
     "bid_percentage": ({**_SINGLE, "purchase": "spot"}, {"bid_percentage": 60}),
@@ -43,6 +47,10 @@ QUEUES: dict[Key, Any] = {
     ("enabled",): False,
     ("cancel_after", "capacity"): 3600,
     ("cancel_after", "misconfiguration"): None,
+    ("aws_name",): "LabQueue",
+    ("legacy",): ["arn:aws:batch:us-east-1:123456789012:compute-environment/old"],
+    ("scheduling_policy",): _FAIR,
+    ("protect",): True,
 }
 JOBS: dict[str, Any] = {
     "queue": "instance",
@@ -59,9 +67,12 @@ JOBS: dict[str, Any] = {
     "attempts": 3,
     "timeout": 600,
     "image": "docker.io/me/app:v2",
+    "role": _ROLE,
+    "aws_name": "lab_job",
+    "protect": True,
 }
 
-_WITH_JOBS = frozenset({"instance", "hyperthreading", "efa"})
+_WITH_JOBS = frozenset({"instance", "hyperthreading", "cpus", "efa"})
 """Keys of an environment that decide over the defaults of jobs: a queue and a job look at it."""
 
 UNBAKED = "unbaked"
@@ -76,6 +87,7 @@ IN_PLACE: dict[Key, Any] = {
     ("storage", "efs", "protect"): True,
     ("storage", "efs", "iam"): True,
     ("storage", "bucket"): "inputs",
+    ("container", "protect"): True,
     ("image", "connect"): "private-ip",
     ("image", "ssh_from"): ["10.0.0.0/8"],
     ("image", "efa_installer"): "s3://my-software/efa/",
@@ -110,6 +122,8 @@ ALONE: dict[str, dict[Key, Any]] = {
     },
     "vpc": {("network", "vpc"): "default"},
     "name": {("name",): "other"},
+    "aws_name": {("container", "aws_name"): "lab/app"},
+    "jobs": {("roles", "job"): _ROLE, ("logs", "group"): "/aws/batch/job"},
 }
 """Changes that need a separate plan: each hides what another one would do."""
 

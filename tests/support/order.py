@@ -18,6 +18,7 @@ SECONDS = {
     "deployments": 220,
     "test_deploy_efa": 155,
     "test_demo_reduced": 155,
+    "test_deploy_adopted": 130,
     "container image": 115,
     "test_terraform_broken_off": 110,
     "test_wireup_faults": 105,

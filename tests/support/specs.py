@@ -27,6 +27,7 @@ Choice = dict[str, str]
 
 _ACCOUNT = "123456789012"
 _ARN = f"arn:aws:iam::{_ACCOUNT}:"
+_BATCH = f"arn:aws:batch:us-east-1:{_ACCOUNT}:"
 _ID = "0a1b2c3d4e5f60718"
 _ZONES = ["us-east-1a", "us-east-1b", "us-east-1c"]
 _ALL_ENDPOINTS = [
@@ -49,6 +50,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "service": ("service-linked", "create", "arn"),
     "profile": ("create", "arn"),
     "fleet": ("none", "create", "arn"),
+    "job role": ("create", "none", "arn"),
     "policies": ("no", "yes"),
     "boundary": ("no", "yes"),
     "machines": ("mpi", "efa", "serial", "spot", "best-fit spot", "arm", "many"),
@@ -61,6 +63,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "key": ("no", "yes"),
     "installer": ("no", "yes"),
     "tags": ("no", "yes"),
+    "existing": ("nothing", "names", "parts"),
 }
 
 # Fragments that mean something to HCL, YAML, a shell, a terminal or a careless template.
@@ -148,7 +151,44 @@ def make_spec(choice: Mapping[str, str]) -> Data:
     elif choice["container"] == "elsewhere":
         data["container"] = {"image": "docker.io/me/app:v1.1"}
     data["jobs"] = _jobs(choice["jobs"], data["environments"])
+    if choice["existing"] != "nothing":
+        _add_existing(data, choice["existing"])
     return data
+
+
+def _add_existing(data: Data, option: str) -> None:
+    """Gives the names or the parts of what existed before."""
+    (_add_names if option == "names" else _add_parts)(data)
+
+
+def _add_names(data: Data) -> None:
+    for section, prefix in (("queues", "LabQueue_"), ("jobs", "lab_job_")):
+        for number, entry in enumerate(data[section].values()):
+            entry["aws_name"] = f"{prefix}{number}"
+    for environment in data["environments"].values():
+        if not environment.get("hyperthreading"):
+            environment["cpus"] = 2
+    if "image" not in data.get("container", {}):
+        data["container"] = {"aws_name": "lab/app.2", "tag": "v1.1", "protect": True}
+
+
+def _add_parts(data: Data) -> None:
+    for number, queue in enumerate(data["queues"].values()):
+        if len(queue["environments"]) < 3:
+            queue["legacy"] = [f"{_BATCH}compute-environment/Old_{number}"]
+        queue |= {
+            "scheduling_policy": f"{_BATCH}scheduling-policy/fair",
+            "protect": number % 2 == 0,
+        }
+    for number, job in enumerate(data["jobs"].values()):
+        job["protect"] = number % 2 == 0
+        if number % 2:
+            job["role"] = f"{_ARN}role/path/other"
+    for environment in data["environments"].values():
+        environment["image"] = f"ami-{_ID}"
+        if environment.get("multi_node", True):
+            environment["placement_group"] = {"existing": 'Our "group" ${x}'}
+    data["logs"] = {"group": "/aws/batch/job"}
 
 
 def _network(choice: Mapping[str, str]) -> Data:
@@ -202,7 +242,9 @@ def _roles(choice: Mapping[str, str]) -> Data:
         ),
         "spot_fleet": f"{_ARN}role/fleet" if fleet == "arn" else fleet,
     }
-    if choice["policies"] == "yes":
+    if choice["job role"] != "create":
+        roles["job"] = f"{_ARN}role/jobs" if choice["job role"] == "arn" else "none"
+    elif choice["policies"] == "yes":
         roles["job_policies"] = [
             "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess",
             f"{_ARN}policy/mine",

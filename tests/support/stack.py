@@ -16,7 +16,7 @@ from tests.support.provider import attached
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MODULE = re.compile(r'^module "([^"]+)"', re.MULTILINE)
+_MODULE = re.compile(r'^module "[^"]+" {\n  source = .+', re.MULTILINE)
 _SECONDS = 900
 """How long a command may take on a busy machine."""
 
@@ -118,6 +118,7 @@ class Stack:
 
     def destroy(self) -> None:
         """Destroy everything."""
+        self._initialize()
         self._terraform("destroy", "-auto-approve")
 
     def outputs(self) -> dict[str, Any]:

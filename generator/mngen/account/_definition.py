@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from mngen.cluster import job_variables
+from mngen.cluster import job_variables, repository_name
 
 if TYPE_CHECKING:
     from mypy_boto3_batch.client import BatchClient
@@ -84,7 +84,7 @@ def image_wanted(target: Target) -> str:
     if named:
         return named
     image = str(target.container.get("image", ""))
-    repository = f"{image.partition('/')[0]}/{spec.name}/{spec.container.repository}"
+    repository = f"{image.partition('/')[0]}/{repository_name(spec)}"
     found = ECR_IMAGE.fullmatch(image)
     if found is not None and found["digest"]:
         client: ECRClient = target.account.client("ecr", found["region"])
@@ -95,7 +95,7 @@ def image_wanted(target: Target) -> str:
         with suppress(*missing):
             details = client.describe_images(
                 registryId=found["account"],
-                repositoryName=f"{spec.name}/{spec.container.repository}",
+                repositoryName=repository_name(spec),
                 imageIds=[{"imageTag": spec.container.tag}],
             )["imageDetails"]
             return f"{repository}@{details[0]['imageDigest']}"

@@ -9,7 +9,7 @@ import msgspec
 
 from mngen.account._definition import container_of
 from mngen.account._environment import stem_of
-from mngen.cluster import aws_name
+from mngen.cluster import aws_name, queue_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +38,7 @@ class Intent(msgspec.Struct, frozen=True):
         environment: Variables that are set over the definition's.
         overrides: The overrides of one node as the JSON that is sent, with all that is added.
         registering: Whether a new revision of the definition is registered first.
+        share: Share identifier for a queue with a fair-share scheduling policy; None for none.
     """
 
     job: ResolvedJob
@@ -49,6 +50,7 @@ class Intent(msgspec.Struct, frozen=True):
     environment: Mapping[str, str]
     overrides: str
     registering: bool = False
+    share: str | None = None
 
 
 class Target:
@@ -81,7 +83,7 @@ class Target:
     @cached_property
     def queue(self) -> JobQueueDetailTypeDef | None:
         """The queue in the account; None where there is none."""
-        name = aws_name(self.deployment, self.intent.queue.name)
+        name = queue_name(self.account.cluster.spec, self.intent.queue.name)
         found = self.batch.describe_job_queues(jobQueues=[name])["jobQueues"]
         return next(iter(found), None)
 

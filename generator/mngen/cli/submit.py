@@ -55,6 +55,10 @@ def submit(
     timeout: Annotated[
         int | None, typer.Option("--timeout", help="Timeout of an attempt in seconds")
     ] = None,
+    share: Annotated[
+        str | None,
+        typer.Option("--share", help="Share identifier, if the queue has a fair-share policy"),
+    ] = None,
     upload: Annotated[
         Path | None,
         typer.Option("--upload", help="File or folder to copy to the job, to {inputs}"),
@@ -109,6 +113,7 @@ def submit(
         memory=memory,
         attempts=attempts,
         timeout=timeout,
+        share=share,
     )
     if sweep is not None and follow:
         pattern = shlex.quote(f"{name or job}-*")

@@ -43,17 +43,21 @@ from mngen.cluster.names import (
     WIRE_UP_VARIABLES,
     aws_name,
     inputs_prefix,
-    log_group,
 )
 
 if TYPE_CHECKING:
     from mngen.cluster._ami_file import AmiFile, AmiRecord, BakedFrom
     from mngen.cluster._base_image import base_image_parameter
     from mngen.cluster._deployment import (
+        creates_roles,
         creates_spot_fleet_role,
+        definition_name,
         deployment_tags,
         efa_installer,
         grants_mount,
+        log_group_name,
+        queue_name,
+        repository_name,
         zone_numbers,
     )
     from mngen.cluster._digest_file import DigestFile
@@ -108,7 +112,9 @@ __all__ = [
     "ResolvedQueue",
     "aws_name",
     "base_image_parameter",
+    "creates_roles",
     "creates_spot_fleet_role",
+    "definition_name",
     "deployment_tags",
     "efa_installer",
     "grants_mount",
@@ -116,8 +122,10 @@ __all__ = [
     "inputs_prefix",
     "job_variables",
     "key_variables",
-    "log_group",
+    "log_group_name",
+    "queue_name",
     "registered_memory",
+    "repository_name",
     "resolve",
     "retry_conditions",
     "zone_numbers",
@@ -137,13 +145,18 @@ __getattr__ = later(
         "ResolvedQueue": "_resolve",
         "base_image_parameter": "_base_image",
         "image_label": "_resolve",
+        "creates_roles": "_deployment",
         "creates_spot_fleet_role": "_deployment",
+        "definition_name": "_deployment",
         "deployment_tags": "_deployment",
         "efa_installer": "_deployment",
         "grants_mount": "_deployment",
         "job_variables": "_variables",
         "key_variables": "_variables",
+        "log_group_name": "_deployment",
+        "queue_name": "_deployment",
         "registered_memory": "_resolve",
+        "repository_name": "_deployment",
         "resolve": "_resolve",
         "retry_conditions": "_retries",
         "zone_numbers": "_deployment",

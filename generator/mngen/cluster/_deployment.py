@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mngen.cluster.names import DEPLOYMENT_TAG
+from mngen.cluster.names import DEPLOYMENT_TAG, aws_name, log_group
 
 if TYPE_CHECKING:
     from mngen.cluster._resolve import Cluster
@@ -21,6 +21,13 @@ def creates_spot_fleet_role(spec: Spec) -> bool:
     )
 
 
+def creates_roles(spec: Spec) -> bool:
+    """Returns whether any IAM role is created."""
+    roles = spec.roles
+    created = "create" in {roles.job, roles.service, roles.instance_profile}
+    return created or creates_spot_fleet_role(spec)
+
+
 def efa_installer(cluster: Cluster) -> str | None:
     """Returns bucket and folder of the EFA installer if a role needs permission to read it."""
     place = cluster.spec.image.efa_installer
@@ -32,6 +39,26 @@ def efa_installer(cluster: Cluster) -> str | None:
 def grants_mount(spec: Spec) -> bool:
     """Returns whether the roles that are created get the permissions to mount the file system."""
     return spec.storage.efs.iam and spec.roles.instance_profile == "create"
+
+
+def queue_name(spec: Spec, queue: str) -> str:
+    """Returns the name that a queue of the spec has in AWS Batch."""
+    return spec.queues[queue].aws_name or aws_name(spec.name, queue)
+
+
+def definition_name(spec: Spec, job: str) -> str:
+    """Returns the name that the job definition of a job of the spec has in AWS Batch."""
+    return spec.jobs[job].aws_name or aws_name(spec.name, job)
+
+
+def repository_name(spec: Spec) -> str:
+    """Returns the name of the ECR repository; without meaning beside `container.image`."""
+    return spec.container.aws_name or f"{spec.name}/{spec.container.repository}"
+
+
+def log_group_name(spec: Spec) -> str:
+    """Returns the log group of the jobs: the spec's, or that of the deployment."""
+    return spec.logs.group or log_group(spec.name)
 
 
 def deployment_tags(spec: Spec) -> dict[str, str]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mngen.spec import ExistingGroup
+
 if TYPE_CHECKING:
     from mngen.catalog import Catalog, InstanceType
     from mngen.spec import Environment, Job, Queue, Spec
@@ -36,13 +38,15 @@ class ResolvedEnvironment(msgspec.Struct, frozen=True):
         name: Its name in the spec.
         spec: Its entry in the spec.
         instance: The instance type's facts.
-        image: Name of the AMI that it needs; environments with equal names share one.
+        image: Name of the AMI that it needs; environments with equal names share one. With `image`
+            in the spec, the AMI's id.
         nr_cpus: The kernel's CPU limit that the image sets; None where there is no limit to set.
         schedulable_vcpus: CPUs of one node as the ECS agent registers them.
         max_vcpus: Upper limit of the environment, in the vCPUs that EC2 sells.
         min_vcpus: Lower limit, likewise.
         allocation: Batch's allocation strategy.
-        placement_group: Name of its placement group within the deployment, or None.
+        placement_group: Name of its placement group: within the deployment, or in AWS of one that
+            exists; None for none.
         zones: Availability zones; empty for the network's choice.
     """
 
@@ -57,6 +61,21 @@ class ResolvedEnvironment(msgspec.Struct, frozen=True):
     allocation: str
     placement_group: str | None
     zones: tuple[str, ...]
+
+    @property
+    def has_own_group(self) -> bool:
+        """Whether its placement group is one that the deployment makes."""
+        return self.placement_group is not None and not isinstance(
+            self.spec.placement_group, ExistingGroup
+        )
+
+    @property
+    def limit_in_words(self) -> str:
+        """The clause on why a node registers fewer CPUs than EC2 sells; empty for no limit."""
+        if self.nr_cpus is None:
+            return ""
+        what = "its cores" if self.spec.cpus is None else "its `cpus`"
+        return f", {what}, of the {self.instance.vcpus} vCPUs"
 
     @property
     def usable_memory(self) -> int:
@@ -168,14 +187,16 @@ class Cluster(msgspec.Struct, frozen=True):
 
     @property
     def images(self) -> tuple[str, ...]:
-        """Names of the images (AMIs) that the environments need, sorted, each once."""
-        return tuple(sorted({environment.image for environment in self.environments}))
+        """Names of the images (AMIs) to bake that the environments need, sorted, each once."""
+        return tuple(sorted({each.image for each in self.environments if not each.spec.image}))
 
     @property
     def machine_images(self) -> tuple[MachineImage, ...]:
         """The AMIs to bake, sorted by name; each serves one or more of `images`."""
         names: dict[tuple[str, int | None, bool], set[str]] = {}
         for each in self.environments:
+            if each.spec.image:
+                continue
             content = (each.instance.architecture, each.nr_cpus, each.spec.efa)
             names.setdefault(content, set()).add(each.image)
         images = [MachineImage(tuple(sorted(names[content])), *content) for content in names]
@@ -199,8 +220,8 @@ class Cluster(msgspec.Struct, frozen=True):
 
     @property
     def placement_groups(self) -> tuple[str, ...]:
-        """Names of the placement groups within the deployment, sorted, each once."""
-        groups = {environment.placement_group for environment in self.environments}
+        """Names of the placement groups that the deployment makes, sorted, each once."""
+        groups = {each.placement_group for each in self.environments if each.has_own_group}
         return tuple(sorted(group for group in groups if group is not None))
 
 
@@ -222,10 +243,12 @@ def image_name(environment: Environment, instance: InstanceType) -> str:
     """Returns the name of the AMI that an environment needs, by all that makes images differ.
 
     One whose CPUs are limited fits one instance type only; the others serve any type of an
-    architecture.
+    architecture. A limit that the spec sets is part of the name, as one type may have two.
     """
     limited = not environment.hyperthreading and instance.nr_cpus is not None
     base = instance.name if limited else instance.architecture
+    if environment.cpus is not None:
+        base = f"{instance.name}-{environment.cpus}"
     return f"{base}-efa" if environment.efa else base
 
 
@@ -259,7 +282,7 @@ def resolve(spec: Spec, catalog: Catalog) -> Cluster:
 
 def _environment(spec: Spec, name: str, instance: InstanceType) -> ResolvedEnvironment:
     environment = spec.environments[name]
-    limit = None if environment.hyperthreading else instance.nr_cpus
+    limit = environment.cpus or (None if environment.hyperthreading else instance.nr_cpus)
     default = "best-fit-progressive"
     if environment.purchase == "spot":
         default = "spot-capacity-optimized"
@@ -267,7 +290,7 @@ def _environment(spec: Spec, name: str, instance: InstanceType) -> ResolvedEnvir
         name=name,
         spec=environment,
         instance=instance,
-        image=image_name(environment, instance),
+        image=environment.image or image_name(environment, instance),
         nr_cpus=limit,
         schedulable_vcpus=limit or instance.vcpus,
         max_vcpus=environment.max_nodes * instance.vcpus,
@@ -282,6 +305,8 @@ def _placement_group(name: str, environment: Environment) -> str | None:
     group = environment.placement_group
     if group is None:
         group = environment.multi_node
+    if isinstance(group, ExistingGroup):
+        return group.existing
     if isinstance(group, str):
         return group
     return name if group else None

@@ -94,7 +94,11 @@ VARIABLE_PREFIX = "MNGEN_"
 
 
 def aws_name(deployment: str, name: str) -> str:
-    """Returns the name that a queue, environment or job definition of the spec has in AWS."""
+    """Returns the name in AWS of what the spec gives no other name.
+
+    Those of queues, job definitions and the repository of a spec are in `mngen.cluster`, as
+    `queue_name` and its neighbours.
+    """
     return f"{deployment}-{name}"
 
 

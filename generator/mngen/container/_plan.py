@@ -6,6 +6,7 @@ import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mngen.cluster import repository_name
 from mngen.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class ImagePlan:
     """The image that a spec asks for.
 
     Attributes:
-        name: `<deployment>/<repository>`, as in the registry.
+        name: Name of the repository, as in the registry.
         tag: Its tag.
         platform: What it is built for; None where that is this machine's own.
         efa: Whether nodes have an Elastic Fabric Adapter.
@@ -60,7 +61,7 @@ def plan_image(
             hint="remove `container.image` from the spec to create a repository for it",
         )
     return ImagePlan(
-        name=f"{spec.name}/{spec.container.repository}",
+        name=repository_name(spec),
         tag=tag or spec.container.tag,
         platform=target_platform or _platform(cluster),
         efa=any(environment.spec.efa for environment in cluster.environments),

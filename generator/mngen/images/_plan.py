@@ -167,12 +167,18 @@ def chosen_images(cluster: Cluster, types: Collection[str]) -> tuple[MachineImag
     names: set[str] = set()
     known: dict[str, set[str]] = {}
     for environment in cluster.environments:
-        known.setdefault(environment.instance.name, set()).add(environment.image)
+        made = set() if environment.spec.image else {environment.image}
+        known.setdefault(environment.instance.name, set()).update(made)
     for each in types:
         if each not in known:
             raise InputError(
                 f"no environment of the spec has the instance type `{each}`",
                 hint=did_you_mean(each, known) or f"they have {', '.join(sorted(known))}",
+            )
+        if not known[each]:
+            raise InputError(
+                f"every environment with `{each}` has an existing AMI",
+                hint="remove `image` from an environment to bake one for it",
             )
         names |= known[each]
     return tuple(image for image in cluster.machine_images if names & set(image.names))

@@ -138,7 +138,7 @@ class Jobs:
                 that counts, if someone else submitted the same at the same moment.
             warn: Is called with each warning of the rules.
             wanted: What differs from the definition: `nodes`, `queue`, `name`, `command`,
-                `environment`, `vcpus`, `memory`, `attempts`, `timeout`; see `Order`.
+                `environment`, `vcpus`, `memory`, `attempts`, `timeout`, `share`; see `Order`.
 
         Raises:
             InputError: The submission breaks a rule; carries every error, and nothing was sent.

@@ -26,10 +26,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mngen.account import image_of, stem_of
-from mngen.cluster import DEPLOYMENT_TAG, aws_name
+from mngen.cluster import DEPLOYMENT_TAG, aws_name, queue_name
 from mngen.jobs._console import mount_state, telling_lines
 from mngen.jobs._reasons import STUCK
-from mngen.jobs._request import queue_name
 from mngen.jobs._types import Cause
 
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ def _instances(account: Account, names: list[str]) -> list[dict[str, Any]]:
 
 def _environments(account: Account, queue: ResolvedQueue) -> list[Any]:
     batch: Any = account.client("batch")
-    name = queue_name(account.cluster, queue.name)
+    name = queue_name(account.cluster.spec, queue.name)
     queues = batch.describe_job_queues(jobQueues=[name])["jobQueues"]
     arns = [
         each["computeEnvironment"] for found in queues for each in found["computeEnvironmentOrder"]

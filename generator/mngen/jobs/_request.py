@@ -15,7 +15,7 @@ from mngen.cluster import (
     CPUS_VARIABLE,
     DEPLOYMENT_TAG,
     RENDEZVOUS_VARIABLE,
-    aws_name,
+    queue_name,
     retry_conditions,
 )
 from mngen.errors import InputError, Problem, did_you_mean
@@ -30,17 +30,8 @@ MASK = "*" * SECRET_LENGTH
 """Stands in a request for a secret that is not shown, and has its length."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_SHARE = re.compile(r"[A-Za-z0-9]{1,255}")
 _TAG_VALUE = re.compile(r"[^\w .:/=+@-]")
-
-
-def queue_name(cluster: Cluster, queue: str) -> str:
-    """Returns the name that a queue of the spec has in AWS."""
-    return aws_name(cluster.spec.name, queue)
-
-
-def definition_name(cluster: Cluster, job: str) -> str:
-    """Returns the name that a job definition of the spec has in AWS."""
-    return aws_name(cluster.spec.name, job)
 
 
 def with_inputs(order: Order, inputs: Inputs) -> Order:
@@ -79,6 +70,7 @@ def make_intent(cluster: Cluster, order: Order, *, registering: bool = False) ->
         memory=order.memory,
         command=order.command,
         environment=order.environment,
+        share=order.share,
         overrides=json.dumps(
             _container_overrides(order, job, queue, MASK if nodes is not None else None),
             separators=(",", ":"),
@@ -89,9 +81,18 @@ def make_intent(cluster: Cluster, order: Order, *, registering: bool = False) ->
 
 
 def make_request(
-    cluster: Cluster, order: Order, intent: Intent, definition: str, secret: str | None
+    cluster: Cluster,
+    order: Order,
+    intent: Intent,
+    definition: str,
+    secret: str | None,
+    *,
+    has_priority: bool = False,
 ) -> dict[str, Any]:
     """Returns the arguments of SubmitJob.
+
+    With a share, Batch demands a priority among the jobs of the share, from the definition or from
+    the request. Source: https://github.com/nextflow-io/nextflow/pull/3505
 
     Args:
         cluster: The deployment.
@@ -100,11 +101,12 @@ def make_request(
         definition: ARN of the revision to submit with.
         secret: The rendezvous secret of a multi-node job, or what stands for it; None for a job
             of one node, which needs none.
+        has_priority: Whether the definition has a scheduling priority.
     """
     overrides = _container_overrides(order, intent.job, intent.queue, secret)
     request: dict[str, Any] = {
         "jobName": order.name or intent.job.name,
-        "jobQueue": queue_name(cluster, intent.queue.name),
+        "jobQueue": queue_name(cluster.spec, intent.queue.name),
         "jobDefinition": definition,
         "tags": {DEPLOYMENT_TAG: cluster.spec.name},
     }
@@ -122,6 +124,10 @@ def make_request(
         request["retryStrategy"] = retry_strategy(order.attempts)
     if order.timeout is not None:
         request["timeout"] = {"attemptDurationSeconds": order.timeout}
+    if order.share is not None:
+        request["shareIdentifier"] = order.share
+        if not has_priority:
+            request["schedulingPriorityOverride"] = 0
     return request
 
 
@@ -214,6 +220,12 @@ def _faults(order: Order, job: ResolvedJob | None) -> list[Problem]:
                 f'invalid job name "{order.name}"',
                 hint="use 1 to 128 letters, digits, hyphens and underscores, starting "
                 "with a letter or digit",
+            )
+        )
+    if order.share is not None and not _SHARE.fullmatch(order.share):
+        problems.append(
+            Problem(
+                f'invalid share identifier "{order.share}"', hint="use 1 to 255 letters and digits"
             )
         )
     if order.nodes is not None and job is not None and job.spec.nodes is None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from mngen.cluster import DEPLOYMENT_TAG, log_group
+from mngen.cluster import DEPLOYMENT_TAG, log_group_name, queue_name
 from mngen.errors import InputError
 from mngen.jobs._batch import DESCRIBED_AT_ONCE, KEPT_DAYS, describe, list_filtered
-from mngen.jobs._request import queue_name
 from mngen.jobs._types import WAITING, JobStatus, JobSummary, NodeStatus
 
 if TYPE_CHECKING:
@@ -98,9 +97,9 @@ def list_jobs(
         states: States to show; empty for all.
         name: Pattern that a job's name matches, with `*` and `?`; None for all.
     """
-    wanted = [queue_name(cluster, each.name) for each in cluster.queues]
+    wanted = [queue_name(cluster.spec, each.name) for each in cluster.queues]
     if queue is not None:
-        wanted = [queue_name(cluster, queue)]
+        wanted = [queue_name(cluster.spec, queue)]
     # A queue is there only once its images are baked.
     there = batch.describe_job_queues(jobQueues=wanted)["jobQueues"]
     found = [
@@ -200,14 +199,14 @@ def _log_group(cluster: Cluster, job: JobDetailTypeDef) -> str:
     configuration = container.get("logConfiguration")
     if configuration is None:
         own = job.get("tags", {}).get(DEPLOYMENT_TAG) == cluster.spec.name
-        return log_group(cluster.spec.name) if own else "/aws/batch/job"
+        return log_group_name(cluster.spec) if own else "/aws/batch/job"
     return str(configuration.get("options", {}).get("awslogs-group") or "/aws/batch/job")
 
 
 def _short(cluster: Cluster, queue: str) -> str:
     """Returns the name that a queue has in the spec, or in AWS where it is none of the spec's."""
     name = queue.rpartition("/")[2]
-    known = {queue_name(cluster, each.name): each.name for each in cluster.queues}
+    known = {queue_name(cluster.spec, each.name): each.name for each in cluster.queues}
     return known.get(name, name)
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from mngen._aws import may_have_worked, translate, translated, was_throttled
 from mngen.account import Intent, Target, newest_definition
-from mngen.cluster import SUBMISSION_TAG, SUBMITTER_TAG
+from mngen.cluster import SUBMISSION_TAG, SUBMITTER_TAG, definition_name, queue_name
 from mngen.errors import InputError, Severity
 from mngen.jobs._batch import describe
 from mngen.jobs._journal import recorded
@@ -19,10 +19,8 @@ from mngen.jobs._register import register, revision_wanted
 from mngen.jobs._request import (
     MASK,
     SECRET_LENGTH,
-    definition_name,
     make_intent,
     make_request,
-    queue_name,
     tag_value,
     token_of,
 )
@@ -94,7 +92,10 @@ class Prepared(Struct, frozen=True):
 
     def _request(self, arn: str, secret: str | None) -> dict[str, Any]:
         cluster = self.target.account.cluster
-        return make_request(cluster, self.order, self.intent, arn, secret)
+        priority = self.definition.get("schedulingPriority") if self.definition else None
+        return make_request(
+            cluster, self.order, self.intent, arn, secret, has_priority=priority is not None
+        )
 
 
 def prepare(account: Account, order: Order, *, registering: bool = False) -> Prepared:
@@ -112,7 +113,7 @@ def prepare(account: Account, order: Order, *, registering: bool = False) -> Pre
     intent = make_intent(account.cluster, order, registering=registering)
     with translated():
         newest = newest_definition(
-            account.client("batch"), definition_name(account.cluster, intent.job.name)
+            account.client("batch"), definition_name(account.cluster.spec, intent.job.name)
         )
         target = Target(intent, account, newest)
         wanted = revision_wanted(target) if registering else newest
@@ -270,7 +271,7 @@ class Sender:
 def known_jobs(batch: BatchClient, prepared: Prepared, name: str) -> dict[str, Any]:
     """Returns the jobs that count and whose names begin so, by their tokens."""
     cluster = prepared.target.account.cluster
-    queue = queue_name(cluster, prepared.intent.queue.name)
+    queue = queue_name(cluster.spec, prepared.intent.queue.name)
     return dict(find(batch, queue, f"{name}*"))
 
 

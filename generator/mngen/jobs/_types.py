@@ -37,6 +37,7 @@ class Order(Struct, frozen=True, kw_only=True):
         memory: MiB of each node.
         attempts: How often the job is tried in all.
         timeout: Seconds after which an attempt is stopped.
+        share: Share identifier, for a queue with a fair-share scheduling policy.
         inputs: The folder of the uploaded inputs; part of what makes two submissions the same.
     """
 
@@ -50,6 +51,7 @@ class Order(Struct, frozen=True, kw_only=True):
     memory: int | None = None
     attempts: int | None = None
     timeout: int | None = None
+    share: str | None = None
     inputs: str | None = None
 
 

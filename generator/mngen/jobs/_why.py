@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from mngen._aws import translated
 from mngen.account import Intent, Target, container_of
+from mngen.cluster import definition_name, queue_name
 from mngen.errors import ToolError
 from mngen.jobs._batch import describe
 from mngen.jobs._joining import unjoined
 from mngen.jobs._reasons import STUCK, cause_of
-from mngen.jobs._request import definition_name, queue_name
 from mngen.jobs._types import ENDED, WAITING, Cause
 from mngen.rules import check_waiting
 
@@ -90,7 +90,7 @@ def _target(account: Account, job: JobDetailTypeDef) -> Target | None:
     own = [
         each
         for each in cluster.jobs
-        if f"/{definition_name(cluster, each.name)}:" in job["jobDefinition"]
+        if f"/{definition_name(cluster.spec, each.name)}:" in job["jobDefinition"]
     ]
     if queue is None or not own:
         return None
@@ -141,7 +141,7 @@ def _busy(account: Account, job: JobDetailTypeDef) -> Iterator[Cause]:
         for sharing in account.cluster.queues
         if set(sharing.environments) & set(queue.environments)
         for state in ("STARTING", "RUNNING")
-        for each in _list(batch, queue_name(account.cluster, sharing.name), state)
+        for each in _list(batch, queue_name(account.cluster.spec, sharing.name), state)
     ]
     used = sum(_count(each) for each in taken)
     # Batch does not report which environment a job runs in; they are counted together.
@@ -155,7 +155,7 @@ def _busy(account: Account, job: JobDetailTypeDef) -> Iterator[Cause]:
             remedy="wait until they end, or raise `max_nodes` (max_vcpus) and run `mngen apply`",
             certain=False,
         )
-    waiting = _list(batch, queue_name(account.cluster, queue.name), "RUNNABLE")
+    waiting = _list(batch, queue_name(account.cluster.spec, queue.name), "RUNNABLE")
     ahead = [each for each in waiting if each.get("createdAt", 0) < job.get("createdAt", 0)]
     if ahead:
         jobs = "job is" if len(ahead) == 1 else "jobs are"
@@ -188,7 +188,7 @@ def _unknown(job: JobDetailTypeDef) -> Cause:
 
 def _queue(account: Account, job: JobDetailTypeDef) -> ResolvedQueue | None:
     name = job["jobQueue"].rpartition("/")[2]
-    queues = {queue_name(account.cluster, each.name): each for each in account.cluster.queues}
+    queues = {queue_name(account.cluster.spec, each.name): each for each in account.cluster.queues}
     return queues.get(name)
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mngen.cluster import IMAGE_TAG
-from mngen.policy._shared import Vpc, builder_role, ec2_service, look, read_state
+from mngen.policy._shared import Vpc, builder_role, ec2_service, look, read_state, repository
 from mngen.policy._statement import Scope, Statement, merged
 
 if TYPE_CHECKING:
@@ -261,6 +261,6 @@ def _push(spec: Spec, scope: Scope) -> list[Statement]:
                 "ecr:PutImage",
                 "ecr:UploadLayerPart",
             ),
-            (scope.arn("ecr", f"repository/{scope.name}/*"),),
+            (repository(spec, scope),),
         ),
     ]

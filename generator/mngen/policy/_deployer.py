@@ -15,11 +15,15 @@ from typing import TYPE_CHECKING
 from mngen.cluster import creates_spot_fleet_role, efa_installer, grants_mount
 from mngen.policy._network import network_statements
 from mngen.policy._shared import (
+    definitions,
     ec2_service,
     file_system,
     instance_role,
+    job_roles,
     look,
+    queues,
     read_state,
+    repository,
     state_key,
 )
 from mngen.policy._statement import Scope, Statement, merged
@@ -47,6 +51,7 @@ _READS_OF_NAT = (
 )
 
 UNSEEN = {
+    "batch:DescribeSchedulingPolicies": "`mngen check --aws`",
     "batch:ListJobs": "`mngen apply` counts the jobs that an update would end",
     "batch:ListTagsForResource": "read where a description comes without its tags",
     "batch:UntagResource": "a tag was taken out of the spec",
@@ -55,6 +60,7 @@ UNSEEN = {
     "ec2:DeleteNetworkInterface": "EFS asks for it in the caller's name to delete a mount target",
     "ec2:DeleteTags": "a tag was taken out of the spec",
     "ec2:DescribeImages": "`mngen check --aws`",
+    "ec2:DescribePlacementGroups": "`mngen check --aws`",
     "ec2:DescribeInstanceTypeOfferings": "`mngen check --aws`",
     "ec2:DescribeKeyPairs": "`mngen check --aws`",
     "ec2:DescribeAvailabilityZones": "`mngen check --aws`",
@@ -90,6 +96,7 @@ UNSEEN = {
     "kms:DescribeKey": "`mngen check --aws`",
     "kms:GetKeyPolicy": "`mngen check --aws`",
     "kms:ListGrants": "`mngen check --aws`",
+    "logs:DescribeLogGroups": "`mngen check --aws`; read of a log group that is created",
     "logs:UntagResource": "a tag was taken out of the spec",
     "s3:GetBucketPolicy": "`mngen check --aws`",
     "s3:GetBucketVersioning": "`mngen check --aws`",
@@ -105,9 +112,9 @@ def deployer_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
     spec = cluster.spec
     return [
         *look(spec, scope, _reads(cluster)),
-        *_batch(scope),
+        *_batch(spec, scope),
         *_identity(cluster, scope),
-        *_logs(scope),
+        *_logs(spec, scope),
         *_registry(spec, scope),
         *_storage(spec, scope),
         *_state(spec, scope),
@@ -131,8 +138,17 @@ def _reads(cluster: Cluster) -> tuple[str, ...]:
     return reads
 
 
-def _batch(scope: Scope) -> list[Statement]:
-    kinds = ("compute-environment", "job-definition", "job-queue")
+def _batch(spec: Spec, scope: Scope) -> list[Statement]:
+    """Environments, queues and job definitions, and what queues have that was there before.
+
+    Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_batch.html
+    """
+    environments = scope.arn("batch", f"compute-environment/{scope.name}-*")
+    named = [
+        arn
+        for queue in spec.queues.values()
+        for arn in (*queue.legacy, *filter(None, [queue.scheduling_policy]))
+    ]
     return [
         Statement(
             "Batch",
@@ -149,8 +165,9 @@ def _batch(scope: Scope) -> list[Statement]:
                 "batch:UpdateComputeEnvironment",
                 "batch:UpdateJobQueue",
             ),
-            tuple(scope.arn("batch", f"{kind}/{scope.name}-*") for kind in kinds),
-        )
+            (environments, *definitions(spec, scope), *queues(spec, scope)),
+        ),
+        Statement("QueueOf", ("batch:CreateJobQueue", "batch:UpdateJobQueue"), tuple(named)),
     ]
 
 
@@ -247,7 +264,7 @@ def _inline_policies(cluster: Cluster) -> dict[str, tuple[str, ...]]:
     """
     spec = cluster.spec
     found: dict[str, tuple[str, ...]] = {}
-    if spec.storage.bucket:
+    if spec.storage.bucket and spec.roles.job == "create":
         found["JobPolicy"] = ("job",)
     if grants_mount(spec):
         found["MountPolicy"] = ("builder", "instance")
@@ -275,8 +292,7 @@ def _attached_policies(cluster: Cluster, scope: Scope) -> list[str]:
 
 
 def _passed_roles(spec: Spec, scope: Scope) -> tuple[str, ...]:
-    # The role of the containers is always created, so the prefix is always there.
-    roles = [scope.iam_arn(f"role/{scope.name}-*"), instance_role(spec, scope)]
+    roles = [scope.iam_arn(f"role/{scope.name}-*"), instance_role(spec, scope), *job_roles(spec)]
     if spec.roles.service.startswith("arn:"):
         roles.append(spec.roles.service)
     if spec.roles.spot_fleet.startswith("arn:") and _uses_spot(spec):
@@ -319,7 +335,9 @@ def _uses_spot(spec: Spec) -> bool:
     return any(environment.purchase == "spot" for environment in spec.environments.values())
 
 
-def _logs(scope: Scope) -> list[Statement]:
+def _logs(spec: Spec, scope: Scope) -> list[Statement]:
+    if spec.logs.group:
+        return []
     return [
         Statement(
             "Logs",
@@ -339,23 +357,27 @@ def _logs(scope: Scope) -> list[Statement]:
 def _registry(spec: Spec, scope: Scope) -> list[Statement]:
     if spec.container.image:
         return []
+    # A repository with `aws_name` keeps its settings.
+    settings = (
+        "ecr:DeleteLifecyclePolicy",
+        "ecr:GetLifecyclePolicy",
+        "ecr:PutImageScanningConfiguration",
+        "ecr:PutImageTagMutability",
+        "ecr:PutLifecyclePolicy",
+    )
     return [
         Statement(
             "Registry",
             (
                 "ecr:CreateRepository",
-                "ecr:DeleteLifecyclePolicy",
                 "ecr:DeleteRepository",
                 "ecr:DescribeRepositories",
-                "ecr:GetLifecyclePolicy",
                 "ecr:ListTagsForResource",
-                "ecr:PutImageScanningConfiguration",
-                "ecr:PutImageTagMutability",
-                "ecr:PutLifecyclePolicy",
                 "ecr:TagResource",
                 "ecr:UntagResource",
+                *(() if spec.container.aws_name else settings),
             ),
-            (scope.arn("ecr", f"repository/{scope.name}/*"),),
+            (repository(spec, scope),),
         )
     ]
 

@@ -59,9 +59,15 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
         actions: Actions that know no resources.
     """
     calls = aws_calls()
-    general = {call for call in calls if call.startswith("ec2:")} - {_OF_THE_VPC}
+    # Of what the checks ask AWS Batch and CloudWatch Logs, IAM knows no resources either.
+    general = {call for call in calls if call.startswith(("batch:", "ec2:", "logs:"))} - {
+        _OF_THE_VPC
+    }
     vpc = Vpc.of(spec, scope)
-    given = [spec.roles.service, spec.roles.spot_fleet, spec.roles.instance_profile]
+    given = [
+        *(spec.roles.service, spec.roles.spot_fleet, spec.roles.instance_profile),
+        *job_roles(spec),
+    ]
     policies = [*spec.roles.job_policies, *filter(None, [spec.roles.permissions_boundary])]
     return [
         Statement(
@@ -107,6 +113,30 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
             (file_system(spec, scope), *_access_points(spec, scope)),
         ),
     ]
+
+
+def job_roles(spec: Spec) -> list[str]:
+    """Returns the ARNs of the roles that the spec gives to containers, each once."""
+    named = [spec.roles.job, *(job.role for job in spec.jobs.values() if job.role)]
+    return sorted({each for each in named if each.startswith("arn:")})
+
+
+def queues(spec: Spec, scope: Scope) -> tuple[str, ...]:
+    """Names the job queues: by the deployment's prefix, and those with `aws_name`."""
+    own = [queue.aws_name for queue in spec.queues.values() if queue.aws_name]
+    return tuple(scope.arn("batch", f"job-queue/{name}") for name in (f"{scope.name}-*", *own))
+
+
+def definitions(spec: Spec, scope: Scope) -> tuple[str, ...]:
+    """Names the job definitions likewise, and their revisions."""
+    own = [job.aws_name for job in spec.jobs.values() if job.aws_name]
+    names = [f"{scope.name}-*", *own, *(f"{name}:*" for name in own)]
+    return tuple(scope.arn("batch", f"job-definition/{name}") for name in names)
+
+
+def repository(spec: Spec, scope: Scope) -> str:
+    """Names the ECR repository: by the deployment's prefix, or by its `aws_name`."""
+    return scope.arn("ecr", f"repository/{spec.container.aws_name or f'{scope.name}/*'}")
 
 
 def file_system(spec: Spec, scope: Scope) -> str:

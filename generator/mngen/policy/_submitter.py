@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mngen.cluster import inputs_prefix
+from mngen.policy._shared import definitions, queues, repository
 from mngen.policy._statement import Scope, Statement
 from mngen.rules import submission_calls
 
@@ -25,7 +26,8 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
     Source: https://docs.aws.amazon.com/batch/latest/userguide/using-tags.html
     """
     jobs = (scope.arn("batch", "job/*"),)
-    log_group = scope.arn("logs", f"log-group:/mngen/{cluster.spec.name}/*")
+    own = cluster.spec.logs.group
+    groups = (own, f"{own}:*") if own else (f"/mngen/{cluster.spec.name}/*",)
     asked = {call for call in submission_calls() if call.startswith("ec2:")}
     profile = cluster.spec.roles.instance_profile
     bucket = cluster.spec.storage.bucket
@@ -64,22 +66,18 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
         Statement(
             "CheckImage",
             () if cluster.spec.container.image else ("ecr:DescribeImages",),
-            (scope.arn("ecr", f"repository/{scope.name}/*"),),
+            (repository(cluster.spec, scope),),
         ),
         Statement(
             "Submit",
             ("batch:SubmitJob",),
-            (
-                scope.arn("batch", f"job-definition/{scope.name}-*"),
-                scope.arn("batch", f"job-queue/{scope.name}-*"),
-                *jobs,
-            ),
+            (*definitions(cluster.spec, scope), *queues(cluster.spec, scope), *jobs),
         ),
         Statement("SubmitTags", ("batch:TagResource",), jobs, scope.tagged),
         Statement(
             "Queue",
             ("batch:GetJobQueueSnapshot",),
-            (scope.arn("batch", f"job-queue/{scope.name}-*"),),
+            queues(cluster.spec, scope),
         ),
         # The instances of a job join the ECS cluster that Batch makes for each environment. The
         # console of one that does not shows why.
@@ -108,7 +106,7 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
         Statement(
             "Logs",
             ("logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents"),
-            (log_group,),
+            tuple(scope.arn("logs", f"log-group:{group}") for group in groups),
         ),
     ]
 

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 
 from mngen import __version__, _resources
 from mngen.cluster import (
+    creates_roles,
     creates_spot_fleet_role,
+    definition_name,
     deployment_tags,
     efa_installer,
     grants_mount,
     job_variables,
     names,
+    queue_name,
+    repository_name,
     zone_numbers,
 )
 from mngen.errors import ToolError
@@ -22,10 +26,11 @@ from mngen.render._templates import render_template
 from mngen.spec import written
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from mngen.cluster import Cluster
-    from mngen.spec import Spec
+    from mngen.spec import Job, Queue, Spec
 
 Tree = dict[str, str]
 """Rendered files by their path below the output folder, with forward slashes."""
@@ -52,10 +57,12 @@ def render(cluster: Cluster, *, provider: int | None = None, source: str = "mnge
     header = _header(source)
     tree = {}
     for name in _template_names(spec):
-        body = render_template(name, values) if name.endswith(".j2") else _static(name)
-        # A template that is empty for this spec leaves no file.
-        if body.strip():
-            tree[f"terraform/{_target(name)}"] = header + body
+        for target, protected in _targets(name, spec).items():
+            variant = {**values, "protected": protected}
+            body = render_template(name, variant) if name.endswith(".j2") else _static(name)
+            # A template that is empty for this spec leaves no file.
+            if body.strip():
+                tree[f"terraform/{target}"] = header + body
     images, plugins = _PACKER
     tree[images.removesuffix(".j2")] = header + render_template(images, values)
     tree[plugins] = header + (_resources.root() / plugins).read_text(encoding="utf-8")
@@ -83,10 +90,17 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         "default_group_decides": cluster.default_group_decides,
         "reaches_internet": spec.network.vpc != "new" or nat,
         "job_variables": {job.name: job_variables(spec, job) for job in cluster.jobs},
+        "creates_roles": creates_roles(spec),
         "creates_spot_fleet_role": creates_spot_fleet_role(spec),
         "efa_installer": efa_installer(cluster),
         "grants_mount": grants_mount(spec),
         "names": names,
+        "queue_name": queue_name,
+        "definition_name": definition_name,
+        "repository_name": repository_name(spec),
+        "jobs_without_role": spec.roles.job == "none"
+        and not all(job.role for job in spec.jobs.values()),
+        "scheduling_policies": any(queue.scheduling_policy for queue in spec.queues.values()),
         "ssh_interface": cluster.connection.replace("-", "_"),
         "version": __version__,
         "zone_numbers": zone_numbers(spec),
@@ -122,6 +136,7 @@ def _template_names(spec: Spec) -> list[str]:
         if not name.startswith("modules/network/vpc_") or name.endswith(vpc)
         if not name.startswith("modules/registry/") or not spec.container.image
         if not name.startswith("modules/job_definition/") or spec.jobs
+        if not name.startswith("modules/identity/") or creates_roles(spec)
     ]
 
 
@@ -133,10 +148,23 @@ def _static_folders(spec: Spec) -> list[tuple[Path, str]]:
     return folders
 
 
-def _target(name: str) -> str:
-    """Returns the rendered path of a template: all variants of the VPC land in one file."""
+def _targets(name: str, spec: Spec) -> dict[str, bool]:
+    """Returns the rendered paths of a template, each with whether it protects what it makes.
+
+    All variants of the VPC land in one file. `prevent_destroy` is a constant of a resource, so what
+    the spec protects has another module than the rest.
+    """
     path = name.removesuffix(".j2")
     folder, _, file = path.rpartition("/")
     if file.startswith("vpc_"):
         path = f"{folder}/vpc.tf"
-    return path
+    protectable: Mapping[str, Iterable[Queue | Job]] = {
+        "modules/job_queue": spec.queues.values(),
+        "modules/job_definition": spec.jobs.values(),
+    }
+    if folder not in protectable:
+        return {path: False}
+    return {
+        f"{folder}{'_protected' if protect else ''}/{file}": protect
+        for protect in sorted({each.protect for each in protectable[folder]})
+    }

@@ -70,7 +70,14 @@ def _subnets_of(zones: Iterable[str]) -> _hcl.Hcl:
     return _hcl.Hcl(parts[0] if len(parts) == 1 else f"concat({', '.join(parts)})")
 
 
-def _arns_of(environments: Iterable[ResolvedEnvironment]) -> _hcl.Hcl:
-    """Joins the ARNs of the environments that exist: a module without its image has none."""
+def _arns_of(environments: Iterable[ResolvedEnvironment], others: Iterable[str] = ()) -> _hcl.Hcl:
+    """Joins the ARNs of the environments that exist: a module without its image has none.
+
+    Args:
+        environments: The environments, in their order.
+        others: ARNs of existing environments behind them.
+    """
     parts = [f"module.environment_{_hcl.identifier(each.name)}[*].arn" for each in environments]
+    if others:
+        parts.append(str(_hcl.expression(tuple(others))))
     return _hcl.Hcl(f"concat({', '.join(parts)})")

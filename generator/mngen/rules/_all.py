@@ -11,4 +11,6 @@ from mngen.rules.submission import SUBMISSION_RULES
 if TYPE_CHECKING:
     from mngen.rules._rule import Rule
 
-RULES: tuple[type[Rule], ...] = (*SPEC_RULES, *AWS_RULES, *SUBMISSION_RULES)
+RULES: tuple[type[Rule], ...] = tuple(
+    sorted((*SPEC_RULES, *AWS_RULES, *SUBMISSION_RULES), key=lambda rule: rule.id)
+)

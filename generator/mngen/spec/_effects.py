@@ -32,7 +32,9 @@ class Effect(StrEnum):
     NEW_AMI = "new-ami"
     INSTANCES = "instances"
     ENVIRONMENT = "environment"
+    QUEUE = "queue"
     REPOSITORY = "repository"
+    LOGS = "logs"
     FILE_SYSTEM = "file-system"
     SUBNETS = "subnets"
     NETWORK = "network"
@@ -77,10 +79,14 @@ _MEANINGS = {
         "the old one is deleted. Waiting jobs stay in their queues; jobs that still run on the old "
         "environment are terminated."
     ),
+    Effect.QUEUE: (
+        "The job queue is deleted with all jobs that wait or run in it, and created again."
+    ),
     Effect.REPOSITORY: (
         "The ECR repository is deleted with all its container images. Push the image again, or "
         "jobs fail to start."
     ),
+    Effect.LOGS: "The log group that mngen created is deleted with the output of all jobs.",
     Effect.FILE_SYSTEM: (
         "Jobs get another file system. No file is copied, and a file system that mngen created is "
         "deleted with all its files."

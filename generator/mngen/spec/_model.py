@@ -31,6 +31,7 @@ def _id(prefix: str) -> str:
 
 
 _ARN = r"^arn:aws[a-z-]*:iam::([0-9]{12}|aws):"
+_BATCH_ARN = r"^arn:aws[a-z-]*:batch:[a-z0-9-]+:[0-9]{12}:"
 
 DeploymentName = Annotated[
     str,
@@ -49,6 +50,14 @@ ResourceName = Annotated[
         "A name that AWS Batch takes.",
         "1 to 64 letters, digits, hyphens and underscores, starting with a letter or digit",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z",
+    ),
+]
+AwsName = Annotated[
+    str,
+    _text(
+        "A name in AWS Batch that does not start with the deployment's.",
+        "1 to 128 letters, digits, hyphens and underscores, starting with a letter or digit",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}\Z",
     ),
 ]
 RegionName = Annotated[
@@ -102,12 +111,38 @@ SecurityGroupId = Annotated[
         pattern=_id("sg"),
     ),
 ]
+RoleArn = Annotated[
+    str,
+    _text(
+        "ARN of an IAM role.",
+        "the ARN of an IAM role",
+        pattern=_ARN + r"role/[A-Za-z0-9+=,.@_/-]{1,512}\Z",
+    ),
+]
 PolicyArn = Annotated[
     str,
     _text(
         "ARN of an IAM policy.",
         "the ARN of an IAM policy, such as arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess",
         pattern=_ARN + r"policy/[A-Za-z0-9+=,.@_/-]{1,256}\Z",
+    ),
+]
+ComputeEnvironmentArn = Annotated[
+    str,
+    _text(
+        "ARN of a compute environment.",
+        "the ARN of a compute environment of AWS Batch",
+        pattern=rf"{_BATCH_ARN}compute-environment/[A-Za-z0-9][A-Za-z0-9_-]{{0,127}}\Z",
+        examples=("arn:aws:batch:us-east-1:123456789012:compute-environment/old",),
+    ),
+]
+SchedulingPolicyArn = Annotated[
+    str,
+    _text(
+        "ARN of a scheduling policy.",
+        "the ARN of a scheduling policy of AWS Batch",
+        pattern=rf"{_BATCH_ARN}scheduling-policy/[A-Za-z0-9][A-Za-z0-9_-]{{0,127}}\Z",
+        examples=("arn:aws:batch:us-east-1:123456789012:scheduling-policy/fair",),
     ),
 ]
 EndpointService = Literal[
@@ -132,6 +167,16 @@ class _Section(Struct, frozen=True, forbid_unknown_fields=True):
     """Base of every mapping in the spec: unknown keys are errors."""
 
 
+LogGroupName = Annotated[
+    str,
+    _text(
+        "A log group of CloudWatch Logs.",
+        "the name of a log group: 1 to 512 letters, digits and . _ - / #",
+        # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
+        pattern=r"^[A-Za-z0-9._/#-]{1,512}\Z",
+        examples=("/aws/batch/job",),
+    ),
+]
 BucketName = Annotated[
     str,
     _text(
@@ -439,10 +484,20 @@ class Roles(_Section, frozen=True, kw_only=True):
         ),
         affects(Effect.ENVIRONMENT),
     ] = "none"
+    job: Annotated[
+        str,
+        _text(
+            "Role that the containers run with: `create`, `none` or an ARN. A job's own `role` "
+            "comes before it.",
+            "`create`, `none` or the ARN of an IAM role",
+            pattern=rf"^(none|create|{_ARN[1:]}role/[A-Za-z0-9+=,.@_/-]{{1,512}})\Z",
+        ),
+        affects(Effect.JOBS),
+    ] = "create"
     job_policies: Annotated[
         tuple[PolicyArn, ...],
         Meta(
-            description="Policies of the role that the containers run with; none by default.",
+            description="Policies of the role that is created for the containers; none by default.",
             max_length=10,
         ),
         affects(Effect.IN_PLACE),
@@ -455,6 +510,19 @@ class Roles(_Section, frozen=True, kw_only=True):
 
 
 Allocation = Literal["best-fit-progressive", "best-fit", "spot-capacity-optimized"]
+
+
+class ExistingGroup(_Section, frozen=True, kw_only=True):
+    """A placement group that exists, which mngen does not manage."""
+
+    existing: Annotated[
+        str,
+        _text(
+            "Name of a placement group with the cluster strategy.",
+            "the name of a placement group: 1 to 255 printable ASCII characters",
+            pattern=r"^[!-~]([ -~]{0,253}[!-~])?\Z",
+        ),
+    ]
 
 
 class Environment(_Section, frozen=True, kw_only=True):
@@ -476,6 +544,34 @@ class Environment(_Section, frozen=True, kw_only=True):
         Meta(description="false: one thread a core; the image limits nr_cpus to the cores."),
         affects(Effect.NEW_AMI, Effect.INSTANCES, Effect.JOBS),
     ] = False
+    cpus: Annotated[
+        Annotated[
+            int,
+            Meta(
+                description="CPUs of a node, at most the cores of the type: the image limits "
+                "nr_cpus to them. Fewer than the cores leave the others unused. Default: the "
+                "cores, or all threads with `hyperthreading: true`.",
+                ge=1,
+                le=1024,
+            ),
+        ]
+        | None,
+        affects(Effect.NEW_AMI, Effect.INSTANCES, Effect.JOBS),
+    ] = None
+    image: Annotated[
+        Annotated[
+            str,
+            _text(
+                "An existing AMI, used instead of one that `mngen bake` makes. It must mount the "
+                "file system, run as many CPUs as follow from `cpus` and `hyperthreading`, and "
+                "have the system in `image.base`. Bake before you remove this key.",
+                "the id of an AMI, such as ami-0123456789abcdef0",
+                pattern=_id("ami"),
+            ),
+        ]
+        | None,
+        affects(Effect.NEW_AMI, Effect.INSTANCES),
+    ] = None
     multi_node: Annotated[
         bool,
         Meta(description="Takes multi-node parallel jobs; false: single-node jobs only."),
@@ -500,10 +596,11 @@ class Environment(_Section, frozen=True, kw_only=True):
     ] = None
     placement_group: Annotated[
         Annotated[
-            ResourceName | bool,
+            ResourceName | bool | ExistingGroup,
             Meta(
                 description="Name of a cluster placement group; environments of the same zone may "
-                "share one. true: its own group. Default: true for multi-node, false otherwise.",
+                "share one. true: its own group. {existing: NAME}: one that exists, with the name "
+                "that it has in AWS. Default: true for multi-node, false otherwise.",
             ),
         ]
         | None,
@@ -589,6 +686,40 @@ class Queue(_Section, frozen=True, kw_only=True):
         bool, Meta(description="false: takes no new jobs."), affects(Effect.IN_PLACE)
     ] = True
     cancel_after: CancelAfter = CancelAfter()
+    aws_name: Annotated[
+        Annotated[
+            AwsName,
+            Meta(description="Name of the queue in AWS Batch. Default: <deployment>-<queue>."),
+        ]
+        | None,
+        affects(Effect.QUEUE),
+    ] = None
+    legacy: Annotated[
+        tuple[ComputeEnvironmentArn, ...],
+        Meta(
+            description="Existing compute environments behind `environments`, which mngen does not "
+            "manage: at most 3 in all. With one, the queue exists before the first AMI is baked.",
+            max_length=3,
+        ),
+        affects(Effect.IN_PLACE),
+    ] = ()
+    scheduling_policy: Annotated[
+        Annotated[
+            SchedulingPolicyArn,
+            Meta(
+                description="Existing fair-share scheduling policy. Jobs are submitted with "
+                "`mngen submit --share`. AWS Batch can replace a queue's policy, but neither add "
+                "nor remove it.",
+            ),
+        ]
+        | None,
+        affects(Effect.IN_PLACE),
+    ] = None
+    protect: Annotated[
+        bool,
+        Meta(description="Refuse every plan that would delete the queue."),
+        affects(Effect.NONE),
+    ] = False
 
 
 class Container(_Section, frozen=True, kw_only=True):
@@ -625,6 +756,25 @@ class Container(_Section, frozen=True, kw_only=True):
         | None,
         affects(Effect.REPOSITORY, Effect.JOBS),
     ] = None
+    aws_name: Annotated[
+        Annotated[
+            str,
+            _text(
+                "Name of the ECR repository in place of <deployment>/<repository>, for one that "
+                "exists. Its settings stay as they are, and it is never deleted with images.",
+                "2 to 256 lower-case letters, digits and single . _ - / between them",
+                pattern=r"^(?=.{2,256}\Z)[a-z0-9]+([._-][a-z0-9]+)*"
+                r"(/[a-z0-9]+([._-][a-z0-9]+)*)*\Z",
+            ),
+        ]
+        | None,
+        affects(Effect.REPOSITORY, Effect.JOBS),
+    ] = None
+    protect: Annotated[
+        bool,
+        Meta(description="Refuse every plan that would delete the repository."),
+        affects(Effect.NONE),
+    ] = False
 
 
 EnvironmentVariables = dict[str, str]
@@ -746,6 +896,45 @@ class Job(_Section, frozen=True, kw_only=True):
         | None,
         affects(Effect.JOBS),
     ] = None
+    role: Annotated[
+        Annotated[RoleArn, Meta(description="Role of this job's containers. Default: `roles.job`.")]
+        | None,
+        affects(Effect.JOBS),
+    ] = None
+    aws_name: Annotated[
+        Annotated[
+            AwsName,
+            Meta(
+                description="Name of the job definition in AWS Batch. Default: <deployment>-<job>."
+            ),
+        ]
+        | None,
+        affects(Effect.JOBS),
+    ] = None
+    protect: Annotated[
+        bool,
+        Meta(
+            description="Refuse every plan that would deregister the job definition. Its retry "
+            "strategy then stays as it is in AWS."
+        ),
+        affects(Effect.NONE),
+    ] = False
+
+
+class Logs(_Section, frozen=True, kw_only=True):
+    """Where the output of jobs goes."""
+
+    group: Annotated[
+        Annotated[
+            LogGroupName,
+            Meta(
+                description="An existing log group, which mngen does not manage. Default: a new "
+                "one, /mngen/<deployment>/jobs, kept for 90 days."
+            ),
+        ]
+        | None,
+        affects(Effect.LOGS, Effect.JOBS),
+    ] = None
 
 
 Tags = Annotated[
@@ -810,6 +999,7 @@ class Spec(_Section, frozen=True, kw_only=True):
         affects(Effect.ENTRY),
     ]
     container: Container = Container()
+    logs: Logs = Logs()
     jobs: Annotated[
         dict[ResourceName, Job], Meta(description="Job definitions by name."), affects(Effect.ENTRY)
     ] = {}

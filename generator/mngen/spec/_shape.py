@@ -54,7 +54,11 @@ class ShapeCheck:
                 return None
             if len(members) == 1:
                 return self.salvage(value, members[0], path)
-        elif isinstance(kind, type) and issubclass(kind, Struct):
+            # Of several types at most one is a mapping, whose faults are at its keys.
+            section = next((each for each in members if _is_section(each)), None)
+            if section is not None and isinstance(value, dict):
+                return self._salvage_section(value, section, path)
+        elif _is_section(kind):
             return self._salvage_section(value, kind, path)
         elif get_origin(kind) is dict:
             return self._salvage_mapping(value, kind, meta, path)
@@ -168,6 +172,10 @@ def _unwrap(kind: Any) -> tuple[Any, Meta | None]:
             (m for m in merged if m.pattern or m.extra), merged[0] if merged else None
         )
     return kind, None
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Struct)
 
 
 def _is_union(kind: Any) -> bool:

@@ -32,7 +32,7 @@ def test_the_conditions_are_ones_that_batch_takes() -> None:
 
 
 def test_the_rendered_module_has_the_same() -> None:
-    text = (ROOT / "templates/terraform/modules/job_definition/main.tf").read_text()
+    text = (ROOT / "templates/terraform/modules/job_definition/main.tf.j2").read_text()
     names = {"on_status_reason": "onStatusReason", "on_exit_code": "onExitCode"}
     rendered = [
         {names.get(name, name): value for name, value in re.findall(r'(\w+) += "(.*)"', block)}

@@ -32,6 +32,10 @@ def test_an_image_is_named_as_its_repository() -> None:
     assert planned(tag="v9").reference == "localhost/test-1/mpi:v9"
 
 
+def test_an_image_has_the_name_of_an_existing_repository() -> None:
+    assert planned({"existing": "names"}).reference == "localhost/lab/app.2:v1.1"
+
+
 @pytest.mark.parametrize(("machines", "expected"), [("mpi", "linux/amd64"), ("arm", "linux/arm64")])
 def test_it_is_built_for_the_machines(machines: str, expected: str) -> None:
     assert planned({"machines": machines}).platform == (None if expected == HERE else expected)

@@ -25,7 +25,7 @@ from mngen.policy import (
 )
 from mngen.rules import aws_calls
 from mngen.spec import load_text
-from tests.support.iam import action_named, actions, matches, overlap
+from tests.support.iam import Request, action_named, actions, allows, matches, overlap
 from tests.support.specs import make_spec, pairwise, to_yaml
 
 if TYPE_CHECKING:
@@ -255,6 +255,37 @@ def test_an_image_elsewhere_needs_no_registry() -> None:
         assert not {name for name in names if name.startswith("ecr:")}
 
 
+def test_names_and_parts_that_existed_before_are_listed() -> None:
+    """A deployer may change the queue, and put into it what the spec names; nothing else."""
+    documents = [policy(Part.DEPLOYER, example("adopted"), ACCOUNT)]
+    batch = f"arn:aws:batch:eu-west-1:{ACCOUNT}:"
+    old = f"{batch}compute-environment/WAVE_ON_DEMAND_MAXCPU_24"
+    for action, resource, allowed in (
+        ("batch:UpdateJobQueue", f"{batch}job-queue/WaveQueue_MAX_24", True),
+        ("batch:TagResource", f"{batch}job-queue/WaveQueue_MAX_24", True),
+        ("batch:UpdateJobQueue", f"{batch}job-queue/WaveQueue_MAX_48", False),
+        ("batch:RegisterJobDefinition", f"{batch}job-definition/wave_multi_node", True),
+        ("batch:DeregisterJobDefinition", f"{batch}job-definition/wave_multi_node:3", True),
+        ("batch:UpdateJobQueue", old, True),
+        ("batch:DeleteComputeEnvironment", old, False),
+        ("batch:UpdateComputeEnvironment", old, False),
+        ("batch:UpdateJobQueue", f"{batch}scheduling-policy/fair", True),
+        ("ecr:TagResource", f"arn:aws:ecr:eu-west-1:{ACCOUNT}:repository/wave_mpi", True),
+        ("ecr:DeleteRepository", f"arn:aws:ecr:eu-west-1:{ACCOUNT}:repository/wave/mpi", False),
+    ):
+        assert allows(documents, Request(action, resource)) is allowed, (action, resource)
+    role = f"arn:aws:iam::{ACCOUNT}:role/wave-jobs"
+    passed = Request("iam:PassRole", role, {"iam:PassedToService": "ecs-tasks.amazonaws.com"})
+    assert allows(documents, passed)
+    reading = [policy(Part.SUBMITTER, example("adopted"), ACCOUNT)]
+    stream = f"arn:aws:logs:eu-west-1:{ACCOUNT}:log-group:/aws/batch/job:log-stream:wave/default/1"
+    assert allows(reading, Request("logs:GetLogEvents", stream))
+    assert not allows(reading, Request("logs:GetLogEvents", stream.replace("/job:", "/jobs:")))
+    pushing = [policy(Part.BAKER, example("adopted"), ACCOUNT)]
+    images = f"arn:aws:ecr:eu-west-1:{ACCOUNT}:repository/wave_mpi"
+    assert allows(pushing, Request("ecr:PutImage", images))
+
+
 def test_endpoints_are_made_only_where_asked_for() -> None:
     none = granted(Part.DEPLOYER, minimal("network: {endpoints: []}\n"))
     gateway = granted(Part.DEPLOYER, minimal())
@@ -280,14 +311,14 @@ def test_roles_are_no_way_to_more_rights() -> None:
             if "iam:PutRolePolicy" in statement["Action"]
             for arn in statement["Resource"]
         }
-        assert any("-job-" in arn for arn in put) == (cluster.spec.storage.bucket is not None)
+        creates = cluster.spec.roles.job == "create"
+        inputs = creates and cluster.spec.storage.bucket is not None
+        assert any("-job-" in arn for arn in put) == inputs
         installer = efa_installer(cluster) is not None
         mounts = cluster.spec.storage.efs.iam and cluster.spec.roles.instance_profile == "create"
         assert any("-builder-" in arn for arn in put) == (installer or mounts)
         assert any("-instance-" in arn for arn in put) == mounts
-        assert len(put) == sum(
-            (cluster.spec.storage.bucket is not None, installer or mounts, mounts)
-        )
+        assert len(put) == sum((inputs, installer or mounts, mounts))
         if policies := found.get("RolePolicies"):
             attached = policies["Condition"]["ArnEquals"]["iam:PolicyARN"]
             assert not any("*" in arn for arn in attached)

@@ -933,6 +933,21 @@ class TestImages:
         problems = found(aws.ask(images={"r5.12xlarge": AmiRecord(id=image)}))
         assert [message.endswith(said or "?") for _, _, message in problems] == [True] * bool(said)
 
+    def test_one_that_exists_is_there_and_of_the_architecture(self, aws: Aws) -> None:
+        def judged(image: str) -> list[tuple[str | None, str, str]]:
+            own = ENVIRONMENT.replace("zones:", f"image: {image}, zones:")
+            return found(aws.ask(environments=own))
+
+        assert judged(self.bake(aws, None)) == []
+        [(rule, path, message)] = judged(self.bake(aws, None, "arm64"))
+        assert (rule, path) == ("MN213", "environments.r5.image")
+        assert message.endswith("is for arm64, and `r5.12xlarge` is x86_64")
+        [(_, path, message)] = judged("ami-0123456789abcdef0")
+        assert (path, message) == (
+            "environments.r5.image",
+            "the AMI ami-0123456789abcdef0 is not there, or not shared with this account",
+        )
+
     def test_has_an_old_base(self, aws: Aws) -> None:
         ssm: Any = aws.connect("ssm", REGION)
         newest = ssm.get_parameter(Name=base_image_parameter("amazon-linux-2023", "x86_64"))
@@ -985,6 +1000,106 @@ roles:
     assert [each[2] for each in found(aws.ask(missing))] == [
         f"there is no instance profile {gone}:instance-profile/gone"
     ]
+
+
+class TestQueueParts:
+    """What the queues of a spec name, as DescribeComputeEnvironments and its like show it."""
+
+    def judged(self, aws: Aws, *lines: str) -> list[tuple[str | None, str, str]]:
+        queue = "queues:\n  mpi:\n    environments: [r5]\n" + "".join(f"    {x}\n" for x in lines)
+        loaded = load_text((HEAD + ENVIRONMENT + queue).encode())
+        spec = require(loaded, load_catalog())
+        return found(check_aws(spec, document=loaded.document, connect=aws.connect))
+
+    def environment(self, aws: Aws, kind: str) -> str:
+        resources: dict[str, Any] = {
+            "type": kind,
+            "maxvCpus": 96,
+            "subnets": [aws.ec2.describe_subnets()["Subnets"][0]["SubnetId"]],
+            "securityGroupIds": [aws.security_group()],
+        }
+        if kind == "EC2":
+            made = aws.connect("iam", REGION).create_instance_profile(
+                InstanceProfileName=f"old-{uuid4().hex}"
+            )
+            profile = made["InstanceProfile"]["Arn"]
+            resources |= {"instanceTypes": ["r5.24xlarge"], "minvCpus": 0, "instanceRole": profile}
+        made = aws.connect("batch", REGION).create_compute_environment(
+            computeEnvironmentName=f"old-{uuid4().hex}", type="MANAGED", computeResources=resources
+        )
+        return str(made["computeEnvironmentArn"])
+
+    def test_environments_of_ec2_are_taken_and_others_named(self, aws: Aws) -> None:
+        assert self.judged(aws, f"legacy: ['{self.environment(aws, 'EC2')}']") == []
+        missing = f"arn:aws:batch:{REGION}:{ACCOUNT_ID}:compute-environment/gone"
+        fargate = self.environment(aws, "FARGATE")
+        assert self.judged(aws, f"legacy: ['{fargate}', '{missing}']") == [
+            (
+                "MN230",
+                "queues.mpi.legacy[0]",
+                f"the compute environment `{fargate.rpartition('/')[2]}` has the type FARGATE",
+            ),
+            (
+                "MN230",
+                "queues.mpi.legacy[1]",
+                "the compute environment `gone` does not exist",
+            ),
+        ]
+
+    def test_a_scheduling_policy_exists_and_stays_what_it_is(self, aws: Aws) -> None:
+        batch = aws.connect("batch", REGION)
+        policy = batch.create_scheduling_policy(name="fair")["arn"]
+        other = policy.replace("/fair", "/other")
+        assert self.judged(aws, f"scheduling_policy: {policy}") == []
+        assert self.judged(aws, f"scheduling_policy: {other}") == [
+            ("MN231", "queues.mpi.scheduling_policy", "there is no scheduling policy `other`")
+        ]
+
+        order = [{"order": 1, "computeEnvironment": self.environment(aws, "EC2")}]
+        for name, arguments in (("plain", {}), ("fair", {"schedulingPolicyArn": policy})):
+            batch.create_job_queue(
+                jobQueueName=name, priority=1, computeEnvironmentOrder=order, **arguments
+            )
+        assert self.judged(aws, "aws_name: plain", f"scheduling_policy: {policy}") == [
+            ("MN232", "queues.mpi.scheduling_policy", "the queue `plain` has no scheduling policy")
+        ]
+        assert self.judged(aws, "aws_name: fair") == [
+            ("MN232", "queues.mpi", f"the queue `fair` has the scheduling policy `{policy}`")
+        ]
+        assert self.judged(aws, "aws_name: fair", f"scheduling_policy: {policy}") == []
+
+
+def test_an_existing_placement_group_is_a_cluster(aws: Aws) -> None:
+    aws.ec2.create_placement_group(GroupName="Wave Group", Strategy="cluster")
+    aws.ec2.create_placement_group(GroupName="wide", Strategy="spread")
+    assert [said(aws, name) for name in ("Wave Group", "wide", "gone")] == [
+        [],
+        ["MN233: the placement group `wide` has the strategy spread"],
+        ["MN233: there is no placement group `gone` in us-east-1"],
+    ]
+
+
+def said(aws: Aws, group: str) -> list[str]:
+    existing = f"placement_group: {{existing: {group}}}"
+    environments = ENVIRONMENT.replace("zones:", f"{existing}, zones:")
+    return [f"{rule}: {message}" for rule, _, message in found(aws.ask(environments=environments))]
+
+
+def test_the_log_group_exists(aws: Aws) -> None:
+    aws.connect("logs", REGION).create_log_group(logGroupName="/lab/jobs")
+    assert found(aws.ask("logs: {group: /lab/jobs}\n")) == []
+    assert found(aws.ask("logs: {group: /lab/job}\n")) == [
+        ("MN234", "logs.group", "there is no log group `/lab/job` in us-east-1")
+    ]
+
+
+def test_roles_of_containers_exist(aws: Aws) -> None:
+    role = f"arn:aws:iam::{ACCOUNT_ID}:role/lab-jobs"
+    assert [each[:2] for each in found(aws.ask(f"roles: {{job: {role}}}\n"))] == [
+        ("MN214", "roles.job")
+    ]
+    aws.connect("iam", REGION).create_role(RoleName="lab-jobs", AssumeRolePolicyDocument="{}")
+    assert found(aws.ask(f"roles: {{job: {role}}}\n")) == []
 
 
 def test_security_groups(aws: Aws) -> None:

@@ -479,3 +479,14 @@ class TestWireUp:
     )
     def test_what_is_said_twice(self, fields: dict[str, object], expected: list[str]) -> None:
         assert ids(job(nodes=2, **fields)) == expected
+
+
+def test_a_job_cannot_have_the_cores_that_cpus_leaves_unused() -> None:
+    text = f"{environment(instance='r5.24xlarge', cpus=24)}jobs:\n"
+    text += "  half: {queue: mpi, command: [hostname], vcpus: 24}\n"
+    text += "  all: {queue: mpi, command: [hostname], vcpus: 48}\n"
+    [(path, message)] = [
+        (each.path, each.message) for each in problems(text) if each.severity is Severity.ERROR
+    ]
+    assert path == "jobs.all.vcpus"
+    assert message.endswith("registers 24, its `cpus`, of the 96 vCPUs")

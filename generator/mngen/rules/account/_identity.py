@@ -50,7 +50,7 @@ class RolesExist(AwsRule):
 
     @classmethod
     def matches(cls, account: Account) -> Iterator[Match]:
-        named = list(arns(account.cluster.spec.roles))
+        named = list(arns(account.cluster.spec))
         if not named:
             return
         iam: IAMClient = account.client("iam")

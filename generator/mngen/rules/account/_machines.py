@@ -175,9 +175,12 @@ class ImagesFit(AwsRule):
     @classmethod
     def matches(cls, account: Account) -> Iterator[Match]:
         wanted = {
-            name: account.images[name].id
-            for name in account.cluster.images
-            if name in account.images
+            **{
+                name: account.images[name].id
+                for name in account.cluster.images
+                if name in account.images
+            },
+            **{each.image: each.image for each in account.cluster.environments if each.spec.image},
         }
         if not wanted:
             return
@@ -189,7 +192,13 @@ class ImagesFit(AwsRule):
             if each.image in wanted:
                 ami = wanted[each.image]
                 wrong = _wrong(each, images.get(ami))
-                if wrong is not None:
+                if wrong is not None and each.spec.image:
+                    yield Match(
+                        ("environments", each.name, "image"),
+                        f"the AMI {ami} {wrong}",
+                        "correct the id, or share the AMI with this account",
+                    )
+                elif wrong is not None:
                     yield Match(
                         ("environments", each.name, "instance"),
                         f"the AMI `{each.image}` ({ami}) {wrong}",
@@ -206,6 +215,9 @@ def _wrong(environment: ResolvedEnvironment, image: ImageTypeDef | None) -> str 
             f"is for {image.get('Architecture')}, and `{environment.instance.name}` is "
             f"{environment.instance.architecture}"
         )
+    if environment.spec.image:
+        # What else is in it cannot be known here.
+        return None
     tags = {tag.get("Key"): tag.get("Value") for tag in image.get("Tags", [])}
     made_for = tags.get(IMAGE_TAG)
     if made_for is None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mngen.rules.spec._subject import Subject
-    from mngen.spec import Path, Roles
+    from mngen.spec import Path, Spec
 
 _SWEEPING = frozenset(("AdministratorAccess", "PowerUserAccess", "IAMFullAccess"))
 
@@ -82,7 +82,7 @@ roles:
         if not subject.sound("region"):
             return
         expected = names.partition_of(subject.spec.region)
-        for path, arn in arns(subject.spec.roles):
+        for path, arn in arns(subject.spec):
             given = arn.split(":")[1]
             if given != expected:
                 yield Match(
@@ -145,7 +145,7 @@ roles:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         owner = subject.spec.account
-        for path, arn in arns(subject.spec.roles):
+        for path, arn in arns(subject.spec):
             account = arn.split(":")[4]
             if account == "aws":
                 continue
@@ -187,11 +187,15 @@ roles:
                 )
 
 
-def arns(roles: Roles) -> Iterator[tuple[Path, str]]:
-    """Yields every ARN of the roles with its place in the spec."""
-    for key in ("service", "instance_profile", "spot_fleet", "permissions_boundary"):
+def arns(spec: Spec) -> Iterator[tuple[Path, str]]:
+    """Yields every ARN of a role or policy with its place in the spec."""
+    roles = spec.roles
+    for key in ("service", "instance_profile", "spot_fleet", "job", "permissions_boundary"):
         value = getattr(roles, key)
         if value is not None and value.startswith("arn:"):
             yield ("roles", key), value
     for index, arn in enumerate(roles.job_policies):
         yield ("roles", "job_policies", index), arn
+    for name, job in spec.jobs.items():
+        if job.role is not None:
+            yield ("jobs", name, "role"), job.role

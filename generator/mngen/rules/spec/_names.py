@@ -162,6 +162,8 @@ container:
         for key, given, default in (
             ("repository", container.repository, type(container)().repository),
             ("tag", container.tag, type(container)().tag),
+            ("aws_name", container.aws_name, None),
+            ("protect", container.protect, False),
         ):
             if given != default:
                 yield Match(("container", key), f"`{key}` has no effect beside `image`")

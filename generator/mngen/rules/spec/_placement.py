@@ -139,12 +139,12 @@ environments:
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
-        first: dict[str, ResolvedEnvironment] = {}
+        first: dict[tuple[bool, str], ResolvedEnvironment] = {}
         for each in subject.environments:
             # Without a zone it is not known here which one it will be.
             if each.placement_group is None or len(each.zones) != 1:
                 continue
-            other = first.setdefault(each.placement_group, each)
+            other = first.setdefault((each.has_own_group, each.placement_group), each)
             if other.zones != each.zones:
                 yield Match(
                     ("environments", each.name, "placement_group"),

@@ -75,12 +75,13 @@ queues:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for name, queue in subject.spec.queues.items():
-            for index, each in enumerate(queue.environments):
-                if each in queue.environments[:index]:
-                    yield Match(
-                        ("queues", name, "environments", index),
-                        f"the queue names the environment `{each}` twice",
-                    )
+            for key, given in (("environments", queue.environments), ("legacy", queue.legacy)):
+                for index, each in enumerate(given):
+                    if each in given[:index]:
+                        yield Match(
+                            ("queues", name, key, index),
+                            f"the queue names the environment `{each}` twice",
+                        )
 
 
 class OneArchitecture(SpecRule):

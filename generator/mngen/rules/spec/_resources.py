@@ -71,13 +71,10 @@ jobs:
         for job in subject.jobs:
             largest = max(job.queue.environments, key=lambda each: each.schedulable_vcpus)
             if job.vcpus > largest.schedulable_vcpus:
-                limit = ""
-                if largest.nr_cpus is not None:
-                    limit = f", its cores, of the {largest.instance.vcpus} vCPUs"
                 yield Match(
                     ("jobs", job.name, "vcpus"),
                     f"the job requests {job.vcpus} vCPUs a node, and a node of `{largest.name}` "
-                    f"registers {largest.schedulable_vcpus}{limit}",
+                    f"registers {largest.schedulable_vcpus}{largest.limit_in_words}",
                 )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mngen.account import ECR_IMAGE, differences_of, fault_of, image_of, quota_value
 from mngen.catalog import vcpu_quota
-from mngen.cluster import aws_name
+from mngen.cluster import definition_name, queue_name
 from mngen.errors import Severity
 from mngen.rules._rule import Match, Waiting
 from mngen.rules.submission._rule import SubmissionRule
@@ -39,11 +39,10 @@ class DefinitionExists(SubmissionRule):
     @classmethod
     def matches(cls, target: Target) -> Iterator[Match]:
         if target.definition is None:
-            name = target.intent.job.name
+            name, spec = target.intent.job.name, target.account.cluster.spec
             yield Match(
                 ("jobs", name),
-                f"there is no job definition `{aws_name(target.deployment, name)}` in "
-                f"{target.account.cluster.spec.region}",
+                f"there is no job definition `{definition_name(spec, name)}` in {spec.region}",
             )
 
 
@@ -62,13 +61,12 @@ class QueueIsThere(SubmissionRule):
 
     @classmethod
     def matches(cls, target: Target) -> Iterator[Match]:
-        name = target.intent.queue.name
+        name, spec = target.intent.queue.name, target.account.cluster.spec
         queue = target.queue
         if queue is None:
             yield Match(
                 ("queues", name),
-                f"there is no queue `{aws_name(target.deployment, name)}` in "
-                f"{target.account.cluster.spec.region}",
+                f"there is no queue `{queue_name(spec, name)}` in {spec.region}",
             )
         elif queue["state"] != "ENABLED":
             yield Match(

@@ -43,13 +43,10 @@ class CpusFitNode(SubmissionRule):
         asked = target.resource("VCPU")
         largest = max(target.intent.queue.environments, key=lambda each: each.schedulable_vcpus)
         if asked is not None and asked > largest.schedulable_vcpus:
-            limit = ""
-            if largest.nr_cpus is not None:
-                limit = f", its cores, of the {largest.instance.vcpus} vCPUs"
             yield Match(
                 ("jobs", target.intent.job.name),
                 f"each node requests {asked} vCPUs, and a node of `{largest.name}` registers "
-                f"{largest.schedulable_vcpus}{limit}",
+                f"{largest.schedulable_vcpus}{largest.limit_in_words}",
             )
 
 
@@ -256,3 +253,34 @@ class EmptyVariables(SubmissionRule):
                     ("jobs", target.intent.job.name, "environment"),
                     f"the variable `{name}` is set to nothing",
                 )
+
+
+class ShareGiven(SubmissionRule):
+    id = "MN318"
+    title = "A submission must have a share exactly if its queue has a scheduling policy"
+    why = (
+        "AWS Batch rejects a job without a share identifier in a queue with a fair-share "
+        "scheduling policy, and one with a share identifier in any other queue."
+    )
+    remedy = "add `--share NAME`, such as your group or project"
+    source_url = _SUBMIT
+    manual_test = "aws batch describe-job-queues --query 'jobQueues[].schedulingPolicyArn'"
+    calls = ("batch:DescribeJobQueues",)
+    waiting = Waiting.NOTHING
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        if target.queue is None:
+            return
+        fair = target.queue.get("schedulingPolicyArn") is not None
+        if fair == (target.intent.share is not None):
+            return
+        name = target.intent.queue.name
+        if fair:
+            yield Match(("queues", name), f"the queue `{name}` has a scheduling policy")
+        else:
+            yield Match(
+                ("queues", name),
+                f"the queue `{name}` has no scheduling policy",
+                "submit without `--share`",
+            )

@@ -90,6 +90,9 @@ def update_queue(backend: Any, request: dict[str, Any]) -> JobQueue:
     if request.get("priority") is not None:
         queue.priority = request["priority"]
     if request.get("schedulingPolicyArn"):
+        # https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html
+        if not queue.schedule_policy:
+            raise ClientException("A scheduling policy cannot be added to a FIFO job queue")
         queue.schedule_policy = request["schedulingPolicyArn"]
     if request.get("jobStateTimeLimitActions") is not None:
         queue.time_limit_actions = request["jobStateTimeLimitActions"]

@@ -189,6 +189,8 @@ def detail(job: Job, tags: dict[str, str]) -> dict[str, Any]:
         "parameters": {**job.definition.parameters, **(job.request.get("parameters") or {})},
         "retryStrategy": {"attempts": job.most_attempts, "evaluateOnExit": job.conditions},
         "timeout": job.timeout or None,
+        "shareIdentifier": job.request.get("shareIdentifier"),
+        "schedulingPriority": job.request.get("schedulingPriorityOverride"),
         "tags": tags,
         "propagateTags": bool(job.definition.propagate_tags),
         "platformCapabilities": job.definition.platform_capabilities or ["EC2"],

@@ -60,6 +60,7 @@ def submit(backend: Any, body: str, jobs: dict[str, Job], seconds: float) -> Job
         raise ClientException("Job name should match valid pattern")
     queue = _queue(backend, request.get("jobQueue") or "")
     definition = _definition(backend, request.get("jobDefinition") or "")
+    _check_share(queue, definition, request)
     _check_limits(request)
     for each in request.get("dependsOn") or []:
         if each.get("jobId") not in jobs:
@@ -104,6 +105,30 @@ def _definition(backend: Any, name: str) -> JobDefinition:
     if not found:
         raise ClientException(f"JobDefinition {name} does not exist or is not active")
     return max(found, key=lambda each: each.revision)
+
+
+def _check_share(queue: Any, definition: Any, request: dict[str, Any]) -> None:
+    """Demands a share where the queue has a scheduling policy, and refuses it elsewhere.
+
+    The last message is AWS's: https://github.com/nextflow-io/nextflow/pull/3505
+    """
+    share = request.get("shareIdentifier")
+    if not queue.schedule_policy:
+        if share:
+            raise ClientException(
+                "shareIdentifier cannot be specified: the job queue has no scheduling policy"
+            )
+        return
+    if not share:
+        raise ClientException(
+            "shareIdentifier must be specified: the job queue has a scheduling policy"
+        )
+    own = getattr(definition, "scheduling_priority", None)
+    if own is None and request.get("schedulingPriorityOverride") is None:
+        raise ClientException(
+            "Either schedulingPriority in job definition or schedulingPriorityOverride should be "
+            "specified."
+        )
 
 
 def _check_limits(request: dict[str, Any]) -> None:

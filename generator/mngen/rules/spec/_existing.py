@@ -1,0 +1,290 @@
+"""Rules about what existed before the deployment: its names, and what is used as it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mngen.cluster import definition_name, queue_name
+from mngen.errors import Severity
+from mngen.rules._rule import Match
+from mngen.rules.spec._rule import SpecRule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mngen.rules.spec._subject import Subject
+    from mngen.spec import Path
+
+_QUEUE = "https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html"
+_QUEUES = (
+    "aws batch describe-job-queues "
+    "--query 'jobQueues[].[jobQueueName,computeEnvironmentOrder[].computeEnvironment]'"
+)
+_MOST_ENVIRONMENTS = 3
+
+
+class NamesOnce(SpecRule):
+    id = "MN401"
+    title = "Queues and job definitions must have unique names in AWS"
+    why = (
+        "AWS Batch knows a job queue by its name, and a job definition likewise. With a second "
+        "queue of the same name, the apply fails; two jobs with one name are revisions of the same "
+        "job definition, and a submission gets the newest of either."
+    )
+    remedy = "choose another `aws_name`"
+    source_url = _QUEUE
+    manual_test = "aws batch describe-job-queues --query 'jobQueues[].jobQueueName'"
+    failing = """\
+name: seismic
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi: {environments: [r5]}
+  old: {environments: [r5], aws_name: seismic-mpi}  #! seismic-mpi
+"""
+    passing = """\
+name: seismic
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi: {environments: [r5]}
+  old: {environments: [r5], aws_name: MultiNodeQueue}
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        spec = subject.spec
+        sections = {
+            "queues": {
+                name: (queue_name(spec, name), queue.aws_name)
+                for name, queue in spec.queues.items()
+            },
+            "jobs": {
+                name: (definition_name(spec, name), job.aws_name) for name, job in spec.jobs.items()
+            },
+        }
+        for section, entries in sections.items():
+            taken: dict[str, str] = {}
+            # Those without the key come first, so that the problem is where there is one.
+            for name in sorted(entries, key=lambda each: entries[each][1] is not None):
+                full, _ = entries[name]
+                first = taken.setdefault(full, name)
+                if first != name:
+                    yield Match(
+                        (section, name, "aws_name"), f"`{first}` has the name `{full}` in AWS, too"
+                    )
+
+
+class OneRepositoryName(SpecRule):
+    id = "MN402"
+    severity = Severity.WARNING
+    title = "`container.aws_name` excludes `container.repository`"
+    why = "The repository has one name in ECR, and `aws_name` is the whole of it."
+    remedy = "remove `repository`"
+    source_url = "https://docs.aws.amazon.com/AmazonECR/latest/userguide/Repositories.html"
+    manual_test = "aws ecr describe-repositories --query 'repositories[].repositoryName'"
+    failing = """\
+container:
+  aws_name: aws_multi_node_batch
+  repository: app  #! app
+"""
+    passing = """\
+container:
+  aws_name: aws_multi_node_batch
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        container = subject.spec.container
+        if container.aws_name and container.repository != type(container)().repository:
+            yield Match(("container", "repository"), "`repository` has no effect beside `aws_name`")
+
+
+class ThreeEnvironments(SpecRule):
+    id = "MN403"
+    title = "A queue must have at most three environments, `legacy` included"
+    why = "AWS Batch associates up to three compute environments with a job queue."
+    remedy = "remove one"
+    source_url = _QUEUE
+    manual_test = _QUEUES
+    besides = ("MN138", "MN178")
+    failing = """\
+environments:
+  a: {instance: r5.12xlarge, max_nodes: 16}
+  b: {instance: r5.12xlarge, max_nodes: 16}
+  c: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi:
+    environments: [a, b, c]
+    legacy:  #! legacy
+      - arn:aws:batch:us-east-1:123456789012:compute-environment/old
+"""
+    passing = """\
+environments:
+  a: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi:
+    environments: [a]
+    legacy:
+      - arn:aws:batch:us-east-1:123456789012:compute-environment/old
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for name, queue in subject.spec.queues.items():
+            count = len(queue.environments) + len(queue.legacy)
+            if queue.legacy and count > _MOST_ENVIRONMENTS:
+                yield Match(
+                    ("queues", name, "legacy"), f"the queue has {count} environments", key=True
+                )
+
+
+class QueuePartsHere(SpecRule):
+    id = "MN404"
+    title = "What a queue uses must be in the region and account of the deployment"
+    why = (
+        "AWS Batch looks for the compute environments and the scheduling policy of a job queue in "
+        "the queue's region and account only."
+    )
+    remedy = "correct the ARN"
+    source_url = _QUEUE
+    manual_test = _QUEUES
+    failing = """\
+region: us-east-1
+environments:
+  a: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi:
+    environments: [a]
+    legacy:
+      - arn:aws:batch:us-west-2:123456789012:compute-environment/old  #! arn
+"""
+    passing = """\
+region: us-east-1
+environments:
+  a: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi:
+    environments: [a]
+    legacy:
+      - arn:aws:batch:us-east-1:123456789012:compute-environment/old
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        spec = subject.spec
+        for name, queue in spec.queues.items():
+            given: list[tuple[Path, str]] = [
+                (("queues", name, "legacy", index), arn) for index, arn in enumerate(queue.legacy)
+            ]
+            if queue.scheduling_policy:
+                given.append((("queues", name, "scheduling_policy"), queue.scheduling_policy))
+            for path, arn in given:
+                region, account = arn.split(":")[3:5]
+                if ("region",) not in subject.dropped and region != spec.region:
+                    yield Match(path, f"it is in {region}, and the deployment in {spec.region}")
+                elif spec.account and account != spec.account:
+                    yield Match(
+                        path,
+                        f"it is of the account {account}, and the deployment of {spec.account}",
+                    )
+
+
+class CpusInType(SpecRule):
+    id = "MN405"
+    title = "`cpus` must not exceed the cores of the instance type"
+    why = (
+        "The image limits the kernel to `cpus`, one thread a core. A type with fewer cores would "
+        "run threads of one core as two CPUs, or have fewer CPUs than jobs ask for."
+    )
+    remedy = "lower `cpus`, or write `hyperthreading: true` in its place for all threads"
+    source_url = "https://docs.aws.amazon.com/ec2/latest/instancetypes/mo.html"
+    manual_test = (
+        "aws ec2 describe-instance-types --instance-types r5.24xlarge "
+        "--query 'InstanceTypes[].VCpuInfo.DefaultCores'"
+    )
+    failing = """\
+environments:
+  r5:
+    instance: r5.24xlarge
+    max_nodes: 16
+    cpus: 96  #! 96
+"""
+    passing = """\
+environments:
+  r5:
+    instance: r5.24xlarge
+    max_nodes: 16
+    cpus: 24
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for each in subject.environments:
+            if each.spec.cpus is not None and each.spec.cpus > each.instance.cores:
+                yield Match(
+                    ("environments", each.name, "cpus"),
+                    f"`{each.instance.name}` has {each.instance.cores} cores",
+                )
+
+
+class CpusOrThreads(SpecRule):
+    id = "MN406"
+    title = "`cpus` excludes `hyperthreading: true`"
+    why = "With hyper-threading the image has no limit of CPUs: all threads of the type run."
+    remedy = "remove one of the two"
+    source_url = "https://docs.kernel.org/admin-guide/kernel-parameters.html"
+    manual_test = "aws ec2 describe-instance-types --instance-types r5.24xlarge"
+    failing = """\
+environments:
+  r5:
+    instance: r5.24xlarge
+    max_nodes: 16
+    hyperthreading: true
+    cpus: 24  #! 24
+"""
+    passing = """\
+environments:
+  r5:
+    instance: r5.24xlarge
+    max_nodes: 16
+    cpus: 24
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for name, environment in subject.spec.environments.items():
+            if environment.cpus is not None and environment.hyperthreading:
+                yield Match(
+                    ("environments", name, "cpus"),
+                    f"`{name}` has all threads with `hyperthreading: true`",
+                )
+
+
+class PoliciesOfCreatedRole(SpecRule):
+    id = "MN407"
+    title = "`roles.job_policies` requires `roles.job: create`"
+    why = "mngen attaches policies only to the role that it creates."
+    remedy = "attach them to the role yourself and remove `job_policies`"
+    source_url = "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html"
+    manual_test = "aws iam list-attached-role-policies --role-name ROLE"
+    failing = """\
+roles:
+  job: none
+  job_policies: ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]  #! ["arn
+"""
+    passing = """\
+roles:
+  job: create
+  job_policies: ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        roles = subject.spec.roles
+        if roles.job_policies and roles.job != "create":
+            yield Match(("roles", "job_policies"), f"`roles.job` is {_said(roles.job)}")
+
+
+def _said(role: str) -> str:
+    return "none" if role == "none" else "a role that exists"
