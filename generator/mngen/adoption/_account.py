@@ -1,28 +1,87 @@
-"""Reads what an account has of the things that a cluster file only names."""
+"""Reads what an account has: queues with their environments, job definitions, and what they name.
+
+Only calls that describe. 200 queues and 1,000 job definitions take about 20 of them: Batch gives
+100 of each at a time.
+Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobDefinitions.html
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mngen._aws import client, translated
+from mngen._aws import client, region_of, translated
 from mngen.adoption._cluster import subnets_of_cluster
-from mngen.adoption._inventory import Inventory, Network, Subnet
+from mngen.adoption._inventory import FileSystem, Inventory, Network, Subnet
+from mngen.adoption._item import Item
+from mngen.adoption._jobs import newest
 from mngen.adoption._lines import Line, Outcome, Place
-from mngen.errors import ToolError
+from mngen.errors import InputError, Problem, ToolError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
+    from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_ec2.client import EC2Client
+    from mypy_boto3_efs.client import EFSClient
+    from mypy_boto3_iam.client import IAMClient
     from mypy_boto3_sts.client import STSClient
 
     Connect = Callable[[str, str], Any]
 
 _T = TypeVar("_T")
+_BATCH_LIMIT = 100
+# Each file system takes one more call, for its mount targets.
+_MOST_FILE_SYSTEMS = 10
+
+
+def read_account(
+    queues: Collection[str] = (),
+    *,
+    region: str | None = None,
+    connect: Connect = client,
+) -> Inventory:
+    """Reads queues, the environments in them and job definitions.
+
+    Args:
+        queues: Names of the queues; none for all.
+        region: AWS region; None for the configured one.
+        connect: Makes a client of a service in a region.
+
+    Raises:
+        InputError: The account has no such queue, or no queue at all.
+        ToolError: AWS denies the calls to Batch, or cannot be reached.
+    """
+    region = region_of(region)
+    with translated():
+        sts: STSClient = connect("sts", region)
+        account = sts.get_caller_identity()["Account"]
+        batch: BatchClient = connect("batch", region)
+        found_queues = [_plain(each) for each in _queues(batch)]
+        _require(queues, [each["jobQueueName"] for each in found_queues], region)
+        chosen = [each for each in found_queues if not queues or each["jobQueueName"] in queues]
+        environments = [_plain(each) for each in _environments(batch, chosen)]
+        definitions = [
+            Item(_plain(each), Place(each["jobDefinitionArn"]))
+            for page in batch.get_paginator("describe_job_definitions").paginate(status="ACTIVE")
+            for each in page["jobDefinitions"]
+        ]
+    if not chosen:
+        raise InputError(f"account {account} has no job queues in {region}")
+    inventory = Inventory(
+        source=f"account {account} in {region}",
+        environments=[Item(each, Place(each["computeEnvironmentArn"])) for each in environments],
+        queues=[Item(each, Place(each["jobQueueArn"])) for each in chosen],
+        definitions=[each for each in newest(definitions) if _fits(each, environments)],
+        region=region,
+        account=account,
+        exists=True,
+    )
+    look_up(inventory, region, connect=connect)
+    return inventory
 
 
 def look_up(inventory: Inventory, region: str, *, connect: Connect = client) -> None:
-    """Asks the account about what the environments name: the VPC and zones of subnets.
+    """Asks the account about what the environments name: subnets, file systems, profiles.
 
     What AWS denies is reported, and taken as unknown.
 
@@ -37,13 +96,28 @@ def look_up(inventory: Inventory, region: str, *, connect: Connect = client) -> 
     with translated():
         sts: STSClient = connect("sts", region)
         inventory.account = inventory.account or sts.get_caller_identity()["Account"]
-    wanted = sorted(set(subnets_of_cluster(inventory.cluster)))
-    subnets = _tried(inventory, lambda: _subnets(connect("ec2", region), wanted))
-    if subnets is None:
+    resources = [each.data.get("computeResources", {}) for each in inventory.environments]
+    wanted = {str(each) for one in resources for each in one.get("subnets", []) if each}
+    if inventory.cluster:
+        wanted |= set(subnets_of_cluster(inventory.cluster))
+    roles = {str(each["instanceRole"]) for each in resources if each.get("instanceRole")}
+    subnets: dict[str, Subnet] = {}
+    try:
+        with translated():
+            subnets = _subnets(connect("ec2", region), sorted(wanted))
+    except ToolError as error:
+        _unknown(inventory, error)
         return
     vpcs = {each.vpc for each in subnets.values()}
     s3_endpoint = _tried(inventory, lambda: _has_endpoint(connect("ec2", region), vpcs, region))
-    inventory.network = Network(subnets=subnets, s3_endpoint=bool(s3_endpoint))
+    systems = _tried(inventory, lambda: _file_systems(inventory, connect("efs", region), vpcs))
+    profiles = _tried(inventory, lambda: _profiles(connect("iam", region), roles))
+    inventory.network = Network(
+        subnets=subnets,
+        s3_endpoint=bool(s3_endpoint),
+        file_systems=systems or (),
+        profiles=profiles or {},
+    )
 
 
 def _tried(inventory: Inventory, call: Callable[[], _T]) -> _T | None:
@@ -67,12 +141,71 @@ def _unknown(inventory: Inventory, error: ToolError) -> None:
         )
 
 
+def _queues(batch: BatchClient) -> Iterator[Any]:
+    for page in batch.get_paginator("describe_job_queues").paginate():
+        yield from page["jobQueues"]
+
+
+def _environments(batch: BatchClient, queues: list[dict[str, Any]]) -> Iterator[Any]:
+    names = sorted(
+        {
+            str(each["computeEnvironment"])
+            for queue in queues
+            for each in queue.get("computeEnvironmentOrder", [])
+        }
+    )
+    for start in range(0, len(names), _BATCH_LIMIT):
+        found = batch.describe_compute_environments(
+            computeEnvironments=names[start : start + _BATCH_LIMIT]
+        )
+        yield from found["computeEnvironments"]
+
+
+def _fits(definition: Item, environments: list[dict[str, Any]]) -> bool:
+    """Returns whether instances of the environments can run a job definition by its type."""
+    kinds = {
+        str(each.get("computeResources", {}).get("type", "EC2")).partition("_")[0]
+        for each in environments
+    }
+    types = {
+        str(each)
+        for one in environments
+        for each in one.get("computeResources", {}).get("instanceTypes", [])
+    }
+    data = definition.data
+    if "FARGATE" in data.get("platformCapabilities", []):
+        return "FARGATE" in kinds
+    if data.get("eksProperties"):
+        return False
+    containers = [data.get("containerProperties") or {}]
+    containers += [
+        each.get("container") or {}
+        for each in data.get("nodeProperties", {}).get("nodeRangeProperties", [])
+    ]
+    named = {each.get("instanceType") for each in containers} - {None}
+    return named <= types
+
+
+def _require(wanted: Iterable[str], there: list[str], region: str) -> None:
+    missing = [
+        Problem(f'there is no job queue "{each}" in {region}', hint=did_you_mean(each, there))
+        for each in wanted
+        if each not in there
+    ]
+    if missing:
+        raise InputError(*missing)
+
+
 def _subnets(ec2: EC2Client, ids: list[str]) -> dict[str, Subnet]:
     # A filter, unlike SubnetIds, leaves out what there is not.
-    pages = ec2.get_paginator("describe_subnets").paginate(
-        Filters=[{"Name": "subnet-id", "Values": ids}]
-    )
-    found = [each for page in pages for each in page["Subnets"]]
+    found = [
+        each
+        for start in range(0, len(ids), _BATCH_LIMIT)
+        for page in ec2.get_paginator("describe_subnets").paginate(
+            Filters=[{"Name": "subnet-id", "Values": ids[start : start + _BATCH_LIMIT]}]
+        )
+        for each in page["Subnets"]
+    ]
     return {each["SubnetId"]: Subnet(each["VpcId"], each["AvailabilityZone"]) for each in found}
 
 
@@ -86,3 +219,57 @@ def _has_endpoint(ec2: EC2Client, vpcs: set[str], region: str) -> bool:
         ]
     )
     return bool(found["VpcEndpoints"])
+
+
+def _file_systems(inventory: Inventory, efs: EFSClient, vpcs: set[str]) -> tuple[FileSystem, ...]:
+    systems = [
+        each
+        for page in efs.get_paginator("describe_file_systems").paginate()
+        for each in page["FileSystems"]
+    ]
+    if len(systems) > _MOST_FILE_SYSTEMS:
+        inventory.lines.append(
+            Line(
+                outcome=Outcome.CHANGED,
+                place=Place(inventory.source),
+                spec="storage.efs.id",
+                why=f"{len(systems)} file systems: where they are mounted was not asked",
+                todo="write the `id` of the one that jobs use",
+            )
+        )
+        return ()
+    found = []
+    for each in systems:
+        targets = efs.describe_mount_targets(FileSystemId=each["FileSystemId"])["MountTargets"]
+        here = [target for target in targets if target.get("VpcId") in vpcs]
+        if not here:
+            continue
+        groups = efs.describe_mount_target_security_groups(MountTargetId=here[0]["MountTargetId"])
+        found.append(
+            FileSystem(
+                id=each["FileSystemId"],
+                name=each.get("Name", ""),
+                encrypted=bool(each.get("Encrypted")),
+                subnets=tuple(target["SubnetId"] for target in here),
+                groups=tuple(groups["SecurityGroups"]),
+            )
+        )
+    return tuple(found)
+
+
+def _profiles(iam: IAMClient, roles: set[str]) -> dict[str, str]:
+    """Returns the ARNs of the instance profiles that environments name otherwise."""
+    found = {}
+    for role in sorted(roles):
+        name = role.rpartition("/")[2]
+        if ":instance-profile/" not in role:
+            try:
+                profile = iam.get_instance_profile(InstanceProfileName=name)
+            except iam.exceptions.NoSuchEntityException:
+                continue
+            found[name] = profile["InstanceProfile"]["Arn"]
+    return found
+
+
+def _plain(described: Any) -> dict[str, Any]:
+    return dict(described)

@@ -1,8 +1,10 @@
-"""From a cluster file to a checked spec and a report."""
+"""From an inventory to a checked spec, a report and what Terraform takes over."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,8 +12,13 @@ import msgspec
 from mngen.adoption import _shared
 from mngen.adoption._cluster import map_cluster
 from mngen.adoption._draft import Draft
+from mngen.adoption._environments import Mapped, map_environment
+from mngen.adoption._imports import imports_text
+from mngen.adoption._jobs import MappedJob, containers_of, map_job, newest, vcpus_of
 from mngen.adoption._lines import Line, Outcome, Place, in_order
+from mngen.adoption._queues import MappedQueue, add_queue, map_queue
 from mngen.adoption._report import report_text
+from mngen.adoption._shapes import empty_values
 from mngen.adoption._yaml import text_of
 from mngen.errors import InputError, Problem, Severity
 from mngen.rules import check
@@ -21,12 +28,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mngen.adoption._inventory import Inventory
+    from mngen.adoption._item import Item
     from mngen.catalog import Catalog
 
 REPORT = "adoption.md"
 """Name of the report, beside the spec."""
+IMPORTS = "terraform/imports.tf"
+"""Path of the import blocks, below the rendered tree."""
 
-_ORDER = ("tags", "network", "storage", "image", "roles", "environments", "queues", "jobs")
+_ORDER = (
+    "tags",
+    "network",
+    "storage",
+    "image",
+    "roles",
+    "environments",
+    "queues",
+    "container",
+    "jobs",
+)
+_ARN = re.compile(r'"arn:aws[a-z-]*:[a-z0-9-]+:([a-z0-9-]*):(\d{12}):')
+_ECR = re.compile(r'"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com')
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,12 +58,14 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
         name: Name of the deployment.
         region: AWS region; None for that of what there is.
         default_region: AWS region if nothing names one.
-        spec: Name of the spec's file, for messages.
+        take_repository: Whether to take over the repository of the container image.
+        spec: Name of the spec's file, for the report.
     """
 
     name: str
     region: str | None = None
     default_region: str = "us-east-1"
+    take_repository: bool = False
     spec: str = "mngen.yaml"
 
 
@@ -51,11 +75,13 @@ class Adoption(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         spec: Text of the spec; empty if nothing can be written in one.
         report: Text of the report.
+        imports: Text of the import blocks; empty if nothing is taken over.
         lines: The report's lines, what breaks a job first.
     """
 
     spec: str
     report: str
+    imports: str
     lines: tuple[Line, ...]
 
     def count(self, outcome: Outcome) -> int:
@@ -64,7 +90,21 @@ class Adoption(msgspec.Struct, frozen=True, kw_only=True):
 
     def as_dict(self) -> dict[str, object]:
         """Returns all of it as JSON-ready data."""
-        return {"spec": self.spec, "lines": [line.as_dict() for line in self.lines]}
+        return {
+            "spec": self.spec,
+            "imports": self.imports,
+            "lines": [line.as_dict() for line in self.lines],
+        }
+
+
+class _Parts(msgspec.Struct):
+    """What the mapping has made, for the files that follow from it."""
+
+    environments: list[Mapped]
+    queues: list[MappedQueue]
+    jobs: list[MappedJob]
+    places: dict[str, Place]
+    repository: str = ""
 
 
 def adopt(inventory: Inventory, wishes: Wishes, catalog: Catalog) -> Adoption:
@@ -79,7 +119,7 @@ def adopt(inventory: Inventory, wishes: Wishes, catalog: Catalog) -> Adoption:
         InputError: The name or the region is not valid.
     """
     draft = Draft(inventory, catalog)
-    region = wishes.region or inventory.region
+    region = region_of_inventory(inventory, wishes.region)
     if region is None:
         region = wishes.default_region
         draft.changed(
@@ -89,9 +129,22 @@ def adopt(inventory: Inventory, wishes: Wishes, catalog: Catalog) -> Adoption:
             "pass --region if it is another one",
             breaks=True,
         )
-    environments, own = map_cluster(draft, inventory.cluster)
-    network = _shared.network(draft, environments)
-    if "ssh" in own:
+    account = inventory.account or _most(inventory, region=False)
+    _report_empty(draft)
+    parts, own = _of_cluster(draft, inventory.cluster) if inventory.cluster else _map(draft)
+    sections: dict[str, Any] = {"name": wishes.name, "region": region}
+    if account:
+        sections["account"] = account
+    first = next(iter(parts.places.values()), Place(inventory.source))
+    network = _shared.network(draft, parts.environments)
+    if inventory.cluster is None:
+        own["storage"] = _shared.storage(draft, parts.jobs, first)
+        own["image"] = _shared.image(draft, parts.environments)
+        own["roles"] = _shared.roles(draft, parts.environments)
+        own["container"], parts.repository = _shared.container(
+            draft, parts.jobs, take=wishes.take_repository
+        )
+    elif "ssh" in own:
         network["ssh"] = own.pop("ssh")
     own |= {
         "network": network,
@@ -99,16 +152,66 @@ def adopt(inventory: Inventory, wishes: Wishes, catalog: Catalog) -> Adoption:
         "queues": draft.queues,
         "jobs": draft.jobs,
     }
-    sections: dict[str, Any] = {"name": wishes.name, "region": region}
-    if inventory.account:
-        sections["account"] = inventory.account
     sections |= {key: own[key] for key in _ORDER if key in own}
-    text = _checked(draft, sections, wishes)
+    text = _checked(draft, sections, parts, wishes)
+    parts.queues = [each for each in parts.queues if each.key in draft.queues]
     lines = tuple(in_order(draft.lines))
-    return Adoption(spec=text, report=report_text(inventory, lines), lines=lines)
+    return Adoption(
+        spec=text,
+        report=report_text(wishes, inventory, lines, parts.queues, parts.jobs, parts.repository),
+        imports=imports_text(parts.queues, parts.repository) if inventory.exists and text else "",
+        lines=lines,
+    )
 
 
-def _checked(draft: Draft, sections: dict[str, Any], wishes: Wishes) -> str:
+def region_of_inventory(inventory: Inventory, region: str | None = None) -> str | None:
+    """Returns the region given, or else that of what there is; None if nothing names one."""
+    return region or inventory.region or _most(inventory, region=True)
+
+
+def _of_cluster(draft: Draft, cluster: Item) -> tuple[_Parts, dict[str, Any]]:
+    environments, own = map_cluster(draft, cluster)
+    parts = _Parts(environments, [], [], {})
+    for mapped in environments:
+        parts.places[f"environments.{mapped.key}"] = cluster.place
+    return parts, own
+
+
+def _map(draft: Draft) -> tuple[_Parts, dict[str, Any]]:
+    inventory = draft.inventory
+    definitions = newest(inventory.definitions)
+    wanted = frozenset(vcpus_of(each) for item in definitions for _, each in containers_of(item))
+    parts = _Parts([], [], [], {})
+    environments: dict[str, Mapped | None] = {}
+    for item in inventory.environments:
+        name = str(item.data.get("computeEnvironmentName", ""))
+        mapped = map_environment(draft, item, wanted)
+        environments[name] = mapped
+        if mapped:
+            parts.environments.append(mapped)
+            parts.places[f"environments.{mapped.key}"] = item.place
+    for item in inventory.queues:
+        queue = map_queue(draft, item, environments)
+        if queue:
+            parts.queues.append(queue)
+            parts.places[f"queues.{queue.key}"] = item.place
+    if not inventory.queues:
+        for mapped in parts.environments:
+            add_queue(draft, mapped, parts.places[f"environments.{mapped.key}"])
+    for item in definitions:
+        parts.jobs.append(map_job(draft, item, parts.queues))
+    return parts, {}
+
+
+def _report_empty(draft: Draft) -> None:
+    """Reports each value that is not filled in."""
+    inventory = draft.inventory
+    for item in (*inventory.environments, *inventory.queues, *inventory.definitions):
+        for path in list(empty_values(item.data)):
+            draft.cannot(item.at(*path), "", 'empty (""): AWS refuses it', "fill it in")
+
+
+def _checked(draft: Draft, sections: dict[str, Any], parts: _Parts, wishes: Wishes) -> str:
     """Returns the text of the spec, without what the rules refuse.
 
     Raises:
@@ -128,12 +231,12 @@ def _checked(draft: Draft, sections: dict[str, Any], wishes: Wishes) -> str:
         ]
         if not problems:
             return text
-        if not _drop(draft, problems):
+        if not _drop(draft, parts, problems):
             raise InputError(*problems)
     raise AssertionError("each round drops an entry")
 
 
-def _drop(draft: Draft, problems: Iterable[Problem]) -> bool:
+def _drop(draft: Draft, parts: _Parts, problems: Iterable[Problem]) -> bool:
     """Leaves out what the rules refuse; returns whether that was anything."""
     dropped = False
     for problem in problems:
@@ -148,7 +251,7 @@ def _drop(draft: Draft, problems: Iterable[Problem]) -> bool:
             continue
         dropped = True
         rule = f" ({problem.rule})" if problem.rule else ""
-        place = draft.inventory.cluster.place
+        place = parts.places.get(f"{section}.{key}", Place(draft.inventory.source))
         draft.cannot(place, problem.path, f"{problem.message}{rule}", problem.hint or "")
         del entries[key]
         _drop_users(draft, section, key)
@@ -166,3 +269,19 @@ def _drop_users(draft: Draft, section: str, key: str) -> None:
     elif section == "queues":
         for name in [name for name, job in draft.jobs.items() if job["queue"] == key]:
             del draft.jobs[name]
+
+
+def _most(inventory: Inventory, *, region: bool) -> str | None:
+    """Returns the region or the account that most ARNs and images name."""
+    found: Counter[str] = Counter()
+    items: Iterable[Item] = (
+        *inventory.environments,
+        *inventory.queues,
+        *inventory.definitions,
+    )
+    for item in items:
+        text = json.dumps(item.data)
+        found.update(each[0 if region else 1] for each in _ARN.findall(text))
+        found.update(each[1 if region else 0] for each in _ECR.findall(text))
+    del found[""]
+    return min(found, key=lambda each: (-found[each], each)) if found else None

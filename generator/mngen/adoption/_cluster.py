@@ -258,7 +258,16 @@ def _environment(draft: Draft, resources: Item, *, spot: bool) -> Mapped | None:
     entry |= sizes
     _bought(draft, entry, resources, path, bid, spot=spot)
     draft.environments[key] = entry
-    return Mapped(key=key, subnets=[], groups=[])
+    return Mapped(
+        name=key,
+        key=key,
+        arn="",
+        instance=instance,
+        cpus=instance.vcpus,
+        subnets=[],
+        groups=[],
+        spot=spot,
+    )
 
 
 def _bought(

@@ -1,30 +1,152 @@
-"""Compute environments: what a spec has of one, from types and limits in vCPUs."""
+"""Compute environments: from what the Batch API has to the section `environments`."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mngen.adoption._draft import Draft, count
+from mngen.adoption._draft import Draft, count, key_of
 
 if TYPE_CHECKING:
+    from mngen.adoption._item import Item
     from mngen.adoption._lines import Place
     from mngen.catalog import InstanceType
+
+_DESCRIBES = frozenset(
+    {
+        "computeEnvironmentArn",
+        "containerOrchestrationType",
+        "context",
+        "ecsClusterArn",
+        "status",
+        "statusReason",
+        "unmanagedvCpus",
+        "uuid",
+    }
+)
+# The tutorial names an environment after the CPUs that its AMI leaves to Linux.
+_LIMIT = re.compile(r"MAX_?(?:V?CPUS?)?_?(\d+)", re.IGNORECASE)
+_PLACE_IN_AWS = "mngen's own setting, or AWS's default, applies"
 
 
 class Mapped(msgspec.Struct, kw_only=True):
     """A compute environment that a spec can describe.
 
     Attributes:
+        name: Its name in AWS.
         key: Its key in the spec.
+        arn: Its ARN, if it was seen in an account.
+        instance: Its instance type.
+        cpus: CPUs that the ECS agent registers on an instance.
         subnets: Its subnets, with their places.
         groups: Its security groups, likewise.
+        profile: Its instance profile, likewise; None without one.
+        key_pair: Its SSH key pair, likewise.
+        image: Its AMI, likewise.
+        system: Batch's word for the system of its AMI, such as `ECS_AL2`, likewise.
+        spot: Whether it buys on the Spot market.
     """
 
+    name: str
     key: str
+    arn: str
+    instance: InstanceType
+    cpus: int
     subnets: list[tuple[str, Place]]
     groups: list[tuple[str, Place]]
+    profile: tuple[str, Place] | None = None
+    key_pair: tuple[str, Place] | None = None
+    image: tuple[str, Place] | None = None
+    system: tuple[str, Place] | None = None
+    spot: bool = False
+
+
+def map_environment(draft: Draft, item: Item, wanted_cpus: frozenset[int]) -> Mapped | None:
+    """Adds a compute environment to the spec, or reports why it cannot.
+
+    Args:
+        draft: The spec in the making.
+        item: The environment.
+        wanted_cpus: vCPUs that job definitions ask of a node.
+    """
+    name = str(item.take("computeEnvironmentName", ""))
+    key = key_of(name, draft.environments)
+    path = f"environments.{key}"
+    if not _is_supported(draft, item, path):
+        return None
+    resources = item.child("computeResources")
+    types = [str(each) for each in resources.take("instanceTypes", [])]
+    instance = choose_instance(draft, types, resources.at("instanceTypes"), path)
+    sizes = _sizes(draft, resources, path, instance) if instance else None
+    if instance is None or sizes is None:
+        return None
+    kind = str(resources.take("type", "EC2")).upper()
+    spot = kind == "SPOT"
+    entry: dict[str, Any] = {"instance": instance.name}
+    draft.kept(resources.at("instanceTypes", 0), f"{path}.instance", instance.name)
+    mapped = Mapped(
+        name=name,
+        key=key,
+        arn=str(item.take("computeEnvironmentArn", "")),
+        instance=instance,
+        cpus=instance.vcpus,
+        subnets=_each(resources, "subnets"),
+        groups=_each(resources, "securityGroupIds"),
+        profile=_one(resources, "instanceRole"),
+        key_pair=_one(resources, "ec2KeyPair"),
+        image=_one(resources, "imageId"),
+        spot=spot,
+    )
+    _image(draft, resources, mapped)
+    limit, why = _cpu_limit(name, instance, wanted_cpus, own_image=mapped.image is not None)
+    _set_cpus(draft, mapped, entry, limit, why, item.at("computeEnvironmentName"))
+    entry |= sizes
+    _purchase(draft, resources, path, entry, spot=spot)
+    _placement(draft, resources, path, entry)
+    _image_key(draft, mapped, entry)
+    _own_settings(draft, item, resources)
+    draft.environments[key] = entry
+    return mapped
+
+
+def _is_supported(draft: Draft, item: Item, path: str) -> bool:
+    kind = str(item.data.get("computeResources", {}).get("type", "EC2")).upper()
+    if str(item.take("type", "MANAGED")).upper() != "MANAGED":
+        draft.cannot(
+            item.at("type"),
+            path,
+            "an unmanaged environment has instances that Batch does not start",
+            "describe its instance type in the spec, and let Batch start them",
+        )
+        return False
+    if item.take("eksConfiguration"):
+        draft.cannot(
+            item.at("eksConfiguration"),
+            path,
+            "jobs on Amazon EKS are not multi-node jobs of Amazon ECS, the only kind that mngen "
+            "has",
+            "keep it outside mngen",
+        )
+        return False
+    if kind.startswith("FARGATE"):
+        draft.cannot(
+            item.at("computeResources", "type"),
+            path,
+            "Fargate runs no multi-node jobs and has no instances to choose",
+            "keep it outside mngen",
+        )
+        return False
+    if str(item.take("state", "ENABLED")).upper() != "ENABLED":
+        draft.cannot(
+            item.at("state"),
+            path,
+            "the environment is disabled, and mngen has only enabled ones",
+            "enable it, or leave it out",
+        )
+        return False
+    return True
 
 
 def choose_instance(draft: Draft, types: list[str], place: Place, path: str) -> InstanceType | None:
@@ -52,6 +174,20 @@ def choose_instance(draft: Draft, types: list[str], place: Place, path: str) -> 
         todo = draft.catalog.unknown(types[0]).hint or "run mngen instances --refresh"
     draft.cannot(place, f"{path}.instance", why, todo)
     return None
+
+
+def _sizes(
+    draft: Draft, resources: Item, path: str, instance: InstanceType
+) -> dict[str, Any] | None:
+    most, least = resources.take("maxvCpus", 0), resources.take("minvCpus", 0)
+    sizes = node_counts(
+        draft, path, instance, (most, resources.at("maxvCpus")), (least, resources.at("minvCpus"))
+    )
+    if resources.take("desiredvCpus") is not None:
+        draft.changed(
+            resources.at("desiredvCpus"), "", "dropped: Batch decides how many instances run"
+        )
+    return sizes
 
 
 def node_counts(
@@ -99,3 +235,187 @@ def node_counts(
     else:
         draft.kept(place, f"{path}.min_nodes", "0, the default")
     return sizes
+
+
+def _cpu_limit(
+    name: str, instance: InstanceType, wanted: frozenset[int], *, own_image: bool
+) -> tuple[int, str]:
+    """Returns the CPUs that Linux has on an instance, and how that is known."""
+    named = _LIMIT.search(name)
+    limit = int(named[1]) if named else 0
+    if 1 <= limit <= instance.vcpus:
+        return limit, f"its name shows that the AMI limits Linux to {count(limit, 'CPU')}"
+    if not own_image:
+        return instance.vcpus, "the AMI of Amazon ECS leaves hyper-threading on"
+    asked = max((each for each in wanted if each <= instance.vcpus), default=0)
+    if asked and asked <= instance.cores and instance.threads_per_core > 1:
+        return asked, f"job definitions ask for {asked} vCPUs of a node"
+    return instance.vcpus, "nothing shows that its AMI limits the CPUs"
+
+
+def _set_cpus(
+    draft: Draft, mapped: Mapped, entry: dict[str, Any], limit: int, why: str, place: Place
+) -> None:
+    """Writes how many CPUs the instances have."""
+    instance, path = mapped.instance, f"environments.{mapped.key}"
+    mapped.cpus = limit
+    check = "run `nproc` on an instance to check"
+    if limit == instance.vcpus:
+        if instance.threads_per_core > 1:
+            entry["hyperthreading"] = True
+        draft.kept(place, f"{path}.hyperthreading", f"{limit} CPUs: {why}", check)
+    elif limit == instance.cores:
+        entry["hyperthreading"] = False
+        draft.kept(place, f"{path}.hyperthreading", f"one thread a core: {why}", check)
+    elif limit < instance.cores:
+        entry["cpus"] = limit
+        draft.kept(place, f"{path}.cpus", f"{limit} of {instance.cores} cores: {why}", check)
+    else:
+        entry["hyperthreading"] = True
+        mapped.cpus = instance.vcpus
+        draft.changed(
+            place,
+            f"{path}.hyperthreading",
+            f"{instance.vcpus} CPUs, not {limit}: a limit between cores and vCPUs leaves some "
+            "cores two threads and others one",
+        )
+
+
+def _purchase(
+    draft: Draft, resources: Item, path: str, entry: dict[str, Any], *, spot: bool
+) -> None:
+    place = resources.at("type")
+    if spot:
+        entry["purchase"] = "spot"
+        entry["multi_node"] = False
+        draft.kept(place, f"{path}.purchase", "Spot")
+        draft.changed(
+            place,
+            f"{path}.multi_node",
+            "false: Batch runs no multi-node jobs on Spot instances (MN110)",
+        )
+    else:
+        draft.kept(place, f"{path}.purchase", "on demand, the default")
+    bid = resources.take("bidPercentage")
+    if bid is not None and spot:
+        entry["bid_percentage"] = bid
+        draft.kept(resources.at("bidPercentage"), f"{path}.bid_percentage", f"{bid} %")
+    elif bid is not None:
+        draft.changed(
+            resources.at("bidPercentage"), "", "dropped: it has no effect on demand (MN112)"
+        )
+    _allocation(draft, resources, path, entry, spot=spot)
+    if resources.take("spotIamFleetRole"):
+        draft.changed(
+            resources.at("spotIamFleetRole"),
+            "roles.spot_fleet",
+            "dropped: only best-fit allocation needs it",
+        )
+
+
+def _allocation(
+    draft: Draft, resources: Item, path: str, entry: dict[str, Any], *, spot: bool
+) -> None:
+    default = "spot-capacity-optimized" if spot else "best-fit-progressive"
+    found = str(resources.take("allocationStrategy", "BEST_FIT"))
+    strategy = found.lower().replace("_", "-")
+    place = resources.at("allocationStrategy")
+    if strategy == default:
+        draft.kept(place, f"{path}.allocation", f"{default}, the default")
+    elif strategy == "best-fit-progressive":
+        entry["allocation"] = strategy
+        draft.kept(place, f"{path}.allocation", strategy)
+    else:
+        draft.changed(
+            place,
+            f"{path}.allocation",
+            f"{default} instead of {strategy}: with one type both choose the same instances, and "
+            "Batch can update the environment in place (MN114)",
+        )
+
+
+def _placement(draft: Draft, resources: Item, path: str, entry: dict[str, Any]) -> None:
+    group = resources.take("placementGroup")
+    place = resources.at("placementGroup")
+    if group:
+        entry["placement_group"] = {"existing": group}
+        draft.kept(place, f"{path}.placement_group", f"{group}, which mngen does not manage")
+    elif entry.get("multi_node", True):
+        entry["placement_group"] = False
+        draft.kept(
+            place,
+            f"{path}.placement_group",
+            "none, as today",
+            "remove the key to place nodes close together",
+        )
+
+
+def _image(draft: Draft, resources: Item, mapped: Mapped) -> None:
+    """Notes the AMI and its system; the newer place of both is `ec2Configuration`."""
+    for each in resources.children("ec2Configuration"):
+        mapped.image = _one(each, "imageIdOverride") or mapped.image
+        mapped.system = _one(each, "imageType") or mapped.system
+        draft.left(each, _PLACE_IN_AWS)
+
+
+def _image_key(draft: Draft, mapped: Mapped, entry: dict[str, Any]) -> None:
+    if mapped.image is None:
+        return
+    ami, place = mapped.image
+    path = f"environments.{mapped.key}.image"
+    if draft.inventory.exists:
+        # The queue keeps the environment that uses it; the spec's own waits for a baked AMI.
+        draft.changed(
+            place,
+            path,
+            f"the environment in AWS keeps {ami}; the one in the spec is created with an AMI from "
+            "mngen bake",
+            f"to use {ami} there too, write `image: {ami}`",
+        )
+        draft.note(("environments", mapped.key), f"image: {ami} # the AMI of {mapped.name}")
+    else:
+        entry["image"] = ami
+        draft.kept(place, path, f"{ami}; mngen does not bake it")
+
+
+def _own_settings(draft: Draft, item: Item, resources: Item) -> None:
+    """Reports what mngen decides for every environment."""
+    if item.take("serviceRole"):
+        draft.changed(
+            item.at("serviceRole"),
+            "roles.service",
+            "dropped: with its service-linked role, Batch can update an environment in place "
+            "(MN185)",
+        )
+    template = resources.child("launchTemplate")
+    if template.data:
+        version = str(template.take("version", "$Default"))
+        draft.changed(
+            resources.at("launchTemplate"),
+            "",
+            f"version {version} is not carried over: the launch template of mngen has none of its "
+            "user data, volumes and interfaces",
+            "add what its user data does to an AMI, and name that in `image`",
+            breaks=True,
+        )
+    tags = resources.take("tags", {})
+    for key in tags:
+        why = "mngen names instances" if key == "Name" else "not carried over"
+        draft.changed(resources.at("tags", key), "tags", why, "use `tags` for all resources")
+    for key in item.take("tags", {}):
+        draft.changed(item.at("tags", key), "tags", "not carried over", "use `tags`")
+    draft.left(resources, _PLACE_IN_AWS)
+    draft.left(item, _PLACE_IN_AWS, silent=_DESCRIBES)
+
+
+def _each(item: Item, key: str) -> list[tuple[str, Place]]:
+    return [
+        (str(each), item.at(key, number))
+        for number, each in enumerate(item.take(key, []))
+        if each != ""
+    ]
+
+
+def _one(item: Item, key: str) -> tuple[str, Place] | None:
+    found = item.take(key)
+    return (str(found), item.at(key)) if found else None

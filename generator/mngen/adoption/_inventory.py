@@ -18,16 +18,38 @@ class Subnet(msgspec.Struct, frozen=True):
     zone: str
 
 
+class FileSystem(msgspec.Struct, frozen=True, kw_only=True):
+    """An EFS file system.
+
+    Attributes:
+        id: Such as `fs-0123456789abcdef0`.
+        name: Its tag `Name`; empty without one.
+        encrypted: Whether it is encrypted at rest.
+        subnets: Subnets of its mount targets.
+        groups: Security groups of its mount targets, each once.
+    """
+
+    id: str
+    name: str = ""
+    encrypted: bool = True
+    subnets: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
 class Network(msgspec.Struct, frozen=True, kw_only=True):
     """What an account has of the things that Batch's objects only name.
 
     Attributes:
         subnets: Subnets by id.
         s3_endpoint: Whether the VPC of the subnets has an endpoint for S3.
+        file_systems: Those with a mount target in the VPC of the subnets.
+        profiles: ARNs of instance profiles by name.
     """
 
     subnets: dict[str, Subnet] = {}
     s3_endpoint: bool = False
+    file_systems: tuple[FileSystem, ...] = ()
+    profiles: dict[str, str] = {}
 
 
 class Inventory(msgspec.Struct, kw_only=True):
@@ -35,16 +57,27 @@ class Inventory(msgspec.Struct, kw_only=True):
 
     Attributes:
         source: What was read, in words, for the header of the spec.
-        cluster: A cluster file of ParallelCluster.
+        environments: Compute environments, as CreateComputeEnvironment or
+            DescribeComputeEnvironments has them.
+        queues: Job queues, likewise.
+        definitions: Job definitions, likewise.
         region: AWS region, as far as it is known.
         account: AWS account, as far as it is known.
-        network: What the account has of what it names; None if it was not asked.
+        exists: Whether all of it was seen in an account, and can be taken over.
+        network: What the account has of what they name; None if it was not asked.
+        released: Addresses in another Terraform state that it has to let go of.
+        cluster: A cluster file of ParallelCluster, instead of all that.
         lines: What the reader has to report.
     """
 
     source: str
-    cluster: Item
+    environments: list[Item] = []
+    queues: list[Item] = []
+    definitions: list[Item] = []
     region: str | None = None
     account: str | None = None
+    exists: bool = False
     network: Network | None = None
+    released: list[str] = []
+    cluster: Item | None = None
     lines: list[Line] = []

@@ -1,4 +1,4 @@
-"""The report `adoption.md`: a line for each value."""
+"""The report `adoption.md`: a line for each value, and what to do next."""
 
 from __future__ import annotations
 
@@ -10,13 +10,76 @@ from mngen.adoption._lines import Line, Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from mngen.adoption._adopt import Wishes
     from mngen.adoption._inventory import Inventory
+    from mngen.adoption._jobs import MappedJob
+    from mngen.adoption._queues import MappedQueue
+
+_STAGES = """\
+## Stages
+
+Each stage is one apply. Do not go on while a plan deletes or replaces anything.
+
+1. **Take over.** {release}`mngen render`, `mngen plan`: it imports {imported}
+   and deletes nothing. Then `mngen apply`. Jobs go on as before, on the instances that they use
+   today. A second `mngen plan` shows no changes; then delete `deploy/terraform/imports.tf`.
+2. **Put new environments in front.** `mngen bake`, `mngen apply`: the queue has the environments of
+   the spec first, and those in `legacy` behind them. Submit a job to try them. To undo this, move
+   the AMIs out of `deploy/terraform/amis.auto.tfvars.json`, and apply.
+3. **Remove the old environments from the queue.** Remove `legacy` from {spec}, and apply. Wait
+   until no job runs on them, then disable and delete them (below).
+
+## Delete by hand, after stage 3
+
+{leftovers}
+
+mngen never deletes what it did not create. AMIs, launch templates and roles of the old environments
+are yours to delete if nothing else uses them.
+
+## Undo
+
+After stage 1, let Terraform forget what it has taken over; then `mngen destroy` deletes only what
+it created:
+
+```sh
+{let_go}
+```
+"""
+_SCRIPTS = """\
+They stay. Job definitions stay outside the spec, so scripts that register revisions go on as they
+do today.
+"""
+_RELEASE = """\
+Another configuration manages the queues. Let go of them there, and take them out
+   of its files (with terraform-aws-modules/batch: `create_job_queues = false`). Its plan must
+   delete neither them nor the compute environments and the scheduling policy that they use:
+
+   ```sh
+{commands}
+   ```
+
+   Then """
+_NEW = """\
+## Next
+
+Nothing was read from an account, so nothing is taken over: `mngen render`, `mngen plan` and
+`mngen apply` create all of it. If the account has a queue of one of these names already, creating
+it fails: import it with `mngen import --from-account --queue NAME`.
+"""
 
 
-def report_text(inventory: Inventory, lines: tuple[Line, ...]) -> str:
+def report_text(
+    wishes: Wishes,
+    inventory: Inventory,
+    lines: tuple[Line, ...],
+    queues: list[MappedQueue],
+    jobs: list[MappedJob],
+    repository: str,
+) -> str:
     """Returns the report as Markdown."""
     counts = ", ".join(
-        f"{sum(line.outcome is outcome for line in lines)} {outcome.value}" for outcome in Outcome
+        f"{sum(line.outcome is outcome for line in lines)} {outcome.value}"
+        for outcome in (Outcome.CANNOT, Outcome.CHANGED, Outcome.KEPT)
     )
     text = [
         f"# What mngen import made of {_inline(inventory.source)}",
@@ -30,6 +93,11 @@ def report_text(inventory: Inventory, lines: tuple[Line, ...]) -> str:
             outcome.value.capitalize(),
             [line for line in lines if line.outcome is outcome and not line.breaks],
         )
+    text += _names(queues, jobs)
+    if inventory.exists:
+        text.append(_stages(wishes, inventory, queues, repository))
+    else:
+        text.append(_NEW)
     return "\n".join(text)
 
 
@@ -50,6 +118,49 @@ def _row(line: Line) -> str:
     target = f" → {_code(line.spec)}" if line.spec else ""
     todo = f" **{_inline(line.todo[0].upper() + line.todo[1:])}.**" if line.todo else ""
     return f"- {line.outcome.value}: {place}{target}: {_inline(line.why)}.{todo}"
+
+
+def _names(queues: list[MappedQueue], jobs: list[MappedJob]) -> list[str]:
+    if not queues and not jobs:
+        return []
+    rows = [f"- job queue {_code(each.name)}: `queues.{each.key}`" for each in queues]
+    rows += [f"- job definition {_code(each.name)}: stays outside the spec" for each in jobs]
+    return [
+        "## Names that scripts use",
+        "",
+        _SCRIPTS,
+        *rows,
+        "",
+    ]
+
+
+def _stages(
+    wishes: Wishes, inventory: Inventory, queues: list[MappedQueue], repository: str
+) -> str:
+    imported = len(queues) + bool(repository)
+    old = {each.name: each for queue in queues for each in queue.environments}
+    leftovers = "\n".join(
+        f"- `aws batch update-compute-environment --compute-environment {name} --state DISABLED`, "
+        f"then `aws batch delete-compute-environment --compute-environment {name}`"
+        for name in old
+    )
+    let_go = "\n".join(
+        f"terraform -chdir=deploy/terraform state rm '{address}'"
+        for address in (
+            *(f"module.queue_{each.key}" for each in queues),
+            *(["module.registry"] if repository else []),
+        )
+    )
+    release = _RELEASE.format(
+        commands="\n".join(f"   terraform state rm '{each}'" for each in inventory.released)
+    )
+    return _STAGES.format(
+        release=release if inventory.released else "",
+        imported=f"{imported} resource" + ("" if imported == 1 else "s"),
+        spec=wishes.spec,
+        leftovers=leftovers,
+        let_go=let_go,
+    )
 
 
 def _code(text: str) -> str:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mngen._files import locked_folder, write_atomically
-from mngen.adoption._adopt import REPORT, Adoption
+from mngen.adoption._adopt import IMPORTS, REPORT, Adoption
 from mngen.errors import InputError, Problem, ToolError
 
 if TYPE_CHECKING:
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def save(adoption: Adoption, file: Path, *, overwrite: bool = False) -> list[Path]:
-    """Writes the spec and the report.
+def save(adoption: Adoption, file: Path, out: Path, *, overwrite: bool = False) -> list[Path]:
+    """Writes the spec, the report and the import blocks.
 
-    The spec comes last, so that a spec is never without its report.
+    The spec comes last, so that a spec is never without what it names.
 
     Args:
         adoption: What to write.
         file: The spec.
+        out: Folder of the rendered tree.
         overwrite: Whether files that are there with another content may be overwritten.
 
     Returns:
@@ -31,7 +32,11 @@ def save(adoption: Adoption, file: Path, *, overwrite: bool = False) -> list[Pat
         InputError: A file is there already, and nothing was written.
         ToolError: A file cannot be written; what was written before is removed again.
     """
-    texts = {file.parent / REPORT: adoption.report, file: adoption.spec}
+    texts: dict[Path, str] = {}
+    if adoption.imports:
+        texts[out / IMPORTS] = adoption.imports
+    texts[file.parent / REPORT] = adoption.report
+    texts[file] = adoption.spec
     with _locked(file):
         old = {path: _content(path) for path in texts}
         there = [path for path, text in texts.items() if old[path] not in (None, text.encode())]

@@ -1,6 +1,7 @@
 """`mngen import`: a spec from what there is already."""
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,9 +10,11 @@ import typer
 from mngen.cli._console import print_json, report
 from mngen.cli._options import (
     DEFAULT_FILE,
+    DEFAULT_OUT,
     FileOption,
     Format,
     FormatOption,
+    OutOption,
     SandboxOption,
 )
 from mngen.cli._session import account_of
@@ -21,21 +24,57 @@ if TYPE_CHECKING:
     from mngen.adoption import Adoption
 
 
+class Take(StrEnum):
+    """What an import takes over only if asked to."""
+
+    REPOSITORY = "repository"
+
+
 def import_(
+    more: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE]...", help="More files for --from-json")
+    ] = None,
+    from_json: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from-json",
+            metavar="FILE",
+            help="File for `aws batch … --cli-input-json`; repeatable",
+        ),
+    ] = None,
     from_pcluster: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--from-pcluster",
             metavar="FILE",
             help="Cluster file of ParallelCluster, with the scheduler awsbatch",
         ),
-    ],
+    ] = None,
+    from_terraform: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-terraform",
+            metavar="FOLDER",
+            help="Folder of another Terraform configuration, with its state",
+        ),
+    ] = None,
+    from_account: Annotated[
+        bool, typer.Option("--from-account", help="Read the AWS account")
+    ] = False,
+    queue: Annotated[
+        list[str] | None,
+        typer.Option("--queue", metavar="NAME", help="Only this job queue; repeatable"),
+    ] = None,
     file: FileOption = DEFAULT_FILE,
+    out: OutOption = DEFAULT_OUT,
     name: Annotated[
         str | None, typer.Option(help="Name of the deployment; default: that of the folder")
     ] = None,
     region: Annotated[
         str | None, typer.Option(help="AWS region; default: that of what is imported")
+    ] = None,
+    take: Annotated[
+        Take | None, typer.Option("--take", help="Also manage the repository of the image")
     ] = None,
     aws: Annotated[
         bool, typer.Option("--aws", help="Ask the account what files do not show; read-only")
@@ -54,25 +93,54 @@ def import_(
 ) -> None:
     """Write a spec from what exists already.
 
-    Writes the spec and a report with a line for each value (adoption.md): both or neither; AWS is
-    only read. Exit code 1: a value cannot be written in a spec; then nothing is written without
-    --partial.
+    Writes the spec, a report with a line for each value (adoption.md) and, for queues that exist,
+    Terraform's import blocks. All files are written or none; AWS is only read. Exit code 1: a value
+    cannot be written in a spec; then nothing is written without --partial.
     """
     from mngen._aws import region_of
-    from mngen.adoption import Outcome, Wishes, adopt, look_up, read_cluster, save
+    from mngen.adoption import (
+        Outcome,
+        Wishes,
+        adopt,
+        look_up,
+        read_account,
+        read_cluster,
+        read_json,
+        read_state,
+        region_of_inventory,
+        save,
+    )
     from mngen.catalog import load_catalog
     from mngen.spec import name_from
+    from mngen.terraform import Terraform
 
-    found = read_cluster(from_pcluster)
-    with account_of(region or found.region, sandbox=sandbox):
-        if aws or sandbox:
-            look_up(found, region_of(region or found.region))
+    files = [*(from_json or ()), *(more or ())]
+    sources = [bool(from_json), bool(from_pcluster), bool(from_terraform), from_account]
+    if sources.count(True) != 1:
+        raise typer.BadParameter(
+            "pass one of --from-json, --from-pcluster, --from-terraform and --from-account"
+        )
+    if more and not from_json:
+        raise typer.BadParameter("files are only for --from-json")
+    if queue and not (from_account or from_terraform):
+        raise typer.BadParameter("--queue is only for --from-account and --from-terraform")
+    with account_of(region, sandbox=sandbox):
+        if from_account:
+            found = read_account(queue or [], region=region)
+        elif from_terraform:
+            state = Terraform(from_terraform).state()
+            found = read_state(state, str(from_terraform), queue or [])
+        else:
+            found = read_cluster(from_pcluster) if from_pcluster else read_json(files)
+        if aws or (sandbox and not from_account):
+            look_up(found, region_of(region_of_inventory(found, region)))
     adoption = adopt(
         found,
         Wishes(
             name=name or name_from(file.absolute().parent.name),
             region=region,
             default_region=os.environ.get("AWS_REGION") or "us-east-1",
+            take_repository=take is Take.REPOSITORY,
             spec=file.name,
         ),
         load_catalog(file),
@@ -80,7 +148,7 @@ def import_(
     refused = bool(adoption.count(Outcome.CANNOT)) and not partial
     written: list[Path] = []
     if adoption.spec and not refused and not dry_run:
-        written = save(adoption, file, overwrite=overwrite)
+        written = save(adoption, file, out, overwrite=overwrite)
     if output_format is Format.JSON:
         print_json({**adoption.as_dict(), "written": [str(each) for each in written]})
     else:

@@ -5,6 +5,7 @@
 """
 
 from mngen.render._disk import MANIFEST, Changes, Deployment
+from mngen.render._hcl import quoted as hcl_string
 from mngen.render._render import (
     PROVIDER_RANGES,
     Tree,
@@ -17,5 +18,6 @@ __all__ = [
     "Changes",
     "Deployment",
     "Tree",
+    "hcl_string",
     "render",
 ]

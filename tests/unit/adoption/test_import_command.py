@@ -10,75 +10,96 @@ import pytest
 
 from mngen.adoption import Adoption, save
 from mngen.errors import InputError, ToolError
+from tests.support.adoption import DEFINITION, ENVIRONMENT, QUEUE, changed, write
 from tests.support.cli import CHECKOUT, mngen, read_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-CLUSTER = """\
-Region: eu-west-1
-Scheduling:
-  Scheduler: awsbatch
-  AwsBatchQueues:
-    - Name: reef
-      Networking: {SubnetIds: [subnet-0123456789abcdef0]}
-      ComputeResources: [{Name: nodes, InstanceTypes: [c5.2xlarge], MaxvCpus: 64}]
-"""
-IMPORT = ("import", "--from-pcluster", "cluster.yaml")
-WRITTEN = ["adoption.md", "cluster.yaml", "mngen.yaml"]
+WRITTEN = ["mngen.yaml", "adoption.md"]
+SOURCES = ["0.json", "1.json", "2.json"]
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with a cluster file."""
-    (tmp_path / "cluster.yaml").write_text(CLUSTER, encoding="utf-8")
+def setup(tmp_path: Path) -> Path:
+    """A folder with the files of the tutorial's kind of setup."""
+    write(tmp_path, ENVIRONMENT, QUEUE, DEFINITION)
     return tmp_path
 
 
-def test_cluster_file_becomes_a_spec_that_check_accepts(folder: Path) -> None:
-    done = mngen(*IMPORT, "--name", "reef", cwd=folder)
+def test_files_become_a_spec_that_check_accepts(setup: Path) -> None:
+    done = mngen("import", "--from-json", *SOURCES, "--name", "tsunami", cwd=setup)
     assert done.returncode == 0, done.stderr
-    assert sorted(read_tree(folder)) == WRITTEN
+    assert sorted(read_tree(setup)) == sorted([*SOURCES, *WRITTEN])
     assert "wrote mngen.yaml\nwrote adoption.md\n" in done.stderr
     assert "next: read adoption.md, then mngen check --file mngen.yaml" in done.stderr
     # What breaks a job is shown at once.
-    assert "/home of the head node is not shared" in done.stdout
-    assert mngen("check", cwd=folder).returncode == 0
+    assert "jobRoleArn: no job role" in done.stdout
+    assert mngen("check", cwd=setup).returncode == 0
 
 
-def test_same_file_gives_the_same_bytes(folder: Path) -> None:
-    assert mngen(*IMPORT, cwd=folder).returncode == 0
-    first = read_tree(folder)
-    assert mngen(*IMPORT, cwd=folder).returncode == 0
-    assert read_tree(folder) == first
+def test_same_files_give_the_same_bytes(setup: Path) -> None:
+    arguments = ("import", "--from-json", *SOURCES, "--name", "tsunami")
+    assert mngen(*arguments, cwd=setup).returncode == 0
+    first = read_tree(setup)
+    assert mngen(*arguments, cwd=setup).returncode == 0
+    assert read_tree(setup) == first
 
 
-def test_dry_run_writes_nothing_and_shows_every_line_as_json(folder: Path) -> None:
-    done = mngen(*IMPORT, "--dry-run", "--format", "json", cwd=folder)
+def test_unfilled_files_write_nothing_and_name_each_gap(tmp_path: Path) -> None:
+    gaps = {
+        "subnets": [""],
+        "securityGroupIds": [""],
+        "ec2KeyPair": "",
+        "imageId": "",
+        "instanceRole": "",
+    }
+    unfilled = {**changed(ENVIRONMENT, **gaps), "serviceRole": ""}
+    write(tmp_path, unfilled, QUEUE)
+    arguments = ("import", "--from-json", "0.json", "1.json", "--region", "eu-west-1")
+    done = mngen(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    for pointer in (
+        "/computeResources/subnets/0",
+        "/computeResources/securityGroupIds/0",
+        "/computeResources/ec2KeyPair",
+        "/computeResources/imageId",
+        "/computeResources/instanceRole",
+        "/serviceRole",
+    ):
+        assert f"cannot: 0.json#{pointer}" in done.stdout, pointer
+    assert "6 of the values cannot be written in a spec; nothing was written" in done.stderr
+    assert sorted(read_tree(tmp_path)) == ["0.json", "1.json"]
+    assert mngen(*arguments, "--partial", cwd=tmp_path).returncode == 0
+    assert "mngen.yaml" in read_tree(tmp_path)
+
+
+def test_dry_run_writes_nothing_and_shows_every_line_as_json(setup: Path) -> None:
+    done = mngen("import", "--from-json", *SOURCES, "--dry-run", "--format", "json", cwd=setup)
     assert done.returncode == 0
     shown = json.loads(done.stdout)
     assert shown["written"] == []
     assert shown["spec"].startswith("# Written by mngen import")
     assert {line["outcome"] for line in shown["lines"]} == {"kept", "changed"}
     assert shown["lines"][0]["breaks"] is True
-    assert sorted(read_tree(folder)) == ["cluster.yaml"]
+    assert sorted(read_tree(setup)) == SOURCES
 
 
-def test_spec_that_exists_is_never_overwritten_unasked(folder: Path) -> None:
-    (folder / "mngen.yaml").write_text("name: mine\n", encoding="utf-8")
-    done = mngen(*IMPORT, cwd=folder)
+def test_spec_that_exists_is_never_overwritten_unasked(setup: Path) -> None:
+    (setup / "mngen.yaml").write_text("name: mine\n", encoding="utf-8")
+    done = mngen("import", "--from-json", *SOURCES, cwd=setup)
     assert done.returncode == 1
     assert "mngen.yaml already exists" in done.stderr
-    assert sorted(read_tree(folder)) == ["cluster.yaml", "mngen.yaml"]
-    assert mngen(*IMPORT, "--overwrite", cwd=folder).returncode == 0
-    assert b"name: mine" not in (folder / "mngen.yaml").read_bytes()
+    assert sorted(read_tree(setup)) == sorted([*SOURCES, "mngen.yaml"])
+    assert mngen("import", "--from-json", *SOURCES, "--overwrite", cwd=setup).returncode == 0
+    assert b"name: mine" not in (setup / "mngen.yaml").read_bytes()
 
 
-def test_of_two_imports_at_once_one_is_written_whole(folder: Path) -> None:
+def test_of_two_imports_at_once_one_is_written_whole(setup: Path) -> None:
     runs = [
         subprocess.Popen(
-            [*CHECKOUT, *IMPORT, "--name", name],
-            cwd=folder,
+            [*CHECKOUT, "import", "--from-json", *SOURCES, "--name", name],
+            cwd=setup,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -86,28 +107,31 @@ def test_of_two_imports_at_once_one_is_written_whole(folder: Path) -> None:
     ]
     assert sorted(run.wait(timeout=300) for run in runs) == [0, 1]
     winner = ["first", "second"][[run.returncode for run in runs].index(0)]
-    assert f"name: {winner}\n" in (folder / "mngen.yaml").read_text(encoding="utf-8")
+    assert f"name: {winner}\n" in (setup / "mngen.yaml").read_text(encoding="utf-8")
 
 
 def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
-    # A folder where the spec belongs: the report, which comes first, is removed again.
-    (tmp_path / "mngen.yaml").mkdir()
-    adoption = Adoption(spec="name: x\n", report="# x\n", lines=())
+    (tmp_path / "out").write_text("a file where a folder belongs", encoding="utf-8")
+    adoption = Adoption(spec="name: x\n", report="# x\n", imports="# x\n", lines=())
     with pytest.raises(ToolError, match="cannot write"):
-        save(adoption, tmp_path / "mngen.yaml")
-    assert [each.name for each in tmp_path.iterdir()] == ["mngen.yaml"]
+        save(adoption, tmp_path / "mngen.yaml", tmp_path / "out")
+    assert sorted(read_tree(tmp_path)) == ["out"]
 
 
 def test_existing_files_are_all_named(tmp_path: Path) -> None:
     for name in ("mngen.yaml", "adoption.md"):
         (tmp_path / name).write_text("mine", encoding="utf-8")
-    adoption = Adoption(spec="a", report="b", lines=())
+    adoption = Adoption(spec="a", report="b", imports="", lines=())
     with pytest.raises(InputError) as caught:
-        save(adoption, tmp_path / "mngen.yaml")
+        save(adoption, tmp_path / "mngen.yaml", tmp_path / "deploy")
     assert len(caught.value.problems) == 2
 
 
-def test_source_is_required(tmp_path: Path) -> None:
-    done = mngen("import", cwd=tmp_path)
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("x.json",), ("--from-json", "x.json", "--from-account"), ("--queue", "q")],
+)
+def test_one_source_is_required(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    done = mngen("import", *arguments, cwd=tmp_path)
     assert done.returncode == 2
-    assert "--from-pcluster" in done.stderr
+    assert "help: see `mngen import --help`" in done.stderr

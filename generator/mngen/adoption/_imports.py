@@ -1,0 +1,39 @@
+"""The import blocks with which Terraform takes over what exists."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mngen.render import hcl_string
+
+if TYPE_CHECKING:
+    from mngen.adoption._queues import MappedQueue
+
+_HEADER = """\
+# Written by mngen import: what the next apply takes over. Delete this file after that apply: with
+# it, no plan works once `mngen destroy` has run.
+"""
+
+
+def imports_text(queues: list[MappedQueue], repository: str) -> str:
+    """Returns the import blocks, or nothing if there is nothing to take over.
+
+    By `id`, which Terraform's AWS provider 5 and 6 both take.
+    Source: https://developer.hashicorp.com/terraform/language/block/import
+
+    Args:
+        queues: Queues to take over.
+        repository: Name of a repository of Amazon ECR; empty for none.
+    """
+    blocks = [
+        _block(f"module.queue_{each.key}[0].aws_batch_job_queue.this", each.arn)
+        for each in queues
+        if each.arn
+    ]
+    if repository:
+        blocks.append(_block("module.registry.aws_ecr_repository.this", repository))
+    return _HEADER + "".join(blocks) if blocks else ""
+
+
+def _block(address: str, identity: str) -> str:
+    return f"\nimport {{\n  to = {address}\n  id = {hcl_string(identity)}\n}}\n"

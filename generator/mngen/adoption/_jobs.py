@@ -1,0 +1,170 @@
+"""Job definitions: they stay as they are, and show what a spec must have for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mngen.adoption._draft import Draft
+    from mngen.adoption._item import Item
+    from mngen.adoption._lines import Place
+    from mngen.adoption._queues import MappedQueue
+
+_DESCRIBES = frozenset({"containerOrchestrationType", "jobDefinitionArn", "revision", "status"})
+_NOTES = {
+    "parameters": "with `Ref::` in the command, as today",
+    "retryStrategy": "attempts, and when to stop trying",
+    "volumes": "paths on the instance",
+    "secrets": "read by the execution role when a container starts",
+}
+
+
+class MappedJob(msgspec.Struct, kw_only=True):
+    """A job definition, and what it names that a spec also names.
+
+    Attributes:
+        name: Its name in AWS.
+        images: Its container images, with their places.
+        mounts: Host paths that its containers mount, with their places.
+        file_systems: EFS file systems that it names itself, with their places.
+    """
+
+    name: str
+    images: list[tuple[str, Place]]
+    mounts: list[tuple[str, Place]]
+    file_systems: list[tuple[str, Place]]
+
+
+def containers_of(item: Item) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the containers of a job definition with their JSON pointers below it."""
+    alone = item.data.get("containerProperties")
+    if isinstance(alone, dict):
+        yield "/containerProperties", alone
+    ranges = item.data.get("nodeProperties", {}).get("nodeRangeProperties", [])
+    for number, each in enumerate(ranges):
+        if isinstance(each.get("container"), dict):
+            yield f"/nodeProperties/nodeRangeProperties/{number}/container", each["container"]
+
+
+def vcpus_of(container: dict[str, Any]) -> int:
+    """Returns the vCPUs that a container asks for; 0 if it names none."""
+    for each in container.get("resourceRequirements", []):
+        if each.get("type") == "VCPU" and str(each.get("value", "")).isdigit():
+            return int(each["value"])
+    return int(container.get("vcpus") or 0)
+
+
+def newest(items: list[Item]) -> list[Item]:
+    """Returns the newest active revision of each job definition, sorted by name."""
+    found: dict[str, Item] = {}
+    for item in items:
+        name = str(item.data.get("jobDefinitionName", ""))
+        active = str(item.data.get("status", "ACTIVE")).upper() == "ACTIVE"
+        before = found.get(name)
+        if active and (before is None or _revision(before) < _revision(item)):
+            found[name] = item
+    return [found[name] for name in sorted(found)]
+
+
+def map_job(draft: Draft, item: Item, queues: list[MappedQueue]) -> MappedJob:
+    """Reports a job definition, which stays as it is, and returns what it names."""
+    name = str(item.take("jobDefinitionName", ""))
+    containers = list(containers_of(item))
+    queue = _queue_for(item, containers, queues)
+    where = f", with the queue {queue.name}" if queue else ""
+    draft.kept(
+        item.at("jobDefinitionName"),
+        "",
+        f"{name} stays as it is, outside the spec: scripts go on using its name{where}",
+        "write a job in the spec to submit it with mngen",
+    )
+    _report_keys(draft, item, containers)
+    mapped = MappedJob(name=name, images=[], mounts=[], file_systems=[])
+    for pointer, container in containers:
+        _collect(mapped, item, pointer, container)
+    return mapped
+
+
+def _queue_for(
+    item: Item, containers: list[tuple[str, dict[str, Any]]], queues: list[MappedQueue]
+) -> MappedQueue | None:
+    """Returns the queue that fits a job definition best: by type, nodes and CPUs."""
+    types = {each.get("instanceType") for _, each in containers} - {None}
+    vcpus = max((vcpus_of(each) for _, each in containers), default=0)
+    several = bool(item.data.get("nodeProperties"))
+
+    def fit(queue: MappedQueue) -> tuple[bool, bool, bool]:
+        environments = queue.environments
+        return (
+            not several or not any(each.spot for each in environments),
+            not types or {each.instance.name for each in environments} >= types,
+            any(each.cpus == vcpus for each in environments),
+        )
+
+    # Of those that fit alike, the first one.
+    return max(queues, key=fit, default=None)
+
+
+def _report_keys(draft: Draft, item: Item, containers: list[tuple[str, dict[str, Any]]]) -> None:
+    for key in item.data:
+        if key not in _DESCRIBES and key != "jobDefinitionName":
+            item.take(key)
+            if key not in {"containerProperties", "nodeProperties"}:
+                draft.kept(item.at(key), "", _NOTES.get(key, "as it is"))
+    nodes = item.data.get("nodeProperties", {})
+    for key in nodes:
+        if key != "nodeRangeProperties":
+            draft.kept(item.at("nodeProperties", key), "", "as it is")
+    for number, each in enumerate(nodes.get("nodeRangeProperties", [])):
+        place = item.at("nodeProperties", "nodeRangeProperties", number, "targetNodes")
+        draft.kept(place, "", f"nodes {each.get('targetNodes')}, as they are")
+    for pointer, container in containers:
+        parts = _parts(pointer)
+        for key, value in container.items():
+            why = _NOTES.get(key, "as it is")
+            todo = ""
+            if key == "volumes":
+                paths = ", ".join(
+                    each["host"]["sourcePath"]
+                    for each in value
+                    if each.get("host", {}).get("sourcePath")
+                )
+                why = f"as they are: {paths or 'none on the instance'}"
+                todo = "an AMI from mngen bake has only the path of `storage.efs.mount`"
+            draft.kept(item.at(*parts, key), "", why, todo)
+        if not container.get("jobRoleArn"):
+            draft.changed(
+                item.at(*parts, "jobRoleArn"),
+                "",
+                "no job role: its programs use the permissions of the instance, which containers "
+                "on instances of mngen do not get",
+                "register a revision with a `jobRoleArn` before jobs run on them",
+                breaks=True,
+            )
+
+
+def _collect(mapped: MappedJob, item: Item, pointer: str, container: dict[str, Any]) -> None:
+    parts = _parts(pointer)
+    if container.get("image"):
+        mapped.images.append((str(container["image"]), item.at(*parts, "image")))
+    used = {each.get("sourceVolume") for each in container.get("mountPoints", [])}
+    for number, each in enumerate(container.get("volumes", [])):
+        place = item.at(*parts, "volumes", number)
+        host = each.get("host", {}).get("sourcePath")
+        system = each.get("efsVolumeConfiguration", {}).get("fileSystemId")
+        if host and each.get("name") in used:
+            mapped.mounts.append((str(host), place))
+        if system:
+            mapped.file_systems.append((str(system), place))
+
+
+def _revision(item: Item) -> int:
+    return int(item.data.get("revision") or 0)
+
+
+def _parts(pointer: str) -> list[str | int]:
+    return [int(part) if part.isdigit() else part for part in pointer.split("/")[1:]]

@@ -1,0 +1,194 @@
+"""Job queues: from what the Batch API has to the section `queues`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mngen.adoption._draft import Draft, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mngen.adoption._environments import Mapped
+    from mngen.adoption._item import Item
+    from mngen.adoption._lines import Place
+
+_DESCRIBES = frozenset({"jobQueueArn", "status", "statusReason", "jobQueueType"})
+_MOST = 3
+_CAPACITY = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
+_MISCONFIGURED = frozenset(
+    {
+        "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE",
+        "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT",
+    }
+)
+
+
+class MappedQueue(msgspec.Struct, kw_only=True):
+    """A job queue that a spec can describe.
+
+    Attributes:
+        name: Its name in AWS.
+        key: Its key in the spec.
+        arn: Its ARN, if it was seen in an account.
+        environments: Its environments.
+    """
+
+    name: str
+    key: str
+    arn: str
+    environments: list[Mapped]
+
+
+def map_queue(
+    draft: Draft, item: Item, environments: Mapping[str, Mapped | None]
+) -> MappedQueue | None:
+    """Adds a job queue to the spec, or reports why it cannot.
+
+    Args:
+        draft: The spec in the making.
+        item: The queue.
+        environments: What became of the compute environments, by their names.
+    """
+    name = str(item.take("jobQueueName", ""))
+    key = key_of(name, draft.queues)
+    path = f"queues.{key}"
+    if item.take("serviceEnvironmentOrder"):
+        draft.cannot(
+            item.at("serviceEnvironmentOrder"),
+            path,
+            "a queue of service environments runs no containers",
+            "keep it outside mngen",
+        )
+        return None
+    used = _environments(draft, item, path, environments)
+    if not used:
+        draft.cannot(
+            item.at("computeEnvironmentOrder"),
+            f"{path}.environments",
+            "none of its environments can be written in a spec",
+            "see the lines about its environments",
+        )
+        return None
+    entry: dict[str, Any] = {
+        "environments": [each.key for each in used],
+        "aws_name": name,
+        "priority": item.take("priority", 1),
+    }
+    draft.kept(item.at("jobQueueName"), f"{path}.aws_name", f"{name}: scripts can go on using it")
+    draft.kept(item.at("priority"), f"{path}.priority", str(entry["priority"]))
+    if str(item.take("state", "ENABLED")).upper() != "ENABLED":
+        entry["enabled"] = False
+        draft.kept(item.at("state"), f"{path}.enabled", "false")
+    policy = item.take("schedulingPolicyArn")
+    if policy:
+        entry["scheduling_policy"] = policy
+        draft.kept(
+            item.at("schedulingPolicyArn"),
+            f"{path}.scheduling_policy",
+            f"{policy}; jobs need a share identifier",
+        )
+    entry["cancel_after"] = _limits(draft, item, path)
+    mapped = MappedQueue(
+        name=name, key=key, arn=str(item.take("jobQueueArn", "")), environments=used
+    )
+    if draft.inventory.exists:
+        entry["protect"] = True
+        _legacy(draft, item, path, entry, used)
+    for tag in item.take("tags", {}):
+        draft.changed(item.at("tags", tag), "tags", "not carried over", "use `tags`")
+    draft.left(item, "mngen's own setting, or AWS's default, applies", silent=_DESCRIBES)
+    draft.queues[key] = entry
+    return mapped
+
+
+def add_queue(draft: Draft, mapped: Mapped, place: Place) -> None:
+    """Adds a queue for an environment, where no queue was read.
+
+    Args:
+        draft: The spec in the making.
+        mapped: The environment.
+        place: Where the environment was found.
+    """
+    key = key_of(mapped.key, draft.queues)
+    draft.queues[key] = {"environments": [mapped.key]}
+    draft.changed(
+        place,
+        f"queues.{key}",
+        "a new queue: an environment takes jobs only from one",
+        "to keep the name of yours, pass its file too",
+    )
+
+
+def _environments(
+    draft: Draft, item: Item, path: str, environments: Mapping[str, Mapped | None]
+) -> list[Mapped]:
+    order = item.children("computeEnvironmentOrder")
+    used = []
+    for number, each in enumerate(sorted(order, key=lambda each: int(each.take("order", 0)))):
+        place = each.at("computeEnvironment")
+        name = str(each.take("computeEnvironment", "")).rpartition("/")[2]
+        found = environments.get(name)
+        if found is not None:
+            used.append(found)
+            draft.kept(place, f"{path}.environments[{len(used) - 1}]", f"number {number + 1}")
+        elif name and name not in environments:
+            draft.cannot(
+                place,
+                f"{path}.environments",
+                f"nothing describes the compute environment {name}",
+                "pass its file too",
+            )
+    return used
+
+
+def _legacy(draft: Draft, item: Item, path: str, entry: dict[str, Any], used: list[Mapped]) -> None:
+    """Lists the environments in AWS behind those of the spec: nothing moves at first."""
+    arns = [each.arn for each in used if each.arn]
+    room = _MOST - len(used)
+    place = item.at("computeEnvironmentOrder")
+    if len(arns) > room:
+        draft.cannot(
+            place,
+            f"{path}.legacy",
+            f"a queue has at most {_MOST} environments: {len(used)} of the spec and {len(arns)} "
+            "that exist are too many",
+            "keep one environment in the spec while both exist",
+        )
+        arns = arns[:room]
+    if arns:
+        entry["legacy"] = arns
+        draft.kept(
+            place,
+            f"{path}.legacy",
+            "stay in the queue, behind the environments of the spec, until you remove them",
+        )
+
+
+def _limits(draft: Draft, item: Item, path: str) -> dict[str, Any]:
+    """Returns `cancel_after`: what the queue has, and nothing that it does not have."""
+    limits: dict[str, Any] = {"misconfiguration": None}
+    actions = item.children("jobStateTimeLimitActions")
+    for each in actions:
+        reason, seconds = str(each.take("reason", "")), each.take("maxTimeSeconds")
+        key = "capacity" if reason == _CAPACITY else "misconfiguration"
+        if reason == _CAPACITY or reason in _MISCONFIGURED:
+            limits[key] = seconds
+            draft.kept(each.place, f"{path}.cancel_after.{key}", f"{seconds} seconds")
+        else:
+            draft.cannot(
+                each.place,
+                f"{path}.cancel_after",
+                f"a spec does not have the reason {reason}",
+                "add it in a `*_override.tf` file beside the rendered ones",
+            )
+    if limits["misconfiguration"] is None:
+        draft.kept(
+            item.at("jobStateTimeLimitActions"),
+            f"{path}.cancel_after.misconfiguration",
+            "null: jobs that can never be placed wait, as today",
+            "remove the key to have Batch cancel them after ten minutes",
+        )
+    return limits

@@ -1,0 +1,143 @@
+"""Reads what another Terraform configuration manages, from its state.
+
+The attributes are those of the AWS provider, and become what the Batch API describes:
+https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/batch_job_queue
+(and batch_compute_environment, batch_job_definition).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from mngen.adoption._inventory import Inventory
+from mngen.adoption._item import Item
+from mngen.adoption._lines import Place
+from mngen.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+_REVISION = re.compile(r":\d+\Z")
+_WORD = re.compile(r"_([a-z])")
+# Lists of the provider that are one object in the API.
+_SINGLE = frozenset(
+    {
+        "computeResources",
+        "eksConfiguration",
+        "launchTemplate",
+        "retryStrategy",
+        "timeout",
+    }
+)
+# Where the provider's name is not the API's in another spelling.
+_RENAMED = {
+    "computeResources": {
+        "instanceType": "instanceTypes",
+        "minVcpus": "minvCpus",
+        "maxVcpus": "maxvCpus",
+        "desiredVcpus": "desiredvCpus",
+    },
+    "environments": {"arn": "computeEnvironmentArn", "name": "computeEnvironmentName"},
+    "queues": {
+        "arn": "jobQueueArn",
+        "name": "jobQueueName",
+        "jobStateTimeLimitAction": "jobStateTimeLimitActions",
+    },
+    "definitions": {"arn": "jobDefinitionArn", "name": "jobDefinitionName"},
+}
+_KINDS = {
+    "aws_batch_compute_environment": "environments",
+    "aws_batch_job_queue": "queues",
+    "aws_batch_job_definition": "definitions",
+}
+# What the provider adds, or repeats from other attributes.
+_OF_TERRAFORM = frozenset(
+    {
+        "arnPrefix",
+        "computeEnvironmentNamePrefix",
+        "computeEnvironments",
+        "deregisterOnNewRevision",
+        "id",
+        "namePrefix",
+        "region",
+        "tagsAll",
+        "timeouts",
+        "updatePolicy",
+    }
+)
+
+
+def read_state(state: dict[str, Any], source: str, queues: Collection[str] = ()) -> Inventory:
+    """Reads queues, compute environments and job definitions from a state.
+
+    Args:
+        state: What `terraform show -json` prints, parsed.
+        source: The folder, for the report.
+        queues: Names of the queues; none for all.
+
+    Raises:
+        InputError: The state has no job queues, or not those asked for.
+    """
+    inventory = Inventory(source=f"the Terraform state of {source}", exists=True)
+    for resource in _resources(state.get("values", {}).get("root_module", {})):
+        kind = _KINDS.get(resource.get("type", ""))
+        if kind is None or resource.get("mode") != "managed":
+            continue
+        address = str(resource["address"])
+        item = Item(_described(kind, resource["values"]), Place(address))
+        found: list[Item] = getattr(inventory, kind)
+        found.append(item)
+        if kind == "queues":
+            inventory.released.append(address)
+    names = {str(each.data["jobQueueName"]) for each in inventory.queues}
+    missing = sorted(set(queues) - names)
+    if missing or not names:
+        what = f'no job queue "{missing[0]}"' if missing else "no job queues"
+        raise InputError(
+            f"{inventory.source} has {what}",
+            hint="run `terraform apply` there first, or import with --from-account",
+        )
+    if queues:
+        inventory.queues = [
+            each for each in inventory.queues if each.data["jobQueueName"] in queues
+        ]
+    return inventory
+
+
+def _resources(module: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from module.get("resources", [])
+    for each in module.get("child_modules", []):
+        yield from _resources(each)
+
+
+def _described(kind: str, values: dict[str, Any]) -> dict[str, Any]:
+    data = _camel(values, _RENAMED[kind])
+    data = {key: value for key, value in data.items() if key not in _OF_TERRAFORM}
+    for key in ("containerProperties", "nodeProperties", "ecsProperties", "eksProperties"):
+        if isinstance(data.get(key), str):
+            data[key] = json.loads(data[key])
+    if kind == "definitions":
+        data["status"] = "ACTIVE"
+        # The provider's zero for what is not set.
+        if not data.get("schedulingPriority"):
+            data.pop("schedulingPriority", None)
+        if not _REVISION.search(str(data["jobDefinitionArn"])):
+            data["jobDefinitionArn"] = f"{data['jobDefinitionArn']}:{data['revision']}"
+    return data
+
+
+def _camel(values: dict[str, Any], renamed: dict[str, str]) -> dict[str, Any]:
+    """Returns attributes with the API's names, without those that have no value."""
+    data = {}
+    for name, value in values.items():
+        key = _WORD.sub(lambda found: found[1].upper(), name)
+        key = renamed.get(key, key)
+        found = value
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            below = [_camel(each, _RENAMED.get(key, {})) for each in value]
+            found = below[0] if key in _SINGLE else below
+        if found not in (None, "", [], {}):
+            data[key] = found
+    return data

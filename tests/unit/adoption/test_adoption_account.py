@@ -1,0 +1,230 @@
+"""From an account to a spec, in few calls, and with some of them denied."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from mngen.adoption import Adoption, Outcome, Wishes, adopt, look_up, read_account, read_json
+from mngen.catalog import load_catalog
+from mngen.errors import InputError, ToolError
+from tests.support.adoption import (
+    ACCOUNT,
+    ARN,
+    DEFINITION,
+    ENVIRONMENT,
+    IMAGE,
+    QUEUE,
+    REGION,
+    SPOT,
+    Account,
+    described,
+    write,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CATALOG = load_catalog(Path("mngen.yaml"))
+SYSTEM = {"FileSystemId": "fs-0123456789abcdef0", "Name": "shared", "Encrypted": False}
+
+
+@pytest.fixture
+def handmade() -> Callable[..., Account]:
+    def made(**rest: Any) -> Account:
+        environment, queue, definition = described(ENVIRONMENT, QUEUE, DEFINITION)
+        return Account([environment], [queue], [definition], **rest)
+
+    return made
+
+
+def adopted(account: Account, *queues: str, **wishes: Any) -> Adoption:
+    inventory = read_account(queues, region=REGION, connect=account.connect)
+    return adopt(inventory, Wishes(**{"name": "tsunami", **wishes}), CATALOG)
+
+
+def test_account_gives_names_ids_and_the_old_environment(
+    handmade: Callable[..., Account],
+) -> None:
+    adoption = adopted(handmade(file_systems=(SYSTEM,)))
+    assert adoption.count(Outcome.CANNOT) == 0
+    spec = yaml.safe_load(adoption.spec)
+    assert spec["network"] == {
+        "vpc": "vpc-0123456789abcdef0",
+        "subnets": ["subnet-0123456789abcdef0"],
+        "endpoints": [],
+        "security_groups": ["sg-0123456789abcdef0"],
+    }
+    assert spec["storage"] == {
+        "efs": {
+            "mount": "/efs",
+            "id": "fs-0123456789abcdef0",
+            "security_group": "sg-00000000000000efd",
+        }
+    }
+    name = "TSUNAMI_ON_DEMAND_MAXCPU_12"
+    assert spec["queues"]["TsunamiQueue_MAX_12"] == {
+        "environments": [name],
+        "aws_name": "TsunamiQueue_MAX_12",
+        "priority": 1000,
+        "cancel_after": {"misconfiguration": None},
+        "protect": True,
+        "legacy": [f"{ARN}compute-environment/{name}"],
+    }
+    # The environment in AWS stays in the queue; that of the spec waits for a baked AMI.
+    assert "image" not in spec["environments"][name]
+    assert spec["environments"][name]["zones"] == [f"{REGION}b"]
+    assert "# image: ami-0123456789abcdef0" in adoption.spec
+
+
+def test_import_block_takes_over_the_queue(
+    handmade: Callable[..., Account],
+) -> None:
+    adoption = adopted(handmade())
+    blocks = adoption.imports.split("\n\n")[1:]
+    assert [each.strip().splitlines()[1:3] for each in blocks] == [
+        [
+            "  to = module.queue_TsunamiQueue_MAX_12[0].aws_batch_job_queue.this",
+            f'  id = "{ARN}job-queue/TsunamiQueue_MAX_12"',
+        ],
+    ]
+
+
+def test_file_system_is_never_imported(handmade: Callable[..., Account]) -> None:
+    adoption = adopted(handmade(file_systems=(SYSTEM,)), take_repository=True)
+    assert "aws_efs" not in adoption.imports
+    assert 'id = "tsunami"' in adoption.imports
+    (line,) = [line for line in adoption.lines if line.spec == "storage.efs.id"]
+    assert "not encrypted at rest" in line.why
+
+
+def test_queue_keeps_its_policy_and_limits() -> None:
+    environment, queue, definition = described(ENVIRONMENT, QUEUE, DEFINITION)
+    queue["schedulingPolicyArn"] = f"{ARN}scheduling-policy/fair"
+    queue["jobStateTimeLimitActions"] = [
+        {
+            "reason": "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
+            "state": "RUNNABLE",
+            "maxTimeSeconds": 7200,
+            "action": "CANCEL",
+        }
+    ]
+    environment["computeResources"]["launchTemplate"] = {
+        "launchTemplateId": "lt-1",
+        "version": "$Latest",
+    }
+    adoption = adopted(Account([environment], [queue], [definition]))
+    entry = yaml.safe_load(adoption.spec)["queues"]["TsunamiQueue_MAX_12"]
+    assert entry["scheduling_policy"] == f"{ARN}scheduling-policy/fair"
+    assert entry["cancel_after"] == {"misconfiguration": None, "capacity": 7200}
+    (line,) = [line for line in adoption.lines if line.place.pointer.endswith("/launchTemplate")]
+    assert "$Latest" in line.why
+    assert line.breaks
+
+
+def test_only_the_queue_asked_for_is_read() -> None:
+    environment, queue, definition = described(ENVIRONMENT, QUEUE, DEFINITION)
+    spot, spot_queue, _ = described(SPOT, {**QUEUE, "jobQueueName": "spot"}, DEFINITION)
+    spot["computeResources"]["type"] = "FARGATE"
+    account = Account([environment, spot], [queue, spot_queue], [definition])
+    adoption = adopted(account, "TsunamiQueue_MAX_12")
+    assert adoption.count(Outcome.CANNOT) == 0
+    assert list(yaml.safe_load(adoption.spec)["queues"]) == ["TsunamiQueue_MAX_12"]
+    # Together with the other queue, Fargate is named.
+    assert adopted(account).count(Outcome.CANNOT) == 2
+
+
+def test_unknown_queue_is_refused_with_the_nearest(handmade: Callable[..., Account]) -> None:
+    with pytest.raises(InputError) as caught:
+        adopted(handmade(), "TsunamiQueue_MAX_21")
+    (problem,) = caught.value.problems
+    assert problem.message == f'there is no job queue "TsunamiQueue_MAX_21" in {REGION}'
+    assert problem.hint == "did you mean `TsunamiQueue_MAX_12`?"
+
+
+def test_newest_active_revision_counts() -> None:
+    environment, queue, definition = described(ENVIRONMENT, QUEUE, DEFINITION)
+    arn = f"{ARN}job-definition/tsunami_nodes"
+    revisions = [
+        {**definition, "revision": number, "jobDefinitionArn": f"{arn}:{number}"}
+        for number in (2, 10, 9)
+    ]
+    adoption = adopted(Account([environment], [queue], revisions))
+    (line,) = [each for each in adoption.lines if each.place.pointer == "/jobDefinitionName"]
+    assert line.place.file == f"{arn}:10"
+
+
+def test_200_queues_and_1000_definitions_take_at_most_40_calls() -> None:
+    environment, queue, definition = described(ENVIRONMENT, QUEUE, DEFINITION)
+    environments, queues, definitions = [], [], []
+    for number in range(200):
+        arn = f"{ARN}compute-environment/e{number}"
+        one = copy.deepcopy(environment)
+        one |= {"computeEnvironmentName": f"e{number}", "computeEnvironmentArn": arn}
+        environments.append(one)
+        queues.append(
+            {
+                **queue,
+                "jobQueueName": f"q{number}",
+                "jobQueueArn": f"{ARN}job-queue/q{number}",
+                "computeEnvironmentOrder": [{"order": 1, "computeEnvironment": arn}],
+            }
+        )
+    for number in range(1000):
+        name = f"d{number}"
+        arn = f"{ARN}job-definition/{name}:1"
+        definitions.append({**definition, "jobDefinitionName": name, "jobDefinitionArn": arn})
+    account = Account(environments, queues, definitions)
+    inventory = read_account(region=REGION, connect=account.connect)
+    assert (len(inventory.queues), len(inventory.definitions)) == (200, 1000)
+    assert len(inventory.environments) == 200
+    assert len(account.calls) <= 40
+    assert account.calls.count("DescribeJobDefinitions") == 10
+
+
+def test_denied_look_ups_are_reported_and_the_rest_is_read(
+    handmade: Callable[..., Account],
+) -> None:
+    adoption = adopted(handmade(denied=("DescribeFileSystems", "DescribeVpcEndpoints")))
+    said = [line.why for line in adoption.lines if "AWS denies" in line.why]
+    assert [each.partition(":")[0] for each in said] == [
+        "AWS denies DescribeVpcEndpoints",
+        "AWS denies DescribeFileSystems",
+    ]
+    assert "vpc: vpc-0123456789abcdef0" in adoption.spec
+
+
+def test_account_where_queues_may_not_be_listed(handmade: Callable[..., Account]) -> None:
+    with pytest.raises(ToolError, match="AWS denies DescribeJobQueues"):
+        adopted(handmade(denied=("DescribeJobQueues",)))
+
+
+def test_account_without_queues() -> None:
+    with pytest.raises(InputError, match=f"account {ACCOUNT} has no job queues in {REGION}"):
+        adopted(Account([], [], []))
+
+
+def test_role_name_in_a_file_becomes_the_arn_of_its_profile(tmp_path: Path) -> None:
+    queue = {
+        **QUEUE,
+        "computeEnvironmentOrder": [{"order": 1, "computeEnvironment": "TSUNAMI_SPOT"}],
+    }
+    inventory = read_json(write(tmp_path, SPOT, queue))
+    look_up(inventory, REGION, connect=Account([], [], []).connect)
+    adoption = adopt(inventory, Wishes(name="tsunami", region=REGION), CATALOG)
+    assert adoption.count(Outcome.CANNOT) == 0
+    profile = yaml.safe_load(adoption.spec)["roles"]["instance_profile"]
+    assert profile == f"arn:aws:iam::{ACCOUNT}:instance-profile/batch/tsunami"
+
+
+def test_image_of_another_registry_is_not_taken_over() -> None:
+    environment, queue, definition = described(ENVIRONMENT, QUEUE, DEFINITION)
+    text = json.dumps(definition).replace(IMAGE, "docker.io/waves/tsunami:v3")
+    adoption = adopted(Account([environment], [queue], [json.loads(text)]), take_repository=True)
+    (line,) = [line for line in adoption.lines if line.outcome is Outcome.CANNOT]
+    assert "docker.io/waves/tsunami:v3 does not name a repository of Amazon ECR" in line.why
