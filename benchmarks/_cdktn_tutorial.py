@@ -75,7 +75,9 @@ ENVIRONMENTS = (
         1152,
         efa=True,
     ),
-    Environment("r5-multinode-24", "MultiNodeQueue_R5_MAX_24", "r5.12xlarge", "r5.12xlarge", 768),
+    Environment(
+        "r5-multinode-24", "MultiNodeQueue_R5_MAX_24", "r5.24xlarge", "r5.24xlarge-24", 1536
+    ),
     Environment("r5-multinode-48", "MultiNodeQueue_R5_MAX_48", "r5.24xlarge", "r5.24xlarge", 1536),
 )
 
@@ -459,13 +461,13 @@ def job_definition(
         "command": ["python3", "/efs/mpi_example.py"],
         "jobRoleArn": identity.job_role_arn,
         "resourceRequirements": [
-            {"type": "MEMORY", "value": "373555"},
+            {"type": "MEMORY", "value": "747110"},
             {"type": "VCPU", "value": "24"},
         ],
         "environment": [{"name": "OMP_NUM_THREADS", "value": "1"}],
         "mountPoints": [{"containerPath": "/efs", "readOnly": False, "sourceVolume": "efs"}],
         "volumes": [{"name": "efs", "host": {"sourcePath": "/efs"}}],
-        "linuxParameters": {"sharedMemorySize": 93388},
+        "linuxParameters": {"sharedMemorySize": 186777},
         "logConfiguration": {
             "logDriver": "awslogs",
             "options": {

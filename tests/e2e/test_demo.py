@@ -181,8 +181,8 @@ def check_images(kept: Path, result: str, places: list[str]) -> None:
         assert not baked
         assert "baked" not in result
         return
-    assert result == "baked m4.4xlarge, r5.12xlarge, r5.24xlarge; copied c5n.18xlarge-efa"
-    assert baked == {"m4.4xlarge", "r5.12xlarge", "r5.24xlarge"}
+    assert result == "baked m4.4xlarge, r5.24xlarge, r5.24xlarge-24; copied c5n.18xlarge-efa"
+    assert baked == {"m4.4xlarge", "r5.24xlarge", "r5.24xlarge-24"}
     assert places[1:] == ["baking"]
     logs = {path.stem: path.read_text(encoding="utf-8") for path in (kept / "baking").iterdir()}
     assert set(logs) == baked

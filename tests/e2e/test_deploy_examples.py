@@ -99,7 +99,8 @@ def test_batch_gets_what_the_tutorial_sends(deployments: Deployments) -> None:
     [environment] = [
         each
         for each in stood.environments
-        if each["computeResources"]["instanceTypes"] == ["r5.12xlarge"] and _belongs(each, outputs)
+        if each["computeEnvironmentName"].startswith("tutorial-r5-multinode-24-")
+        and _belongs(each, outputs)
     ]
     [queue] = [
         each for each in stood.queues if each["jobQueueName"] == "tutorial-MultiNodeQueue_R5_MAX_24"
@@ -109,7 +110,7 @@ def test_batch_gets_what_the_tutorial_sends(deployments: Deployments) -> None:
     resources = environment["computeResources"]
     tutorial = {
         "type": "EC2",
-        "instanceTypes": ["r5.12xlarge"],
+        "instanceTypes": ["r5.24xlarge"],
         "minvCpus": 0,
         "ec2KeyPair": "user_key_pair",
         "instanceRole": outputs["instance_profile_arn"],
@@ -126,7 +127,7 @@ def test_batch_gets_what_the_tutorial_sends(deployments: Deployments) -> None:
         "placementGroup": "tutorial-MPIgroup",
         # `imageId` is deprecated and not updated in place.
         "ec2Configuration": [
-            {"imageType": "ECS_AL2023", "imageIdOverride": run.amis["r5.12xlarge"]}
+            {"imageType": "ECS_AL2023", "imageIdOverride": run.amis["r5.24xlarge-24"]}
         ],
         # Unset there, which means BEST_FIT, with which nothing is updated in place.
         "allocationStrategy": "BEST_FIT_PROGRESSIVE",

@@ -81,8 +81,8 @@ output "images_to_bake" {
     [
       "c5n.18xlarge-efa",
       "m4.4xlarge",
-      "r5.12xlarge",
       "r5.24xlarge",
+      "r5.24xlarge-24",
     ],
     keys(var.amis),
   )

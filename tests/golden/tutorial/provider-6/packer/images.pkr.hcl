@@ -256,84 +256,6 @@ build {
   }
 }
 
-# nr_cpus=24, x86_64: for r5.12xlarge.
-source "amazon-ebs" "r5_12xlarge" {
-  region                      = "us-east-1"
-  custom_endpoint_ec2         = var.ec2_endpoint
-  source_ami                  = var.base_amis["x86_64"]
-  instance_type               = "t3.micro"
-  subnet_id                   = var.subnet_id
-  security_group_ids          = var.security_group_ids
-  iam_instance_profile        = var.instance_profile
-  associate_public_ip_address = var.ssh_interface == "public_ip" ? true : null
-  shutdown_behavior           = "terminate"
-  user_data                   = local.user_data
-
-  ssh_username              = "ec2-user"
-  ssh_interface             = var.ssh_interface
-  ssh_port                  = var.ssh_port
-  ssh_timeout               = var.ssh_timeout
-  ssh_clear_authorized_keys = true
-  temporary_key_pair_name   = "tutorial-bake-r5_12xlarge-${var.suffix}"
-
-  metadata_options {
-    http_endpoint               = "enabled"
-    http_tokens                 = "required"
-    http_put_response_hop_limit = 1
-  }
-
-  launch_block_device_mappings {
-    device_name           = "/dev/xvda"
-    volume_type           = "gp3"
-    volume_size           = 30
-    iops                  = 3000
-    throughput            = 125
-    encrypted             = true
-    delete_on_termination = true
-  }
-
-  ami_name        = "tutorial-r5.12xlarge-${var.suffix}"
-  run_tags        = merge(local.run_tags, { Name = "tutorial-bake-r5.12xlarge", "mngen:image" = "r5.12xlarge" })
-  run_volume_tags = merge(local.run_tags, { "mngen:image" = "r5.12xlarge" })
-  snapshot_tags   = merge(local.tags, { "mngen:image" = "r5.12xlarge" })
-  tags = merge(local.tags, {
-    "mngen:image"   = "r5.12xlarge"
-    "mngen:nr-cpus" = "24"
-    "mngen:inputs"  = lookup(var.inputs, "r5.12xlarge", "")
-  })
-}
-
-build {
-  sources = ["source.amazon-ebs.r5_12xlarge"]
-
-  provisioner "ansible" {
-    command       = var.ansible_playbook
-    playbook_file = "${path.root}/../playbooks/image.yml"
-    user          = "ec2-user"
-    use_proxy     = false
-
-    # A builder creates its host key at its first boot, so there is nothing to compare it with.
-    ansible_env_vars = ["ANSIBLE_HOST_KEY_CHECKING=False", "ANSIBLE_SSH_ARGS=${var.ssh_arguments}"]
-    extra_arguments = ["--extra-vars", jsonencode({
-      mngen_arch         = "x86_64"
-      mngen_base         = "amazon-linux-2023"
-      mngen_efa          = false
-      mngen_efs_dns_name = var.efs_dns_name
-      mngen_efs_id       = var.efs_id
-      mngen_efs_mount    = "/efs"
-      mngen_efs_tls      = true
-      mngen_image        = "r5.12xlarge"
-      mngen_nr_cpus      = 24
-      mngen_version      = "0.1.0"
-    })]
-  }
-
-  post-processor "manifest" {
-    output      = var.manifest
-    custom_data = { image = "r5.12xlarge" }
-  }
-}
-
 # nr_cpus=48, x86_64: for r5.24xlarge.
 source "amazon-ebs" "r5_24xlarge" {
   region                      = "us-east-1"
@@ -409,5 +331,83 @@ build {
   post-processor "manifest" {
     output      = var.manifest
     custom_data = { image = "r5.24xlarge" }
+  }
+}
+
+# nr_cpus=24, x86_64: for r5.24xlarge-24.
+source "amazon-ebs" "r5_24xlarge-24" {
+  region                      = "us-east-1"
+  custom_endpoint_ec2         = var.ec2_endpoint
+  source_ami                  = var.base_amis["x86_64"]
+  instance_type               = "t3.micro"
+  subnet_id                   = var.subnet_id
+  security_group_ids          = var.security_group_ids
+  iam_instance_profile        = var.instance_profile
+  associate_public_ip_address = var.ssh_interface == "public_ip" ? true : null
+  shutdown_behavior           = "terminate"
+  user_data                   = local.user_data
+
+  ssh_username              = "ec2-user"
+  ssh_interface             = var.ssh_interface
+  ssh_port                  = var.ssh_port
+  ssh_timeout               = var.ssh_timeout
+  ssh_clear_authorized_keys = true
+  temporary_key_pair_name   = "tutorial-bake-r5_24xlarge-24-${var.suffix}"
+
+  metadata_options {
+    http_endpoint               = "enabled"
+    http_tokens                 = "required"
+    http_put_response_hop_limit = 1
+  }
+
+  launch_block_device_mappings {
+    device_name           = "/dev/xvda"
+    volume_type           = "gp3"
+    volume_size           = 30
+    iops                  = 3000
+    throughput            = 125
+    encrypted             = true
+    delete_on_termination = true
+  }
+
+  ami_name        = "tutorial-r5.24xlarge-24-${var.suffix}"
+  run_tags        = merge(local.run_tags, { Name = "tutorial-bake-r5.24xlarge-24", "mngen:image" = "r5.24xlarge-24" })
+  run_volume_tags = merge(local.run_tags, { "mngen:image" = "r5.24xlarge-24" })
+  snapshot_tags   = merge(local.tags, { "mngen:image" = "r5.24xlarge-24" })
+  tags = merge(local.tags, {
+    "mngen:image"   = "r5.24xlarge-24"
+    "mngen:nr-cpus" = "24"
+    "mngen:inputs"  = lookup(var.inputs, "r5.24xlarge-24", "")
+  })
+}
+
+build {
+  sources = ["source.amazon-ebs.r5_24xlarge-24"]
+
+  provisioner "ansible" {
+    command       = var.ansible_playbook
+    playbook_file = "${path.root}/../playbooks/image.yml"
+    user          = "ec2-user"
+    use_proxy     = false
+
+    # A builder creates its host key at its first boot, so there is nothing to compare it with.
+    ansible_env_vars = ["ANSIBLE_HOST_KEY_CHECKING=False", "ANSIBLE_SSH_ARGS=${var.ssh_arguments}"]
+    extra_arguments = ["--extra-vars", jsonencode({
+      mngen_arch         = "x86_64"
+      mngen_base         = "amazon-linux-2023"
+      mngen_efa          = false
+      mngen_efs_dns_name = var.efs_dns_name
+      mngen_efs_id       = var.efs_id
+      mngen_efs_mount    = "/efs"
+      mngen_efs_tls      = true
+      mngen_image        = "r5.24xlarge-24"
+      mngen_nr_cpus      = 24
+      mngen_version      = "0.1.0"
+    })]
+  }
+
+  post-processor "manifest" {
+    output      = var.manifest
+    custom_data = { image = "r5.24xlarge-24" }
   }
 }

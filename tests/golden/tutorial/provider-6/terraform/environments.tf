@@ -57,19 +57,19 @@ module "environment_c5n-multinode-36" {
   depends_on = [module.identity]
 }
 
-# r5.12xlarge: 48 vCPUs, 24 cores, one thread a core (nr_cpus=24), 393216 MiB
+# r5.24xlarge: 96 vCPUs, 48 cores, limited to 24 (nr_cpus=24), 786432 MiB
 module "environment_r5-multinode-24" {
   source = "./modules/compute_environment"
-  count  = contains(keys(var.amis), "r5.12xlarge") ? 1 : 0
+  count  = contains(keys(var.amis), "r5.24xlarge-24") ? 1 : 0
 
   name                = "tutorial-r5-multinode-24"
-  instance_type       = "r5.12xlarge"
-  ami_id              = var.amis["r5.12xlarge"].id
+  instance_type       = "r5.24xlarge"
+  ami_id              = var.amis["r5.24xlarge-24"].id
   ami_type            = "ECS_AL2023"
   purchase            = "EC2"
   allocation_strategy = "BEST_FIT_PROGRESSIVE"
-  # 16 × 48 vCPUs: AWS Batch counts what EC2 sells, not what the AMI leaves online.
-  max_vcpus            = 768
+  # 16 × 96 vCPUs: AWS Batch counts what EC2 sells, not what the AMI leaves online.
+  max_vcpus            = 1536
   subnet_ids           = module.network.first_zone_subnet_ids
   security_group_ids   = local.security_group_ids
   placement_group      = aws_placement_group.group_MPIgroup.name

@@ -9,8 +9,8 @@ module "job_mpi-example" {
   image             = local.container_image
   command           = ["python3", "/efs/mpi_example.py"]
   vcpus             = 24
-  memory_mib        = 373555
-  shared_memory_mib = 93388
+  memory_mib        = 747110
+  shared_memory_mib = 186777
   environment = {
     MNGEN_CPUS      = "24"
     MNGEN_SHARED    = "/efs"

@@ -25,7 +25,8 @@ output "spec" {
         placement_group = "MPIgroup"
       }
       r5-multinode-24 = {
-        instance        = "r5.12xlarge"
+        cpus            = 24
+        instance        = "r5.24xlarge"
         max_nodes       = 16
         placement_group = "MPIgroup"
       }
