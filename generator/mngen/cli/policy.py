@@ -15,6 +15,7 @@ class RoleName(StrEnum):
     DEPLOYER = "deployer"
     BAKER = "baker"
     SUBMITTER = "submitter"
+    IMPORTER = "importer"
 
 
 def policy(
@@ -22,13 +23,17 @@ def policy(
         RoleName,
         typer.Argument(
             help="deployer: applies Terraform; baker: bakes AMIs and pushes container images; "
-            "submitter: runs jobs"
+            "submitter: runs jobs; importer: reads what exists, needs no spec"
         ),
     ],
     file: FileOption = DEFAULT_FILE,
     account: Annotated[
         str | None,
         typer.Option(metavar="ID", help="AWS account; default: the spec's `account`"),
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(help="AWS region, only for the importer; default: the configured one"),
     ] = None,
     document: Annotated[
         int | None,
@@ -45,11 +50,21 @@ def policy(
     documents; attach them all.
     """
     from mngen.errors import InputError
-    from mngen.policy import Part, account_of, characters, documents
-    from mngen.rules import open_cluster
+    from mngen.policy import Part, account_of, characters, documents, import_documents
 
-    cluster = open_cluster(file, warn=report_problem)
-    found = documents(Part(role.value), cluster, account_of(cluster, account))
+    if role is RoleName.IMPORTER:
+        from mngen._aws import region_of
+
+        prefix = "mngen"
+        found = import_documents(region_of(region), account)
+    else:
+        from mngen.rules import open_cluster
+
+        if region:
+            raise typer.BadParameter("--region is only for the importer")
+        cluster = open_cluster(file, warn=report_problem)
+        prefix = cluster.spec.name
+        found = documents(Part(role.value), cluster, account_of(cluster, account))
     numbered = list(enumerate(found, 1))
     if document is not None:
         if document > len(found):
@@ -62,7 +77,7 @@ def policy(
         print_json([each for _, each in numbered])
         return
     for number, each in numbered:
-        name = f"{cluster.spec.name}-{role.value}"
+        name = f"{prefix}-{role.value}"
         if len(found) > 1:
             name += f"-{number}"
             report(f"{name}: document {number} of {len(found)}, {characters(each)} characters")

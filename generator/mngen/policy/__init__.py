@@ -1,12 +1,13 @@
 """The least-privilege IAM policy of each part that people have in a deployment.
 
 `policy` is pure: part, cluster and account in, one policy document out; `documents` cuts it to the
-length that IAM takes. Three parts: the deployer applies the rendered Terraform, the baker makes
-AMIs and container images, the submitter runs jobs.
+length that IAM takes. Four parts: the deployer applies the rendered Terraform, the baker makes
+AMIs and container images, the submitter runs jobs, and the importer reads what exists, before there
+is a spec (`import_documents`).
 """
 
 from mngen.policy._deployer import UNSEEN
-from mngen.policy._policy import Part, account_of, documents, policy
+from mngen.policy._policy import Part, account_of, documents, import_documents, policy
 from mngen.policy._statement import MAX_CHARACTERS, characters, split
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "account_of",
     "characters",
     "documents",
+    "import_documents",
     "policy",
     "split",
 ]

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 from mngen.errors import InputError
 from mngen.policy._baker import baker_statements
 from mngen.policy._deployer import deployer_statements
+from mngen.policy._importer import importer_statements
 from mngen.policy._statement import Scope, document, split
 from mngen.policy._submitter import submitter_statements
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mngen.cluster import Cluster
+    from mngen.policy._statement import Statement
 
 
 class Part(StrEnum):
@@ -21,13 +25,17 @@ class Part(StrEnum):
     DEPLOYER = "deployer"
     BAKER = "baker"
     SUBMITTER = "submitter"
+    IMPORTER = "importer"
 
 
-_STATEMENTS = {
+_STATEMENTS: dict[Part, Callable[[Cluster, Scope], list[Statement]]] = {
     Part.DEPLOYER: deployer_statements,
     Part.BAKER: baker_statements,
     Part.SUBMITTER: submitter_statements,
+    Part.IMPORTER: lambda _, scope: importer_statements(scope),
 }
+
+_PRINTS = "`aws sts get-caller-identity --query Account --output text` prints yours"
 
 
 def policy(part: Part, cluster: Cluster, account: str) -> dict[str, Any]:
@@ -57,6 +65,22 @@ def documents(part: Part, cluster: Cluster, account: str) -> list[dict[str, Any]
     return split(policy(part, cluster, account))
 
 
+def import_documents(region: str, account: str | None) -> list[dict[str, Any]]:
+    """Returns the policy of the importer, who has no spec yet, as documents that IAM takes.
+
+    Args:
+        region: The AWS region to import from.
+        account: The 12 digits of the AWS account.
+
+    Raises:
+        InputError: There is no account, or it is not a valid one.
+    """
+    if account is None:
+        raise InputError("the AWS account is not known", hint=f"pass --account ID; {_PRINTS}")
+    scope = Scope("", region, _valid(account))
+    return split(document(importer_statements(scope)))
+
+
 def account_of(cluster: Cluster, given: str | None) -> str:
     """Returns the account to write into the ARNs: the given one, or the spec's.
 
@@ -69,16 +93,19 @@ def account_of(cluster: Cluster, given: str | None) -> str:
             return known
         raise InputError(
             "the AWS account is not known",
-            hint="pass --account ID, or set `account` in the spec; "
-            "`aws sts get-caller-identity --query Account --output text` prints yours",
+            hint=f"pass --account ID, or set `account` in the spec; {_PRINTS}",
         )
-    if len(given) != 12 or not given.isascii() or not given.isdigit():
-        raise InputError(
-            f'invalid AWS account "{given}"', hint="use 12 digits, such as 123456789012"
-        )
-    if known is not None and known != given:
+    if known is not None and known != _valid(given):
         raise InputError(
             f"the spec is for the account {known}, not for {given}",
             hint="leave --account out, or change `account` in the spec",
         )
-    return given
+    return _valid(given)
+
+
+def _valid(account: str) -> str:
+    if len(account) != 12 or not account.isascii() or not account.isdigit():
+        raise InputError(
+            f'invalid AWS account "{account}"', hint="use 12 digits, such as 123456789012"
+        )
+    return account

@@ -47,6 +47,30 @@ def test_several_documents_are_numbered_and_each_can_be_had_alone() -> None:
     assert json.loads(second.stdout)["Statement"]
 
 
+def test_the_importer_needs_no_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["importer", "--account", ACCOUNT, "--region", "cn-north-1"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0
+    (systems,) = [
+        each for each in json.loads(result.stdout)["Statement"] if each["Sid"] == "FileSystems"
+    ]
+    assert systems["Resource"] == [
+        f"arn:aws-cn:elasticfilesystem:cn-north-1:{ACCOUNT}:file-system/*"
+    ]
+    assert result.stderr.startswith("mngen-importer: ")
+    without = CliRunner().invoke(app, ["importer", "--region", "us-east-1"])
+    assert isinstance(without.exception, InputError)
+    assert "pass --account ID; `aws sts" in str(without.exception.problems[0].hint)
+    wrong = CliRunner().invoke(app, ["importer", "--region", "us-east-1", "--account", "12"])
+    assert isinstance(wrong.exception, InputError)
+    assert 'invalid AWS account "12"' in str(wrong.exception)
+
+
+def test_region_is_only_for_the_importer() -> None:
+    assert run("baker", "--account", ACCOUNT, "--region", "us-east-1").exit_code == 2
+
+
 def test_json_is_always_a_list() -> None:
     for part, count in (("deployer", 2), ("submitter", 1)):
         result = run(part, "--account", ACCOUNT, "--format", "json")
