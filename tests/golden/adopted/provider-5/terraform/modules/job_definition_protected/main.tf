@@ -48,8 +48,9 @@ resource "aws_batch_job_definition" "this" {
   })
 
   lifecycle {
-    # The provider replaces a definition to change its conditions for another attempt.
-    ignore_changes  = [retry_strategy]
+    # The provider replaces a definition to change its conditions for another attempt. Jobs of a
+    # queue with shares may rely on the priority.
+    ignore_changes  = [retry_strategy, scheduling_priority]
     prevent_destroy = true
   }
 }
