@@ -401,6 +401,10 @@ def test_partitions(region: str, partition: str) -> None:
     text = environment().replace("us-east-1", region)
     roles = f"roles: {{permissions_boundary: 'arn:{partition}:iam::123456789012:policy/b'}}\n"
     assert ids(text + roles) == []
+    for given, expected in ((partition, []), ("aws-other", ["MN404"])):
+        policy = f"arn:{given}:batch:{region}:123456789012:scheduling-policy/fair"
+        queues = MPI.replace("]", f"], scheduling_policy: '{policy}'")
+        assert ids(text.replace(MPI, queues)) == expected
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mngen.cluster import definition_name, queue_name
+from mngen.cluster import definition_name, names, queue_name
 from mngen.errors import Severity
 from mngen.rules._rule import Match
 from mngen.rules.spec._rule import SpecRule
@@ -180,9 +180,16 @@ queues:
             if queue.scheduling_policy:
                 given.append((("queues", name, "scheduling_policy"), queue.scheduling_policy))
             for path, arn in given:
-                region, account = arn.split(":")[3:5]
-                if ("region",) not in subject.dropped and region != spec.region:
+                _, partition, _, region, account, _ = arn.split(":")
+                known = ("region",) not in subject.dropped
+                if known and region != spec.region:
                     yield Match(path, f"it is in {region}, and the deployment in {spec.region}")
+                elif known and partition != names.partition_of(region):
+                    yield Match(
+                        path,
+                        f"its partition is {partition}, and that of {region} is "
+                        f"{names.partition_of(region)}",
+                    )
                 elif spec.account and account != spec.account:
                     yield Match(
                         path,
