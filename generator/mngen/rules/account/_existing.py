@@ -26,7 +26,7 @@ class LegacyEnvironmentsValid(AwsRule):
     title = "Environments in `legacy` must exist, be valid and have EC2 instances"
     why = (
         "AWS Batch associates a compute environment with a job queue only if it is VALID, and does "
-        "not mix Fargate with EC2 instances."
+        "not mix EC2 instances with others. Jobs for Amazon ECS do not run on Amazon EKS."
     )
     remedy = "correct the ARN, or remove it from `legacy`"
     source_url = _QUEUE
@@ -60,7 +60,9 @@ def _wrong(environment: ComputeEnvironmentDetailTypeDef | None) -> str | None:
         reason = environment.get("statusReason")
         return f"is {environment.get('status')}" + (f": {reason}" if reason else "")
     kind = environment.get("computeResources", {}).get("type", "EC2")
-    return f"has the type {kind}" if kind.startswith("FARGATE") else None
+    if kind not in {"EC2", "SPOT"}:
+        return f"has the type {kind}"
+    return "is of Amazon EKS" if environment.get("eksConfiguration") else None
 
 
 class SchedulingPolicyExists(AwsRule):

@@ -184,8 +184,10 @@ class ImagesFit(AwsRule):
         }
         if not wanted:
             return
+        # Another account's AMI is left out once it is deprecated, but still starts instances.
         found = account.ec2.describe_images(
-            Filters=[{"Name": "image-id", "Values": sorted(set(wanted.values()))}]
+            Filters=[{"Name": "image-id", "Values": sorted(set(wanted.values()))}],
+            IncludeDeprecated=True,
         )
         images = {each.get("ImageId"): each for each in found["Images"]}
         for each in account.cluster.environments:
