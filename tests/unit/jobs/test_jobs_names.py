@@ -106,6 +106,7 @@ def test_the_emulator_refuses_what_aws_refuses(existing: Existing) -> None:
             "shareIdentifier": "a",
             "schedulingPriorityOverride": 0,
         },
+        {"jobQueue": f"LabQueue_{MARK}", "schedulingPriorityOverride": 0},
     ):
         call = existing.batch.submit_job
         assert error_code(call, **wanted, **arguments) == "ClientException"

@@ -110,21 +110,24 @@ def _definition(backend: Any, name: str) -> JobDefinition:
 def _check_share(queue: Any, definition: Any, request: dict[str, Any]) -> None:
     """Demands a share where the queue has a scheduling policy, and refuses it elsewhere.
 
-    The last message is AWS's: https://github.com/nextflow-io/nextflow/pull/3505
+    The first message and the last are AWS's: https://www.volcengine.com/article/1154372,
+    https://github.com/nextflow-io/nextflow/pull/3505
     """
     share = request.get("shareIdentifier")
+    own = getattr(definition, "scheduling_priority", None)
+    has_priority = own is not None or request.get("schedulingPriorityOverride") is not None
     if not queue.schedule_policy:
-        if share:
+        if share or has_priority:
             raise ClientException(
-                "shareIdentifier cannot be specified: the job queue has no scheduling policy"
+                "Job with shareIdentifier or schedulingPriority can only be submitted to job queue "
+                "with fair share scheduling policy."
             )
         return
     if not share:
         raise ClientException(
             "shareIdentifier must be specified: the job queue has a scheduling policy"
         )
-    own = getattr(definition, "scheduling_priority", None)
-    if own is None and request.get("schedulingPriorityOverride") is None:
+    if not has_priority:
         raise ClientException(
             "Either schedulingPriority in job definition or schedulingPriorityOverride should be "
             "specified."
