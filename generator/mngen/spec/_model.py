@@ -717,7 +717,10 @@ class Queue(_Section, frozen=True, kw_only=True):
     ] = None
     protect: Annotated[
         bool,
-        Meta(description="Refuse every plan that would delete the queue."),
+        Meta(
+            description="Refuse a plan that would delete or replace the queue. Goes with its "
+            "entry: without that, the queue is deleted."
+        ),
         affects(Effect.NONE),
     ] = False
 
@@ -772,7 +775,10 @@ class Container(_Section, frozen=True, kw_only=True):
     ] = None
     protect: Annotated[
         bool,
-        Meta(description="Refuse every plan that would delete the repository."),
+        Meta(
+            description="Refuse a plan that would delete or replace the repository, unless "
+            "`image` takes its place."
+        ),
         affects(Effect.NONE),
     ] = False
 
@@ -914,8 +920,8 @@ class Job(_Section, frozen=True, kw_only=True):
     protect: Annotated[
         bool,
         Meta(
-            description="Refuse every plan that would deregister the job definition. Its retry "
-            "strategy then stays as it is in AWS."
+            description="Refuse a plan that would deregister the job definition. Goes with its "
+            "entry. The retry strategy and the scheduling priority then stay as they are in AWS."
         ),
         affects(Effect.NONE),
     ] = False
