@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mngen.catalog import load_catalog
-from mngen.rules import AWS_RULES, Match, require
+from mngen.rules import AWS_RULES, SUBMISSION_RULES, Match, require
 from mngen.spec import load_text
 
 OLD = "arn:aws:batch:us-east-1:123456789012:compute-environment/old"
@@ -21,6 +21,18 @@ environments:
 queues:
   mpi: {{environments: [r5], legacy: ['{OLD}']}}
 """
+ENVIRONMENTS = [
+    {
+        "computeEnvironmentName": arn.rpartition("/")[2],
+        "computeEnvironmentArn": arn,
+        "computeResources": {
+            "type": "EC2",
+            "imageId": AMI,
+            "instanceRole": f"arn:aws:iam::123456789012:instance-profile/{profile}",
+        },
+    }
+    for arn, profile in ((OLD.replace("old", "seismic-r5-1"), "seismic"), (OLD, "ecsInstanceRole"))
+]
 
 
 def judged(rule: str, **answers: Any) -> list[Match]:
@@ -32,8 +44,16 @@ def judged(rule: str, **answers: Any) -> list[Match]:
         ec2=client,
         images={},
     )
-    [judge] = [each for each in AWS_RULES if each.id == rule]
-    return list(judge.matches(account))
+    for asking in AWS_RULES:
+        if asking.id == rule:
+            return list(asking.matches(account))
+    target: Any = SimpleNamespace(
+        account=account,
+        environments=ENVIRONMENTS,
+        intent=SimpleNamespace(queue=SimpleNamespace(name="mpi")),
+    )
+    [judging] = [each for each in SUBMISSION_RULES if each.id == rule]
+    return list(judging.matches(target))
 
 
 @pytest.mark.parametrize(
@@ -58,10 +78,23 @@ def test_legacy_environments_have_instances_of_ecs(more: dict[str, Any], said: s
     assert [each.message for each in found] == expected
 
 
-def test_a_deprecated_ami_is_there() -> None:
+@pytest.mark.parametrize("rule", ["MN213", "MN313"])
+def test_a_deprecated_ami_is_there(rule: str) -> None:
     image = {"ImageId": AMI, "State": "available", "Architecture": "x86_64"}
 
     def describe(**request: Any) -> dict[str, Any]:
         return {"Images": [image] if request.get("IncludeDeprecated") else []}
 
-    assert judged("MN213", describe_images=describe) == []
+    assert judged(rule, describe_images=describe) == []
+
+
+def test_a_submission_looks_at_the_profiles_of_its_own_environments_only() -> None:
+    asked: list[str] = []
+
+    def look(InstanceProfileName: str) -> dict[str, Any]:  # noqa: N803
+        asked.append(InstanceProfileName)
+        return {"InstanceProfile": {"Roles": [{}]}}
+
+    errors = SimpleNamespace(NoSuchEntityException=KeyError)
+    assert judged("MN315", get_instance_profile=look, exceptions=errors) == []
+    assert asked == ["seismic"]

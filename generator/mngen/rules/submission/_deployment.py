@@ -184,8 +184,10 @@ class MachineImagesExist(SubmissionRule):
         }
         if not wanted:
             return
+        # Another account's AMI is left out once it is deprecated, but still starts instances.
         found = target.account.ec2.describe_images(
-            Filters=[{"Name": "image-id", "Values": sorted(set(wanted.values()))}]
+            Filters=[{"Name": "image-id", "Values": sorted(set(wanted.values()))}],
+            IncludeDeprecated=True,
         )
         states = {each.get("ImageId"): each.get("State") for each in found["Images"]}
         for environment, image in wanted.items():
@@ -220,7 +222,13 @@ class InstanceProfileExists(SubmissionRule):
 
     @classmethod
     def matches(cls, target: Target) -> Iterator[Match]:
-        roles = (each.get("computeResources", {}) for each in target.environments)
+        # Who submits may not look at the profiles of environments that were there before.
+        legacy = target.account.cluster.spec.queues[target.intent.queue.name].legacy
+        roles = (
+            each.get("computeResources", {})
+            for each in target.environments
+            if each["computeEnvironmentArn"] not in legacy
+        )
         names = {each.get("instanceRole", "").rpartition("/")[2] for each in roles}
         client: IAMClient = target.account.client("iam")
         for name in sorted(names - {""}):
