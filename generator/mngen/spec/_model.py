@@ -698,7 +698,8 @@ class Queue(_Section, frozen=True, kw_only=True):
         tuple[ComputeEnvironmentArn, ...],
         Meta(
             description="Existing compute environments behind `environments`, which mngen does not "
-            "manage: at most 3 in all. With one, the queue exists before the first AMI is baked.",
+            "manage: at most 3 in all. With one, the queue exists before the first AMI is baked; "
+            "removed before that, the queue is deleted.",
             max_length=3,
         ),
         affects(Effect.IN_PLACE),
