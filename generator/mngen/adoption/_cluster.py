@@ -41,6 +41,7 @@ _FORM: dict[str, Any] = {
                 "ComputeResources": [
                     {
                         "Name": str,
+                        "InstanceTypes": (str, [str]),
                         "MinvCpus": int,
                         "MaxvCpus": int,
                         "DesiredvCpus": int,
@@ -53,7 +54,10 @@ _FORM: dict[str, Any] = {
     "SharedStorage": [{"MountDir": str, "StorageType": str, "EfsSettings": {}}],
     "Tags": [{}],
 }
-"""The types of what is read here; a list has one form for all that is in it."""
+"""The types of what is read here.
+
+A list has one form for all that is in it, and a tuple the form of one value and that of several.
+"""
 
 _Fault = tuple[tuple[str | int, ...], str]
 _UNSAYABLE = {
@@ -110,6 +114,8 @@ def _faults(value: Any, form: Any, path: tuple[str | int, ...] = ()) -> Iterator
     """Yields the places where a value is not of the form that the schema gives it."""
     if value is None:
         return
+    if isinstance(form, tuple):
+        form = form[isinstance(value, list)]
     if isinstance(form, dict):
         if not isinstance(value, dict):
             yield path, "expected a section"
@@ -121,6 +127,8 @@ def _faults(value: Any, form: Any, path: tuple[str | int, ...] = ()) -> Iterator
             yield path, "expected a list"
             return
         for number, each in enumerate(value):
+            if each is None:
+                yield (*path, number), "expected a value"
             yield from _faults(each, form[0], (*path, number))
     elif not isinstance(value, form) or isinstance(value, bool):
         yield path, "expected a number" if form is int else "expected text"

@@ -183,6 +183,21 @@ BAD = {
         11,
     ),
     "list for a section": (CLUSTER.replace("{Os: alinux2}", "[a]"), "expected a section", 2),
+    "number for a type": (
+        CLUSTER.replace("[c5.2xlarge]", "5"),
+        "expected text",
+        14,
+    ),
+    "nothing in a list": (
+        CLUSTER.replace('{Key: grant, Value: "7"}', ""),
+        "expected a value",
+        21,
+    ),
+    "no value for a subnet": (
+        CLUSTER.replace("SubnetIds: [subnet-0123456789abcdef0]", "SubnetIds: [null]"),
+        "expected a value",
+        11,
+    ),
     "not YAML": ("a: [", "not valid YAML", 1),
     "tab": ("Scheduling:\n\tScheduler: awsbatch\n", "not valid YAML", 2),
 }
