@@ -48,6 +48,7 @@ _ORDER = (
     "jobs",
 )
 _ARN = re.compile(r'"arn:aws[a-z-]*:[a-z0-9-]+:([a-z0-9-]*):(\d{12}):')
+_INDEX = re.compile(r"\[(\d+)\]\Z")
 _ECR = re.compile(r'"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com')
 
 
@@ -232,43 +233,98 @@ def _checked(draft: Draft, sections: dict[str, Any], parts: _Parts, wishes: Wish
         if not problems:
             return text
         if not _drop(draft, parts, problems):
-            raise InputError(*problems)
+            raise InputError(*(_placed(draft, parts, each) for each in problems))
     raise AssertionError("each round drops an entry")
 
 
 def _drop(draft: Draft, parts: _Parts, problems: Iterable[Problem]) -> bool:
     """Leaves out what the rules refuse; returns whether that was anything."""
-    dropped = False
+    sections = {"environments": draft.environments, "queues": draft.queues, "jobs": draft.jobs}
+    refused: dict[tuple[str, str], None] = {}
     for problem in problems:
         section, _, rest = problem.path.partition(".")
-        key = re.split(r"[.\[]", rest)[0]
-        entries = {
-            "environments": draft.environments,
-            "queues": draft.queues,
-            "jobs": draft.jobs,
-        }.get(section, {})
-        if key not in entries:
+        # A name that is not valid may have a dot.
+        keys = [
+            each
+            for each in sections.get(section, {})
+            if rest == each or rest.startswith((f"{each}.", f"{each}["))
+        ]
+        if not keys:
             continue
-        dropped = True
+        refused[section, max(keys, key=len)] = None
         rule = f" ({problem.rule})" if problem.rule else ""
-        place = parts.places.get(f"{section}.{key}", Place(draft.inventory.source))
+        place = _origin(draft, parts, problem.path) or Place(draft.inventory.source)
         draft.cannot(place, problem.path, f"{problem.message}{rule}", problem.hint or "")
-        del entries[key]
-        _drop_users(draft, section, key)
-    return dropped
+    for section, key in refused:
+        if key in sections[section]:
+            del sections[section][key]
+            _forget(draft, f"{section}.{key}")
+            _drop_users(draft, parts, section, key)
+    return bool(refused)
 
 
-def _drop_users(draft: Draft, section: str, key: str) -> None:
+def _forget(draft: Draft, path: str) -> None:
+    """Removes the lines about what is no longer in the spec, except why it is not."""
+    draft.lines = [
+        line
+        for line in draft.lines
+        if line.outcome is Outcome.CANNOT or not f"{line.spec}.".startswith(f"{path}.")
+    ]
+
+
+def _placed(draft: Draft, parts: _Parts, problem: Problem) -> Problem:
+    """Returns a problem of the spec as one of what was read, since the spec is not written."""
+    place = _origin(draft, parts, problem.path)
+    if place is None:
+        return problem
+    pointer = f"{place.pointer}: " if place.pointer else ""
+    return Problem(
+        f"{pointer}{problem.message}",
+        path=problem.path,
+        file=place.file,
+        hint=problem.hint,
+        rule=problem.rule,
+        source_url=problem.source_url,
+    )
+
+
+def _origin(draft: Draft, parts: _Parts, path: str) -> Place | None:
+    """Returns where the value at a path of the spec, or what has it, was found."""
+    places: dict[str, list[Place]] = {path: [place] for path, place in parts.places.items()}
+    for line in draft.lines:
+        if line.spec and line.outcome is not Outcome.CANNOT:
+            places.setdefault(line.spec, []).append(line.place)
+    number = 0
+    while path:
+        if path in places:
+            found = places[path]
+            return found[min(number, len(found) - 1)]
+        index = _INDEX.search(path)
+        number = int(index[1]) if index else 0
+        path = path[: index.start()] if index else path.rpartition(".")[0]
+    return None
+
+
+def _drop_users(draft: Draft, parts: _Parts, section: str, key: str) -> None:
     if section == "environments":
         for name, queue in list(draft.queues.items()):
             if key in queue["environments"]:
                 queue["environments"].remove(key)
             if not queue["environments"]:
+                path = f"queues.{name}"
+                draft.cannot(
+                    _origin(draft, parts, path) or Place(draft.inventory.source),
+                    path,
+                    "none of its environments can be written in a spec",
+                    "see the lines about its environments",
+                )
                 del draft.queues[name]
-                _drop_users(draft, "queues", name)
+                _forget(draft, path)
+                _drop_users(draft, parts, "queues", name)
     elif section == "queues":
         for name in [name for name, job in draft.jobs.items() if job["queue"] == key]:
             del draft.jobs[name]
+            _forget(draft, f"jobs.{name}")
 
 
 def _most(inventory: Inventory, *, region: bool) -> str | None:

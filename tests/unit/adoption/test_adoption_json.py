@@ -391,8 +391,37 @@ def test_environment_that_the_rules_refuse_is_left_out_and_named(tmp_path: Path)
     environment = changed(ENVIRONMENT, instanceTypes=["t3.large"])
     adoption = adopted(tmp_path, environment, QUEUE)
     refused = [line for line in adoption.lines if line.outcome is Outcome.CANNOT]
-    assert [line.why[-8:] for line in refused] == [" (MN123)"]
+    assert refused[0].why.endswith(" (MN123)")
+    assert refused[1].why == "none of its environments can be written in a spec"
+    assert len(refused) == 2
     assert adoption.spec == ""
+    # Nothing is in a spec, so nothing was kept there.
+    kept = {line.spec for line in adoption.lines if line.outcome is Outcome.KEPT}
+    assert not [each for each in kept if each.startswith(("environments.", "queues."))]
+
+
+def test_what_the_rules_refuse_is_named_by_its_place_in_the_file(tmp_path: Path) -> None:
+    environment = changed(ENVIRONMENT, imageId="ami-XXXX", placementGroup="a" * 300)
+    adoption = adopted(tmp_path, environment, QUEUE)
+    pointers = cannot(adoption)
+    assert "/computeResources/imageId" in pointers
+    assert "/computeResources/placementGroup" in pointers
+    with pytest.raises(InputError) as caught:
+        adopted(tmp_path, changed(ENVIRONMENT, securityGroupIds=["sg-1", "sg-x"]), QUEUE)
+    assert [each.message.partition(":")[0] for each in caught.value.problems] == [
+        "/computeResources/securityGroupIds/0",
+        "/computeResources/securityGroupIds/1",
+    ]
+    assert {each.file for each in caught.value.problems} == {str(tmp_path / "0.json")}
+
+
+def test_name_with_a_dot_is_refused_with_its_file(tmp_path: Path) -> None:
+    environment = {**ENVIRONMENT, "computeEnvironmentName": "a.b"}
+    order = [{"order": 1, "computeEnvironment": "a.b"}]
+    adoption = adopted(tmp_path, environment, {**QUEUE, "computeEnvironmentOrder": order})
+    refused = [line for line in adoption.lines if line.outcome is Outcome.CANNOT]
+    assert refused[0].place.file == str(tmp_path / "0.json")
+    assert '"a.b"' in refused[0].why
 
 
 def test_repository_is_taken_over_only_if_asked(tmp_path: Path) -> None:
