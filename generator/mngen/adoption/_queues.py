@@ -72,8 +72,18 @@ def map_queue(
             "see the lines about its environments",
         )
         return None
+    legacy = _legacy(draft, item) if draft.inventory.exists else []
+    if len(legacy) >= _MOST:
+        draft.cannot(
+            item.at("computeEnvironmentOrder"),
+            f"{path}.legacy",
+            f"a queue has at most {_MOST} environments, and {len(legacy)} that exist leave no room "
+            "for one of the spec",
+            "remove one from the queue before you import it",
+        )
+        return None
     entry: dict[str, Any] = {
-        "environments": [each.key for each in used],
+        "environments": _first(draft, item, path, used, _MOST - len(legacy)),
         "aws_name": name,
         "priority": item.take("priority", 1),
     }
@@ -96,7 +106,12 @@ def map_queue(
     )
     if draft.inventory.exists:
         entry["protect"] = True
-        _legacy(draft, item, path, entry, used)
+        entry["legacy"] = legacy
+        draft.kept(
+            item.at("computeEnvironmentOrder"),
+            f"{path}.legacy",
+            "stay in the queue, behind the environments of the spec, until you remove them",
+        )
     for tag in item.take("tags", {}):
         draft.changed(item.at("tags", tag), "tags", "not carried over", "use `tags`")
     draft.left(item, "mngen's own setting, or AWS's default, applies", silent=_DESCRIBES)
@@ -144,27 +159,34 @@ def _environments(
     return used
 
 
-def _legacy(draft: Draft, item: Item, path: str, entry: dict[str, Any], used: list[Mapped]) -> None:
-    """Lists the environments in AWS behind those of the spec: nothing moves at first."""
-    arns = [each.arn for each in used if each.arn]
-    room = _MOST - len(used)
-    place = item.at("computeEnvironmentOrder")
-    if len(arns) > room:
+def _legacy(draft: Draft, item: Item) -> list[str]:
+    """Returns the ARNs of the environments in AWS in their order, also of those not in the spec.
+
+    They go behind those of the spec, so that nothing moves at first.
+    """
+    arns = {
+        each.data.get("computeEnvironmentName"): each.data.get("computeEnvironmentArn")
+        for each in draft.inventory.environments
+    }
+    order = item.data.get("computeEnvironmentOrder", [])
+    names = [
+        str(each.get("computeEnvironment") or "")
+        for each in sorted(order, key=lambda each: int(each.get("order") or 0))
+    ]
+    return [str(arns.get(each.rpartition("/")[2]) or each) for each in names if each]
+
+
+def _first(draft: Draft, item: Item, path: str, used: list[Mapped], room: int) -> list[str]:
+    """Returns the keys of the environments that a queue has room for, and reports the others."""
+    for each in used[room:]:
         draft.cannot(
-            place,
-            f"{path}.legacy",
-            f"a queue has at most {_MOST} environments: {len(used)} of the spec and {len(arns)} "
-            "that exist are too many",
-            "keep one environment in the spec while both exist",
+            item.at("computeEnvironmentOrder"),
+            f"{path}.environments",
+            f"{each.key}: a queue has at most {_MOST} environments, and those that exist stay in "
+            "`legacy`",
+            "add it to the queue when you remove `legacy`",
         )
-        arns = arns[:room]
-    if arns:
-        entry["legacy"] = arns
-        draft.kept(
-            place,
-            f"{path}.legacy",
-            "stay in the queue, behind the environments of the spec, until you remove them",
-        )
+    return [each.key for each in used[:room]]
 
 
 def _limits(draft: Draft, item: Item, path: str) -> dict[str, Any]:

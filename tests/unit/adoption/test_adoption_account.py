@@ -23,6 +23,7 @@ from tests.support.adoption import (
     REGION,
     SPOT,
     Account,
+    changed,
     described,
     write,
 )
@@ -125,6 +126,47 @@ def test_queue_keeps_its_policy_and_limits() -> None:
     (line,) = [line for line in adoption.lines if line.place.pointer.endswith("/launchTemplate")]
     assert "$Latest" in line.why
     assert line.breaks
+
+
+def in_one_queue(*instances: str) -> tuple[Adoption, list[str]]:
+    """Adopts a queue with an environment for each instance type; returns also their ARNs."""
+    environment, queue, definition = described(ENVIRONMENT, QUEUE, DEFINITION)
+    environments, arns = [], []
+    for number, instance in enumerate(instances):
+        name = f"number_{number}"
+        arns.append(f"{ARN}compute-environment/{name}")
+        environments.append(
+            {
+                **changed(environment, instanceTypes=[instance]),
+                "computeEnvironmentName": name,
+                "computeEnvironmentArn": arns[-1],
+            }
+        )
+    queue["computeEnvironmentOrder"] = [
+        {"order": 9 - number, "computeEnvironment": arn} for number, arn in enumerate(arns)
+    ]
+    return adopted(Account(environments, [queue], [definition])), arns[::-1]
+
+
+def test_queue_never_loses_an_environment_that_jobs_run_on() -> None:
+    adoption, arns = in_one_queue("r5.12xlarge", "optimal")
+    (queue,) = yaml.safe_load(adoption.spec)["queues"].values()
+    assert queue["environments"] == ["number_0"]
+    assert queue["legacy"] == arns
+
+    adoption, arns = in_one_queue("r5.12xlarge", "m5.4xlarge")
+    (queue,) = yaml.safe_load(adoption.spec)["queues"].values()
+    assert queue["environments"] == ["number_1"]
+    assert queue["legacy"] == arns
+    (line,) = [line for line in adoption.lines if line.outcome is Outcome.CANNOT]
+    assert line.todo == "add it to the queue when you remove `legacy`"
+
+
+def test_queue_without_room_is_not_taken_over() -> None:
+    adoption, _ = in_one_queue("r5.12xlarge", "m5.4xlarge", "c5n.18xlarge")
+    (line,) = [line for line in adoption.lines if line.outcome is Outcome.CANNOT]
+    assert line.todo == "remove one from the queue before you import it"
+    assert (adoption.spec, adoption.imports) == ("", "")
 
 
 def test_only_the_queue_asked_for_is_read() -> None:
