@@ -156,6 +156,8 @@ def adopt(inventory: Inventory, wishes: Wishes, catalog: Catalog) -> Adoption:
     sections |= {key: own[key] for key in _ORDER if key in own}
     text = _checked(draft, sections, parts, wishes)
     parts.queues = [each for each in parts.queues if each.key in draft.queues]
+    taken = {parts.places[f"queues.{each.key}"].file for each in parts.queues}
+    inventory.released = [each for each in inventory.released if each in taken]
     lines = tuple(in_order(draft.lines))
     return Adoption(
         spec=text,

@@ -89,8 +89,6 @@ def read_state(state: dict[str, Any], source: str, queues: Collection[str] = ())
         item = Item(_described(kind, resource["values"]), Place(address))
         found: list[Item] = getattr(inventory, kind)
         found.append(item)
-        if kind == "queues":
-            inventory.released.append(address)
     names = {str(each.data["jobQueueName"]) for each in inventory.queues}
     missing = sorted(set(queues) - names)
     if missing or not names:
@@ -103,6 +101,15 @@ def read_state(state: dict[str, Any], source: str, queues: Collection[str] = ())
         inventory.queues = [
             each for each in inventory.queues if each.data["jobQueueName"] in queues
         ]
+        used = {
+            str(each.get("computeEnvironment")).rpartition("/")[2]
+            for queue in inventory.queues
+            for each in queue.data.get("computeEnvironmentOrder", [])
+        }
+        inventory.environments = [
+            each for each in inventory.environments if each.data["computeEnvironmentName"] in used
+        ]
+    inventory.released = [each.place.file for each in inventory.queues]
     return inventory
 
 
@@ -114,6 +121,12 @@ def _resources(module: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _described(kind: str, values: dict[str, Any]) -> dict[str, Any]:
     data = _camel(values, _RENAMED[kind])
+    if kind == "queues" and not data.get("computeEnvironmentOrder"):
+        # The older form, which only the AWS provider before 6.0 has.
+        data["computeEnvironmentOrder"] = [
+            {"order": number, "computeEnvironment": each}
+            for number, each in enumerate(data.get("computeEnvironments", []))
+        ]
     data = {key: value for key, value in data.items() if key not in _OF_TERRAFORM}
     for key in ("containerProperties", "nodeProperties", "ecsProperties", "eksProperties"):
         if isinstance(data.get(key), str):

@@ -1,0 +1,116 @@
+"""From the state of another Terraform configuration to an inventory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mngen.adoption import Adoption, Wishes, adopt, read_state
+from mngen.catalog import load_catalog
+from mngen.errors import InputError
+from tests.support.adoption import ARN
+
+CATALOG = load_catalog(Path("mngen.yaml"))
+
+
+def environment(name: str, instance: str) -> dict[str, Any]:
+    return {
+        "address": f'module.batch.aws_batch_compute_environment.this["{name}"]',
+        "mode": "managed",
+        "type": "aws_batch_compute_environment",
+        "values": {
+            "arn": f"{ARN}compute-environment/{name}",
+            "compute_environment_name": name,
+            "compute_environment_name_prefix": "",
+            "compute_resources": [
+                {
+                    "type": "EC2",
+                    "min_vcpus": 0,
+                    "max_vcpus": 960,
+                    "instance_type": [instance],
+                    "subnets": ["subnet-0123456789abcdef0"],
+                    "security_group_ids": ["sg-0123456789abcdef0"],
+                    "launch_template": [],
+                }
+            ],
+            "eks_configuration": [],
+            "state": "ENABLED",
+            "type": "MANAGED",
+        },
+    }
+
+
+def queue(name: str, *environments: str, older: bool = False) -> dict[str, Any]:
+    arns = [f"{ARN}compute-environment/{each}" for each in environments]
+    order = [{"order": number, "compute_environment": each} for number, each in enumerate(arns)]
+    return {
+        "address": f'module.batch.aws_batch_job_queue.this["{name}"]',
+        "mode": "managed",
+        "type": "aws_batch_job_queue",
+        "values": {
+            "arn": f"{ARN}job-queue/{name}",
+            "name": name,
+            "priority": 7,
+            "compute_environments": arns if older else None,
+            "compute_environment_order": [] if older else order,
+            "job_state_time_limit_action": [],
+            "scheduling_policy_arn": None,
+            "state": "ENABLED",
+        },
+    }
+
+
+def adopted(*resources: dict[str, Any], queues: tuple[str, ...] = ()) -> Adoption:
+    module = {"child_modules": [{"resources": list(resources)}]}
+    state = {"values": {"root_module": module}}
+    return adopt(read_state(state, "../batch", queues), Wishes(name="reef"), CATALOG)
+
+
+TWO = (
+    environment("big", "r5.24xlarge"),
+    environment("small", "m5.4xlarge"),
+    queue("first", "big"),
+    queue("second", "small"),
+)
+
+
+def test_state_gives_the_queues_and_what_the_other_configuration_lets_go_of() -> None:
+    adoption = adopted(*TWO)
+    spec = yaml.safe_load(adoption.spec)
+    assert sorted(spec["queues"]) == ["first", "second"]
+    assert spec["queues"]["first"]["legacy"] == [f"{ARN}compute-environment/big"]
+    assert "state rm 'module.batch.aws_batch_job_queue.this[\"first\"]'" in adoption.report
+    assert "state rm 'module.batch.aws_batch_job_queue.this[\"second\"]'" in adoption.report
+
+
+def test_only_the_queue_asked_for_is_imported_and_let_go_of() -> None:
+    adoption = adopted(*TWO, queues=("first",))
+    spec = yaml.safe_load(adoption.spec)
+    assert list(spec["environments"]) == ["big"]
+    assert list(spec["queues"]) == ["first"]
+    assert 'this["second"]' not in adoption.report
+    assert "job-queue/second" not in adoption.imports
+
+
+def test_queue_that_is_not_taken_over_stays_in_the_other_configuration() -> None:
+    adoption = adopted(
+        environment("any", "optimal"), TWO[0], queue("first", "big"), queue("second", "any")
+    )
+    assert list(yaml.safe_load(adoption.spec)["queues"]) == ["first"]
+    assert "state rm 'module.batch.aws_batch_job_queue.this[\"second\"]'" not in adoption.report
+
+
+def test_older_form_of_a_queue_has_its_environments() -> None:
+    adoption = adopted(TWO[0], queue("first", "big", older=True))
+    (found,) = yaml.safe_load(adoption.spec)["queues"].values()
+    assert found["environments"] == ["big"]
+    assert found["legacy"] == [f"{ARN}compute-environment/big"]
+
+
+@pytest.mark.parametrize("state", [{}, {"values": {"root_module": {}}}])
+def test_state_without_queues_is_refused(state: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="has no job queues"):
+        read_state(state, "../batch")
