@@ -154,7 +154,9 @@ def _parse(name: str) -> Any:
     except UnicodeDecodeError:
         raise InputError(_problem(name, "not UTF-8 text", hint="save it in UTF-8")) from None
     try:
-        return _without_nulls(json.loads(_without_comments(text), object_pairs_hook=_pairs))
+        data = _without_nulls(json.loads(_without_comments(text), object_pairs_hook=_pairs))
+        # Half of a surrogate pair is valid JSON, but no text.
+        json.dumps(data, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         lines = text.splitlines() or [""]
         line = lines[min(error.lineno, len(lines)) - 1]
@@ -163,9 +165,15 @@ def _parse(name: str) -> Any:
                 name, Position(error.lineno, error.colno), line
             )
         ) from None
+    except UnicodeEncodeError as error:
+        char = error.object[error.start]
+        raise InputError(
+            _problem(name, f"the escape {ascii(char)[1:-1]} is half of a character")
+        ) from None
     except (RecursionError, ValueError) as error:
         said = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise InputError(_problem(name, f"not valid JSON: {said}")) from None
+    return data
 
 
 def _without_comments(text: str) -> str:

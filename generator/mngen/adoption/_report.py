@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mngen._text import replaced
+from mngen._text import printable, replaced
 from mngen.adoption._lines import Line, Outcome
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ def line_text(line: Line) -> str:
     """Returns a line as a person reads it: outcome, where from, where to, why, what to do."""
     target = f" -> {line.spec}" if line.spec else ""
     todo = f"; {line.todo}" if line.todo else ""
-    return f"{line.outcome.value}: {line.place.file}#{line.place.pointer}{target}: {line.why}{todo}"
+    place = f"{line.place.file}#{line.place.pointer}"
+    return printable(f"{line.outcome.value}: {place}{target}: {line.why}{todo}")
 
 
 def _section(title: str, lines: Iterable[Line]) -> list[str]:

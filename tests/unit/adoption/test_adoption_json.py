@@ -13,7 +13,7 @@ import pytest
 import yaml
 from botocore.validate import ParamValidator
 
-from mngen.adoption import Adoption, Line, Outcome, Wishes, adopt, read_json
+from mngen.adoption import Adoption, Line, Outcome, Wishes, adopt, line_text, read_json
 from mngen.catalog import load_catalog
 from mngen.errors import InputError, Problem
 from mngen.rules import check
@@ -303,6 +303,11 @@ BAD = {
         "/priority: expected a number",
         "",
     ),
+    "half a character": (
+        '{"jobQueueName": "\\ud800"}',
+        r"the escape \ud800 is half of a character",
+        "",
+    ),
     "too deep": ('{"jobQueueName":' + "[" * 100_000, "not valid JSON", ""),
 }
 
@@ -317,6 +322,13 @@ def test_bad_file_is_refused_with_its_name(case: str, tmp_path: Path) -> None:
     (problem,) = caught.value.problems
     assert message in problem.message
     assert problem.file == str(file)
+
+
+def test_text_of_a_file_cannot_drive_the_terminal(tmp_path: Path) -> None:
+    adoption = adopted(tmp_path, ENVIRONMENT, {**QUEUE, "tags": {"\x1b[31m": "red"}})
+    lines = "".join(line_text(line) for line in adoption.lines)
+    assert "\x1b" not in lines + adoption.report
+    assert r"\x1b[31m" in lines
 
 
 def test_all_bad_files_are_reported_at_once(tmp_path: Path) -> None:
