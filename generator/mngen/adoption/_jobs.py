@@ -48,6 +48,22 @@ def containers_of(item: Item) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, each in enumerate(ranges):
         if isinstance(each.get("container"), dict):
             yield f"/nodeProperties/nodeRangeProperties/{number}/container", each["container"]
+    for pointer, task in _tasks_of(item):
+        for number, each in enumerate(task.get("containers", [])):
+            yield f"{pointer}/containers/{number}", each
+
+
+def _tasks_of(item: Item) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the ECS tasks of a job definition, which have several containers each."""
+    ranges = item.data.get("nodeProperties", {}).get("nodeRangeProperties", [])
+    owners = [("", item.data)]
+    owners += [
+        (f"/nodeProperties/nodeRangeProperties/{number}", each)
+        for number, each in enumerate(ranges)
+    ]
+    for pointer, owner in owners:
+        for number, each in enumerate(owner.get("ecsProperties", {}).get("taskProperties", [])):
+            yield f"{pointer}/ecsProperties/taskProperties/{number}", each
 
 
 def vcpus_of(container: dict[str, Any]) -> int:
@@ -73,6 +89,17 @@ def newest(items: list[Item]) -> list[Item]:
 def map_job(draft: Draft, item: Item, queues: list[MappedQueue]) -> MappedJob:
     """Reports a job definition, which stays as it is, and returns what it names."""
     name = str(item.take("jobDefinitionName", ""))
+    mapped = MappedJob(name=name, images=[], mounts=[], file_systems=[])
+    elsewhere = _elsewhere(item)
+    if elsewhere:
+        draft.kept(
+            item.at("jobDefinitionName"),
+            "",
+            f"{name} stays as it is, outside the spec: its jobs run on {elsewhere}, not on the "
+            "instances of the spec",
+        )
+        _report_keys(draft, item, [])
+        return mapped
     containers = list(containers_of(item))
     queue = _queue_for(item, containers, queues)
     where = f", with the queue {queue.name}" if queue else ""
@@ -83,10 +110,23 @@ def map_job(draft: Draft, item: Item, queues: list[MappedQueue]) -> MappedJob:
         "write a job in the spec to submit it with mngen",
     )
     _report_keys(draft, item, containers)
-    mapped = MappedJob(name=name, images=[], mounts=[], file_systems=[])
+    _report_tasks(draft, item)
     for pointer, container in containers:
         _collect(mapped, item, pointer, container)
+    for pointer, task in _tasks_of(item):
+        points = [
+            point for each in task.get("containers", []) for point in each.get("mountPoints", [])
+        ]
+        _collect(mapped, item, pointer, {"volumes": task.get("volumes", []), "mountPoints": points})
     return mapped
+
+
+def _elsewhere(item: Item) -> str:
+    """Returns what runs the jobs of a definition, if that is not an EC2 instance of Batch."""
+    if item.data.get("eksProperties"):
+        return "Amazon EKS"
+    capabilities = item.data.get("platformCapabilities", [])
+    return "Fargate" if "FARGATE" in capabilities and "EC2" not in capabilities else ""
 
 
 def _queue_for(
@@ -113,7 +153,7 @@ def _report_keys(draft: Draft, item: Item, containers: list[tuple[str, dict[str,
     for key in item.data:
         if key not in _DESCRIBES and key != "jobDefinitionName":
             item.take(key)
-            if key not in {"containerProperties", "nodeProperties"}:
+            if key not in {"containerProperties", "ecsProperties", "nodeProperties"}:
                 draft.kept(item.at(key), "", _NOTES.get(key, "as it is"))
     nodes = item.data.get("nodeProperties", {})
     for key in nodes:
@@ -124,27 +164,47 @@ def _report_keys(draft: Draft, item: Item, containers: list[tuple[str, dict[str,
         draft.kept(place, "", f"nodes {each.get('targetNodes')}, as they are")
     for pointer, container in containers:
         parts = _parts(pointer)
-        for key, value in container.items():
-            why = _NOTES.get(key, "as it is")
-            todo = ""
-            if key == "volumes":
-                paths = ", ".join(
-                    each["host"]["sourcePath"]
-                    for each in value
-                    if each.get("host", {}).get("sourcePath")
-                )
-                why = f"as they are: {paths or 'none on the instance'}"
-                todo = "an AMI from mngen bake has only the path of `storage.efs.mount`"
-            draft.kept(item.at(*parts, key), "", why, todo)
-        if not container.get("jobRoleArn"):
-            draft.changed(
-                item.at(*parts, "jobRoleArn"),
-                "",
-                "no job role: its programs use the permissions of the instance, which containers "
-                "on instances of mngen do not get",
-                "register a revision with a `jobRoleArn` before jobs run on them",
-                breaks=True,
+        _report_container(draft, item, parts, container)
+        if "ecsProperties" not in parts and not container.get("jobRoleArn"):
+            _report_no_role(draft, item.at(*parts, "jobRoleArn"))
+
+
+def _report_tasks(draft: Draft, item: Item) -> None:
+    for pointer, task in _tasks_of(item):
+        parts = _parts(pointer)
+        rest = {key: value for key, value in task.items() if key != "containers"}
+        _report_container(draft, item, parts, rest)
+        if not task.get("taskRoleArn"):
+            _report_no_role(draft, item.at(*parts, "taskRoleArn"))
+
+
+def _report_container(
+    draft: Draft, item: Item, parts: list[str | int], container: dict[str, Any]
+) -> None:
+    for key, value in container.items():
+        why = _NOTES.get(key, "as it is")
+        todo = ""
+        if key == "volumes":
+            paths = ", ".join(
+                each["host"]["sourcePath"]
+                for each in value
+                if each.get("host", {}).get("sourcePath")
             )
+            why = f"as they are: {paths or 'none on the instance'}"
+            todo = "an AMI from mngen bake has only the path of `storage.efs.mount`"
+        draft.kept(item.at(*parts, key), "", why, todo)
+
+
+def _report_no_role(draft: Draft, place: Place) -> None:
+    key = place.pointer.rpartition("/")[2]
+    draft.changed(
+        place,
+        "",
+        "no job role: its programs use the permissions of the instance, which containers on "
+        "instances of mngen do not get",
+        f"register a revision with a `{key}` before jobs run on them",
+        breaks=True,
+    )
 
 
 def _collect(mapped: MappedJob, item: Item, pointer: str, container: dict[str, Any]) -> None:

@@ -263,6 +263,44 @@ def test_each_node_range_without_a_role_is_named(tmp_path: Path) -> None:
     ]
 
 
+def test_containers_of_an_ecs_task_are_read(tmp_path: Path) -> None:
+    task = {
+        "containers": [
+            {"image": IMAGE, "mountPoints": [{"sourceVolume": "data", "containerPath": "/d"}]},
+            {"image": "busybox", "environment": [{"name": "A", "value": "b"}]},
+        ],
+        "ipcMode": "host",
+        "volumes": [{"name": "data", "host": {"sourcePath": "/efs/data"}}],
+    }
+    definition = {
+        "jobDefinitionName": "several",
+        "type": "container",
+        "ecsProperties": {"taskProperties": [task]},
+    }
+    adoption = adopted(tmp_path, ENVIRONMENT, QUEUE, definition)
+    at = "/ecsProperties/taskProperties/0"
+    assert line_at(adoption, f"{at}/taskRoleArn").breaks
+    assert line_at(adoption, f"{at}/ipcMode").outcome is Outcome.KEPT
+    assert line_at(adoption, f"{at}/containers/1/environment").outcome is Outcome.KEPT
+    spec = data_of(adoption)
+    assert spec["container"] == {"image": IMAGE}
+    assert spec["storage"]["efs"]["mount"] == "/efs/data"
+
+
+def test_fargate_definition_needs_no_role_and_no_queue_of_the_spec(tmp_path: Path) -> None:
+    definition = {
+        "jobDefinitionName": "small",
+        "type": "container",
+        "platformCapabilities": ["FARGATE"],
+        "containerProperties": {"image": "busybox"},
+    }
+    adoption = adopted(tmp_path, ENVIRONMENT, QUEUE, definition)
+    line = line_at(adoption, "/jobDefinitionName")
+    assert "its jobs run on Fargate, not on the instances of the spec" in line.why
+    assert not [each for each in adoption.lines if each.place.pointer.endswith("jobRoleArn")]
+    assert "container" not in data_of(adoption)
+
+
 def test_comments_and_byte_order_mark_are_allowed(tmp_path: Path) -> None:
     text = json.dumps(QUEUE, indent=2)
     file = tmp_path / "queue.json"
