@@ -15,7 +15,7 @@ from mngen.adoption._json import read_json
 from mngen.adoption._lines import Line, Outcome, Place
 from mngen.adoption._report import line_text
 from mngen.adoption._save import save
-from mngen.adoption._terraform import read_state
+from mngen.adoption._terraform import read_folder, read_state
 
 __all__ = [
     "Adoption",
@@ -33,6 +33,7 @@ __all__ = [
     "look_up",
     "read_account",
     "read_cluster",
+    "read_folder",
     "read_json",
     "read_state",
     "region_of_inventory",

@@ -154,7 +154,7 @@ def _parse(name: str) -> Any:
     except UnicodeDecodeError:
         raise InputError(_problem(name, "not UTF-8 text", hint="save it in UTF-8")) from None
     try:
-        data = _without_nulls(json.loads(_without_comments(text), object_pairs_hook=_pairs))
+        data = without_nulls(json.loads(_without_comments(text), object_pairs_hook=_pairs))
         # Half of a surrogate pair is valid JSON, but no text.
         json.dumps(data, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
@@ -183,12 +183,12 @@ def _without_comments(text: str) -> str:
     )
 
 
-def _without_nulls(value: Any) -> Any:
+def without_nulls(value: Any) -> Any:
     """Leaves out keys without a value, which the AWS CLI's skeletons are full of."""
     if isinstance(value, dict):
-        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
+        return {key: without_nulls(each) for key, each in value.items() if each is not None}
     if isinstance(value, list):
-        return [_without_nulls(each) for each in value if each is not None]
+        return [without_nulls(each) for each in value if each is not None]
     return value
 
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from mngen.adoption._inventory import Inventory
 from mngen.adoption._item import Item
+from mngen.adoption._json import without_nulls
 from mngen.adoption._lines import Place
 from mngen.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+    from pathlib import Path
 
 _REVISION = re.compile(r":\d+\Z")
 _WORD = re.compile(r"_([a-z])")
@@ -67,6 +69,29 @@ _OF_TERRAFORM = frozenset(
         "updatePolicy",
     }
 )
+
+
+def read_folder(folder: Path, queues: Collection[str] = ()) -> Inventory:
+    """Reads the state of the Terraform configuration in a folder.
+
+    Args:
+        folder: The folder; Terraform is initialized there if it is not.
+        queues: Names of the queues; none for all.
+
+    Raises:
+        InputError: It is not a folder with a Terraform configuration, or as for `read_state`.
+        ToolError: Terraform cannot read the state.
+    """
+    from mngen.terraform import Terraform
+
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}")
+    if not any(folder.glob("*.tf")) and not any(folder.glob("*.tf.json")):
+        raise InputError(
+            f"there is no Terraform configuration in {folder}",
+            hint="pass the folder that you run `terraform apply` in",
+        )
+    return read_state(Terraform(folder).state(), str(folder), queues)
 
 
 def read_state(state: dict[str, Any], source: str, queues: Collection[str] = ()) -> Inventory:
@@ -130,7 +155,7 @@ def _described(kind: str, values: dict[str, Any]) -> dict[str, Any]:
     data = {key: value for key, value in data.items() if key not in _OF_TERRAFORM}
     for key in ("containerProperties", "nodeProperties", "ecsProperties", "eksProperties"):
         if isinstance(data.get(key), str):
-            data[key] = json.loads(data[key])
+            data[key] = without_nulls(json.loads(data[key]))
     if kind == "definitions":
         data["status"] = "ACTIVE"
         # The provider's zero for what is not set.

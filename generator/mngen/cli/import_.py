@@ -105,14 +105,13 @@ def import_(
         look_up,
         read_account,
         read_cluster,
+        read_folder,
         read_json,
-        read_state,
         region_of_inventory,
         save,
     )
     from mngen.catalog import load_catalog
     from mngen.spec import name_from
-    from mngen.terraform import Terraform
 
     files = [*(from_json or ()), *(more or ())]
     sources = [bool(from_json), bool(from_pcluster), bool(from_terraform), from_account]
@@ -128,8 +127,7 @@ def import_(
         if from_account:
             found = read_account(queue or [], region=region)
         elif from_terraform:
-            state = Terraform(from_terraform).state()
-            found = read_state(state, str(from_terraform), queue or [])
+            found = read_folder(from_terraform, queue or [])
         else:
             found = read_cluster(from_pcluster) if from_pcluster else read_json(files)
         if aws or (sandbox and not from_account):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mngen.adoption import Adoption, Wishes, adopt, read_state
+from mngen.adoption import Adoption, Wishes, adopt, read_folder, read_state
 from mngen.catalog import load_catalog
 from mngen.errors import InputError
 from tests.support.adoption import ARN
@@ -114,3 +114,11 @@ def test_older_form_of_a_queue_has_its_environments() -> None:
 def test_state_without_queues_is_refused(state: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="has no job queues"):
         read_state(state, "../batch")
+
+
+def test_folder_without_a_configuration_is_refused_before_terraform_runs(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no folder"):
+        read_folder(tmp_path / "missing")
+    with pytest.raises(InputError, match="there is no Terraform configuration in") as caught:
+        read_folder(tmp_path)
+    assert caught.value.problems[0].hint == "pass the folder that you run `terraform apply` in"
