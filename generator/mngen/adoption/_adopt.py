@@ -130,7 +130,11 @@ def adopt(inventory: Inventory, wishes: Wishes, catalog: Catalog) -> Adoption:
             "pass --region if it is another one",
             breaks=True,
         )
-    account = inventory.account or _most(inventory, region=False)
+    account = inventory.account or _most(inventory, _ARN, 2)
+    registry = _most(inventory, _ECR, 1)
+    if registry and registry != account:
+        _report_registry(draft, wishes, region, account or registry)
+    account = account or registry
     _report_empty(draft)
     parts, own = _of_cluster(draft, inventory.cluster) if inventory.cluster else _map(draft)
     sections: dict[str, Any] = {"name": wishes.name, "region": region}
@@ -167,9 +171,32 @@ def adopt(inventory: Inventory, wishes: Wishes, catalog: Catalog) -> Adoption:
     )
 
 
+def _report_registry(draft: Draft, wishes: Wishes, region: str, account: str) -> None:
+    """Reports a region and an account that only an image names: it may be one of others."""
+    inventory = draft.inventory
+    place = Place(inventory.source)
+    if not (wishes.region or inventory.region or _most(inventory, _ARN, 1)):
+        draft.changed(
+            place,
+            "region",
+            f"{region}: only container images name a region, that of their registry",
+            "pass --region if it is another one",
+            breaks=True,
+        )
+    if not (inventory.account or _most(inventory, _ARN, 2)):
+        draft.changed(
+            place,
+            "account",
+            f"{account}: only container images name an account, that of their registry",
+            "correct it if it is another one",
+            breaks=True,
+        )
+
+
 def region_of_inventory(inventory: Inventory, region: str | None = None) -> str | None:
     """Returns the region given, or else that of what there is; None if nothing names one."""
-    return region or inventory.region or _most(inventory, region=True)
+    named = region or inventory.region
+    return named or _most(inventory, _ARN, 1) or _most(inventory, _ECR, 2)
 
 
 def _of_cluster(draft: Draft, cluster: Item) -> tuple[_Parts, dict[str, Any]]:
@@ -329,8 +356,8 @@ def _drop_users(draft: Draft, parts: _Parts, section: str, key: str) -> None:
             _forget(draft, f"jobs.{name}")
 
 
-def _most(inventory: Inventory, *, region: bool) -> str | None:
-    """Returns the region or the account that most ARNs and images name."""
+def _most(inventory: Inventory, pattern: re.Pattern[str], group: int) -> str | None:
+    """Returns the region or the account that most ARNs, or most images, name."""
     found: Counter[str] = Counter()
     items: Iterable[Item] = (
         *inventory.environments,
@@ -338,8 +365,6 @@ def _most(inventory: Inventory, *, region: bool) -> str | None:
         *inventory.definitions,
     )
     for item in items:
-        text = json.dumps(item.data)
-        found.update(each[0 if region else 1] for each in _ARN.findall(text))
-        found.update(each[1 if region else 0] for each in _ECR.findall(text))
+        found.update(each[group] for each in pattern.finditer(json.dumps(item.data)))
     del found[""]
     return min(found, key=lambda each: (-found[each], each)) if found else None

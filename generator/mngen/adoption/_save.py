@@ -66,6 +66,9 @@ def _locked(file: Path) -> Iterator[None]:
 
 
 def _content(path: Path) -> bytes | None:
+    # A device may never end, and a folder cannot be replaced.
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is not a file", hint="pass another path")
     try:
         return path.read_bytes()
     except FileNotFoundError:

@@ -474,6 +474,21 @@ def test_name_with_a_dot_is_refused_with_its_file(tmp_path: Path) -> None:
     assert '"a.b"' in refused[0].why
 
 
+def test_account_of_an_image_counts_only_without_another(tmp_path: Path) -> None:
+    container = {"image": "111122223333.dkr.ecr.us-west-2.amazonaws.com/shared:1"}
+    definition = {"jobDefinitionName": "j", "type": "container", "containerProperties": container}
+    twice = {**definition, "jobDefinitionName": "k"}
+    adoption = adopted(tmp_path, ENVIRONMENT, QUEUE, definition, twice)
+    assert data_of(adoption)["account"] == ACCOUNT
+    alone = changed(ENVIRONMENT, instanceRole=None)
+    del alone["serviceRole"]
+    adoption = adopted(tmp_path, alone, QUEUE, definition)
+    assert data_of(adoption)["account"] == "111122223333"
+    assert data_of(adoption)["region"] == "us-west-2"
+    lines = [line for line in adoption.lines if line.spec in {"account", "region"}]
+    assert [line.breaks for line in lines] == [True, True]
+
+
 def test_repository_is_taken_over_only_if_asked(tmp_path: Path) -> None:
     adoption = adopted(tmp_path, *TUTORIAL, take_repository=True)
     assert data_of(adoption)["container"] == {"aws_name": "tsunami", "tag": "v3"}

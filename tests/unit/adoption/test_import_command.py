@@ -127,6 +127,14 @@ def test_existing_files_are_all_named(tmp_path: Path) -> None:
     assert len(caught.value.problems) == 2
 
 
+def test_device_is_not_read_as_a_spec_that_exists(tmp_path: Path) -> None:
+    (tmp_path / "mngen.yaml").symlink_to("/dev/zero")
+    adoption = Adoption(spec="a", report="b", imports="", lines=())
+    with pytest.raises(InputError, match="is not a file"):
+        save(adoption, tmp_path / "mngen.yaml", tmp_path / "deploy", overwrite=True)
+    assert sorted(each.name for each in tmp_path.iterdir() if not each.is_dir()) == ["mngen.yaml"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [(), ("x.json",), ("--from-json", "x.json", "--from-account"), ("--queue", "q")],
