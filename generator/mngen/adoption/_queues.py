@@ -107,10 +107,12 @@ def map_queue(
     if draft.inventory.exists:
         entry["protect"] = True
         entry["legacy"] = legacy
+        alone = sorted({each.rpartition("/")[2] for each in legacy} - {each.name for each in used})
         draft.kept(
             item.at("computeEnvironmentOrder"),
             f"{path}.legacy",
             "stay in the queue, behind the environments of the spec, until you remove them",
+            f"the spec has nothing in place of {', '.join(alone)}" if alone else "",
         )
     for tag in item.take("tags", {}):
         draft.changed(item.at("tags", tag), "tags", "not carried over", "use `tags`")
@@ -197,8 +199,18 @@ def _limits(draft: Draft, item: Item, path: str) -> dict[str, Any]:
         reason, seconds = str(each.take("reason", "")), each.take("maxTimeSeconds")
         key = "capacity" if reason == _CAPACITY else "misconfiguration"
         if reason == _CAPACITY or reason in _MISCONFIGURED:
-            limits[key] = seconds
-            draft.kept(each.place, f"{path}.cancel_after.{key}", f"{seconds} seconds")
+            before = limits.get(key)
+            limits[key] = max(before or 0, seconds or 0) or None
+            # The spec has one limit for both reasons of a misconfiguration.
+            if before and before != seconds:
+                draft.changed(
+                    each.place,
+                    f"{path}.cancel_after.{key}",
+                    f"{limits[key]} seconds, the longer of {before} and {seconds}: a spec has one "
+                    "limit for all misconfigurations",
+                )
+            else:
+                draft.kept(each.place, f"{path}.cancel_after.{key}", f"{seconds} seconds")
         else:
             draft.cannot(
                 each.place,

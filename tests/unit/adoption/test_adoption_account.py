@@ -153,6 +153,7 @@ def test_queue_never_loses_an_environment_that_jobs_run_on() -> None:
     (queue,) = yaml.safe_load(adoption.spec)["queues"].values()
     assert queue["environments"] == ["number_0"]
     assert queue["legacy"] == arns
+    assert "the spec has nothing in place of number_1" in [line.todo for line in adoption.lines]
 
     adoption, arns = in_one_queue("r5.12xlarge", "m5.4xlarge")
     (queue,) = yaml.safe_load(adoption.spec)["queues"].values()

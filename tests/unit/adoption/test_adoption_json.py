@@ -301,6 +301,21 @@ def test_fargate_definition_needs_no_role_and_no_queue_of_the_spec(tmp_path: Pat
     assert "container" not in data_of(adoption)
 
 
+def test_longer_limit_of_two_misconfigurations_counts(tmp_path: Path) -> None:
+    actions = [
+        {"reason": f"MISCONFIGURATION:{reason}", "state": "RUNNABLE", "action": "CANCEL"}
+        | {"maxTimeSeconds": seconds}
+        for reason, seconds in (
+            ("JOB_RESOURCE_REQUIREMENT", 900),
+            ("COMPUTE_ENVIRONMENT_MAX_RESOURCE", 600),
+        )
+    ]
+    adoption = adopted(tmp_path, ENVIRONMENT, {**QUEUE, "jobStateTimeLimitActions": actions})
+    (queue,) = data_of(adoption)["queues"].values()
+    assert queue["cancel_after"] == {"misconfiguration": 900}
+    assert line_at(adoption, "/jobStateTimeLimitActions/1").outcome is Outcome.CHANGED
+
+
 def test_comments_and_byte_order_mark_are_allowed(tmp_path: Path) -> None:
     text = json.dumps(QUEUE, indent=2)
     file = tmp_path / "queue.json"
