@@ -27,7 +27,7 @@ Each stage is one apply. Do not go on while a plan deletes or replaces anything.
    the spec first, and those in `legacy` behind them. Submit a job to try them. To undo this, move
    the AMIs out of `deploy/terraform/amis.auto.tfvars.json`, and apply.
 3. **Remove the old environments from the queue.** Remove `legacy` from {spec}, and apply. Wait
-   until no job runs on them, then disable and delete them (below).
+   until no job runs on them, then delete them (below).
 
 ## Delete by hand, after stage 3
 
@@ -44,6 +44,11 @@ it created:
 ```sh
 {let_go}
 ```
+"""
+_MANAGED_ELSEWHERE = """\
+The other configuration manages these compute environments. Take them out of its files, and apply
+there; deleted by hand, they would be created again:
+
 """
 _SCRIPTS = """\
 They stay. Job definitions stay outside the spec, so scripts that register revisions go on as they
@@ -140,11 +145,15 @@ def _stages(
 ) -> str:
     imported = len(queues) + bool(repository)
     old = {each.name: each for queue in queues for each in queue.environments}
-    leftovers = "\n".join(
-        f"- `aws batch update-compute-environment --compute-environment {name} --state DISABLED`, "
-        f"then `aws batch delete-compute-environment --compute-environment {name}`"
-        for name in old
-    )
+    if inventory.released:
+        leftovers = _MANAGED_ELSEWHERE + "\n".join(f"- {_code(name)}" for name in old)
+    else:
+        leftovers = "\n".join(
+            f"- `aws batch update-compute-environment --compute-environment {name} "
+            f"--state DISABLED`, "
+            f"then `aws batch delete-compute-environment --compute-environment {name}`"
+            for name in old
+        )
     let_go = "\n".join(
         f"terraform -chdir=deploy/terraform state rm '{address}'"
         for address in (

@@ -86,6 +86,14 @@ def test_state_gives_the_queues_and_what_the_other_configuration_lets_go_of() ->
     assert "state rm 'module.batch.aws_batch_job_queue.this[\"second\"]'" in adoption.report
 
 
+def test_environments_are_left_to_the_configuration_that_manages_them() -> None:
+    report = adopted(*TWO).report
+    assert "delete-compute-environment" not in report
+    _, _, leftovers = report.partition("## Delete by hand, after stage 3")
+    assert "Take them out of its files, and apply\nthere" in leftovers
+    assert "- `big`\n- `small`\n" in leftovers
+
+
 def test_only_the_queue_asked_for_is_imported_and_let_go_of() -> None:
     adoption = adopted(*TWO, queues=("first",))
     spec = yaml.safe_load(adoption.spec)
