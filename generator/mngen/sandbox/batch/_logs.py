@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _RENDEZVOUS = 0.02  # seconds
 _SSH = 0.01
+BEGINNING_SECONDS = _RENDEZVOUS + _SSH
+"""How long a job's first lines would take; they are in the log at once, with these times."""
 
 
 def write_output(backend: Any) -> None:
@@ -60,7 +62,7 @@ def _beginning(job: Job, node: int, attempt: Attempt) -> list[tuple[float, str]]
     command = " ".join(job.containers[node].get("command") or [])
     if not job.multi_node:
         return [(attempt.started, f"the sandbox does not run: {command}")]
-    running = _RENDEZVOUS + _SSH
+    running = BEGINNING_SECONDS
     lines = [(0.0, "start", f"node {node} of {nodes}, main node {job.main}")]
     if node == job.main:
         lines += [
@@ -76,10 +78,10 @@ def _beginning(job: Job, node: int, attempt: Attempt) -> list[tuple[float, str]]
 def _end(job: Job, node: int, attempt: Attempt) -> list[tuple[float, str]]:
     if not job.multi_node or job.end:
         return []
-    since = max(attempt.stopped - attempt.started, _RENDEZVOUS + _SSH)
+    since = max(attempt.stopped - attempt.started, BEGINNING_SECONDS)
     if node != job.main:
         return [_line(node, attempt, since, "end", "the main node has ended")]
-    run = since - _RENDEZVOUS - _SSH
+    run = since - BEGINNING_SECONDS
     text = (
         f"exit {attempt.exit_code}; rendezvous {_RENDEZVOUS:.2f}s, ssh {_SSH:.2f}s, "
         f"run {run:.2f}s, teardown 0.00s"

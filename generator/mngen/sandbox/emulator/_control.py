@@ -82,7 +82,7 @@ def control(body: bytes) -> bytes:
 
 
 def _direct(backend: Any, job: Job, wish: dict[str, Any]) -> None:
-    from mngen.sandbox.batch._logs import put
+    from mngen.sandbox.batch._logs import BEGINNING_SECONDS, put
 
     script, now = job.script, time.time()
     if "hold" in wish:
@@ -94,4 +94,6 @@ def _direct(backend: Any, job: Job, wish: dict[str, Any]) -> None:
     for node, code in wish.get("node_exits", {}).items():
         script.node_exits[int(node)] = int(code)
     for node, lines in wish.get("log", {}).items():
-        put(backend, job, int(node), len(job.attempts) - 1, ((now, line) for line in lines))
+        # Not between the first lines: a reader that has them reads on behind the last one.
+        when = max(now, job.attempts[-1].started + BEGINNING_SECONDS)
+        put(backend, job, int(node), len(job.attempts) - 1, ((when, line) for line in lines))
