@@ -136,8 +136,11 @@ def _faults(value: Any, form: Any, path: tuple[str | int, ...] = ()) -> Iterator
 
 def subnets_of_cluster(cluster: Item) -> list[str]:
     """Returns the subnets that a cluster file's queues name."""
-    queues = cluster.data.get("Scheduling", {}).get("AwsBatchQueues", [])
-    return [str(each) for queue in queues for each in _listed(queue, "Networking", "SubnetIds")]
+    return [
+        str(each)
+        for queue in cluster.child("Scheduling").children("AwsBatchQueues")
+        for each in queue.child("Networking").take("SubnetIds", [])
+    ]
 
 
 def map_cluster(draft: Draft, cluster: Item) -> tuple[list[Mapped], dict[str, Any]]:
@@ -477,10 +480,3 @@ def _left(draft: Draft, item: Item) -> None:
             _left(draft, item.child(key))
         else:
             draft.changed(item.at(key), "", "not carried over: mngen's own setting applies")
-
-
-def _listed(data: dict[str, Any], *keys: str) -> list[Any]:
-    found: Any = data
-    for key in keys:
-        found = found.get(key, {}) if isinstance(found, dict) else {}
-    return found if isinstance(found, list) else []

@@ -165,6 +165,14 @@ def test_account_names_the_vpc_of_the_subnet(tmp_path: Path) -> None:
     assert spec["environments"]["nodes"]["zones"] == [f"{REGION}b"]
 
 
+def test_account_is_asked_also_for_a_cluster_without_queues(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(CLUSTER.partition("    - Name: reef")[0], encoding="utf-8")
+    inventory = read_cluster(file)
+    look_up(inventory, REGION, connect=Account([], [], []).connect)
+    assert adopt(inventory, Wishes(name="reef"), CATALOG).spec == ""
+
+
 BAD = {
     "another scheduler": (
         CLUSTER.replace("awsbatch", "slurm"),
