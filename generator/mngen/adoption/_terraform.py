@@ -156,11 +156,15 @@ def _described(kind: str, values: dict[str, Any]) -> dict[str, Any]:
     for key in ("containerProperties", "nodeProperties", "ecsProperties", "eksProperties"):
         if isinstance(data.get(key), str):
             data[key] = without_nulls(json.loads(data[key]))
+    # The provider's zeros for what is not set.
+    for owner, key in (
+        (data, "schedulingPriority"),
+        (data.get("computeResources", {}), "bidPercentage"),
+    ):
+        if not owner.get(key):
+            owner.pop(key, None)
     if kind == "definitions":
         data["status"] = "ACTIVE"
-        # The provider's zero for what is not set.
-        if not data.get("schedulingPriority"):
-            data.pop("schedulingPriority", None)
         if not _REVISION.search(str(data["jobDefinitionArn"])):
             data["jobDefinitionArn"] = f"{data['jobDefinitionArn']}:{data['revision']}"
     return data

@@ -118,6 +118,17 @@ def test_older_form_of_a_queue_has_its_environments() -> None:
     assert found["legacy"] == [f"{ARN}compute-environment/big"]
 
 
+@pytest.mark.parametrize("kind", ["EC2", "SPOT"])
+def test_zero_of_the_provider_is_no_bid(kind: str) -> None:
+    """The provider writes 0 where a configuration has no `bid_percentage`."""
+    nodes = environment("nodes", "r5.24xlarge")
+    nodes["values"]["compute_resources"][0] |= {"type": kind, "bid_percentage": 0}
+    adoption = adopted(nodes, queue("first", "nodes"))
+    (found,) = yaml.safe_load(adoption.spec)["environments"].values()
+    assert "bid_percentage" not in found
+    assert not [each for each in adoption.lines if each.place.pointer.endswith("/bidPercentage")]
+
+
 @pytest.mark.parametrize("state", [{}, {"values": {"root_module": {}}}])
 def test_state_without_queues_is_refused(state: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="has no job queues"):
