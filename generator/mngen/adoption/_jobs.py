@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mngen.adoption._item import Item
     from mngen.adoption._lines import Place
     from mngen.adoption._queues import MappedQueue
+    from mngen.spec import Path
 
 _DESCRIBES = frozenset({"containerOrchestrationType", "jobDefinitionArn", "revision", "status"})
 _NOTES = {
@@ -21,6 +22,10 @@ _NOTES = {
     "volumes": "paths on the instance",
     "secrets": "read by the execution role when a container starts",
 }
+_RANGES = ("nodeProperties", "nodeRangeProperties")
+
+Part = tuple["Path", dict[str, Any]]
+"""An object in a job definition, with its path there."""
 
 
 class MappedJob(msgspec.Struct, kw_only=True):
@@ -39,31 +44,28 @@ class MappedJob(msgspec.Struct, kw_only=True):
     file_systems: list[tuple[str, Place]]
 
 
-def containers_of(item: Item) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields the containers of a job definition with their JSON pointers below it."""
+def containers_of(item: Item) -> Iterator[Part]:
+    """Yields the containers of a job definition with their paths in it."""
     alone = item.data.get("containerProperties")
     if isinstance(alone, dict):
-        yield "/containerProperties", alone
+        yield ("containerProperties",), alone
     ranges = item.data.get("nodeProperties", {}).get("nodeRangeProperties", [])
     for number, each in enumerate(ranges):
         if isinstance(each.get("container"), dict):
-            yield f"/nodeProperties/nodeRangeProperties/{number}/container", each["container"]
-    for pointer, task in _tasks_of(item):
+            yield (*_RANGES, number, "container"), each["container"]
+    for path, task in _tasks_of(item):
         for number, each in enumerate(task.get("containers", [])):
-            yield f"{pointer}/containers/{number}", each
+            yield (*path, "containers", number), each
 
 
-def _tasks_of(item: Item) -> Iterator[tuple[str, dict[str, Any]]]:
+def _tasks_of(item: Item) -> Iterator[Part]:
     """Yields the ECS tasks of a job definition, which have several containers each."""
     ranges = item.data.get("nodeProperties", {}).get("nodeRangeProperties", [])
-    owners = [("", item.data)]
-    owners += [
-        (f"/nodeProperties/nodeRangeProperties/{number}", each)
-        for number, each in enumerate(ranges)
-    ]
-    for pointer, owner in owners:
+    owners: list[Part] = [((), item.data)]
+    owners += [((*_RANGES, number), each) for number, each in enumerate(ranges)]
+    for path, owner in owners:
         for number, each in enumerate(owner.get("ecsProperties", {}).get("taskProperties", [])):
-            yield f"{pointer}/ecsProperties/taskProperties/{number}", each
+            yield (*path, "ecsProperties", "taskProperties", number), each
 
 
 def vcpus_of(container: dict[str, Any]) -> int:
@@ -111,13 +113,13 @@ def map_job(draft: Draft, item: Item, queues: list[MappedQueue]) -> MappedJob:
     )
     _report_keys(draft, item, containers)
     _report_tasks(draft, item)
-    for pointer, container in containers:
-        _collect(mapped, item, pointer, container)
-    for pointer, task in _tasks_of(item):
+    for path, container in containers:
+        _collect(mapped, item, path, container)
+    for path, task in _tasks_of(item):
         points = [
             point for each in task.get("containers", []) for point in each.get("mountPoints", [])
         ]
-        _collect(mapped, item, pointer, {"volumes": task.get("volumes", []), "mountPoints": points})
+        _collect(mapped, item, path, {"volumes": task.get("volumes", []), "mountPoints": points})
     return mapped
 
 
@@ -129,9 +131,7 @@ def _elsewhere(item: Item) -> str:
     return "Fargate" if "FARGATE" in capabilities and "EC2" not in capabilities else ""
 
 
-def _queue_for(
-    item: Item, containers: list[tuple[str, dict[str, Any]]], queues: list[MappedQueue]
-) -> MappedQueue | None:
+def _queue_for(item: Item, containers: list[Part], queues: list[MappedQueue]) -> MappedQueue | None:
     """Returns the queue that fits a job definition best: by type, nodes and CPUs."""
     types = {each.get("instanceType") for _, each in containers} - {None}
     vcpus = max((vcpus_of(each) for _, each in containers), default=0)
@@ -149,7 +149,7 @@ def _queue_for(
     return max(queues, key=fit, default=None)
 
 
-def _report_keys(draft: Draft, item: Item, containers: list[tuple[str, dict[str, Any]]]) -> None:
+def _report_keys(draft: Draft, item: Item, containers: list[Part]) -> None:
     for key in item.data:
         if key not in _DESCRIBES and key != "jobDefinitionName":
             item.take(key)
@@ -160,27 +160,23 @@ def _report_keys(draft: Draft, item: Item, containers: list[tuple[str, dict[str,
         if key != "nodeRangeProperties":
             draft.kept(item.at("nodeProperties", key), "", "as it is")
     for number, each in enumerate(nodes.get("nodeRangeProperties", [])):
-        place = item.at("nodeProperties", "nodeRangeProperties", number, "targetNodes")
+        place = item.at(*_RANGES, number, "targetNodes")
         draft.kept(place, "", f"nodes {each.get('targetNodes')}, as they are")
-    for pointer, container in containers:
-        parts = _parts(pointer)
-        _report_container(draft, item, parts, container)
-        if "ecsProperties" not in parts and not container.get("jobRoleArn"):
-            _report_no_role(draft, item.at(*parts, "jobRoleArn"))
+    for path, container in containers:
+        _report_container(draft, item, path, container)
+        if "ecsProperties" not in path and not container.get("jobRoleArn"):
+            _report_no_role(draft, item, path, "jobRoleArn")
 
 
 def _report_tasks(draft: Draft, item: Item) -> None:
-    for pointer, task in _tasks_of(item):
-        parts = _parts(pointer)
+    for path, task in _tasks_of(item):
         rest = {key: value for key, value in task.items() if key != "containers"}
-        _report_container(draft, item, parts, rest)
+        _report_container(draft, item, path, rest)
         if not task.get("taskRoleArn"):
-            _report_no_role(draft, item.at(*parts, "taskRoleArn"))
+            _report_no_role(draft, item, path, "taskRoleArn")
 
 
-def _report_container(
-    draft: Draft, item: Item, parts: list[str | int], container: dict[str, Any]
-) -> None:
+def _report_container(draft: Draft, item: Item, path: Path, container: dict[str, Any]) -> None:
     for key, value in container.items():
         why = _NOTES.get(key, "as it is")
         todo = ""
@@ -192,13 +188,12 @@ def _report_container(
             )
             why = f"as they are: {paths or 'none on the instance'}"
             todo = "an AMI from mngen bake has only the path of `storage.efs.mount`"
-        draft.kept(item.at(*parts, key), "", why, todo)
+        draft.kept(item.at(*path, key), "", why, todo)
 
 
-def _report_no_role(draft: Draft, place: Place) -> None:
-    key = place.pointer.rpartition("/")[2]
+def _report_no_role(draft: Draft, item: Item, path: Path, key: str) -> None:
     draft.changed(
-        place,
+        item.at(*path, key),
         "",
         "no job role: its programs use the permissions of the instance, which containers on "
         "instances of mngen do not get",
@@ -207,13 +202,12 @@ def _report_no_role(draft: Draft, place: Place) -> None:
     )
 
 
-def _collect(mapped: MappedJob, item: Item, pointer: str, container: dict[str, Any]) -> None:
-    parts = _parts(pointer)
+def _collect(mapped: MappedJob, item: Item, path: Path, container: dict[str, Any]) -> None:
     if container.get("image"):
-        mapped.images.append((str(container["image"]), item.at(*parts, "image")))
+        mapped.images.append((str(container["image"]), item.at(*path, "image")))
     used = {each.get("sourceVolume") for each in container.get("mountPoints", [])}
     for number, each in enumerate(container.get("volumes", [])):
-        place = item.at(*parts, "volumes", number)
+        place = item.at(*path, "volumes", number)
         host = each.get("host", {}).get("sourcePath")
         system = each.get("efsVolumeConfiguration", {}).get("fileSystemId")
         if host and each.get("name") in used:
@@ -224,7 +218,3 @@ def _collect(mapped: MappedJob, item: Item, pointer: str, container: dict[str, A
 
 def _revision(item: Item) -> int:
     return int(item.data.get("revision") or 0)
-
-
-def _parts(pointer: str) -> list[str | int]:
-    return [int(part) if part.isdigit() else part for part in pointer.split("/")[1:]]
