@@ -13,8 +13,9 @@ from mngen._aws import client, region_of, translated
 from mngen.adoption._cluster import subnets_of_cluster
 from mngen.adoption._inventory import FileSystem, Inventory, Network, Subnet
 from mngen.adoption._item import Item
-from mngen.adoption._jobs import newest
+from mngen.adoption._jobs import containers_of, newest
 from mngen.adoption._lines import Line, Outcome, Place
+from mngen.cluster import names
 from mngen.errors import InputError, Problem, ToolError, did_you_mean
 
 if TYPE_CHECKING:
@@ -177,12 +178,7 @@ def _fits(definition: Item, environments: list[dict[str, Any]]) -> bool:
         return "FARGATE" in kinds
     if data.get("eksProperties"):
         return False
-    containers = [data.get("containerProperties") or {}]
-    containers += [
-        each.get("container") or {}
-        for each in data.get("nodeProperties", {}).get("nodeRangeProperties", [])
-    ]
-    named = {each.get("instanceType") for each in containers} - {None}
+    named = {each.get("instanceType") for _, each in containers_of(definition)} - {None}
     return named <= types
 
 
@@ -215,7 +211,7 @@ def _has_endpoint(ec2: EC2Client, vpcs: set[str], region: str) -> bool:
     found = ec2.describe_vpc_endpoints(
         Filters=[
             {"Name": "vpc-id", "Values": sorted(vpcs)},
-            {"Name": "service-name", "Values": [f"com.amazonaws.{region}.s3"]},
+            {"Name": "service-name", "Values": [names.endpoint_service(region, "s3")]},
         ]
     )
     return bool(found["VpcEndpoints"])
