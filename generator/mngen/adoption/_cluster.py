@@ -240,7 +240,8 @@ def _environment(draft: Draft, resources: Item, *, spot: bool) -> Mapped | None:
     given = resources.take("MaxvCpus")
     place = resources.at("MaxvCpus")
     if given is None:
-        draft.kept(place, f"{path}.max_nodes", f"{_MAX_VCPUS} vCPUs, ParallelCluster's default")
+        given = _MAX_VCPUS
+        draft.kept(place, f"{path}.max_nodes", f"{given} vCPUs, ParallelCluster's default")
     least = resources.take("MinvCpus", 0)
     if resources.take("DesiredvCpus") is not None:
         draft.changed(
@@ -250,9 +251,7 @@ def _environment(draft: Draft, resources: Item, *, spot: bool) -> Mapped | None:
     _left(draft, resources)
     if instance is None:
         return None
-    sizes = node_counts(
-        draft, path, instance, (given or _MAX_VCPUS, place), (least, resources.at("MinvCpus"))
-    )
+    sizes = node_counts(draft, path, instance, (given, place), (least, resources.at("MinvCpus")))
     if sizes is None:
         return None
     entry: dict[str, Any] = {"instance": instance.name}

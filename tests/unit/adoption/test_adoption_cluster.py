@@ -111,6 +111,11 @@ def test_ten_vcpus_are_the_default(tmp_path: Path) -> None:
     assert said == ["10 vCPUs, ParallelCluster's default", "10 / 2 vCPUs = 5 nodes"]
 
 
+def test_no_vcpus_are_not_the_default(tmp_path: Path) -> None:
+    adoption = adopted(tmp_path, CLUSTER.replace("MaxvCpus: 100", "MaxvCpus: 0"))
+    assert f"{COMPUTE}/MaxvCpus" in cannot(adoption)
+
+
 def test_spot_runs_single_nodes_only(tmp_path: Path) -> None:
     text = CLUSTER.replace("- Name: reef", "- Name: reef\n      CapacityType: SPOT").replace(
         "MaxvCpus: 100", "MaxvCpus: 100\n          SpotBidPercentage: 60"
