@@ -13,8 +13,9 @@ from mngen.adoption._environments import Mapped, choose_instance, node_counts
 from mngen.adoption._inventory import Inventory
 from mngen.adoption._item import Item
 from mngen.adoption._lines import Place
+from mngen.cluster import TAG_PREFIX
 from mngen.errors import InputError, ToolError
-from mngen.spec import parse
+from mngen.spec import MAX_BYTES, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,10 +23,9 @@ if TYPE_CHECKING:
 
 # https://docs.aws.amazon.com/parallelcluster/latest/ug/Scheduling-v3.html (AwsBatchQueues)
 _MAX_VCPUS = 10
-_MAX_BYTES = 10 * 1024 * 1024
 _BASES = {"alinux2023": "amazon-linux-2023", "alinux2": "amazon-linux-2"}
 _ANYWHERE = "0.0.0.0/0"
-_RESERVED_TAGS = ("aws:", "mngen:", "parallelcluster:")
+_RESERVED_TAGS = ("aws:", TAG_PREFIX, "parallelcluster:")
 
 _NETWORKING = {"SubnetIds": [str], "SecurityGroups": [str], "AdditionalSecurityGroups": [str]}
 _FORM: dict[str, Any] = {
@@ -80,7 +80,7 @@ def read_cluster(file: Path) -> Inventory:
     name = str(file)
     try:
         with file.open("rb") as opened:
-            document = parse(name, opened.read(_MAX_BYTES + 1))
+            document = parse(name, opened.read(MAX_BYTES + 1))
     except FileNotFoundError:
         raise InputError(f"there is no file {name}") from None
     except OSError as error:

@@ -13,11 +13,10 @@ from mngen.adoption._item import Item
 from mngen.adoption._lines import Line, Outcome, Place
 from mngen.adoption._shapes import faults
 from mngen.errors import InputError, Position, Problem
+from mngen.spec import MAX_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-_MAX_BYTES = 10 * 1024 * 1024
 
 # A string, or a comment: what looks like a comment within a string is text.
 _TOKEN = re.compile(r'"(?:\\.|[^"\\\n])*"|(?P<comment>//[^\n]*|#[^\n]*|/\*.*?\*/)', re.DOTALL)
@@ -144,10 +143,10 @@ def _twice(inventory: Inventory) -> list[Problem]:
 def _parse(name: str) -> Any:
     try:
         with Path(name).open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
+            raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror}") from None
-    if len(raw) > _MAX_BYTES:
+    if len(raw) > MAX_BYTES:
         raise InputError(_problem(name, "larger than 10 MiB"))
     try:
         text = raw.removeprefix(codecs.BOM_UTF8).decode()

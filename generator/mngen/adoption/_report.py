@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mngen._text import printable, replaced
+from mngen.adoption._draft import count
 from mngen.adoption._lines import Line, Outcome
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def _stages(
     )
     return _STAGES.format(
         release=release if inventory.released else "",
-        imported=f"{imported} resource" + ("" if imported == 1 else "s"),
+        imported=count(imported, "resource"),
         spec=wishes.spec,
         leftovers=leftovers,
         let_go=let_go,

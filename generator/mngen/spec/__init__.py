@@ -7,7 +7,7 @@ lists for each changed key what that does to an existing deployment.
 """
 
 from mngen.spec._changes import KeyChange, key_changes, keys, written
-from mngen.spec._document import Document, Path, dotted, parse
+from mngen.spec._document import MAX_BYTES, Document, Path, dotted, parse
 from mngen.spec._effects import UPDATE_KEY, Effect
 from mngen.spec._initial import create, initial, name_from
 from mngen.spec._load import LoadedSpec, load, load_text
@@ -30,6 +30,7 @@ from mngen.spec._model import (
 from mngen.spec._schema import schema
 
 __all__ = [
+    "MAX_BYTES",
     "UPDATE_KEY",
     "CancelAfter",
     "Container",

@@ -23,6 +23,8 @@ Path = tuple[str | int, ...]
 """A place in a document: keys and indices from the root."""
 
 MAX_BYTES = 10 * 1024 * 1024
+"""The longest file that is parsed."""
+
 _MAX_DEPTH = 50
 _MAX_VALUES = 1_000_000
 
