@@ -463,7 +463,7 @@ def _tags(draft: Draft, cluster: Item) -> dict[str, str]:
     tags = {}
     for each in cluster.children("Tags"):
         key, value = str(each.take("Key", "")), str(each.take("Value", ""))
-        if key.startswith(_RESERVED_TAGS) or key == "Name" or not key:
+        if key.casefold().startswith(_RESERVED_TAGS) or key == "Name" or not key:
             draft.changed(each.place, "tags", f"{key or 'no key'}: left out, it is reserved")
         else:
             tags[key] = value

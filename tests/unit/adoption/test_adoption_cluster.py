@@ -111,6 +111,12 @@ def test_ten_vcpus_are_the_default(tmp_path: Path) -> None:
     assert said == ["10 vCPUs, ParallelCluster's default", "10 / 2 vCPUs = 5 nodes"]
 
 
+@pytest.mark.parametrize("key", ["aws:owner", "AWS:owner", "Mngen:owner", "Name"])
+def test_reserved_tag_is_left_out(key: str, tmp_path: Path) -> None:
+    text = CLUSTER.replace("Tags:\n", f"Tags:\n  - {{Key: '{key}', Value: me}}\n")
+    assert data_of(adopted(tmp_path, text))["tags"] == {"grant": "7"}
+
+
 def test_no_vcpus_are_not_the_default(tmp_path: Path) -> None:
     adoption = adopted(tmp_path, CLUSTER.replace("MaxvCpus: 100", "MaxvCpus: 0"))
     assert f"{COMPUTE}/MaxvCpus" in cannot(adoption)
