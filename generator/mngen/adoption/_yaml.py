@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Any
 
-import yaml
+from mngen.spec import scalar
 
-_BARE = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@-]*")
 _WIDTH = 100
 
 
@@ -70,17 +67,3 @@ def _flow(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_flow(each) for each in value) + "]"
     return scalar(value)
-
-
-def scalar(value: Any) -> str:
-    """Writes a value as YAML that reads back as that value, bare where it can be."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    text = str(value)
-    if _BARE.fullmatch(text) and yaml.safe_load(text) == text:
-        return text
-    return json.dumps(text, ensure_ascii=False)

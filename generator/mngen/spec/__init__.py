@@ -9,7 +9,7 @@ lists for each changed key what that does to an existing deployment.
 from mngen.spec._changes import KeyChange, key_changes, keys, written
 from mngen.spec._document import MAX_BYTES, Document, Path, dotted, parse
 from mngen.spec._effects import UPDATE_KEY, Effect
-from mngen.spec._initial import create, initial, name_from
+from mngen.spec._initial import create, initial, name_from, scalar
 from mngen.spec._load import LoadedSpec, load, load_text
 from mngen.spec._model import (
     CancelAfter,
@@ -60,6 +60,7 @@ __all__ = [
     "load_text",
     "name_from",
     "parse",
+    "scalar",
     "schema",
     "written",
 ]

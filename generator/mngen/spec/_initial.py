@@ -34,17 +34,23 @@ def initial(name: str, region: str) -> str:
         InputError: The name or the region is not one that AWS takes.
     """
     template = (_resources.templates() / "mngen.yaml").read_text(encoding="utf-8")
-    text = template.replace("NAME", _scalar(name), 1).replace("REGION", _scalar(region), 1)
+    text = template.replace("NAME", scalar(name), 1).replace("REGION", scalar(region), 1)
     load_text(text.encode(), "mngen.yaml").require()
     return text
 
 
-def _scalar(text: str) -> str:
-    """Writes text as YAML that reads back as that text, bare where it can be."""
+def scalar(value: object) -> str:
+    """Writes a scalar as YAML that reads back as that value, or its text; bare where it can be."""
     import yaml
 
-    bare = re.fullmatch(r"[a-z][a-z0-9-]*", text) and yaml.safe_load(text) == text
-    return text if bare else json.dumps(text, ensure_ascii=False)
+    if value is None or isinstance(value, int):
+        return json.dumps(value)
+    text = str(value)
+    if re.fullmatch(r"[A-Za-z_/][A-Za-z0-9_./@-]*", text) and yaml.safe_load(text) == text:
+        return text
+    quoted = json.dumps(text, ensure_ascii=False)
+    # JSON leaves these as they are; YAML does not take them, or takes them for the end of a line.
+    return re.sub("[\x7f-\x9f\ufffe\uffff]", lambda found: f"\\u{ord(found[0]):04x}", quoted)
 
 
 def create(path: Path, text: str) -> None:

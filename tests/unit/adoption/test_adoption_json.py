@@ -480,6 +480,11 @@ def test_what_the_rules_refuse_is_named_by_its_place_in_the_file(tmp_path: Path)
     assert {each.file for each in caught.value.problems} == {str(tmp_path / "0.json")}
 
 
+def test_control_character_is_named_by_its_place_in_the_file(tmp_path: Path) -> None:
+    adoption = adopted(tmp_path, changed(ENVIRONMENT, placementGroup="a\x7fb"), QUEUE)
+    assert cannot(adoption)[0] == "/computeResources/placementGroup"
+
+
 def test_name_with_a_dot_is_refused_with_its_file(tmp_path: Path) -> None:
     environment = {**ENVIRONMENT, "computeEnvironmentName": "a.b"}
     order = [{"order": 1, "computeEnvironment": "a.b"}]

@@ -9,11 +9,12 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mngen.errors import InputError, Problem
-from mngen.spec import load, load_text
+from mngen.spec import load, load_text, scalar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,17 @@ def problems(raw: bytes) -> tuple[Problem, ...]:
         return load_text(raw).problems
     except InputError as error:
         return error.problems
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"])) | st.integers() | st.booleans() | st.none()
+)
+@example("on")
+@example("1.5")
+@example("a\x7f\x85\u2028\ufeff\uffff\U0001f30a")
+def test_scalar_reads_back_as_its_value(value: object) -> None:
+    for loader in (yaml.SafeLoader, yaml.CSafeLoader):
+        assert yaml.load(scalar(value), loader) == value
 
 
 def multiplied(times: int) -> bytes:
