@@ -102,15 +102,12 @@ def look_up(inventory: Inventory, region: str, *, connect: Connect = client) -> 
     if inventory.cluster:
         wanted |= set(subnets_of_cluster(inventory.cluster))
     roles = {str(each["instanceRole"]) for each in resources if each.get("instanceRole")}
-    subnets: dict[str, Subnet] = {}
-    try:
-        with translated():
-            subnets = _subnets(connect("ec2", region), sorted(wanted))
-    except ToolError as error:
-        _unknown(inventory, error)
+    ec2: EC2Client = connect("ec2", region)
+    subnets = _tried(inventory, lambda: _subnets(ec2, sorted(wanted)))
+    if subnets is None:
         return
     vpcs = {each.vpc for each in subnets.values()}
-    s3_endpoint = _tried(inventory, lambda: _has_endpoint(connect("ec2", region), vpcs, region))
+    s3_endpoint = _tried(inventory, lambda: _has_endpoint(ec2, vpcs, region))
     systems = _tried(inventory, lambda: _file_systems(inventory, connect("efs", region), vpcs))
     profiles = _tried(inventory, lambda: _profiles(connect("iam", region), roles))
     inventory.network = Network(
