@@ -130,7 +130,7 @@ def import_(
             found = read_folder(from_terraform, queue or [])
         else:
             found = read_cluster(from_pcluster) if from_pcluster else read_json(files)
-        if aws or (sandbox and not from_account):
+        if (aws or sandbox) and not from_account:
             look_up(found, region_of(region_of_inventory(found, region)))
     adoption = adopt(
         found,
