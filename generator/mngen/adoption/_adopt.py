@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 REPORT = "adoption.md"
 """Name of the report, beside the spec."""
-IMPORTS = "terraform/imports.tf"
-"""Path of the import blocks, below the rendered tree."""
 
 _ORDER = (
     "tags",
@@ -61,6 +59,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
         default_region: AWS region if nothing names one.
         take_repository: Whether to take over the repository of the container image.
         spec: Name of the spec's file, for the report.
+        out: Folder of the rendered tree, likewise.
     """
 
     name: str
@@ -68,6 +67,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     default_region: str = "us-east-1"
     take_repository: bool = False
     spec: str = "mngen.yaml"
+    out: str = "deploy"
 
 
 class Adoption(msgspec.Struct, frozen=True, kw_only=True):

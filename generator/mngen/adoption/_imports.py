@@ -9,6 +9,9 @@ from mngen.render import hcl_string
 if TYPE_CHECKING:
     from mngen.adoption._queues import MappedQueue
 
+IMPORTS = "terraform/imports.tf"
+"""Path of the import blocks, below the rendered tree."""
+
 _HEADER = """\
 # Written by mngen import: what the next apply takes over. Delete this file after that apply: with
 # it, no plan works once `mngen destroy` has run.

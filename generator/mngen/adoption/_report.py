@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from mngen._text import printable, replaced
 from mngen.adoption._draft import count
+from mngen.adoption._imports import IMPORTS
 from mngen.adoption._lines import Line, Outcome
+from mngen.cluster import AMIS_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,10 +26,10 @@ Each stage is one apply. Do not go on while a plan deletes or replaces anything.
 
 1. **Take over.** {release}`mngen render`, `mngen plan`: it imports {imported}
    and deletes nothing. Then `mngen apply`. Jobs go on as before, on the instances that they use
-   today. A second `mngen plan` shows no changes; then delete `deploy/terraform/imports.tf`.
+   today. A second `mngen plan` shows no changes; then delete {imports}.
 2. **Put new environments in front.** `mngen bake`, `mngen apply`: the queue has the environments of
    the spec first, and those in `legacy` behind them. Submit a job to try them. To undo this, move
-   the AMIs out of `deploy/terraform/amis.auto.tfvars.json`, and apply.
+   the AMIs out of {amis}, and apply.
 3. **Remove the old environments from the queue.** Remove `legacy` from {spec}, and apply. Wait
    until no job runs on them, then delete them (below).
 
@@ -156,7 +159,7 @@ def _stages(
             for name in old
         )
     let_go = "\n".join(
-        f"terraform -chdir=deploy/terraform state rm '{address}'"
+        f"terraform -chdir={quote(f'{wishes.out}/terraform')} state rm '{address}'"
         for address in (
             *(f"module.queue_{each.key}" for each in queues),
             *(["module.registry"] if repository else []),
@@ -169,6 +172,8 @@ def _stages(
         release=release if inventory.released else "",
         imported=count(imported, "resource"),
         spec=wishes.spec,
+        imports=_code(f"{wishes.out}/{IMPORTS}"),
+        amis=_code(f"{wishes.out}/{AMIS_FILE}"),
         leftovers=leftovers,
         let_go=let_go,
     )

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mngen._files import locked_folder, write_atomically
-from mngen.adoption._adopt import IMPORTS, REPORT, Adoption
+from mngen.adoption._adopt import REPORT, Adoption
+from mngen.adoption._imports import IMPORTS
 from mngen.errors import InputError, Problem, ToolError
 
 if TYPE_CHECKING:

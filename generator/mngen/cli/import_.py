@@ -140,6 +140,7 @@ def import_(
             default_region=os.environ.get("AWS_REGION") or "us-east-1",
             take_repository=take is Take.REPOSITORY,
             spec=file.name,
+            out=str(out),
         ),
         load_catalog(file),
     )

@@ -63,10 +63,12 @@ def queue(name: str, *environments: str, older: bool = False) -> dict[str, Any]:
     }
 
 
-def adopted(*resources: dict[str, Any], queues: tuple[str, ...] = ()) -> Adoption:
+def adopted(
+    *resources: dict[str, Any], queues: tuple[str, ...] = (), out: str = "deploy"
+) -> Adoption:
     module = {"child_modules": [{"resources": list(resources)}]}
     state = {"values": {"root_module": module}}
-    return adopt(read_state(state, "../batch", queues), Wishes(name="reef"), CATALOG)
+    return adopt(read_state(state, "../batch", queues), Wishes(name="reef", out=out), CATALOG)
 
 
 TWO = (
@@ -84,6 +86,14 @@ def test_state_gives_the_queues_and_what_the_other_configuration_lets_go_of() ->
     assert spec["queues"]["first"]["legacy"] == [f"{ARN}compute-environment/big"]
     assert "state rm 'module.batch.aws_batch_job_queue.this[\"first\"]'" in adoption.report
     assert "state rm 'module.batch.aws_batch_job_queue.this[\"second\"]'" in adoption.report
+
+
+def test_report_names_the_files_of_the_folder_given() -> None:
+    report = adopted(*TWO, out="two words").report
+    assert "then delete `two words/terraform/imports.tf`." in report
+    assert "out of `two words/terraform/amis.auto.tfvars.json`, and apply" in report
+    assert "terraform -chdir='two words/terraform' state rm 'module.queue_first'" in report
+    assert "deploy/" not in report
 
 
 def test_environments_are_left_to_the_configuration_that_manages_them() -> None:
