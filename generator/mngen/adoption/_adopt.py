@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mngen._text import printable
 from mngen.adoption import _shared
 from mngen.adoption._cluster import map_cluster
 from mngen.adoption._draft import Draft
@@ -248,7 +249,7 @@ def _checked(draft: Draft, sections: dict[str, Any], parts: _Parts, wishes: Wish
         InputError: The rules refuse something that is not an environment, a queue or a job.
     """
     header = (
-        f"Written by mngen import from {draft.inventory.source}.\n"
+        f"Written by mngen import from {printable(draft.inventory.source)}.\n"
         f"{REPORT} shows what became of each value."
     )
     for _ in range(1 + len(draft.environments) + len(draft.queues) + len(draft.jobs)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -382,6 +383,15 @@ def test_text_of_a_file_cannot_drive_the_terminal(tmp_path: Path) -> None:
     lines = "".join(line_text(line) for line in adoption.lines)
     assert "\x1b" not in lines + adoption.report
     assert r"\x1b[31m" in lines
+
+
+@pytest.mark.parametrize("name", ["a\x1b.json", "a\nb.json", os.fsdecode(b"a\xff.json")])
+def test_files_may_have_any_name(name: str, tmp_path: Path) -> None:
+    (file,) = write(tmp_path, SPOT)
+    named = file.rename(tmp_path / name)
+    adoption = adopt(read_json([named]), Wishes(name="tsunami"), CATALOG)
+    assert data_of(adoption)["name"] == "tsunami"
+    assert adoption.report.encode()
 
 
 def test_all_bad_files_are_reported_at_once(tmp_path: Path) -> None:
