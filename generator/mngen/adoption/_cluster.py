@@ -309,7 +309,11 @@ def _bought(
 
 
 def _jobs(draft: Draft, queue: str, place: Place, *, spot: bool) -> None:
-    """Adds what `awsbsub` submits: a single-node job and, on demand, a multi-node job."""
+    """Adds what `awsbsub` submits: a single-node job and, on demand, a multi-node job.
+
+    Source: `_get_container_properties` in https://github.com/aws/aws-parallelcluster/blob/
+    007b0877ef76dbf6561c1d86f6d2e3d838aa7972/cli/src/pcluster/templates/awsbatch_builder.py
+    """
     size = {"command": ["hostname"], "vcpus": 1, "memory": 512}
     single = key_of("single", draft.jobs)
     draft.jobs[single] = {"queue": queue, **size}
