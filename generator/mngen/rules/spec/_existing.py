@@ -173,6 +173,7 @@ queues:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         spec = subject.spec
+        known = subject.sound("region")
         for name, queue in spec.queues.items():
             given: list[tuple[Path, str]] = [
                 (("queues", name, "legacy", index), arn) for index, arn in enumerate(queue.legacy)
@@ -181,7 +182,6 @@ queues:
                 given.append((("queues", name, "scheduling_policy"), queue.scheduling_policy))
             for path, arn in given:
                 _, partition, _, region, account, _ = arn.split(":")
-                known = ("region",) not in subject.dropped
                 if known and region != spec.region:
                     yield Match(path, f"it is in {region}, and the deployment in {spec.region}")
                 elif known and partition != names.partition_of(region):
