@@ -102,7 +102,7 @@ def _is_resource(arn: str, pattern: str) -> bool:
     The last segment of an ARN may contain colons.
     """
     *heads, last = pattern.split(":", _SEGMENTS - 1)
-    parts = [_pattern(each, star="[^:]*", mark="[^:]", end=".*") for each in heads]
+    parts = [_pattern(each, "[^:]") for each in heads]
     return re.fullmatch(":".join([*parts, _pattern(last)]), arn, re.DOTALL) is not None
 
 
@@ -118,17 +118,15 @@ def _fits(text: str, pattern: str) -> bool:
 
 
 @lru_cache
-def _pattern(pattern: str, star: str = ".*", mark: str = ".", end: str = ".*") -> str:
-    """Returns the regular expression of a pattern.
+def _pattern(pattern: str, character: str = ".") -> str:
+    """Returns the regular expression of a pattern; a `*` at its end stands for anything.
 
     Args:
         pattern: The pattern.
-        star: What `*` stands for.
-        mark: What `?` stands for.
-        end: What a `*` at the end stands for.
+        character: What `?` stands for, and any other `*` for any number of.
     """
-    head, tail = (pattern[:-1], end) if pattern.endswith("*") else (pattern, "")
-    return re.escape(head).replace(r"\*", star).replace(r"\?", mark) + tail
+    head, tail = (pattern[:-1], ".*") if pattern.endswith("*") else (pattern, "")
+    return re.escape(head).replace(r"\*", f"{character}*").replace(r"\?", character) + tail
 
 
 def _same(actual: str, wanted: str) -> bool:
