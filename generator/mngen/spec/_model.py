@@ -31,6 +31,7 @@ def _id(prefix: str) -> str:
 
 
 _ARN = r"^arn:aws[a-z-]*:iam::([0-9]{12}|aws):"
+_ROLE_ARN = _ARN + r"role/[A-Za-z0-9+=,.@_/-]{1,512}"
 _BATCH_ARN = r"^arn:aws[a-z-]*:batch:[a-z0-9-]+:[0-9]{12}:"
 
 DeploymentName = Annotated[
@@ -116,7 +117,7 @@ RoleArn = Annotated[
     _text(
         "ARN of an IAM role.",
         "the ARN of an IAM role",
-        pattern=_ARN + r"role/[A-Za-z0-9+=,.@_/-]{1,512}\Z",
+        pattern=_ROLE_ARN + r"\Z",
     ),
 ]
 PolicyArn = Annotated[
@@ -461,7 +462,7 @@ class Roles(_Section, frozen=True, kw_only=True):
             "but `service-linked`, a changed image or instance type replaces the compute "
             "environment.",
             "`service-linked`, `create` or the ARN of an IAM role",
-            pattern=rf"^(service-linked|create|{_ARN[1:]}role/[A-Za-z0-9+=,.@_/-]{{1,512}})\Z",
+            pattern=rf"^(service-linked|create|{_ROLE_ARN[1:]})\Z",
         ),
         affects(Effect.ENVIRONMENT),
     ] = "service-linked"
@@ -480,7 +481,7 @@ class Roles(_Section, frozen=True, kw_only=True):
             "Role of the Spot fleet, needed by Spot environments that allocate by `best-fit`: "
             "`none`, `create` or an ARN.",
             "`none`, `create` or the ARN of an IAM role",
-            pattern=rf"^(none|create|{_ARN[1:]}role/[A-Za-z0-9+=,.@_/-]{{1,512}})\Z",
+            pattern=rf"^(none|create|{_ROLE_ARN[1:]})\Z",
         ),
         affects(Effect.ENVIRONMENT),
     ] = "none"
@@ -490,7 +491,7 @@ class Roles(_Section, frozen=True, kw_only=True):
             "Role that the containers run with: `create`, `none` or an ARN. A job's own `role` "
             "comes before it.",
             "`create`, `none` or the ARN of an IAM role",
-            pattern=rf"^(none|create|{_ARN[1:]}role/[A-Za-z0-9+=,.@_/-]{{1,512}})\Z",
+            pattern=rf"^(none|create|{_ROLE_ARN[1:]})\Z",
         ),
         affects(Effect.JOBS),
     ] = "create"
