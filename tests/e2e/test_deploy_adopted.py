@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mngen.sandbox import ACCOUNT_ID
-from tests.support.sandbox import client
+from tests.support.sandbox import client, make_environment
 from tests.support.stack import Stack, TerraformError, only
 
 if TYPE_CHECKING:
@@ -76,34 +76,13 @@ class Lab:
     """What a group has in its account, made by hand."""
 
     def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
         self.batch = client(sandbox, "batch", REGION)
         self.ecr = client(sandbox, "ecr", REGION)
-        self.ec2 = client(sandbox, "ec2", REGION)
-        self.iam = client(sandbox, "iam")
 
     def make(self) -> None:
         """Make the environment, the queue, two revisions and a repository with an image."""
-        profile = self.iam.create_instance_profile(InstanceProfileName="ecsInstanceRole")
-        subnet = self.ec2.describe_subnets()["Subnets"][0]
-        [group] = self.ec2.describe_security_groups(
-            Filters=[
-                {"Name": "vpc-id", "Values": [subnet["VpcId"]]},
-                {"Name": "group-name", "Values": ["default"]},
-            ]
-        )["SecurityGroups"]
-        self.batch.create_compute_environment(
-            computeEnvironmentName="R5_ON_DEMAND_MAXCPU_24",
-            type="MANAGED",
-            computeResources={
-                "type": "EC2",
-                "minvCpus": 0,
-                "maxvCpus": 1920,
-                "instanceTypes": ["r5.24xlarge"],
-                "subnets": [subnet["SubnetId"]],
-                "securityGroupIds": [group["GroupId"]],
-                "instanceRole": profile["InstanceProfile"]["Arn"],
-            },
-        )
+        make_environment(self.sandbox, REGION, "R5_ON_DEMAND_MAXCPU_24")
         self.batch.create_job_queue(
             jobQueueName="MultiNodeQueue_R5_MAX_24",
             priority=1000,

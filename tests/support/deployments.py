@@ -20,7 +20,7 @@ from mngen.rules import require
 from mngen.sandbox import WORKSPACE, sandbox_environment
 from mngen.spec import ExistingGroup, load_text
 from tests.support.recording import Call, Recording
-from tests.support.sandbox import client
+from tests.support.sandbox import client, make_environment
 from tests.support.stack import Changes, Stack, TerraformError
 
 if TYPE_CHECKING:
@@ -283,9 +283,7 @@ def _texts(sandbox: Sandbox) -> dict[str, str]:
 
 def _make_parts(sandbox: Sandbox, spec: Spec) -> None:
     """Make the compute environments and scheduling policies that the queues of a spec name."""
-    batch, ec2, iam, logs = (
-        client(sandbox, name, spec.region) for name in ("batch", "ec2", "iam", "logs")
-    )
+    batch, ec2, logs = (client(sandbox, name, spec.region) for name in ("batch", "ec2", "logs"))
     if spec.logs.group:
         logs.create_log_group(logGroupName=spec.logs.group)
     for environment in spec.environments.values():
@@ -293,27 +291,9 @@ def _make_parts(sandbox: Sandbox, spec: Spec) -> None:
             ec2.create_placement_group(
                 GroupName=environment.placement_group.existing, Strategy="cluster"
             )
-    profile = iam.create_instance_profile(InstanceProfileName="old-nodes")["InstanceProfile"]
-    vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]
-    here = [{"Name": "vpc-id", "Values": [vpc["VpcId"]]}]
-    subnet = ec2.describe_subnets(Filters=here)["Subnets"][0]["SubnetId"]
-    group = ec2.describe_security_groups(Filters=here)["SecurityGroups"][0]["GroupId"]
     for queue in spec.queues.values():
         for arn in queue.legacy:
-            made = batch.create_compute_environment(
-                computeEnvironmentName=arn.rpartition("/")[2],
-                type="MANAGED",
-                computeResources={
-                    "type": "EC2",
-                    "minvCpus": 0,
-                    "maxvCpus": 1920,
-                    "instanceTypes": ["r5.24xlarge"],
-                    "subnets": [subnet],
-                    "securityGroupIds": [group],
-                    "instanceRole": profile["Arn"],
-                },
-            )
-            assert made["computeEnvironmentArn"] == arn
+            assert make_environment(sandbox, spec.region, arn.rpartition("/")[2]) == arn
         if queue.scheduling_policy:
             made = batch.create_scheduling_policy(
                 name=queue.scheduling_policy.rpartition("/")[2],

@@ -37,6 +37,30 @@ def client(sandbox: Sandbox, service: str, region: str = "us-east-1") -> Any:
         return _made[key]
 
 
+def make_environment(sandbox: Sandbox, region: str, name: str) -> str:
+    """Make a compute environment as by hand, in the default VPC; return its ARN."""
+    ec2 = client(sandbox, "ec2", region)
+    vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]
+    here = [{"Name": "vpc-id", "Values": [vpc["VpcId"]]}]
+    default = [*here, {"Name": "group-name", "Values": ["default"]}]
+    [group] = ec2.describe_security_groups(Filters=default)["SecurityGroups"]
+    profile = client(sandbox, "iam").create_instance_profile(InstanceProfileName=name)
+    made = client(sandbox, "batch", region).create_compute_environment(
+        computeEnvironmentName=name,
+        type="MANAGED",
+        computeResources={
+            "type": "EC2",
+            "minvCpus": 0,
+            "maxvCpus": 1920,
+            "instanceTypes": ["r5.24xlarge"],
+            "subnets": [ec2.describe_subnets(Filters=here)["Subnets"][0]["SubnetId"]],
+            "securityGroupIds": [group["GroupId"]],
+            "instanceRole": profile["InstanceProfile"]["Arn"],
+        },
+    )
+    return str(made["computeEnvironmentArn"])
+
+
 def unique(stem: str) -> str:
     """Return a name that nothing else in a shared sandbox has."""
     return f"{stem}-{uuid.uuid4().hex[:12]}"
