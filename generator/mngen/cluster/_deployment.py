@@ -74,8 +74,24 @@ def zone_numbers(spec: Spec) -> dict[str, int]:
     the letter of an ordinary one: it gets the first number that is free.
     """
     numbers: dict[str, int] = {}
-    for zone in sorted(spec.network.zones, key=lambda each: (len(each), each)):
+    for zone in _ordinary_first(spec):
         own = ord(zone[-1]) - ord("a")
         free = (each for each in range(ZONE_RANGES) if each not in numbers.values())
         numbers[zone] = own if own < ZONE_RANGES and own not in numbers.values() else next(free)
     return {zone: numbers[zone] for zone in spec.network.zones}
+
+
+def nat_zone(spec: Spec) -> str | None:
+    """Returns the zone of a new VPC's NAT gateway; None without zones.
+
+    It does not depend on the order in the spec. Many Local Zones have no NAT gateways, and the
+    others only take an address of the network border group that they are in.
+    Source: https://github.com/aws-ia/terraform-aws-eks-blueprints/pull/1095,
+    https://github.com/awslabs/crossplane-on-eks/issues/210
+    """
+    return next(iter(_ordinary_first(spec)), None)
+
+
+def _ordinary_first(spec: Spec) -> list[str]:
+    """Returns the zones of the network, sorted, with Local Zones, whose names are longer, last."""
+    return sorted(spec.network.zones, key=lambda each: (len(each), each))

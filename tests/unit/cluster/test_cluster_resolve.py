@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from mngen.catalog import load_catalog
-from mngen.cluster import Cluster, registered_memory, resolve, zone_numbers
+from mngen.cluster import Cluster, nat_zone, registered_memory, resolve, zone_numbers
 from mngen.errors import InputError
 from mngen.spec import load_text
 from tests.support.specs import to_yaml
@@ -255,3 +255,18 @@ def test_a_zones_range_does_not_depend_on_the_others(zones: list[str], numbers: 
     network = {"vpc": "new", "zones": zones}
     found = zone_numbers(cluster({"instance": "r5.large"}, network=network).spec)
     assert list(found.items()) == list(zip(zones, numbers, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("zones", "zone"),
+    [
+        (["us-east-1b", "us-east-1a"], "us-east-1a"),
+        # In the order of the alphabet, a Local Zone comes before all others.
+        (["us-east-1-bos-1a", "us-east-1c", "us-east-1b"], "us-east-1b"),
+        (["us-east-1-bos-1a"], "us-east-1-bos-1a"),
+        ([], None),
+    ],
+)
+def test_the_nat_gateway_is_in_an_ordinary_zone(zones: list[str], zone: str | None) -> None:
+    network = {"vpc": "new", "zones": zones} if zones else {}
+    assert nat_zone(cluster({"instance": "r5.large"}, network=network).spec) == zone
