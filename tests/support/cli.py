@@ -49,6 +49,15 @@ def mngen(
     )
 
 
+def loads(module: str) -> tuple[str, ...]:
+    """Return a program that runs mngen, and exits with 1 if that succeeds and loads a module."""
+    script = (
+        "import sys; from mngen.cli._main import run; code = run(sys.argv[1:]); "
+        f"sys.exit(code or {module!r} in sys.modules)"
+    )
+    return (sys.executable, "-c", script)
+
+
 def read_tree(root: Path) -> dict[str, bytes]:
     """Read every file below a folder, by its path relative to it."""
     return {

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ import typer
 
 import mngen.cli
 from mngen.cli import app
+from tests.support.cli import loads
 from tests.support.cli import mngen as run
 
 if TYPE_CHECKING:
@@ -47,22 +46,11 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
 )
 def test_what_is_not_logged_does_not_load_logging(arguments: list[str], tmp_path: Path) -> None:
     """Nothing that these commands load may log: no handler would show it."""
-    script = (
-        "import sys; from mngen.cli._main import run; code = run(sys.argv[1:]); "
-        "sys.exit(code or 'logging' in sys.modules)"
-    )
     if arguments[0] == "render":
         (tmp_path / "mngen.yaml").write_bytes((ROOT / "examples" / "tutorial.yaml").read_bytes())
     if "--check" in arguments:
         assert run("render", cwd=tmp_path).returncode == 0
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run(*arguments, cwd=tmp_path, program=loads("logging"), timeout=60)
     assert done.returncode == 0, done.stderr
 
 

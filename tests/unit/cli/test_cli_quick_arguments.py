@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +11,7 @@ import typer
 from mngen.cli import app
 from mngen.cli._options import Format
 from mngen.cli._quick import QuickCommand, _QuickArgument, _QuickOption
-from tests.support.cli import mngen
+from tests.support.cli import loads, mngen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,18 +105,6 @@ def test_a_path_with_conditions_is_left_to_typer(settings: dict[str, Any]) -> No
     ids=" ".join,
 )
 def test_pydantic_is_not_imported(tmp_path: Path, arguments: list[str]) -> None:
-    script = (
-        "import sys; from mngen.cli._main import run\n"
-        "code = run(sys.argv[1:])\n"
-        "sys.exit(code or 'pydantic' in sys.modules)\n"
-    )
     assert mngen("init", cwd=tmp_path).returncode == 0
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = mngen(*arguments, cwd=tmp_path, program=loads("pydantic"), timeout=60)
     assert done.returncode == 0, done.stderr
