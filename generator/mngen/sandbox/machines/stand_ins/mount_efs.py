@@ -18,7 +18,8 @@ where network.target is not active.
 Source: github.com/aws/efs-utils 3.2.0 (def6e74), src/efs_utils_common/: config_utils.py (log),
 mount_options.py (options), proxy.py (state, watchdog, tunnel), certificate_utils.py (key,
 certificate), mount_utils.py and network_utils.py (mount, failures), src/mount_efs/dns_resolver.py
-(names); what it wrote was compared with a real run.
+(names); what it wrote was compared with a real run. For mount.nfs4: github.com/linux-nfs/nfs-utils
+2.5.4, utils/mount/error.c (mount_error).
 """
 
 from __future__ import annotations
@@ -85,6 +86,11 @@ def fail(text: str, code: int) -> int:
     note("ERROR", text)
     print(text if PROGRAM == "mount.efs" else f"{PROGRAM}: {text}", file=sys.stderr)
     return code
+
+
+def chosen_mode() -> list[str]:
+    """Returns the words that choose how it behaves; none for a file system that answers."""
+    return MODE.read_text().split() if MODE.exists() else []
 
 
 def wrong_options(options: Options) -> str | None:
@@ -229,7 +235,7 @@ def main() -> int:
     for word in words:
         name, has_value, value = word.partition("=")
         options[name] = value if has_value else None
-    mode = MODE.read_text().split() if MODE.exists() else []
+    mode = chosen_mode()
     file_system = source.partition(":")[0].partition(".")[0]
     server = DNS_NAME.format(file_system) if PROGRAM == "mount.efs" else source.partition(":")[0]
     note("INFO", f"version={VERSION} options={options}")
@@ -263,7 +269,7 @@ def main() -> int:
 def mounted_already(target: str) -> int:
     """Reports that there is a mount: a success for mount.efs, and none for mount.nfs4."""
     if PROGRAM != "mount.efs":
-        return fail(f"{target} is busy or already mounted", 32)
+        return fail(f"{target} is busy or already mounted or sharecache fail", 32)
     print(f"{target} is already mounted, please run 'mount' command to verify")
     note("WARNING", f"{target} is already mounted, mount aborted")
     return 0
@@ -271,7 +277,7 @@ def mounted_already(target: str) -> int:
 
 def mount(source: str, target: str, words: list[str], options: Options, server: str) -> int:
     """Mounts the folder, or fails as where no server answers; returns the exit code."""
-    mode = MODE.read_text().split() if MODE.exists() else []
+    mode = chosen_mode()
     path = source.partition(":")[2] or "/"
     command = f"/sbin/mount.nfs4 127.0.0.1:{path} {target} -o {nfs_options(options)}"
     note("INFO", f'Executing: "{command}" with 15 sec time limit.')
