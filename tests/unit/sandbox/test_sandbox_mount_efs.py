@@ -1,8 +1,9 @@
 """The stand-in for mount.efs takes and refuses the options that the real one does.
 
 Expected values: github.com/aws/efs-utils 3.2.0 (def6e74), src/efs_utils_common/constants.py
-(NON_NFS_OPTIONS, UNSUPPORTED_OPTIONS), mount_options.py (the words of a refusal, the NFS options)
-and proxy.py (the command of the tunnel, what the state has).
+(NON_NFS_OPTIONS, UNSUPPORTED_OPTIONS), mount_options.py (the words of a refusal, the NFS options),
+proxy.py (the command of the tunnel, what the state has) and aws_credentials.py (where a role was
+found).
 """
 
 from __future__ import annotations
@@ -73,7 +74,10 @@ def test_what_is_not_of_nfs_is_not_passed_on() -> None:
     ]
 
 
-@pytest.mark.parametrize("options", ["_netdev", "tls", f"tls,iam,accesspoint={POINT}"])
+@pytest.mark.parametrize(
+    "options",
+    ["_netdev", "tls", "tls,iam", f"tls,accesspoint={POINT}", f"tls,iam,accesspoint={POINT}"],
+)
 def test_a_tunnel_with_and_without_tls(
     options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,9 +102,13 @@ def test_a_tunnel_with_and_without_tls(
         *("mountStateDir", "commonName", "region", "certificateCreationTime"),
         *("certificate", "privateKey", "fsId"),
     }
-    point = {"accessPoint"} if "accesspoint" in chosen else set()
+    if "accesspoint" in chosen:
+        certificate.add("accessPoint")
+    if "iam" in chosen:
+        certificate.add("awsCredentialsMethod")
+        assert state["awsCredentialsMethod"] == "metadata:"
     assert state.keys() == {
         *("pid", "cmd", "files", "mount_time", "mountpoint", "service_type"),
-        *(certificate | point if tls else set()),
+        *(certificate if tls else set()),
     }
     assert (tmp_path / "efs" / f"{name}+").is_dir() is bool(tls)

@@ -17,9 +17,9 @@ where network.target is not active.
 
 Source: github.com/aws/efs-utils 3.2.0 (def6e74), src/efs_utils_common/: config_utils.py (log),
 mount_options.py (options), proxy.py (state, watchdog, tunnel), certificate_utils.py (key,
-certificate), mount_utils.py and network_utils.py (mount, failures), src/mount_efs/dns_resolver.py
-(names); what it wrote was compared with a real run. For mount.nfs4: github.com/linux-nfs/nfs-utils
-2.5.4, utils/mount/error.c (mount_error).
+certificate), aws_credentials.py (role), mount_utils.py and network_utils.py (mount, failures),
+src/mount_efs/dns_resolver.py (names); what it wrote was compared with a real run. For mount.nfs4:
+github.com/linux-nfs/nfs-utils 2.5.4, utils/mount/error.c (mount_error).
 """
 
 from __future__ import annotations
@@ -200,6 +200,8 @@ def make_certificate(file_system: str, folder: str, options: Options) -> dict[st
         (STATE / folder / file).touch()
     access_point = options.get("accesspoint")
     return {
+        # Where the real one has found the instance's role.
+        **({"awsCredentialsMethod": "metadata:"} if "iam" in options else {}),
         **({"accessPoint": access_point} if access_point else {}),
         "mountStateDir": folder,
         "commonName": socket.gethostname()[:64],
