@@ -61,18 +61,12 @@ def narrowed(message: bytes, types: frozenset[str]) -> bytes:
     kept = bytearray()
     for number, start, body, end in _fields(message):
         if number in _MAPS:
-            key = next(message[at:to] for field, _, at, to in _entry(message, body, end))
+            entry = _fields(message, body, end)
+            key = next(message[at:to] for field, _, at, to in entry if field == 1)
             if key.decode() not in types:
                 continue
         kept += message[start:end]
     return bytes(kept)
-
-
-def _entry(message: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Read the key of an entry of a map: its first field."""
-    for field, at, body, to in _fields(message, start, end):
-        if field == 1:
-            yield field, at, body, to
 
 
 def _fields(
