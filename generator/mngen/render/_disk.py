@@ -20,6 +20,7 @@ import msgspec
 from mngen._files import locked_folder
 from mngen.errors import InputError, OutOfDateError, Problem, ToolError
 from mngen.render._staged import (
+    JOURNAL,
     digest,
     is_incomplete,
     parents_of,
@@ -180,7 +181,7 @@ class Deployment:
                 f"{self.folder} is a file, where a folder belongs",
                 hint="--out names another folder",
             )
-        for below in parents_of((*tree, MANIFEST)):
+        for below in parents_of((*tree, MANIFEST, JOURNAL)):
             place = self.folder / below
             try:
                 mode = place.lstat().st_mode

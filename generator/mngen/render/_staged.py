@@ -38,7 +38,8 @@ _GUARD_TEXT = b"mngen render was interrupted: run it again to complete the files
 _TERRAFORM = "terraform/"
 _TOOLS = {"terraform", "tofu", "packer"}
 _PENDING = ".mngen/pending"
-_JOURNAL = f"{_PENDING}/journal.json"
+JOURNAL = f"{_PENDING}/journal.json"
+"""The file of a step, by its path below the folder."""
 
 
 class _Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,7 +55,8 @@ def write_all(
     """Writes files into a folder and removes others: all of them or none.
 
     Args:
-        folder: The folder, locked by the caller. Its `.mngen` is not a symbolic link.
+        folder: The folder, locked by the caller. None of the journal's folders in it is a symbolic
+            link.
         contents: Text by path below the folder, in the order of writing; None removes the file.
         added: Those of the paths where there is no file yet, as far as the caller knows.
 
@@ -74,7 +76,7 @@ def write_all(
             if content is not None:
                 target = None if old[path] is None else folder / path
                 _stage(target, folder / _PENDING / str(number), content)
-        write_atomically(folder / _JOURNAL, msgspec.json.encode(journal), durable=False)
+        write_atomically(folder / JOURNAL, msgspec.json.encode(journal), durable=False)
         _place(folder, journal)
     except BaseException as error:
         try:
@@ -112,7 +114,7 @@ def recover(folder: Path) -> None:
 
 def is_incomplete(folder: Path) -> bool:
     """Returns whether a write is at work in a folder, or was killed there."""
-    return (folder / _JOURNAL).exists()
+    return (folder / JOURNAL).exists()
 
 
 def parents_of(paths: Iterable[str]) -> list[str]:
@@ -162,6 +164,8 @@ def _state(content: bytes | None) -> str | None:
 
 def _stage(target: Path | None, staged: Path, content: bytes) -> None:
     """Writes a file where it waits, with the permissions of the one that it replaces, if any."""
+    # What is there may be a symbolic link to a file elsewhere.
+    staged.unlink(missing_ok=True)
     staged.write_bytes(content)
     if target is None:
         return
@@ -233,7 +237,7 @@ def _undo(folder: Path, old: Mapping[str, bytes | None], new: Mapping[str, bytes
 def _forget(folder: Path, paths: Iterable[str]) -> None:
     """Completes a step: removes the guard, the journal, and the folders that are empty now."""
     (folder / UNFINISHED_FILE).unlink(missing_ok=True)
-    (folder / _JOURNAL).unlink(missing_ok=True)
+    (folder / JOURNAL).unlink(missing_ok=True)
     shutil.rmtree(folder / _PENDING, ignore_errors=True)
     for parent in reversed(parents_of(paths)):
         with suppress(OSError):
@@ -243,7 +247,7 @@ def _forget(folder: Path, paths: Iterable[str]) -> None:
 def _read_journal(folder: Path) -> _Journal | None:
     """Returns the journal of a killed write; None where it was killed before there was one."""
     try:
-        journal = msgspec.json.decode((folder / _JOURNAL).read_bytes(), type=_Journal)
+        journal = msgspec.json.decode((folder / JOURNAL).read_bytes(), type=_Journal)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
     sound = journal.version == 1 and sound_paths(folder, journal.files) == set(journal.files)

@@ -485,13 +485,36 @@ def test_a_forged_journal_changes_nothing_outside(
     assert not pending.exists()
 
 
-def test_a_link_in_the_place_of_the_journal_is_refused(tmp_path: Path, folder: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    folder.mkdir()
-    (folder / ".mngen").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(InputError, match="mngen is a symbolic link, where a folder belongs"):
+@pytest.mark.parametrize("path", [".mngen", ".mngen/pending"])
+def test_a_link_in_the_place_of_the_journal_is_refused(
+    tmp_path: Path, folder: Path, path: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "journal.json").write_bytes(b"x")
+    (folder / path).parent.mkdir(parents=True)
+    (folder / path).symlink_to(elsewhere)
+    with pytest.raises(InputError, match=f"{path} is a symbolic link, where a folder belongs"):
         Deployment(folder).write(OLD)
-    assert names(tmp_path / "elsewhere") == set()
+    assert names(elsewhere) == {"journal.json"}
+
+
+def test_a_link_among_the_files_that_wait_is_not_followed(
+    deployment: Deployment, folder: Path
+) -> None:
+    victim = folder.parent / "victim"
+    victim.write_bytes(b"x")
+    pending = folder / ".mngen/pending"
+    pending.mkdir()
+    (pending / "0").write_text("forged", encoding="utf-8")
+    (pending / "single").symlink_to(victim)
+    files = {"terraform/forged.tf": [None, FORGED[0]]}
+    (pending / "journal.json").write_text(
+        json.dumps({"version": 1, "files": files}), encoding="utf-8"
+    )
+    deployment.write(OLD)
+    assert victim.read_bytes() == b"x"
+    assert not pending.exists()
 
 
 def test_a_folder_that_cannot_be_made(open_folder: Path) -> None:
