@@ -6,6 +6,7 @@ what was done.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 import time
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mngen.parts import NODE_PATH
 from mngen.sandbox import MACHINE_SSH_PORT
 from mngen.sandbox.machines._address import claim_address
 from mngen.sandbox.machines._machine import PENDING, RUNNING
@@ -98,6 +100,8 @@ class Machine:
             text=True,
             timeout=timeout,
             check=check,
+            # The machine has folders of its own: the caller's search path may name none of them.
+            env={**os.environ, "PATH": NODE_PATH},
         )
 
 
