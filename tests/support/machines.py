@@ -100,7 +100,7 @@ class Machine:
             text=True,
             timeout=timeout,
             check=check,
-            # The machine has folders of its own: the caller's search path may name none of them.
+            # A machine has its own folders: the caller's search path may name none of them.
             env={**os.environ, "PATH": NODE_PATH},
         )
 
