@@ -4,9 +4,10 @@ One data file ships with mngen; a spec's folder may hold its own (`mngen-catalog
 `mngen instances --refresh` writes from EC2's DescribeInstanceTypes and which is committed with
 the spec. Look-ups are made offline, in a few milliseconds for all types.
 
-EC2 does not report how much memory Linux has on a type. It comes from the measurements of
-https://github.com/vantage-sh/ec2instances.info (`manually_fetched_data.json`), which are under the
-MIT License, see `instance-types.LICENSE`.
+The shipped facts are EC2's answer as moto publishes it (https://github.com/getmoto/moto, Apache
+License 2.0). EC2 does not report how much memory Linux has on a type. That comes from the
+measurements of https://github.com/vantage-sh/ec2instances.info (`manually_fetched_data.json`),
+which are under the MIT License, see `instance-types.LICENSE`.
 
     >>> from mngen.catalog import load_catalog
     >>> load_catalog().require("r5.24xlarge").nr_cpus

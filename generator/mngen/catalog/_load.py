@@ -93,6 +93,7 @@ class Catalog:
         max_cores: int | None = None,
         min_memory: int | None = None,
         efa: bool | None = None,
+        gpus: bool | None = None,
         architecture: Architecture | None = None,
     ) -> list[InstanceType]:
         """Returns the types that meet every condition given, in natural order.
@@ -103,6 +104,7 @@ class Catalog:
             max_cores: Greatest number of physical cores.
             min_memory: Least memory in MiB.
             efa: Only types with an Elastic Fabric Adapter, or only those without.
+            gpus: Only types with whole GPUs, or only those without.
             architecture: Such as `x86_64` or `arm64`.
         """
         pattern = pattern.lower()
@@ -114,6 +116,7 @@ class Catalog:
             and (max_cores is None or each.cores <= max_cores)
             and (min_memory is None or each.memory >= min_memory)
             and (efa is None or each.efa is efa)
+            and (gpus is None or (each.gpus > 0) is gpus)
             and (architecture is None or each.architecture == architecture)
         ]
 

@@ -64,7 +64,10 @@ class _Placement(msgspec.Struct, rename="pascal"):
 
 
 class _Gpu(msgspec.Struct, rename="pascal"):
+    name: str = ""
+    manufacturer: str = ""
     count: int = 0
+    memory_info: _Memory | None = None
 
 
 class _Gpus(msgspec.Struct, rename="pascal"):
@@ -165,8 +168,17 @@ def _convert(record: _Record) -> InstanceType:
         "burstable": record.burstable_performance_supported,
         "current_generation": record.current_generation,
         "encryption_in_transit": network.encryption_in_transit_supported,
-        "gpus": sum(each.count for each in record.gpu_info.gpus),
     }
+    gpus = record.gpu_info.gpus
+    if gpus:
+        # EC2's answer is a list, with one kind of GPU in it for every type that there is.
+        first = gpus[0]
+        facts |= {
+            "gpus": sum(each.count for each in gpus),
+            "gpu_name": first.name,
+            "gpu_maker": first.manufacturer,
+            "gpu_memory": first.memory_info.size if first.memory_info else 0,
+        }
     return msgspec.convert(facts, InstanceType)
 
 

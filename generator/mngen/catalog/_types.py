@@ -44,7 +44,12 @@ class InstanceType(
         burstable: Whether the CPU is throttled once its credits are spent.
         current_generation: Whether AWS counts the type as current.
         encryption_in_transit: Whether traffic between such instances is encrypted by the network.
-        gpus: Whole GPUs, of any maker; 0 for a type that has a fraction of one.
+        gpus: Whole GPUs, of any maker (`GpuInfo.Gpus[].Count`); 0 for a type that has a fraction of
+            one.
+        gpu_name: Their model, such as `H100`; empty where there is no GPU.
+        gpu_maker: Who made them, such as `NVIDIA`; empty likewise.
+        gpu_memory: Memory of one GPU, or of the fraction of one, in MiB
+            (`GpuInfo.Gpus[].MemoryInfo.SizeInMiB`); 0 where there is no GPU.
     """
 
     name: Name
@@ -67,6 +72,9 @@ class InstanceType(
     current_generation: bool = True
     encryption_in_transit: bool = False
     gpus: Count = 0
+    gpu_name: str = ""
+    gpu_maker: str = ""
+    gpu_memory: Count = 0
 
     def __post_init__(self) -> None:
         """Refuses a type whose figures contradict each other.

@@ -46,6 +46,9 @@ def instances(
     efa: Annotated[
         bool | None, typer.Option("--efa/--no-efa", help="Only types with, or without, EFA")
     ] = None,
+    gpus: Annotated[
+        bool | None, typer.Option("--gpus/--no-gpus", help="Only types with, or without, GPUs")
+    ] = None,
     arch: Annotated[Arch | None, typer.Option(help="Processor architecture")] = None,
     output_format: Annotated[
         CatalogFormat, typer.Option("--format", help="Output format")
@@ -80,8 +83,9 @@ def instances(
     """Show EC2 instance types and their cores.
 
     `nr_cpus` is the CPU limit that mngen bakes to turn hyper-threading off, `threads` counts
-    threads per core, EFA the adapters, and `cluster` whether the type can join a cluster
-    placement group. `--format json` prints everything that is known.
+    threads per core, EFA the adapters, `cluster` whether the type can join a cluster placement
+    group, and GPUs the whole ones with their model and memory. `--format json` prints everything
+    that is known.
 
     The data comes with mngen, or from mngen-catalog.json beside the spec. `--refresh` writes that
     file from EC2; commit it with the spec, so that everyone renders from the same data. The memory
@@ -111,6 +115,7 @@ def instances(
         max_cores=max_cores,
         min_memory=None if min_memory is None else min_memory * _MIB_PER_GIB,
         efa=efa,
+        gpus=gpus,
         architecture=None if arch is None else arch.value,
     )
     if not found:
@@ -156,7 +161,7 @@ def _as_data(catalog: "Catalog", found: list["InstanceType"]) -> dict[str, Any]:
 
 def _show(catalog: "Catalog", found: list["InstanceType"]) -> None:
     numbers = ("vCPUs", "cores", "threads", "nr_cpus", "mem GiB")
-    shown = table("type", *numbers, "arch", "EFA", "cluster", right=numbers)
+    shown = table("type", *numbers, "arch", "EFA", "cluster", "GPUs", right=numbers)
     for each in found:
         shown.add_row(
             f"[bold]{each.name}[/bold]",
@@ -168,7 +173,17 @@ def _show(catalog: "Catalog", found: list["InstanceType"]) -> None:
             each.architecture,
             str(each.max_efa_interfaces) if each.efa else "no",
             "yes" if each.cluster_placement else "no",
+            _gpus(each),
         )
     console().print(shown)
     types = "type" if len(found) == 1 else "types"
     report(f"{len(found)} {types} ({catalog.source}, {catalog.date})")
+
+
+def _gpus(instance: "InstanceType") -> str:
+    if not instance.gpu_name:
+        return "no"
+    memory = f"{instance.gpu_memory / _MIB_PER_GIB:.3g} GiB"
+    if not instance.gpus:
+        return f"part of {instance.gpu_name}, {memory}"
+    return f"{instance.gpus} {instance.gpu_name}, {memory}"

@@ -121,6 +121,24 @@ def test_a_network_card_that_takes_no_efa_is_not_among_the_efa_cards() -> None:
     assert instance.card_interfaces == (4, 1, 2)
 
 
+def test_gpus_are_read_with_their_maker_and_the_memory_of_one() -> None:
+    # As https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GpuInfo.html describes them.
+    gpus = [
+        {
+            "Name": "Radeon Pro V520",
+            "Manufacturer": "AMD",
+            "Count": 4,
+            "MemoryInfo": {"SizeInMiB": 8192},
+        }
+    ]
+    record = {**RECORD, "GpuInfo": {"Gpus": gpus, "TotalGpuMemoryInMiB": 32768}}
+    (instance,) = from_ec2([record]).types
+    assert (instance.gpus, instance.gpu_maker) == (4, "AMD")
+    assert (instance.gpu_name, instance.gpu_memory) == ("Radeon Pro V520", 8192)
+    (without,) = from_ec2([{**RECORD, "GpuInfo": {"Gpus": []}}]).types
+    assert (without.gpus, without.gpu_name) == (0, "")
+
+
 def measurements(folder: Path, content: str) -> Path:
     file = folder / "manually_fetched_data.json"
     file.write_text(content, encoding="utf-8")

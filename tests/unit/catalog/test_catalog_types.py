@@ -54,6 +54,31 @@ def test_efa(name: str, interfaces: int, cards: tuple[int, ...]) -> None:
     assert instance.efa_cards == cards
 
 
+# Models and memory as AWS's engineers list them for these types, in
+# https://github.com/awslabs/awsome-distributed-ai (1.architectures/efa-cheatsheet.md) and
+# https://docs.aws.amazon.com/ec2/latest/instancetypes/ac.html.
+@pytest.mark.parametrize(
+    ("name", "count", "model", "gib"),
+    [
+        ("p4d.24xlarge", 8, "A100", 40),
+        ("p4de.24xlarge", 8, "A100", 80),
+        ("p5.48xlarge", 8, "H100", 80),
+        ("p5.4xlarge", 1, "H100", 80),
+        ("p5en.48xlarge", 8, "H200", 141),
+        ("p6-b200.48xlarge", 8, "B200", 179),
+        ("g5.12xlarge", 4, "A10G", 22),
+        ("g5g.16xlarge", 2, "T4g", 16),
+        ("g6f.xlarge", 0, "L4", 2),
+        ("r5.24xlarge", 0, "", 0),
+    ],
+)
+def test_gpus(name: str, count: int, model: str, gib: int) -> None:
+    instance = load_catalog().require(name)
+    assert (instance.gpus, instance.gpu_name) == (count, model)
+    assert instance.gpu_memory // 1024 == gib
+    assert instance.gpu_maker == ("NVIDIA" if model else "")
+
+
 def test_what_else_is_known_of_a_type() -> None:
     instance = load_catalog().require("p4d.24xlarge")
     assert (instance.family, instance.size) == ("p4d", "24xlarge")
