@@ -1,7 +1,11 @@
-"""A hand-made setup comes under mngen in three applies, none of which deletes anything of it."""
+"""A hand-made setup comes under mngen in three applies, none of which deletes anything of it.
+
+After the third, `mngen import --finish` deletes its compute environment.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -42,6 +46,12 @@ def order_of(sandbox: Sandbox, made: Handmade) -> list[str]:
     return [re.sub(r"-[0-9a-f]{26}$", "", name) for name in names]
 
 
+def statuses(sandbox: Sandbox, made: Handmade) -> list[str]:
+    batch = client(sandbox, "batch", HERE)
+    found = batch.describe_compute_environments(computeEnvironments=[made.environment])
+    return [each["status"] for each in found["computeEnvironments"]]
+
+
 def revisions(sandbox: Sandbox) -> list[str]:
     batch = client(sandbox, "batch", HERE)
     found = batch.describe_job_definitions(jobDefinitionName="tsunami_nodes", status="ACTIVE")
@@ -77,7 +87,6 @@ def test_handmade_setup_comes_under_mngen_in_three_stages(
         with pytest.raises(TerraformError, match=re.escape(QUEUE)):
             stack.plan()
         stack.render(spec)
-        (stack.terraform_folder / "imports.tf").unlink()
 
         # 2. The new environment comes before the old one.
         stack.record_images("r5.12xlarge-12")
@@ -85,13 +94,36 @@ def test_handmade_setup_comes_under_mngen_in_three_stages(
         new = "tsunami-TSUNAMI_ON_DEMAND_MAXCPU_12"
         assert order_of(sandbox, made) == [new, "TSUNAMI_ON_DEMAND_MAXCPU_12"]
         assert stack.unchanged()
+        refused = stack.mngen("import", "--finish", "--yes")
+        assert refused.returncode == 1
+        line = spec[: spec.index("    legacy: ")].count("\n") + 1
+        assert f"--> mngen.yaml:{line}:" in refused.stderr
+        assert f"the job queue {made.queue_name} still has the old" in refused.stderr
 
         # 3. The old one leaves the queue, and nothing else changes.
         spec = re.sub(r"    legacy: .*\n", "", spec)
         stack.render(spec)
+        refused = stack.mngen("import", "--finish", "--yes")
+        assert refused.returncode == 1
+        assert "help: run mngen apply" in refused.stderr
         assert stack.apply() == {QUEUE: ["update"]}
         assert order_of(sandbox, made) == [new]
         assert revisions(sandbox) == [made.definition]
+
+        # What is left of it is deleted, and only that.
+        shown = stack.mngen("import", "--finish", "--dry-run", "--format", "json")
+        assert [each["fate"] for each in json.loads(shown.stdout)["parts"]] == ["delete"] * 2
+        assert statuses(sandbox, made) == ["VALID"]
+        done = stack.mngen("import", "--finish", "--yes")
+        assert done.returncode == 0, done.stderr
+        assert f"deleted: compute environment {made.environment_name} " in done.stdout
+        assert "aws ec2 deregister-image" in done.stdout
+        assert statuses(sandbox, made) == []
+        assert not (stack.terraform_folder / "imports.tf").exists()
+        again = stack.mngen("import", "--finish", "--yes")
+        assert again.returncode == 0, again.stderr
+        assert f"gone: compute environment {made.environment_name} " in again.stdout
+        assert stack.unchanged()
 
         # Protected things end a destroy; without protection they go, and nothing by hand does.
         with pytest.raises(TerraformError, match="prevent_destroy"):
@@ -198,6 +230,8 @@ def test_state_of_terraform_gives_the_same_as_the_account(
     texts = [read_tree(folder) for folder in (first, second)]
     reports = [text.pop("adoption.md").decode() for text in texts]
     specs = [text.pop("mngen.yaml").partition(b"\n")[2] for text in texts]
+    records = [json.loads(text.pop("adoption.json"))["environments"] for text in texts]
+    assert [each.get("managed_elsewhere", False) for (each,) in records] == [True, False]
     assert specs[0] == specs[1]
     assert b"scheduling_policy: " in specs[0]
     assert b"capacity: 7200" in specs[0]
@@ -215,7 +249,5 @@ def assert_stands(sandbox: Sandbox, made: Handmade) -> None:
     assert ecr.describe_repositories(repositoryNames=[made.repository])["repositories"]
     assert ec2.describe_placement_groups(GroupNames=[made.group])["PlacementGroups"]
     assert iam.get_role(RoleName=made.role)["Role"]
-    environments = batch.describe_compute_environments(computeEnvironments=[made.environment])
-    assert [each["status"] for each in environments["computeEnvironments"]] == ["VALID"]
     assert batch.describe_job_queues(jobQueues=[made.queue])["jobQueues"] == []
     assert revisions(sandbox) == [made.definition]

@@ -80,6 +80,7 @@ class Authorizer:
             "batch": self._batch,
             "ec2": self._ec2,
             "ecr": self._ecr,
+            "ecs": self._ecs,
             "elasticfilesystem": self._efs,
             "iam": self._iam,
             "logs": self._logs,
@@ -322,6 +323,11 @@ class Authorizer:
             yield Request(f"ecr:{call.operation}", arn)
             if values.get("tags") and call.operation != "TagResource":
                 yield Request("ecr:TagResource", arn)
+
+    def _ecs(self, call: Call) -> Iterator[Request]:
+        for each in call.values["clusters"]:
+            arn = each if each.startswith("arn:") else self._arn(call, f"cluster/{each}")
+            yield Request(f"ecs:{call.operation}", arn)
 
     def _logs(self, call: Call) -> Iterator[Request]:
         name = f"logs:{call.operation}"

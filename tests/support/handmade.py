@@ -28,6 +28,16 @@ class Handmade:
     group: str
     role: str
 
+    @property
+    def queue_name(self) -> str:
+        """The name of the queue."""
+        return self.queue.rpartition("/")[2]
+
+    @property
+    def environment_name(self) -> str:
+        """The name of the environment."""
+        return self.environment.rpartition("/")[2]
+
 
 def make(sandbox: Sandbox) -> Handmade:
     """Makes everything of the tutorial, in the default VPC."""

@@ -3,29 +3,38 @@
 Readers give an `Inventory`, whose objects have the form in which the Batch API describes them. A
 pure mapping makes of it a spec, a report with one line for each value, and the Terraform that takes
 over queues and job definitions. `adopt` does all of it and writes nothing; `save` writes all files
-or none.
+or none. `Finish` deletes the old compute environments in the end.
 """
 
 from mngen.adoption._account import look_up, read_account
 from mngen.adoption._adopt import Adoption, Wishes, adopt, region_of_inventory
 from mngen.adoption._cluster import read_cluster
+from mngen.adoption._finish import Fate, Finish, Leftover, Part
 from mngen.adoption._inventory import FileSystem, Inventory, Network, Subnet
 from mngen.adoption._item import Item
 from mngen.adoption._json import read_json
 from mngen.adoption._lines import Line, Outcome, Place
+from mngen.adoption._record import RECORD, OldEnvironment, Record, read_record
 from mngen.adoption._report import line_text
 from mngen.adoption._save import save
 from mngen.adoption._terraform import read_folder, read_state
 
 __all__ = [
+    "RECORD",
     "Adoption",
+    "Fate",
     "FileSystem",
+    "Finish",
     "Inventory",
     "Item",
+    "Leftover",
     "Line",
     "Network",
+    "OldEnvironment",
     "Outcome",
+    "Part",
     "Place",
+    "Record",
     "Subnet",
     "Wishes",
     "adopt",
@@ -35,6 +44,7 @@ __all__ = [
     "read_cluster",
     "read_folder",
     "read_json",
+    "read_record",
     "read_state",
     "region_of_inventory",
     "save",

@@ -15,6 +15,7 @@ from mngen.adoption._inventory import FileSystem, Inventory, Network, Subnet
 from mngen.adoption._item import Item
 from mngen.adoption._jobs import containers_of, newest
 from mngen.adoption._lines import Line, Outcome, Place
+from mngen.adoption._queues import environments_of
 from mngen.cluster import names
 from mngen.errors import InputError, Problem, ToolError, did_you_mean
 
@@ -57,10 +58,11 @@ def read_account(
         sts: STSClient = connect("sts", region)
         account = sts.get_caller_identity()["Account"]
         batch: BatchClient = connect("batch", region)
-        found_queues = [_plain(each) for each in _queues(batch)]
+        found_queues = [_plain(each) for each in all_queues(batch)]
         _require(queues, [each["jobQueueName"] for each in found_queues], region)
         chosen = [each for each in found_queues if not queues or each["jobQueueName"] in queues]
-        environments = [_plain(each) for each in _environments(batch, chosen)]
+        used = sorted({each for queue in chosen for each in environments_of(queue)})
+        environments = [_plain(each) for each in described_environments(batch, used)]
         definitions = [
             Item(_plain(each), Place(each["jobDefinitionArn"]))
             for page in batch.get_paginator("describe_job_definitions").paginate(status="ACTIVE")
@@ -139,19 +141,14 @@ def _unknown(inventory: Inventory, error: ToolError) -> None:
         )
 
 
-def _queues(batch: BatchClient) -> Iterator[Any]:
+def all_queues(batch: BatchClient) -> Iterator[Any]:
+    """Yields every job queue of a region as Batch describes it."""
     for page in batch.get_paginator("describe_job_queues").paginate():
         yield from page["jobQueues"]
 
 
-def _environments(batch: BatchClient, queues: list[dict[str, Any]]) -> Iterator[Any]:
-    names = sorted(
-        {
-            str(each["computeEnvironment"])
-            for queue in queues
-            for each in queue.get("computeEnvironmentOrder", [])
-        }
-    )
+def described_environments(batch: BatchClient, names: list[str]) -> Iterator[Any]:
+    """Yields those of the compute environments named that exist, as Batch describes them."""
     for start in range(0, len(names), _BATCH_LIMIT):
         found = batch.describe_compute_environments(
             computeEnvironments=names[start : start + _BATCH_LIMIT]

@@ -18,6 +18,7 @@ from mngen.adoption._imports import imports_text
 from mngen.adoption._jobs import MappedJob, containers_of, map_job, newest, vcpus_of
 from mngen.adoption._lines import Line, Outcome, Place, in_order
 from mngen.adoption._queues import MappedQueue, add_queue, map_queue
+from mngen.adoption._record import record_text
 from mngen.adoption._report import report_text
 from mngen.adoption._shapes import empty_values
 from mngen.adoption._yaml import text_of
@@ -78,12 +79,14 @@ class Adoption(msgspec.Struct, frozen=True, kw_only=True):
         spec: Text of the spec; empty if nothing can be written in one.
         report: Text of the report.
         imports: Text of the import blocks; empty if nothing is taken over.
+        record: Text of the record for `Finish`; empty if no old environment stays in a queue.
         lines: The report's lines, what breaks a job first.
     """
 
     spec: str
     report: str
     imports: str
+    record: str = ""
     lines: tuple[Line, ...]
 
     def count(self, outcome: Outcome) -> int:
@@ -95,6 +98,7 @@ class Adoption(msgspec.Struct, frozen=True, kw_only=True):
         return {
             "spec": self.spec,
             "imports": self.imports,
+            "record": self.record,
             "lines": [line.as_dict() for line in self.lines],
         }
 
@@ -168,6 +172,7 @@ def adopt(inventory: Inventory, wishes: Wishes, catalog: Catalog) -> Adoption:
         spec=text,
         report=report_text(wishes, inventory, lines, parts.queues, parts.jobs, parts.repository),
         imports=imports_text(parts.queues, parts.repository) if inventory.exists and text else "",
+        record=record_text(inventory, parts.queues),
         lines=lines,
     )
 

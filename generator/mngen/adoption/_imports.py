@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from mngen.render import hcl_string
@@ -16,6 +17,8 @@ _HEADER = """\
 # Written by mngen import: what the next apply takes over. Delete this file after that apply: with
 # it, no plan works once `mngen destroy` has run.
 """
+
+_BLOCK = re.compile(r'\s*import \{\n  to = (\S+)\n  id = "[^"\n]*"\n\}\n')
 
 
 def imports_text(queues: list[MappedQueue], repository: str) -> str:
@@ -40,3 +43,14 @@ def imports_text(queues: list[MappedQueue], repository: str) -> str:
 
 def _block(address: str, identity: str) -> str:
     return f"\nimport {{\n  to = {address}\n  id = {hcl_string(identity)}\n}}\n"
+
+
+def targets(text: str) -> list[str] | None:
+    """Returns the addresses that import blocks are for; None if the text has anything else.
+
+    Args:
+        text: What `imports_text` returned, some blocks of which may have been removed.
+    """
+    rest = text.removeprefix(_HEADER)
+    found = _BLOCK.findall(rest)
+    return None if rest == text or _BLOCK.sub("", rest).strip() else found

@@ -34,12 +34,14 @@ class MappedQueue(msgspec.Struct, kw_only=True):
         key: Its key in the spec.
         arn: Its ARN, if it was seen in an account.
         environments: Its environments.
+        legacy: ARNs of those that it has in AWS, if it was seen in an account.
     """
 
     name: str
     key: str
     arn: str
     environments: list[Mapped]
+    legacy: list[str]
 
 
 def map_queue(
@@ -102,7 +104,11 @@ def map_queue(
         )
     entry["cancel_after"] = _limits(draft, item, path)
     mapped = MappedQueue(
-        name=name, key=key, arn=str(item.take("jobQueueArn", "")), environments=used
+        name=name,
+        key=key,
+        arn=str(item.take("jobQueueArn", "")),
+        environments=used,
+        legacy=legacy,
     )
     if draft.inventory.exists:
         entry["protect"] = True
@@ -139,6 +145,16 @@ def add_queue(draft: Draft, mapped: Mapped, place: Place) -> None:
     )
 
 
+def environments_of(queue: dict[str, Any]) -> list[str]:
+    """Returns the compute environments of a queue, named as Batch describes it, in its order."""
+    order = queue.get("computeEnvironmentOrder", [])
+    return [
+        str(each["computeEnvironment"])
+        for each in sorted(order, key=lambda each: int(each.get("order") or 0))
+        if each.get("computeEnvironment")
+    ]
+
+
 def _environments(
     draft: Draft, item: Item, path: str, environments: Mapping[str, Mapped | None]
 ) -> list[Mapped]:
@@ -170,12 +186,7 @@ def _legacy(draft: Draft, item: Item) -> list[str]:
         each.data.get("computeEnvironmentName"): each.data.get("computeEnvironmentArn")
         for each in draft.inventory.environments
     }
-    order = item.data.get("computeEnvironmentOrder", [])
-    names = [
-        str(each.get("computeEnvironment") or "")
-        for each in sorted(order, key=lambda each: int(each.get("order") or 0))
-    ]
-    return [str(arns.get(each.rpartition("/")[2]) or each) for each in names if each]
+    return [str(arns.get(each.rpartition("/")[2]) or each) for each in environments_of(item.data)]
 
 
 def _first(draft: Draft, item: Item, path: str, used: list[Mapped], room: int) -> list[str]:

@@ -9,6 +9,7 @@ from mngen._text import printable, replaced
 from mngen.adoption._draft import count
 from mngen.adoption._imports import IMPORTS
 from mngen.adoption._lines import Line, Outcome
+from mngen.adoption._record import RECORD
 from mngen.cluster import AMIS_FILE
 
 if TYPE_CHECKING:
@@ -30,16 +31,9 @@ Each stage is one apply. Do not go on while a plan deletes or replaces anything.
 2. **Put new environments in front.** `mngen bake`, `mngen apply`: the queue has the environments of
    the spec first, and those in `legacy` behind them. Submit a job to try them. To undo this, move
    the AMIs out of {amis}, and apply.
-3. **Remove the old environments from the queue.** Remove `legacy` from {spec}, and apply. Wait
-   until no job runs on them, then delete them (below).
-
-## Delete by hand, after stage 3
-
-{leftovers}
-
-mngen never deletes what it did not create. AMIs, launch templates and roles of the old environments
-are yours to delete if nothing else uses them.
-
+3. **Delete the old environments.** Remove `legacy` from {spec}, and apply: the queue has only those
+   of the spec now. To undo this, put `legacy` back, and apply.
+{last}
 ## Undo
 
 After stage 1, let Terraform forget what it has taken over; then `mngen destroy` deletes only what
@@ -49,10 +43,20 @@ it created:
 {let_go}
 ```
 """
-_MANAGED_ELSEWHERE = """\
-The other configuration manages these compute environments. Take them out of its files, and apply
-there; deleted by hand, they would be created again:
+_FINISH = """\
+   Then run `mngen import --finish`. It asks, waits until no job runs on the old ones, and
+   deletes them:
 
+{old}
+
+   They cannot be restored. AMIs, launch templates and roles that they used stay: the command
+   lists them. Until then, keep `{record}`, which names them.
+"""
+_MANAGED_ELSEWHERE = """\
+   The other configuration manages the old ones. When no job runs on them, take them out of its
+   files, and apply there:
+
+{old}
 """
 _SCRIPTS = """\
 They stay. Job definitions stay outside the spec, so scripts that register revisions go on as they
@@ -148,16 +152,8 @@ def _stages(
     wishes: Wishes, inventory: Inventory, queues: list[MappedQueue], repository: str
 ) -> str:
     imported = len(queues) + bool(repository)
-    old = {each.name: each for queue in queues for each in queue.environments}
-    if inventory.released:
-        leftovers = _MANAGED_ELSEWHERE + "\n".join(f"- {_code(name)}" for name in old)
-    else:
-        leftovers = "\n".join(
-            f"- `aws batch update-compute-environment --compute-environment {name} "
-            f"--state DISABLED`, "
-            f"then `aws batch delete-compute-environment --compute-environment {name}`"
-            for name in old
-        )
+    old = dict.fromkeys(arn.rpartition("/")[2] for each in queues for arn in each.legacy)
+    last = _MANAGED_ELSEWHERE if inventory.released else _FINISH
     let_go = "\n".join(
         f"terraform -chdir={quote(f'{wishes.out}/terraform')} state rm '{address}'"
         for address in (
@@ -174,7 +170,7 @@ def _stages(
         spec=wishes.spec,
         imports=_code(f"{wishes.out}/{IMPORTS}"),
         amis=_code(f"{wishes.out}/{AMIS_FILE}"),
-        leftovers=leftovers,
+        last=last.format(old="\n".join(f"   - {_code(name)}" for name in old), record=RECORD),
         let_go=let_go,
     )
 

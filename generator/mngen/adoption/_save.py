@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mngen._files import locked_folder, write_atomically
 from mngen.adoption._adopt import REPORT, Adoption
 from mngen.adoption._imports import IMPORTS
+from mngen.adoption._record import RECORD
 from mngen.errors import InputError, Problem, ToolError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def save(adoption: Adoption, file: Path, out: Path, *, overwrite: bool = False) -> list[Path]:
-    """Writes the spec, the report and the import blocks.
+    """Writes the spec, the report, the record and the import blocks.
 
     The spec comes last, so that a spec is never without what it names.
 
@@ -36,6 +37,8 @@ def save(adoption: Adoption, file: Path, out: Path, *, overwrite: bool = False) 
     texts: dict[Path, str] = {}
     if adoption.imports:
         texts[out / IMPORTS] = adoption.imports
+    if adoption.record:
+        texts[file.parent / RECORD] = adoption.record
     texts[file.parent / REPORT] = adoption.report
     texts[file] = adoption.spec
     with _locked(file):

@@ -1,4 +1,4 @@
-"""`mngen import`: a spec from what there is already."""
+"""`mngen import`: a spec from what there is already, and the end of what it replaces."""
 
 import os
 from enum import StrEnum
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mngen.cli._console import print_json, report
+from mngen.cli._finish import finish as run_finish
 from mngen.cli._options import (
     DEFAULT_FILE,
     DEFAULT_OUT,
@@ -16,6 +17,7 @@ from mngen.cli._options import (
     FormatOption,
     OutOption,
     SandboxOption,
+    YesOption,
 )
 from mngen.cli._session import account_of
 from mngen.errors import InputError
@@ -89,6 +91,10 @@ def import_(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Overwrite a spec and report that exist")
     ] = False,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="Delete the old compute environments, after asking")
+    ] = False,
+    yes: YesOption = False,
     output_format: FormatOption = Format.PRETTY,
 ) -> None:
     """Write a spec from what exists already.
@@ -96,6 +102,10 @@ def import_(
     Writes the spec, a report with a line for each value (adoption.md) and, for queues that exist,
     Terraform's import blocks. All files are written or none; AWS is only read. Exit code 1: a value
     cannot be written in a spec; then nothing is written without --partial.
+
+    With --finish, the compute environments that queues had before mngen are deleted, once neither a
+    queue nor the spec lists them and no job runs on them. Interrupted, it continues when it is run
+    again.
     """
     from mngen._aws import region_of
     from mngen.adoption import (
@@ -115,14 +125,17 @@ def import_(
 
     files = [*(from_json or ()), *(more or ())]
     sources = [bool(from_json), bool(from_pcluster), bool(from_terraform), from_account]
-    if sources.count(True) != 1:
-        raise typer.BadParameter(
-            "pass one of --from-json, --from-pcluster, --from-terraform and --from-account"
+    others = any((files, queue, name, region, take, aws, partial, overwrite))
+    if finish:
+        if others or any(sources):
+            raise typer.BadParameter(
+                "with --finish, pass only --file, --out, --yes, --dry-run, --sandbox and --format"
+            )
+        run_finish(
+            file, out, yes=yes, dry_run=dry_run, sandbox=sandbox, output_format=output_format
         )
-    if more and not from_json:
-        raise typer.BadParameter("files are only for --from-json")
-    if queue and not (from_account or from_terraform):
-        raise typer.BadParameter("--queue is only for --from-account and --from-terraform")
+        return
+    _check_source(sources, yes=yes, more=bool(more), queue=bool(queue))
     with account_of(region, sandbox=sandbox):
         if from_account:
             found = read_account(queue or [], region=region)
@@ -160,6 +173,21 @@ def import_(
         )
     if not adoption.spec:
         raise InputError("no compute environment with a queue can be written in a spec")
+
+
+def _check_source(sources: list[bool], *, yes: bool, more: bool, queue: bool) -> None:
+    from_json, _, from_terraform, from_account = sources
+    if sources.count(True) != 1:
+        raise typer.BadParameter(
+            "pass one of --from-json, --from-pcluster, --from-terraform, --from-account and "
+            "--finish"
+        )
+    if more and not from_json:
+        raise typer.BadParameter("files are only for --from-json")
+    if queue and not (from_account or from_terraform):
+        raise typer.BadParameter("--queue is only for --from-account and --from-terraform")
+    if yes:
+        raise typer.BadParameter("--yes is only for --finish")
 
 
 def _show(adoption: "Adoption", written: list[Path]) -> None:

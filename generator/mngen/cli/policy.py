@@ -35,6 +35,12 @@ def policy(
         str | None,
         typer.Option(help="AWS region, only for the importer; default: the configured one"),
     ] = None,
+    finish: Annotated[
+        bool,
+        typer.Option(
+            "--finish", help="Only for the importer: what mngen import --finish needs instead"
+        ),
+    ] = False,
     document: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Only the Nth of several documents"),
@@ -50,12 +56,27 @@ def policy(
     documents; attach them all.
     """
     from mngen.errors import InputError
-    from mngen.policy import Part, account_of, characters, documents, import_documents
+    from mngen.policy import (
+        Part,
+        account_of,
+        characters,
+        documents,
+        finish_documents,
+        import_documents,
+    )
 
-    if role is RoleName.IMPORTER:
+    prefix = "mngen"
+    if finish and (role is not RoleName.IMPORTER or region or account):
+        raise typer.BadParameter(
+            "--finish is only for the importer, without --account and --region"
+        )
+    if finish:
+        from mngen.adoption import read_record
+
+        found = finish_documents([each.arn for each in read_record(file).environments])
+    elif role is RoleName.IMPORTER:
         from mngen._aws import region_of
 
-        prefix = "mngen"
         found = import_documents(region_of(region), account)
     else:
         from mngen.rules import open_cluster

@@ -3,11 +3,18 @@
 `policy` is pure: part, cluster and account in, one policy document out; `documents` cuts it to the
 length that IAM takes. Four parts: the deployer applies the rendered Terraform, the baker makes
 AMIs and container images, the submitter runs jobs, and the importer reads what exists, before there
-is a spec (`import_documents`).
+is a spec (`import_documents`), or deletes the old compute environments (`finish_documents`).
 """
 
 from mngen.policy._deployer import UNSEEN
-from mngen.policy._policy import Part, account_of, documents, import_documents, policy
+from mngen.policy._policy import (
+    Part,
+    account_of,
+    documents,
+    finish_documents,
+    import_documents,
+    policy,
+)
 from mngen.policy._statement import MAX_CHARACTERS, characters, split
 
 __all__ = [
@@ -17,6 +24,7 @@ __all__ = [
     "account_of",
     "characters",
     "documents",
+    "finish_documents",
     "import_documents",
     "policy",
     "split",

@@ -1,7 +1,8 @@
 """The importer: what `mngen import --from-account` reads, before there is a spec.
 
 It also holds all that `--aws` asks beside files. What exists may have any name, so nothing is bound
-to a deployment; nothing is changed either.
+to a deployment; nothing is changed either. What `--finish` needs is apart: it deletes the compute
+environments named, and no others.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 from mngen.policy._statement import Statement
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from mngen.policy._statement import Scope
 
 
@@ -40,4 +43,38 @@ def importer_statements(scope: Scope) -> list[Statement]:
             (scope.arn("elasticfilesystem", "file-system/*"),),
         ),
         Statement("Profiles", ("iam:GetInstanceProfile",), (scope.iam_arn("instance-profile/*"),)),
+    ]
+
+
+def finish_statements(scope: Scope, environments: Collection[str]) -> list[Statement]:
+    """Returns the permissions of a user who deletes old compute environments.
+
+    Args:
+        scope: Account and region.
+        environments: ARNs of the environments.
+    """
+    names = [each.rpartition("/")[2] for each in environments]
+    return [
+        # Neither takes resources.
+        Statement(
+            "Look",
+            ("batch:DescribeComputeEnvironments", "batch:DescribeJobQueues"),
+            ("*",),
+            scope.here,
+        ),
+        Statement(
+            "Jobs",
+            ("ecs:DescribeClusters",),
+            # The two names that Batch gives them: see the submitter's.
+            tuple(
+                scope.arn("ecs", f"cluster/{cluster}")
+                for name in names
+                for cluster in (f"AWSBatch-{name}-*", f"{name}_Batch_*")
+            ),
+        ),
+        Statement(
+            "Delete",
+            ("batch:DeleteComputeEnvironment", "batch:UpdateComputeEnvironment"),
+            tuple(environments),
+        ),
     ]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from mngen.errors import InputError
 from mngen.policy._baker import baker_statements
 from mngen.policy._deployer import deployer_statements
-from mngen.policy._importer import importer_statements
+from mngen.policy._importer import finish_statements, importer_statements
 from mngen.policy._statement import Scope, document, split
 from mngen.policy._submitter import submitter_statements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from mngen.cluster import Cluster
     from mngen.policy._statement import Statement
@@ -79,6 +79,17 @@ def import_documents(region: str, account: str | None) -> list[dict[str, Any]]:
         raise InputError("the AWS account is not known", hint=f"pass --account ID; {_PRINTS}")
     scope = Scope("", region, _valid(account))
     return split(document(importer_statements(scope)))
+
+
+def finish_documents(environments: Collection[str]) -> list[dict[str, Any]]:
+    """Returns the policy for `mngen import --finish`, as documents that IAM takes.
+
+    Args:
+        environments: ARNs of the compute environments to delete, one at least, all of one account
+            and region.
+    """
+    region, account = next(iter(environments)).split(":")[3:5]
+    return split(document(finish_statements(Scope("", region, account), environments)))
 
 
 def account_of(cluster: Cluster, given: str | None) -> str:

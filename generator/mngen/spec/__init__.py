@@ -13,6 +13,7 @@ from mngen.spec._initial import create, initial, name_from, scalar
 from mngen.spec._load import LoadedSpec, load, load_text
 from mngen.spec._model import (
     CancelAfter,
+    ComputeEnvironmentArn,
     Container,
     Efs,
     Environment,
@@ -33,6 +34,7 @@ __all__ = [
     "MAX_BYTES",
     "UPDATE_KEY",
     "CancelAfter",
+    "ComputeEnvironmentArn",
     "Container",
     "Document",
     "Effect",

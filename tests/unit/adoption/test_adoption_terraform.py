@@ -99,9 +99,10 @@ def test_report_names_the_files_of_the_folder_given() -> None:
 def test_environments_are_left_to_the_configuration_that_manages_them() -> None:
     report = adopted(*TWO).report
     assert "delete-compute-environment" not in report
-    _, _, leftovers = report.partition("## Delete by hand, after stage 3")
-    assert "Take them out of its files, and apply\nthere" in leftovers
-    assert "- `big`\n- `small`\n" in leftovers
+    _, _, last = report.partition("3. **Delete the old environments.**")
+    assert "take them out of its\n   files, and apply there" in last
+    assert "   - `big`\n   - `small`\n" in last
+    assert "--finish" not in report
 
 
 def test_only_the_queue_asked_for_is_imported_and_let_go_of() -> None:

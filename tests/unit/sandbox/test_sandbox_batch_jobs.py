@@ -118,6 +118,14 @@ def test_nodes_have_ids_streams_and_addresses_of_their_own(deployed: Deployed, s
     deployed.batch.terminate_job(jobId=job, reason="test")
 
 
+def counted(ecs: Any, cluster: str) -> tuple[int, int]:
+    """Returns how many machines a cluster has, and how many tasks run on them."""
+    answer = ecs.describe_clusters(clusters=[cluster, "nowhere"])
+    assert [each["reason"] for each in answer["failures"]] == ["MISSING"]
+    (found,) = answer["clusters"]
+    return found["registeredContainerInstancesCount"], found["runningTasksCount"]
+
+
 def test_ecs_knows_the_machines_of_a_running_job(
     sandbox: Sandbox, deployed: Deployed, submit: Any
 ) -> None:
@@ -144,8 +152,10 @@ def test_ecs_knows_the_machines_of_a_running_job(
         ecs.describe_container_instances(**{**wanted, "cluster": "nowhere"})
     with pytest.raises(ClientError, match="InvalidParameterException"):
         ecs.describe_container_instances(cluster=name, containerInstances=["x"] * 101)
+    assert counted(ecs, cluster) == (2, 2)
     deployed.batch.terminate_job(jobId=job, reason="test")
     # ECS forgets a machine that has ended.
+    assert counted(ecs, name) == (0, 0)
     found = ecs.describe_container_instances(cluster=name, containerInstances=machines)
     assert found["containerInstances"] == []
     assert [each["arn"] for each in found["failures"]] == machines

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from moto.batch.models import batch_backends
 from moto.core.responses import ActionResult
 from moto.ecs.exceptions import ClusterNotFoundException, InvalidParameterException
+from moto.ecs.responses import EC2ContainerServiceResponse
 
 from mngen.sandbox.batch._actions import tick
 from mngen.sandbox.batch._job import ecs_arn
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mngen.sandbox.batch._job import Job
 
 _MAX_DESCRIBED = 100
+_DESCRIBE_CLUSTERS: Any = EC2ContainerServiceResponse.describe_clusters
 
 
 class MachineActions:
@@ -70,9 +72,26 @@ class MachineActions:
             answer["nextToken"] = str(first + size)
         return ActionResult(answer)
 
-    def _known(self) -> dict[str, dict[str, Any]]:
-        """Returns what ECS reports about the machines in the cluster asked for, by their IDs."""
-        cluster = self._get_param("cluster", "default").rpartition("/")[2]
+    def describe_clusters(self) -> Any:
+        """Counts the machines of clusters, and the tasks on them, before moto describes them.
+
+        Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Cluster.html
+        """
+        for name in self._get_param("clusters", []):
+            cluster = self.ecs_backend.clusters.get(name.rpartition("/")[2])
+            if cluster is not None:
+                members = self._known(cluster.name).values()
+                cluster.registered_container_instances_count = len(members)
+                cluster.running_tasks_count = sum(each["runningTasksCount"] for each in members)
+        return _DESCRIBE_CLUSTERS(self)
+
+    def _known(self, name: str | None = None) -> dict[str, dict[str, Any]]:
+        """Returns what ECS reports about the machines in a cluster, by their IDs.
+
+        Args:
+            name: The cluster; None for the one asked for.
+        """
+        cluster = name or self._get_param("cluster", "default").rpartition("/")[2]
         if cluster not in self.ecs_backend.clusters:
             raise ClusterNotFoundException
         backend: Any = batch_backends[self.current_account][self.region]

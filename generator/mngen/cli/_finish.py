@@ -1,0 +1,77 @@
+"""`mngen import --finish`: delete what is left of the old setup, after asking."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from mngen._text import printable
+from mngen.cli._console import ask, print_json, report, require_terminal
+from mngen.cli._options import Format
+from mngen.cli._session import account_of, cluster_of
+
+if TYPE_CHECKING:
+    from mngen.adoption import Leftover, Part
+
+
+def finish(
+    file: Path,
+    out: Path,
+    *,
+    yes: bool,
+    dry_run: bool,
+    sandbox: bool,
+    output_format: Format,
+) -> None:
+    """Shows what is left of the old setup, asks, and deletes it.
+
+    Args:
+        file: The spec.
+        out: The rendered tree.
+        yes: Whether to go on without asking.
+        dry_run: Whether to show only.
+        sandbox: Whether to use the emulated AWS.
+        output_format: How to show it.
+    """
+    from mngen.adoption import Fate, Finish
+
+    if not (yes or dry_run):
+        require_terminal("--dry-run shows what would be deleted")
+    with account_of(cluster_of(file).spec.region, sandbox=sandbox):
+        work = Finish(file, out, take_imports=not sandbox)
+        parts = work.plan()
+        pretty = output_format is Format.PRETTY
+        if pretty:
+            for each in parts:
+                typer.echo(_text(each))
+        todo = [each for each in parts if each.fate is Fate.DELETE]
+        if todo and not dry_run:
+            if not yes:
+                ask("Delete these, as soon as no job runs on them?")
+            for number, each in enumerate(parts):
+                try:
+                    parts[number] = work.run(each)
+                except KeyboardInterrupt:
+                    report("interrupted; to continue: mngen import --finish")
+                    raise
+                if pretty and each in todo:
+                    typer.echo(_text(parts[number]))
+        left = work.leftovers()
+    if pretty:
+        _show(left, done=all(each.fate in (Fate.GONE, Fate.DELETED) for each in parts))
+    else:
+        print_json({"parts": parts, "left": left})
+
+
+def _text(part: "Part") -> str:
+    why = f": {part.why}" if part.why else ""
+    return printable(f"{part.fate.value}: {part.what} ({part.id}){why}")
+
+
+def _show(left: "list[Leftover]", *, done: bool) -> None:
+    if left:
+        typer.echo("mngen does not delete these; if nothing else uses them:")
+    for each in left:
+        typer.echo(printable(f"  {each.what}: {each.command}"))
+    if done:
+        report("adoption.md and adoption.json are no longer needed")

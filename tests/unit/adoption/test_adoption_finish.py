@@ -1,0 +1,298 @@
+"""The last stage: old compute environments are deleted once nothing uses them, and only then."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mngen.adoption import (
+    RECORD,
+    Adoption,
+    Fate,
+    Finish,
+    Wishes,
+    adopt,
+    read_account,
+    read_record,
+    save,
+)
+from mngen.adoption._imports import imports_text, targets
+from mngen.adoption._queues import MappedQueue
+from mngen.catalog import load_catalog
+from mngen.errors import InputError, MngenError, ToolError
+from tests.support.adoption import ARN, DEFINITION, ENVIRONMENT, QUEUE, REGION, Account, described
+from tests.support.cli import mngen
+from tests.support.old_setup import OldSetup
+
+OLD = "TSUNAMI_ON_DEMAND_MAXCPU_12"
+OLD_ARN = f"{ARN}compute-environment/{OLD}"
+NEW_ARN = f"{ARN}compute-environment/tsunami-{OLD}-0123"
+QUEUE_NAME = "TsunamiQueue_MAX_12"
+LEGACY = f'    legacy: ["{OLD_ARN}"]'
+
+
+def account(**rest: Any) -> tuple[dict[str, Any], dict[str, Any], OldSetup]:
+    """An account after stage 3's apply: the queue has only the new environment."""
+    old, queue, _ = described(ENVIRONMENT, QUEUE, DEFINITION)
+    new = copy.deepcopy(old)
+    new.update(computeEnvironmentArn=NEW_ARN, computeEnvironmentName=f"tsunami-{OLD}-0123")
+    new.update(ecsClusterArn=f"{new['ecsClusterArn']}-new", uuid="new")
+    queue["computeEnvironmentOrder"] = [{"order": 0, "computeEnvironment": NEW_ARN}]
+    return old, queue, OldSetup([old, new], [queue], **rest)
+
+
+@pytest.fixture(scope="module")
+def imported() -> Adoption:
+    """What an import makes of the account; the same for all tests."""
+    before = Account(*([each] for each in described(ENVIRONMENT, QUEUE, DEFINITION)))
+    found = read_account(region=REGION, connect=before.connect)
+    return adopt(found, Wishes(name="tsunami"), load_catalog(Path("mngen.yaml")))
+
+
+@pytest.fixture
+def file(tmp_path: Path, imported: Adoption) -> Path:
+    """A spec that was imported, without `legacy`, and the record beside it."""
+    spec = tmp_path / "mngen.yaml"
+    save(imported, spec, tmp_path / "deploy")
+    text = spec.read_text(encoding="utf-8")
+    assert LEGACY in text
+    spec.write_text(text.replace(f"{LEGACY}\n", ""), encoding="utf-8")
+    (tmp_path / "deploy/terraform/imports.tf").unlink()
+    return spec
+
+
+def finish(file: Path, setup: OldSetup) -> Finish:
+    return Finish(file, file.parent / "deploy", connect=setup.connect, sleep=setup.sleep)
+
+
+def fates(file: Path, setup: OldSetup) -> list[Fate]:
+    work = finish(file, setup)
+    return [work.run(each).fate for each in work.plan()]
+
+
+def refused(file: Path, setup: OldSetup) -> MngenError:
+    before = copy.deepcopy(setup.environments)
+    with pytest.raises(InputError) as caught:
+        fates(file, setup)
+    assert setup.environments == before
+    return caught.value
+
+
+def test_old_environment_is_disabled_and_deleted_once_it_is_empty(file: Path) -> None:
+    old, _, setup = account(containers={OLD_ARN: 100})
+    old["computeResources"]["desiredvCpus"] = 96
+    (part,) = finish(file, setup).plan()
+    assert (part.id, part.fate) == (OLD_ARN, Fate.DELETE)
+    assert setup.names() == [OLD, f"tsunami-{OLD}-0123"]
+    assert fates(file, setup) == [Fate.DELETED]
+    assert setup.names() == [f"tsunami-{OLD}-0123"]
+    changes = [each for each in setup.calls if not each.startswith(("Describe", "Get"))]
+    assert changes == ["UpdateComputeEnvironment", "DeleteComputeEnvironment"]
+    # Its last container ended before it was disabled, and the rest took twice as long as Batch did.
+    assert setup.now >= 100 + 2 * 40
+
+
+def test_second_run_has_nothing_to_do(file: Path) -> None:
+    _, _, setup = account()
+    assert fates(file, setup) == [Fate.DELETED]
+    setup.calls.clear()
+    assert fates(file, setup) == [Fate.GONE]
+    assert not [each for each in setup.calls if not each.startswith(("Describe", "Get"))]
+
+
+@pytest.mark.parametrize("seconds", [0, 30, 60, 90, 120])
+def test_interrupted_run_is_continued_by_another(file: Path, seconds: float) -> None:
+    old, _, setup = account(containers={OLD_ARN: 30})
+    old["computeResources"]["desiredvCpus"] = 24
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    setup.at[seconds] = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        fates(file, setup)
+    assert OLD in setup.names()
+    assert fates(file, setup) == [Fate.DELETED]
+    assert OLD not in setup.names()
+
+
+def test_idle_instances_that_the_environment_always_keeps_are_not_waited_for(file: Path) -> None:
+    old, _, setup = account()
+    old["computeResources"] |= {"minvCpus": 24, "desiredvCpus": 24}
+    assert fates(file, setup) == [Fate.DELETED]
+    old, _, setup = account(containers={OLD_ARN: 60})
+    old["computeResources"] |= {"minvCpus": 24, "desiredvCpus": 24}
+    assert fates(file, setup) == [Fate.DELETED]
+    assert setup.now >= 60
+
+
+def test_spec_that_lists_it_is_refused_at_its_line(file: Path) -> None:
+    _, queue, setup = account()
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("    protect: true\n", f"    protect: true\n{LEGACY}\n"), "utf-8")
+    line = file.read_text(encoding="utf-8").splitlines().index(LEGACY) + 1
+    # Whether or not the queue lists it in AWS: the next apply would put it there.
+    for order in ([NEW_ARN], [NEW_ARN, OLD_ARN]):
+        queue["computeEnvironmentOrder"] = [
+            {"order": number, "computeEnvironment": each} for number, each in enumerate(order)
+        ]
+        (problem,) = refused(file, setup).problems
+        assert QUEUE_NAME in problem.message
+        assert OLD in problem.message
+        assert problem.position is not None
+        assert problem.position.line == line
+        assert problem.hint == "remove this entry, then run mngen apply"
+
+
+def test_queue_in_aws_that_lists_it_is_refused(file: Path) -> None:
+    _, queue, setup = account()
+    queue["computeEnvironmentOrder"].append({"order": 1, "computeEnvironment": OLD_ARN})
+    (problem,) = refused(file, setup).problems
+    assert QUEUE_NAME in problem.message
+    assert problem.path == f"queues.{QUEUE_NAME}"
+    assert problem.hint == "run mngen apply"
+
+
+def test_queue_outside_the_spec_that_lists_it_is_refused(file: Path) -> None:
+    _, queue, setup = account()
+    other = {**queue, "jobQueueName": "other", "computeEnvironmentOrder": []}
+    other["computeEnvironmentOrder"] = [{"order": 1, "computeEnvironment": OLD_ARN}]
+    setup.queues.append(other)
+    (problem,) = refused(file, setup).problems
+    assert "the job queue other still has" in problem.message
+    assert "update-job-queue" in str(problem.hint)
+
+
+def test_queue_that_takes_it_back_meanwhile_stops_the_run(file: Path) -> None:
+    old, queue, setup = account(containers={OLD_ARN: 100})
+    old["computeResources"]["desiredvCpus"] = 24
+    setup.at[50] = lambda: queue["computeEnvironmentOrder"].append(
+        {"order": 1, "computeEnvironment": OLD_ARN}
+    )
+    with pytest.raises(InputError, match=QUEUE_NAME):
+        fates(file, setup)
+    assert old["state"] == "ENABLED"
+
+
+def test_without_a_queue_or_another_environment_nothing_is_deleted(file: Path) -> None:
+    _, queue, setup = account()
+    setup.environments[1] |= {"status": "INVALID", "statusReason": "CLIENT_ERROR - no role"}
+    (problem,) = refused(file, setup).problems
+    assert f"in place of {OLD}" in problem.message
+    assert "INVALID: CLIENT_ERROR - no role" in problem.message
+    setup.queues.remove(queue)
+    (problem,) = refused(file, setup).problems
+    assert f"there is no job queue {QUEUE_NAME} in AWS" in problem.message
+    assert problem.hint == "run mngen bake and mngen apply"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"tags": {"aws:cloudformation:stack-name": "cluster"}}, "CloudFormation stack cluster"),
+        ({"tags": {"mngen:deployment": "tsunami"}}, "mngen created it"),
+        ({"uuid": "made later"}, "created again since"),
+    ],
+)
+def test_what_is_not_the_old_environment_is_kept(
+    file: Path, change: dict[str, Any], why: str
+) -> None:
+    old, _, setup = account()
+    old.update(change)
+    (part,) = finish(file, setup).plan()
+    assert part.fate is Fate.KEPT
+    assert why in part.why
+    assert fates(file, setup) == [Fate.KEPT]
+    assert OLD in setup.names()
+
+
+def test_environment_of_another_configuration_is_kept(file: Path) -> None:
+    record = file.parent / RECORD
+    data = json.loads(record.read_bytes())
+    data["environments"][0]["managed_elsewhere"] = True
+    record.write_text(json.dumps(data), encoding="utf-8")
+    _, _, setup = account()
+    assert fates(file, setup) == [Fate.KEPT]
+
+
+def test_other_credentials_do_not_look_like_a_deleted_environment(file: Path) -> None:
+    record = file.parent / RECORD
+    text = record.read_text(encoding="utf-8")
+    record.write_text(text.replace(":210987654321:", ":111111111111:"), encoding="utf-8")
+    _, _, setup = account()
+    with pytest.raises(InputError, match="is not in account 210987654321 and eu-west-1"):
+        fates(file, setup)
+
+
+def test_environment_that_batch_cannot_delete_is_reported(file: Path) -> None:
+    _, _, setup = account(undeletable=(OLD_ARN,))
+    with pytest.raises(ToolError, match="CLIENT_ERROR - no permission") as caught:
+        fates(file, setup)
+    assert "mngen import --finish" in str(caught.value.problems[0].hint)
+    _, _, setup = account(slow=1e9)
+    with pytest.raises(ToolError, match="timed out after 10 min"):
+        fates(file, setup)
+
+
+def test_what_the_old_one_used_is_listed_unless_the_spec_uses_it(file: Path) -> None:
+    _, _, setup = account()
+    left = {each.what: each.command for each in finish(file, setup).leftovers()}
+    assert list(left) == [
+        "AMI ami-0123456789abcdef0, if it is yours",
+        "role arn:aws:iam::210987654321:role/AWSBatchServiceRole",
+    ]
+    assert "--region eu-west-1 --image-id ami-0123456789abcdef0" in next(iter(left.values()))
+    text = file.read_text(encoding="utf-8")
+    assert "# image: ami-0123456789abcdef0" in text
+    file.write_text(text.replace("# image: ami-", "image: ami-"), encoding="utf-8")
+    assert not any("AMI" in each.what for each in finish(file, setup).leftovers())
+
+
+def test_record_names_what_the_queue_had(file: Path) -> None:
+    (old,) = read_record(file).environments
+    assert (old.arn, old.uuid, old.queues) == (OLD_ARN, "7f4e", (QUEUE_NAME,))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"environments": []}', '{"environments": [{"arn": "x"}]}']
+)
+def test_damaged_record_is_refused(file: Path, text: str) -> None:
+    (file.parent / RECORD).write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match="not a record of mngen import"):
+        read_record(file)
+
+
+def test_only_the_blocks_of_an_import_are_recognized() -> None:
+    queue = MappedQueue(name="q", key="q", arn=f"{ARN}job-queue/q", environments=[], legacy=[])
+    text = imports_text([queue], "repo")
+    assert targets(text) == [
+        "module.queue_q[0].aws_batch_job_queue.this",
+        "module.registry.aws_ecr_repository.this",
+    ]
+    assert targets(text + 'import {\n  to = x.y\n  id = "z"\n}\n') is not None
+    assert targets(text + "# mine\n") is None
+    assert targets("resource {}\n") is None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--finish", "--from-account"), ("--finish", "--queue", "q"), ("--from-account", "--yes")],
+)
+def test_options_of_an_import_are_not_for_its_end(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    assert mngen("import", *arguments, cwd=tmp_path).returncode == 2
+
+
+def test_without_a_terminal_it_is_not_asked(file: Path) -> None:
+    done = mngen("import", "--finish", cwd=file.parent)
+    assert done.returncode == 1
+    assert "not a terminal: pass --yes to confirm" in done.stderr
+    (file.parent / RECORD).unlink()
+    done = mngen("import", "--finish", "--yes", cwd=file.parent)
+    assert done.returncode == 1
+    assert f"there is no {RECORD}" in done.stderr
