@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from mngen.spec._effects import UPDATE_KEY, Effect
+from mngen.spec._fields import fields_of
 from mngen.spec._model import Spec
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def keys(
         section: Where to begin.
         path: Its place in the spec. The name of an entry is written as `<name>`.
     """
-    for field in msgspec.structs.fields(section):
+    for field in fields_of(section):
         here = (*path, field.encode_name)
         kind, effects = _unwrapped(field.type)
         below = _section_of(kind)
@@ -83,7 +84,7 @@ def keys(
 
 def _written(section: Struct) -> dict[str, Any]:
     data = {}
-    for field in msgspec.structs.fields(section):
+    for field in fields_of(type(section)):
         value = getattr(section, field.name)
         if field.required or value != _default(field):
             data[field.encode_name] = _plain(value)
@@ -101,7 +102,7 @@ def _plain(value: Any) -> Any:
 def _section(
     section: type[Struct], before: Mapping[str, Any], after: Mapping[str, Any], path: Path
 ) -> Iterator[KeyChange]:
-    for field in msgspec.structs.fields(section):
+    for field in fields_of(section):
         name = field.encode_name
         old, new = before.get(name, _ABSENT), after.get(name, _ABSENT)
         if old == new:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from mngen.errors import did_you_mean
+from mngen.spec._fields import fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,9 +81,9 @@ class ShapeCheck:
     ) -> Any:
         what = f"`{path[-1]}`" if path else "the spec"
         if not isinstance(value, dict):
-            fields = ", ".join(info.encode_name for info in msgspec.structs.fields(kind))
+            fields = ", ".join(info.encode_name for info in fields_of(kind))
             return self._add(f"{what} must be a mapping with keys such as {fields}", path)
-        known = {info.encode_name: info for info in msgspec.structs.fields(kind)}
+        known = {info.encode_name: info for info in fields_of(kind)}
         for name in value:
             if name not in known:
                 hint = did_you_mean(name, known) or "known keys: " + ", ".join(known)
