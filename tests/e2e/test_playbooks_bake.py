@@ -174,7 +174,7 @@ def bake(folder: Path, wishes: Wishes) -> Baked:
 
 
 def test_a_second_run_changes_nothing(baked: Baked) -> None:
-    assert baked.first.changed > 10
+    assert baked.first.changed >= 8
     assert baked.second.changed == 0, baked.second.output
     assert "[ERROR]" not in baked.first.output
 
@@ -492,4 +492,4 @@ def test_another_base_than_was_said_is_refused(
     extra = baked.extra | {"mngen_base": "amazon-linux-2023"}
     done = play(tmp_path, extra, machine=again)
     assert (done.code, done.changed) == (2, 0)
-    assert "mngen_base is amazon-linux-2023, but the machine runs Amazon 2" in done.words
+    assert "mngen_base is amazon-linux-2023, but the machine runs Amazon Linux 2" in done.words

@@ -40,6 +40,8 @@ def ssh_options(control: Path) -> str:
 
 
 _FAILED = ("runner_on_failed", "runner_on_unreachable")
+_COMMAND_FAILED = "non-zero return code"
+_LAST_LINES = 5
 
 
 def find_ansible() -> str:
@@ -122,6 +124,18 @@ def play(job: Job, *, host: str, user: str, key: Path, proxy: str | None = None)
 
 
 def _failure(data: dict[str, Any]) -> str:
-    result = data.get("res") or {}
-    said = str(result.get("msg") or result.get("stderr") or "no reason given").strip()
+    said = reason(data.get("res") or {}) or "no reason given"
     return f"{data.get('task', 'a task')}: {said}"
+
+
+def reason(result: dict[str, Any]) -> str:
+    """Returns why a task failed, from its result; empty for no reason.
+
+    The message for a command is only that its exit code is not 0: the last lines of its output
+    replace it.
+    Source: https://github.com/ansible/ansible/blob/v2.19.0/lib/ansible/modules/command.py
+    """
+    written = result.get("stderr") or result.get("stdout")
+    if written and result.get("msg") == _COMMAND_FAILED:
+        return "\n".join(str(written).strip().splitlines()[-_LAST_LINES:])
+    return str(result.get("msg") or written or "").strip()

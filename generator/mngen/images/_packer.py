@@ -16,7 +16,7 @@ from mngen._aws import client, translated
 from mngen._tags import with_tags
 from mngen.cluster import INPUTS_TAG
 from mngen.errors import InterruptedRunError, ToolError
-from mngen.images._ansible import LOCALE, SECONDS_TO_CONNECT, find_ansible, ssh_options
+from mngen.images._ansible import LOCALE, SECONDS_TO_CONNECT, find_ansible, reason, ssh_options
 from mngen.images._children import run_logged
 from mngen.images._direct import NO_CAPACITY, deregister
 from mngen.images._errors import CapacityError
@@ -249,7 +249,7 @@ def _message(result: str) -> str | None:
         decoded = json.loads(result)
     except json.JSONDecodeError:
         return None
-    return str(decoded.get("msg") or decoded.get("stderr") or result).strip()
+    return reason(decoded) or result.strip()
 
 
 def _values(job: Job, ssh: str) -> dict[str, Any]:
