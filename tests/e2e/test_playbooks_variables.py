@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from typing import Any
 
 import pytest
 
 from tests.support.playbooks import play, variables
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MUST = {
     "mngen_base": "it must be amazon-linux-2023 or amazon-linux-2",
@@ -36,76 +34,80 @@ DEFAULTED = {
 }
 
 
-def test_what_is_not_set_is_named(tmp_path: Path) -> None:
-    done = play(tmp_path, {})
-    assert done.code == 2
-    for name, must in MUST.items():
-        said = f'{name} is \\"not set\\"; {must}'
-        assert (said in done.words) == (name not in DEFAULTED), name
+WRONG: dict[str, dict[str, Any]] = {
+    "wrong": {
+        "mngen_base": "ubuntu",
+        "mngen_efs_id": "fs-0123456789abcdef0; reboot",
+        "mngen_efs_dns_name": "a b",
+        "mngen_efs_mount": "/efs\n",
+        "mngen_efs_tls": "maybe",
+        "mngen_efs_iam": "perhaps",
+        "mngen_efs_access_point": "fsap-0123456789abcdef0,nosuid",
+        "mngen_nr_cpus": -1,
+        "mngen_efa": 2,
+        "mngen_efa_installer": "s3://b/efa; reboot/",
+        "mngen_image": "two\nlines",
+        "mngen_version": "",
+        "mngen_arch": "riscv",
+    },
+    "hostile": {
+        "mngen_base": ["amazon-linux-2"],
+        "mngen_efs_id": "fs-01234567\n",
+        "mngen_efs_dns_name": "host:/ /etc nfs4\n",
+        "mngen_efs_mount": "/efs/../etc",
+        "mngen_efs_tls": None,
+        "mngen_efs_iam": [True],
+        "mngen_efs_access_point": "fsap-0123",
+        "mngen_nr_cpus": "48 init=/bin/sh",
+        "mngen_efa": "",
+        "mngen_efa_installer": "s3://my-software/efa/\n",
+        "mngen_image": "x" * 129,
+        "mngen_version": "\x1b[31m",
+        "mngen_arch": None,
+    },
+    "iam": {"mngen_efs_tls": False, "mngen_efs_iam": True},
+    "access-point": {"mngen_efs_tls": False, "mngen_efs_access_point": "fsap-0123456789abcdef0"},
+    "over-the-system": {"mngen_efs_mount": "/etc/efs"},
+    "in-what-is-cleaned": {"mngen_efs_mount": "/tmp"},
+}
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        pytest.param(
-            {
-                "mngen_base": "ubuntu",
-                "mngen_efs_id": "fs-0123456789abcdef0; reboot",
-                "mngen_efs_dns_name": "a b",
-                "mngen_efs_mount": "/efs\n",
-                "mngen_efs_tls": "maybe",
-                "mngen_efs_iam": "perhaps",
-                "mngen_efs_access_point": "fsap-0123456789abcdef0,nosuid",
-                "mngen_nr_cpus": -1,
-                "mngen_efa": 2,
-                "mngen_efa_installer": "s3://b/efa; reboot/",
-                "mngen_image": "two\nlines",
-                "mngen_version": "",
-                "mngen_arch": "riscv",
-            },
-            id="wrong",
-        ),
-        pytest.param(
-            {
-                "mngen_base": ["amazon-linux-2"],
-                "mngen_efs_id": "fs-01234567\n",
-                "mngen_efs_dns_name": "host:/ /etc nfs4\n",
-                "mngen_efs_mount": "/efs/../etc",
-                "mngen_efs_tls": None,
-                "mngen_efs_iam": [True],
-                "mngen_efs_access_point": "fsap-0123",
-                "mngen_nr_cpus": "48 init=/bin/sh",
-                "mngen_efa": "",
-                "mngen_efa_installer": "s3://my-software/efa/\n",
-                "mngen_image": "x" * 129,
-                "mngen_version": "\x1b[31m",
-                "mngen_arch": None,
-            },
-            id="hostile",
-        ),
-    ],
-)
-def test_everything_wrong_is_said_at_once(wrong: dict[str, Any], tmp_path: Path) -> None:
-    done = play(tmp_path, variables("amazon-linux-2023", **wrong))
-    assert done.code == 2
-    for name, must in MUST.items():
-        assert f"{name} is " in done.words, name
-        assert must in done.words, name
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What one run says of each host, none of which it can connect to."""
+    folder = tmp_path_factory.mktemp("variables")
+    hosts = {name: variables("amazon-linux-2023", **wrong) for name, wrong in WRONG.items()}
+    inventory = folder / "hosts.json"
+    inventory.write_text(json.dumps({"all": {"hosts": {**hosts, "unset": {}}}}), encoding="utf-8")
+    done = play(folder, {}, "--inventory", str(inventory), "--limit", "!127.0.0.1")
+    assert done.code == 2, done.output
     assert "Traceback" not in done.output
+    assert "UNREACHABLE" not in done.output
+    failures = done.words.partition("PLAY RECAP")[0].split("fatal: [")[1:]
+    found = {name: text for name, _, text in (each.partition("]: FAILED! ") for each in failures)}
+    assert found.keys() == {*WRONG, "unset"}, done.output
+    return found
 
 
-@pytest.mark.parametrize(
-    "asked", [{"mngen_efs_iam": True}, {"mngen_efs_access_point": "fsap-0123456789abcdef0"}]
-)
-def test_iam_and_access_points_need_tls(asked: dict[str, Any], tmp_path: Path) -> None:
-    done = play(tmp_path, variables("amazon-linux-2023", mngen_efs_tls=False, **asked))
-    assert done.code == 2
-    assert "mounting with IAM or through an access point needs TLS" in done.words
+def test_what_is_not_set_is_named(said: dict[str, str]) -> None:
+    for name, must in MUST.items():
+        expected = f'{name} is \\"not set\\"; {must}'
+        assert (expected in said["unset"]) == (name not in DEFAULTED), name
 
 
-@pytest.mark.parametrize("mount", ["/tmp", "/etc/efs"])
-def test_no_mount_over_the_system_or_in_what_is_cleaned(mount: str, tmp_path: Path) -> None:
-    done = play(tmp_path, variables("amazon-linux-2023", mngen_efs_mount=mount))
-    assert done.code == 2
-    assert "mngen_efs_mount" in done.words
-    assert "it must be outside the system's own folders, such as /efs" in done.words
+@pytest.mark.parametrize("case", ["wrong", "hostile"])
+def test_everything_wrong_is_said_at_once(case: str, said: dict[str, str]) -> None:
+    for name, must in MUST.items():
+        assert f"{name} is " in said[case], name
+        assert must in said[case], name
+
+
+@pytest.mark.parametrize("case", ["iam", "access-point"])
+def test_iam_and_access_points_need_tls(case: str, said: dict[str, str]) -> None:
+    assert "mounting with IAM or through an access point needs TLS" in said[case]
+
+
+@pytest.mark.parametrize("case", ["over-the-system", "in-what-is-cleaned"])
+def test_no_mount_over_the_system_or_in_what_is_cleaned(case: str, said: dict[str, str]) -> None:
+    assert "mngen_efs_mount" in said[case]
+    assert "it must be outside the system's own folders, such as /efs" in said[case]
