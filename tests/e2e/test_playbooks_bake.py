@@ -342,7 +342,7 @@ def test_a_mount_that_fails_at_boot_is_tried_again_and_then_the_power_goes_off(
             "inactive",
             "inactive",
         ]
-        machine.run("until systemctl is-active --quiet ecs; do sleep 0.2; done", timeout=400)
+        machine.run("until systemctl is-active --quiet ecs; do sleep 2; done", timeout=400)
         assert machine.run("systemctl is-active docker efs.mount").stdout == "active\nactive\n"
         console = machine.console.read_text(encoding="utf-8", errors="replace")
         assert "mngen-efs-mount: WARNING: /efs is not mounted: " in console
