@@ -11,7 +11,6 @@ Then 1,000 nodes register at once, without MPI.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import socket
@@ -39,15 +38,8 @@ _MOST_EXIT = 0.1
 _GOAL_NODES = 16
 _REGISTERING = 1000
 _MOST_REGISTERING = 3.0
-_HOST = {
-    "address": "127.0.0.1",
-    "network": "127.0.0.0/8",
-    "cpus": 1,
-    "cores": 1,
-    "efa": False,
-    "port": 0,
-    "key": "",
-}
+# The values of `mngen_wireup.host.Host` behind the node's index.
+_HOST = ("127.0.0.1", "127.0.0.0/8", 1, 1, False, 0, "")
 
 
 class Times(NamedTuple):
@@ -165,21 +157,21 @@ def _register() -> float:
 
 
 def _register_all(port: int, secret: bytes) -> float:
-    from mngen_wireup.messages import Session
+    from mngen_wireup.messages import Session, parsed, plain_line
 
     start = time.perf_counter()
     children = []
     for node in range(1, _REGISTERING):
         greeting = {"job": "bench", "attempt": "1", "node": node, "nonce": os.urandom(32).hex()}
         child = socket.create_connection(("127.0.0.1", port))
-        child.sendall(json.dumps(greeting).encode() + b"\n")
+        child.sendall(plain_line(greeting))
         children.append((node, greeting, child, child.makefile("rb")))
     sessions = []
     for node, greeting, child, stream in children:
-        nonce = json.loads(stream.readline())["nonce"]
+        nonce = parsed(stream.readline().rstrip(b"\n"))["nonce"]
         session = Session(secret, greeting, nonce, is_main=False)
         session.open(stream.readline().rstrip(b"\n"))
-        child.sendall(session.seal({"host": {"node": node, **_HOST}}))
+        child.sendall(session.seal({"host": [node, *_HOST]}))
         sessions.append(session)
     for session, (_, _, _, stream) in zip(sessions, children, strict=True):
         message: dict[str, object] = {}

@@ -80,9 +80,9 @@ class ChildNode(Node):
             except (WireupError, OSError) as error:
                 problem = as_wireup_error(error)
         if problem:
-            connection.send(host=vars(self.host), failed=[problem.code, str(problem)])
+            connection.send(host=self.host.values(), failed=[problem.code, str(problem)])
         else:
-            connection.send(host=vars(self.host))
+            connection.send(host=self.host.values())
             self.log.write(
                 "rendezvous", f"joined as {self.host.address} with {self.host.cpus} CPUs"
             )

@@ -54,6 +54,10 @@ class Host(SimpleNamespace):
     port: int
     key: str
 
+    def values(self) -> list[Any]:
+        """Returns what `checked_host` takes."""
+        return [getattr(self, name) for name in _TYPES]
+
 
 def checked_host(values: Any) -> Host:
     """Returns a host from a message.
@@ -61,8 +65,8 @@ def checked_host(values: Any) -> Host:
     Raises:
         ValueError: It is not a host, or not safe to write into a file.
     """
-    if isinstance(values, dict) and {name: type(each) for name, each in values.items()} == _TYPES:
-        host = Host(**values)
+    if isinstance(values, list) and [type(each) for each in values] == [*_TYPES.values()]:
+        host = Host(**dict(zip(_TYPES, values)))
         network, _, prefix = host.network.partition("/")
         if (
             is_address(host.address)

@@ -9,12 +9,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_INITS = ("tini", "docker-init", "catatonit")
+"""First processes of a container that end with their child, and the kernel all others with them."""
+
+
 def adopt_orphans() -> None:
     """Makes processes that lose their parent children of this one, so that none escapes."""
-    import ctypes
+    if os.getpid() == 1 or (os.getppid() == 1 and _name(1) in _INITS):
+        return
+    import ctypes  # Takes a fifteenth of a child's start.
 
     set_child_subreaper = 36  # man 2 prctl
     ctypes.CDLL(None, use_errno=True).prctl(set_child_subreaper, 1, 0, 0, 0)
+
+
+def _name(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/comm", errors="replace") as comm:
+            return comm.read().strip()
+    except OSError:
+        return ""
 
 
 def descendants(root: int) -> list[int]:

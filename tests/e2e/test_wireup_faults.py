@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mngen.rehearsal import Bind
+from mngen.rehearsal import Bind, NodesRequest, start_nodes
 from tests.support.wireup import (
+    CONTAINER,
     EXAMPLE,
     PYTHON,
     WIREUP,
@@ -99,6 +100,36 @@ def test_processes_that_the_application_leaves_behind(launcher: str) -> None:
     with job(2, "sh", "-c", script, environment={"MNGEN_LAUNCHER": launcher}) as nodes:
         assert codes(nodes) == {0: 0, 1: 0}
         assert_clean(nodes, 0, 1)
+
+
+ADOPTS = """
+import ctypes, sys
+sys.path.insert(0, "/mngen")
+from mngen_wireup.processes import adopt_orphans
+adopt_orphans()
+adopts = ctypes.c_int()
+get_child_subreaper = 37  # man 2 prctl
+ctypes.CDLL(None).prctl(get_child_subreaper, ctypes.byref(adopts), 0, 0, 0)
+print("adopts:", adopts.value)
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "adopts"), [("", 0), ("tini", 0), ("docker-init", 0), ("other", 1)]
+)
+def test_orphans_are_adopted_unless_they_end_with_the_node(
+    first: str, adopts: int, tmp_path: Path
+) -> None:
+    """The kernel itself gives the first process of a PID namespace all orphans: man 7."""
+    command: tuple[str, ...] = (PYTHON, "-IS", "-c", ADOPTS)
+    if first:
+        # The kernel names a process after its program's file.
+        shutil.copy("/bin/sh", tmp_path / first)
+        command = (f"/first/{first}", "-c", '"$@"; exit $?', "sh", *command)
+    binds = (Bind(CONTAINER, "/mngen", read_only=True), Bind(tmp_path, "/first", read_only=True))
+    with start_nodes(NodesRequest(command=command, count=1, binds=binds)) as nodes:
+        assert codes(nodes) == {0: 0}
+        assert f"adopts: {adopts}" in said(nodes)
 
 
 # --- nodes that are missing or lost ---

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mngen_wireup.messages import Session, checked_greeting, greeting_of, refusal
+from mngen_wireup.messages import Session, checked_greeting, greeting_of, packed, refusal
 from mngen_wireup.plan import plan_from
 
 SECRET = b"s" * 32
@@ -25,7 +24,9 @@ def child_of(secret: bytes = SECRET, greeting: Any = None, nonce: str = NONCE) -
     return Session(secret, greeting or GREETING, nonce, is_main=False)
 
 
-messages = st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.text()))
+names = st.text("abcdefghijklmnopqrstuvwxyz", min_size=1)
+values = st.booleans() | st.integers(-(10**9), 10**9) | st.text()
+messages = st.dictionaries(names, values | st.lists(values))
 
 
 @given(st.lists(messages, max_size=5), st.lists(messages, max_size=5))
@@ -33,6 +34,7 @@ def test_messages_arrive_as_they_were_sent(down: list[Any], up: list[Any]) -> No
     main, child = main_of(), child_of()
     lines = [main.seal(message) for message in down]
     assert all(line.count(b"\n") == 1 and line.isascii() for line in lines)
+    assert all(line[:-1].decode().isprintable() for line in lines)
     assert [child.open(line.rstrip(b"\n")) for line in lines] == down
     assert [main.open(child.seal(message).rstrip(b"\n")) for message in up] == up
 
@@ -101,11 +103,21 @@ def test_nothing_of_one_session_holds_in_another(other: dict[str, Any]) -> None:
         b"[]",
         b"3",
         b"{}",
-        json.dumps({**GREETING, "more": 1}).encode(),
-        json.dumps({**GREETING, "node": True}).encode(),
-        json.dumps({**GREETING, "node": "1"}).encode(),
-        json.dumps({**GREETING, "nonce": "short"}).encode(),
-        json.dumps({**GREETING, "job": None}).encode(),
+        b'{"job": "j", "attempt": "1", "node": 1, "nonce": "0"}',
+        packed({**GREETING, "more": 1}),
+        packed({**GREETING, "node": True}),
+        packed({**GREETING, "node": "1"}),
+        packed({**GREETING, "nonce": "short"}),
+        packed({**GREETING, "job": ["j"]}),
+        packed(GREETING) + b" node=1",
+        packed(GREETING).replace(b"node=1", b"node=1_0"),
+        packed(GREETING).replace(b"node=1", b"node=" + b"1" * 20),
+        packed(GREETING).replace(b"node=1", b"node=1,2"),
+        packed(GREETING).replace(b"node=1", b"node"),
+        packed(GREETING).replace(b"node=1", b"node="),
+        packed(GREETING).replace(b" node", b"  node"),
+        packed(GREETING).replace(b'job="6a', b'job="6'),
+        packed(GREETING).replace(b'job="6a', b"job=j"),
     ],
 )
 def test_greeting_that_is_none(line: bytes) -> None:
@@ -124,7 +136,7 @@ def test_greetings_never_repeat() -> None:
     plan = plan_from({}, ["app"])
     greetings = [greeting_of(plan) for _ in range(100)]
     assert len({greeting["nonce"] for greeting in greetings}) == 100
-    assert checked_greeting(json.dumps(greetings[0]).encode()) == greetings[0]
+    assert checked_greeting(packed(greetings[0])) == greetings[0]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from mngen_wireup.messages import Session
+from mngen_wireup.messages import Session, parsed, plain_line
 from tests.support.wireup import CONTAINER
 from tests.support.wireup_parts import changed, host
 
@@ -41,8 +40,8 @@ class Client:
         self.socket.sendall(line)
 
     def greet(self) -> dict[str, Any]:
-        self.send_line(json.dumps(self.greeting).encode() + b"\n")
-        nonce = json.loads(self.stream.readline())["nonce"]
+        self.send_line(plain_line(self.greeting))
+        nonce = parsed(self.stream.readline().rstrip(b"\n"))["nonce"]
         self.session = Session(self.secret.encode(), self.greeting, nonce, is_main=False)
         return self.receive()
 
@@ -59,7 +58,7 @@ class Client:
 
     def register(self) -> None:
         assert self.greet() == {"welcome": True}
-        self.send(host=vars(self.host))
+        self.send(host=self.host.values())
 
     def is_closed(self) -> bool:
         try:
@@ -154,7 +153,7 @@ def test_child_that_cannot_take_part_ends_the_job_with_its_own_reason(connect: C
     with main_node(2, "true") as (port, process):
         child = connect(port, 1)
         assert child.greet() == {"welcome": True}
-        child.send(host=vars(child.host), failed=[65, "node 1 sees 96 CPUs instead of 48"])
+        child.send(host=child.host.values(), failed=[65, "node 1 sees 96 CPUs instead of 48"])
         assert child.receive() == {"end": [65, "node 1 sees 96 CPUs instead of 48"]}
         child.close()
         process.communicate(timeout=SECONDS)
@@ -166,7 +165,7 @@ def test_refusals_and_then_the_real_child(connect: Connect) -> None:
         wrong = connect(port, 1, secret="f" * 32)
         with pytest.raises(ValueError, match="wrong secret or altered message"):
             wrong.greet()
-        wrong.send(host=vars(wrong.host))
+        wrong.send(host=wrong.host.values())
         assert wrong.is_closed()
 
         claims: list[tuple[dict[str, str | int], str]] = [
@@ -205,8 +204,8 @@ def test_recorded_session_is_worth_nothing(connect: Connect) -> None:
     with main_node(2, "sleep", "60") as (port, process):
         child = connect(port, 1)
         child.greet()
-        recorded = json.dumps(child.greeting).encode() + b"\n"
-        recorded += child.send(host=vars(child.host))
+        recorded = plain_line(child.greeting)
+        recorded += child.send(host=child.host.values())
         assert "go" in child.receive()
         replayed = connect(port, 1)
         replayed.send_line(recorded)
@@ -214,7 +213,7 @@ def test_recorded_session_is_worth_nothing(connect: Connect) -> None:
         replayed.stream.readline()
         assert replayed.is_closed()
         # What is put into the open connection of a real child is not believed either.
-        child.send_line(b"0" * 64 + b' {"done": 0}\n')
+        child.send_line(b"0" * 64 + b" done=0\n")
         child.close()
         _, log = process.communicate(timeout=SECONDS)
         assert process.returncode == 67
@@ -225,7 +224,7 @@ def test_host_that_would_break_out_of_a_file_is_refused(connect: Connect) -> Non
     with main_node(2, "true") as (port, process):
         odd = connect(port, 1)
         odd.greet()
-        odd.send(host=vars(changed(odd.host, address="127.0.0.1\nHost *")))
+        odd.send(host=changed(odd.host, address="127.0.0.1\nHost *").values())
         assert odd.is_closed()
         said = process.stderr.readline()
         assert "as node 1: malformed description of a host" in said
