@@ -130,7 +130,7 @@ def floor_request(count: int, folder: Path) -> NodesRequest:
     files = {
         "ssh_config": ssh_config(hosts, hosts[0].address, "/peer"),
         "known_hosts": known_hosts(hosts),
-        "hosts": hostfile(plan, hosts),
+        "hosts": hostfile(plan, hosts, plan.launcher),
         "authorized_keys": (folder / "user.pub").read_text(),
         "sshd_config": f"{sshd_config('/peer')}Port {FLOOR_PORT}\nPidFile none\n"
         "MaxStartups 500:30:1000\n",

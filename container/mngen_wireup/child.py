@@ -7,14 +7,14 @@ import socket
 import time
 
 from mngen_wireup.connection import GREETING_SECONDS, Connection
-from mngen_wireup.environment import job_environment
+from mngen_wireup.environment import job_environment, torch_environment
 from mngen_wireup.errors import BAD_LAUNCH, LOST, MISSING, REFUSED, WireupError, as_wireup_error
-from mngen_wireup.files import tail, write_private
+from mngen_wireup.files import tail
 from mngen_wireup.host import check_cpus, is_public_key, this_host
 from mngen_wireup.image import check_user, found_program
 from mngen_wireup.messages import Session, greeting_of, parsed, plain_line
 from mngen_wireup.node import Node
-from mngen_wireup.ssh import authorized_keys, session_script, sshd_config
+from mngen_wireup.sshd import SshServer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class ChildNode(Node):
         self.go: list[Any] = []
         self.last_heartbeat = time.monotonic()
         self.reported_end = False
-        self.ssh_listener: socket.socket | None = None
+        self.ssh: SshServer | None = None
         self.host = this_host(plan.node, "")
 
     def run(self) -> int:
@@ -67,16 +67,17 @@ class ChildNode(Node):
             check_cpus(self.plan, self.host.cpus, self.log)
             self.prepare()
             if self.plan.launcher != "none":
-                self.sshd = found_program("sshd")
+                self.ssh = SshServer(self.loop, self.folder, found_program("sshd"))
                 check_user()
                 key = self.make_key("host")
         except (WireupError, OSError) as error:
             problem = as_wireup_error(error)  # the main node has to know, or it would wait
         connection = self._join()
         self.host = this_host(self.plan.node, connection.here)
-        if key and not problem:
+        if self.ssh and not problem:
             try:
-                self._listen_for_ssh(self.public_key("host", key))
+                self.host.key = self.public_key("host", key)
+                self.host.port = self.ssh.listen(self.host.address)
             except (WireupError, OSError) as error:
                 problem = as_wireup_error(error)
         if problem:
@@ -182,57 +183,27 @@ class ChildNode(Node):
         elif "end" in message:
             self.ending = message
 
-    def _listen_for_ssh(self, key: str) -> None:
-        """Listens for the main node's ssh on a port that the kernel chooses."""
-        if os.geteuid() == 0:
-            os.makedirs("/run/sshd", 0o755, exist_ok=True)  # sshd requires it
-        self.ssh_listener = socket.socket()
-        self.ssh_listener.bind((self.host.address, 0))
-        self.ssh_listener.listen(64)
-        self.ssh_listener.setblocking(False)
-        self.host.port = self.ssh_listener.getsockname()[1]
-        self.host.key = key
-
     def _start(self, connection: Connection, key: str, *, efa: bool) -> None:
         plan = self.plan
         env = job_environment(os.environ, plan, self.host, efa=efa)
         if plan.launcher == "none":
             connection.send(ready=True)
-            pid = self.start_command(env, plan.main_address)
+            pid = self.start_command({**env, **torch_environment(plan, plan.main_address)})
             self.run_until(lambda: self.ending or pid in self.loop.exits)
             if not self.ending:
                 connection.send(done=self.loop.exits[pid])
             return
-        if not is_public_key(key) or not self.ssh_listener:
+        if not is_public_key(key) or not self.ssh:
             raise WireupError(REFUSED, "the main node sent an invalid public key")
-        env["MNGEN_RANKS"] = f"{self.folder}/ranks"
-        write_private(f"{self.folder}/session", session_script(env, os.getcwd()))
-        write_private(f"{self.folder}/sshd_config", sshd_config(self.folder))
-        write_private(
-            f"{self.folder}/authorized_keys",
-            authorized_keys(plan.main_address, self.folder, key),
-        )
-        self.loop.watch(self.ssh_listener, self._accept_ssh)
+        if plan.launcher != "main":
+            env["MNGEN_RANKS"] = f"{self.folder}/ranks"
+        self.ssh.accept(plan.main_address, key, env, self._on_first_command)
         connection.send(ready=True)
         self.log.write("ready", "accepting ssh from the main node")
 
-    def _accept_ssh(self) -> None:
-        """Starts an sshd for a connection from the main node, as inetd would."""
-        if not self.ssh_listener:
-            return
-        try:
-            sock, (address, _) = self.ssh_listener.accept()
-        except OSError:
-            return
-        with sock:
-            sock.setblocking(True)
-            if address == self.plan.main_address:
-                log = f"{self.folder}/sshd.log"
-                self.loop.spawn(
-                    [self.sshd, "-i", "-f", f"{self.folder}/sshd_config", "-E", log],
-                    {"PATH": os.environ.get("PATH", os.defpath)},
-                    {0: sock.fileno(), 1: sock.fileno(), 2: log},
-                )
+    def _on_first_command(self) -> None:
+        if self.plan.launcher == "main":  # else it is a launcher's, and ranks report themselves
+            self.log.write("running", "first command from the main node")
 
     def on_started(self) -> None:
         """Called when the first rank of this node has started."""

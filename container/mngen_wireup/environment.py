@@ -25,7 +25,7 @@ def job_environment(
     interface = interface_of(host.address)[0] if plan.nodes > 1 else ""
     if efa:
         env.setdefault("FI_PROVIDER", "efa")
-    elif plan.nodes > 1 and plan.launcher in ("intelmpi", "mpich"):
+    elif plan.nodes > 1 and plan.launcher in ("intelmpi", "mpich", "main"):
         env.setdefault("FI_PROVIDER", "tcp")
     if interface:
         names = ["NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME"]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from mngen_wireup.errors import BAD_ENVIRONMENT, WireupError
 
 
-def private_folder() -> str:
+def private_folder(*, executable: bool = False) -> str:
     """Returns a new folder that only this user can enter, in memory if possible.
 
+    Args:
+        executable: Whether programs in it have to run. Docker mounts /dev/shm `noexec`.
+
     Raises:
-        WireupError: No folder is writable.
+        WireupError: There is none.
     """
     name = f"mngen-{os.urandom(8).hex()}"
     reason = ""
@@ -20,12 +24,17 @@ def private_folder() -> str:
         try:
             os.mkdir(folder, 0o700)
             write_private(f"{folder}/probe", "x" * 4096)
+            if executable:
+                os.chmod(f"{folder}/probe", 0o700)
+                if not os.access(f"{folder}/probe", os.X_OK):
+                    raise PermissionError(errno.EACCES, "mounted noexec")
         except OSError as error:
             reason = f"{folder}: {error.strerror}"
             remove_folder(folder)
             continue
         return folder
-    raise WireupError(BAD_ENVIRONMENT, f"no folder is writable for the job's keys: {reason}")
+    wanted = "takes programs for the job's ssh" if executable else "is writable for the job's keys"
+    raise WireupError(BAD_ENVIRONMENT, f"no folder {wanted}: {reason}")
 
 
 def write_private(path: str, text: str) -> None:

@@ -31,10 +31,17 @@ def ranks_on(plan: Plan, host: Host) -> int:
     return plan.ranks or max(1, host.cpus // plan.threads)
 
 
-def hostfile(plan: Plan, hosts: Iterable[Host]) -> str:
-    """Returns the hosts with their slots as the launcher reads them."""
-    between = " slots=" if plan.launcher == "openmpi" else ":"
-    return "".join(f"{host.address}{between}{ranks_on(plan, host)}\n" for host in hosts)
+def hostfile(plan: Plan, hosts: Iterable[Host], form: str) -> str:
+    """Returns the hosts, the main node first, one a line.
+
+    Args:
+        plan: The main node's own.
+        hosts: All nodes.
+        form: The launcher that reads them, with their slots; `plain` for the addresses alone.
+    """
+    between = {"openmpi": " slots=", "plain": ""}.get(form, ":")
+    slots = ["" if form == "plain" else ranks_on(plan, host) for host in hosts]
+    return "".join(f"{host.address}{between}{n}\n" for host, n in zip(hosts, slots))
 
 
 def launcher_command(plan: Plan, hosts: Sequence[Host], folder: str, version: str) -> list[str]:

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from mngen_wireup.environment import hydra_environment, job_environment
+from mngen_wireup.environment import hydra_environment, job_environment, torch_environment
 from mngen_wireup.errors import (
     BAD_CPUS,
     BAD_ENVIRONMENT,
@@ -17,7 +17,7 @@ from mngen_wireup.errors import (
     WireupError,
     as_wireup_error,
 )
-from mngen_wireup.files import tail, write_private
+from mngen_wireup.files import remove_folder, tail, write_private
 from mngen_wireup.host import check_cpus, this_host
 from mngen_wireup.image import check_user, found_program
 from mngen_wireup.inputs import Inputs
@@ -31,6 +31,7 @@ from mngen_wireup.launchers import (
 )
 from mngen_wireup.log import node_list, shortened
 from mngen_wireup.node import CANCEL_GRACE, Node
+from mngen_wireup.processes import is_group_alive
 from mngen_wireup.rendezvous import Rendezvous
 from mngen_wireup.secret import SharedSecret
 from mngen_wireup.ssh import known_hosts, ssh_config
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from mngen_wireup.messages import Message
     from mngen_wireup.plan import Plan
     from mngen_wireup.rendezvous import Peer
+    from mngen_wireup.sshd import SshServer
 
 LOST_GRACE = 2.0
 """Seconds for the ranks of a job that lost a node: they can only close their files."""
@@ -62,7 +64,9 @@ class MainNode(Node):
         ended: Those on which all ranks have ended after SIGTERM.
         codes: Exit codes of the commands of launcher `none`, by node.
         lost: What happened to the nodes that were lost.
-        launched: PID of the launcher; 0 before.
+        launched: PID of the launcher, or of the command that needs none; 0 before.
+        ssh: What lets launcher `main` reach this node like the others.
+        programs: Folder of the `ssh` of launcher `main`; empty before.
         marks: When each phase ended, on the monotonic clock.
     """
 
@@ -79,6 +83,8 @@ class MainNode(Node):
         self.codes: dict[int, int] = {}
         self.lost: list[str] = []
         self.launched = 0
+        self.ssh: SshServer | None = None
+        self.programs = ""
         self.marks = [time.monotonic()]
 
     def run(self) -> int:
@@ -104,7 +110,8 @@ class MainNode(Node):
             self.marks.append(time.monotonic())
 
     def _run_job(self) -> tuple[int, str]:
-        plan, key = self.plan, 0
+        plan, version = self.plan, 0
+        keys: dict[str, int] = {}
         if plan.nodes > 1:
             secret = plan.secret.encode()
             if not secret:
@@ -114,28 +121,53 @@ class MainNode(Node):
             self.rendezvous = Rendezvous(
                 self.loop, plan, secret, self.log, self._on_message, self._on_lost
             )
-        mine = this_host(plan.node, "localhost" if plan.nodes == 1 else "")
+        # Not as a name where ssh connects to it: it may have an IPv6 address too.
+        alone = "127.0.0.1" if plan.launcher == "main" else "localhost"
+        mine = this_host(plan.node, alone if plan.nodes == 1 else "")
         check_cpus(plan, mine.cpus, self.log)
         self.prepare()
         self.inputs.start(self.folder)
-        if plan.launcher != "none":
+        if plan.launcher not in ("main", "none"):
             version = self._ask_version()
-            if self.rendezvous:
-                found_program("ssh")
-                check_user()
-                key = self.make_key("user")
+        if plan.launcher == "main" or (self.rendezvous and plan.launcher != "none"):
+            keys = self._start_ssh()
         if self.rendezvous:
             mine = self._gather(self.rendezvous)
         # No node has started anything yet, whatever the launcher is.
         self.run_until(lambda: not self.inputs.pid)
         self._mark(1)
-        hosts = [mine]
+        hosts = [mine, *self._children()]
+        public = self._connect_ssh(hosts, keys) if keys else ""
         if self.rendezvous:
-            hosts += self._connect(self.rendezvous, mine, key)
+            self._connect(self.rendezvous, hosts, public)
         self._mark(2)
         if plan.launcher == "none":
             return self._watch_commands(mine)
+        if self.ssh:
+            return self._watch_command(hosts, public, self.ssh)
         return self._watch_launcher(hosts, self._read_version(version))
+
+    def _start_ssh(self) -> dict[str, int]:
+        """Starts to make the keys that ssh needs; returns the PIDs of what does."""
+        found_program("ssh")
+        check_user()
+        keys = {"user": self.make_key("user")}
+        if self.plan.launcher == "main":
+            from mngen_wireup.sshd import SshServer
+
+            self.ssh = SshServer(self.loop, self.folder, found_program("sshd"))
+            keys["host"] = self.make_key("host")
+        return keys
+
+    def _connect_ssh(self, hosts: list[Host], keys: dict[str, int]) -> str:
+        """Writes what ssh needs to reach the hosts; returns the public key of its user."""
+        if self.ssh:
+            hosts[0].key = self.public_key("host", keys["host"])
+            hosts[0].port = self.ssh.listen(hosts[0].address)
+        config = ssh_config(hosts, hosts[0].address, self.folder)
+        write_private(f"{self.folder}/ssh_config", config)
+        write_private(f"{self.folder}/known_hosts", known_hosts(hosts))
+        return self.public_key("user", keys["user"])
 
     def _gather(self, rendezvous: Rendezvous) -> Host:
         """Waits until every child has joined; returns this node with its address."""
@@ -160,29 +192,25 @@ class MainNode(Node):
         self.log.write("rendezvous", f"all {plan.nodes} nodes have joined")
         return this_host(plan.node, rendezvous.address)
 
-    def _connect(self, rendezvous: Rendezvous, mine: Host, key: int) -> list[Host]:
-        """Gives this node's ssh access to every child; returns the children by their rank."""
-        plan, public = self.plan, ""
-        children = [peer.host for peer in rendezvous.members.values() if peer.host]
-        children.sort(key=lambda host: (host.node - plan.main) % plan.nodes)
-        if plan.launcher != "none":
-            public = self.public_key("user", key)
-            config = ssh_config(children, mine.address, self.folder)
-            write_private(f"{self.folder}/ssh_config", config)
-            write_private(f"{self.folder}/known_hosts", known_hosts(children))
-        efa = all(host.efa for host in (mine, *children))
+    def _children(self) -> list[Host]:
+        """Returns the children by their rank."""
+        plan, members = self.plan, self.rendezvous.members if self.rendezvous else {}
+        children = [peer.host for peer in members.values() if peer.host]
+        return sorted(children, key=lambda host: (host.node - plan.main) % plan.nodes)
+
+    def _connect(self, rendezvous: Rendezvous, hosts: list[Host], public: str) -> None:
+        """Lets every child accept ssh with a public key, or start the command if it is empty."""
+        efa = all(host.efa for host in hosts)
         rendezvous.send_all(go=[public, efa])
-        self.run_until(lambda: len(self.ready) == len(children))
-        hosts = [mine, *children]
+        self.run_until(lambda: len(self.ready) == len(hosts) - 1)
         network = "EFA" if efa else f"TCP on {networks_of(hosts)}"
         if not efa and any(host.efa for host in hosts):
             network += f"; no EFA on {node_list([host.node for host in hosts if not host.efa])}"
-        self.log.write("ready", f"{plan.nodes} nodes, {network}")
-        return children
+        self.log.write("ready", f"{self.plan.nodes} nodes, {network}")
 
     def _watch_launcher(self, hosts: list[Host], version: str) -> tuple[int, str]:
         plan, mine = self.plan, hosts[0]
-        write_private(f"{self.folder}/hosts", hostfile(plan, hosts))
+        write_private(f"{self.folder}/hosts", hostfile(plan, hosts, plan.launcher))
         command = launcher_command(plan, hosts, self.folder, version)
         env = job_environment(os.environ, plan, mine, efa=all(host.efa for host in hosts))
         env["MNGEN_RANKS"] = f"{self.folder}/ranks"
@@ -206,7 +234,7 @@ class MainNode(Node):
 
     def _watch_commands(self, mine: Host) -> tuple[int, str]:
         env = job_environment(os.environ, self.plan, mine, efa=mine.efa)
-        self.launched = self.start_command(env, mine.address)
+        self.launched = self.start_command({**env, **torch_environment(self.plan, mine.address)})
         self.run_until(lambda: len(self._exits()) == self.plan.nodes or any(self.codes.values()))
         failed = {index: code for index, code in self._exits().items() if code}
         for index, code in failed.items():
@@ -214,12 +242,32 @@ class MainNode(Node):
             return self._ended_with(code, f"the command on node {index}")
         return 0, ""
 
+    def _watch_command(self, hosts: list[Host], public: str, ssh: SshServer) -> tuple[int, str]:
+        """Runs the command of launcher `main` here, with ssh to all nodes and this one."""
+        from mngen_wireup.command import command_environment, write_hostfiles, write_ssh
+
+        plan, mine = self.plan, hosts[0]
+        env = job_environment(os.environ, plan, mine, efa=all(host.efa for host in hosts))
+        ssh.accept(mine.address, public, env, lambda: None)
+        self.programs = write_ssh(found_program("ssh"), f"{self.folder}/ssh_config")
+        path = f"{self.programs}:{env.get('PATH', os.defpath)}"
+        env = command_environment(env, plan, hosts, self.folder)
+        env.update(write_hostfiles(plan, hosts, self.folder), PATH=path)
+        self.launched = self.start_command(env)
+        self.run_until(lambda: self.launched in self.loop.exits)
+        code = self.loop.exits[self.launched]
+        if code:
+            self._await_lost_nodes()
+        return self._ended_with(code, "the command")
+
     def _exits(self) -> dict[int, int]:
         if self.launched in self.loop.exits:
             self.codes[self.plan.node] = self.loop.exits[self.launched]
         return self.codes
 
     def _all_ranks_ended(self) -> bool:
+        if self.ssh:  # the launcher that the command has started may end later than the command
+            return not is_group_alive(self.launched)
         if not self.ranks:  # none was started; or none here, by the user's own arguments
             return self.launched in self.loop.exits
         members = self.rendezvous.members if self.rendezvous else {}
@@ -332,6 +380,8 @@ class MainNode(Node):
         if self.rendezvous:
             self._end_children(self.rendezvous, code)
         self.clean_up()
+        if self.programs:
+            remove_folder(self.programs)
         if self.shared:
             self.shared.remove()
 

@@ -6,7 +6,6 @@ import os
 import signal
 import time
 
-from mngen_wireup.environment import torch_environment
 from mngen_wireup.errors import BAD_ENVIRONMENT, WireupError
 from mngen_wireup.files import private_folder, remove_folder, tail
 from mngen_wireup.image import found_program
@@ -127,11 +126,9 @@ class Node:
         for pid in self.ranks or others:
             send_signal(pid, signal.SIGTERM)
 
-    def start_command(self, env: Mapping[str, str], main_address: str) -> int:
-        """Starts the job's command itself, for launcher `none`; returns its PID."""
-        pid = self.loop.spawn(
-            self.plan.command, {**env, **torch_environment(self.plan, main_address)}, {}
-        )
+    def start_command(self, env: Mapping[str, str]) -> int:
+        """Starts the job's command itself, for launchers `none` and `main`; returns its PID."""
+        pid = self.loop.spawn(self.plan.command, env, {})
         self.log.write("running", f"{self.plan.command[0]} (pid {pid})")
         self.ranks.append(pid)
         return pid

@@ -125,7 +125,7 @@ def plan_from(environ: Mapping[str, str], command: Sequence[str]) -> Plan:
         shared=environ.get("MNGEN_SHARED", ""),
         cpus=seen.count("MNGEN_CPUS", 0, 0, 100_000),
         cpus_check=seen.choice("MNGEN_CPUS_CHECK", ("warn", "fail", "off")),
-        launcher=seen.choice("MNGEN_LAUNCHER", ("openmpi", "intelmpi", "mpich", "none")),
+        launcher=seen.choice("MNGEN_LAUNCHER", ("openmpi", "intelmpi", "mpich", "main", "none")),
         ranks=seen.count("MNGEN_RANKS_PER_NODE", 0, 0, 100_000),
         threads=seen.count("MNGEN_THREADS_PER_RANK", 1, 1, 100_000),
         mpi_args=seen.words("MNGEN_MPI_ARGS"),

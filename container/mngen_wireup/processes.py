@@ -59,6 +59,17 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def is_group_alive(leader: int) -> bool:
+    """Whether a process group has a process, also after its leader has ended."""
+    try:
+        os.killpg(leader, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # of another user, after setuid
+    return True
+
+
 def _stat(pid: int) -> list[bytes]:
     """Returns the fields of /proc/<pid>/stat from the state on; see man 5 proc."""
     with open(f"/proc/{pid}/stat", "rb") as stat:

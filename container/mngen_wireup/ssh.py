@@ -40,12 +40,16 @@ def session_script(env: Mapping[str, str], folder: str) -> str:
     lines = ["unset SSH_CLIENT SSH_CONNECTION\n"]
     for name, value in sorted(env.items()):
         if name.isidentifier() and name.isascii():
-            quoted = value.replace("'", "'\\''")
-            lines.append(f"export {name}='{quoted}'\n")
-    cwd = folder.replace("'", "'\\''")
-    lines.append(f"cd '{cwd}'\n" if folder else "")
+            lines.append(f"export {name}={quoted(value)}\n")
+    lines.append(f"cd {quoted(folder)}\n" if folder else "")
     lines.append('command=$SSH_ORIGINAL_COMMAND\nunset SSH_ORIGINAL_COMMAND\neval "$command"\n')
     return "".join(lines)
+
+
+def quoted(word: str) -> str:
+    """Returns a word as a shell reads it back."""
+    inside = word.replace("'", "'\\''")
+    return f"'{inside}'"
 
 
 def ssh_config(hosts: Iterable[Host], main_address: str, folder: str) -> str:

@@ -321,6 +321,7 @@ def test_without_root_it_says_what_to_do(folder: Path) -> None:
         ("mpirun", "openmpi", "openmpi-bin"),
         ("sshd", "openmpi", "openssh-server"),
         ("sshd", "mpich", "openssh-server"),
+        ("sshd", "main", "openssh-server"),
         ("mpi4py", "openmpi", "python3-mpi4py"),
         ("ip", "none", "iproute2"),
     ],

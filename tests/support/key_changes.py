@@ -61,7 +61,7 @@ JOBS: dict[str, Any] = {
     "shared_memory": 64,
     "ranks_per_node": 2,
     "threads_per_rank": 2,
-    "launcher": "mpich",
+    "launcher": "main",
     "mpi_args": ["-v"],
     "environment": {"A": "b"},
     "attempts": 3,

@@ -327,6 +327,13 @@ def _jobs(option: str, environments: dict[str, Data]) -> dict[str, Data]:
                 "attempts": 2,
                 "timeout": 3600,
             }
+        if option == "both" and multi:
+            jobs[f"main-{name}"] = {
+                "queue": f"{name}-queue",
+                "nodes": 3,
+                "command": ["/efs/run.sh"],
+                "launcher": "main",
+            }
     return jobs
 
 

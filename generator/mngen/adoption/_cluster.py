@@ -311,17 +311,29 @@ def _bought(
 def _jobs(draft: Draft, queue: str, place: Place, *, spot: bool) -> None:
     """Adds what `awsbsub` submits: a single-node job and, on demand, a multi-node job.
 
+    A command runs as it is there, also one that calls mpirun: mngen must not make it a rank.
+    ParallelCluster writes ${HOME}/hostfile on the main node, with lines `10.0.1.10 slots=4`, and
+    runs the command on every node. Source: cli/src/pcluster/resources/batch/docker/scripts/
+    entrypoint.sh and generate_hostfile.sh of aws-parallelcluster v3.9.3.
+
     Source: `_get_container_properties` in https://github.com/aws/aws-parallelcluster/blob/
     007b0877ef76dbf6561c1d86f6d2e3d838aa7972/cli/src/pcluster/templates/awsbatch_builder.py
     """
     size = {"command": ["hostname"], "vcpus": 1, "memory": 512}
     single = key_of("single", draft.jobs)
-    draft.jobs[single] = {"queue": queue, **size}
+    draft.jobs[single] = {"queue": queue, "launcher": "none", **size}
     keys = [single]
     if not spot:
         multi = key_of("multi", draft.jobs)
-        draft.jobs[multi] = {"queue": queue, "nodes": 2, **size}
+        draft.jobs[multi] = {"queue": queue, "nodes": 2, "launcher": "main", **size}
         keys.append(multi)
+        draft.changed(
+            place,
+            f"jobs.{multi}.launcher",
+            "the command runs once, on the main node, with ssh to all nodes; in ParallelCluster, "
+            "on every node",
+            "use ${MNGEN_HOSTFILE} in scripts in place of ${HOME}/hostfile",
+        )
     for key in keys:
         draft.changed(
             place,

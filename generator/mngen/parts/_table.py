@@ -546,6 +546,11 @@ _NEEDS = (
         parts=("node-ssh", "node-ssh-keygen", "sshd", "hydra"),
     ),
     Need(
+        name="launch-main",
+        title="run a command on the main node, with ssh to all nodes",
+        parts=("node-ssh", "node-ssh-keygen", "sshd"),
+    ),
+    Need(
         name="rehearse-without-mpi",
         title="rehearse this job",
         parts=("nodes", "node-python"),

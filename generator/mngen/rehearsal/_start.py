@@ -38,6 +38,7 @@ _LAUNCHERS = {
     "openmpi": "launch-openmpi",
     "intelmpi": "launch-hydra",
     "mpich": "launch-hydra",
+    "main": "launch-main",
 }
 
 

@@ -786,7 +786,7 @@ class Container(_Section, frozen=True, kw_only=True):
 
 
 EnvironmentVariables = dict[str, str]
-Launcher = Literal["openmpi", "intelmpi", "mpich", "none"]
+Launcher = Literal["openmpi", "intelmpi", "mpich", "main", "none"]
 
 
 class Job(_Section, frozen=True, kw_only=True):
@@ -869,8 +869,9 @@ class Job(_Section, frozen=True, kw_only=True):
             Launcher,
             Meta(
                 description="What starts the ranks: the mpirun of Open MPI, Intel MPI or MPICH. "
-                "`none` runs the command once on each node, with the variables that torchrun and "
-                "its like need. Default: openmpi.",
+                "`main` runs the command once, on the main node, with ssh to all nodes and "
+                "hostfiles; `none` once on each node, with the variables that torchrun and its "
+                "like need. Default: openmpi.",
             ),
         ]
         | None,

@@ -76,6 +76,11 @@ def test_cluster_keeps_the_defaults_of_parallelcluster(tmp_path: Path) -> None:
     jobs = spec["jobs"]
     assert {name: job.get("nodes") for name, job in jobs.items()} == {"single": None, "multi": 2}
     assert {(job["vcpus"], job["memory"]) for job in jobs.values()} == {(1, 512)}
+    assert (jobs["single"]["launcher"], jobs["multi"]["launcher"]) == ("none", "main")
+    said = [line for line in adoption.lines if line.spec == "jobs.multi.launcher"]
+    assert [line.todo for line in said] == [
+        "use ${MNGEN_HOSTFILE} in scripts in place of ${HOME}/hostfile"
+    ]
 
 
 def test_data_that_a_deleted_cluster_takes_along_comes_first(tmp_path: Path) -> None:

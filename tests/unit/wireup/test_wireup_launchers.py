@@ -153,8 +153,11 @@ def test_launcher_that_is_not_there(tmp_path: Path) -> None:
 
 def test_hostfiles() -> None:
     hosts = [HOSTS[0], changed(HOSTS[1], cpus=36)]
-    assert hostfile(plan(), hosts) == "10.0.1.10 slots=48\n10.0.1.11 slots=36\n"
-    assert hostfile(plan(threads_per_rank="5"), hosts) == ("10.0.1.10 slots=9\n10.0.1.11 slots=7\n")
-    assert hostfile(plan(launcher="mpich", ranks_per_node="3"), hosts) == (
-        "10.0.1.10:3\n10.0.1.11:3\n"
-    )
+    slots = "10.0.1.10 slots=48\n10.0.1.11 slots=36\n"
+    assert hostfile(plan(), hosts, "openmpi") == slots
+    slots = "10.0.1.10 slots=9\n10.0.1.11 slots=7\n"
+    assert hostfile(plan(threads_per_rank="5"), hosts, "openmpi") == slots
+    for form in ("mpich", "intelmpi"):
+        slots = "10.0.1.10:3\n10.0.1.11:3\n"
+        assert hostfile(plan(ranks_per_node="3"), hosts, form) == slots
+    assert hostfile(plan(), hosts, "plain") == "10.0.1.10\n10.0.1.11\n"

@@ -73,6 +73,49 @@ jobs:
                     )
 
 
+class MpirunIsTheWireUps(SpecRule):
+    id = "MN408"
+    severity = Severity.WARNING
+    title = "A job with `mpi_args` should have a launcher that starts mpirun"
+    why = (
+        "With the launchers `main` and `none`, the container runs the job's command itself. If "
+        "the command calls mpirun, it passes its own arguments, so `mpi_args` has no effect."
+    )
+    remedy = "write the arguments where the command calls mpirun, and remove `mpi_args`"
+    source_url = "https://www.open-mpi.org/doc/v4.1/man1/mpirun.1.php"
+    manual_test = _ENVIRONMENT
+    failing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  script:
+    queue: mpi
+    nodes: 2
+    command: [/efs/run.sh]
+    launcher: main
+    mpi_args: [--bind-to, core]  #! [
+"""
+    passing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  script:
+    queue: mpi
+    nodes: 2
+    command: [/efs/run.sh]
+    launcher: main
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for name, job in subject.spec.jobs.items():
+            if job.mpi_args and job.launcher in ("main", "none"):
+                yield Match(
+                    ("jobs", name, "mpi_args"),
+                    f"launcher `{job.launcher}` does not start mpirun",
+                )
+
+
 class CpusSuffice(SpecRule):
     id = "MN198"
     severity = Severity.WARNING
