@@ -16,7 +16,7 @@ Environment: the AWS_BATCH_JOB_* variables of AWS Batch, and
     MNGEN_CPUS              CPUs that each node should have
     MNGEN_CPUS_CHECK        warn, fail or off (warn)
     MNGEN_LAUNCHER          openmpi, intelmpi or mpich; main: the main node alone runs the command,
-                            with ssh to all; none: every node runs it (openmpi)
+                            with ssh to all; torchrun; none: every node runs it (openmpi)
     MNGEN_RANKS_PER_NODE    ranks on each node (CPUs / MNGEN_THREADS_PER_RANK)
     MNGEN_THREADS_PER_RANK  OMP_NUM_THREADS (1)
     MNGEN_MPI_ARGS          further arguments of mpirun, split as a shell would
@@ -29,8 +29,8 @@ Environment: the AWS_BATCH_JOB_* variables of AWS Batch, and
 Exit codes: the application's own, on every node; or, after a line that gives the reason, one of
 `mngen_wireup.errors`.
 
-Needs Python 3.9 or newer and no other Python package; ssh, sshd and ssh-keygen for all launchers
-but none, and fetch_inputs.py beside wireup.py for inputs from S3.
+Needs Python 3.9 or newer and no other Python package; ssh, sshd and ssh-keygen for launchers
+that use it, and fetch_inputs.py beside wireup.py for inputs from S3.
 
 Every node of a job starts at the same time, so start-up counts. The package does not import
 `typing`, which costs as much as all other modules of it, and a child node does not import what only

@@ -7,13 +7,14 @@ import socket
 import time
 
 from mngen_wireup.connection import GREETING_SECONDS, Connection
-from mngen_wireup.environment import job_environment, torch_environment
+from mngen_wireup.environment import job_environment
 from mngen_wireup.errors import BAD_LAUNCH, LOST, MISSING, REFUSED, WireupError, as_wireup_error
 from mngen_wireup.files import tail
 from mngen_wireup.host import check_cpus, is_public_key, this_host
 from mngen_wireup.image import check_user, found_program
 from mngen_wireup.messages import Session, greeting_of, parsed, plain_line
 from mngen_wireup.node import Node
+from mngen_wireup.plan import ON_EACH_NODE
 from mngen_wireup.sshd import SshServer
 
 TYPE_CHECKING = False
@@ -66,7 +67,9 @@ class ChildNode(Node):
         try:
             check_cpus(self.plan, self.host.cpus, self.log)
             self.prepare()
-            if self.plan.launcher != "none":
+            if self.plan.launcher == "torchrun":
+                self.check_torchrun()
+            if self.plan.launcher not in ON_EACH_NODE:
                 self.ssh = SshServer(self.loop, self.folder, found_program("sshd"))
                 check_user()
                 key = self.make_key("host")
@@ -186,9 +189,9 @@ class ChildNode(Node):
     def _start(self, connection: Connection, key: str, *, efa: bool) -> None:
         plan = self.plan
         env = job_environment(os.environ, plan, self.host, efa=efa)
-        if plan.launcher == "none":
+        if plan.launcher in ON_EACH_NODE:
             connection.send(ready=True)
-            pid = self.start_command({**env, **torch_environment(plan, plan.main_address)})
+            pid = self.start_on_each(env, self.host, plan.main_address)
             self.run_until(lambda: self.ending or pid in self.loop.exits)
             if not self.ending:
                 connection.send(done=self.loop.exits[pid])

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from mngen_wireup.environment import hydra_environment, job_environment, torch_environment
+from mngen_wireup.environment import hydra_environment, job_environment
 from mngen_wireup.errors import (
     BAD_CPUS,
     BAD_ENVIRONMENT,
@@ -31,6 +31,7 @@ from mngen_wireup.launchers import (
 )
 from mngen_wireup.log import node_list, shortened
 from mngen_wireup.node import CANCEL_GRACE, Node
+from mngen_wireup.plan import ON_EACH_NODE
 from mngen_wireup.processes import is_group_alive
 from mngen_wireup.rendezvous import Rendezvous
 from mngen_wireup.secret import SharedSecret
@@ -59,10 +60,10 @@ class MainNode(Node):
     Attributes:
         gathered: Whether all children have joined.
         came: Indexes of the children that have joined at any time.
-        ready: Those that accept ssh, or have started the command of launcher `none`.
+        ready: Those that accept ssh, or have started the command of a launcher without ssh.
         running: Those on which a rank has started.
         ended: Those on which all ranks have ended after SIGTERM.
-        codes: Exit codes of the commands of launcher `none`, by node.
+        codes: Exit codes of the commands of launchers without ssh, by node.
         lost: What happened to the nodes that were lost.
         launched: PID of the launcher, or of the command that needs none; 0 before.
         ssh: What lets launcher `main` reach this node like the others.
@@ -127,9 +128,11 @@ class MainNode(Node):
         check_cpus(plan, mine.cpus, self.log)
         self.prepare()
         self.inputs.start(self.folder)
-        if plan.launcher not in ("main", "none"):
+        if plan.launcher == "torchrun":
+            self.check_torchrun()
+        if plan.launcher not in ("main", *ON_EACH_NODE):
             version = self._ask_version()
-        if plan.launcher == "main" or (self.rendezvous and plan.launcher != "none"):
+        if plan.launcher == "main" or (self.rendezvous and plan.launcher not in ON_EACH_NODE):
             keys = self._start_ssh()
         if self.rendezvous:
             mine = self._gather(self.rendezvous)
@@ -141,7 +144,7 @@ class MainNode(Node):
         if self.rendezvous:
             self._connect(self.rendezvous, hosts, public)
         self._mark(2)
-        if plan.launcher == "none":
+        if plan.launcher in ON_EACH_NODE:
             return self._watch_commands(mine)
         if self.ssh:
             return self._watch_command(hosts, public, self.ssh)
@@ -234,7 +237,7 @@ class MainNode(Node):
 
     def _watch_commands(self, mine: Host) -> tuple[int, str]:
         env = job_environment(os.environ, self.plan, mine, efa=mine.efa)
-        self.launched = self.start_command({**env, **torch_environment(self.plan, mine.address)})
+        self.launched = self.start_on_each(env, mine, mine.address)
         self.run_until(lambda: len(self._exits()) == self.plan.nodes or any(self.codes.values()))
         failed = {index: code for index, code in self._exits().items() if code}
         for index, code in failed.items():
@@ -253,7 +256,7 @@ class MainNode(Node):
         path = f"{self.programs}:{env.get('PATH', os.defpath)}"
         env = command_environment(env, plan, hosts, self.folder)
         env.update(write_hostfiles(plan, hosts, self.folder), PATH=path)
-        self.launched = self.start_command(env)
+        self.launched = self.start_command(env, plan.command)
         self.run_until(lambda: self.launched in self.loop.exits)
         code = self.loop.exits[self.launched]
         if code:

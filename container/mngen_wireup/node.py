@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+from mngen_wireup.environment import torch_environment
 from mngen_wireup.errors import BAD_ENVIRONMENT, WireupError
 from mngen_wireup.files import private_folder, remove_folder, tail
 from mngen_wireup.image import found_program
@@ -14,9 +15,10 @@ from mngen_wireup.processes import is_alive, send_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Callable
 
+    from mngen_wireup.host import Host
     from mngen_wireup.log import Log
     from mngen_wireup.messages import Message
     from mngen_wireup.plan import Plan
@@ -126,10 +128,30 @@ class Node:
         for pid in self.ranks or others:
             send_signal(pid, signal.SIGTERM)
 
-    def start_command(self, env: Mapping[str, str]) -> int:
-        """Starts the job's command itself, for launchers `none` and `main`; returns its PID."""
-        pid = self.loop.spawn(self.plan.command, env, {})
-        self.log.write("running", f"{self.plan.command[0]} (pid {pid})")
+    def check_torchrun(self) -> None:
+        """Checks that the image has what launcher `torchrun` runs.
+
+        Raises:
+            WireupError: It has not.
+        """
+        from mngen_wireup.torchrun import torchrun_command
+
+        found_program(torchrun_command(self.plan.command)[0])
+
+    def start_on_each(self, env: Mapping[str, str], host: Host, main_address: str) -> int:
+        """Starts what runs on every node, for launchers without ssh; returns its PID."""
+        plan = self.plan
+        if plan.launcher == "torchrun":
+            from mngen_wireup.torchrun import torchrun_command, torchrun_environment
+
+            env = torchrun_environment(env, plan, host, main_address)
+            return self.start_command(env, torchrun_command(plan.command))
+        return self.start_command({**env, **torch_environment(plan, main_address)}, plan.command)
+
+    def start_command(self, env: Mapping[str, str], command: Sequence[str]) -> int:
+        """Starts a command that stands for the ranks of this node; returns its PID."""
+        pid = self.loop.spawn(command, env, {})
+        self.log.write("running", f"{command[0]} (pid {pid})")
         self.ranks.append(pid)
         return pid
 

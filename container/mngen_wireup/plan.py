@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+ON_EACH_NODE = ("none", "torchrun")
+"""Launchers whose command starts on every node, without ssh."""
+LAUNCHERS = ("openmpi", "intelmpi", "mpich", "main", *ON_EACH_NODE)
+
+
 class Plan(SimpleNamespace):
     """The job as its environment describes it; see the top of the package.
 
@@ -125,7 +130,7 @@ def plan_from(environ: Mapping[str, str], command: Sequence[str]) -> Plan:
         shared=environ.get("MNGEN_SHARED", ""),
         cpus=seen.count("MNGEN_CPUS", 0, 0, 100_000),
         cpus_check=seen.choice("MNGEN_CPUS_CHECK", ("warn", "fail", "off")),
-        launcher=seen.choice("MNGEN_LAUNCHER", ("openmpi", "intelmpi", "mpich", "main", "none")),
+        launcher=seen.choice("MNGEN_LAUNCHER", LAUNCHERS),
         ranks=seen.count("MNGEN_RANKS_PER_NODE", 0, 0, 100_000),
         threads=seen.count("MNGEN_THREADS_PER_RANK", 1, 1, 100_000),
         mpi_args=seen.words("MNGEN_MPI_ARGS"),

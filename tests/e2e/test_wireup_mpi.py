@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,8 +23,6 @@ from tests.support.wireup import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mngen.rehearsal import Nodes
 
 
@@ -174,6 +173,43 @@ RANKS = [("0", "0"), ("1", "0"), ("2", "1"), ("3", "1"), ("4", "2"), ("5", "2")]
 def ranks_that_added_up(nodes: Nodes, provider: str) -> list[tuple[str, str]]:
     """Return each rank that has said the sum of all, with its node."""
     return sorted(re.findall(rf"rank (\d) of 6, node (\d), by {provider}, sum 15", said(nodes, 0)))
+
+
+TORCH_PROCESS = 'echo "$RANK/$LOCAL_RANK of $WORLD_SIZE at $MASTER_ADDR on $(hostname)"'
+
+
+@pytest.fixture
+def torchrun() -> dict[str, Any]:
+    """What a job needs to find the stand-in for torchrun."""
+    program = Path(__file__).parents[1] / "support" / "torchrun.py"
+    return {
+        "binds": (Bind(program, "/usr/local/sbin/torchrun", read_only=True),),
+        "environment": {"MNGEN_LAUNCHER": "torchrun", "MNGEN_RANKS_PER_NODE": "2"},
+    }
+
+
+def test_torchrun_waits_for_all_nodes(torchrun: dict[str, Any]) -> None:
+    with job(3, "sh", "-c", TORCH_PROCESS, main=1, late={1: 1.0}, **torchrun) as nodes:
+        assert codes(nodes) == {0: 0, 1: 0, 2: 0}
+        for place, node in enumerate((1, 2, 0)):
+            for local in (0, 1):
+                line = f"{2 * place + local}/{local} of 6 at {nodes.address(1)} on node{node}"
+                assert line in said(nodes, node).splitlines()
+        assert_clean(nodes, 0, 1, 2)
+
+
+def test_process_of_torchrun_that_fails_ends_the_job(torchrun: dict[str, Any]) -> None:
+    script = "test $RANK = 3 && exit 9; sleep 600"
+    with job(2, "sh", "-c", script, **torchrun) as nodes:
+        assert codes(nodes) == {0: 1, 1: 1}
+        assert "the command on node 1 failed with exit code 1" in said(nodes, 0)
+        assert_clean(nodes, 0, 1)
+
+
+def test_image_without_torchrun() -> None:
+    with job(2, "true", environment={"MNGEN_LAUNCHER": "torchrun"}) as nodes:
+        assert codes(nodes) == {0: 68, 1: 68}
+        assert "torchrun not found on PATH or in /usr/sbin: install it" in said(nodes, 1)
 
 
 def test_commands_that_need_no_mpi() -> None:

@@ -105,7 +105,7 @@ def choose(cluster: Cluster, wish: Wish) -> Choice:
         CPUS_CHECK_VARIABLE: "warn",
         WAIT_VARIABLE: str(wish.timeout // 2),
     }
-    if job.spec.launcher in ("main", "none"):
+    if job.spec.launcher in ("main", "none", "torchrun"):
         environment[KEY_VARIABLES["launcher"]] = "openmpi"
     order = Order(
         job=job.name,

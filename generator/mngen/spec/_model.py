@@ -786,7 +786,7 @@ class Container(_Section, frozen=True, kw_only=True):
 
 
 EnvironmentVariables = dict[str, str]
-Launcher = Literal["openmpi", "intelmpi", "mpich", "main", "none"]
+Launcher = Literal["openmpi", "intelmpi", "mpich", "main", "none", "torchrun"]
 
 
 class Job(_Section, frozen=True, kw_only=True):
@@ -870,8 +870,8 @@ class Job(_Section, frozen=True, kw_only=True):
             Meta(
                 description="What starts the ranks: the mpirun of Open MPI, Intel MPI or MPICH. "
                 "`main` runs the command once, on the main node, with ssh to all nodes and "
-                "hostfiles; `none` once on each node, with the variables that torchrun and its "
-                "like need. Default: openmpi.",
+                "hostfiles; `none` once on each node; `torchrun` in the processes that torchrun "
+                "starts on each node. Default: openmpi.",
             ),
         ]
         | None,

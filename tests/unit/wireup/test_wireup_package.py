@@ -107,4 +107,5 @@ def test_a_child_does_not_import_what_the_main_node_needs() -> None:
     found = {name for name in loaded("import mngen_wireup.child") if "mngen_wireup." in name}
     others = {"main", "rendezvous", "launchers", "inputs", "secret"}
     assert found.isdisjoint(f"mngen_wireup.{name}" for name in others)
+    assert "mngen_wireup.torchrun" not in found
     assert loaded("import mngen_wireup.main") >= {f"mngen_wireup.{name}" for name in others}

@@ -122,7 +122,11 @@ def test_main_node_needs_no_address() -> None:
             "no",
             "invalid MNGEN_CPUS_CHECK='no': expected one of warn, fail, off",
         ),
-        ("MNGEN_LAUNCHER", "slurm", "expected one of openmpi, intelmpi, mpich, main, none"),
+        (
+            "MNGEN_LAUNCHER",
+            "slurm",
+            "expected one of openmpi, intelmpi, mpich, main, none, torchrun",
+        ),
         ("MNGEN_RANKS_PER_NODE", "-1", "MNGEN_RANKS_PER_NODE='-1'"),
         ("MNGEN_THREADS_PER_RANK", "0", "expected a number from 1"),
         ("MNGEN_MPI_ARGS", "-x 'A", 'invalid MNGEN_MPI_ARGS="-x \'A": No closing quotation'),

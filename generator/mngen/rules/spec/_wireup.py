@@ -78,8 +78,8 @@ class MpirunIsTheWireUps(SpecRule):
     severity = Severity.WARNING
     title = "A job with `mpi_args` should have a launcher that starts mpirun"
     why = (
-        "With the launchers `main` and `none`, the container runs the job's command itself. If "
-        "the command calls mpirun, it passes its own arguments, so `mpi_args` has no effect."
+        "With the launchers `main`, `none` and `torchrun`, the wire-up does not start mpirun. If "
+        "the command calls it, it passes its own arguments, so `mpi_args` has no effect."
     )
     remedy = "write the arguments where the command calls mpirun, and remove `mpi_args`"
     source_url = "https://www.open-mpi.org/doc/v4.1/man1/mpirun.1.php"
@@ -109,7 +109,7 @@ jobs:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for name, job in subject.spec.jobs.items():
-            if job.mpi_args and job.launcher in ("main", "none"):
+            if job.mpi_args and job.launcher in ("main", "none", "torchrun"):
                 yield Match(
                     ("jobs", name, "mpi_args"),
                     f"launcher `{job.launcher}` does not start mpirun",
