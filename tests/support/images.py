@@ -1,4 +1,11 @@
-"""Images without a registry: buildah on a separate Debian; and a registry on loopback."""
+"""Images without a registry: buildah on a separate Debian; and a registry on loopback.
+
+The bases are kept in the user's cache folder, each as a store that all others read
+(https://github.com/containers/storage/blob/main/docs/containers-storage.conf.5.md,
+`additionalimagestores`): to pack and unpack a whole Debian takes longer than any build on it. A
+base holds the packages that the Dockerfile installs, as an archive: in each build apt then reads
+the index of a few dozen packages, not that of 60000, and fetches nothing.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mngen.sandbox.machines import _kept
 from mngen.sandbox.machines._debian import _proxies
-from mngen.sandbox.machines._root import machine_layers
+from mngen.sandbox.machines._root import _cache, _digest, _locked, _make, machine_layers
 from tests.support.debian13 import debian13
 from tests.support.needs import lacking
 
@@ -33,6 +41,10 @@ driver = "overlay"
 graphroot = "{folder}/graph"
 runroot = "{folder}/run"
 """
+_ON_BASE = """\
+[storage.options]
+additionalimagestores = ["{base}/graph"]
+"""
 _REGISTRY = """\
 version: 0.1
 log: {{level: info, formatter: json}}
@@ -43,12 +55,44 @@ http:
 auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}
 """
 _LISTENING = re.compile(rb"listening on 127\.0\.0\.1:([0-9]+)")
+# Its arguments: the folder, the image's name, what runs in it, and the options of that.
+_MAKE_BASE = """\
+debian=$1 name=$2 script=$3
+shift 3
+container=$(buildah from scratch)
+buildah copy --quiet "$container" "$debian" /
+buildah config --env PATH=/usr/sbin:/usr/bin:/sbin:/bin "$container"
+buildah run "$@" "$container" -- sh -euc "$script"
+buildah commit --quiet --rm "$container" "$name"
+"""
 # Ubuntu's images hold a user with the number 1000; sshd is to be installed by the Dockerfile, for
 # that is what makes host keys.
-_LIKE_UBUNTU = (
-    "apt-get purge --quiet=2 --yes openssh-server openssh-client openssh-sftp-server && "
-    "useradd --uid 1000 --create-home ubuntu && rm -f /etc/passwd- /etc/shadow-"
-)
+_LIKE_UBUNTU = """\
+apt-get purge --quiet=2 --yes openssh-server openssh-client openssh-sftp-server
+useradd --uid 1000 --create-home ubuntu
+rm -f /etc/passwd- /etc/shadow-
+"""
+# A file's name has its version in it, of which apt would read a `%` as the start of an escape.
+_ARCHIVE = """\
+apt-get update --quiet=2
+apt-get install --quiet=2 --yes --no-install-recommends --download-only $PACKAGES
+mkdir /packages
+cd /packages
+number=0
+for file in /var/cache/apt/archives/*.deb; do
+    number=$((number + 1))
+    mv "$file" "$number.deb"
+    dpkg-deb --field "$number.deb"
+    echo "Filename: ./$number.deb"
+    echo "Size: $(stat --format=%s "$number.deb")"
+    echo "SHA256: $(sha256sum "$number.deb" | cut -d ' ' -f 1)"
+    echo
+done > Packages
+rm -rf /etc/apt/sources.list.d/* /var/lib/apt/lists/* /var/cache/apt/*.bin /var/log/apt/*
+echo 'deb [trusted=yes] file:/packages ./' > /etc/apt/sources.list
+"""
+_DOCKERFILE = Path(__file__).resolve().parents[2] / "container" / "Dockerfile"
+_INSTALLED = re.compile(r"apt-get install ([^;]+);")
 
 
 def buildah_unavailable() -> str | None:
@@ -93,32 +137,74 @@ class Store:
 
 @contextmanager
 def image_store(folder: Path, base: str = BASE) -> Iterator[Store]:
-    """Make a store with a base in it; it is some hundred MB, so nothing of it stays."""
+    """Make a store that has a base; what is built in it is some hundred MB, so nothing stays."""
     folder.mkdir()
-    (folder / "storage.conf").write_text(_STORAGE.format(folder=folder), encoding="utf-8")
-    env = {
-        **os.environ,
-        "BUILDAH_ISOLATION": "chroot",
-        "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
-        "TMPDIR": str(folder),
-    }
+    env = _environment(folder, _ON_BASE.format(base=_kept_base(base)))
     store = Store(env)
     try:
-        _make_base(store, base)
         yield store
     finally:
         store.buildah("umount", "--all")
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _make_base(store: Store, name: str) -> None:
+def _environment(folder: Path, options: str = "") -> dict[str, str]:
+    """Configure a store in a folder, and return the environment in which buildah uses it."""
+    settings = folder / "storage.conf"
+    settings.write_text(_STORAGE.format(folder=folder) + options, encoding="utf-8")
+    return {
+        **os.environ,
+        "BUILDAH_ISOLATION": "chroot",
+        "CONTAINERS_STORAGE_CONF": str(settings),
+        "TMPDIR": str(folder),
+    }
+
+
+def _kept_base(name: str) -> Path:
+    """Return the folder of a base's store; the first call makes it. Nothing may write to it."""
     debian = debian13() if name == BASE_13 else machine_layers("amazon-linux-2023")[1]
-    container = store.buildah("from", "scratch")
-    store.buildah("copy", "--quiet", container, str(debian), "/")
-    store.buildah("config", "--env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", container)
-    proxies = [f"--env={name}={value}" for name, value in _proxies().items()]
-    store.buildah("run", *proxies, container, "--", "sh", "-ec", _LIKE_UBUNTU)
-    store.buildah("commit", "--quiet", "--rm", container, name)
+    version = subprocess.run(["buildah", "--version"], capture_output=True, text=True, check=True)
+    folder = _cache().with_name("images")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    made_of = (_STORAGE, _MAKE_BASE, _LIKE_UBUNTU, _ARCHIVE, *_packages())
+    recipe = (debian.name, name, version.stdout, *made_of)
+    place = folder / f"{name.partition(':')[2]}-{_digest(*recipe)}"
+    with _locked(folder):
+        new = not place.is_dir()
+        _make(place, lambda made: _make_base(made, debian, name))
+        _kept.hold(place)
+        if new:
+            _kept.remove_unused(folder)
+    return place
+
+
+def _packages() -> list[str]:
+    """Return the packages that the Dockerfile installs."""
+    text = _DOCKERFILE.read_text(encoding="utf-8")
+    words = [word for found in _INSTALLED.findall(text) for word in found.split()]
+    packages = [word for word in words if word[0] not in "-\\"]
+    assert "openssh-server" in packages
+    return packages
+
+
+def _make_base(folder: Path, debian: Path, name: str) -> None:
+    variables = {**_proxies(), "PACKAGES": " ".join(_packages())}
+    options = [f"--env={name}={value}" for name, value in variables.items()]
+    done = subprocess.run(
+        [
+            # However this process ends, no mount stays that would keep the folder in place.
+            *("setpriv", "--pdeathsig", "KILL"),
+            *("unshare", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"),
+            *("sh", "-euc", _MAKE_BASE, "sh", str(debian), name, _LIKE_UBUNTU + _ARCHIVE, *options),
+        ],
+        env=_environment(folder),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @dataclass(frozen=True, slots=True)
