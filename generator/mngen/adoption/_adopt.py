@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mngen._batch_shapes import empty_values
 from mngen._text import printable
 from mngen.adoption import _shared
 from mngen.adoption._cluster import map_cluster
@@ -20,7 +21,6 @@ from mngen.adoption._lines import Line, Outcome, Place, in_order
 from mngen.adoption._queues import MappedQueue, add_queue, map_queue
 from mngen.adoption._record import record_text
 from mngen.adoption._report import report_text
-from mngen.adoption._shapes import empty_values
 from mngen.adoption._yaml import text_of
 from mngen.errors import InputError, Problem, Severity
 from mngen.rules import check

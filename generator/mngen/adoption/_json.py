@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
-import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mngen._batch_shapes import faults
+from mngen._json_text import MAX_BYTES, parse_json
 from mngen.adoption._inventory import Inventory
 from mngen.adoption._item import Item
 from mngen.adoption._lines import Line, Outcome, Place
-from mngen.adoption._shapes import faults
-from mngen.errors import InputError, Position, Problem
-from mngen.spec import MAX_BYTES
+from mngen.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-# A string, or a comment: what looks like a comment within a string is text.
-_TOKEN = re.compile(r'"(?:\\.|[^"\\\n])*"|(?P<comment>//[^\n]*|#[^\n]*|/\*.*?\*/)', re.DOTALL)
 
 _KINDS = {
     "computeEnvironmentName": "environments",
@@ -146,58 +140,7 @@ def _parse(name: str) -> Any:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror}") from None
-    if len(raw) > MAX_BYTES:
-        raise InputError(_problem(name, "larger than 10 MiB"))
-    try:
-        text = raw.removeprefix(codecs.BOM_UTF8).decode()
-    except UnicodeDecodeError:
-        raise InputError(_problem(name, "not UTF-8 text", hint="save it in UTF-8")) from None
-    try:
-        data = without_nulls(json.loads(_without_comments(text), object_pairs_hook=_pairs))
-        # Half of a surrogate pair is valid JSON, but no text.
-        json.dumps(data, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        lines = text.splitlines() or [""]
-        line = lines[min(error.lineno, len(lines)) - 1]
-        raise InputError(
-            Problem(f"not valid JSON: {error.msg}").at(
-                name, Position(error.lineno, error.colno), line
-            )
-        ) from None
-    except UnicodeEncodeError as error:
-        char = error.object[error.start]
-        raise InputError(
-            _problem(name, f"the escape {ascii(char)[1:-1]} is half of a character")
-        ) from None
-    except (RecursionError, ValueError) as error:
-        said = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise InputError(_problem(name, f"not valid JSON: {said}")) from None
-    return data
-
-
-def _without_comments(text: str) -> str:
-    """Blanks comments out, so that what is left keeps its line and column."""
-    return _TOKEN.sub(
-        lambda found: re.sub(r"[^\n]", " ", found[0]) if found["comment"] else found[0], text
-    )
-
-
-def without_nulls(value: Any) -> Any:
-    """Leaves out keys without a value, which the AWS CLI's skeletons are full of."""
-    if isinstance(value, dict):
-        return {key: without_nulls(each) for key, each in value.items() if each is not None}
-    if isinstance(value, list):
-        return [without_nulls(each) for each in value if each is not None]
-    return value
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    data = dict(pairs)
-    if len(data) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f'the key "{twice}" is written twice')
-    return data
+    return parse_json(name, raw).data
 
 
 def _problem(name: str, message: str, *, hint: str | None = None) -> Problem:

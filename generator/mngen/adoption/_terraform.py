@@ -11,9 +11,9 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from mngen._json_text import without_nulls
 from mngen.adoption._inventory import Inventory
 from mngen.adoption._item import Item
-from mngen.adoption._json import without_nulls
 from mngen.adoption._lines import Place
 from mngen.errors import InputError
 
