@@ -28,6 +28,7 @@ _TYPES: dict[str, tuple[type, str]] = {
     "long": (int, "a number"),
     "boolean": (bool, "true or false"),
 }
+_SIZES = {"integer": 2**31, "long": 2**63}
 _Path = tuple[str | int, ...]
 
 
@@ -58,16 +59,37 @@ def faults(kind: str, data: dict[str, Any]) -> Iterator[Fault]:
     yield from _object(members, data, ())
 
 
+def lacking(kind: str, data: dict[str, Any]) -> Iterator[_Path]:
+    """Yields the paths of the keys that Batch requires and an object does not have.
+
+    Args:
+        kind: `environments`, `queues` or `definitions`.
+        data: An object without faults.
+    """
+    shape = _model().shape_for(_INPUTS[kind])
+    known = {key: value for key, value in data.items() if key in shape.members}
+    yield from _lacking(shape, known, ())
+
+
+def members_of(kind: str) -> frozenset[str]:
+    """Returns the keys that Batch takes, not only describes.
+
+    Args:
+        kind: `environments`, `queues` or `definitions`.
+    """
+    return frozenset(_members(_INPUTS[kind]))
+
+
 def empty_values(data: Any, path: _Path = ()) -> Iterator[_Path]:
     """Yields the paths of empty strings.
 
-    The values of variables, parameters and tags may be empty.
+    Arguments of a command and the values of variables, parameters and tags may be empty.
     """
     if data == "":
         yield path
     elif isinstance(data, dict):
         for key, value in data.items():
-            free = key in {"tags", "parameters", "options"}
+            free = key in {"command", "tags", "parameters", "options"}
             named = key == "value" and "environment" in path
             if not free and not named:
                 yield from empty_values(value, (*path, key))
@@ -101,6 +123,18 @@ def _object(members: dict[str, Any], data: dict[str, Any], path: _Path) -> Itera
             )
 
 
+def _lacking(shape: Any, value: Any, path: _Path) -> Iterator[_Path]:
+    if shape.type_name == "structure":
+        for key in shape.required_members:
+            if key not in value:
+                yield (*path, key)
+        for key, each in value.items():
+            yield from _lacking(shape.members[key], each, (*path, key))
+    elif shape.type_name == "list":
+        for number, each in enumerate(value):
+            yield from _lacking(shape.member, each, (*path, number))
+
+
 def _value(shape: Any, value: Any, path: _Path) -> Iterator[Fault]:
     if value is None:
         return
@@ -127,3 +161,5 @@ def _value(shape: Any, value: Any, path: _Path) -> Iterator[Fault]:
         # A bool is an int to Python, not to AWS.
         if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
             yield Fault(path, f"expected {words}")
+        elif isinstance(value, int) and not abs(value) < _SIZES.get(kind, _SIZES["long"]):
+            yield Fault(path, "the number is too large")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mngen.errors import InputError, Position, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAX_BYTES = 10 * 1024 * 1024
 """The longest file that is parsed."""
@@ -68,6 +71,14 @@ def parse_json(name: str, raw: bytes) -> JsonText:
         said = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise InputError(_problem(name, f"not valid JSON: {said}")) from None
     return JsonText(data, bare)
+
+
+def pointer(path: Iterable[str | int]) -> str:
+    """Writes keys and indices as a JSON pointer.
+
+    Source: https://www.rfc-editor.org/rfc/rfc6901
+    """
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
 def without_nulls(value: Any) -> Any:

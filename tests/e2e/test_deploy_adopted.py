@@ -9,6 +9,7 @@ documentation of each resource.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,8 +19,6 @@ from tests.support.sandbox import client, make_environment
 from tests.support.stack import Stack, TerraformError, only
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mngen.sandbox import Sandbox
 
 pytestmark = pytest.mark.timeout(1800)
@@ -28,6 +27,7 @@ REGION = "ap-southeast-2"
 BATCH = f"arn:aws:batch:{REGION}:{ACCOUNT_ID}"
 QUEUE = "module.queue_mpi[0].aws_batch_job_queue.this"
 JOB = "module.job_example.aws_batch_job_definition.this"
+COUPLED = "module.job_coupled.aws_batch_job_definition.this"
 REPOSITORY = "module.registry.aws_ecr_repository.this"
 SPEC = f"""
 name: adopted
@@ -53,7 +53,21 @@ jobs:
     nodes: 2
     command: [python3, /efs/example.py]
     protect: true
+  coupled:
+    aws_name: coupled
+    queue: mpi
+    definition: coupled.json
+    protect: true
 """
+WITH_KEYS = SPEC.replace("definition: coupled.json", "command: [main]\n    nodes: 3")
+DEFINITION = json.loads(
+    (Path(__file__).resolve().parents[1] / "specs" / "definitions" / "coupled.json")
+    .read_text(encoding="utf-8")
+    .replace("r5.12xlarge", "r5.24xlarge")
+)
+DESCRIBED = ("jobDefinitionArn", "revision", "status", "containerOrchestrationType", "tags")
+"""What AWS adds to a definition, and tags, to which Terraform adds those of the deployment."""
+
 IMPORTS = f"""
 import {{
   to = {QUEUE}
@@ -63,6 +77,11 @@ import {{
 import {{
   to = {JOB}
   id = "{BATCH}:job-definition/multi_node_job_definition:2"
+}}
+
+import {{
+  to = {COUPLED}
+  id = "{BATCH}:job-definition/coupled:1"
 }}
 
 import {{
@@ -107,6 +126,8 @@ class Lab:
                     "nodeRangeProperties": [{"targetNodes": "0:1", "container": container}],
                 },
             )
+        content = {key: each for key, each in DEFINITION.items() if key not in DESCRIBED}
+        self.batch.register_job_definition(**content)
         self.ecr.create_repository(
             repositoryName="aws_multi_node_batch", imageTagMutability="MUTABLE"
         )
@@ -129,12 +150,11 @@ class Lab:
         order = sorted(self.queue()["computeEnvironmentOrder"], key=lambda each: each["order"])
         return [each["computeEnvironment"].rpartition("/")[2] for each in order]
 
-    def revisions(self) -> list[int]:
-        """Return the active revisions of the job definition."""
-        found = self.batch.describe_job_definitions(
-            jobDefinitionName="multi_node_job_definition", status="ACTIVE"
-        )["jobDefinitions"]
-        return sorted(each["revision"] for each in found)
+    def definitions(self, name: str = "multi_node_job_definition") -> dict[int, dict[str, Any]]:
+        """Describe the active revisions of a job definition, in their order."""
+        found = self.batch.describe_job_definitions(jobDefinitionName=name, status="ACTIVE")
+        revisions = {each["revision"]: dict(each) for each in found["jobDefinitions"]}
+        return dict(sorted(revisions.items()))
 
     def repository(self) -> dict[str, Any]:
         """Describe the repository."""
@@ -157,18 +177,23 @@ def test_names_arns_images_and_revisions_are_kept_from_stage_to_stage(
     lab.make()
     queue, images, repository = lab.queue(), lab.images(), lab.repository()
     with Stack(tmp_path, sandbox.environment(REGION, terraform_env)) as stack:
+        # As `describe-job-definitions` prints it.
+        (stack.folder / "coupled.json").write_text(json.dumps(DEFINITION), encoding="utf-8")
         stack.render(SPEC)
         (stack.terraform_folder / "imports.tf").write_text(IMPORTS, encoding="utf-8")
 
         # Adopted before any AMI is baked: the queue goes on with what it has.
         done = stack.apply()
         assert only(done, "delete") == {}
-        assert set(only(done, "update")) <= {QUEUE, JOB, REPOSITORY}
+        assert set(only(done, "update")) <= {QUEUE, JOB, COUPLED, REPOSITORY}
         assert not any("lifecycle_policy" in address for address in done)
         assert stack.unchanged()
         assert lab.queue()["jobQueueArn"] == queue["jobQueueArn"]
         assert lab.order() == ["R5_ON_DEMAND_MAXCPU_24"]
-        assert lab.revisions() == [1, 2, 3]
+        assert list(lab.definitions()) == [1, 2, 3]
+        # It gets tags, and no new revision: it is the file's already.
+        [coupled] = lab.definitions("coupled").values()
+        assert coupled["tags"] == {"group": "ocean", "mngen:deployment": "adopted"}
         assert lab.images() == images
         for kept in ("repositoryArn", "createdAt", "imageTagMutability", "encryptionConfiguration"):
             assert lab.repository()[kept] == repository[kept]
@@ -181,19 +206,29 @@ def test_names_arns_images_and_revisions_are_kept_from_stage_to_stage(
         assert "prevent_destroy" in str(refused.value)
 
         # The new environment comes before the old one, and then the old one leaves.
+        longer = {**DEFINITION, "timeout": {"attemptDurationSeconds": 7200}}
+        (stack.folder / "coupled.json").write_text(json.dumps(longer), encoding="utf-8")
         stack.render(SPEC)
         stack.record_images("r5.24xlarge")
         done = stack.apply()
         assert only(done, "delete") == {}
-        assert only(done, "update") == {QUEUE: ["update"]}
+        assert only(done, "update") == {QUEUE: ["update"], COUPLED: ["update"]}
+        # The provider has registered all that is in the file, and nothing else.
+        before, after = lab.definitions("coupled").values()
+        wanted = {key: each for key, each in before.items() if key not in DESCRIBED}
+        wanted["timeout"] = longer["timeout"]
+        assert {key: each for key, each in after.items() if key not in DESCRIBED} == wanted
+        assert after["tags"] == before["tags"]
         new, old = lab.order()
         assert (new[:12], old) == ("adopted-new-", "R5_ON_DEMAND_MAXCPU_24")
         assert stack.unchanged()
-        last = SPEC.replace(
+        # A definition from a file becomes one with keys in place.
+        last = WITH_KEYS.replace(
             f'    legacy: ["{BATCH}:compute-environment/R5_ON_DEMAND_MAXCPU_24"]\n', ""
         )
         stack.render(last)
-        assert stack.apply() == {QUEUE: ["update"]}
+        assert stack.apply() == {QUEUE: ["update"], COUPLED: ["update"]}
+        assert list(lab.definitions("coupled")) == [1, 2, 3]
         assert stack.unchanged()
         assert lab.order() == [new]
         assert lab.queue()["jobQueueArn"] == queue["jobQueueArn"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -17,10 +18,12 @@ from mngen.catalog import load_catalog
 from mngen.cluster import job_variables, retry_conditions
 from mngen.rules import require
 from mngen.sandbox import ACCOUNT_ID
-from mngen.spec import load_text
+from mngen.spec import JobFromFile, load_text
 from tests.support.sandbox import control
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mngen.cluster import Cluster, ResolvedEnvironment, ResolvedJob
     from mngen.jobs import Jobs
     from mngen.sandbox import Sandbox
@@ -90,9 +93,12 @@ class Deployed:
         environments: Names of the compute environments, by their name in the spec.
     """
 
-    def __init__(self, sandbox: Sandbox, text: str) -> None:
+    def __init__(
+        self, sandbox: Sandbox, text: str, files: Mapping[str, bytes] = MappingProxyType({})
+    ) -> None:
         self.sandbox = sandbox
-        self.cluster: Cluster = require(load_text(text.encode()), load_catalog())
+        loaded = load_text(text.encode(), files=files)
+        self.cluster: Cluster = require(loaded, load_catalog())
         self.name = self.cluster.spec.name
         self.batch = _client(sandbox.endpoint, "batch")
         self.ec2 = _client(sandbox.endpoint, "ec2")
@@ -123,6 +129,11 @@ class Deployed:
 
     def register(self, job: ResolvedJob, **changes: Any) -> None:
         """Register a job's definition as the rendered module does."""
+        if isinstance(job.spec, JobFromFile):
+            content: dict[str, Any] = job.spec.from_file.content
+            named = {"jobDefinitionName": job.spec.aws_name or f"{self.name}-{job.name}"}
+            self.batch.register_job_definition(**(content | named))
+            return
         container = {**self._container(job), **changes}
         arguments: dict[str, Any] = {"containerProperties": container, "type": "container"}
         if job.spec.nodes is not None:

@@ -8,6 +8,7 @@ another one, `few`.
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 Data = dict[str, Any]
@@ -17,6 +18,7 @@ _MPI = {"instance": "r5.12xlarge", "max_nodes": 4}
 _SINGLE = {**_MPI, "multi_node": False}
 _ROLE = "arn:aws:iam::123456789012:role/lab-jobs"
 _FAIR = "arn:aws:batch:us-east-1:123456789012:scheduling-policy/fair"
+_DEFINITIONS = Path(__file__).resolve().parents[1] / "specs" / "definitions"
 _POLICY = "arn:aws:iam::aws:policy/PowerUserAccess"
 _ENDPOINTS = [
     *("s3", "ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs"),
@@ -55,6 +57,7 @@ QUEUES: dict[Key, Any] = {
 JOBS: dict[str, Any] = {
     "queue": "instance",
     "command": ["true"],
+    "definition": str(_DEFINITIONS / "wave.json"),
     "nodes": 2,
     "vcpus": 2,
     "memory": 4096,
@@ -159,6 +162,8 @@ def many() -> Data:
     for key in JOBS:
         nodes = {} if key == "nodes" else {"nodes": 2}
         jobs[entry(key)] = {"queue": "plain", "command": ["hostname"], **nodes}
+    # A definition takes the place of the other keys.
+    jobs["definition"] = {"queue": "plain", "definition": str(_DEFINITIONS / "post.json")}
     return {
         "name": "many",
         "region": "us-east-1",

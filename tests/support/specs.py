@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import unicodedata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mngen.cluster import Cluster
+
+_DEFINITIONS = Path(__file__).resolve().parents[1] / "specs" / "definitions"
 
 Data = dict[str, Any]
 Choice = dict[str, str]
@@ -63,7 +66,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "key": ("no", "yes"),
     "installer": ("no", "yes"),
     "tags": ("no", "yes"),
-    "existing": ("nothing", "names", "parts"),
+    "existing": ("nothing", "definitions", "names", "parts"),
 }
 
 # Fragments that mean something to HCL, YAML, a shell, a terminal or a careless template.
@@ -157,8 +160,20 @@ def make_spec(choice: Mapping[str, str]) -> Data:
 
 
 def _add_existing(data: Data, option: str) -> None:
-    """Gives the names or the parts of what existed before."""
-    (_add_names if option == "names" else _add_parts)(data)
+    """Gives the names, the parts or the job definitions of what existed before."""
+    added = {"names": _add_names, "parts": _add_parts, "definitions": _add_definitions}
+    added[option](data)
+
+
+def _add_definitions(data: Data) -> None:
+    for number, (name, job) in enumerate(list(data["jobs"].items())):
+        file = "post.json" if "nodes" not in job else "wave.json"
+        data["jobs"][name] = {
+            "queue": job["queue"],
+            "aws_name": f"post_single-{number}",
+            "definition": str(_DEFINITIONS / file),
+            "protect": number % 2 == 0,
+        }
 
 
 def _add_names(data: Data) -> None:
@@ -408,6 +423,8 @@ def specs(draw: st.DrawFn) -> Data:
             st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
         )
     for job in data["jobs"].values():
+        if "definition" in job:
+            continue
         job["command"] = ["run", *draw(st.lists(texts(), max_size=3))]
         job["environment"] = draw(variables())
         if "mpi_args" in job:

@@ -8,10 +8,12 @@ from mngen.account._account import Account
 from mngen.account._definition import (
     ECR_IMAGE,
     container_of,
+    containers_of,
     differences_of,
     environment_wanted,
     image_wanted,
     newest_definition,
+    resource_of,
 )
 from mngen.account._environment import fault_of, image_of, stem_of
 from mngen.account._instances import instances_of
@@ -26,6 +28,7 @@ __all__ = [
     "Target",
     "concerns",
     "container_of",
+    "containers_of",
     "covers",
     "differences_of",
     "environment_wanted",
@@ -37,6 +40,7 @@ __all__ = [
     "newest_definition",
     "principals",
     "quota_value",
+    "resource_of",
     "statements",
     "stem_of",
 ]

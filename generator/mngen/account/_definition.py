@@ -7,8 +7,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mngen.cluster import job_variables, repository_name
+from mngen.spec import JobFromFile
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_batch.type_defs import JobDefinitionTypeDef
     from mypy_boto3_ecr.client import ECRClient
@@ -31,16 +34,40 @@ def newest_definition(batch: BatchClient, name: str) -> JobDefinitionTypeDef | N
     return max(found, key=lambda each: each["revision"], default=None)
 
 
-def container_of(definition: JobDefinitionTypeDef | None) -> dict[str, Any]:
-    """Returns the container of a job definition, as DescribeJobDefinitions gives it."""
+def containers_of(definition: JobDefinitionTypeDef | None) -> list[dict[str, Any]]:
+    """Returns the containers of a job definition, as DescribeJobDefinitions gives them.
+
+    There is one, or that of each node range.
+    """
     described: dict[str, Any] = dict(definition or {})
     ranges = described.get("nodeProperties", {}).get("nodeRangeProperties", [])
-    container: dict[str, Any] = described.get("containerProperties") or {}
-    return dict(ranges[0].get("container", {})) if ranges else container
+    containers = [each.get("container", {}) for each in ranges]
+    return containers or [described.get("containerProperties") or {}]
+
+
+def container_of(definition: JobDefinitionTypeDef | None) -> dict[str, Any]:
+    """Returns the container of a job definition: that of the first node range, or the only one."""
+    return dict(containers_of(definition)[0])
+
+
+def resource_of(container: Mapping[str, Any], kind: str) -> int | None:
+    """Returns what a container asks for of `VCPU` or `MEMORY` (MiB); None if nothing.
+
+    Older definitions have it outside the list of requirements.
+    """
+    for each in container.get("resourceRequirements", []):
+        if each["type"] == kind:
+            return int(float(each["value"]))
+    return container.get({"VCPU": "vcpus", "MEMORY": "memory"}[kind]) or None
 
 
 def differences_of(target: Target) -> list[str]:
-    """Returns the keys of the spec's job in which the definition of the account differs."""
+    """Returns the keys of the spec's job in which the definition of the account differs.
+
+    A definition from a file is registered by Terraform alone, which compares it.
+    """
+    if isinstance(target.intent.job.spec, JobFromFile):
+        return []
     job, container = target.intent.job, target.container
     definition: dict[str, Any] = dict(target.definition or {})
     needs = {each["type"]: each["value"] for each in container.get("resourceRequirements", [])}

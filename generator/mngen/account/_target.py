@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mngen.account._definition import container_of
+from mngen.account._definition import container_of, containers_of, resource_of
 from mngen.account._environment import stem_of
 from mngen.cluster import aws_name, queue_name
 
@@ -113,15 +113,21 @@ class Target:
         """The container of the definition: that of the first node range, or the only one."""
         return container_of(self.definition)
 
+    @cached_property
+    def containers(self) -> list[dict[str, Any]]:
+        """The containers of the definition: that of each node range, or the only one."""
+        return containers_of(self.definition)
+
     def resource(self, kind: str) -> int | None:
-        """Returns what a node asks for of `VCPU` or `MEMORY` (MiB), override or definition."""
+        """Returns the most that a node asks for of `VCPU` or `MEMORY` (MiB).
+
+        It is that of the submission, or else of the definition.
+        """
         asked = {"VCPU": self.intent.vcpus, "MEMORY": self.intent.memory}[kind]
         if asked is not None:
             return asked
-        for each in self.container.get("resourceRequirements", []):
-            if each["type"] == kind:
-                return int(float(each["value"]))
-        return None
+        needs = [resource_of(each, kind) for each in self.containers]
+        return max((each for each in needs if each is not None), default=None)
 
     @property
     def nodes(self) -> int:

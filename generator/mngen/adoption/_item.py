@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mngen._json_text import pointer
 from mngen.adoption._lines import Place
-
-
-def joined(pointer: str, *parts: str | int) -> str:
-    """Appends keys and indices to a JSON pointer.
-
-    Source: https://www.rfc-editor.org/rfc/rfc6901
-    """
-    return pointer + "".join(
-        "/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts
-    )
 
 
 class Item:
@@ -46,7 +37,7 @@ class Item:
 
     def at(self, *parts: str | int) -> Place:
         """Returns the place of a key, or of something below it."""
-        return Place(self.place.file, joined(self.place.pointer, *parts))
+        return Place(self.place.file, self.place.pointer + pointer(parts))
 
     def left(self) -> list[str]:
         """Returns the keys with a value that nothing has taken, in the order of the object."""

@@ -19,8 +19,13 @@ from mngen.cluster import (
     retry_conditions,
 )
 from mngen.errors import InputError, Problem, did_you_mean
+from mngen.spec import JobFromFile
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_batch.type_defs import JobDefinitionTypeDef
+
     from mngen.cluster import Cluster, ResolvedJob, ResolvedQueue
     from mngen.jobs._inputs import Inputs
     from mngen.jobs._types import Order
@@ -87,7 +92,7 @@ def make_request(
     definition: str,
     secret: str | None,
     *,
-    has_priority: bool = False,
+    described: JobDefinitionTypeDef | None = None,
 ) -> dict[str, Any]:
     """Returns the arguments of SubmitJob.
 
@@ -101,7 +106,7 @@ def make_request(
         definition: ARN of the revision to submit with.
         secret: The rendezvous secret of a multi-node job, or what stands for it; None for a job
             of one node, which needs none.
-        has_priority: Whether the definition has a scheduling priority.
+        described: That revision; None where there is none.
     """
     overrides = _container_overrides(order, intent.job, intent.queue, secret)
     request: dict[str, Any] = {
@@ -114,21 +119,47 @@ def make_request(
         if overrides:
             request["containerOverrides"] = overrides
     else:
-        request["nodeOverrides"] = {
-            "numNodes": intent.nodes,
-            # The open range of the definition: every node that there will be.
-            "nodePropertyOverrides": [{"targetNodes": "0:", "containerOverrides": overrides}],
-        }
+        request["nodeOverrides"] = _node_overrides(intent, intent.nodes, described, overrides)
     if order.attempts is not None:
         # A submission's strategy replaces the definition's as a whole.
         request["retryStrategy"] = retry_strategy(order.attempts)
+        if isinstance(intent.job.spec, JobFromFile):
+            own: dict[str, Any] = {**(described or {})}
+            request["retryStrategy"] = {**own.get("retryStrategy", {}), "attempts": order.attempts}
     if order.timeout is not None:
         request["timeout"] = {"attemptDurationSeconds": order.timeout}
     if order.share is not None:
         request["shareIdentifier"] = order.share
-        if not has_priority:
+        if dict(described or {}).get("schedulingPriority") is None:
             request["schedulingPriorityOverride"] = 0
     return request
+
+
+def _node_overrides(
+    intent: Intent,
+    nodes: int,
+    described: JobDefinitionTypeDef | None,
+    overrides: dict[str, Any],
+) -> dict[str, Any]:
+    """Returns the overrides of all nodes, in the node ranges of the definition.
+
+    Batch takes another number of nodes only with a range that is open: a definition from a file may
+    have none. Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_NodeOverrides.html
+    """
+    job = intent.job.spec
+    if not isinstance(job, JobFromFile):
+        # The open range of the definition: every node that there will be.
+        every = {"targetNodes": "0:", "containerOverrides": overrides}
+        return {"numNodes": nodes, "nodePropertyOverrides": [every]}
+    known: dict[str, Any] = {**job.from_file.content, **(described or {})}
+    properties = known.get("nodeProperties", {})
+    return {
+        **({} if nodes == properties.get("numNodes") else {"numNodes": nodes}),
+        "nodePropertyOverrides": [
+            {"targetNodes": each["targetNodes"], "containerOverrides": overrides}
+            for each in properties.get("nodeRangeProperties", [])
+        ],
+    }
 
 
 def retry_strategy(attempts: int) -> dict[str, Any]:
@@ -235,6 +266,8 @@ def _faults(order: Order, job: ResolvedJob | None) -> list[Problem]:
                 hint="set `nodes` in the spec to make it a multi-node parallel job, and apply",
             )
         )
+    if job is not None and isinstance(job.spec, JobFromFile):
+        problems += _of_ranges(order, job.spec)
     for what, value, least, most in (
         ("nodes", order.nodes, 1, 1000),
         ("vcpus", order.vcpus, 1, None),
@@ -259,3 +292,16 @@ def _faults(order: Order, job: ResolvedJob | None) -> list[Problem]:
     if any("\0" in text for text in (*order.command, *order.environment.values())):
         problems.append(Problem("a command or variable contains a NUL character"))
     return problems
+
+
+def _of_ranges(order: Order, job: JobFromFile) -> Iterator[Problem]:
+    """Yields what cannot be overridden in a definition whose node ranges differ."""
+    if len(job.from_file.containers) == 1:
+        return
+    asked = {"a command": order.command, "--vcpus": order.vcpus, "--memory": order.memory}
+    for what, value in asked.items():
+        if value:
+            yield Problem(
+                f"{what} would replace that of every node range of `{order.job}`",
+                hint=f"submit without it, or change {job.definition} and apply",
+            )

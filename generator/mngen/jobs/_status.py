@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from mngen.cluster import DEPLOYMENT_TAG, log_group_name, queue_name
+from mngen.cluster import DEPLOYMENT_TAG, definition_name, log_group_name, queue_name
 from mngen.errors import InputError
 from mngen.jobs._batch import DESCRIBED_AT_ONCE, KEPT_DAYS, describe, list_filtered
 from mngen.jobs._types import WAITING, JobStatus, JobSummary, NodeStatus
@@ -199,6 +199,11 @@ def _log_group(cluster: Cluster, job: JobDetailTypeDef) -> str:
     configuration = container.get("logConfiguration")
     if configuration is None:
         own = job.get("tags", {}).get(DEPLOYMENT_TAG) == cluster.spec.name
+        own = own and not any(
+            each.spec.definition
+            and f"/{definition_name(cluster.spec, each.name)}:" in job["jobDefinition"]
+            for each in cluster.jobs
+        )
         return log_group_name(cluster.spec) if own else "/aws/batch/job"
     return str(configuration.get("options", {}).get("awslogs-group") or "/aws/batch/job")
 

@@ -92,9 +92,8 @@ class Prepared(Struct, frozen=True):
 
     def _request(self, arn: str, secret: str | None) -> dict[str, Any]:
         cluster = self.target.account.cluster
-        priority = self.definition.get("schedulingPriority") if self.definition else None
         return make_request(
-            cluster, self.order, self.intent, arn, secret, has_priority=priority is not None
+            cluster, self.order, self.intent, arn, secret, described=self.definition
         )
 
 

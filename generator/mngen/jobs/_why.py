@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mngen._aws import translated
-from mngen.account import Intent, Target, container_of
+from mngen.account import Intent, Target
 from mngen.cluster import definition_name, queue_name
 from mngen.errors import ToolError
 from mngen.jobs._batch import describe
@@ -100,16 +100,13 @@ def _target(account: Account, job: JobDetailTypeDef) -> Target | None:
         "nodeProperties": described.get("nodeProperties"),
         "containerProperties": described.get("container"),
     }
-    needs = {
-        each["type"]: int(float(each["value"]))
-        for each in container_of(_present(definition)).get("resourceRequirements", [])
-    }
     intent = Intent(
         job=own[0],
         queue=queue,
         nodes=described.get("nodeProperties", {}).get("numNodes"),
-        vcpus=needs.get("VCPU"),
-        memory=needs.get("MEMORY"),
+        # Those that the job is described with.
+        vcpus=None,
+        memory=None,
         command=(),
         environment={},
         overrides="",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mngen.policy._statement import Scope, Statement
 from mngen.rules import aws_calls
+from mngen.spec import JobFromFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -118,6 +119,12 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
 def job_roles(spec: Spec) -> list[str]:
     """Returns the ARNs of the roles that the spec gives to containers, each once."""
     named = [spec.roles.job, *(job.role for job in spec.jobs.values() if job.role)]
+    named += [
+        arn
+        for job in spec.jobs.values()
+        if isinstance(job, JobFromFile)
+        for _, arn in job.from_file.roles
+    ]
     return sorted({each for each in named if each.startswith("arn:")})
 
 

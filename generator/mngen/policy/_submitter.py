@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mngen.account import ECR_IMAGE
 from mngen.cluster import inputs_prefix
 from mngen.policy._shared import definitions, queues, repository
 from mngen.policy._statement import Scope, Statement
 from mngen.rules import submission_calls
+from mngen.spec import JobFromFile
 
 if TYPE_CHECKING:
     from mngen.cluster import Cluster
+    from mngen.spec import Spec
 
 
 def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
@@ -27,7 +30,8 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
     """
     jobs = (scope.arn("batch", "job/*"),)
     own = cluster.spec.logs.group
-    groups = (own, f"{own}:*") if own else (f"/mngen/{cluster.spec.name}/*",)
+    groups: tuple[str, ...] = (own, f"{own}:*") if own else (f"/mngen/{cluster.spec.name}/*",)
+    groups += tuple(f"{name}{end}" for name in _log_groups(cluster.spec) for end in ("", ":*"))
     asked = {call for call in submission_calls() if call.startswith("ec2:")}
     profile = cluster.spec.roles.instance_profile
     bucket = cluster.spec.storage.bucket
@@ -65,8 +69,11 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
         ),
         Statement(
             "CheckImage",
-            () if cluster.spec.container.image else ("ecr:DescribeImages",),
-            (repository(cluster.spec, scope),),
+            ("ecr:DescribeImages",),
+            (
+                *(() if cluster.spec.container.image else (repository(cluster.spec, scope),)),
+                *_repositories(cluster.spec, scope),
+            ),
         ),
         Statement(
             "Submit",
@@ -125,3 +132,33 @@ def _ecs_clusters(cluster: Cluster, scope: Scope) -> list[str]:
     if cluster.spec.roles.service == "service-linked":
         return linked
     return [*linked, f"{scope.name}-*_Batch_*"]
+
+
+def _repositories(spec: Spec, scope: Scope) -> list[str]:
+    """Returns the ARNs of the ECR repositories that definitions from files name, sorted."""
+    images = {
+        container["image"]
+        for job in spec.jobs.values()
+        if isinstance(job, JobFromFile)
+        for _, container in job.from_file.containers
+    }
+    named = [found for found in map(ECR_IMAGE.fullmatch, images) if found]
+    return sorted(
+        {
+            f"arn:{scope.partition}:ecr:{each['region']}:{each['account']}:"
+            f"repository/{each['repository']}"
+            for each in named
+        }
+    )
+
+
+def _log_groups(spec: Spec) -> list[str]:
+    """Returns the log groups of definitions from files, sorted; by default that of Batch."""
+    found = set()
+    for job in spec.jobs.values():
+        if isinstance(job, JobFromFile):
+            for _, container in job.from_file.containers:
+                logs = container.get("logConfiguration", {"logDriver": "awslogs"})
+                if logs["logDriver"] == "awslogs":
+                    found.add(logs.get("options", {}).get("awslogs-group") or "/aws/batch/job")
+    return sorted(found - {spec.logs.group})

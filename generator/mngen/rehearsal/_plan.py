@@ -85,6 +85,11 @@ def rehearsal_of(cluster: Cluster, job: str | None = None) -> Rehearsal:
 
     spec = cluster.spec
     found = _chosen(cluster.jobs, job)
+    if not found.spec.command:
+        raise InputError(
+            f"the job `{found.name}` has no command: its container image has one",
+            hint="give a command after --",
+        )
     variables = job_variables(spec, found)
     return Rehearsal(
         name=found.name,

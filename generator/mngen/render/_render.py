@@ -22,6 +22,7 @@ from mngen.cluster import (
 )
 from mngen.errors import ToolError
 from mngen.render._hcl import Hcl, comment
+from mngen.render._registered import registered
 from mngen.render._static import static_tree
 from mngen.render._templates import render_template
 from mngen.spec import written
@@ -99,9 +100,10 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         "names": names,
         "queue_name": queue_name,
         "definition_name": definition_name,
+        "registered": registered,
         "repository_name": repository_name(spec),
         "jobs_without_role": spec.roles.job == "none"
-        and not all(job.role for job in spec.jobs.values()),
+        and not all(job.role for job in spec.jobs.values() if not job.definition),
         "scheduling_policies": any(queue.scheduling_policy for queue in spec.queues.values()),
         "ssh_interface": cluster.connection.replace("-", "_"),
         "version": __version__,
@@ -137,9 +139,15 @@ def _template_names(spec: Spec) -> list[str]:
         for name in _all_names()
         if not name.startswith("modules/network/vpc_") or name.endswith(vpc)
         if not name.startswith("modules/registry/") or not spec.container.image
-        if not name.startswith("modules/job_definition/") or spec.jobs
+        if not name.startswith("modules/job_definition/") or _jobs(spec, from_file=False)
+        if not name.startswith("modules/job_definition_json/") or _jobs(spec, from_file=True)
         if not name.startswith("modules/identity/") or creates_roles(spec)
     ]
+
+
+def _jobs(spec: Spec, *, from_file: bool) -> list[Job]:
+    """Returns the jobs with a definition from a file, or those with keys."""
+    return [job for job in spec.jobs.values() if (job.definition is not None) is from_file]
 
 
 def _static_folders(spec: Spec) -> list[tuple[Path, str]]:
@@ -162,7 +170,8 @@ def _targets(name: str, spec: Spec) -> dict[str, bool]:
         path = f"{folder}/vpc.tf"
     protectable: Mapping[str, Iterable[Queue | Job]] = {
         "modules/job_queue": spec.queues.values(),
-        "modules/job_definition": spec.jobs.values(),
+        "modules/job_definition": _jobs(spec, from_file=False),
+        "modules/job_definition_json": _jobs(spec, from_file=True),
     }
     if folder not in protectable:
         return {path: False}

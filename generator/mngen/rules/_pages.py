@@ -10,7 +10,7 @@ from mngen.rules.account import AwsRule
 from mngen.rules.checks._judge import refuse_unknown
 from mngen.rules.checks._spec import check
 from mngen.rules.spec import SpecRule
-from mngen.rules.spec._examples import read_example
+from mngen.rules.spec._examples import load_example, read_example
 from mngen.rules.submission import SubmissionRule
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def page(rule: type[Rule]) -> str:
         parts += [
             "## Fails",
             _block("yaml", read_example(rule.failing).part),
+            *(_block("json", f"// {name}\n{text}") for name, text in rule.files.items()),
             _block("text", _shown(rule)),
             "## Passes",
             _block("yaml", read_example(rule.passing).part),
@@ -128,9 +129,8 @@ def _needs(rule: type[Rule]) -> str:
 def _shown(rule: type[SpecRule]) -> str:
     """Returns what a user sees of the failing example."""
     from mngen.catalog import load_catalog
-    from mngen.spec import load_text
 
-    loaded = load_text(read_example(rule.failing).spec.encode())
+    loaded = load_example(rule, rule.failing)
     found = check(loaded, load_catalog(), skip=rule.besides)
     return "\n".join(format_problem(problem) + "\n" for problem in found)
 

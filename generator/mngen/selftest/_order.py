@@ -135,8 +135,18 @@ def _queue(cluster: Cluster, name: str | None) -> ResolvedQueue | None:
 
 
 def _job(cluster: Cluster, name: str | None, queue: ResolvedQueue | None) -> ResolvedJob:
-    jobs = {each.name: each for each in cluster.jobs if each.spec.nodes is not None}
+    # A definition from a file may have any image: mngen's own has what is needed.
+    jobs = {
+        each.name: each
+        for each in cluster.jobs
+        if each.spec.nodes is not None and not each.spec.definition
+    }
     if name is not None:
+        if any(each.name == name and each.spec.definition for each in cluster.jobs):
+            raise InputError(
+                f"the definition of `{name}` is from a file: its image may not have what is needed",
+                hint="name a job without `definition`",
+            )
         if name not in jobs:
             listed = f"those of several nodes are {', '.join(jobs) or 'none'}"
             raise InputError(

@@ -2,11 +2,13 @@
 
 `load` and `load_text` give a `LoadedSpec`; its `require` gives the `Spec` or raises every problem
 at once. The types are plain, frozen data: a notebook may build them without any YAML. `schema`
-gives the JSON Schema, so that an editor can explain each key. `key_changes` compares two specs and
+gives the JSON Schema, so that an editor can explain each key. A job with a `definition` is loaded
+as a `JobFromFile`, whose other keys follow from that file. `key_changes` compares two specs and
 lists for each changed key what that does to an existing deployment.
 """
 
 from mngen.spec._changes import KeyChange, key_changes, keys, written
+from mngen.spec._definition import JobDefinition, JobFromFile
 from mngen.spec._document import MAX_BYTES, Document, Path, dotted, parse
 from mngen.spec._effects import UPDATE_KEY, Effect
 from mngen.spec._initial import create, initial, name_from, scalar
@@ -43,6 +45,8 @@ __all__ = [
     "ExistingGroup",
     "Image",
     "Job",
+    "JobDefinition",
+    "JobFromFile",
     "KeyChange",
     "LoadedSpec",
     "Network",

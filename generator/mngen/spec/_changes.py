@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 import msgspec
 from msgspec import Meta, Struct
 
+from mngen.spec._definition import JobFromFile
 from mngen.spec._effects import UPDATE_KEY, Effect
 from mngen.spec._fields import fields_of
 from mngen.spec._model import Spec
@@ -92,6 +95,13 @@ def _written(section: Struct) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, JobFromFile):
+        # A file of the same name may have other content.
+        digest = hashlib.sha256(json.dumps(value.from_file.content, sort_keys=True).encode())
+        return {
+            **_written(value.given),
+            "definition": f"{value.definition} sha256:{digest.hexdigest()[:12]}",
+        }
     if isinstance(value, Struct):
         return _written(value)
     if isinstance(value, dict):

@@ -83,6 +83,10 @@ class Document:
         """Makes an error at `path`."""
         return self.locate(Problem(message, path=dotted(path), hint=hint), path, key=key)
 
+    def line(self, path: Path) -> int:
+        """Returns the number of the line on which the key at `path` is."""
+        return self._position(path, key=True).line
+
     def _position(self, path: Path, *, key: bool) -> Position:
         node = self._root
         position = Position(1, 1) if node is None else _start(node)
@@ -196,28 +200,27 @@ class Document:
         )
 
     def _check_text(self, text: str, path: Path, *, key: bool = False) -> None:
-        if text.isascii() and (text.isprintable() or not _controls(text)):
-            return
-        for char in _controls(text):
-            self.problems.append(
-                self.problem(
-                    f"the text holds the control character U+{ord(char):04X}",
-                    path,
-                    hint="only newline and tab can be carried to AWS; remove it",
-                    key=key,
-                )
-            )
-            break
-        if not unicodedata.is_normalized("NFC", text):
-            self.problems.append(
-                self.problem(
-                    "the text is not in Unicode's composed form (NFC), and Terraform would change "
-                    "it silently",
-                    path,
-                    hint="retype the accented characters, or normalise the file to NFC",
-                    key=key,
-                )
-            )
+        found = text_fault(text)
+        if found:
+            self.problems.append(self.problem(found[0], path, hint=found[1], key=key))
+
+
+def text_fault(text: str) -> tuple[str, str] | None:
+    """Returns what no tool downstream can carry of a text, and what to do; None if all is well."""
+    if text.isascii() and (text.isprintable() or not _controls(text)):
+        return None
+    for char in _controls(text):
+        return (
+            f"the text holds the control character U+{ord(char):04X}",
+            "only newline and tab can be carried to AWS; remove it",
+        )
+    if not unicodedata.is_normalized("NFC", text):
+        message = (
+            "the text is not in Unicode's composed form (NFC), and Terraform would change it "
+            "silently"
+        )
+        return message, "retype the accented characters, or normalise the file to NFC"
+    return None
 
 
 def _controls(text: str) -> list[str]:

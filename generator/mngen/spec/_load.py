@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from threading import Lock
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +13,7 @@ from mngen.spec._document import MAX_BYTES, parse
 from mngen.spec._model import Spec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path as FilePath
 
     from mngen.spec._document import Document, Path
@@ -53,12 +55,16 @@ class LoadedSpec(msgspec.Struct, frozen=True):
         return self.spec
 
 
-def load_text(raw: bytes, name: str = "mngen.yaml") -> LoadedSpec:
+def load_text(
+    raw: bytes, name: str = "mngen.yaml", files: Mapping[str, bytes] = MappingProxyType({})
+) -> LoadedSpec:
     """Loads a spec from the bytes of a file.
 
     Args:
         raw: UTF-8 YAML.
-        name: The file as the user named it, for messages.
+        name: The file as the user named it, for messages, and for the folder of the files that the
+            spec names.
+        files: Content of such files in place of what is on the disk, by their paths from the spec.
 
     Raises:
         InputError: The bytes are not one YAML document.
@@ -67,6 +73,8 @@ def load_text(raw: bytes, name: str = "mngen.yaml") -> LoadedSpec:
     if document.data is None:
         problem = Problem(f"{name} is empty", file=name, hint="run mngen init to create one")
         return LoadedSpec(None, document, (problem,))
+    problems = list(document.problems)
+    dropped: set[Path] = set()
     try:
         with _CONVERTING:
             spec = msgspec.convert(document.data, Spec)
@@ -76,14 +84,17 @@ def load_text(raw: bytes, name: str = "mngen.yaml") -> LoadedSpec:
 
         shape = ShapeCheck(document)
         sound = shape.salvage_root(document.data, Spec, _STAND_INS)
-        problems = sorted((*document.problems, *shape.problems), key=_by_position)
-        return LoadedSpec(
-            msgspec.convert(sound, Spec),
-            document,
-            tuple(problems),
-            frozenset(shape.dropped),
-        )
-    return LoadedSpec(spec, document, tuple(sorted(document.problems, key=_by_position)))
+        problems += shape.problems
+        dropped = shape.dropped
+        spec = msgspec.convert(sound, Spec)
+    if any(job.definition is not None for job in spec.jobs.values()):
+        # The shapes of the Batch API are slow to read, and few specs need them.
+        from mngen.spec._taken import with_definitions
+
+        spec, found = with_definitions(spec, document, files)
+        problems += (problem for each in found.values() for problem in each)
+        dropped |= {("jobs", job) for job in found}
+    return LoadedSpec(spec, document, _in_order(problems), frozenset(dropped))
 
 
 def load(path: FilePath) -> LoadedSpec:
@@ -104,6 +115,10 @@ def load(path: FilePath) -> LoadedSpec:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     return load_text(raw, str(path))
+
+
+def _in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    return tuple(sorted(problems, key=_by_position))
 
 
 def _by_position(problem: Problem) -> tuple[int, int, Severity]:

@@ -8,11 +8,14 @@ judge is a rule (see `mngen.rules`), not a type.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
 from mngen.spec._effects import Effect, affects
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def _text(description: str, says: str, *, pattern: str, examples: tuple[str, ...] = ()) -> Meta:
@@ -31,7 +34,8 @@ def _id(prefix: str) -> str:
 
 
 _ARN = r"^arn:aws[a-z-]*:iam::([0-9]{12}|aws):"
-_ROLE_ARN = _ARN + r"role/[A-Za-z0-9+=,.@_/-]{1,512}"
+ROLE_ARN = _ARN + r"role/[A-Za-z0-9+=,.@_/-]{1,512}"
+"""How the ARN of a role looks, but for what follows it."""
 _BATCH_ARN = r"^arn:aws[a-z-]*:batch:[a-z0-9-]+:[0-9]{12}:"
 
 DeploymentName = Annotated[
@@ -117,7 +121,7 @@ RoleArn = Annotated[
     _text(
         "ARN of an IAM role.",
         "the ARN of an IAM role",
-        pattern=_ROLE_ARN + r"\Z",
+        pattern=ROLE_ARN + r"\Z",
     ),
 ]
 PolicyArn = Annotated[
@@ -160,12 +164,22 @@ EndpointService = Literal[
 ]
 Command = Annotated[
     tuple[str, ...],
-    Meta(description="Program and arguments; never passed through a shell.", min_length=1),
+    Meta(
+        description="Program and arguments; never passed through a shell. Required without "
+        "`definition`.",
+        min_length=1,
+    ),
 ]
 
 
-class _Section(Struct, frozen=True, forbid_unknown_fields=True):
+class Section(Struct, frozen=True, forbid_unknown_fields=True):
     """Base of every mapping in the spec: unknown keys are errors."""
+
+    @classmethod
+    def needed(cls, given: Mapping[str, Any]) -> tuple[str, ...]:
+        """Returns the keys that are required because of those given, or missing."""
+        del given
+        return ()
 
 
 LogGroupName = Annotated[
@@ -188,7 +202,7 @@ BucketName = Annotated[
 ]
 
 
-class State(_Section, frozen=True, kw_only=True):
+class State(Section, frozen=True, kw_only=True):
     """Where Terraform keeps its state: an S3 bucket, locked by a lock file beside the state."""
 
     bucket: Annotated[BucketName, affects(Effect.INIT)]
@@ -207,7 +221,7 @@ class State(_Section, frozen=True, kw_only=True):
     region: Annotated[RegionName | None, affects(Effect.INIT)] = None
 
 
-class Ssh(_Section, frozen=True, kw_only=True):
+class Ssh(Section, frozen=True, kw_only=True):
     """SSH to the nodes; off unless this is written."""
 
     key_pair: Annotated[
@@ -226,7 +240,7 @@ class Ssh(_Section, frozen=True, kw_only=True):
     ] = field(name="from")
 
 
-class Network(_Section, frozen=True, kw_only=True):
+class Network(Section, frozen=True, kw_only=True):
     """Where the nodes live: the default VPC, an existing one, or a new one."""
 
     vpc: Annotated[
@@ -291,7 +305,7 @@ class Network(_Section, frozen=True, kw_only=True):
     ssh: Ssh | None = None
 
 
-class Efs(_Section, frozen=True, kw_only=True):
+class Efs(Section, frozen=True, kw_only=True):
     """The file system that all nodes share."""
 
     mount: Annotated[
@@ -371,7 +385,7 @@ class Efs(_Section, frozen=True, kw_only=True):
     ] = False
 
 
-class Storage(_Section, frozen=True, kw_only=True):
+class Storage(Section, frozen=True, kw_only=True):
     """Shared storage."""
 
     efs: Efs = Efs()
@@ -389,7 +403,7 @@ class Storage(_Section, frozen=True, kw_only=True):
     ] = None
 
 
-class Image(_Section, frozen=True, kw_only=True):
+class Image(Section, frozen=True, kw_only=True):
     """The AMIs."""
 
     base: Annotated[
@@ -452,7 +466,7 @@ class Image(_Section, frozen=True, kw_only=True):
     ] = None
 
 
-class Roles(_Section, frozen=True, kw_only=True):
+class Roles(Section, frozen=True, kw_only=True):
     """IAM roles; what is not given is created for this deployment."""
 
     service: Annotated[
@@ -462,7 +476,7 @@ class Roles(_Section, frozen=True, kw_only=True):
             "but `service-linked`, a changed image or instance type replaces the compute "
             "environment.",
             "`service-linked`, `create` or the ARN of an IAM role",
-            pattern=rf"^(service-linked|create|{_ROLE_ARN[1:]})\Z",
+            pattern=rf"^(service-linked|create|{ROLE_ARN[1:]})\Z",
         ),
         affects(Effect.ENVIRONMENT),
     ] = "service-linked"
@@ -481,7 +495,7 @@ class Roles(_Section, frozen=True, kw_only=True):
             "Role of the Spot fleet, needed by Spot environments that allocate by `best-fit`: "
             "`none`, `create` or an ARN.",
             "`none`, `create` or the ARN of an IAM role",
-            pattern=rf"^(none|create|{_ROLE_ARN[1:]})\Z",
+            pattern=rf"^(none|create|{ROLE_ARN[1:]})\Z",
         ),
         affects(Effect.ENVIRONMENT),
     ] = "none"
@@ -491,7 +505,7 @@ class Roles(_Section, frozen=True, kw_only=True):
             "Role that the containers run with: `create`, `none` or an ARN. A job's own `role` "
             "comes before it.",
             "`create`, `none` or the ARN of an IAM role",
-            pattern=rf"^(none|create|{_ROLE_ARN[1:]})\Z",
+            pattern=rf"^(none|create|{ROLE_ARN[1:]})\Z",
         ),
         affects(Effect.JOBS),
     ] = "create"
@@ -513,7 +527,7 @@ class Roles(_Section, frozen=True, kw_only=True):
 Allocation = Literal["best-fit-progressive", "best-fit", "spot-capacity-optimized"]
 
 
-class ExistingGroup(_Section, frozen=True, kw_only=True):
+class ExistingGroup(Section, frozen=True, kw_only=True):
     """A placement group that exists, which mngen does not manage."""
 
     existing: Annotated[
@@ -526,7 +540,7 @@ class ExistingGroup(_Section, frozen=True, kw_only=True):
     ]
 
 
-class Environment(_Section, frozen=True, kw_only=True):
+class Environment(Section, frozen=True, kw_only=True):
     """A compute environment: which instances, how many, how they are bought and placed."""
 
     instance: Annotated[InstanceTypeName, affects(Effect.NEW_AMI, Effect.INSTANCES, Effect.JOBS)]
@@ -640,7 +654,7 @@ class Environment(_Section, frozen=True, kw_only=True):
     ] = 64
 
 
-class CancelAfter(_Section, frozen=True, kw_only=True):
+class CancelAfter(Section, frozen=True, kw_only=True):
     """When Batch cancels a job that heads the queue and cannot be placed, in seconds."""
 
     capacity: Annotated[
@@ -670,7 +684,7 @@ class CancelAfter(_Section, frozen=True, kw_only=True):
     ] = 600
 
 
-class Queue(_Section, frozen=True, kw_only=True):
+class Queue(Section, frozen=True, kw_only=True):
     """A job queue over one to three compute environments."""
 
     environments: Annotated[
@@ -727,7 +741,7 @@ class Queue(_Section, frozen=True, kw_only=True):
     ] = False
 
 
-class Container(_Section, frozen=True, kw_only=True):
+class Container(Section, frozen=True, kw_only=True):
     """The container image of the jobs."""
 
     repository: Annotated[
@@ -789,13 +803,29 @@ EnvironmentVariables = dict[str, str]
 Launcher = Literal["openmpi", "intelmpi", "mpich", "main", "none", "torchrun"]
 
 
-class Job(_Section, frozen=True, kw_only=True):
+class Job(Section, frozen=True, kw_only=True):
     """A job definition."""
 
     queue: Annotated[
         str, Meta(description="Name of the queue that the job is meant for."), affects(Effect.JOBS)
     ]
-    command: Annotated[Command, affects(Effect.JOBS)]
+    command: Annotated[Command, affects(Effect.JOBS)] = ()
+    definition: Annotated[
+        Annotated[
+            str,
+            _text(
+                "JSON file of a job definition that is registered as it is, by its path from the "
+                "spec: what `aws batch register-job-definition --cli-input-json` takes, or one "
+                "entry of what `describe-job-definitions` prints. Excludes the other keys, except "
+                "`queue`, `aws_name` and `protect`.",
+                "the path of a JSON file: 1 to 1024 characters, none of them a control character",
+                pattern=r"^[^\x00-\x1f\x7f]{1,1024}\Z",
+                examples=("definitions/wave.json",),
+            ),
+        ]
+        | None,
+        affects(Effect.JOBS),
+    ] = None
     nodes: Annotated[
         Annotated[
             int,
@@ -924,13 +954,28 @@ class Job(_Section, frozen=True, kw_only=True):
         bool,
         Meta(
             description="Refuse a plan that would deregister the job definition. Goes with its "
-            "entry. The retry strategy and the scheduling priority then stay as they are in AWS."
+            "entry. Without `definition`, the retry strategy and the scheduling priority then stay "
+            "as they are in AWS."
         ),
         affects(Effect.NONE),
     ] = False
 
+    def __post_init__(self) -> None:
+        """Refuses a job with nothing to run.
 
-class Logs(_Section, frozen=True, kw_only=True):
+        Raises:
+            ValueError: It has neither a command nor a definition.
+        """
+        if not self.command and self.definition is None:
+            raise ValueError("`command` is required without `definition`")
+
+    @classmethod
+    def needed(cls, given: Mapping[str, Any]) -> tuple[str, ...]:
+        """Returns the keys that are required because of those given, or missing."""
+        return ("command",) if given.get("definition") is None else ()
+
+
+class Logs(Section, frozen=True, kw_only=True):
     """Where the output of jobs goes."""
 
     group: Annotated[
@@ -969,7 +1014,7 @@ Tags = Annotated[
 ]
 
 
-class Spec(_Section, frozen=True, kw_only=True):
+class Spec(Section, frozen=True, kw_only=True):
     """A whole mngen.yaml."""
 
     name: Annotated[DeploymentName, affects(Effect.RENAMED)]

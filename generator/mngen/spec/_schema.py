@@ -8,10 +8,17 @@ import msgspec
 
 from mngen.spec._model import Spec
 
+_FILE = {"description": "The path of a JSON file in place of a command."}
+
 
 def schema() -> dict[str, Any]:
     """Returns the JSON Schema (draft 2020-12) of a spec, as JSON-ready data."""
     generated = msgspec.json.schema(Spec)
+    # What `Job` refuses when it is made.
+    generated["$defs"]["Job"]["anyOf"] = [
+        {"required": ["command"]},
+        {"required": ["definition"], "properties": {"definition": {"type": "string", **_FILE}}},
+    ]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "mngen.yaml",

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from mngen.errors import did_you_mean
 from mngen.spec._fields import fields_of
+from mngen.spec._model import Section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,7 @@ class ShapeCheck:
     problems: list[Problem] = field(default_factory=list)
     dropped: set[Path] = field(default_factory=set)
 
-    def salvage_root(self, value: Any, kind: type[Struct], stand_ins: dict[str, Any]) -> Any:
+    def salvage_root(self, value: Any, kind: type[Section], stand_ins: dict[str, Any]) -> Any:
         """Salvages a whole document, with stand-ins for the required keys that are unsound."""
         sound = self._salvage_section(value, kind, (), stand_ins)
         return stand_ins if sound is _ABSENT else sound
@@ -75,7 +76,7 @@ class ShapeCheck:
     def _salvage_section(
         self,
         value: Any,
-        kind: type[Struct],
+        kind: type[Section],
         path: Path,
         stand_ins: Mapping[str, Any] = types.MappingProxyType({}),
     ) -> Any:
@@ -94,14 +95,15 @@ class ShapeCheck:
                     key=True,
                 )
         kept = dict(stand_ins)
+        needed = {name for name, info in known.items() if info.required}
         for name, info in known.items():
             if name in value:
                 sound = self.salvage(value[name], info.type, (*path, name))
                 if sound is not _ABSENT:
                     kept[name] = sound
-            elif info.required:
+            elif name in needed or name in kind.needed(value):
                 self._add(f"{what} lacks the key `{name}`", (*path, name), _describe(info.type))
-        whole = all(name in kept for name, info in known.items() if info.required)
+        whole = all(name in kept for name in (*needed, *kind.needed(kept)))
         return kept if whole else self._drop(path)
 
     def _salvage_mapping(self, value: Any, kind: Any, meta: Meta | None, path: Path) -> Any:
@@ -176,7 +178,7 @@ def _unwrap(kind: Any) -> tuple[Any, Meta | None]:
 
 
 def _is_section(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Struct)
+    return isinstance(kind, type) and issubclass(kind, Section)
 
 
 def _is_union(kind: Any) -> bool:

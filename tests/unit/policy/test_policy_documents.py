@@ -23,7 +23,7 @@ from mngen.policy import (
     policy,
     split,
 )
-from mngen.rules import aws_calls
+from mngen.rules import aws_calls, open_cluster
 from mngen.spec import load_text
 from tests.support.iam import Request, action_named, actions, allows, matches, overlap
 from tests.support.specs import make_spec, pairwise, to_yaml
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 ACCOUNT = "123456789012"
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+SPECS = Path(__file__).resolve().parents[2] / "specs"
 
 # Actions that the tables name as dependencies, and that nothing here asks for.
 NOT_NEEDED = {
@@ -62,6 +63,23 @@ def example(name: str, region: str | None = None) -> Cluster:
 
 def minimal(more: str = "") -> Cluster:
     return cluster_of((EXAMPLES / "minimal.yaml").read_text(encoding="utf-8") + more)
+
+
+def test_policies_follow_what_definitions_in_files_name() -> None:
+    cluster = open_cluster(SPECS / "definitions.yaml")
+    arn = "arn:aws:{}:eu-west-1:123456789012:{}"
+    submitter = [policy(Part.SUBMITTER, cluster, ACCOUNT)]
+    for group, allowed in (("/coupled/worker", True), ("/aws/batch/job", True), ("/a", False)):
+        read = Request("logs:GetLogEvents", arn.format("logs", f"log-group:{group}:log-stream:a"))
+        assert allows(submitter, read) is allowed, group
+    for repository, allowed in (("coupled", True), ("post", False)):
+        look = Request("ecr:DescribeImages", arn.format("ecr", f"repository/{repository}"))
+        assert allows(submitter, look) is allowed, repository
+    deployer = [policy(Part.DEPLOYER, cluster, ACCOUNT)]
+    to = {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
+    for role, allowed in (("coupled-job", True), ("coupled-execution", True), ("other", False)):
+        passed = Request("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/{role}", to)
+        assert allows(deployer, passed) is allowed, role
 
 
 @lru_cache

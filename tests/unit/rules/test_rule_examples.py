@@ -8,8 +8,7 @@ import pytest
 
 from mngen.catalog import load_catalog
 from mngen.rules import RULES, SPEC_RULES, SpecRule, check
-from mngen.rules.spec._examples import read_example
-from mngen.spec import load_text
+from mngen.rules.spec._examples import load_example, read_example
 
 by_id = pytest.mark.parametrize("rule", SPEC_RULES, ids=lambda rule: rule.id)
 
@@ -17,7 +16,7 @@ by_id = pytest.mark.parametrize("rule", SPEC_RULES, ids=lambda rule: rule.id)
 @by_id
 def test_failing_example_fails_by_this_rule_alone(rule: type[SpecRule]) -> None:
     example = read_example(rule.failing)
-    loaded = load_text(example.spec.encode())
+    loaded = load_example(rule, rule.failing)
     assert loaded.problems == ()
 
     problems = check(loaded, load_catalog(), skip=rule.besides)
@@ -29,7 +28,7 @@ def test_failing_example_fails_by_this_rule_alone(rule: type[SpecRule]) -> None:
 
 @by_id
 def test_passing_example_passes(rule: type[SpecRule]) -> None:
-    loaded = load_text(read_example(rule.passing).spec.encode())
+    loaded = load_example(rule, rule.passing)
     assert loaded.problems == ()
 
     problems = check(loaded, load_catalog(), skip=rule.besides)
@@ -39,7 +38,7 @@ def test_passing_example_passes(rule: type[SpecRule]) -> None:
 
 @by_id
 def test_skipped_rule_finds_nothing(rule: type[SpecRule]) -> None:
-    loaded = load_text(read_example(rule.failing).spec.encode())
+    loaded = load_example(rule, rule.failing)
 
     problems = check(loaded, load_catalog(), skip={rule.id})
 

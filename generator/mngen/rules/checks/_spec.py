@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mngen._json_text import pointer
 from mngen.errors import InputError, Problem, Severity
 from mngen.rules.checks._judge import at_level, chosen, in_order, make_problem
 from mngen.rules.spec import SPEC_RULES
 from mngen.rules.spec._subject import make_subject
+from mngen.spec import JobFromFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from mngen.spec import LoadedSpec, Path, Spec
 
     Found = tuple[type[SpecRule], Match]
+    _Line = tuple[str | None, int]
 
 # Types that differ in all that a rule can look at: with EFA and without, of one thread a core and
 # of two, with and without placement groups, Spot, GPUs, several cards.
@@ -91,14 +94,14 @@ def _judge(
         return list(loaded.problems), None
     subject = make_subject(loaded.spec, catalog, loaded.dropped)
     problems = list(loaded.problems)
-    secret_lines = set()
+    secret_lines: set[_Line] = set()
     found = _matches(rules, subject)
     found += _beside_unknown_types(rules, loaded.spec, catalog, loaded.dropped, found)
     for rule, match in found:
-        problem = make_problem(rule, match, loaded.document)
+        problem = _problem(rule, match, loaded)
         problems.append(problem)
         if match.secret and problem.position is not None:
-            secret_lines.add(problem.position.line)
+            secret_lines.add((problem.file, problem.position.line))
     problems.sort(key=in_order)
     # Another problem on the line of a secret must not show it either.
     return [_hidden(problem, secret_lines) for problem in problems], subject
@@ -141,7 +144,31 @@ def _beside_unknown_types(
     ]
 
 
-def _hidden(problem: Problem, lines: set[int]) -> Problem:
-    if problem.position is None or problem.position.line not in lines:
+def _problem(rule: type[SpecRule], match: Match, loaded: LoadedSpec) -> Problem:
+    """Makes a problem of a match: of a value from a job's definition, at its place in that file."""
+    section, name, key, *below = (*match.path, "", "", "")[: max(3, len(match.path))]
+    job = loaded.spec.jobs.get(str(name)) if loaded.spec and section == "jobs" else None
+    if not isinstance(job, JobFromFile):
+        return make_problem(rule, match, loaded.document)
+    path: Path | None = job.paths.get(str(key))
+    if key == "definition" and below:
+        path = tuple(below)
+    problem = make_problem(rule, match, loaded.document)
+    if path is None:
+        return problem
+    return job.from_file.locate(
+        replace(
+            problem,
+            message=f"{pointer(path)}: {match.message}",
+            path=f"jobs.{name}.definition",
+            # The rule's own remedy is about the key.
+            hint=match.hint or (rule.remedy if below else f"change it in {job.definition}"),
+        ),
+        path,
+    )
+
+
+def _hidden(problem: Problem, lines: set[_Line]) -> Problem:
+    if problem.position is None or (problem.file, problem.position.line) not in lines:
         return problem
     return replace(problem, source_line=None)

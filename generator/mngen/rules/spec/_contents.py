@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mngen.cluster import key_variables
 from mngen.errors import Severity
 from mngen.rules._rule import Match
 from mngen.rules.spec._rule import SpecRule
+from mngen.spec import JobFromFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mngen.rules.spec._subject import Subject
     from mngen.spec import Path
@@ -67,9 +68,9 @@ jobs:
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
-        for name, job in subject.spec.jobs.items():
-            if not job.command[0].strip():
-                yield Match(("jobs", name, "command", 0), "the command starts with an empty string")
+        for path, command in _commands(subject):
+            if not command[0].strip():
+                yield Match((*path, 0), "the command starts with an empty string")
 
 
 class VariableNames(SpecRule):
@@ -259,13 +260,18 @@ jobs:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for name, job in subject.spec.jobs.items():
-            size = _size(job.command, key_variables(job) | job.environment)
+            if isinstance(job, JobFromFile):
+                path: Path = ("jobs", name, "definition")
+                what, size = "it takes", _json_size(job.from_file.content)
+            else:
+                path = ("jobs", name)
+                what = "command and environment take"
+                size = _size(job.command, key_variables(job) | job.environment)
             if size > _LARGEST_DEFINITION:
                 yield Match(
-                    ("jobs", name),
-                    f"command and environment take {size:,} bytes, and a job definition at most "
-                    f"{_LARGEST_DEFINITION:,}",
-                    key=True,
+                    path,
+                    f"{what} {size:,} bytes, and a job definition at most {_LARGEST_DEFINITION:,}",
+                    key=path[-1] == name,
                 )
 
 
@@ -275,10 +281,14 @@ def _size(command: tuple[str, ...], environment: dict[str, str]) -> int:
     if rough * 12 < _LARGEST_DEFINITION:
         # JSON writes no character in more than twelve.
         return rough
+    pairs = [{"name": key, "value": value} for key, value in environment.items()]
+    return _json_size([command, pairs])
+
+
+def _json_size(data: Any) -> int:
     import json
 
-    pairs = [{"name": key, "value": value} for key, value in environment.items()]
-    return len(json.dumps([command, pairs], ensure_ascii=False).encode())
+    return len(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 class JobImage(SpecRule):
@@ -312,9 +322,9 @@ jobs:
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
-        for name, job in subject.spec.jobs.items():
-            if job.image is not None and not _REFERENCE.match(job.image):
-                yield Match(("jobs", name, "image"), "invalid reference of a container image")
+        for path, image in _images(subject):
+            if not _REFERENCE.match(image):
+                yield Match(path, "invalid reference of a container image")
 
 
 class FixedImage(SpecRule):
@@ -346,7 +356,7 @@ container:
                 "`latest` can be pushed only once: the repository's tags are immutable",
             )
         images: list[tuple[Path, str | None]] = [(("container", "image"), container.image)]
-        images += [(("jobs", name, "image"), job.image) for name, job in subject.spec.jobs.items()]
+        images += _images(subject)
         for path, image in images:
             if image is not None and _REFERENCE.match(image) and _moves(image):
                 yield Match(path, f"`{image}` may be another image tomorrow")
@@ -357,8 +367,33 @@ def _moves(image: str) -> bool:
     return "@" not in image and tag in {"", "latest"}
 
 
+def _commands(subject: Subject) -> Iterator[tuple[Path, Sequence[str]]]:
+    """Yields every command with its place."""
+    for name, job in subject.spec.jobs.items():
+        if not isinstance(job, JobFromFile):
+            yield ("jobs", name, "command"), job.command
+            continue
+        for path, container in job.from_file.containers:
+            if container.get("command"):
+                yield ("jobs", name, "definition", *path, "command"), container["command"]
+
+
+def _images(subject: Subject) -> Iterator[tuple[Path, str]]:
+    """Yields the container image of every job that names one, with its place."""
+    for name, job in subject.spec.jobs.items():
+        if isinstance(job, JobFromFile):
+            for path, container in job.from_file.containers:
+                yield ("jobs", name, "definition", *path, "image"), container["image"]
+        elif job.image is not None:
+            yield ("jobs", name, "image"), job.image
+
+
 def _variables(subject: Subject) -> Iterator[tuple[Path, str, str]]:
     """Yields every environment variable with its place."""
     for name, job in subject.spec.jobs.items():
+        if isinstance(job, JobFromFile):
+            for path, variable, value in job.from_file.variables:
+                yield ("jobs", name, "definition", *path), variable, value
+            continue
         for variable, value in job.environment.items():
             yield ("jobs", name, "environment", variable), variable, value

@@ -7,9 +7,13 @@ it, so that its lines keep their numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mngen.errors import Position
+
+if TYPE_CHECKING:
+    from mngen.rules.spec._rule import SpecRule
+    from mngen.spec import LoadedSpec
 
 _MARK = "  #! "
 
@@ -43,6 +47,14 @@ def read_example(written: str) -> Example:
     part = "\n".join(lines) + "\n"
     rest = yaml.safe_dump(_rest(yaml.safe_load(part)), sort_keys=False)
     return Example(part, part + rest, position)
+
+
+def load_example(rule: type[SpecRule], written: str) -> LoadedSpec:
+    """Loads an example of a rule, with the files that it names."""
+    from mngen.spec import load_text
+
+    files = {name: text.encode() for name, text in rule.files.items()}
+    return load_text(read_example(written).spec.encode(), files=files)
 
 
 def _rest(data: dict[str, Any]) -> dict[str, Any]:

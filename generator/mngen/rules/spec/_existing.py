@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from mngen._json_text import pointer
 from mngen.cluster import definition_name, names, queue_name
 from mngen.errors import Severity
 from mngen.rules._rule import Match
 from mngen.rules.spec._rule import SpecRule
+from mngen.spec import JobFromFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -291,6 +294,148 @@ roles:
         roles = subject.spec.roles
         if roles.job_policies and roles.job != "create":
             yield Match(("roles", "job_policies"), f"`roles.job` is {_said(roles.job)}")
+
+
+_DEFINITIONS = (
+    "aws batch describe-job-definitions --status ACTIVE "
+    "--query 'jobDefinitions[].[jobDefinitionName,revision]'"
+)
+_REGISTER = "https://docs.aws.amazon.com/batch/latest/APIReference/API_RegisterJobDefinition.html"
+
+
+class InstanceTypeOfQueue(SpecRule):
+    id = "MN412"
+    title = "The instance type in a definition must be one of the queue's"
+    why = (
+        "AWS Batch places the nodes of a multi-node parallel job on the instance type that its job "
+        "definition names. If no environment of the queue has that type, the job stays RUNNABLE."
+    )
+    remedy = "remove `instanceType` from the file, or name another queue"
+    source_url = (
+        "https://docs.aws.amazon.com/batch/latest/APIReference/API_ContainerProperties.html"
+    )
+    manual_test = (
+        "aws batch describe-compute-environments "
+        "--query 'computeEnvironments[].computeResources.instanceTypes'"
+    )
+    files = MappingProxyType(
+        {
+            "wave.json": """\
+{
+  "type": "multinode",
+  "nodeProperties": {
+    "numNodes": 2,
+    "mainNode": 0,
+    "nodeRangeProperties": [
+      {
+        "targetNodes": "0:",
+        "container": {
+          "image": "quay.io/me/wave:v1",
+          "vcpus": 24,
+          "memory": 12000,
+          "instanceType": "r5.24xlarge"
+        }
+      }
+    ]
+  }
+}
+"""
+        }
+    )
+    failing = """\
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  wave:
+    queue: mpi  #! mpi
+    definition: wave.json
+"""
+    passing = """\
+environments:
+  r5: {instance: r5.24xlarge, max_nodes: 16}
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  wave:
+    queue: mpi
+    definition: wave.json
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for job in subject.jobs:
+            if not isinstance(job.spec, JobFromFile):
+                continue
+            types = {each.instance.name for each in job.queue.environments}
+            for path, container in job.spec.from_file.containers:
+                wanted = container.get("instanceType")
+                if wanted is not None and wanted not in types:
+                    place = pointer((*path, "instanceType"))
+                    yield Match(
+                        ("jobs", job.name, "queue"),
+                        f"the queue has no `{wanted}`, which {place} in {job.spec.definition} "
+                        "names",
+                    )
+
+
+class NameOfFile(SpecRule):
+    id = "MN413"
+    severity = Severity.WARNING
+    title = "The name in a definition file should be the name in AWS"
+    why = (
+        "The job definition has the name that follows from the spec: the job's `aws_name`, or the "
+        "deployment's name and the job's. Scripts that submit with the name in the file would go "
+        "on with a definition that mngen does not manage."
+    )
+    remedy = "set `aws_name` to the name in the file"
+    source_url = _REGISTER
+    manual_test = _DEFINITIONS
+    files = MappingProxyType(
+        {
+            "post.json": """\
+{
+  "jobDefinitionName": "post_single",
+  "type": "container",
+  "containerProperties": {"image": "quay.io/me/post:v1", "vcpus": 4, "memory": 8000}
+}
+"""
+        }
+    )
+    failing = """\
+name: seismic
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  post:
+    queue: mpi
+    definition: post.json  #! post.json
+"""
+    passing = """\
+name: seismic
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  post:
+    queue: mpi
+    definition: post.json
+    aws_name: post_single
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for name, job in subject.spec.jobs.items():
+            if not isinstance(job, JobFromFile):
+                continue
+            named = job.from_file.content.get("jobDefinitionName")
+            full = definition_name(subject.spec, name)
+            if named not in (None, full):
+                yield Match(
+                    ("jobs", name, "definition"),
+                    f"the file names the job definition `{named}`, and its name in AWS is `{full}`",
+                    f"set `aws_name: {named}`",
+                )
 
 
 def _said(role: str) -> str:

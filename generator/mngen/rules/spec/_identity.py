@@ -9,6 +9,7 @@ from mngen.cluster import names
 from mngen.errors import Severity
 from mngen.rules._rule import Match
 from mngen.rules.spec._rule import SpecRule
+from mngen.spec import JobFromFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -197,5 +198,8 @@ def arns(spec: Spec) -> Iterator[tuple[Path, str]]:
     for index, arn in enumerate(roles.job_policies):
         yield ("roles", "job_policies", index), arn
     for name, job in spec.jobs.items():
-        if job.role is not None:
+        if isinstance(job, JobFromFile):
+            for path, arn in job.from_file.roles:
+                yield ("jobs", name, "definition", *path), arn
+        elif job.role is not None:
             yield ("jobs", name, "role"), job.role

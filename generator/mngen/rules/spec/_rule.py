@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 from mngen.rules._rule import Match, Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from mngen.rules.spec._subject import Subject
 
@@ -20,9 +21,11 @@ class SpecRule(Rule):
             and the text at which the problem points; see `mngen.rules.spec._examples`.
         passing: The same part, mended.
         besides: Ids of other rules that the examples cannot but break as well.
+        files: Files that the examples name, by their paths from the spec.
     """
 
     besides: ClassVar[tuple[str, ...]] = ()
+    files: ClassVar[Mapping[str, str]] = MappingProxyType({})
     failing: ClassVar[str]
     passing: ClassVar[str]
 

@@ -12,6 +12,7 @@ from mngen.rules._rule import Match, Waiting
 from mngen.rules.submission._rule import SubmissionRule
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterator
 
     from mypy_boto3_ecr.client import ECRClient
@@ -135,29 +136,35 @@ class ContainerImageExists(SubmissionRule):
 
     @classmethod
     def matches(cls, target: Target) -> Iterator[Match]:
-        image = str(target.container.get("image", ""))
-        # AWS does not know registries other than ECR.
-        named = ECR_IMAGE.fullmatch(image)
-        if named is None:
-            return
-        client: ECRClient = target.account.client("ecr", named["region"])
-        wanted: ImageIdentifierTypeDef = {"imageTag": named["tag"] or "latest"}
-        if named["digest"]:
-            wanted = {"imageDigest": named["digest"]}
-        try:
-            client.describe_images(
-                registryId=named["account"],
-                repositoryName=named["repository"],
-                imageIds=[wanted],
-            )
-        except client.exceptions.ImageNotFoundException:
-            what = named["digest"] or f"tag `{named['tag'] or 'latest'}`"
-            message = f"the repository `{named['repository']}` has no image with the {what}"
-        except client.exceptions.RepositoryNotFoundException:
-            message = f"there is no repository `{named['repository']}`"
-        else:
-            return
-        yield Match(("jobs", target.intent.job.name), message)
+        images = dict.fromkeys(str(each.get("image", "")) for each in target.containers)
+        for image in images:
+            # AWS does not know registries other than ECR.
+            named = ECR_IMAGE.fullmatch(image)
+            message = _missing(target, named) if named else None
+            if message:
+                yield Match(("jobs", target.intent.job.name), message)
+
+
+def _missing(target: Target, named: re.Match[str]) -> str | None:
+    """Returns what is missing of an image in ECR; None if it is there."""
+    client: ECRClient = target.account.client("ecr", named["region"])
+    wanted: ImageIdentifierTypeDef = {"imageTag": named["tag"] or "latest"}
+    if named["digest"]:
+        wanted = {"imageDigest": named["digest"]}
+    try:
+        client.describe_images(
+            registryId=named["account"],
+            repositoryName=named["repository"],
+            imageIds=[wanted],
+        )
+    except client.exceptions.ImageNotFoundException:
+        what = named["digest"] or f"tag `{named['tag'] or 'latest'}`"
+        message = f"the repository `{named['repository']}` has no image with the {what}"
+    except client.exceptions.RepositoryNotFoundException:
+        message = f"there is no repository `{named['repository']}`"
+    else:
+        return None
+    return message
 
 
 class MachineImagesExist(SubmissionRule):

@@ -174,12 +174,25 @@ class NodesCanBeChanged(SubmissionRule):
             return
         asked = target.intent.nodes
         ranges = [each["targetNodes"] for each in properties["nodeRangeProperties"]]
-        if asked != properties["numNodes"] and not any(each.endswith(":") for each in ranges):
+        if asked == properties["numNodes"]:
+            return
+        # The main node and the first node of each range must be there.
+        first = max(properties["mainNode"], *(int(each.partition(":")[0] or 0) for each in ranges))
+        if not any(each.endswith(":") for each in ranges) or asked <= first:
             yield Match(
                 ("jobs", name),
                 f"the definition is for {properties['numNodes']} nodes (node ranges "
                 f"{', '.join(ranges)}), and the job requests {asked}",
+                _remedy(target, first),
             )
+
+
+def _remedy(target: Target, first: int) -> str | None:
+    """Returns what to do about a definition from a file; None for one that mngen makes."""
+    job = target.intent.job.spec
+    if not job.definition:
+        return None
+    return f"use more than {first} `--nodes` with an open node range (`0:`) in {job.definition}"
 
 
 class OverridesFit(SubmissionRule):

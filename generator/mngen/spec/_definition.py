@@ -1,0 +1,116 @@
+"""A job whose definition is a JSON file, and that definition."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mngen.errors import InputError
+from mngen.spec._document import parse
+from mngen.spec._model import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mngen.errors import Problem
+    from mngen.spec._document import Path
+
+
+class JobDefinition(msgspec.Struct, frozen=True):
+    """What a file registers.
+
+    Attributes:
+        file: The file, for messages.
+        text: Its text, for positions.
+        content: The arguments of RegisterJobDefinition, without those that have no effect.
+    """
+
+    file: str
+    text: str
+    content: dict[str, Any]
+
+    @property
+    def containers(self) -> tuple[tuple[Path, dict[str, Any]], ...]:
+        """The containers with their paths: one, or that of each node range."""
+        return tuple(containers_of(self.content))
+
+    @property
+    def main(self) -> tuple[Path, dict[str, Any]]:
+        """The container of the main node, with its path."""
+        nodes = self.content.get("nodeProperties")
+        if nodes is None:
+            return self.containers[0]
+        # Of ranges that overlap, the later one counts.
+        return [
+            each
+            for each, (first, last) in zip(self.containers, _ranges(nodes), strict=True)
+            if first <= nodes["mainNode"] <= last
+        ][-1]
+
+    @property
+    def roles(self) -> tuple[tuple[Path, str], ...]:
+        """The ARNs of the roles that it names, with their paths."""
+        return tuple(
+            ((*path, key), container[key])
+            for path, container in self.containers
+            for key in ("jobRoleArn", "executionRoleArn")
+            if key in container
+        )
+
+    @property
+    def variables(self) -> tuple[tuple[Path, str, str], ...]:
+        """The environment variables of all containers: path, name and value."""
+        return tuple(
+            ((*path, "environment", number), each.get("name", ""), each.get("value", ""))
+            for path, container in self.containers
+            for number, each in enumerate(container.get("environment", []))
+        )
+
+    def locate(self, problem: Problem, path: Path) -> Problem:
+        """Returns a problem placed in the file, at its line if it is found.
+
+        Args:
+            problem: What is wrong.
+            path: Where in the file.
+        """
+        return located(problem, self.file, self.text, path)
+
+
+class JobFromFile(Job, frozen=True, kw_only=True):
+    """A job with a `definition`, whose other keys follow from the file.
+
+    Attributes:
+        given: The job as it is in the spec.
+        from_file: The file's definition.
+        paths: Where in the file the value of a key is.
+    """
+
+    given: Job
+    from_file: JobDefinition
+    paths: dict[str, Path]
+
+
+def located(problem: Problem, file: str, text: str, path: Path) -> Problem:
+    """Returns a problem placed in a JSON file: at its line, if a parser of YAML finds it."""
+    try:
+        # Nearly all JSON is YAML, whose parser knows the lines.
+        return parse(file, text.encode()).locate(problem, path)
+    except InputError:
+        return problem.at(file, None, None)
+
+
+def containers_of(data: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yields the containers of a job definition with their paths."""
+    if "containerProperties" in data:
+        yield ("containerProperties",), data["containerProperties"]
+    nodes = data.get("nodeProperties", {})
+    for number, each in enumerate(nodes.get("nodeRangeProperties", [])):
+        if "container" in each:
+            yield ("nodeProperties", "nodeRangeProperties", number, "container"), each["container"]
+
+
+def _ranges(nodes: dict[str, Any]) -> list[tuple[int, int]]:
+    """Returns the first and the last node of each range."""
+    bounds = [each["targetNodes"].split(":") for each in nodes["nodeRangeProperties"]]
+    return [(int(first or 0), int(last or nodes["numNodes"] - 1)) for first, last in bounds]

@@ -1,0 +1,286 @@
+"""Why a job definition in a file cannot be registered as it is.
+
+AWS Batch refuses it, or the AWS provider of Terraform would leave a part of it out.
+
+Sources: https://docs.aws.amazon.com/batch/latest/APIReference/API_RegisterJobDefinition.html, and
+of the provider internal/service/batch/job_definition.go and node_properties.go (5.100 and 6.x).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from mngen._batch_shapes import Fault, empty_values, faults, lacking
+from mngen.spec._definition import containers_of
+from mngen.spec._document import text_fault
+from mngen.spec._model import ROLE_ARN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mngen.spec._document import Path
+
+_CONTAINER = frozenset(
+    {
+        "command",
+        "environment",
+        "executionRoleArn",
+        "image",
+        "instanceType",
+        "jobRoleArn",
+        "linuxParameters",
+        "logConfiguration",
+        "memory",
+        "mountPoints",
+        "privileged",
+        "readonlyRootFilesystem",
+        "repositoryCredentials",
+        "resourceRequirements",
+        "secrets",
+        "ulimits",
+        "user",
+        "vcpus",
+        "volumes",
+    }
+)
+"""What the provider carries of a container on EC2, from its version 5.100.0 on."""
+
+_FARGATE = frozenset(
+    {
+        "ephemeralStorage",
+        "fargatePlatformConfiguration",
+        "networkConfiguration",
+        "runtimePlatform",
+    }
+)
+_VOLUME = frozenset({"efsVolumeConfiguration", "host", "name"})
+_NOT_CARRIED = "the AWS provider of Terraform does not send it"
+_REQUIRED = "required by AWS Batch, and not there"
+_RANGE = re.compile(r"(\d*):(\d*)")
+_WHOLE = re.compile(r"[1-9][0-9]{0,8}")
+_ROLE = re.compile(ROLE_ARN)
+_CONDITIONS = {
+    "onExitCode": re.compile(r"(?=.{1,512}\Z)[0-9]*\*?"),
+    "onReason": re.compile(r"(?=.{1,512}\Z)[0-9A-Za-z.:\s]*\*?", re.DOTALL),
+    "onStatusReason": re.compile(r"(?=.{1,512}\Z)[0-9A-Za-z.:\s]*\*?", re.DOTALL),
+}
+_MOST_CONDITIONS = 5
+_MOST_RANGES = 5
+_MOST_NODES = 1000
+_MOST_ATTEMPTS = 10
+_LEAST_TIMEOUT = 60
+_MOST_PRIORITY = 9999
+
+
+def definition_faults(data: Any) -> Iterator[Fault]:
+    """Yields why a definition cannot be registered as it is."""
+    if not isinstance(data, dict):
+        yield Fault((), "expected a JSON object")
+        return
+    if "jobDefinitions" in data and "jobDefinitionName" not in data:
+        yield Fault(
+            ("jobDefinitions",),
+            "expected one job definition, not the output of describe-job-definitions",
+            hint="write one entry of the list, as --query 'jobDefinitions[0]' prints it",
+        )
+        return
+    found = list(faults("definitions", data))
+    if not found:
+        found = [
+            Fault(path, _REQUIRED)
+            # The name is that of the spec.
+            for path in lacking("definitions", data)
+            if path != ("jobDefinitionName",)
+        ]
+    wrong = {fault.path for fault in found}
+    found += [
+        Fault(path, 'empty (""): AWS refuses it', hint="fill it in, or remove it")
+        for path in empty_values(data)
+        if path not in wrong
+    ]
+    found += list(_text_faults(data, ()))
+    yield from found or _semantic_faults(data)
+
+
+def _text_faults(value: Any, path: Path) -> Iterator[Fault]:
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _text_faults(key, (*path, key))
+            yield from _text_faults(each, (*path, key))
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from _text_faults(each, (*path, number))
+    elif isinstance(value, str):
+        found = text_fault(value)
+        if found:
+            yield Fault(path, found[0], hint=found[1])
+
+
+def _semantic_faults(data: dict[str, Any]) -> Iterator[Fault]:
+    yield from _kind_faults(data)
+    yield from _container_faults(data)
+    yield from _node_faults(data.get("nodeProperties"))
+    yield from _policy_faults(data)
+
+
+def _kind_faults(data: dict[str, Any]) -> Iterator[Fault]:
+    """Yields what is not a job on EC2 instances of ECS, in one container a node."""
+    elsewhere = "leave the definition outside the spec: its jobs do not run on EC2 instances"
+    if "FARGATE" in data.get("platformCapabilities", []):
+        yield Fault(("platformCapabilities",), "a job of Fargate", hint=elsewhere)
+    ranges = data.get("nodeProperties", {}).get("nodeRangeProperties", [])
+    owners: list[tuple[Path, dict[str, Any]]] = [((), data)]
+    owners += [
+        (("nodeProperties", "nodeRangeProperties", number), each)
+        for number, each in enumerate(ranges)
+    ]
+    for path, owner in owners:
+        if "eksProperties" in owner:
+            yield Fault((*path, "eksProperties"), "a job of Amazon EKS", hint=elsewhere)
+        if "ecsProperties" in owner:
+            yield Fault(
+                (*path, "ecsProperties"),
+                "several containers in one task are not supported",
+                hint="leave the definition outside the spec, or write one container in "
+                "`containerProperties` or `nodeProperties`",
+            )
+        if "consumableResourceProperties" in owner:
+            yield Fault(
+                (*path, "consumableResourceProperties"),
+                _NOT_CARRIED,
+                hint="leave the definition outside the spec",
+            )
+        if path and "instanceTypes" in owner:
+            yield Fault(
+                (*path, "instanceTypes"),
+                "the AWS provider of Terraform does not see when it changes",
+                hint="write `instanceType` in the container",
+            )
+    kinds = {"container": "containerProperties", "multinode": "nodeProperties"}
+    kind = data["type"]
+    if kind not in kinds:
+        yield Fault(("type",), f'unknown type "{kind}"', hint="write container or multinode")
+        return
+    for other, key in kinds.items():
+        if other != kind and key in data:
+            yield Fault((key,), f'excluded by "type": "{kind}"', hint="remove one of the two")
+    if kinds[kind] not in data and "ecsProperties" not in data and "eksProperties" not in data:
+        yield Fault((kinds[kind],), f'required by "type": "{kind}", and not there')
+
+
+def _container_faults(data: dict[str, Any]) -> Iterator[Fault]:
+    for path, container in containers_of(data):
+        yield from _carried_faults(path, container)
+        yield from _need_faults(path, container)
+        if "image" not in container:
+            yield Fault((*path, "image"), _REQUIRED)
+        for key in ("jobRoleArn", "executionRoleArn"):
+            if key in container and not _ROLE.fullmatch(container[key]):
+                yield Fault((*path, key), "expected the ARN of an IAM role")
+
+
+def _carried_faults(path: Path, container: dict[str, Any]) -> Iterator[Fault]:
+    """Yields what of a container would get lost on the way to AWS Batch."""
+    for key in container:
+        if key in _FARGATE:
+            yield Fault((*path, key), "for jobs of Fargate only", hint="remove it")
+        elif key not in _CONTAINER:
+            yield Fault((*path, key), _NOT_CARRIED, hint="remove it")
+    for number, volume in enumerate(container.get("volumes", [])):
+        for key in sorted(volume.keys() - _VOLUME):
+            yield Fault((*path, "volumes", number, key), _NOT_CARRIED, hint="remove it")
+
+
+def _need_faults(path: Path, container: dict[str, Any]) -> Iterator[Fault]:
+    """Yields what is wrong with the CPUs and the memory that a container asks for."""
+    requirements = container.get("resourceRequirements", [])
+    for number, each in enumerate(requirements):
+        place = (*path, "resourceRequirements", number)
+        if each["type"] not in {"GPU", "MEMORY", "VCPU"}:
+            yield Fault((*place, "type"), "expected VCPU, MEMORY or GPU")
+        elif not _WHOLE.fullmatch(each["value"]):
+            yield Fault((*place, "value"), 'expected a whole number in quotes, such as "4"')
+    listed = {each["type"] for each in requirements}
+    for key, kind in (("vcpus", "VCPU"), ("memory", "MEMORY")):
+        if kind not in listed and container.get(key, 0) < 1:
+            yield Fault(
+                (*path, "resourceRequirements"),
+                f"AWS Batch requires {kind}, and it is not there",
+                hint=f'add {{"type": "{kind}", "value": "…"}}',
+            )
+
+
+def _node_faults(nodes: dict[str, Any] | None) -> Iterator[Fault]:
+    if nodes is None:
+        return
+    count, place = nodes["numNodes"], ("nodeProperties", "nodeRangeProperties")
+    if not 1 <= count <= _MOST_NODES:
+        yield Fault(("nodeProperties", "numNodes"), f"expected 1 to {_MOST_NODES}")
+        return
+    if not 0 <= nodes["mainNode"] < count:
+        yield Fault(("nodeProperties", "mainNode"), f"expected one of the nodes 0 to {count - 1}")
+    ranges = nodes["nodeRangeProperties"]
+    if not 1 <= len(ranges) <= _MOST_RANGES:
+        yield Fault(place, f"expected 1 to {_MOST_RANGES} node ranges")
+        return
+    covered: set[int] = set()
+    sound = True
+    for number, each in enumerate(ranges):
+        if not any(key in each for key in ("container", "ecsProperties", "eksProperties")):
+            yield Fault((*place, number, "container"), _REQUIRED)
+        found = _RANGE.fullmatch(each["targetNodes"])
+        bounds = (int(found[1] or 0), int(found[2] or count - 1)) if found else (1, 0)
+        if not bounds[0] <= bounds[1] < count:
+            sound = False
+            yield Fault(
+                (*place, number, "targetNodes"),
+                f"expected a range of the nodes 0 to {count - 1}, such as 0:{count - 1} or 0:",
+            )
+        else:
+            covered.update(range(bounds[0], bounds[1] + 1))
+    if sound and len(covered) < count:
+        missing = min(set(range(count)) - covered)
+        yield Fault(place, f"node {missing} is in no node range")
+
+
+def _policy_faults(data: dict[str, Any]) -> Iterator[Fault]:
+    """Yields what is wrong with retries, timeout, priority and tags."""
+    yield from _retry_faults(data.get("retryStrategy", {}))
+    timeout = data.get("timeout", {})
+    if timeout and timeout.get("attemptDurationSeconds", 0) < _LEAST_TIMEOUT:
+        yield Fault(
+            ("timeout", "attemptDurationSeconds"), f"expected at least {_LEAST_TIMEOUT} seconds"
+        )
+    priority = data.get("schedulingPriority", 1)
+    if priority == 0:
+        yield Fault(
+            ("schedulingPriority",),
+            "0 is not sent by the AWS provider of Terraform",
+            hint="write 1 or more, or remove it and give the priority when you submit",
+        )
+    elif not 0 < priority <= _MOST_PRIORITY:
+        yield Fault(("schedulingPriority",), f"expected 1 to {_MOST_PRIORITY}")
+    for key in data.get("tags", {}):
+        if key.casefold().startswith("mngen:"):
+            yield Fault(
+                ("tags", key), "tag keys starting with `mngen:` are reserved", hint="remove it"
+            )
+
+
+def _retry_faults(retries: dict[str, Any]) -> Iterator[Fault]:
+    conditions = retries.get("evaluateOnExit", [])
+    place = ("retryStrategy", "evaluateOnExit")
+    if not 1 <= retries.get("attempts", 1) <= _MOST_ATTEMPTS:
+        yield Fault(("retryStrategy", "attempts"), f"expected 1 to {_MOST_ATTEMPTS}")
+    if conditions and "attempts" not in retries:
+        yield Fault(("retryStrategy", "attempts"), "required beside `evaluateOnExit`")
+    if len(conditions) > _MOST_CONDITIONS:
+        yield Fault(place, f"AWS Batch takes {_MOST_CONDITIONS} conditions at most")
+    for number, each in enumerate(conditions):
+        if each["action"].upper() not in {"RETRY", "EXIT"}:
+            yield Fault((*place, number, "action"), "expected RETRY or EXIT")
+        for key, pattern in _CONDITIONS.items():
+            if key in each and not pattern.fullmatch(each[key]):
+                taken = "digits" if key == "onExitCode" else "letters, digits, spaces, . and :"
+                yield Fault((*place, number, key), f"expected {taken}, and * at the end only")
