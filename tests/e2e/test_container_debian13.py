@@ -78,6 +78,22 @@ def test_two_nodes_run_the_example(store: Store, image: str, root: Path, user: s
     assert len(re.findall(r"rank [0-3] of 4 runs on node[01]", text)) == 4
 
 
+@pytest.mark.parametrize("user", ["mpi", "root"])
+def test_a_script_calls_mpirun(store: Store, image: str, root: Path, user: str) -> None:
+    """PRRTE reads other variables than the daemons of Open MPI 4, and warns of those."""
+    words = ("sh", "-c", 'mpirun --hostfile "$MNGEN_HOSTFILE" python3 /opt/mngen/mpi_example.py')
+    variables = {"MNGEN_RANKS_PER_NODE": "2", "MNGEN_LAUNCHER": "main"}
+    with nodes_of(store, image, root, words, user, **variables) as nodes:
+        ended = nodes.wait(SOON)
+        text = text_of(nodes)
+    assert ended, text
+    assert dict(nodes.exit_codes) == {0: 0, 1: 0}, text
+    assert "the sum over all ranks is 10, as it should be" in text
+    assert len(re.findall(r"rank [0-3] of 4 runs on node[01]", text)) == 4
+    assert "deprecated" not in text
+    assert "WARNING" not in text
+
+
 def test_an_option_that_mpirun_does_not_know(store: Store, image: str, root: Path) -> None:
     """PRRTE ends with 213 where Open MPI 4 ended with 1; the job's own code is 68 either way."""
     arguments = {"MNGEN_RANKS_PER_NODE": "1", "MNGEN_MPI_ARGS": "--no-such-option"}
