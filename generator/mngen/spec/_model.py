@@ -878,7 +878,8 @@ class Job(Section, frozen=True, kw_only=True):
         Annotated[
             int,
             Meta(
-                description="MPI ranks on each node. Default: as many as it has CPUs for.",
+                description="MPI ranks on each node, or processes of torchrun. Default: as many as "
+                "it has CPUs for; of torchrun, one for each GPU.",
                 ge=1,
                 le=1024,
             ),

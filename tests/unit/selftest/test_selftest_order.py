@@ -52,6 +52,13 @@ class TestChoice:
         assert order.command[3:] == ("/efs", "0.5", "560")
         assert (order.vcpus, order.memory) == (None, None)
 
+    @pytest.mark.parametrize("launcher", ["main", "none", "torchrun"])
+    def test_ranks_are_started_whatever_the_job_starts(self, launcher: str) -> None:
+        text = SPEC.replace("launcher: none", f"launcher: {launcher}")
+        assert chosen(Wish(), text).order.environment["MNGEN_LAUNCHER"] == "openmpi"
+        text = SPEC.replace("launcher: none", "launcher: mpich")
+        assert "MNGEN_LAUNCHER" not in chosen(Wish(), text).order.environment
+
     def test_a_job_of_the_queue_is_preferred(self) -> None:
         assert chosen(Wish(queue="fast")).job.name == "quick"
 
