@@ -55,8 +55,8 @@ _FARGATE = frozenset(
     }
 )
 _VOLUME = frozenset({"efsVolumeConfiguration", "host", "name"})
-_NOT_CARRIED = "the AWS provider of Terraform does not send it"
-_REQUIRED = "required by AWS Batch, and not there"
+_NOT_CARRIED = "not supported by the AWS provider of Terraform, which leaves it out"
+_REQUIRED = "missing; AWS Batch requires it"
 _RANGE = re.compile(r"(\d*):(\d*)")
 _WHOLE = re.compile(r"[1-9][0-9]{0,8}")
 _ROLE = re.compile(ROLE_ARN)
@@ -126,9 +126,9 @@ def _semantic_faults(data: dict[str, Any]) -> Iterator[Fault]:
 
 def _kind_faults(data: dict[str, Any]) -> Iterator[Fault]:
     """Yields what is not a job on EC2 instances of ECS, in one container a node."""
-    elsewhere = "leave the definition outside the spec: its jobs do not run on EC2 instances"
+    elsewhere = "leave the definition outside the spec"
     if "FARGATE" in data.get("platformCapabilities", []):
-        yield Fault(("platformCapabilities",), "a job of Fargate", hint=elsewhere)
+        yield Fault(("platformCapabilities",), "jobs on Fargate are not supported", hint=elsewhere)
     ranges = data.get("nodeProperties", {}).get("nodeRangeProperties", [])
     owners: list[tuple[Path, dict[str, Any]]] = [((), data)]
     owners += [
@@ -137,7 +137,9 @@ def _kind_faults(data: dict[str, Any]) -> Iterator[Fault]:
     ]
     for path, owner in owners:
         if "eksProperties" in owner:
-            yield Fault((*path, "eksProperties"), "a job of Amazon EKS", hint=elsewhere)
+            yield Fault(
+                (*path, "eksProperties"), "jobs on Amazon EKS are not supported", hint=elsewhere
+            )
         if "ecsProperties" in owner:
             yield Fault(
                 (*path, "ecsProperties"),
@@ -166,7 +168,7 @@ def _kind_faults(data: dict[str, Any]) -> Iterator[Fault]:
         if other != kind and key in data:
             yield Fault((key,), f'excluded by "type": "{kind}"', hint="remove one of the two")
     if kinds[kind] not in data and "ecsProperties" not in data and "eksProperties" not in data:
-        yield Fault((kinds[kind],), f'required by "type": "{kind}", and not there')
+        yield Fault((kinds[kind],), f'missing; "type": "{kind}" requires it')
 
 
 def _container_faults(data: dict[str, Any]) -> Iterator[Fault]:
@@ -206,7 +208,7 @@ def _need_faults(path: Path, container: dict[str, Any]) -> Iterator[Fault]:
         if kind not in listed and container.get(key, 0) < 1:
             yield Fault(
                 (*path, "resourceRequirements"),
-                f"AWS Batch requires {kind}, and it is not there",
+                f"no {kind}; AWS Batch requires it",
                 hint=f'add {{"type": "{kind}", "value": "…"}}',
             )
 
@@ -256,7 +258,7 @@ def _policy_faults(data: dict[str, Any]) -> Iterator[Fault]:
     if priority == 0:
         yield Fault(
             ("schedulingPriority",),
-            "0 is not sent by the AWS provider of Terraform",
+            "0 is not supported by the AWS provider of Terraform, which leaves it out",
             hint="write 1 or more, or remove it and give the priority when you submit",
         )
     elif not 0 < priority <= _MOST_PRIORITY:

@@ -300,6 +300,14 @@ _DEFINITIONS = (
     "aws batch describe-job-definitions --status ACTIVE "
     "--query 'jobDefinitions[].[jobDefinitionName,revision]'"
 )
+_SYSTEM_FOLDERS = frozenset(
+    {
+        *("bin", "boot", "dev", "etc", "home", "lib", "lib64", "local", "opt", "proc", "root"),
+        *("run", "sbin", "srv", "sys", "tmp", "usr", "var"),
+    }
+)
+"""Folders at the root of Amazon Linux, without those that are there to mount something on."""
+
 _REGISTER = "https://docs.aws.amazon.com/batch/latest/APIReference/API_RegisterJobDefinition.html"
 
 
@@ -436,6 +444,88 @@ jobs:
                     f"the file names the job definition `{named}`, and its name in AWS is `{full}`",
                     f"set `aws_name: {named}`",
                 )
+
+
+class HostPathsExist(SpecRule):
+    id = "MN414"
+    severity = Severity.WARNING
+    title = "A host path in a definition should exist on the instances"
+    why = (
+        "Docker creates a missing path, so the container gets an empty folder on the disk of its "
+        "instance. AMIs of mngen have the shared file system and the folders of the system only."
+    )
+    remedy = (
+        "use a path on the shared file system (`storage.efs.mount`), or an AMI of your own "
+        "(`image` of the environment)"
+    )
+    source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_Host.html"
+    manual_test = (
+        "aws batch describe-job-definitions --status ACTIVE "
+        "--query 'jobDefinitions[].nodeProperties.nodeRangeProperties[].container.volumes'"
+    )
+    files = MappingProxyType(
+        {
+            "post.json": """\
+{
+  "type": "container",
+  "containerProperties": {
+    "image": "quay.io/me/post:v1",
+    "vcpus": 4,
+    "memory": 8000,
+    "volumes": [{"name": "data", "host": {"sourcePath": "/shared"}}],
+    "mountPoints": [{"sourceVolume": "data", "containerPath": "/data"}]
+  }
+}
+"""
+        }
+    )
+    failing = """\
+storage:
+  efs: {mount: /efs}
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  post:
+    queue: mpi
+    definition: post.json  #! post.json
+"""
+    passing = """\
+storage:
+  efs: {mount: /shared}
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  post:
+    queue: mpi
+    definition: post.json
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        mount = subject.spec.storage.efs.mount
+        for job in subject.jobs:
+            if not isinstance(job.spec, JobFromFile):
+                continue
+            if any(each.spec.image for each in job.queue.environments):
+                continue
+            for path, container in job.spec.from_file.containers:
+                for number, volume in enumerate(container.get("volumes", [])):
+                    host = volume.get("host", {}).get("sourcePath")
+                    if host is not None and not _exists(host, mount):
+                        place = pointer((*path, "volumes", number, "host", "sourcePath"))
+                        yield Match(
+                            ("jobs", job.name, "definition"),
+                            f"AMIs of mngen have no `{host}`, which {place} mounts",
+                        )
+
+
+def _exists(path: str, mount: str) -> bool:
+    """Returns whether an AMI of mngen has a path, or may have it."""
+    if f"{path}/".startswith(f"{mount}/"):
+        return True
+    parts = [part for part in path.split("/") if part]
+    # A package may make a folder below one of these, but none below the mount points.
+    return not parts or parts[0] in _SYSTEM_FOLDERS
 
 
 def _said(role: str) -> str:
