@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(1800)
 
 QUEUE = "module.queue_TsunamiQueue_MAX_12[0].aws_batch_job_queue.this"
+JOB = "module.job_tsunami_nodes.aws_batch_job_definition.this"
 
 
 def actions(plan: dict[str, Any]) -> set[str]:
@@ -64,14 +65,16 @@ def test_handmade_setup_comes_under_mngen_in_three_stages(
     sandbox.reset()
     made = make(sandbox)
     with Stack(tmp_path, sandbox.environment(HERE, terraform_env)) as stack:
-        done = stack.mngen("import", "--from-account", "--name", "tsunami")
+        done = stack.mngen(
+            "import", "--from-account", "--name", "tsunami", "--job", "tsunami_nodes"
+        )
         assert done.returncode == 0, done.stderr
         spec = (tmp_path / "mngen.yaml").read_text(encoding="utf-8")
 
         # 1. Taken over as it is.
         stack.render(spec)
         plan = stack.plan()
-        assert imported(plan) == {QUEUE}
+        assert imported(plan) == {QUEUE, JOB}
         assert actions(plan) <= {"create", "read", "update", "no-op"}
         stack._terraform("apply", "-auto-approve")
         assert stack.unchanged()
@@ -225,7 +228,8 @@ def test_state_of_terraform_gives_the_same_as_the_account(
         (first, ["--from-terraform", "../other", "--aws"]),
         (second, ["--from-account"]),
     ):
-        done = mngen("import", *source, "--name", "reef", cwd=folder, env=env, timeout=300)
+        wanted = (*source, "--name", "reef", "--job", "reef-hello")
+        done = mngen("import", *wanted, cwd=folder, env=env, timeout=300)
         assert done.returncode == 0, done.stderr
     texts = [read_tree(folder) for folder in (first, second)]
     reports = [text.pop("adoption.md").decode() for text in texts]
@@ -235,6 +239,8 @@ def test_state_of_terraform_gives_the_same_as_the_account(
     assert specs[0] == specs[1]
     assert b"scheduling_policy: " in specs[0]
     assert b"capacity: 7200" in specs[0]
+    definitions = [json.loads(text.pop("definitions/reef-hello.json")) for text in texts]
+    assert definitions[0] == definitions[1]
     assert list(texts[0]) == ["deploy/terraform/imports.tf"]
     assert texts[0] == texts[1]
     assert "terraform state rm 'aws_batch_job_queue.main'" in reports[0]
@@ -250,4 +256,4 @@ def assert_stands(sandbox: Sandbox, made: Handmade) -> None:
     assert ec2.describe_placement_groups(GroupNames=[made.group])["PlacementGroups"]
     assert iam.get_role(RoleName=made.role)["Role"]
     assert batch.describe_job_queues(jobQueues=[made.queue])["jobQueues"] == []
-    assert revisions(sandbox) == [made.definition]
+    assert revisions(sandbox) == []

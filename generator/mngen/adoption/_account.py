@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mngen._aws import client, region_of, translated
 from mngen.adoption._cluster import subnets_of_cluster
-from mngen.adoption._inventory import FileSystem, Inventory, Network, Subnet
+from mngen.adoption._inventory import FileSystem, Inventory, Network, Subnet, require
 from mngen.adoption._item import Item
 from mngen.adoption._jobs import containers_of, newest
 from mngen.adoption._lines import Line, Outcome, Place
 from mngen.adoption._queues import environments_of
 from mngen.cluster import names
-from mngen.errors import InputError, Problem, ToolError, did_you_mean
+from mngen.errors import InputError, ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_ec2.client import EC2Client
@@ -38,6 +38,7 @@ _MOST_FILE_SYSTEMS = 10
 
 def read_account(
     queues: Collection[str] = (),
+    jobs: Collection[str] = (),
     *,
     region: str | None = None,
     connect: Connect = client,
@@ -46,11 +47,12 @@ def read_account(
 
     Args:
         queues: Names of the queues; none for all.
+        jobs: Names of job definitions that must exist.
         region: AWS region; None for the configured one.
         connect: Makes a client of a service in a region.
 
     Raises:
-        InputError: The account has no such queue, or no queue at all.
+        InputError: The account has no such queue or job definition, or no queue at all.
         ToolError: AWS denies the calls to Batch, or cannot be reached.
     """
     region = region_of(region)
@@ -59,7 +61,8 @@ def read_account(
         account = sts.get_caller_identity()["Account"]
         batch: BatchClient = connect("batch", region)
         found_queues = [_plain(each) for each in all_queues(batch)]
-        _require(queues, [each["jobQueueName"] for each in found_queues], region)
+        names_there = [each["jobQueueName"] for each in found_queues]
+        require(queues, "job queue", names_there, f"in {region}")
         chosen = [each for each in found_queues if not queues or each["jobQueueName"] in queues]
         used = sorted({each for queue in chosen for each in environments_of(queue)})
         environments = [_plain(each) for each in described_environments(batch, used)]
@@ -68,13 +71,20 @@ def read_account(
             for page in batch.get_paginator("describe_job_definitions").paginate(status="ACTIVE")
             for each in page["jobDefinitions"]
         ]
+    active = newest(definitions)
+    names_there = [each.data["jobDefinitionName"] for each in active]
+    require(jobs, "active job definition", names_there, f"in {region}")
     if not chosen:
         raise InputError(f"account {account} has no job queues in {region}")
     inventory = Inventory(
         source=f"account {account} in {region}",
         environments=[Item(each, Place(each["computeEnvironmentArn"])) for each in environments],
         queues=[Item(each, Place(each["jobQueueArn"])) for each in chosen],
-        definitions=[each for each in newest(definitions) if _fits(each, environments)],
+        definitions=[
+            each
+            for each in active
+            if each.data["jobDefinitionName"] in jobs or _fits(each, environments)
+        ],
         region=region,
         account=account,
         exists=True,
@@ -174,16 +184,6 @@ def _fits(definition: Item, environments: list[dict[str, Any]]) -> bool:
         return False
     named = {each.get("instanceType") for _, each in containers_of(definition)} - {None}
     return named <= types
-
-
-def _require(wanted: Iterable[str], there: list[str], region: str) -> None:
-    missing = [
-        Problem(f'there is no job queue "{each}" in {region}', hint=did_you_mean(each, there))
-        for each in wanted
-        if each not in there
-    ]
-    if missing:
-        raise InputError(*missing)
 
 
 def _subnets(ec2: EC2Client, ids: list[str]) -> dict[str, Subnet]:

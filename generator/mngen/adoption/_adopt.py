@@ -16,7 +16,14 @@ from mngen.adoption._cluster import map_cluster
 from mngen.adoption._draft import Draft
 from mngen.adoption._environments import Mapped, map_environment
 from mngen.adoption._imports import imports_text
-from mngen.adoption._jobs import MappedJob, containers_of, map_job, newest, vcpus_of
+from mngen.adoption._jobs import (
+    MappedJob,
+    containers_of,
+    leave_out,
+    map_job,
+    newest,
+    vcpus_of,
+)
 from mngen.adoption._lines import Line, Outcome, Place, in_order
 from mngen.adoption._queues import MappedQueue, add_queue, map_queue
 from mngen.adoption._record import record_text
@@ -49,6 +56,8 @@ _ORDER = (
 )
 _ARN = re.compile(r'"arn:aws[a-z-]*:[a-z0-9-]+:([a-z0-9-]*):(\d{12}):')
 _INDEX = re.compile(r"\[(\d+)\]\Z")
+# A problem of a file starts with the place in it.
+_POINTED = re.compile(r"(/[^\s:]*): (.*)", re.DOTALL)
 _ECR = re.compile(r'"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com')
 
 
@@ -59,6 +68,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
         name: Name of the deployment.
         region: AWS region; None for that of what there is.
         default_region: AWS region if nothing names one.
+        jobs: Names of job definitions to take into the spec; with files for the AWS CLI, all are.
         take_repository: Whether to take over the repository of the container image.
         spec: Name of the spec's file, for the report.
         out: Folder of the rendered tree, likewise.
@@ -67,6 +77,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     region: str | None = None
     default_region: str = "us-east-1"
+    jobs: frozenset[str] = frozenset()
     take_repository: bool = False
     spec: str = "mngen.yaml"
     out: str = "deploy"
@@ -78,6 +89,7 @@ class Adoption(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         spec: Text of the spec; empty if nothing can be written in one.
         report: Text of the report.
+        files: Texts of the job definitions that the spec names, by their paths from it.
         imports: Text of the import blocks; empty if nothing is taken over.
         record: Text of the record for `Finish`; empty if no old environment stays in a queue.
         lines: The report's lines, what breaks a job first.
@@ -85,6 +97,7 @@ class Adoption(msgspec.Struct, frozen=True, kw_only=True):
 
     spec: str
     report: str
+    files: dict[str, str] = {}
     imports: str
     record: str = ""
     lines: tuple[Line, ...]
@@ -97,6 +110,7 @@ class Adoption(msgspec.Struct, frozen=True, kw_only=True):
         """Returns all of it as JSON-ready data."""
         return {
             "spec": self.spec,
+            "files": self.files,
             "imports": self.imports,
             "record": self.record,
             "lines": [line.as_dict() for line in self.lines],
@@ -141,7 +155,7 @@ def adopt(inventory: Inventory, wishes: Wishes, catalog: Catalog) -> Adoption:
         _report_registry(draft, wishes, region, account or registry)
     account = account or registry
     _report_empty(draft)
-    parts, own = _of_cluster(draft, inventory.cluster) if inventory.cluster else _map(draft)
+    parts, own = _of_cluster(draft, inventory.cluster) if inventory.cluster else _map(draft, wishes)
     sections: dict[str, Any] = {"name": wishes.name, "region": region}
     if account:
         sections["account"] = account
@@ -166,12 +180,16 @@ def adopt(inventory: Inventory, wishes: Wishes, catalog: Catalog) -> Adoption:
     text = _checked(draft, sections, parts, wishes)
     parts.queues = [each for each in parts.queues if each.key in draft.queues]
     taken = {parts.places[f"queues.{each.key}"].file for each in parts.queues}
+    taken |= {each.item.place.file for each in parts.jobs if each.key}
     inventory.released = [each for each in inventory.released if each in taken]
     lines = tuple(in_order(draft.lines))
     return Adoption(
         spec=text,
         report=report_text(wishes, inventory, lines, parts.queues, parts.jobs, parts.repository),
-        imports=imports_text(parts.queues, parts.repository) if inventory.exists and text else "",
+        files=draft.files if text else {},
+        imports=imports_text(parts.queues, parts.jobs, parts.repository)
+        if inventory.exists and text
+        else "",
         record=record_text(inventory, parts.queues),
         lines=lines,
     )
@@ -213,15 +231,15 @@ def _of_cluster(draft: Draft, cluster: Item) -> tuple[_Parts, dict[str, Any]]:
     return parts, own
 
 
-def _map(draft: Draft) -> tuple[_Parts, dict[str, Any]]:
+def _map(draft: Draft, wishes: Wishes) -> tuple[_Parts, dict[str, Any]]:
     inventory = draft.inventory
     definitions = newest(inventory.definitions)
-    wanted = frozenset(vcpus_of(each) for item in definitions for _, each in containers_of(item))
+    vcpus = frozenset(vcpus_of(each) for item in definitions for _, each in containers_of(item))
     parts = _Parts([], [], [], {})
     environments: dict[str, Mapped | None] = {}
     for item in inventory.environments:
         name = str(item.data.get("computeEnvironmentName", ""))
-        mapped = map_environment(draft, item, wanted)
+        mapped = map_environment(draft, item, vcpus)
         environments[name] = mapped
         if mapped:
             parts.environments.append(mapped)
@@ -231,11 +249,19 @@ def _map(draft: Draft) -> tuple[_Parts, dict[str, Any]]:
         if queue:
             parts.queues.append(queue)
             parts.places[f"queues.{queue.key}"] = item.place
+    queues = list(parts.queues)
     if not inventory.queues:
-        for mapped in parts.environments:
-            add_queue(draft, mapped, parts.places[f"environments.{mapped.key}"])
+        queues = [
+            add_queue(draft, each, parts.places[f"environments.{each.key}"])
+            for each in parts.environments
+        ]
     for item in definitions:
-        parts.jobs.append(map_job(draft, item, parts.queues))
+        wanted = item.data.get("jobDefinitionName") in wishes.jobs
+        taken = wanted or not inventory.exists
+        job = map_job(draft, item, queues, taken=taken, wanted=wanted)
+        parts.jobs.append(job)
+        if job.key:
+            parts.places[f"jobs.{job.key}"] = item.place
     return parts, {}
 
 
@@ -261,19 +287,21 @@ def _checked(draft: Draft, sections: dict[str, Any], parts: _Parts, wishes: Wish
         if not draft.environments or not draft.queues:
             return ""
         text = text_of(sections, header, draft.notes)
-        loaded = load_text(text.encode(), wishes.spec)
+        files = {path: each.encode() for path, each in draft.files.items()}
+        loaded = load_text(text.encode(), wishes.spec, files)
         problems = [
             each for each in check(loaded, draft.catalog) if each.severity is Severity.ERROR
         ]
         if not problems:
             return text
-        if not _drop(draft, parts, problems):
+        if not _drop(draft, parts, problems, wishes.jobs):
             raise InputError(*(_placed(draft, parts, each) for each in problems))
     raise AssertionError("each round drops an entry")
 
 
-def _drop(draft: Draft, parts: _Parts, problems: Iterable[Problem]) -> bool:
+def _drop(draft: Draft, parts: _Parts, problems: Iterable[Problem], wanted: frozenset[str]) -> bool:
     """Leaves out what the rules refuse; returns whether that was anything."""
+    jobs = {each.key: each for each in parts.jobs if each.key}
     sections = {"environments": draft.environments, "queues": draft.queues, "jobs": draft.jobs}
     refused: dict[tuple[str, str], None] = {}
     for problem in problems:
@@ -286,16 +314,41 @@ def _drop(draft: Draft, parts: _Parts, problems: Iterable[Problem]) -> bool:
         ]
         if not keys:
             continue
-        refused[section, max(keys, key=len)] = None
+        key = max(keys, key=len)
+        refused[section, key] = None
+        if section == "jobs" and key in jobs:
+            _report_outside(draft, jobs[key], problem, wanted=jobs[key].name in wanted)
+            continue
         rule = f" ({problem.rule})" if problem.rule else ""
         place = _origin(draft, parts, problem.path) or Place(draft.inventory.source)
         draft.cannot(place, problem.path, f"{problem.message}{rule}", problem.hint or "")
     for section, key in refused:
-        if key in sections[section]:
+        # It may have gone with its queue.
+        if key not in sections[section]:
+            continue
+        if section == "jobs" and key in jobs:
+            leave_out(draft, jobs[key])
+        else:
             del sections[section][key]
             _forget(draft, f"{section}.{key}")
             _drop_users(draft, parts, section, key)
     return bool(refused)
+
+
+def _report_outside(draft: Draft, job: MappedJob, problem: Problem, *, wanted: bool) -> None:
+    """Reports why a job definition is not in the spec: an error only if the user named it."""
+    found = _POINTED.fullmatch(problem.message) if problem.file else None
+    pointer, message = found.groups() if found else ("", problem.message)
+    place = Place(job.item.place.file, job.item.place.pointer + pointer)
+    rule = f" ({problem.rule})" if problem.rule else ""
+    why = f"{job.name} stays as it is, outside the spec: {message}{rule}"
+    if wanted:
+        draft.cannot(place, f"jobs.{job.key}.definition", why, problem.hint or "")
+    elif problem.rule:
+        # Scripts may send its jobs to a queue of the spec all the same.
+        draft.changed(place, "", why, problem.hint or "", breaks=True)
+    else:
+        draft.kept(place, "", why, problem.hint or "")
 
 
 def _forget(draft: Draft, path: str) -> None:
@@ -357,9 +410,13 @@ def _drop_users(draft: Draft, parts: _Parts, section: str, key: str) -> None:
                 _forget(draft, path)
                 _drop_users(draft, parts, "queues", name)
     elif section == "queues":
+        jobs = {each.key: each for each in parts.jobs if each.key}
         for name in [name for name, job in draft.jobs.items() if job["queue"] == key]:
-            del draft.jobs[name]
-            _forget(draft, f"jobs.{name}")
+            if name in jobs:
+                leave_out(draft, jobs[name])
+            else:
+                del draft.jobs[name]
+                _forget(draft, f"jobs.{name}")
 
 
 def _most(inventory: Inventory, pattern: re.Pattern[str], group: int) -> str | None:

@@ -28,6 +28,7 @@ class Draft:
         environments: The section `environments`.
         queues: The section `queues`.
         jobs: The section `jobs`.
+        files: Texts of the files that jobs name, by their paths from the spec.
         notes: Lines of comment above a key, by the key's path.
     """
 
@@ -38,6 +39,7 @@ class Draft:
         self.environments: dict[str, dict[str, Any]] = {}
         self.queues: dict[str, dict[str, Any]] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
+        self.files: dict[str, str] = {}
         self.notes: dict[tuple[str, ...], list[str]] = {}
 
     def kept(self, place: Place, spec: str, why: str, todo: str = "") -> None:

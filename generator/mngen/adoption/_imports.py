@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mngen.render import hcl_string
 
 if TYPE_CHECKING:
+    from mngen.adoption._jobs import MappedJob
     from mngen.adoption._queues import MappedQueue
 
 IMPORTS = "terraform/imports.tf"
@@ -21,7 +22,7 @@ _HEADER = """\
 _BLOCK = re.compile(r'\s*import \{\n  to = (\S+)\n  id = "[^"\n]*"\n\}\n')
 
 
-def imports_text(queues: list[MappedQueue], repository: str) -> str:
+def imports_text(queues: list[MappedQueue], jobs: list[MappedJob], repository: str) -> str:
     """Returns the import blocks, or nothing if there is nothing to take over.
 
     By `id`, which Terraform's AWS provider 5 and 6 both take.
@@ -29,12 +30,18 @@ def imports_text(queues: list[MappedQueue], repository: str) -> str:
 
     Args:
         queues: Queues to take over.
+        jobs: Job definitions; those that are not in the spec are left out.
         repository: Name of a repository of Amazon ECR; empty for none.
     """
     blocks = [
         _block(f"module.queue_{each.key}[0].aws_batch_job_queue.this", each.arn)
         for each in queues
         if each.arn
+    ]
+    blocks += [
+        _block(f"module.job_{each.key}.aws_batch_job_definition.this", each.arn)
+        for each in jobs
+        if each.key and each.arn
     ]
     if repository:
         blocks.append(_block("module.registry.aws_ecr_repository.this", repository))

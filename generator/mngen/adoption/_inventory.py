@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mngen.errors import InputError, Problem, did_you_mean
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mngen.adoption._item import Item
     from mngen.adoption._lines import Line
 
@@ -81,3 +85,24 @@ class Inventory(msgspec.Struct, kw_only=True):
     released: list[str] = []
     cluster: Item | None = None
     lines: list[Line] = []
+
+
+def require(wanted: Iterable[str], what: str, there: list[str], where: str) -> None:
+    """Refuses names that there are not.
+
+    Args:
+        wanted: The names asked for.
+        what: What has them, in words.
+        there: The names that exist.
+        where: Where they were looked for.
+
+    Raises:
+        InputError: Some do not exist; carries one problem for each.
+    """
+    missing = [
+        Problem(f'there is no {what} "{each}" {where}', hint=did_you_mean(each, there))
+        for each in wanted
+        if each not in there
+    ]
+    if missing:
+        raise InputError(*missing)

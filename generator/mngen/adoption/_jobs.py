@@ -1,10 +1,15 @@
-"""Job definitions: they stay as they are, and show what a spec must have for them."""
+"""Job definitions: they stay as they are, in files that the spec names or outside it."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from mngen._batch_shapes import members_of
+from mngen.adoption._draft import key_of
+from mngen.adoption._lines import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,6 +19,9 @@ if TYPE_CHECKING:
     from mngen.adoption._lines import Place
     from mngen.adoption._queues import MappedQueue
     from mngen.spec import Path
+
+FOLDER = "definitions"
+"""Folder of the job definitions, beside the spec."""
 
 _DESCRIBES = frozenset({"containerOrchestrationType", "jobDefinitionArn", "revision", "status"})
 _NOTES = {
@@ -33,12 +41,18 @@ class MappedJob(msgspec.Struct, kw_only=True):
 
     Attributes:
         name: Its name in AWS.
+        key: Its key in the spec; empty if it stays outside.
+        arn: ARN of the revision, if it was seen in an account.
+        item: The definition.
         images: Its container images, with their places.
         mounts: Host paths that its containers mount, with their places.
         file_systems: EFS file systems that it names itself, with their places.
     """
 
     name: str
+    item: Item
+    key: str = ""
+    arn: str = ""
     images: list[tuple[str, Place]]
     mounts: list[tuple[str, Place]]
     file_systems: list[tuple[str, Place]]
@@ -88,31 +102,46 @@ def newest(items: list[Item]) -> list[Item]:
     return [found[name] for name in sorted(found)]
 
 
-def map_job(draft: Draft, item: Item, queues: list[MappedQueue]) -> MappedJob:
-    """Reports a job definition, which stays as it is, and returns what it names."""
+def map_job(
+    draft: Draft, item: Item, queues: list[MappedQueue], *, taken: bool, wanted: bool
+) -> MappedJob:
+    """Reports a job definition, which stays as it is, and returns what it names.
+
+    Args:
+        draft: The spec in the making.
+        item: The definition.
+        queues: The queues of the spec.
+        taken: Whether to add a job for it to the spec.
+        wanted: Whether the user named it.
+    """
     name = str(item.take("jobDefinitionName", ""))
-    mapped = MappedJob(name=name, images=[], mounts=[], file_systems=[])
+    mapped = MappedJob(name=name, item=item, images=[], mounts=[], file_systems=[])
     elsewhere = _elsewhere(item)
     if elsewhere:
-        draft.kept(
+        report = draft.cannot if wanted else draft.kept
+        report(
             item.at("jobDefinitionName"),
             "",
             f"{name} stays as it is, outside the spec: its jobs run on {elsewhere}, not on the "
             "instances of the spec",
         )
-        _report_keys(draft, item, [])
+        _report_keys(draft, item, [], "")
         return mapped
     containers = list(containers_of(item))
     queue = _queue_for(item, containers, queues)
-    where = f", with the queue {queue.name}" if queue else ""
-    draft.kept(
-        item.at("jobDefinitionName"),
-        "",
-        f"{name} stays as it is, outside the spec: scripts go on using its name{where}",
-        "write a job in the spec to submit it with mngen",
-    )
-    _report_keys(draft, item, containers)
-    _report_tasks(draft, item)
+    if taken and queue:
+        _take(draft, mapped, queue)
+    else:
+        where = f", with the queue {queue.name}" if queue else ""
+        draft.kept(
+            item.at("jobDefinitionName"),
+            "",
+            f"{name} stays as it is, outside the spec: scripts go on using its name{where}",
+            f"--job {name} takes it into the spec",
+        )
+    spec = f"jobs.{mapped.key}.definition" if mapped.key else ""
+    _report_keys(draft, item, containers, spec)
+    _report_tasks(draft, item, spec)
     for path, container in containers:
         _collect(mapped, item, path, container)
     for path, task in _tasks_of(item):
@@ -121,6 +150,55 @@ def map_job(draft: Draft, item: Item, queues: list[MappedQueue]) -> MappedJob:
         ]
         _collect(mapped, item, path, {"volumes": task.get("volumes", []), "mountPoints": points})
     return mapped
+
+
+def _take(draft: Draft, mapped: MappedJob, queue: MappedQueue) -> None:
+    """Adds a job to the spec whose definition is a file, as it is."""
+    name, item = mapped.name, mapped.item
+    mapped.key = key_of(name, draft.jobs)
+    mapped.arn = str(item.data.get("jobDefinitionArn", ""))
+    path = f"jobs.{mapped.key}"
+    file = f"{FOLDER}/{name}.json"
+    revision = item.data.get("revision")
+    draft.kept(
+        item.at("jobDefinitionName"),
+        f"{path}.aws_name",
+        f"{name}: scripts go on using it"
+        + (f"; revision {revision}, the newest active one" if revision else ""),
+    )
+    draft.changed(
+        item.at("jobDefinitionName"),
+        f"{path}.queue",
+        f"{queue.key}: a job definition names no queue, and this one fits best",
+        "correct it if its jobs go to another one",
+    )
+    draft.files[file] = _text(item)
+    draft.jobs[mapped.key] = {"queue": queue.key, "aws_name": name, "definition": file}
+    if draft.inventory.exists:
+        draft.jobs[mapped.key]["protect"] = True
+
+
+def _text(item: Item) -> str:
+    """Returns what `aws batch register-job-definition --cli-input-json` takes."""
+    takes = members_of("definitions")
+    data = {
+        key: value for key, value in item.data.items() if key in takes and value not in ({}, [])
+    }
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def leave_out(draft: Draft, mapped: MappedJob) -> None:
+    """Removes the job of a definition from the spec, and leaves what was reported of its values."""
+    path = f"jobs.{mapped.key}"
+    del draft.files[draft.jobs.pop(mapped.key)["definition"]]
+    lines = []
+    for line in draft.lines:
+        if line.outcome is Outcome.CANNOT or not line.spec.startswith(f"{path}."):
+            lines.append(line)
+        elif line.spec == f"{path}.definition":
+            lines.append(msgspec.structs.replace(line, spec=""))
+    draft.lines = lines
+    mapped.key = mapped.arn = ""
 
 
 def _elsewhere(item: Item) -> str:
@@ -149,34 +227,36 @@ def _queue_for(item: Item, containers: list[Part], queues: list[MappedQueue]) ->
     return max(queues, key=fit, default=None)
 
 
-def _report_keys(draft: Draft, item: Item, containers: list[Part]) -> None:
+def _report_keys(draft: Draft, item: Item, containers: list[Part], spec: str) -> None:
     for key in item.data:
         if key not in _DESCRIBES and key != "jobDefinitionName":
             item.take(key)
             if key not in {"containerProperties", "ecsProperties", "nodeProperties"}:
-                draft.kept(item.at(key), "", _NOTES.get(key, "as it is"))
+                draft.kept(item.at(key), spec, _NOTES.get(key, "as it is"))
     nodes = item.data.get("nodeProperties", {})
     for key in nodes:
         if key != "nodeRangeProperties":
-            draft.kept(item.at("nodeProperties", key), "", "as it is")
+            draft.kept(item.at("nodeProperties", key), spec, "as it is")
     for number, each in enumerate(nodes.get("nodeRangeProperties", [])):
         place = item.at(*_RANGES, number, "targetNodes")
-        draft.kept(place, "", f"nodes {each.get('targetNodes')}, as they are")
+        draft.kept(place, spec, f"nodes {each.get('targetNodes')}, as they are")
     for path, container in containers:
-        _report_container(draft, item, path, container)
+        _report_container(draft, item, path, container, spec)
         if "ecsProperties" not in path and not container.get("jobRoleArn"):
-            _report_no_role(draft, item, path, "jobRoleArn")
+            _report_no_role(draft, item.at(*path, "jobRoleArn"), "jobRoleArn", spec)
 
 
-def _report_tasks(draft: Draft, item: Item) -> None:
+def _report_tasks(draft: Draft, item: Item, spec: str) -> None:
     for path, task in _tasks_of(item):
         rest = {key: value for key, value in task.items() if key != "containers"}
-        _report_container(draft, item, path, rest)
+        _report_container(draft, item, path, rest, spec)
         if not task.get("taskRoleArn"):
-            _report_no_role(draft, item, path, "taskRoleArn")
+            _report_no_role(draft, item.at(*path, "taskRoleArn"), "taskRoleArn", spec)
 
 
-def _report_container(draft: Draft, item: Item, path: Path, container: dict[str, Any]) -> None:
+def _report_container(
+    draft: Draft, item: Item, path: Path, container: dict[str, Any], spec: str
+) -> None:
     for key, value in container.items():
         why = _NOTES.get(key, "as it is")
         todo = ""
@@ -188,16 +268,16 @@ def _report_container(draft: Draft, item: Item, path: Path, container: dict[str,
             )
             why = f"as they are: {paths or 'none on the instance'}"
             todo = "an AMI from mngen bake has only the path of `storage.efs.mount`"
-        draft.kept(item.at(*path, key), "", why, todo)
+        draft.kept(item.at(*path, key), spec, why, todo)
 
 
-def _report_no_role(draft: Draft, item: Item, path: Path, key: str) -> None:
+def _report_no_role(draft: Draft, place: Place, key: str, spec: str) -> None:
     draft.changed(
-        item.at(*path, key),
-        "",
+        place,
+        spec,
         "no job role: its programs use the permissions of the instance, which containers on "
         "instances of mngen do not get",
-        f"register a revision with a `{key}` before jobs run on them",
+        f"add a `{key}` to the definition before jobs run on them",
         breaks=True,
     )
 

@@ -127,8 +127,8 @@ def map_queue(
     return mapped
 
 
-def add_queue(draft: Draft, mapped: Mapped, place: Place) -> None:
-    """Adds a queue for an environment, where no queue was read.
+def add_queue(draft: Draft, mapped: Mapped, place: Place) -> MappedQueue:
+    """Adds a queue for an environment, where no queue was read, and returns it.
 
     Args:
         draft: The spec in the making.
@@ -143,6 +143,7 @@ def add_queue(draft: Draft, mapped: Mapped, place: Place) -> None:
         "a new queue: an environment takes jobs only from one",
         "to keep the name of yours, pass its file too",
     )
+    return MappedQueue(name=key, key=key, arn="", environments=[mapped], legacy=[])
 
 
 def environments_of(queue: dict[str, Any]) -> list[str]:

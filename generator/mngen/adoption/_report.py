@@ -59,13 +59,13 @@ _MANAGED_ELSEWHERE = """\
 {old}
 """
 _SCRIPTS = """\
-They stay. Job definitions stay outside the spec, so scripts that register revisions go on as they
-do today.
+They stay, and scripts that register revisions of job definitions go on as they do today: a name
+without a revision means the newest one, also one that a script has registered.
 """
 _RELEASE = """\
-Another configuration manages the queues. Let go of them there, and take them out
-   of its files (with terraform-aws-modules/batch: `create_job_queues = false`). Its plan must
-   delete neither them nor the compute environments and the scheduling policy that they use:
+Another configuration manages what is taken over. Let go of it there, and take it out
+   of its files (with terraform-aws-modules/batch, queues: `create_job_queues = false`). Its plan
+   must delete neither that nor the compute environments and the scheduling policy that queues use:
 
    ```sh
 {commands}
@@ -108,7 +108,7 @@ def report_text(
         )
     text += _names(queues, jobs)
     if inventory.exists:
-        text.append(_stages(wishes, inventory, queues, repository))
+        text.append(_stages(wishes, inventory, queues, jobs, repository))
     else:
         text.append(_NEW)
     return "\n".join(text)
@@ -138,7 +138,11 @@ def _names(queues: list[MappedQueue], jobs: list[MappedJob]) -> list[str]:
     if not queues and not jobs:
         return []
     rows = [f"- job queue {_code(each.name)}: `queues.{each.key}`" for each in queues]
-    rows += [f"- job definition {_code(each.name)}: stays outside the spec" for each in jobs]
+    rows += [
+        f"- job definition {_code(each.name)}: "
+        + (f"`jobs.{each.key}`" if each.key else "stays outside the spec")
+        for each in jobs
+    ]
     return [
         "## Names that scripts use",
         "",
@@ -149,24 +153,27 @@ def _names(queues: list[MappedQueue], jobs: list[MappedJob]) -> list[str]:
 
 
 def _stages(
-    wishes: Wishes, inventory: Inventory, queues: list[MappedQueue], repository: str
+    wishes: Wishes,
+    inventory: Inventory,
+    queues: list[MappedQueue],
+    jobs: list[MappedJob],
+    repository: str,
 ) -> str:
-    imported = len(queues) + bool(repository)
+    modules = [f"module.queue_{each.key}" for each in queues]
+    modules += [f"module.job_{each.key}" for each in jobs if each.key]
+    modules += ["module.registry"] if repository else []
     old = dict.fromkeys(arn.rpartition("/")[2] for each in queues for arn in each.legacy)
     last = _MANAGED_ELSEWHERE if inventory.released else _FINISH
     let_go = "\n".join(
         f"terraform -chdir={quote(f'{wishes.out}/terraform')} state rm '{address}'"
-        for address in (
-            *(f"module.queue_{each.key}" for each in queues),
-            *(["module.registry"] if repository else []),
-        )
+        for address in modules
     )
     release = _RELEASE.format(
         commands="\n".join(f"   terraform state rm '{each}'" for each in inventory.released)
     )
     return _STAGES.format(
         release=release if inventory.released else "",
-        imported=count(imported, "resource"),
+        imported=count(len(modules), "resource"),
         spec=wishes.spec,
         imports=_code(f"{wishes.out}/{IMPORTS}"),
         amis=_code(f"{wishes.out}/{AMIS_FILE}"),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def save(adoption: Adoption, file: Path, out: Path, *, overwrite: bool = False) -> list[Path]:
-    """Writes the spec, the report, the record and the import blocks.
+    """Writes the spec with its job definitions, the report, the record and the import blocks.
 
     The spec comes last, so that a spec is never without what it names.
 
@@ -39,6 +39,7 @@ def save(adoption: Adoption, file: Path, out: Path, *, overwrite: bool = False) 
         texts[out / IMPORTS] = adoption.imports
     if adoption.record:
         texts[file.parent / RECORD] = adoption.record
+    texts |= {file.parent / path: text for path, text in adoption.files.items()}
     texts[file.parent / REPORT] = adoption.report
     texts[file] = adoption.spec
     with _locked(file):

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mngen._json_text import without_nulls
-from mngen.adoption._inventory import Inventory
+from mngen.adoption._inventory import Inventory, require
 from mngen.adoption._item import Item
 from mngen.adoption._lines import Place
 from mngen.errors import InputError
@@ -71,12 +71,15 @@ _OF_TERRAFORM = frozenset(
 )
 
 
-def read_folder(folder: Path, queues: Collection[str] = ()) -> Inventory:
+def read_folder(
+    folder: Path, queues: Collection[str] = (), jobs: Collection[str] = ()
+) -> Inventory:
     """Reads the state of the Terraform configuration in a folder.
 
     Args:
         folder: The folder; Terraform is initialized there if it is not.
         queues: Names of the queues; none for all.
+        jobs: Names of job definitions that must exist.
 
     Raises:
         InputError: It is not a folder with a Terraform configuration, or as for `read_state`.
@@ -91,19 +94,25 @@ def read_folder(folder: Path, queues: Collection[str] = ()) -> Inventory:
             f"there is no Terraform configuration in {folder}",
             hint="pass the folder that you run `terraform apply` in",
         )
-    return read_state(Terraform(folder).state(), str(folder), queues)
+    return read_state(Terraform(folder).state(), str(folder), queues, jobs)
 
 
-def read_state(state: dict[str, Any], source: str, queues: Collection[str] = ()) -> Inventory:
+def read_state(
+    state: dict[str, Any],
+    source: str,
+    queues: Collection[str] = (),
+    jobs: Collection[str] = (),
+) -> Inventory:
     """Reads queues, compute environments and job definitions from a state.
 
     Args:
         state: What `terraform show -json` prints, parsed.
         source: The folder, for the report.
         queues: Names of the queues; none for all.
+        jobs: Names of job definitions that must exist.
 
     Raises:
-        InputError: The state has no job queues, or not those asked for.
+        InputError: The state has no job queues, or not what was asked for.
     """
     inventory = Inventory(source=f"the Terraform state of {source}", exists=True)
     for resource in _resources(state.get("values", {}).get("root_module", {})):
@@ -134,7 +143,12 @@ def read_state(state: dict[str, Any], source: str, queues: Collection[str] = ())
         inventory.environments = [
             each for each in inventory.environments if each.data["computeEnvironmentName"] in used
         ]
+    definitions = [str(each.data["jobDefinitionName"]) for each in inventory.definitions]
+    require(jobs, "job definition", definitions, f"in {inventory.source}")
     inventory.released = [each.place.file for each in inventory.queues]
+    inventory.released += [
+        each.place.file for each in inventory.definitions if each.data["jobDefinitionName"] in jobs
+    ]
     return inventory
 
 

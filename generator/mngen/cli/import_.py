@@ -67,6 +67,12 @@ def import_(
         list[str] | None,
         typer.Option("--queue", metavar="NAME", help="Only this job queue; repeatable"),
     ] = None,
+    job: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--job", metavar="NAME", help="Also take this job definition over; repeatable"
+        ),
+    ] = None,
     file: FileOption = DEFAULT_FILE,
     out: OutOption = DEFAULT_OUT,
     name: Annotated[
@@ -125,7 +131,7 @@ def import_(
 
     files = [*(from_json or ()), *(more or ())]
     sources = [bool(from_json), bool(from_pcluster), bool(from_terraform), from_account]
-    others = any((files, queue, name, region, take, aws, partial, overwrite))
+    others = any((files, queue, job, name, region, take, aws, partial, overwrite))
     if finish:
         if others or any(sources):
             raise typer.BadParameter(
@@ -135,12 +141,12 @@ def import_(
             file, out, yes=yes, dry_run=dry_run, sandbox=sandbox, output_format=output_format
         )
         return
-    _check_source(sources, yes=yes, more=bool(more), queue=bool(queue))
+    _check_source(sources, yes=yes, more=bool(more), named=bool(queue or job))
     with account_of(region, sandbox=sandbox):
         if from_account:
-            found = read_account(queue or [], region=region)
+            found = read_account(queue or [], job or [], region=region)
         elif from_terraform:
-            found = read_folder(from_terraform, queue or [])
+            found = read_folder(from_terraform, queue or [], job or [])
         else:
             found = read_cluster(from_pcluster) if from_pcluster else read_json(files)
         if (aws or sandbox) and not from_account:
@@ -151,6 +157,7 @@ def import_(
             name=name or name_from(file.absolute().parent.name),
             region=region,
             default_region=os.environ.get("AWS_REGION") or "us-east-1",
+            jobs=frozenset(job or ()),
             take_repository=take is Take.REPOSITORY,
             spec=file.name,
             out=str(out),
@@ -175,7 +182,7 @@ def import_(
         raise InputError("no compute environment with a queue can be written in a spec")
 
 
-def _check_source(sources: list[bool], *, yes: bool, more: bool, queue: bool) -> None:
+def _check_source(sources: list[bool], *, yes: bool, more: bool, named: bool) -> None:
     from_json, _, from_terraform, from_account = sources
     if sources.count(True) != 1:
         raise typer.BadParameter(
@@ -184,8 +191,10 @@ def _check_source(sources: list[bool], *, yes: bool, more: bool, queue: bool) ->
         )
     if more and not from_json:
         raise typer.BadParameter("files are only for --from-json")
-    if queue and not (from_account or from_terraform):
-        raise typer.BadParameter("--queue is only for --from-account and --from-terraform")
+    if named and not (from_account or from_terraform):
+        raise typer.BadParameter(
+            "--queue and --job are only for --from-account and --from-terraform"
+        )
     if yes:
         raise typer.BadParameter("--yes is only for --finish")
 

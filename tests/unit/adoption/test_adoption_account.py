@@ -44,9 +44,9 @@ def handmade() -> Callable[..., Account]:
     return made
 
 
-def adopted(account: Account, *queues: str, **wishes: Any) -> Adoption:
-    inventory = read_account(queues, region=REGION, connect=account.connect)
-    return adopt(inventory, Wishes(**{"name": "tsunami", **wishes}), CATALOG)
+def adopted(account: Account, *queues: str, jobs: tuple[str, ...] = (), **wishes: Any) -> Adoption:
+    inventory = read_account(queues, jobs, region=REGION, connect=account.connect)
+    return adopt(inventory, Wishes(name="tsunami", jobs=frozenset(jobs), **wishes), CATALOG)
 
 
 def test_account_gives_names_ids_and_the_old_environment(
@@ -94,6 +94,65 @@ def test_import_block_takes_over_the_queue(
             f'  id = "{ARN}job-queue/TsunamiQueue_MAX_12"',
         ],
     ]
+
+
+def test_job_definition_is_taken_over_if_it_is_named(handmade: Callable[..., Account]) -> None:
+    arn = f"{ARN}job-definition/tsunami_nodes:1"
+    adoption = adopted(handmade())
+    assert adoption.files == {}
+    (line,) = [each for each in adoption.lines if each.place.pointer == "/jobDefinitionName"]
+    assert line.todo == "--job tsunami_nodes takes it into the spec"
+
+    adoption = adopted(handmade(), jobs=("tsunami_nodes",))
+    assert adoption.count(Outcome.CANNOT) == 0
+    assert yaml.safe_load(adoption.spec)["jobs"] == {
+        "tsunami_nodes": {
+            "queue": "TsunamiQueue_MAX_12",
+            "aws_name": "tsunami_nodes",
+            "definition": "definitions/tsunami_nodes.json",
+            "protect": True,
+        }
+    }
+    # What describes it in AWS is not part of it.
+    (text,) = adoption.files.values()
+    assert json.loads(text) == DEFINITION
+    assert adoption.imports.endswith(
+        "import {\n  to = module.job_tsunami_nodes.aws_batch_job_definition.this\n"
+        f'  id = "{arn}"\n}}\n'
+    )
+    assert "state rm 'module.job_tsunami_nodes'" in adoption.report
+    assert "it imports 2 resources" in adoption.report
+
+
+def test_job_definition_that_is_not_there_is_refused(handmade: Callable[..., Account]) -> None:
+    with pytest.raises(InputError, match='no active job definition "tsunami_node"') as caught:
+        adopted(handmade(), jobs=("tsunami_node",))
+    assert caught.value.problems[0].hint == "did you mean `tsunami_nodes`?"
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer", "why"),
+    [
+        ({"platformCapabilities": ["FARGATE"]}, "/jobDefinitionName", "Fargate"),
+        (
+            {"consumableResourceProperties": {"consumableResourceList": [{"quantity": 1}]}},
+            "/consumableResourceProperties",
+            "does not send it",
+        ),
+    ],
+)
+def test_named_job_definition_that_cannot_be_taken_over_is_an_error(
+    change: dict[str, Any], pointer: str, why: str
+) -> None:
+    environment, queue, definition = described(ENVIRONMENT, QUEUE, DEFINITION)
+    adoption = adopted(
+        Account([environment], [queue], [definition | change]), jobs=("tsunami_nodes",)
+    )
+    (line,) = [each for each in adoption.lines if each.outcome is Outcome.CANNOT]
+    assert line.place.pointer == pointer
+    assert why in line.why
+    assert adoption.files == {}
+    assert "module.job_" not in adoption.imports
 
 
 def test_file_system_is_never_imported(handmade: Callable[..., Account]) -> None:

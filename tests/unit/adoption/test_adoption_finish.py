@@ -268,7 +268,7 @@ def test_damaged_record_is_refused(file: Path, text: str) -> None:
 
 def test_only_the_blocks_of_an_import_are_recognized() -> None:
     queue = MappedQueue(name="q", key="q", arn=f"{ARN}job-queue/q", environments=[], legacy=[])
-    text = imports_text([queue], "repo")
+    text = imports_text([queue], [], "repo")
     assert targets(text) == [
         "module.queue_q[0].aws_batch_job_queue.this",
         "module.registry.aws_ecr_repository.this",

@@ -48,6 +48,13 @@ def data_of(adoption: Adoption) -> Any:
     return yaml.safe_load(adoption.spec)
 
 
+def errors_of(adoption: Adoption) -> list[Problem]:
+    """Checks a spec with the files that would be written beside it."""
+    files = {name: text.encode() for name, text in adoption.files.items()}
+    loaded = load_text(adoption.spec.encode(), files=files)
+    return [each for each in check(loaded, CATALOG) if each.severity == "error"]
+
+
 def line_at(adoption: Adoption, pointer: str, *, spec: str = "") -> Line:
     found = [
         line
@@ -92,14 +99,78 @@ def test_tutorial_setup_becomes_a_spec_without_errors(tmp_path: Path) -> None:
             "cancel_after": {"misconfiguration": None},
         }
     }
-    assert "jobs" not in spec
+    file = "definitions/tsunami_nodes.json"
+    assert spec["jobs"] == {
+        "tsunami_nodes": {
+            "queue": "TsunamiQueue_MAX_12",
+            "aws_name": "tsunami_nodes",
+            "definition": file,
+        }
+    }
+    assert {name: json.loads(text) for name, text in adoption.files.items()} == {file: DEFINITION}
     assert spec["container"] == {"image": IMAGE}
-    name = line_at(adoption, "/jobDefinitionName")
+    name = line_at(adoption, "/jobDefinitionName", spec="jobs.tsunami_nodes.aws_name")
     assert name.outcome is Outcome.KEPT
-    assert "with the queue TsunamiQueue_MAX_12" in name.why
     assert adoption.imports == ""
-    loaded = load_text(adoption.spec.encode())
-    assert [each for each in check(loaded, CATALOG) if each.severity == "error"] == []
+    assert errors_of(adoption) == []
+
+
+def test_node_ranges_stay_as_they_are(tmp_path: Path) -> None:
+    definition = copy.deepcopy(DEFINITION)
+    nodes = definition["nodeProperties"]
+    first = copy.deepcopy(nodes["nodeRangeProperties"][0])
+    first |= {"targetNodes": "0:0"}
+    first["container"] |= {"command": ["main", "Ref::case"], "vcpus": 4, "memory": 8000}
+    nodes["nodeRangeProperties"][0]["targetNodes"] = "1:"
+    nodes["nodeRangeProperties"].insert(0, first)
+    definition |= {"parameters": {"case": "north"}, "tags": {"group": "ocean"}}
+    adoption = adopted(tmp_path, ENVIRONMENT, QUEUE, definition)
+    assert cannot(adoption) == []
+    assert json.loads(adoption.files["definitions/tsunami_nodes.json"]) == definition
+
+
+def with_container(**changes: Any) -> dict[str, Any]:
+    definition = copy.deepcopy(DEFINITION)
+    definition["nodeProperties"]["nodeRangeProperties"][0]["container"] |= changes
+    return definition
+
+
+def test_definition_that_the_spec_cannot_carry_stays_outside(tmp_path: Path) -> None:
+    definition = with_container(networkConfiguration={"assignPublicIp": "ENABLED"})
+    adoption = adopted(tmp_path, ENVIRONMENT, QUEUE, definition)
+    assert cannot(adoption) == []
+    assert "jobs" not in data_of(adoption)
+    assert adoption.files == {}
+    pointer = "/nodeProperties/nodeRangeProperties/0/container/networkConfiguration"
+    (line,) = [each for each in adoption.lines if "outside the spec" in each.why]
+    assert (line.place.pointer, line.outcome, line.spec) == (pointer, Outcome.KEPT, "")
+    assert "for jobs of Fargate only" in line.why
+    assert not [each for each in adoption.lines if each.spec.startswith("jobs.")]
+    assert line_at(adoption, f"{pointer.rpartition('/')[0]}/privileged").outcome is Outcome.KEPT
+    assert "job definition `tsunami_nodes`: stays outside the spec" in adoption.report
+
+
+def test_definition_that_no_instance_can_run_is_reported_first(tmp_path: Path) -> None:
+    adoption = adopted(tmp_path, ENVIRONMENT, QUEUE, with_container(vcpus=500))
+    assert cannot(adoption) == []
+    assert "jobs" not in data_of(adoption)
+    (line,) = [each for each in adoption.lines if "outside the spec" in each.why]
+    assert line.place.pointer == "/nodeProperties/nodeRangeProperties/0/container/vcpus"
+    assert line.breaks
+    assert adoption.lines.index(line) < 3
+
+
+def test_file_of_a_definition_cannot_leave_its_folder(tmp_path: Path) -> None:
+    definition = {**DEFINITION, "jobDefinitionName": "../../tsunami"}
+    adoption = adopted(tmp_path, ENVIRONMENT, QUEUE, definition)
+    assert adoption.files == {}
+    assert "jobs" not in data_of(adoption)
+
+
+def test_without_a_queue_a_definition_goes_to_the_one_that_is_added(tmp_path: Path) -> None:
+    adoption = adopted(tmp_path, ENVIRONMENT, DEFINITION)
+    (job,) = data_of(adoption)["jobs"].values()
+    assert job["queue"] == "TSUNAMI_ON_DEMAND_MAXCPU_12"
 
 
 def test_report_begins_with_what_breaks_a_job(tmp_path: Path) -> None:
@@ -442,14 +513,13 @@ def test_mangled_files_are_refused_or_reported(seed: int, tmp_path: Path) -> Non
     chance = random.Random(seed)
     files = write(tmp_path, *(mangled(each, chance) for each in TUTORIAL))
     refused: tuple[Problem, ...] = ()
-    spec = ""
+    adoption = None
     try:
-        spec = adopt(read_json(files), Wishes(name="tsunami"), CATALOG).spec
+        adoption = adopt(read_json(files), Wishes(name="tsunami"), CATALOG)
     except InputError as error:
         refused = error.problems
     assert all(each.file for each in refused)
-    problems = check(load_text(spec.encode()), CATALOG) if spec else []
-    assert [each for each in problems if each.severity == "error"] == []
+    assert adoption is None or not adoption.spec or errors_of(adoption) == []
 
 
 def test_environment_alone_gets_a_queue_and_a_region(tmp_path: Path) -> None:

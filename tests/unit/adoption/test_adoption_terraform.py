@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,47 @@ def queue(name: str, *environments: str, older: bool = False) -> dict[str, Any]:
     }
 
 
+HELLO: dict[str, Any] = {
+    "address": 'module.batch.aws_batch_job_definition.this["hello"]',
+    "mode": "managed",
+    "type": "aws_batch_job_definition",
+    "values": {
+        "arn": f"{ARN}job-definition/reef-hello:3",
+        "arn_prefix": f"{ARN}job-definition/reef-hello",
+        "name": "reef-hello",
+        "revision": 3,
+        "type": "container",
+        "container_properties": json.dumps(
+            {
+                "command": ["ls"],
+                "image": "busybox:1.36",
+                "resourceRequirements": [
+                    {"type": "VCPU", "value": "1"},
+                    {"type": "MEMORY", "value": "1024"},
+                ],
+            }
+        ),
+        "deregister_on_new_revision": True,
+        "parameters": {},
+        "propagate_tags": True,
+        "retry_strategy": [{"attempts": 3, "evaluate_on_exit": []}],
+        "timeout": [],
+        "tags": None,
+        "tags_all": {},
+    },
+}
+
+
 def adopted(
-    *resources: dict[str, Any], queues: tuple[str, ...] = (), out: str = "deploy"
+    *resources: dict[str, Any],
+    queues: tuple[str, ...] = (),
+    jobs: tuple[str, ...] = (),
+    out: str = "deploy",
 ) -> Adoption:
     module = {"child_modules": [{"resources": list(resources)}]}
     state = {"values": {"root_module": module}}
-    return adopt(read_state(state, "../batch", queues), Wishes(name="reef", out=out), CATALOG)
+    wishes = Wishes(name="reef", out=out, jobs=frozenset(jobs))
+    return adopt(read_state(state, "../batch", queues, jobs), wishes, CATALOG)
 
 
 TWO = (
@@ -103,6 +139,22 @@ def test_environments_are_left_to_the_configuration_that_manages_them() -> None:
     assert "take them out of its\n   files, and apply there" in last
     assert "   - `big`\n   - `small`\n" in last
     assert "--finish" not in report
+
+
+def test_job_definition_of_the_state_is_taken_over_if_it_is_named() -> None:
+    adoption = adopted(*TWO, HELLO, jobs=("reef-hello",))
+    assert json.loads(adoption.files["definitions/reef-hello.json"]) == {
+        "jobDefinitionName": "reef-hello",
+        "type": "container",
+        "containerProperties": json.loads(HELLO["values"]["container_properties"]),
+        "propagateTags": True,
+        "retryStrategy": {"attempts": 3},
+    }
+    assert f'id = "{ARN}job-definition/reef-hello:3"' in adoption.imports
+    assert "state rm 'module.batch.aws_batch_job_definition.this[\"hello\"]'" in adoption.report
+    assert "state rm 'module.batch.aws_batch_job_definition" not in adopted(*TWO, HELLO).report
+    with pytest.raises(InputError, match='there is no job definition "hello"'):
+        adopted(*TWO, HELLO, jobs=("hello",))
 
 
 def test_only_the_queue_asked_for_is_imported_and_let_go_of() -> None:

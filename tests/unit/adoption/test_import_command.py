@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WRITTEN = ["mngen.yaml", "adoption.md"]
+FILE = "definitions/tsunami_nodes.json"
 SOURCES = ["0.json", "1.json", "2.json"]
 
 
@@ -30,11 +31,11 @@ def setup(tmp_path: Path) -> Path:
 def test_files_become_a_spec_that_check_accepts(setup: Path) -> None:
     done = mngen("import", "--from-json", *SOURCES, "--name", "tsunami", cwd=setup)
     assert done.returncode == 0, done.stderr
-    assert sorted(read_tree(setup)) == sorted([*SOURCES, *WRITTEN])
-    assert "wrote mngen.yaml\nwrote adoption.md\n" in done.stderr
+    assert sorted(read_tree(setup)) == sorted([*SOURCES, *WRITTEN, FILE])
+    assert f"wrote mngen.yaml\nwrote adoption.md\nwrote {FILE}\n" in done.stderr
     assert "next: read adoption.md, then mngen check --file mngen.yaml" in done.stderr
     # What breaks a job is shown at once.
-    assert "jobRoleArn: no job role" in done.stdout
+    assert "jobRoleArn -> jobs.tsunami_nodes.definition: no job role" in done.stdout
     assert mngen("check", cwd=setup).returncode == 0
 
 
@@ -95,6 +96,15 @@ def test_spec_that_exists_is_never_overwritten_unasked(setup: Path) -> None:
     assert b"name: mine" not in (setup / "mngen.yaml").read_bytes()
 
 
+def test_definition_of_another_is_not_overwritten(setup: Path) -> None:
+    (setup / "definitions").mkdir()
+    (setup / FILE).write_text("{}", encoding="utf-8")
+    done = mngen("import", "--from-json", *SOURCES, cwd=setup)
+    assert done.returncode == 1
+    assert f"{FILE} already exists" in done.stderr
+    assert sorted(read_tree(setup)) == sorted([*SOURCES, FILE])
+
+
 def test_of_two_imports_at_once_one_is_written_whole(setup: Path) -> None:
     runs = [
         subprocess.Popen(
@@ -137,7 +147,13 @@ def test_device_is_not_read_as_a_spec_that_exists(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("x.json",), ("--from-json", "x.json", "--from-account"), ("--queue", "q")],
+    [
+        (),
+        ("x.json",),
+        ("--from-json", "x.json", "--from-account"),
+        ("--queue", "q"),
+        ("--from-json", "x", "--job", "j"),
+    ],
 )
 def test_one_source_is_required(arguments: tuple[str, ...], tmp_path: Path) -> None:
     done = mngen("import", *arguments, cwd=tmp_path)
