@@ -55,6 +55,9 @@ _MASKED = (
 )
 # Programs that the sandbox stands in for, and Debian has.
 _REAL = {"usr/sbin/mount.nfs4": "mount.nfs"}
+# Without metadata and with host keys it has nothing to do, and starts Python to find that out. Its
+# units keep their place in the order.
+_IDLE = ("usr/bin/cloud-init",)
 # Debian refills an empty /etc/machine-id from it; Amazon's system does not.
 _ABSENT = ("var/lib/dbus/machine-id",)
 
@@ -98,7 +101,7 @@ def _lay_rig(rig: Path, view: Path, root: Path) -> None:
     for name in _KEYS:
         (rig / name).parent.mkdir(parents=True, exist_ok=True)
         (rig / name).write_text("no key\n", encoding="utf-8")
-    for name, target in _REAL.items():
+    for name, target in (_REAL | dict.fromkeys(_IDLE, "/usr/bin/true")).items():
         (rig / name).parent.mkdir(parents=True, exist_ok=True)
         (rig / name).symlink_to(target)
     for name in _ABSENT:

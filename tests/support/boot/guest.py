@@ -31,10 +31,11 @@ _ALONE = (
 _TABLES = "kernel/firmware/acpi"
 _POLL_SECONDS = 0.5
 
-# The guest's clock counts its instructions, 2 ns each, and runs on while it waits: however busy the
-# host is, no limit of time in the guest passes before the guest has had its turn. Not for others:
-# with QEMU 7.2, a second CPU in the first one's socket never starts then.
-_COUNTED = ("-icount", "shift=1")
+# The guest's clock counts its instructions, 8 ns each, and runs on while it waits: however busy the
+# host is, no limit of time in the guest passes before the guest has had its turn. With fewer, the
+# kernel's loops that pass the time have more to do: of 2 ns, it takes two thirds more to start. Not
+# for others: with QEMU 7.2, a second CPU in the first one's socket never starts then.
+_COUNTED = ("-icount", "shift=3")
 
 # Of an Intel type on EC2, as far as a kernel looks; all that this QEMU can emulate, but for what
 # Linux would wait with: an emulated MWAIT does not wait, so an idle CPU, and one that is offline,
