@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.xdist_group("bake")
 
 ENGINES = ["direct", "packer"]
+ONE, TWO = ("r5.12xlarge",), ("r5.12xlarge", "r5.24xlarge")
+TASK = "Write what was asked for"
 _MINUTES = 240.0
 
 
@@ -100,7 +102,7 @@ def baking(folder: Path, sandbox: Sandbox, engine: str, *types: str, name: str) 
     require_machines()
     if engine == "packer":
         skip_without("packer")
-    text = spec_text(*(types or ("r5.12xlarge",)), name=f"{name}-{uuid.uuid4().hex[:6]}")
+    text = spec_text(*(types or ONE), name=f"{name}-{uuid.uuid4().hex[:6]}")
     deployed = Deployed(folder, sandbox, text, short=True)
     granted = actions(documents(Part.BAKER, deployed.cluster, ACCOUNT_ID))
     with Faults(sandbox.endpoint) as faults:
@@ -137,7 +139,7 @@ def descendants(pid: int, *words: str) -> list[int]:
 def test_one_that_fails_its_verification_stops_no_other(
     engine: str, tmp_path: Path, sandbox: Sandbox
 ) -> None:
-    others = ("r5.12xlarge", "r5.24xlarge") if engine == "direct" else ("r5.12xlarge",)
+    others = TWO if engine == "direct" else ONE
     with baking(tmp_path, sandbox, engine, *others, "m4.4xlarge", name="one-fails") as bake:
         bake.deployed.fail_one()
         assert bake.run() == 3, bake.said
@@ -249,13 +251,13 @@ def sweep(deployed: Deployed) -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "stage", "start", "number"),
+    ("engine", "stage", "start", "number", "types"),
     [
-        pytest.param("direct", "wait for ssh", (), signal.SIGINT, id="direct-early-SIGINT"),
-        pytest.param("direct", "Write what was asked for", (), signal.SIGINT, id="direct-SIGINT"),
-        pytest.param("direct", "Write what was asked for", DEAF, signal.SIGTERM, id="direct-deaf"),
-        pytest.param("packer", "Write what was asked for", (), signal.SIGINT, id="packer-SIGINT"),
-        pytest.param("packer", "Write what was asked for", DEAF, signal.SIGTERM, id="packer-deaf"),
+        pytest.param("direct", "wait for ssh", (), signal.SIGINT, ONE, id="direct-early-SIGINT"),
+        pytest.param("direct", TASK, (), signal.SIGINT, TWO, id="direct-SIGINT"),
+        pytest.param("direct", TASK, DEAF, signal.SIGTERM, ONE, id="direct-deaf"),
+        pytest.param("packer", TASK, (), signal.SIGINT, TWO, id="packer-SIGINT"),
+        pytest.param("packer", TASK, DEAF, signal.SIGTERM, ONE, id="packer-deaf"),
     ],
 )
 def test_an_interrupt_ends_the_builders_first(
@@ -263,10 +265,11 @@ def test_an_interrupt_ends_the_builders_first(
     stage: str,
     start: tuple[str, ...],
     number: signal.Signals,
+    types: tuple[str, ...],
     tmp_path: Path,
     sandbox: Sandbox,
 ) -> None:
-    with baking(tmp_path, sandbox, engine, "r5.12xlarge", "r5.24xlarge", name="stop") as bake:
+    with baking(tmp_path, sandbox, engine, *types, name="stop") as bake:
         bake.deployed.linger()
         process = bake.start(*start)
         bake.reach(stage)
@@ -307,7 +310,7 @@ def test_an_interrupt_while_the_image_is_made_withdraws_it(
 def test_what_a_killed_bake_left_is_found_and_ended(tmp_path: Path, sandbox: Sandbox) -> None:
     with baking(tmp_path, sandbox, "direct", name="killed") as bake:
         process = bake.start()
-        bake.reach("Write what was asked for")
+        bake.reach(TASK)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         sweep(bake.deployed)
@@ -320,7 +323,7 @@ def test_packer_cleans_up_when_mngen_is_killed(tmp_path: Path, sandbox: Sandbox)
     with baking(tmp_path, sandbox, "packer", name="orphan") as bake:
         bake.deployed.linger()
         process = bake.start()
-        bake.reach("Write what was asked for")
+        bake.reach(TASK)
         process.kill()
         process.wait()
         deployed = bake.deployed
@@ -340,11 +343,11 @@ def test_packer_cleans_up_when_mngen_is_killed(tmp_path: Path, sandbox: Sandbox)
 def test_a_killed_program_fails_its_image_alone(
     program: str, tmp_path: Path, sandbox: Sandbox
 ) -> None:
-    with baking(tmp_path, sandbox, "packer", "r5.12xlarge", "r5.24xlarge", name="kill") as bake:
+    with baking(tmp_path, sandbox, "packer", *TWO, name="kill") as bake:
         bake.deployed.linger()
         hold = bake.faults.hold("ec2:StopInstances")
         process = bake.start()
-        bake.reach("r5.12xlarge Write what was asked for")
+        bake.reach(f"r5.12xlarge {TASK}")
         victims = descendants(process.pid, program, "r5_12xlarge")
         assert victims, bake.said
         for pid in victims:
