@@ -10,11 +10,11 @@ from __future__ import annotations
 import pytest
 
 SECONDS = {
-    "playbooks": 440,
-    "bake": 425,
     "wheel": 345,
     "changes": 335,
-    "boot": 285,
+    "boot": 260,
+    "bake": 250,
+    "playbooks": 240,
     "deployments": 220,
     "test_deploy_efa": 155,
     "test_demo_reduced": 155,
@@ -31,8 +31,10 @@ SECONDS = {
     "test_jobs_logs": 55,
     "instances": 45,
     "container image on Debian 13": 40,
-    "test_playbooks_no_init": 40,
     "test_terraform_sandbox": 30,
+    "test_playbooks_lint": 20,
+    "test_playbooks_no_init": 15,
+    "test_playbooks_efa": 15,
     "test_rehearsal_nodes": 15,
     "docs site": 10,
     "hostile environment": 10,
