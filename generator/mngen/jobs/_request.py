@@ -143,21 +143,21 @@ def _node_overrides(
 ) -> dict[str, Any]:
     """Returns the overrides of all nodes, in the node ranges of the definition.
 
-    Batch takes another number of nodes only with a range that is open: a definition from a file may
-    have none. Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_NodeOverrides.html
+    Batch refuses other ranges than those, and a number of nodes if none of them is open. A
+    definition of mngen has one that is; one from a file, or that a script has registered, may not.
+    Source: https://github.com/aws/aws-parallelcluster/pull/964,
+    https://github.com/aws/aws-cdk/issues/29415
     """
     job = intent.job.spec
-    if not isinstance(job, JobFromFile):
-        # The open range of the definition: every node that there will be.
-        every = {"targetNodes": "0:", "containerOverrides": overrides}
-        return {"numNodes": nodes, "nodePropertyOverrides": [every]}
-    known: dict[str, Any] = {**job.from_file.content, **(described or {})}
-    properties = known.get("nodeProperties", {})
+    content = job.from_file.content if isinstance(job, JobFromFile) else {}
+    known: dict[str, Any] = {**content, **(described or {})}
+    properties = known.get("nodeProperties") or {}
+    ranges = [each["targetNodes"] for each in properties.get("nodeRangeProperties", [])] or ["0:"]
+    closed = not any(each.endswith(":") for each in ranges)
     return {
-        **({} if nodes == properties.get("numNodes") else {"numNodes": nodes}),
+        **({} if closed and nodes == properties["numNodes"] else {"numNodes": nodes}),
         "nodePropertyOverrides": [
-            {"targetNodes": each["targetNodes"], "containerOverrides": overrides}
-            for each in properties.get("nodeRangeProperties", [])
+            {"targetNodes": each, "containerOverrides": overrides} for each in ranges
         ],
     }
 

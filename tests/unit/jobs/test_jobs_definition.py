@@ -1,7 +1,8 @@
 """Jobs of definitions from files: submitted within what the definition allows.
 
-The emulated Batch refuses what AWS documents for overrides of nodes:
-https://docs.aws.amazon.com/batch/latest/APIReference/API_NodeOverrides.html.
+The emulated Batch refuses what AWS refuses for overrides of nodes:
+https://docs.aws.amazon.com/batch/latest/APIReference/API_NodeOverrides.html,
+https://github.com/aws/aws-parallelcluster/pull/964, https://github.com/aws/aws-cdk/issues/29415.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from botocore.exceptions import ClientError
 
 from mngen.errors import InputError
 from mngen.jobs import Jobs, Order
@@ -72,6 +74,7 @@ jobs:
   closed: {{queue: mpi, definition: closed.json}}
   ranges: {{queue: mpi, definition: ranges.json, aws_name: lab_ranges_{NAME}}}
   one: {{queue: mpi, definition: one.json}}
+  keys: {{queue: mpi, nodes: 2, command: [hostname]}}
 """
 
 
@@ -116,7 +119,6 @@ def test_every_node_range_gets_the_secret_and_keeps_its_own_command(
     lab: Deployed, jobs: Jobs
 ) -> None:
     shown = jobs.prepare(Order(job="ranges")).shown
-    assert "numNodes" not in shown["nodeOverrides"]
     assert overrides(shown) == {"0:0": {"environment"}, "1:": {"environment"}}
     job = lab.job(jobs.submit("ranges", nodes=4).id)
     assert job["nodeProperties"]["numNodes"] == 4
@@ -126,6 +128,32 @@ def test_every_node_range_gets_the_secret_and_keeps_its_own_command(
     # The second range starts at node 1.
     with pytest.raises(InputError, match="node ranges 0:0, 1:"):
         jobs.submit("ranges", nodes=1)
+
+
+def test_a_revision_that_a_script_has_registered_is_submitted_in_its_ranges(
+    lab: Deployed, jobs: Jobs
+) -> None:
+    assert jobs.prepare(Order(job="keys")).shown["nodeOverrides"]["numNodes"] == 2
+    lab.batch.register_job_definition(
+        jobDefinitionName=f"{NAME}-keys", **multi_node(2, _0_0=CONTAINER, _1_1=CONTAINER)
+    )
+    shown = jobs.prepare(Order(job="keys")).shown
+    assert "numNodes" not in shown["nodeOverrides"]
+    assert set(overrides(shown)) == {"0:0", "1:1"}
+    assert lab.job(jobs.submit("keys").id)["nodeProperties"]["numNodes"] == 2
+
+
+def test_other_node_ranges_than_the_definitions_are_refused(lab: Deployed) -> None:
+    wanted = {"jobName": "j", "jobQueue": f"{NAME}-mpi"}
+    every = {"targetNodes": "0:", "containerOverrides": {}}
+    for name, node_overrides, said in (
+        ("closed", {"nodePropertyOverrides": [every]}, "Non matching targets - 0:"),
+        ("closed", {"numNodes": 2}, "without a range_end"),
+        (f"lab_ranges_{NAME}", {"nodePropertyOverrides": [every]}, "Non matching targets - 0:"),
+    ):
+        definition = name if name.startswith("lab") else f"{NAME}-{name}"
+        with pytest.raises(ClientError, match=said):
+            lab.batch.submit_job(jobDefinition=definition, nodeOverrides=node_overrides, **wanted)
 
 
 def test_the_largest_node_range_must_fit(jobs: Jobs) -> None:

@@ -1,7 +1,9 @@
 """SubmitJob of the emulated Batch: the refusals are AWS's, and the overrides take effect.
 
 moto takes any request, ignores `nodeOverrides` and runs a Docker container.
-Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
+Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html; the messages about
+node ranges: https://github.com/aws/aws-parallelcluster/pull/964,
+https://github.com/aws/aws-cdk/issues/29415
 """
 
 from __future__ import annotations
@@ -172,8 +174,11 @@ def _containers(
             containers[node] = copy.deepcopy(each["container"])
     for each in overrides.get("nodePropertyOverrides") or []:
         first, last = _range(each)
-        if last is not None and last >= count:
-            raise ClientException(f"targetNodes {each['targetNodes']} is outside 0:{count - 1}")
+        if (first, last) not in ranges:
+            raise ClientException(
+                "NodeOverride targets should match job definition. Non matching targets - "
+                f"{each['targetNodes']}"
+            )
         for node in range(first, count if last is None else last + 1):
             containers[node] = _overridden(containers[node], each.get("containerOverrides") or {})
     return containers, main
@@ -191,7 +196,10 @@ def _check_count(count: int, main: int, ranges: list[tuple[int, int | None]]) ->
     if not 1 <= count <= _MAX_NODES:
         raise ClientException(f"numNodes must be between 1 and {_MAX_NODES}")
     if all(last is not None for _, last in ranges):
-        raise ClientException("numNodes needs a node range with an open upper boundary")
+        raise ClientException(
+            "NumNodes override can only be applied if the job definition has at least 1 target "
+            "node without a range_end i.e (:) or (range_start:)."
+        )
     if any(first >= count for first, _ in ranges):
         raise ClientException("numNodes must be greater than the lower boundary of every range")
     if main >= count:
