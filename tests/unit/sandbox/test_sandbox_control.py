@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mngen.sandbox.batch import _logs
-from mngen.sandbox.emulator import _control
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
 @pytest.mark.parametrize("ago", [0.0, 60.0])
 def test_a_line_is_later_than_those_of_the_start(ago: float, monkeypatch: Any) -> None:
+    # These load moto, which every worker would do for a second before its first test.
+    from mngen.sandbox.batch import _logs
+    from mngen.sandbox.emulator import _control
+
     times: list[float] = []
 
     def put(
