@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -116,9 +117,30 @@ def region_of(region: str | None = None) -> str:
 
 def _session() -> Any:
     import boto3
+    import botocore.session
 
+    core = botocore.session.get_session()
+    loader = _loader(core.get_config_variable("data_path"))
+    core.register_component("data_loader", loader)
     # boto3 itself reads AWS_DEFAULT_REGION alone; the AWS CLI and the other SDKs read AWS_REGION.
-    return boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+    session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None, botocore_session=core)
+    # boto3 adds the folder of its data for each session.
+    loader.search_paths[:] = dict.fromkeys(loader.search_paths)
+    return session
+
+
+@cache
+def _loader(path: str | None) -> Any:
+    """Returns what reads the descriptions of AWS's services, each once for all sessions.
+
+    To read those of EC2 and Batch takes longer than most commands do otherwise.
+
+    Args:
+        path: The folders that the AWS environment or profile adds, as `AWS_DATA_PATH` has them.
+    """
+    from botocore.loaders import create_loader
+
+    return create_loader(path)
 
 
 @contextmanager
