@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,8 @@ from mngen.sandbox import ACCOUNT_ID, sandbox_environment
 from mngen.spec import load_text
 from tests.support.authorization import Authorizer
 from tests.support.breaking import Breaker, apply_until_done, counted, open_groups
-from tests.support.cli import mngen
 from tests.support.iam import allows
+from tests.support.provider import attached
 from tests.support.sandbox import client
 from tests.support.stack import Stack
 
@@ -51,9 +52,16 @@ def test_what_a_killed_apply_has_left_is_imported(
     other = "lab-job-20261128202722923400000003"
     tags = [{"Key": "mngen:deployment", "Value": "lab"}, {"Key": "mngen:region", "Value": "x"}]
     iam.create_role(RoleName=other, AssumeRolePolicyDocument="{}", Tags=tags)
-    with Breaker(sandbox.endpoint) as breaker:
+    with Breaker(sandbox.endpoint) as breaker, ExitStack() as provider:
         env = sandbox_environment(breaker.endpoint, "us-east-1", terraform_env)
-        broken = apply_until_done(tmp_path, breaker, env, seed=1, kills=2)
+
+        def attach(_: str = "") -> None:
+            """Start a provider: the one before was killed with its Terraform."""
+            provider.close()
+            env.update(provider.enter_context(attached(tmp_path, env)))
+
+        attach()
+        broken = apply_until_done(tmp_path, breaker, env, seed=1, kills=2, on_kill=attach)
         asked = breaker.asked
     assert len(broken.kills) == 2
     assert "imported, " in broken.text, broken.text
@@ -85,8 +93,8 @@ def test_another_ones_placement_group_is_not_taken(
     stack = Stack(tmp_path, sandbox.environment("us-east-1", terraform_env))
     stack.render(SPEC.replace("vpc: new, zones: [us-east-1a], endpoints: [s3]", "endpoints: []"))
     client(sandbox, "ec2").create_placement_group(GroupName="lab-r5-24", Strategy="cluster")
-    env = sandbox_environment(sandbox.endpoint, "us-east-1", terraform_env)
-    planned = mngen("plan", cwd=tmp_path, env=env, timeout=600)
+    with stack:
+        planned = stack.mngen("plan")
     assert planned.returncode == 0
     assert "lab-r5-24 exists without this deployment's tag" in planned.stderr
     assert "import 'aws_placement_group.group_r5-24' 'lab-r5-24'" in planned.stderr

@@ -74,11 +74,11 @@ def test_the_same_workflow_with_a_state_of_its_own(tmp_path: Path, env: dict[str
     assert efs.startswith("fs-")
 
     env["TF_VAR_encrypted"] = "true"
-    planned = mngen("plan", "--sandbox", cwd=tmp_path, env=env, timeout=300)
-    assert "forced by encrypted: false -> true" in planned.stdout
-    assert "aws_efs_file_system.this is replaced: every file on it is lost" in planned.stdout
-    data = mngen("plan", "--sandbox", "--format", "json", cwd=tmp_path, env=env, timeout=300)
-    assert json.loads(data.stdout)["replace"] == 1
+    planned = mngen("plan", "--sandbox", "--format", "json", cwd=tmp_path, env=env, timeout=300)
+    [change] = json.loads(planned.stdout)["changes"]
+    assert (change["address"], change["action"]) == ("aws_efs_file_system.this", "replace")
+    assert change["reasons"] == ["forced by encrypted: false -> true"]
+    assert change["consequence"].startswith("every file on it is lost")
 
     destroyed = mngen("destroy", "--sandbox", "--yes", cwd=tmp_path, env=env, timeout=300)
     assert destroyed.returncode == 0, destroyed.stderr

@@ -1,12 +1,14 @@
 """The AWS provider with the descriptions of few resources, for Terraform in tests.
 
-    python -m tests.support.narrow_provider SOCKET TYPES PROVIDER [ARGUMENT ...]
+    python -m tests.support.narrow_provider SOCKET KEPT TYPES PROVIDER [ARGUMENT ...]
 
 Every command of Terraform first has the provider describe each of its 1500 resources, and reads
 that: nearly all of the processor time that a command takes. This process runs the provider, stands
 between the two, and hands on every call and every answer as they are, but for that description: of
-it only the types that are named (with commas) are left, and it is asked for once. Terraform refuses
-any other type as unknown, so none is left out unseen.
+it only the types that are named (with commas) are left. Terraform refuses any other type as
+unknown, so none is left out unseen. The provider is asked for it once, and not at all where the
+file KEPT holds what it answered to another process for the same types: by its own declaration
+(`get_provider_schema_optional`), on which Terraform relies as well, it need not be asked.
 
 It prints to standard output what `TF_REATTACH_PROVIDERS` has to be, and ends with the process that
 started it.
@@ -25,6 +27,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -105,13 +108,14 @@ class Narrow:
         grpc: The library, which carries no types.
         address: Where the provider listens.
         types: What is left of its description.
+        kept: The file of what is left.
     """
 
-    def __init__(self, grpc: Any, address: str, types: frozenset[str]) -> None:
+    def __init__(self, grpc: Any, address: str, types: frozenset[str], kept: Path) -> None:
         self._grpc = grpc
         self._types = types
+        self._kept = kept
         self._channel = grpc.insecure_channel(address, options=_UNLIMITED)
-        self._description: bytes | None = None
         self._lock = threading.Lock()
 
     def service(self, details: Any) -> Any:
@@ -125,9 +129,12 @@ class Narrow:
             if method != _SCHEMA:
                 return self._ask(call, request, context)
             with self._lock:
-                if self._description is None:
-                    self._description = narrowed(self._ask(call, request, context), self._types)
-                return self._description
+                if not self._kept.exists():
+                    described = narrowed(self._ask(call, request, context), self._types)
+                    making = self._kept.with_suffix(f".{os.getpid()}")
+                    making.write_bytes(described)
+                    making.rename(self._kept)
+                return self._kept.read_bytes()
 
         return self._grpc.unary_unary_rpc_method_handler(hand_on)
 
@@ -144,7 +151,7 @@ class Narrow:
 
 def main() -> None:
     """Run the provider until it ends, or the process that started this."""
-    socket, types, *command = sys.argv[1:]
+    socket, kept, types, *command = sys.argv[1:]
     with subprocess.Popen(
         ["setpriv", "--pdeathsig", "KILL", *command],
         stdin=subprocess.DEVNULL,
@@ -160,7 +167,8 @@ def main() -> None:
         # Looked up by name: grpcio carries no types.
         grpc: Any = importlib.import_module("grpc")
         (own,) = attach.values()
-        narrow = Narrow(grpc, f"unix://{own['Addr']['String']}", frozenset(types.split(",")))
+        address = f"unix://{own['Addr']['String']}"
+        narrow = Narrow(grpc, address, frozenset(types.split(",")), Path(kept))
         server = grpc.server(ThreadPoolExecutor(_CALLS), handlers=[narrow], options=_UNLIMITED)
         server.add_insecure_port(f"unix://{socket}")
         server.start()

@@ -11,6 +11,8 @@ name (`narrow_provider`).
 
 from __future__ import annotations
 
+import atexit
+import hashlib
 import os
 import re
 import shutil
@@ -88,7 +90,8 @@ def attached(folder: Path, env: Mapping[str, str]) -> Iterator[dict[str, str]]:
     # The name of a socket must be short.
     with tempfile.TemporaryDirectory(prefix="mngen-", dir="/tmp") as sockets:
         command = [sys.executable, "-m", "tests.support.narrow_provider"]
-        command += [f"{sockets}/s", ",".join(_types(folder)), str(binary), "-debug"]
+        types = ",".join(_types(folder))
+        command += [f"{sockets}/s", str(_kept(str(binary), types)), types, str(binary), "-debug"]
         provider = subprocess.Popen(
             # Ends with the thread that started it.
             ["setpriv", "--pdeathsig", "KILL", *command],
@@ -106,6 +109,19 @@ def attached(folder: Path, env: Mapping[str, str]) -> Iterator[dict[str, str]]:
                 yield {"TF_REATTACH_PROVIDERS": found}
             finally:
                 provider.kill()
+
+
+@cache
+def _kept(*description: str) -> Path:
+    """Return the file for a description of a provider; it ends with this process."""
+    return Path(_folder(), hashlib.sha256("\n".join(description).encode()).hexdigest())
+
+
+@cache
+def _folder() -> str:
+    folder = tempfile.mkdtemp(prefix="mngen-provider-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _types(folder: Path) -> list[str]:

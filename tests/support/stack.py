@@ -51,7 +51,6 @@ class Stack:
         self.folder = folder
         self.terraform_folder = folder / "deploy" / "terraform"
         self._env = dict(env)
-        self._own_env = dict(env)
         self._installed: list[str] = []
         self._provider = ExitStack()
 
@@ -63,8 +62,8 @@ class Stack:
         self._provider.close()
 
     def mngen(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command as a user does, with a separate provider."""
-        return mngen(*arguments, cwd=self.folder, env=self._own_env, timeout=_SECONDS)
+        """Run a command as a user does."""
+        return mngen(*arguments, cwd=self.folder, env=self._env, timeout=_SECONDS)
 
     def render(self, spec: str) -> None:
         """Write the spec and render it for the provider that is installed here."""
