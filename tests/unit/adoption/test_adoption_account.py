@@ -137,7 +137,7 @@ def test_job_definition_that_is_not_there_is_refused(handmade: Callable[..., Acc
         (
             {"consumableResourceProperties": {"consumableResourceList": [{"quantity": 1}]}},
             "/consumableResourceProperties",
-            "does not send it",
+            "not supported by the AWS provider",
         ),
     ],
 )
