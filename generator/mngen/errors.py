@@ -131,13 +131,15 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     Near is what a third of the letters, or one, would mend, and what is only cut short: `gpus` is
     not a misspelt `vcpus`.
     """
-    alike = difflib.get_close_matches(name, list(known), n=count, cutoff=0.6)
+    names = list(known)
+    alike = difflib.get_close_matches(name, names, n=len(names) or 1, cutoff=0.6)
     most = max(1, len(name) // 3)
-    return [
+    near = [
         each
         for each in alike
         if each.startswith(name) or _slips(name.casefold(), each.casefold()) <= most
     ]
+    return near[:count]
 
 
 def _slips(first: str, second: str) -> int:
