@@ -458,6 +458,7 @@ PROBLEMS = (
     "ecs.service is disabled, not enabled: it would not start at boot",
     "/etc/systemd/system/mngen-cpu-check.service has no line ExecStart=",
     "mngen_efa is true, but the EFA installer left no /opt/amazon/efa_installed_packages",
+    "mngen_gpu is true, but the ECS agent does not offer GPUs (ECS_ENABLE_GPU_SUPPORT): the base",
     "/etc/mngen-image.json does not say what was asked for",
 )
 
@@ -470,7 +471,8 @@ def test_the_verification_tells_everything_that_is_wrong(
     assert (sound.code, sound.changed) == (0, 0), sound.output
     again.run("umount /efs")
     again.run(BREAK)
-    done = play(tmp_path, baked.extra | {"mngen_efa": True}, "--tags", "verify", machine=again)
+    more = {"mngen_efa": True, "mngen_gpu": True}
+    done = play(tmp_path, baked.extra | more, "--tags", "verify", machine=again)
     assert done.code == 2
     for problem in PROBLEMS:
         assert problem in done.words, problem

@@ -20,6 +20,7 @@ MUST = {
     "mngen_nr_cpus": "it must be the number of physical cores, from 1 to 9999, or 0 for no limit",
     "mngen_efa": "it must be true or false",
     "mngen_efa_installer": "it must be a folder of a bucket, such as s3://software/efa/, or empty",
+    "mngen_gpu": "it must be true or false",
     "mngen_image": "it must be the name of the image, one line of at most 128 characters",
     "mngen_version": "it must be the version of mngen that bakes",
     "mngen_arch": "it must be x86_64 or arm64",
@@ -31,6 +32,7 @@ DEFAULTED = {
     "mngen_efs_access_point",
     "mngen_efa",
     "mngen_efa_installer",
+    "mngen_gpu",
 }
 
 
@@ -46,6 +48,7 @@ WRONG: dict[str, dict[str, Any]] = {
         "mngen_nr_cpus": -1,
         "mngen_efa": 2,
         "mngen_efa_installer": "s3://b/efa; reboot/",
+        "mngen_gpu": "H100",
         "mngen_image": "two\nlines",
         "mngen_version": "",
         "mngen_arch": "riscv",
@@ -61,12 +64,14 @@ WRONG: dict[str, dict[str, Any]] = {
         "mngen_nr_cpus": "48 init=/bin/sh",
         "mngen_efa": "",
         "mngen_efa_installer": "s3://my-software/efa/\n",
+        "mngen_gpu": None,
         "mngen_image": "x" * 129,
         "mngen_version": "\x1b[31m",
         "mngen_arch": None,
     },
     "iam": {"mngen_efs_tls": False, "mngen_efs_iam": True},
     "access-point": {"mngen_efs_tls": False, "mngen_efs_access_point": "fsap-0123456789abcdef0"},
+    "gpus-of-arm64": {"mngen_gpu": True, "mngen_arch": "arm64"},
     "over-the-system": {"mngen_efs_mount": "/etc/efs"},
     "in-what-is-cleaned": {"mngen_efs_mount": "/tmp"},
 }
@@ -105,6 +110,10 @@ def test_everything_wrong_is_said_at_once(case: str, said: dict[str, str]) -> No
 @pytest.mark.parametrize("case", ["iam", "access-point"])
 def test_iam_and_access_points_need_tls(case: str, said: dict[str, str]) -> None:
     assert "mounting with IAM or through an access point needs TLS" in said[case]
+
+
+def test_gpus_need_x86_64(said: dict[str, str]) -> None:
+    assert "there is a GPU-optimized image for x86_64 only" in said["gpus-of-arm64"]
 
 
 @pytest.mark.parametrize("case", ["over-the-system", "in-what-is-cleaned"])

@@ -15,7 +15,7 @@ from uuid import uuid4
 import boto3
 
 from mngen.catalog import load_catalog
-from mngen.cluster import job_variables, retry_conditions
+from mngen.cluster import batch_image_type, job_variables, retry_conditions
 from mngen.rules import require
 from mngen.sandbox import ACCOUNT_ID
 from mngen.spec import JobFromFile, load_text
@@ -275,7 +275,10 @@ class Deployed:
                 "subnets": [subnet["SubnetId"]],
                 "securityGroupIds": [group],
                 "ec2Configuration": [
-                    {"imageType": "ECS_AL2023", "imageIdOverride": self.images[each.image]}
+                    {
+                        "imageType": batch_image_type("amazon-linux-2023", gpu=each.gpus > 0),
+                        "imageIdOverride": self.images[each.image],
+                    }
                 ],
                 "launchTemplate": {"launchTemplateId": template["LaunchTemplateId"]},
             },
@@ -292,6 +295,7 @@ class Deployed:
             "command": list(job.spec.command),
             "jobRoleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/{self.job_role}",
             "resourceRequirements": [
+                *([{"type": "GPU", "value": str(job.gpus)}] if job.gpus else []),
                 {"type": "MEMORY", "value": str(job.memory)},
                 {"type": "VCPU", "value": str(job.vcpus)},
             ],

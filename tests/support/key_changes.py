@@ -61,6 +61,7 @@ JOBS: dict[str, Any] = {
     "nodes": 2,
     "vcpus": 2,
     "memory": 4096,
+    "gpus": 2,
     "shared_memory": 64,
     "ranks_per_node": 2,
     "threads_per_rank": 2,
@@ -74,6 +75,9 @@ JOBS: dict[str, Any] = {
     "aws_name": "lab_job",
     "protect": True,
 }
+
+_GPUS = {"instance": "g5.12xlarge", "max_nodes": 4, "multi_node": False}
+"""An environment for the one key that needs GPUs; it and its queue bear the key's name."""
 
 _WITH_JOBS = frozenset({"instance", "hyperthreading", "cpus", "efa"})
 """Keys of an environment that decide over the defaults of jobs: a queue and a job look at it."""
@@ -148,7 +152,8 @@ def many() -> Data:
     """Return the deployment of the keys that stand in an entry."""
     environments = {entry(key): dict(before) for key, (before, _) in ENVIRONMENTS.items()}
     environments |= {"plain": dict(_MPI), "removed": dict(_MPI), UNBAKED: dict(_MPI)}
-    queues: Data = {name: {"environments": [name]} for name in ("plain", "removed")}
+    environments["gpus"] = dict(_GPUS)
+    queues: Data = {name: {"environments": [name]} for name in ("plain", "removed", "gpus")}
     jobs: Data = {"removed": {"queue": "plain", "nodes": 2, "command": ["hostname"]}}
     for key in _WITH_JOBS:
         queues[key] = {"environments": [entry(key)]}
@@ -160,8 +165,9 @@ def many() -> Data:
     for path in QUEUES:
         queues[entry(path[-1])] = {"environments": ["plain"]}
     for key in JOBS:
-        nodes = {} if key == "nodes" else {"nodes": 2}
-        jobs[entry(key)] = {"queue": "plain", "command": ["hostname"], **nodes}
+        nodes = {} if key in {"nodes", "gpus"} else {"nodes": 2}
+        queue = "gpus" if key == "gpus" else "plain"
+        jobs[entry(key)] = {"queue": queue, "command": ["hostname"], **nodes}
     # A definition takes the place of the other keys.
     jobs["definition"] = {"queue": "plain", "definition": str(_DEFINITIONS / "post.json")}
     return {

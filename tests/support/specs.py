@@ -56,6 +56,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "job role": ("create", "none", "arn"),
     "policies": ("no", "yes"),
     "boundary": ("no", "yes"),
+    "gpus": ("no", "all", "one"),
     "machines": ("mpi", "efa", "serial", "spot", "best-fit spot", "arm", "many"),
     "jobs": ("none", "single", "multi", "both"),
     "container": ("default", "named", "elsewhere"),
@@ -153,7 +154,7 @@ def make_spec(choice: Mapping[str, str]) -> Data:
         data["container"] = {"repository": "my/app", "tag": "v1.1"}
     elif choice["container"] == "elsewhere":
         data["container"] = {"image": "docker.io/me/app:v1.1"}
-    data["jobs"] = _jobs(choice["jobs"], data["environments"])
+    data["jobs"] = _jobs(choice, data["environments"])
     if choice["existing"] != "nothing":
         _add_existing(data, choice["existing"])
     return data
@@ -297,6 +298,9 @@ def _environments(choice: Mapping[str, str]) -> dict[str, Data]:
         },
         "arm": {"instance": "c7g.16xlarge", "max_nodes": 4, "placement_group": False},
     }
+    if choice["gpus"] != "no":
+        every["efa"]["instance"] = "p4d.24xlarge"
+        every["serial"] |= {"instance": "g5.12xlarge", "hyperthreading": choice["gpus"] == "all"}
     chosen = choice["machines"]
     kept = every if chosen == "many" else {chosen: every[chosen]}
     return {name.replace(" ", "_"): environment for name, environment in kept.items()}
@@ -316,10 +320,13 @@ def _queues(environments: dict[str, Data]) -> dict[str, Data]:
     return queues
 
 
-def _jobs(option: str, environments: dict[str, Data]) -> dict[str, Data]:
+def _jobs(choice: Mapping[str, str], environments: dict[str, Data]) -> dict[str, Data]:
     jobs: dict[str, Data] = {}
+    option = choice["jobs"]
     for name, environment in environments.items():
         multi = environment.get("multi_node", True)
+        has_gpus = environment["instance"].startswith(("g", "p"))
+        gpus = {"gpus": 1} if has_gpus and choice["gpus"] == "one" else {}
         if option in {"single", "both"}:
             jobs[f"one-{name}"] = {
                 "queue": f"{name}-queue",
@@ -327,6 +334,7 @@ def _jobs(option: str, environments: dict[str, Data]) -> dict[str, Data]:
                 "vcpus": 1,
                 "memory": 2048,
                 "shared_memory": 64,
+                **gpus,
             }
         if option in {"multi", "both"} and multi:
             jobs[f"all-{name}"] = {
@@ -341,6 +349,7 @@ def _jobs(option: str, environments: dict[str, Data]) -> dict[str, Data]:
                 "image": "docker.io/me/other:v2",
                 "attempts": 2,
                 "timeout": 3600,
+                **gpus,
             }
         if option == "both" and multi:
             jobs[f"main-{name}"] = {

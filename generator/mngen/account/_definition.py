@@ -25,6 +25,10 @@ ECR_IMAGE = re.compile(
 """The parts of the name of an image in ECR."""
 
 
+_OLDER = {"VCPU": "vcpus", "MEMORY": "memory"}
+"""Keys of older definitions, by the type of a requirement."""
+
+
 def newest_definition(batch: BatchClient, name: str) -> JobDefinitionTypeDef | None:
     """Returns the newest active revision of a job definition, or None."""
     pages = batch.get_paginator("describe_job_definitions").paginate(
@@ -51,14 +55,14 @@ def container_of(definition: JobDefinitionTypeDef | None) -> dict[str, Any]:
 
 
 def resource_of(container: Mapping[str, Any], kind: str) -> int | None:
-    """Returns what a container asks for of `VCPU` or `MEMORY` (MiB); None if nothing.
+    """Returns what a container asks for of `VCPU`, `MEMORY` (MiB) or `GPU`; None if nothing.
 
-    Older definitions have it outside the list of requirements.
+    Older definitions have the first two outside the list of requirements.
     """
     for each in container.get("resourceRequirements", []):
         if each["type"] == kind:
             return int(float(each["value"]))
-    return container.get({"VCPU": "vcpus", "MEMORY": "memory"}[kind]) or None
+    return container.get(_OLDER.get(kind, "")) or None
 
 
 def differences_of(target: Target) -> list[str]:
@@ -78,6 +82,7 @@ def differences_of(target: Target) -> list[str]:
         "command": (list(job.spec.command), list(container.get("command", []))),
         "vcpus": (str(job.vcpus), needs.get("VCPU")),
         "memory": (str(job.memory), needs.get("MEMORY")),
+        "gpus": (str(job.gpus), needs.get("GPU", "0")),
         "environment": (environment_wanted(target), own),
         "image": (image_wanted(target), image),
         "nodes": (job.spec.nodes, nodes),

@@ -34,6 +34,7 @@ class Intent(msgspec.Struct, frozen=True):
         nodes: Nodes of a multi-node parallel job; None for a job of one node.
         vcpus: vCPUs of each node that are asked for; None for the definition's.
         memory: MiB of each node that are asked for; None for the definition's.
+        gpus: GPUs of each node that are asked for; None for the definition's.
         command: Program and arguments; empty for the definition's.
         environment: Variables that are set over the definition's.
         overrides: The overrides of one node as the JSON that is sent, with all that is added.
@@ -46,6 +47,7 @@ class Intent(msgspec.Struct, frozen=True):
     nodes: int | None
     vcpus: int | None
     memory: int | None
+    gpus: int | None
     command: tuple[str, ...]
     environment: Mapping[str, str]
     overrides: str
@@ -119,11 +121,12 @@ class Target:
         return containers_of(self.definition)
 
     def resource(self, kind: str) -> int | None:
-        """Returns the most that a node asks for of `VCPU` or `MEMORY` (MiB).
+        """Returns the most that a node asks for of `VCPU`, `MEMORY` (MiB) or `GPU`.
 
         It is that of the submission, or else of the definition.
         """
-        asked = {"VCPU": self.intent.vcpus, "MEMORY": self.intent.memory}[kind]
+        intent = self.intent
+        asked = {"VCPU": intent.vcpus, "MEMORY": intent.memory, "GPU": intent.gpus}[kind]
         if asked is not None:
             return asked
         needs = [resource_of(each, kind) for each in self.containers]

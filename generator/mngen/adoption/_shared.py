@@ -149,7 +149,7 @@ def image(draft: Draft, environments: list[Mapped]) -> dict[str, Any]:
         place = found[1]
         system = mapped.system[0] if mapped.system else ""
         kept = "image" in draft.environments[mapped.key]
-        if kept and system == "ECS_AL2":
+        if kept and system in ("ECS_AL2", "ECS_AL2_NVIDIA"):
             section["base"] = "amazon-linux-2"
             draft.kept(place, "image.base", "amazon-linux-2")
         elif kept and not system:

@@ -49,6 +49,7 @@ def submit(
     memory: Annotated[
         int | None, typer.Option("--memory", help="MiB of memory of each node")
     ] = None,
+    gpus: Annotated[int | None, typer.Option("--gpus", help="GPUs of each node")] = None,
     attempts: Annotated[
         int | None, typer.Option("--attempts", help="Maximum number of attempts")
     ] = None,
@@ -111,6 +112,7 @@ def submit(
         environment=dict(parse_pair(each, "--env") for each in env or []),
         vcpus=vcpus,
         memory=memory,
+        gpus=gpus,
         attempts=attempts,
         timeout=timeout,
         share=share,

@@ -47,7 +47,12 @@ from mngen.cluster.names import (
 
 if TYPE_CHECKING:
     from mngen.cluster._ami_file import AmiFile, AmiRecord, BakedFrom
-    from mngen.cluster._base_image import base_image_parameter
+    from mngen.cluster._base_image import (
+        base_image_parameter,
+        base_kind,
+        batch_image_type,
+        gpus_served,
+    )
     from mngen.cluster._deployment import (
         creates_roles,
         creates_spot_fleet_role,
@@ -58,6 +63,7 @@ if TYPE_CHECKING:
         log_group_name,
         nat_zone,
         queue_name,
+        recorded_spec,
         repository_name,
         zone_numbers,
     )
@@ -113,11 +119,14 @@ __all__ = [
     "ResolvedQueue",
     "aws_name",
     "base_image_parameter",
+    "base_kind",
+    "batch_image_type",
     "creates_roles",
     "creates_spot_fleet_role",
     "definition_name",
     "deployment_tags",
     "efa_installer",
+    "gpus_served",
     "grants_mount",
     "image_label",
     "inputs_prefix",
@@ -126,6 +135,7 @@ __all__ = [
     "log_group_name",
     "nat_zone",
     "queue_name",
+    "recorded_spec",
     "registered_memory",
     "repository_name",
     "resolve",
@@ -146,6 +156,9 @@ __getattr__ = later(
         "ResolvedJob": "_resolve",
         "ResolvedQueue": "_resolve",
         "base_image_parameter": "_base_image",
+        "base_kind": "_base_image",
+        "batch_image_type": "_base_image",
+        "gpus_served": "_base_image",
         "image_label": "_resolve",
         "creates_roles": "_deployment",
         "creates_spot_fleet_role": "_deployment",
@@ -158,6 +171,7 @@ __getattr__ = later(
         "log_group_name": "_deployment",
         "nat_zone": "_deployment",
         "queue_name": "_deployment",
+        "recorded_spec": "_deployment",
         "registered_memory": "_resolve",
         "repository_name": "_deployment",
         "resolve": "_resolve",

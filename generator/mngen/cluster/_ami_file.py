@@ -6,6 +6,7 @@ import hashlib
 
 import msgspec
 
+from mngen.cluster._base_image import base_kind
 from mngen.cluster._record_file import RecordFile
 
 
@@ -27,6 +28,7 @@ class BakedFrom(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         iam: Whether it mounts with the instance's role.
         access_point: Id of the access point through which it mounts; None for none.
         kms_key: ARN of the key of its snapshots; None for the account's default.
+        gpu: Whether it has the drivers of GPUs.
     """
 
     architecture: str
@@ -41,6 +43,12 @@ class BakedFrom(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     iam: bool = False
     access_point: str | None = None
     kms_key: str | None = None
+    gpu: bool = False
+
+    @property
+    def base_kind(self) -> str:
+        """The kind of base image that it started from: `x86_64`, `arm64` or `x86_64-gpu`."""
+        return base_kind(self.architecture, gpu=self.gpu)
 
     @property
     def digest(self) -> str:

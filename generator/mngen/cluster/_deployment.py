@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from mngen.cluster.names import DEPLOYMENT_TAG, aws_name, log_group
 
 if TYPE_CHECKING:
@@ -34,6 +36,18 @@ def efa_installer(cluster: Cluster) -> str | None:
     efa = any(image.efa for image in cluster.machine_images)
     created = cluster.spec.roles.instance_profile == "create"
     return place.removeprefix("s3://") if place and efa and created else None
+
+
+def recorded_spec(cluster: Cluster) -> Spec:
+    """Returns the spec for its record, in which keys with their default are left out.
+
+    `hyperthreading: false` is the default of an environment whose type has no GPUs for jobs.
+    """
+    environments = dict(cluster.spec.environments)
+    for each in cluster.environments:
+        if each.spec.hyperthreading is False and not each.gpus:
+            environments[each.name] = msgspec.structs.replace(each.spec, hyperthreading=None)
+    return msgspec.structs.replace(cluster.spec, environments=environments)
 
 
 def grants_mount(spec: Spec) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mngen.cluster._base_image import base_kind, gpus_served
 from mngen.spec import ExistingGroup
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class ResolvedEnvironment(msgspec.Struct, frozen=True):
         placement_group: Name of its placement group: within the deployment, or in AWS of one that
             exists; None for none.
         zones: Availability zones; empty for the network's choice.
+        gpus: GPUs that a job on one node can have; 0 where no AMI serves those of the type.
     """
 
     name: str
@@ -61,6 +63,7 @@ class ResolvedEnvironment(msgspec.Struct, frozen=True):
     allocation: str
     placement_group: str | None
     zones: tuple[str, ...]
+    gpus: int
 
     @property
     def has_own_group(self) -> bool:
@@ -121,12 +124,14 @@ class MachineImage(msgspec.Struct, frozen=True):
         architecture: `x86_64` or `arm64`.
         nr_cpus: The kernel's CPU limit that it sets; None where there is no limit to set.
         efa: Whether it has the software of the Elastic Fabric Adapter.
+        gpu: Whether it has the drivers of GPUs.
     """
 
     names: tuple[str, ...]
     architecture: str
     nr_cpus: int | None
     efa: bool
+    gpu: bool = False
 
     @property
     def name(self) -> str:
@@ -142,6 +147,11 @@ class MachineImage(msgspec.Struct, frozen=True):
     def builder(self) -> str:
         """The instance type that it is baked on: a cheap one of the architecture."""
         return _BUILDERS[self.architecture]
+
+    @property
+    def base_kind(self) -> str:
+        """The kind of base image that it is baked from: `x86_64`, `arm64` or `x86_64-gpu`."""
+        return base_kind(self.architecture, gpu=self.gpu)
 
 
 class ResolvedQueue(msgspec.Struct, frozen=True):
@@ -165,6 +175,7 @@ class ResolvedJob(msgspec.Struct, frozen=True):
         efa_interfaces: EFA devices of each node; 0 unless every environment of the queue has EFA.
         nr_cpus: The kernel's CPU limit on each node; None unless every environment of the queue
             sets the same.
+        gpus: GPUs of each node; 0 for none.
     """
 
     name: str
@@ -175,6 +186,7 @@ class ResolvedJob(msgspec.Struct, frozen=True):
     shared_memory: int
     efa_interfaces: int
     nr_cpus: int | None
+    gpus: int
 
 
 class Cluster(msgspec.Struct, frozen=True):
@@ -193,11 +205,11 @@ class Cluster(msgspec.Struct, frozen=True):
     @property
     def machine_images(self) -> tuple[MachineImage, ...]:
         """The AMIs to bake, sorted by name; each serves one or more of `images`."""
-        names: dict[tuple[str, int | None, bool], set[str]] = {}
+        names: dict[tuple[str, int | None, bool, bool], set[str]] = {}
         for each in self.environments:
             if each.spec.image:
                 continue
-            content = (each.instance.architecture, each.nr_cpus, each.spec.efa)
+            content = (each.instance.architecture, each.nr_cpus, each.spec.efa, each.gpus > 0)
             names.setdefault(content, set()).add(each.image)
         images = [MachineImage(tuple(sorted(names[content])), *content) for content in names]
         return tuple(sorted(images, key=lambda image: image.name))
@@ -239,17 +251,18 @@ def registered_memory(instance: InstanceType) -> int:
     return instance.measured_memory * 995 // 1000 - _RESERVED_MEMORY
 
 
-def image_name(environment: Environment, instance: InstanceType) -> str:
+def image_name(
+    environment: Environment, instance: InstanceType, limit: int | None, *, gpu: bool
+) -> str:
     """Returns the name of the AMI that an environment needs, by all that makes images differ.
 
     One whose CPUs are limited fits one instance type only; the others serve any type of an
     architecture. A limit that the spec sets is part of the name, as one type may have two.
     """
-    limited = not environment.hyperthreading and instance.nr_cpus is not None
-    base = instance.name if limited else instance.architecture
+    base = instance.architecture if limit is None else instance.name
     if environment.cpus is not None:
         base = f"{instance.name}-{environment.cpus}"
-    return f"{base}-efa" if environment.efa else base
+    return base + ("-gpu" if gpu else "") + ("-efa" if environment.efa else "")
 
 
 def image_label(name: str) -> str:
@@ -282,7 +295,11 @@ def resolve(spec: Spec, catalog: Catalog) -> Cluster:
 
 def _environment(spec: Spec, name: str, instance: InstanceType) -> ResolvedEnvironment:
     environment = spec.environments[name]
-    limit = environment.cpus or (None if environment.hyperthreading else instance.nr_cpus)
+    gpus = gpus_served(instance, spec.image.base)
+    # What feeds GPUs (data loaders, NCCL's proxies) waits more than it computes: AWS's examples
+    # give it all threads (https://github.com/awslabs/awsome-distributed-ai, 3.aws-batch).
+    threads = gpus > 0 if environment.hyperthreading is None else environment.hyperthreading
+    limit = environment.cpus or (None if threads else instance.nr_cpus)
     default = "best-fit-progressive"
     if environment.purchase == "spot":
         default = "spot-capacity-optimized"
@@ -290,7 +307,7 @@ def _environment(spec: Spec, name: str, instance: InstanceType) -> ResolvedEnvir
         name=name,
         spec=environment,
         instance=instance,
-        image=environment.image or image_name(environment, instance),
+        image=environment.image or image_name(environment, instance, limit, gpu=gpus > 0),
         nr_cpus=limit,
         schedulable_vcpus=limit or instance.vcpus,
         max_vcpus=environment.max_nodes * instance.vcpus,
@@ -298,6 +315,7 @@ def _environment(spec: Spec, name: str, instance: InstanceType) -> ResolvedEnvir
         allocation=_ALLOCATIONS[environment.allocation or default],
         placement_group=_placement_group(name, environment),
         zones=environment.zones or (spec.network.zones[:1] if environment.multi_node else ()),
+        gpus=gpus,
     )
 
 
@@ -317,6 +335,7 @@ def _job(name: str, job: Job, queue: ResolvedQueue) -> ResolvedJob:
     nodes = queue.environments
     memory = job.memory or min(environment.job_memory for environment in nodes)
     limits = {environment.nr_cpus for environment in nodes}
+    gpus = min(environment.gpus for environment in nodes) if job.gpus is None else job.gpus
     return ResolvedJob(
         name=name,
         spec=job,
@@ -326,4 +345,5 @@ def _job(name: str, job: Job, queue: ResolvedQueue) -> ResolvedJob:
         shared_memory=job.shared_memory or max(64, memory // 4),
         efa_interfaces=min(len(environment.efa_cards) for environment in nodes),
         nr_cpus=limits.pop() if len(limits) == 1 else None,
+        gpus=gpus,
     )

@@ -23,15 +23,31 @@ def key_variables(job: Job) -> dict[str, str]:
     return {KEY_VARIABLES[key]: value for key, value in values.items() if value}
 
 
+def gpu_variables(job: ResolvedJob) -> dict[str, str]:
+    """Returns the variables that a job has by default because of its GPUs.
+
+    With EFA's huge pages, `fork` fails where they run out, as it does with PyTorch's data loaders:
+    https://github.com/awslabs/awsome-distributed-ai (1.architectures/efa-cheatsheet.md). What else
+    NCCL and libfabric need, the wire-up knows on the node.
+    """
+    if not job.gpus:
+        return {}
+    variables = {KEY_VARIABLES["ranks_per_node"]: str(job.gpus)}
+    if job.efa_interfaces:
+        variables["FI_EFA_USE_HUGE_PAGE"] = "0"
+    return variables
+
+
 def job_variables(spec: Spec, job: ResolvedJob) -> dict[str, str]:
     """Returns the environment variables of a job's containers, sorted by name.
 
-    The wire-up gets the shared file system, and the CPUs that a node must have if the AMIs
-    limit them. The job's `environment` takes precedence over all of it.
+    The wire-up gets the shared file system, the CPUs that a node must have if the AMIs limit them,
+    and with GPUs one rank for each. The job's `environment` takes precedence over all of it.
     """
     variables = {SHARED_VARIABLE: spec.storage.efs.mount}
     if job.nr_cpus is not None:
         variables[CPUS_VARIABLE] = str(job.nr_cpus)
+    variables |= gpu_variables(job)
     variables |= key_variables(job.spec)
     variables |= job.spec.environment
     return dict(sorted(variables.items()))

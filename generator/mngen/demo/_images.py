@@ -42,7 +42,7 @@ def make_images(cluster: Cluster, tree: Path, outputs: Mapping[str, Any], *, log
         _LOG.info("not baked, but copied from their base: %s", found.message)
         baked: list[MachineImage] = []
     else:
-        baked = [image for image in cluster.machine_images if not image.efa]
+        baked = [image for image in cluster.machine_images if not (image.efa or image.gpu)]
         _bake(cluster, tree, outputs, baked, record, logs)
     copied = [image for image in cluster.machine_images if image not in baked]
     record.update({name: _copy(cluster, image) for image in copied for name in image.names})
@@ -79,7 +79,7 @@ def _copy(cluster: Cluster, image: MachineImage) -> AmiRecord:
     from mngen._aws import client
 
     region = cluster.spec.region
-    parameter = base_image_parameter(cluster.spec.image.base, image.architecture)
+    parameter = base_image_parameter(cluster.spec.image.base, image.base_kind)
     base = client("ssm", region).get_parameter(Name=parameter)["Parameter"]["Value"]
     copied = client("ec2", region).copy_image(
         Name=f"{cluster.spec.name}-{image.name}", SourceImageId=base, SourceRegion=region

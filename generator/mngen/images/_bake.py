@@ -319,6 +319,7 @@ def _variables(run: Run, target: Target) -> dict[str, object]:
         "mngen_efs_id": site.efs_id,
         "mngen_efs_mount": made_of.mount,
         "mngen_efs_tls": made_of.tls,
+        "mngen_gpu": image.gpu,
         "mngen_image": image.name,
         "mngen_nr_cpus": image.nr_cpus or 0,
         "mngen_version": __version__,

@@ -31,7 +31,7 @@ class Run:
         ssh_port: Port of the builders' sshd.
         ssh_seconds: How long to wait until a builder lets us in.
         tags: Tags of everything, the deployment's among them.
-        base_amis: The AMIs to start from, by architecture.
+        base_amis: The AMIs to start from, by their kind.
         efa_installer: Where the EFA installer is copied from; empty for AWS's own site.
         kms_key: ARN of the key that volumes are encrypted with; empty for the account's default.
         templates: The rendered tree's `packer/` and `playbooks/`, copied for this bake.

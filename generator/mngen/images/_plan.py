@@ -20,6 +20,7 @@ _CHANGES = {
     "base_ami": "there is a newer base image",
     "nr_cpus": "the limit of CPUs changed",
     "efa": "EFA changed",
+    "gpu": "the drivers of GPUs changed",
     "efs": "the file system changed",
     "mount": "the mount point changed",
     "tls": "the way to mount changed",
@@ -82,14 +83,14 @@ def wanted_inputs(
         cluster: The cluster.
         image: One of its images.
         efs: Id of the file system.
-        base_amis: The AMIs to start from, by architecture.
+        base_amis: The AMIs to start from, by their kind.
         playbooks: The playbooks' digest.
     """
     spec = cluster.spec
     return BakedFrom(
         architecture=image.architecture,
         base=spec.image.base,
-        base_ami=base_amis[image.architecture],
+        base_ami=base_amis[image.base_kind],
         nr_cpus=image.nr_cpus,
         efa=image.efa,
         efs=efs,
@@ -99,6 +100,7 @@ def wanted_inputs(
         iam=spec.storage.efs.iam,
         access_point=spec.storage.efs.access_point,
         kms_key=spec.image.kms_key,
+        gpu=image.gpu,
     )
 
 

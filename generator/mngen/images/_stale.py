@@ -38,7 +38,7 @@ def stale_images(cluster: Cluster, record: AmiFile) -> list[Problem]:
             cluster,
             image,
             efs=efs or "",
-            base_amis={image.architecture: ""},
+            base_amis={image.base_kind: ""},
             playbooks=playbooks,
         )
         for name in image.names:

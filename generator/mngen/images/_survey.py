@@ -30,7 +30,7 @@ class Survey:
     Attributes:
         cluster: The cluster.
         site: What the first apply made.
-        base_amis: The AMIs to start from, by architecture.
+        base_amis: The AMIs to start from, by their kind.
         plan: The images to bake, and those that need no bake.
         tree: The rendered tree.
     """
@@ -69,7 +69,7 @@ def look(
     chosen = tuple(cluster.machine_images if images is None else images)
     records = record.read()
     playbooks = playbooks_digest(tree / "playbooks")
-    base_amis = _base_amis(region, cluster.spec.image.base, {each.architecture for each in chosen})
+    base_amis = _base_amis(region, cluster.spec.image.base, {each.base_kind for each in chosen})
     wanted = {
         image: wanted_inputs(
             cluster, image, efs=site.efs_id, base_amis=base_amis, playbooks=playbooks
@@ -82,19 +82,18 @@ def look(
     return Survey(cluster, site, base_amis, plan, tree)
 
 
-def _base_amis(region: str, base: str, architectures: Iterable[str]) -> dict[str, str]:
+def _base_amis(region: str, base: str, kinds: Iterable[str]) -> dict[str, str]:
     """Asks for the newest ECS-optimized AMIs."""
     ssm: Any = client("ssm", region)
     found = {}
-    for architecture in sorted(architectures):
-        path = base_image_parameter(base, architecture)
+    for kind in sorted(kinds):
+        path = base_image_parameter(base, kind)
         with translated():
             try:
-                found[architecture] = ssm.get_parameter(Name=path)["Parameter"]["Value"]
+                found[kind] = ssm.get_parameter(Name=path)["Parameter"]["Value"]
             except ssm.exceptions.ParameterNotFound:
                 raise ToolError(
-                    f"there is no ECS-optimized image of {base} for {architecture} in {region} "
-                    f"({path})",
+                    f"there is no ECS-optimized image of {base} for {kind} in {region} ({path})",
                     hint="choose another base in the spec: `image: {base: amazon-linux-2023}`",
                 ) from None
     return found

@@ -54,8 +54,9 @@ def revision_wanted(target: Target) -> JobDefinitionTypeDef | None:
             *(
                 each
                 for each in container.get("resourceRequirements", [])
-                if each["type"] not in ("MEMORY", "VCPU")
+                if each["type"] not in ("GPU", "MEMORY", "VCPU")
             ),
+            *([{"type": "GPU", "value": str(job.gpus)}] if job.gpus else []),
             {"type": "MEMORY", "value": str(job.memory)},
             {"type": "VCPU", "value": str(job.vcpus)},
         ]

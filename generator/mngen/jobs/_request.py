@@ -14,6 +14,7 @@ from mngen.cluster import (
     CPUS_CHECK_VARIABLE,
     CPUS_VARIABLE,
     DEPLOYMENT_TAG,
+    KEY_VARIABLES,
     RENDEZVOUS_VARIABLE,
     queue_name,
     retry_conditions,
@@ -73,6 +74,7 @@ def make_intent(cluster: Cluster, order: Order, *, registering: bool = False) ->
         nodes=nodes,
         vcpus=order.vcpus,
         memory=order.memory,
+        gpus=order.gpus,
         command=order.command,
         environment=order.environment,
         share=order.share,
@@ -190,7 +192,7 @@ def tag_value(text: str) -> str:
 def _container_overrides(
     order: Order, job: ResolvedJob, queue: ResolvedQueue, secret: str | None
 ) -> dict[str, Any]:
-    variables = {**_cpu_variables(job, queue), **order.environment}
+    variables = {**_cpu_variables(job, queue), **_rank_variables(order, job), **order.environment}
     if secret is not None:
         variables[RENDEZVOUS_VARIABLE] = secret
     overrides: dict[str, Any] = {}
@@ -200,7 +202,7 @@ def _container_overrides(
         overrides["environment"] = [
             {"name": name, "value": value} for name, value in sorted(variables.items())
         ]
-    needs = [("MEMORY", order.memory), ("VCPU", order.vcpus)]
+    needs = [("GPU", order.gpus), ("MEMORY", order.memory), ("VCPU", order.vcpus)]
     resources = [{"type": kind, "value": str(value)} for kind, value in needs if value is not None]
     if resources:
         overrides["resourceRequirements"] = resources
@@ -214,6 +216,14 @@ def _cpu_variables(job: ResolvedJob, queue: ResolvedQueue) -> dict[str, str]:
         return {}
     limit = limits.pop() if len(limits) == 1 else None
     return {CPUS_CHECK_VARIABLE: "off"} if limit is None else {CPUS_VARIABLE: str(limit)}
+
+
+def _rank_variables(order: Order, job: ResolvedJob) -> dict[str, str]:
+    """Returns the number of ranks for another number of GPUs, if that is what it follows from."""
+    ranks = KEY_VARIABLES["ranks_per_node"]
+    if order.gpus is None or job.spec.ranks_per_node or ranks in job.spec.environment:
+        return {}
+    return {ranks: str(order.gpus)}
 
 
 def _job(cluster: Cluster, name: str, problems: list[Problem]) -> ResolvedJob | None:
@@ -272,6 +282,7 @@ def _faults(order: Order, job: ResolvedJob | None) -> list[Problem]:
         ("nodes", order.nodes, 1, 1000),
         ("vcpus", order.vcpus, 1, None),
         ("memory", order.memory, 4, None),
+        ("gpus", order.gpus, 1, None),
         ("attempts", order.attempts, 1, 10),
         ("timeout", order.timeout, 60, 31_536_000),
     ):
@@ -298,7 +309,12 @@ def _of_ranges(order: Order, job: JobFromFile) -> Iterator[Problem]:
     """Yields what cannot be overridden in a definition whose node ranges differ."""
     if len(job.from_file.containers) == 1:
         return
-    asked = {"a command": order.command, "--vcpus": order.vcpus, "--memory": order.memory}
+    asked = {
+        "a command": order.command,
+        "--vcpus": order.vcpus,
+        "--memory": order.memory,
+        "--gpus": order.gpus,
+    }
     for what, value in asked.items():
         if value:
             yield Problem(

@@ -35,6 +35,7 @@ class Order(Struct, frozen=True, kw_only=True):
         environment: Variables that are set over the definition's.
         vcpus: vCPUs of each node, as the ECS agent counts them.
         memory: MiB of each node.
+        gpus: GPUs of each node.
         attempts: How often the job is tried in all.
         timeout: Seconds after which an attempt is stopped.
         share: Share identifier, for a queue with a fair-share scheduling policy.
@@ -49,6 +50,7 @@ class Order(Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     vcpus: int | None = None
     memory: int | None = None
+    gpus: int | None = None
     attempts: int | None = None
     timeout: int | None = None
     share: str | None = None

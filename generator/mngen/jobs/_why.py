@@ -107,6 +107,7 @@ def _target(account: Account, job: JobDetailTypeDef) -> Target | None:
         # Those that the job is described with.
         vcpus=None,
         memory=None,
+        gpus=None,
         command=(),
         environment={},
         overrides="",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mngen import __version__, _resources
 from mngen.cluster import (
+    batch_image_type,
     creates_roles,
     creates_spot_fleet_role,
     definition_name,
@@ -17,6 +18,7 @@ from mngen.cluster import (
     names,
     nat_zone,
     queue_name,
+    recorded_spec,
     repository_name,
     zone_numbers,
 )
@@ -39,7 +41,6 @@ Tree = dict[str, str]
 
 PROVIDER_RANGES = {5: ">= 5.100.0, < 6.0.0", 6: ">= 6.0.0, < 7.0.0"}
 _PACKER = ("packer/images.pkr.hcl.j2", "packer/plugins.pkr.hcl")
-_IMAGE_TYPES = {"amazon-linux-2023": "ECS_AL2023", "amazon-linux-2": "ECS_AL2"}
 _VPC_TEMPLATES = {"default": "vpc_default.tf.j2", "new": "vpc_new.tf.j2"}
 
 
@@ -81,11 +82,15 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
     return {
         "spec": spec,
         "cluster": cluster,
-        "written": written(spec),
+        "written": written(recorded_spec(cluster)),
         "tags": deployment_tags(spec),
         "provider_range": PROVIDER_RANGES[provider],
         "name_prefix": Hcl("compute_environment_name_prefix" if provider == 5 else "name_prefix"),
-        "image_type": _IMAGE_TYPES[spec.image.base],
+        "image_types": {
+            each.name: batch_image_type(spec.image.base, gpu=each.gpus > 0)
+            for each in cluster.environments
+        },
+        "gpu_jobs": any(job.gpus and not job.spec.definition for job in cluster.jobs),
         "gateway_endpoint": gateway,
         "interface_endpoints": services,
         "nat": nat,

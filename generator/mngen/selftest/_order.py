@@ -116,6 +116,7 @@ def choose(cluster: Cluster, wish: Wish) -> Choice:
         environment=environment,
         vcpus=None if own else min(each.schedulable_vcpus for each in chosen.environments),
         memory=None if own else min(each.job_memory for each in chosen.environments),
+        gpus=None if own else min(each.gpus for each in chosen.environments) or None,
         attempts=1,
         timeout=wish.timeout,
     )

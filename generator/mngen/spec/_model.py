@@ -555,10 +555,16 @@ class Environment(Section, frozen=True, kw_only=True):
         affects(Effect.IN_PLACE),
     ] = 0
     hyperthreading: Annotated[
-        bool,
-        Meta(description="false: one thread a core; the image limits nr_cpus to the cores."),
+        Annotated[
+            bool,
+            Meta(
+                description="false: one thread a core; the image limits nr_cpus to the cores. "
+                "Default: false, and true where jobs can use the GPUs of the type."
+            ),
+        ]
+        | None,
         affects(Effect.NEW_AMI, Effect.INSTANCES, Effect.JOBS),
-    ] = False
+    ] = None
     cpus: Annotated[
         Annotated[
             int,
@@ -579,7 +585,8 @@ class Environment(Section, frozen=True, kw_only=True):
             _text(
                 "An existing AMI, used instead of one that `mngen bake` makes. It must mount the "
                 "file system, run as many CPUs as follow from `cpus` and `hyperthreading`, and "
-                "have the system in `image.base`. Bake before you remove this key.",
+                "have the system in `image.base`, and NVIDIA's drivers for GPUs. Bake before you "
+                "remove this key.",
                 "the id of an AMI, such as ami-0123456789abcdef0",
                 pattern=_id("ami"),
             ),
@@ -862,6 +869,18 @@ class Job(Section, frozen=True, kw_only=True):
         | None,
         affects(Effect.JOBS),
     ] = None
+    gpus: Annotated[
+        Annotated[
+            int,
+            Meta(
+                description="GPUs of each node; 0 for none. Default: all of the instance.",
+                ge=0,
+                le=1024,
+            ),
+        ]
+        | None,
+        affects(Effect.JOBS),
+    ] = None
     shared_memory: Annotated[
         Annotated[
             int,
@@ -878,8 +897,8 @@ class Job(Section, frozen=True, kw_only=True):
         Annotated[
             int,
             Meta(
-                description="MPI ranks on each node, or processes of torchrun. Default: as many as "
-                "it has CPUs for; of torchrun, one for each GPU.",
+                description="MPI ranks on each node, or processes of torchrun. Default: one for "
+                "each GPU of the job, or as many as there are CPUs for.",
                 ge=1,
                 le=1024,
             ),

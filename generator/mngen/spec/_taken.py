@@ -150,7 +150,7 @@ def _keys(definition: JobDefinition) -> Iterator[tuple[str, tuple[Path, Any]]]:
     nodes = content.get("nodeProperties")
     if nodes is not None:
         yield "nodes", (("nodeProperties", "numNodes"), nodes["numNodes"])
-    for key in ("vcpus", "memory"):
+    for key in ("vcpus", "memory", "gpus"):
         needs = [(path, _need(container, key)) for path, container in containers]
         path, need = max(needs, key=lambda each: each[1][1])
         yield key, ((*path, *need[0]), need[1])
@@ -179,11 +179,15 @@ def _keys(definition: JobDefinition) -> Iterator[tuple[str, tuple[Path, Any]]]:
 
 
 def _need(container: dict[str, Any], key: str) -> tuple[Path, int]:
-    """Returns what a container asks for of `vcpus` or `memory` (MiB), with its path; 0 if nothing.
+    """Returns what a container asks for of a key of a job, with its path; 0 if nothing.
 
-    AWS Batch has it in a list, and for older definitions at a key of that name.
+    AWS Batch has it in a list, and for older definitions at a key of that name, other than GPUs.
+
+    Args:
+        container: The container.
+        key: `vcpus`, `memory` (MiB) or `gpus`.
     """
-    kind = {"vcpus": "VCPU", "memory": "MEMORY"}[key]
+    kind = {"vcpus": "VCPU", "memory": "MEMORY", "gpus": "GPU"}[key]
     for number, each in enumerate(container.get("resourceRequirements", [])):
         if each["type"] == kind:
             return ("resourceRequirements", number, "value"), int(each["value"])

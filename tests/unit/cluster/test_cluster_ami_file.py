@@ -100,6 +100,7 @@ def test_the_digest_tells_any_two_inputs_apart() -> None:
         "iam": True,
         "access_point": "fsap-0123456789abcdef0",
         "kms_key": "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd",
+        "gpu": True,
     }
     assert changes.keys() == set(BakedFrom.__struct_fields__)
     others = {

@@ -162,11 +162,16 @@ def test_modules_do_not_know_the_environments() -> None:
     one = rendered(make_spec({**ALL, "machines": "mpi"}))
     many = rendered(make_spec({**ALL, "machines": "many"}))
     # The role of the Spot fleet is there for Spot environments alone, and the VPC's default group
-    # is opened for EFA alone.
+    # is opened for EFA alone. A job definition has GPUs if any job has.
     changed = {path for path in one if one[path] != many[path]}
     assert changed <= {
         "packer/images.pkr.hcl",
         "terraform/environments.tf",
+        *(
+            f"terraform/modules/job_definition{protected}/{file}.tf"
+            for protected in ("", "_protected")
+            for file in ("container", "variables")
+        ),
         "terraform/modules/network/endpoints.tf",
         "terraform/modules/network/vpc.tf",
         "terraform/queues.tf",

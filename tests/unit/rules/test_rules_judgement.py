@@ -184,7 +184,7 @@ class TestRequire:
         ({"zones": "[us-east-11a]"}, ["MN125"]),
         # A burstable type cannot join the group that multi-node environments have by default.
         ({"instance": "t3.2xlarge"}, ["MN123", "MN104"]),
-        ({"instance": "p4d.24xlarge", "efa": "true"}, ["MN105"]),
+        ({"instance": "p4d.24xlarge", "efa": "true"}, []),
         ({"min_nodes": 17}, ["MN116"]),
         ({"hyperthreading": "true"}, []),
     ],

@@ -130,6 +130,46 @@ class TestComputeEnvironments:
         assert seen["ec2Configuration"] == [{"imageType": "ECS_AL2023"}]
         assert seen["launchTemplate"] == {**template, "version": "$Default"}
 
+    @pytest.mark.parametrize(
+        ("instance", "kind"),
+        [
+            ("p5.48xlarge", "ECS_AL2023_NVIDIA"),
+            ("g5g.xlarge", "ECS_AL2023"),
+            ("c7g.xlarge", "ECS_AL2023"),
+        ],
+    )
+    def test_the_image_type_that_is_filled_in_is_that_of_the_family(
+        self, batch: Any, resources: Resources, instance: str, kind: str
+    ) -> None:
+        changes = {"instanceTypes": [instance], "ec2Configuration": []}
+        name = make_environment(batch, resources, **changes)
+        seen = described(batch, name)["computeResources"]["ec2Configuration"]
+        assert seen == [{"imageType": kind}]
+
+    @pytest.mark.parametrize(
+        ("kind", "instance", "reason"),
+        [
+            ("ECS_AL2023_GPU", "p5.48xlarge", "must be one of"),
+            ("ECS_AL2023_NVIDIA", "p3dn.24xlarge", "does not support instance type p3dn"),
+            ("ECS_AL2023_NVIDIA", "g5g.xlarge", "does not support instance type g5g"),
+            ("ECS_AL2_NVIDIA", "c7g.xlarge", "does not support instance type c7g"),
+        ],
+    )
+    def test_image_types_that_batch_does_not_have_for_the_instances(
+        self, batch: Any, resources: Resources, kind: str, instance: str, reason: str
+    ) -> None:
+        message = refusal(
+            batch.create_compute_environment,
+            computeEnvironmentName=unique("env"),
+            type="MANAGED",
+            computeResources={
+                **resources,
+                "instanceTypes": [instance],
+                "ec2Configuration": [{"imageType": kind}],
+            },
+        )
+        assert reason in message
+
     def test_a_taken_name_is_refused(self, batch: Any, resources: Resources) -> None:
         name = make_environment(batch, resources)
         message = refusal(
@@ -406,6 +446,26 @@ class TestJobDefinitions:
             nodeProperties={**NODES, **change},
         )
         assert reason in message
+
+    @pytest.mark.parametrize(
+        ("need", "reason"),
+        [
+            ({"type": "GPUS", "value": "1"}, "Resource type must be one of"),
+            ({"type": "GPU", "value": "0"}, "must be a positive integer"),
+            ({"type": "GPU", "value": "0.5"}, "must be a positive integer"),
+        ],
+    )
+    def test_needs_that_batch_refuses(self, batch: Any, need: Any, reason: str) -> None:
+        container = {"image": "a", "resourceRequirements": [need]}
+        nodes = {**NODES, "nodeRangeProperties": [{"targetNodes": "0:", "container": container}]}
+        for arguments in (
+            {"type": "container", "containerProperties": container},
+            {"type": "multinode", "nodeProperties": nodes},
+        ):
+            message = refusal(
+                batch.register_job_definition, jobDefinitionName=unique("job"), **arguments
+            )
+            assert reason in message
 
     def test_ranges_must_cover_all_nodes(self, batch: Any) -> None:
         ranges = [{**NODES["nodeRangeProperties"][0], "targetNodes": "0:2"}]

@@ -108,11 +108,14 @@ def cluster_of(data: Data) -> Cluster:
     return require(load_text(json.dumps(data).encode()), load_catalog())
 
 
+NO_AMIS = {"x86_64": "", "arm64": "", "x86_64-gpu": ""}
+
+
 def made_of(cluster: Cluster) -> list[Any]:
     """Return what the AMIs of a cluster are baked from, apart from what only AWS knows."""
     efs = cluster.spec.storage.efs.id or "new"
     return [
-        wanted_inputs(cluster, image, efs=efs, base_amis={"x86_64": "", "arm64": ""}, playbooks="")
+        wanted_inputs(cluster, image, efs=efs, base_amis=NO_AMIS, playbooks="")
         for image in cluster.machine_images
     ]
 
@@ -120,6 +123,8 @@ def made_of(cluster: Cluster) -> list[Any]:
 def one(data: Data, kind: str, key: str) -> Data:
     """Return a deployment of one environment, its queue and a job, one of them an entry of it."""
     only: dict[str, str] = {"environments": "plain", "queues": "plain", "jobs": "queue"}
+    if (kind, key) == ("jobs", "gpus"):
+        only = {"environments": "gpus", "queues": "gpus"}
     only[kind] = key
     if kind == "environments":
         data["queues"] = {"plain": {"environments": [key]}}

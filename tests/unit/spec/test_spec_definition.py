@@ -134,7 +134,7 @@ def test_the_later_one_of_node_ranges_that_overlap_is_the_main_nodes() -> None:
 
 
 EXCLUDED = [
-    *("nodes: 2", "vcpus: 4", "memory: 4096", "shared_memory: 64", "command: [a]"),
+    *("nodes: 2", "vcpus: 4", "memory: 4096", "gpus: 1", "shared_memory: 64", "command: [a]"),
     *("ranks_per_node: 2", "threads_per_rank: 2", "launcher: none", "mpi_args: [-v]"),
     *("environment: {A: b}", "attempts: 1", "timeout: 600", "image: a/b:1"),
     "role: arn:aws:iam::123456789012:role/a",
@@ -447,6 +447,15 @@ def test_another_content_is_a_change_of_the_key_and_another_layout_is_none() -> 
 def test_a_cluster_has_what_the_file_asks_for() -> None:
     [job] = require(loaded(WAVE), load_catalog()).jobs
     assert (job.vcpus, job.memory, job.shared_memory) == (24, 12_000, 64)
+    assert job.gpus == 0
+
+
+def test_gpus_are_those_of_the_file_and_not_all_of_a_node() -> None:
+    needs = [{"type": "VCPU", "value": "4"}, {"type": "MEMORY", "value": "4096"}]
+    more = [*needs, {"type": "GPU", "value": "2"}]
+    for requirements, gpus in ((needs, 0), (more, 2)):
+        content = with_value(WAVE, (*INNER, "resourceRequirements"), requirements)
+        assert taken(content).gpus == gpus
 
 
 def test_botocore_is_loaded_for_definitions_only(tmp_path: Path) -> None:

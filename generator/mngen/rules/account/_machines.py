@@ -233,6 +233,8 @@ def _wrong(environment: ResolvedEnvironment, image: ImageTypeDef | None) -> str 
         return f"was baked with nr_cpus={limit}, where {wanted or 'no limit'} is wanted"
     if made_for.endswith("-efa") != environment.image.endswith("-efa"):
         return f"was baked as `{made_for}`, which differs in EFA"
+    if ("gpu" in made_for.split("-")) != (environment.gpus > 0):
+        return f"was baked as `{made_for}`, which differs in the drivers of GPUs"
     return None
 
 
@@ -260,13 +262,13 @@ class ImagesAreCurrent(AwsRule):
             for each in account.cluster.environments
             if (record := account.images.get(each.image)) and record.baked_from
         }
-        wanted = {base_image_parameter(base, each.architecture) for each in baked.values()}
+        wanted = {base_image_parameter(base, each.base_kind) for each in baked.values()}
         if not wanted:
             return
         found = account.client("ssm").get_parameters(Names=sorted(wanted))["Parameters"]
         newest = {each["Name"]: each["Value"] for each in found}
         for environment, made_of in baked.items():
-            newer = newest.get(base_image_parameter(base, made_of.architecture))
+            newer = newest.get(base_image_parameter(base, made_of.base_kind))
             if newer is not None and newer != made_of.base_ami:
                 yield Match(
                     ("environments", environment.name, "instance"),

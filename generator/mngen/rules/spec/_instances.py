@@ -164,46 +164,6 @@ environments:
                 )
 
 
-class NoIdleGpus(SpecRule):
-    id = "MN105"
-    severity = Severity.WARNING
-    title = "An environment should not have GPUs that no job can use"
-    why = (
-        "The AMIs start from the ECS-optimized AMI without NVIDIA drivers, and the job definitions "
-        "request no GPUs. The GPUs of such a type stay idle."
-    )
-    remedy = "choose a type without GPUs"
-    source_url = "https://docs.aws.amazon.com/batch/latest/userguide/gpu-jobs.html"
-    manual_test = (
-        "aws ec2 describe-instance-types --instance-types g5.12xlarge "
-        "--query 'InstanceTypes[].GpuInfo'"
-    )
-    failing = """\
-environments:
-  graphics:
-    instance: g5.12xlarge  #! g5.12xlarge
-    max_nodes: 2
-    multi_node: false
-"""
-    passing = """\
-environments:
-  plain:
-    instance: c5.12xlarge
-    max_nodes: 2
-    multi_node: false
-"""
-
-    @classmethod
-    def matches(cls, subject: Subject) -> Iterator[Match]:
-        for each in subject.environments:
-            if each.instance.gpus:
-                yield Match(
-                    ("environments", each.name, "instance"),
-                    f"the {each.instance.gpus} GPU(s) of `{each.instance.name}` would be paid for "
-                    "and stay idle: the image has no driver for them",
-                )
-
-
 class SupportedBase(SpecRule):
     id = "MN106"
     severity = Severity.WARNING

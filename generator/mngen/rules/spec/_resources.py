@@ -230,6 +230,7 @@ jobs:
                 ("nodes", nodes, [each.spec.max_nodes for each in environments]),
                 ("vcpus", job.vcpus, [each.schedulable_vcpus for each in environments]),
                 ("memory", job.memory, [most_memory(each.instance) for each in environments]),
+                ("gpus", job.gpus, [each.gpus for each in environments]),
             )
             for key, want, given in wants:
                 if min(given) < want <= max(given):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mngen.errors import Severity
 from mngen.rules._rule import Match, Waiting
+from mngen.rules.spec._gpus import gpus_in_words
 from mngen.rules.submission._rule import SubmissionRule
 
 if TYPE_CHECKING:
@@ -72,6 +73,29 @@ class MemoryFitsNode(SubmissionRule):
                 ("jobs", target.intent.job.name),
                 f"each node requests {asked} MiB; of the {largest.instance.memory} MiB of "
                 f"`{largest.instance.name}` a job can safely have {largest.usable_memory}",
+            )
+
+
+class GpusFitNode(SubmissionRule):
+    id = "MN319"
+    title = "A node must register as many GPUs as the job requests"
+    why = (
+        "The ECS agent registers the GPUs of the instance that its AMI has drivers for. A job that "
+        "requests more stays RUNNABLE."
+    )
+    remedy = "use fewer `--gpus`, or remove the option"
+    source_url = _STUCK
+    manual_test = _REGISTERED
+    waiting = Waiting.CAUSE
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        asked = target.resource("GPU")
+        largest = max(target.intent.queue.environments, key=lambda each: each.gpus)
+        if asked is not None and asked > largest.gpus:
+            yield Match(
+                ("jobs", target.intent.job.name),
+                f"each node requests {asked} GPUs, and {gpus_in_words(largest)}",
             )
 
 

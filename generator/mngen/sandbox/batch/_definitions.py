@@ -111,6 +111,25 @@ def describe_queue(queue: JobQueue) -> dict[str, Any]:
     return {key: value for key, value in described.items() if value is not None}
 
 
+RESOURCES = ("GPU", "MEMORY", "VCPU")
+"""The types of `resourceRequirements`."""
+
+
+def check_needs(needs: list[dict[str, Any]]) -> None:
+    """Refuses resource requirements that Batch refuses; GPUs are counted in whole ones.
+
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ResourceRequirement.html
+
+    Raises:
+        ClientException: Another type of resource, or a part of a GPU, or none.
+    """
+    for each in needs:
+        if each["type"] not in RESOURCES:
+            raise ClientException(f"Resource type must be one of {' | '.join(RESOURCES)}")
+        if each["type"] == "GPU" and not re.fullmatch("[1-9][0-9]*", str(each["value"])):
+            raise ClientException(f"GPU value {each['value']!r} must be a positive integer")
+
+
 def register_definition(backend: Any, request: dict[str, Any]) -> JobDefinition:
     """Registers the next revision of a job definition.
 
@@ -122,8 +141,10 @@ def register_definition(backend: Any, request: dict[str, Any]) -> JobDefinition:
     nodes = copy.deepcopy(request.get("nodeProperties"))
     if request.get("type") == "multinode":
         _check_nodes(nodes)
+    check_needs((request.get("containerProperties") or {}).get("resourceRequirements") or [])
     for node_range in (nodes or {}).get("nodeRangeProperties", []):
         if "container" in node_range:
+            check_needs(node_range["container"].get("resourceRequirements") or [])
             _complete_container(node_range["container"])
     before = backend.get_job_definition_by_name(name)
     make_definition: Any = JobDefinition

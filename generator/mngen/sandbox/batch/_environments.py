@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from moto.batch.exceptions import ClientException
 from moto.iam.exceptions import NotFoundException as RoleNotFoundError
 from moto.moto_api._internal import mock_random
 
+from mngen.catalog import load_catalog
 from mngen.sandbox.batch._interfaces import (
     check_security_groups,
     interface_fault,
@@ -20,9 +22,12 @@ from mngen.sandbox.emulator._ec2 import placement_groups
 if TYPE_CHECKING:
     from moto.batch.models import ComputeEnvironment
 
+    from mngen.catalog import Catalog
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _STATES = ("ENABLED", "DISABLED")
 _SERVICE_LINKED_ROLE = "AWSServiceRoleForBatch"
+_IMAGE_TYPES = ("ECS_AL1", "ECS_AL2", "ECS_AL2_NVIDIA", "ECS_AL2023", "ECS_AL2023_NVIDIA")
 _SCALING_KEYS = {"minvCpus", "maxvCpus", "desiredvCpus"}
 _CHANGED_IN_GOVCLOUD = {"state", "computeResources", "serviceRole", "unmanagedvCpus"}
 _UPDATABLE_STRATEGIES = {
@@ -47,6 +52,7 @@ def create_environment(backend: Any, request: dict[str, Any]) -> ComputeEnvironm
     resources = copy.deepcopy(request.get("computeResources"))
     if resources is not None:
         _check_spot_role(resources)
+        _check_image_types(resources)
         check_security_groups(backend.ec2_backend, resources)
     environment: ComputeEnvironment = backend.create_compute_environment(
         compute_environment_name=name,
@@ -97,6 +103,7 @@ def update_environment(backend: Any, request: dict[str, Any]) -> ComputeEnvironm
         merged["desiredvCpus"] = min(
             max(merged.get("desiredvCpus") or 0, merged.get("minvCpus", 0)), merged["maxvCpus"]
         )
+        _check_image_types(merged)
         check_security_groups(backend.ec2_backend, merged)
         backend.check_compute_resources(with_security_groups(backend.ec2_backend, merged))
         environment.compute_resources = merged
@@ -155,6 +162,40 @@ def check_state(state: str | None) -> None:
     """Refuses a state that Batch does not know."""
     if state and state not in _STATES:
         raise ClientException(f"state {state} must be one of {' | '.join(_STATES)}")
+
+
+def _check_image_types(resources: dict[str, Any]) -> None:
+    """Refuses types of images that Batch does not have, or not for the instances.
+
+    Its documentation lists what each supports, but not the messages of a refusal.
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_Ec2Configuration.html
+    """
+    for each in resources.get("ec2Configuration") or []:
+        kind = each.get("imageType")
+        if kind not in _IMAGE_TYPES:
+            raise ClientException(f"imageType {kind} must be one of {' | '.join(_IMAGE_TYPES)}")
+        for name in resources.get("instanceTypes") or []:
+            instance = _catalog().get(name)
+            graviton = instance is not None and instance.architecture == "arm64"
+            old = kind == "ECS_AL2023_NVIDIA" and name.startswith(("p3", "g3"))
+            if kind.endswith("_NVIDIA") and (graviton or old):
+                raise ClientException(
+                    f"Error executing request, Exception : {kind} does not support instance type "
+                    f"{name}"
+                )
+
+
+@lru_cache
+def _catalog() -> Catalog:
+    return load_catalog()
+
+
+def _default_image_type(resources: dict[str, Any]) -> str:
+    """Returns the type of image where none is given: with drivers for all families with GPUs."""
+    types = [_catalog().get(each) for each in resources.get("instanceTypes") or []]
+    gpus = any(each is not None and each.gpu_maker == "NVIDIA" for each in types)
+    arm = any(each is not None and each.architecture == "arm64" for each in types)
+    return "ECS_AL2023_NVIDIA" if gpus and not arm else "ECS_AL2023"
 
 
 def _check_spot_role(resources: dict[str, Any]) -> None:
@@ -230,7 +271,7 @@ def _complete(backend: Any, environment: ComputeEnvironment) -> None:
         return
     resources.setdefault("desiredvCpus", resources.get("minvCpus", 0))
     if not resources.get("ec2Configuration"):
-        resources["ec2Configuration"] = [{"imageType": "ECS_AL2023"}]
+        resources["ec2Configuration"] = [{"imageType": _default_image_type(resources)}]
     template = resources.get("launchTemplate") or {}
     if template and not template.get("version"):
         template["version"] = "$Default"

@@ -291,11 +291,14 @@ def _obstacle(
         return reasons.UNDETERMINED
     if job.multi_node and not task_interface_fits(backend.ec2_backend, resources):
         return reasons.UNDETERMINED
-    vcpus, memory = _needs(job)
+    vcpus, memory, gpus = _needs(job)
     limit = _kernel_limit(backend, state, image)
-    if vcpus > min(instance.vcpus, limit or instance.vcpus) or memory > _registered_memory(
-        instance
-    ):
+    registered = (
+        min(instance.vcpus, limit or instance.vcpus),
+        _registered_memory(instance),
+        _registered_gpus(instance, resources),
+    )
+    if any(need > has for need, has in zip((vcpus, memory, gpus), registered, strict=True)):
         return reasons.JOB_RESOURCE
     nodes = len(job.containers)
     if nodes * instance.vcpus > resources["maxvCpus"]:
@@ -308,8 +311,8 @@ def _obstacle(
     return "" if _within_quota(backend, instance, total, spot=spot) else reasons.UNDETERMINED
 
 
-def _needs(job: Job) -> tuple[float, int]:
-    """Returns the vCPUs and the MiB that the largest node asks for."""
+def _needs(job: Job) -> tuple[float, int, int]:
+    """Returns the vCPUs, the MiB and the GPUs that the largest node asks for."""
     needs = [
         {each["type"]: float(each["value"]) for each in one.get("resourceRequirements") or []}
         for one in job.containers
@@ -317,7 +320,20 @@ def _needs(job: Job) -> tuple[float, int]:
     return (
         max(each.get("VCPU", 1.0) for each in needs),
         int(max(each.get("MEMORY", 4.0) for each in needs)),
+        int(max(each.get("GPU", 0.0) for each in needs)),
     )
+
+
+def _registered_gpus(instance: InstanceType, resources: dict[str, Any]) -> int:
+    """Returns the GPUs that the ECS agent registers: those that NVIDIA's driver shows it.
+
+    Only the GPU-optimized AMI has that driver, and the setting with which the agent looks for GPUs.
+    An image with both has a type that ends with `_NVIDIA`.
+    Source: https://github.com/aws/amazon-ecs-agent (ecs-init/gpu/nvidia_gpu_manager.go),
+    https://github.com/aws/amazon-ecs-ami (scripts/al2023/gpu)
+    """
+    kind = (resources.get("ec2Configuration") or [{}])[0].get("imageType", "")
+    return instance.gpus if kind.endswith("_NVIDIA") and instance.gpu_maker == "NVIDIA" else 0
 
 
 def _kernel_limit(backend: Any, state: State, image: Any) -> int | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from moto.batch.exceptions import ClientException
 from moto.batch.utils import make_arn_for_job
 
-from mngen.sandbox.batch._definitions import check_retries
+from mngen.sandbox.batch._definitions import check_needs, check_retries
 from mngen.sandbox.batch._job import Job, Script
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ _MAX_PAYLOAD = 30 * 1024
 _MAX_TAGS = 50
 _MAX_ATTEMPTS = 10
 _MIN_TIMEOUT = 60
-_RESOURCES = ("GPU", "MEMORY", "VCPU")
 
 # What a job's environment may ask of the emulator in place of an application.
 _SECONDS = "MNGEN_SANDBOX_SECONDS"
@@ -219,9 +218,8 @@ def _overridden(container: dict[str, Any], overrides: dict[str, Any]) -> dict[st
         variables[each["name"]] = each.get("value", "")
     result["environment"] = [{"name": name, "value": value} for name, value in variables.items()]
     needs = {each["type"]: each["value"] for each in result.get("resourceRequirements") or []}
+    check_needs(overrides.get("resourceRequirements") or [])
     for each in overrides.get("resourceRequirements") or []:
-        if each["type"] not in _RESOURCES:
-            raise ClientException(f"Resource type must be one of {' | '.join(_RESOURCES)}")
         needs[each["type"]] = each["value"]
     result["resourceRequirements"] = [
         {"type": kind, "value": value} for kind, value in sorted(needs.items())
