@@ -32,13 +32,17 @@ def expected_on_aws(
         amis: The AMI that each environment of the account starts, by the environment's name.
         records: The record of the AMIs that were baked, by the images' names; empty for none.
     """
+    environments = queue.environments
+    # In another queue than its own the job requests what its smallest node has: see `_order`.
+    gpus = job.gpus if queue.name == job.queue.name else min(each.gpus for each in environments)
     machines = {
         each.instance.name: Machine(
             cpus=each.schedulable_vcpus,
-            threads=each.instance.threads_per_core if each.spec.hyperthreading else 1,
+            threads=each.instance.threads_per_core if each.nr_cpus is None else 1,
             nr_cpus=each.nr_cpus,
             # The definition gives the container its devices.
             efa=job.efa_interfaces,
+            gpus=gpus,
             network=each.instance.network_performance,
             placed=each.placement_group is not None,
             ami=amis.get(each.name),
@@ -46,7 +50,7 @@ def expected_on_aws(
                 records.get(each.image), each, cluster.spec, amis.get(each.name)
             ),
         )
-        for each in reversed(queue.environments)  # of two with one type, the first one counts
+        for each in reversed(environments)  # of two with one type, the first one counts
     }
     types = ", ".join(dict.fromkeys(each.instance.name for each in queue.environments))
     return Expected(
@@ -73,6 +77,7 @@ def record_problem(
     wanted = {
         "nr_cpus": (made.nr_cpus, environment.nr_cpus),
         "efa": (made.efa, environment.spec.efa),
+        "gpu": (made.gpu, environment.gpus > 0),
         "mount": (made.mount, spec.storage.efs.mount),
         "tls": (made.tls, spec.storage.efs.tls),
         "iam": (made.iam, spec.storage.efs.iam),

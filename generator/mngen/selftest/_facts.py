@@ -62,7 +62,10 @@ class Mount(Struct, frozen=True, tag_field="k", tag="mount"):
 
 
 class Limits(Struct, frozen=True, tag_field="k", tag="limits"):
-    """Who the ranks are and what they may have: /dev/shm in MiB, limits in bytes, -1 for none."""
+    """Who the ranks are and what they may have: /dev/shm in MiB, limits in bytes, -1 for none.
+
+    GPUs are counted; a program of an older mngen did not.
+    """
 
     node: int
     uid: int
@@ -70,6 +73,7 @@ class Limits(Struct, frozen=True, tag_field="k", tag="limits"):
     memlock: int
     nofile: int = 0
     gid: int = 0
+    gpus: int = 0
 
 
 class Metadata(Struct, frozen=True, tag_field="k", tag="metadata"):

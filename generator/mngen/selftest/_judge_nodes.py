@@ -260,6 +260,26 @@ def memlock_check(expected: Expected, run: Run) -> Check:
     )
 
 
+def gpus_check(expected: Expected, run: Run) -> Check:
+    """Whether each container has the GPUs that its job requests."""
+    wrong: dict[str, set[int]] = defaultdict(set)
+    seen: dict[str, set[int]] = defaultdict(set)
+    for fact in of_kind(run.facts, Limits):
+        machine = machine_of(expected, run, fact.node)
+        text = f"{fact.gpus} GPUs" if fact.gpus else "no GPUs"
+        # A rehearsal has those of this machine, which no spec is about.
+        if expected.real and machine is not None and fact.gpus != machine.gpus:
+            wrong[f"{text} instead of {machine.gpus}"].add(fact.node)
+        seen[text].add(fact.node)
+    return verdict(
+        "gpus",
+        "containers have the GPUs that the job requests",
+        wrong,
+        seen,
+        "`mngen apply` registers the definition of the spec; bake the image for GPUs: `mngen bake`",
+    )
+
+
 def user_check(expected: Expected, run: Run) -> Check:
     """Whether ranks run as a user without rights over the machine."""
     wrong: dict[str, set[int]] = defaultdict(set)

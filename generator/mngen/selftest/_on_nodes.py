@@ -135,6 +135,8 @@ def limit_facts() -> dict[str, Any]:
         "uid": os.getuid(),
         "gid": os.getgid(),
         "shm": shm,
+        # A container has the device files of its GPUs alone: nvidia0 and so on, beside nvidiactl.
+        "gpus": len(glob.glob("/dev/nvidia[0-9]*")),
         **{name: resource.getrlimit(number)[0] for name, number in names.items()},
     }
 

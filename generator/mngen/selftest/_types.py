@@ -30,6 +30,7 @@ class Machine(Struct, frozen=True, kw_only=True):
         nr_cpus: The kernel's CPU limit; None where there must be none.
         kernel: Whether the kernel's limit is known at all; on the rehearsing machine it is not.
         efa: Elastic Fabric Adapters in the container.
+        gpus: GPUs in the container.
         network: AWS's words for its network, such as `100 Gigabit`; empty for no promise.
         placed: Whether nodes are in a cluster placement group.
         ami: The AMI that its environment starts; None where it is not known.
@@ -42,6 +43,7 @@ class Machine(Struct, frozen=True, kw_only=True):
     nr_cpus: int | None = None
     kernel: bool = True
     efa: int = 0
+    gpus: int = 0
     network: str = ""
     placed: bool = False
     ami: str | None = None

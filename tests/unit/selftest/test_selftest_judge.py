@@ -300,6 +300,23 @@ class TestLimits:
         wanted = expected().shared_memory
         assert found(made, "shared-memory") == ("error", f"node 1: 64 MiB instead of {wanted}")
 
+    def test_gpus_are_those_of_the_job(self, node: Path) -> None:
+        text = SPEC.replace("r5.12xlarge", "g5.12xlarge")
+
+        def gpus(first: int, second: int, text: str = text) -> tuple[str, str]:
+            lines = [
+                node_lines(node, index, limits={"gpus": count})
+                for index, count in enumerate((first, second))
+            ]
+            return found(card(whole(*lines), expected(text)), "gpus")
+
+        assert gpus(4, 4) == ("ok", "4 GPUs")
+        assert gpus(4, 0) == ("error", "node 1: no GPUs instead of 4")
+        assert gpus(0, 0)[0] == "error"
+        assert gpus(2, 2, text.replace("nodes: 2", "nodes: 2, gpus: 2")) == ("ok", "2 GPUs")
+        assert gpus(0, 0, SPEC) == ("ok", "no GPUs")
+        assert gpus(0, 0, text.replace("nodes: 2", "nodes: 2, gpus: 0")) == ("ok", "no GPUs")
+
     def test_root(self, node: Path) -> None:
         made = card(whole(node_lines(node, 0), node_lines(node, 1, limits={"uid": 0})))
         assert found(made, "user") == ("warning", "node 1: root")
