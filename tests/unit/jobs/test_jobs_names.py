@@ -114,6 +114,31 @@ def test_the_emulator_refuses_what_aws_refuses(existing: Existing) -> None:
     assert error_code(existing.batch.update_job_queue, **update) == "ClientException"
 
 
+def test_priority_of_a_definition_counts_only_beside_a_share(existing: Existing) -> None:
+    """A queue in FIFO order takes such a definition; the API reference gives it no effect there."""
+    name = f"urgent_{MARK}"
+    existing.batch.register_job_definition(
+        jobDefinitionName=name,
+        type="container",
+        schedulingPriority=7,
+        containerProperties={
+            "image": "busybox:1.36",
+            "resourceRequirements": [
+                {"type": "VCPU", "value": "1"},
+                {"type": "MEMORY", "value": "64"},
+            ],
+        },
+    )
+    fair = {"jobQueue": f"FairQueue_{MARK}", "shareIdentifier": "a"}
+    for arguments, shown in (
+        ({"jobQueue": f"LabQueue_{MARK}"}, 7),
+        (fair, 7),
+        ({**fair, "schedulingPriorityOverride": 0}, 0),
+    ):
+        done = existing.batch.submit_job(jobName="j", jobDefinition=name, **arguments)
+        assert existing.job(done["jobId"])["schedulingPriority"] == shown
+
+
 def test_a_submitter_may_use_these_names_and_no_others(existing: Existing) -> None:
     document = policy(Part.SUBMITTER, existing.cluster, ACCOUNT_ID)
     batch = f"arn:aws:batch:us-east-1:{ACCOUNT_ID}:"

@@ -97,7 +97,8 @@ environments:
             if network.vpc == "default" and any(
                 each.spec.multi_node for each in subject.environments
             ):
-                reached = ", ".join(sorted(network.endpoints)) or "nothing outside the VPC"
+                own = ", ".join(sorted(network.endpoints))
+                reached = own or "services that the VPC already has an endpoint for"
                 yield Match(
                     ("network", "vpc"),
                     "in the default VPC, containers of multi-node jobs have no public address and "

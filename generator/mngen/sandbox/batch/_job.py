@@ -182,6 +182,11 @@ def summary(job: Job) -> dict[str, Any]:
 
 def detail(job: Job, tags: dict[str, str]) -> dict[str, Any]:
     """Returns the structure that DescribeJobs holds for a job as a whole."""
+    # The override comes before the definition's:
+    # https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
+    priority = job.request.get("schedulingPriorityOverride")
+    if priority is None:
+        priority = getattr(job.definition, "scheduling_priority", None)
     found: dict[str, Any] = {
         **summary(job),
         "jobQueue": job.queue.arn,
@@ -190,7 +195,7 @@ def detail(job: Job, tags: dict[str, str]) -> dict[str, Any]:
         "retryStrategy": {"attempts": job.most_attempts, "evaluateOnExit": job.conditions},
         "timeout": job.timeout or None,
         "shareIdentifier": job.request.get("shareIdentifier"),
-        "schedulingPriority": job.request.get("schedulingPriorityOverride"),
+        "schedulingPriority": priority,
         "tags": tags,
         "propagateTags": bool(job.definition.propagate_tags),
         "platformCapabilities": job.definition.platform_capabilities or ["EC2"],

@@ -111,14 +111,15 @@ def _definition(backend: Any, name: str) -> JobDefinition:
 def _check_share(queue: Any, definition: Any, request: dict[str, Any]) -> None:
     """Demands a share where the queue has a scheduling policy, and refuses it elsewhere.
 
-    The first message and the last are AWS's: https://www.volcengine.com/article/1154372,
-    https://github.com/nextflow-io/nextflow/pull/3505
+    A submission to a queue in FIFO order can name neither a share nor a priority; that of a job
+    definition has no effect there. Source:
+    https://docs.aws.amazon.com/batch/latest/userguide/job_scheduling.html,
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_RegisterJobDefinition.html
+    (schedulingPriority); of the last message: https://github.com/nextflow-io/nextflow/pull/3505
     """
-    share = request.get("shareIdentifier")
-    own = getattr(definition, "scheduling_priority", None)
-    has_priority = own is not None or request.get("schedulingPriorityOverride") is not None
+    share, override = request.get("shareIdentifier"), request.get("schedulingPriorityOverride")
     if not queue.schedule_policy:
-        if share or has_priority:
+        if share or override is not None:
             raise ClientException(
                 "Job with shareIdentifier or schedulingPriority can only be submitted to job queue "
                 "with fair share scheduling policy."
@@ -128,7 +129,7 @@ def _check_share(queue: Any, definition: Any, request: dict[str, Any]) -> None:
         raise ClientException(
             "shareIdentifier must be specified: the job queue has a scheduling policy"
         )
-    if not has_priority:
+    if override is None and getattr(definition, "scheduling_priority", None) is None:
         raise ClientException(
             "Either schedulingPriority in job definition or schedulingPriorityOverride should be "
             "specified."

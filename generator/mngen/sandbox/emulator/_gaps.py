@@ -11,7 +11,7 @@ not start (`_patch`). One module a service:
 - `_instances`: instances, of which builders are real machines (`_machines`);
 - `_images`: AMIs, snapshots, the volumes of a launch;
 - `_network`: security groups and their rules, the default VPC;
-- `_zones`: services that a zone lacks;
+- `_zones`: VPC endpoints and mount targets, in zones that may lack their service;
 - `_misc`: EFS, Service Quotas, IAM.
 """
 

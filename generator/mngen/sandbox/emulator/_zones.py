@@ -1,4 +1,4 @@
-"""Zones that lack a service: on AWS not every zone has every endpoint service, or EFS.
+"""Endpoints and mount targets: on AWS not every zone has every endpoint service, or EFS.
 
 The control sets which ones (`POST /_mngen/batch`, key `lacking`); none by default.
 """
@@ -63,9 +63,11 @@ class Endpoints:
         return found
 
     def create_vpc_endpoint(self, *arguments: Any, **named: Any) -> Any:
-        """Refuses a subnet in a zone that lacks the service.
+        """Refuses a subnet in a zone that lacks the service; makes a gateway without a type.
 
-        Source: https://github.com/terraform-aws-modules/terraform-aws-vpc/issues/785
+        moto describes an endpoint that was made without a type as one without any. Source:
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateVpcEndpoint.html
+        (VpcEndpointType), https://github.com/terraform-aws-modules/terraform-aws-vpc/issues/785
         """
         backend: Any = self
         service = named["service_name"]
@@ -75,6 +77,7 @@ class Endpoints:
                     f"The VPC endpoint service {service} does not support the availability zone of "
                     f"the subnet: {subnet}."
                 )
+        named["endpoint_type"] = named.get("endpoint_type") or "Gateway"
         return _make_endpoint(self, *arguments, **named)
 
 
@@ -82,13 +85,21 @@ class MountTargets:
     """Mount targets, in the zones that have EFS."""
 
     def create_mount_target(self, **named: Any) -> Any:
-        """Refuses a subnet in a zone that lacks EFS."""
+        """Refuses a subnet in a zone that lacks EFS; without groups, takes the VPC's default one.
+
+        Source: https://docs.aws.amazon.com/efs/latest/ug/API_CreateMountTarget.html
+        """
         backend: Any = self
         ec2: Any = ec2_backends[backend.account_id][backend.region_name]
         # moto keeps the subnets of a zone by their id.
         for zone, subnets in ec2.subnets.items():
-            if named["subnet_id"] in subnets and _lacks(ec2, zone, _FILE_SYSTEMS):
+            if named["subnet_id"] not in subnets:
+                continue
+            if _lacks(ec2, zone, _FILE_SYSTEMS):
                 raise UnsupportedZoneError
+            if not named.get("security_groups"):
+                vpc = subnets[named["subnet_id"]].vpc_id
+                named["security_groups"] = [ec2.get_default_security_group(vpc).id]
         return _make_mount_target(self, **named)
 
 
