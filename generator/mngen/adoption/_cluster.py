@@ -14,8 +14,8 @@ from mngen.adoption._inventory import Inventory
 from mngen.adoption._item import Item
 from mngen.adoption._lines import Place
 from mngen.cluster import TAG_PREFIX
-from mngen.errors import InputError, ToolError
-from mngen.spec import MAX_BYTES, parse
+from mngen.errors import InputError
+from mngen.spec import parse, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,17 +74,10 @@ def read_cluster(file: Path) -> Inventory:
     """Reads a cluster file.
 
     Raises:
-        InputError: It is not a cluster file with the scheduler awsbatch.
-        ToolError: It cannot be read.
+        InputError: It cannot be read, or is not a cluster file with the scheduler awsbatch.
     """
     name = str(file)
-    try:
-        with file.open("rb") as opened:
-            document = parse(name, opened.read(MAX_BYTES + 1))
-    except FileNotFoundError:
-        raise InputError(f"there is no file {name}") from None
-    except OSError as error:
-        raise ToolError(f"cannot read {name}: {error.strerror}") from None
+    document = parse(name, read_file(file))
     if document.problems:
         raise InputError(*document.problems)
     data = document.data

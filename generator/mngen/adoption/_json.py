@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mngen._batch_shapes import faults
-from mngen._json_text import MAX_BYTES, parse_json
+from mngen._json_text import parse_json
 from mngen.adoption._inventory import Inventory
 from mngen.adoption._item import Item
 from mngen.adoption._lines import Line, Outcome, Place
 from mngen.errors import InputError, Problem
+from mngen.spec import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -135,12 +136,7 @@ def _twice(inventory: Inventory) -> list[Problem]:
 
 
 def _parse(name: str) -> Any:
-    try:
-        with Path(name).open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"cannot read {name}: {error.strerror}") from None
-    return parse_json(name, raw).data
+    return parse_json(name, read_file(Path(name))).data
 
 
 def _problem(name: str, message: str, *, hint: str | None = None) -> Problem:

@@ -9,7 +9,7 @@ lists for each changed key what that does to an existing deployment.
 
 from mngen.spec._changes import KeyChange, key_changes, keys, written
 from mngen.spec._definition import JobDefinition, JobFromFile
-from mngen.spec._document import MAX_BYTES, Document, Path, dotted, parse
+from mngen.spec._document import MAX_BYTES, Document, Path, dotted, parse, read_file
 from mngen.spec._effects import UPDATE_KEY, Effect
 from mngen.spec._initial import create, initial, name_from, scalar
 from mngen.spec._load import LoadedSpec, load, load_text
@@ -66,6 +66,7 @@ __all__ = [
     "load_text",
     "name_from",
     "parse",
+    "read_file",
     "scalar",
     "schema",
     "written",

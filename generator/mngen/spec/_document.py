@@ -18,6 +18,7 @@ from mngen.errors import InputError, Position, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path as FilePath
 
 Path = tuple[str | int, ...]
 """A place in a document: keys and indices from the root."""
@@ -33,6 +34,25 @@ _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _COLLECTION_TAGS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_file(file: FilePath, *, hint: str | None = None) -> bytes:
+    """Reads a file that the user names, up to one byte more than is parsed.
+
+    Args:
+        file: The file; it may be a device that never ends.
+        hint: What to do if there is no such file.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        with file.open("rb") as opened:
+            return opened.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise InputError(f"there is no file {file}", hint=hint) from None
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}") from None
 
 
 def dotted(path: Path) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mngen.errors import InputError, Problem, Severity
-from mngen.spec._document import MAX_BYTES, parse
+from mngen.spec._document import parse, read_file
 from mngen.spec._model import Spec
 
 if TYPE_CHECKING:
@@ -103,17 +103,7 @@ def load(path: FilePath) -> LoadedSpec:
     Raises:
         InputError: The file cannot be read or is not one YAML document.
     """
-    try:
-        with path.open("rb") as file:
-            # No more than is refused: the path may name a device that never ends.
-            raw = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise InputError(
-            f"there is no file {path}",
-            hint=f"{_START_HINT}; --file names another",
-        ) from None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    raw = read_file(path, hint=f"{_START_HINT}; --file names another")
     return load_text(raw, str(path))
 
 

@@ -75,6 +75,21 @@ def test_unfilled_files_write_nothing_and_name_each_gap(tmp_path: Path) -> None:
     assert "mngen.yaml" in read_tree(tmp_path)
 
 
+@pytest.mark.parametrize("option", ["--from-json", "--from-pcluster"])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("missing", "there is no file missing"),
+        (".", "cannot read .: Is a directory"),
+    ],
+)
+def test_file_that_cannot_be_read(option: str, name: str, said: str, tmp_path: Path) -> None:
+    done = mngen("import", option, name, cwd=tmp_path)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert read_tree(tmp_path) == {}
+
+
 def test_dry_run_writes_nothing_and_shows_every_line_as_json(setup: Path) -> None:
     done = mngen("import", "--from-json", *SOURCES, "--dry-run", "--format", "json", cwd=setup)
     assert done.returncode == 0
