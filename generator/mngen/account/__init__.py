@@ -17,7 +17,7 @@ from mngen.account._definition import (
 )
 from mngen.account._environment import fault_of, image_of, stem_of
 from mngen.account._instances import instances_of
-from mngen.account._policies import concerns, covers, holds, principals, statements
+from mngen.account._policies import concerns, covers, holds, principals, services, statements
 from mngen.account._quota import quota_value
 from mngen.account._target import Intent, Target
 
@@ -41,6 +41,7 @@ __all__ = [
     "principals",
     "quota_value",
     "resource_of",
+    "services",
     "statements",
     "stem_of",
 ]

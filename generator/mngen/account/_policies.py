@@ -30,6 +30,14 @@ def principals(statement: dict[str, Any]) -> set[str]:
     return set(_listed(named.get("AWS", []))) if isinstance(named, dict) else set()
 
 
+def services(statement: dict[str, Any]) -> set[str]:
+    """Returns the services that a statement is for, such as `ec2.amazonaws.com`; `*` for all."""
+    named = statement.get("Principal", {})
+    if named == "*":
+        return {"*"}
+    return set(_listed(named.get("Service", []))) if isinstance(named, dict) else set()
+
+
 def covers(statement: dict[str, Any], action: str) -> bool:
     """Whether a statement is about an action, such as `kms:CreateGrant`."""
     if "NotAction" in statement:

@@ -331,6 +331,20 @@ def test_endpoint_that_is_there(aws: Aws) -> None:
     assert found(without) == []
 
 
+def test_endpoint_that_was_made_without_a_type_is_a_gateway(aws: Aws) -> None:
+    """As the AWS CLI makes one: the API's default is Gateway."""
+    made = aws.ec2.create_vpc_endpoint(
+        VpcId=aws.vpc_id,
+        ServiceName=f"com.amazonaws.{REGION}.s3",
+        RouteTableIds=[aws.main_table(aws.vpc_id)],
+    )["VpcEndpoint"]
+    try:
+        assert made["VpcEndpointType"] == "Gateway"
+        assert [each[:2] for each in found(aws.ask())] == [("MN207", "network.vpc")]
+    finally:
+        aws.ec2.delete_vpc_endpoints(VpcEndpointIds=[made["VpcEndpointId"]])
+
+
 def test_own_endpoint_is_no_obstacle(aws: Aws) -> None:
     tag = {"Key": "mngen:deployment", "Value": "seismic"}
     with aws.s3_endpoint(aws.main_table(aws.vpc_id), tag):
@@ -388,6 +402,28 @@ class TestFileSystem:
         assert [
             each[0] for each in found(aws.ask(f"storage: {{efs: {{id: {file_system}}}}}\n"))
         ] == ["MN209"]
+
+    def test_default_group_lets_its_own_members_in(self, aws: Aws) -> None:
+        """As the tutorial has it: mount targets without a named group, nodes in the default one."""
+        efs: Any = aws.connect("efs", REGION)
+        file_system = efs.create_file_system(CreationToken=uuid4().hex)["FileSystemId"]
+        groups = aws.ec2.describe_security_groups(
+            Filters=[
+                {"Name": "vpc-id", "Values": [aws.vpc_id]},
+                {"Name": "group-name", "Values": ["default"]},
+            ]
+        )["SecurityGroups"]
+        subnet = aws.ec2.describe_subnets(
+            Filters=[
+                {"Name": "availability-zone", "Values": ["us-east-1a"]},
+                {"Name": "vpc-id", "Values": [aws.vpc_id]},
+            ]
+        )["Subnets"][0]["SubnetId"]
+        efs.create_mount_target(FileSystemId=file_system, SubnetId=subnet)
+        part = f"storage: {{efs: {{id: {file_system}}}}}\n"
+        member = f"network: {{security_groups: [{groups[0]['GroupId']}]}}\n"
+        assert found(aws.ask(part + member)) == []
+        assert [each[0] for each in found(aws.ask(part))] == ["MN209"]
 
     def test_named_group_gets_the_rule(self, aws: Aws) -> None:
         file_system, group = self.make(aws, "us-east-1a", open_to=None)
@@ -938,8 +974,22 @@ class TestImages:
             own = ENVIRONMENT.replace("zones:", f"image: {image}, zones:")
             return found(aws.ask(environments=own))
 
-        assert judged(self.bake(aws, None)) == []
-        [(rule, path, message)] = judged(self.bake(aws, None, "arm64"))
+        images = aws.ec2.describe_images()["Images"]
+
+        def shown(architecture: str, device: str = "/dev/xvda") -> str:
+            wanted = (architecture, device)
+            return next(
+                str(each["ImageId"])
+                for each in images
+                if (each["Architecture"], each["RootDeviceName"]) == wanted
+            )
+
+        assert judged(shown("x86_64")) == []
+        other = shown("x86_64", "/dev/sda1")
+        assert judged(other) == [
+            ("MN236", "environments.r5.image", f"the AMI {other} has /dev/sda1")
+        ]
+        [(rule, path, message)] = judged(shown("arm64"))
         assert (rule, path) == ("MN213", "environments.r5.image")
         assert message.endswith("is for arm64, and `r5.12xlarge` is x86_64")
         [(_, path, message)] = judged("ami-0123456789abcdef0")
@@ -973,8 +1023,8 @@ class TestImages:
 
 def test_identities(aws: Aws) -> None:
     iam: Any = aws.connect("iam", REGION)
-    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
-    role = iam.create_role(RoleName="batch", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    document = trust("batch.amazonaws.com")
+    role = iam.create_role(RoleName="batch", AssumeRolePolicyDocument=document)["Role"]["Arn"]
     profile = iam.create_instance_profile(InstanceProfileName="nodes")["InstanceProfile"]["Arn"]
     gone = f"arn:aws:iam::{ACCOUNT_ID}"
     part = f"""\
@@ -1011,7 +1061,7 @@ class TestQueueParts:
         spec = require(loaded, load_catalog())
         return found(check_aws(spec, document=loaded.document, connect=aws.connect))
 
-    def environment(self, aws: Aws, kind: str) -> str:
+    def environment(self, aws: Aws, kind: str, instance: str = "r5.24xlarge") -> str:
         resources: dict[str, Any] = {
             "type": kind,
             "maxvCpus": 96,
@@ -1023,7 +1073,7 @@ class TestQueueParts:
                 InstanceProfileName=f"old-{uuid4().hex}"
             )
             profile = made["InstanceProfile"]["Arn"]
-            resources |= {"instanceTypes": ["r5.24xlarge"], "minvCpus": 0, "instanceRole": profile}
+            resources |= {"instanceTypes": [instance], "minvCpus": 0, "instanceRole": profile}
         made = aws.connect("batch", REGION).create_compute_environment(
             computeEnvironmentName=f"old-{uuid4().hex}", type="MANAGED", computeResources=resources
         )
@@ -1031,6 +1081,14 @@ class TestQueueParts:
 
     def test_environments_of_ec2_are_taken_and_others_named(self, aws: Aws) -> None:
         assert self.judged(aws, f"legacy: ['{self.environment(aws, 'EC2')}']") == []
+        for instance in ("optimal", "m5"):
+            assert self.judged(aws, f"legacy: ['{self.environment(aws, 'EC2', instance)}']") == []
+        for instance in ("r6g.4xlarge", "c7g"):
+            arm = self.environment(aws, "EC2", instance)
+            said = f"the compute environment `{arm.rpartition('/')[2]}` is for arm64, and the queue"
+            assert self.judged(aws, f"legacy: ['{arm}']") == [
+                ("MN230", "queues.mpi.legacy[0]", f"{said} for x86_64")
+            ]
         missing = f"arn:aws:batch:{REGION}:{ACCOUNT_ID}:compute-environment/gone"
         fargate = self.environment(aws, "FARGATE")
         assert self.judged(aws, f"legacy: ['{fargate}', '{missing}']") == [
@@ -1098,8 +1156,47 @@ def test_roles_of_containers_exist(aws: Aws) -> None:
     assert [each[:2] for each in found(aws.ask(f"roles: {{job: {role}}}\n"))] == [
         ("MN214", "roles.job")
     ]
-    aws.connect("iam", REGION).create_role(RoleName="lab-jobs", AssumeRolePolicyDocument="{}")
+    aws.connect("iam", REGION).create_role(
+        RoleName="lab-jobs", AssumeRolePolicyDocument=trust("ecs-tasks.amazonaws.com")
+    )
     assert found(aws.ask(f"roles: {{job: {role}}}\n")) == []
+
+
+def trust(*services: str) -> str:
+    """Return a trust policy in the form of IAM's guide, with one service as text, not as a list.
+
+    Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
+    """
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": services[0] if len(services) == 1 else list(services)},
+        "Action": "sts:AssumeRole",
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement] if services else []})
+
+
+def test_roles_trust_the_service_that_uses_them(aws: Aws) -> None:
+    iam: Any = aws.connect("iam", REGION)
+    arns = {}
+    for name, services in (
+        ("nobody", ()),
+        ("ec2", ("ec2.amazonaws.com",)),
+        ("batch", ("batch.amazonaws.com",)),
+        ("both", ("ec2.amazonaws.com", "ecs-tasks.amazonaws.com")),
+    ):
+        role = f"trusts-{name}"
+        made = iam.create_role(RoleName=role, AssumeRolePolicyDocument=trust(*services))
+        arns[name] = made["Role"]["Arn"]
+    for key, name, service in (
+        ("job", "nobody", "ecs-tasks"),
+        ("job", "ec2", "ecs-tasks"),
+        ("job", "both", None),
+        ("service", "both", "batch"),
+        ("service", "batch", None),
+    ):
+        said = f"the role {arns[name]} does not trust {service}.amazonaws.com"
+        wanted = [("MN235", f"roles.{key}", said)] if service else []
+        assert found(aws.ask(f"roles: {{{key}: {arns[name]}}}\n")) == wanted
 
 
 def test_security_groups(aws: Aws) -> None:

@@ -323,6 +323,18 @@ def test_networks(inner: str, expected: list[str]) -> None:
     assert ids(network(inner)) == expected
 
 
+@pytest.mark.parametrize(
+    ("inner", "reached"),
+    [
+        ("endpoints: [s3, logs]", "logs, s3"),
+        ("endpoints: []", "services that the VPC already has an endpoint for"),
+    ],
+)
+def test_containers_in_the_default_vpc_reach_what_has_an_endpoint(inner: str, reached: str) -> None:
+    [problem] = problems(network(f"vpc: default, {inner}"))
+    assert problem.message.endswith(f"have no public address and reach only {reached}")
+
+
 def test_bits_below_the_prefix_are_explained() -> None:
     [problem] = problems(network("vpc: new, zones: [us-east-1a], cidr: 10.1.2.3/16"))
     assert problem.hint == (

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mngen.catalog import load_catalog
 from mngen.cluster import queue_name
 from mngen.errors import did_you_mean
 from mngen.rules._rule import Match
 from mngen.rules.account._rule import AwsRule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_batch.type_defs import ComputeEnvironmentDetailTypeDef
     from mypy_boto3_logs.client import CloudWatchLogsClient
 
     from mngen.account import Account
+    from mngen.catalog import Architecture
 
 _QUEUE = "https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html"
 
 
 class LegacyEnvironmentsValid(AwsRule):
     id = "MN230"
-    title = "Environments in `legacy` must exist, be valid and have EC2 instances"
+    title = "Environments in `legacy` must exist, be valid and have EC2 instances like the queue's"
     why = (
-        "AWS Batch associates a compute environment with a job queue only if it is VALID, and does "
-        "not mix EC2 instances with others. Jobs for Amazon ECS do not run on Amazon EKS."
+        "AWS Batch associates a compute environment with a job queue only if it is VALID. It mixes "
+        "neither EC2 instances with others, nor architectures, and does not run jobs for Amazon "
+        "ECS on Amazon EKS."
     )
     remedy = "correct the ARN, or remove it from `legacy`"
     source_url = _QUEUE
@@ -39,21 +42,25 @@ class LegacyEnvironmentsValid(AwsRule):
     @classmethod
     def matches(cls, account: Account) -> Iterator[Match]:
         batch: BatchClient = account.client("batch")
-        for name, queue in account.cluster.spec.queues.items():
-            if not queue.legacy:
+        for queue in account.cluster.queues:
+            legacy = queue.spec.legacy
+            if not legacy:
                 continue
-            answer = batch.describe_compute_environments(computeEnvironments=list(queue.legacy))
+            answer = batch.describe_compute_environments(computeEnvironments=list(legacy))
             found = {each["computeEnvironmentArn"]: each for each in answer["computeEnvironments"]}
-            for index, arn in enumerate(queue.legacy):
-                wrong = _wrong(found.get(arn))
+            own = {each.instance.architecture for each in queue.environments}
+            for index, arn in enumerate(legacy):
+                wrong = _wrong(found.get(arn), own)
                 if wrong is not None:
                     yield Match(
-                        ("queues", name, "legacy", index),
+                        ("queues", queue.name, "legacy", index),
                         f"the compute environment `{arn.rpartition('/')[2]}` {wrong}",
                     )
 
 
-def _wrong(environment: ComputeEnvironmentDetailTypeDef | None) -> str | None:
+def _wrong(
+    environment: ComputeEnvironmentDetailTypeDef | None, own: set[Architecture]
+) -> str | None:
     if environment is None:
         return "does not exist"
     if environment.get("status") != "VALID":
@@ -62,7 +69,29 @@ def _wrong(environment: ComputeEnvironmentDetailTypeDef | None) -> str | None:
     kind = environment.get("computeResources", {}).get("type", "EC2")
     if kind not in {"EC2", "SPOT"}:
         return f"has the type {kind}"
-    return "is of Amazon EKS" if environment.get("eksConfiguration") else None
+    if environment.get("eksConfiguration"):
+        return "is of Amazon EKS"
+    architectures = _architectures(environment.get("computeResources", {}).get("instanceTypes", []))
+    if architectures and not architectures & own:
+        return f"is for {' and '.join(sorted(architectures))}, and the queue for {min(own)}"
+    return None
+
+
+def _architectures(types: Iterable[str]) -> set[Architecture]:
+    """Returns the architectures of types, families and `optimal`, as far as the catalog has them.
+
+    Source: https://docs.aws.amazon.com/batch/latest/userguide/create-compute-environment.html
+    """
+    instances = {each.name: each.architecture for each in load_catalog()}
+    found: set[Architecture] = set()
+    for each in types:
+        if each == "optimal":
+            found.add("x86_64")
+        elif each in instances:
+            found.add(instances[each])
+        else:
+            found |= {arch for name, arch in instances.items() if name.startswith(f"{each}.")}
+    return found
 
 
 class SchedulingPolicyExists(AwsRule):

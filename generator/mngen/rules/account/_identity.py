@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
+from mngen.account import covers, services, statements
 from mngen.errors import Severity
 from mngen.rules._rule import Match
 from mngen.rules.account._rule import AwsRule
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
 
     from mngen.account import Account
 
+_SERVICES = {"service": "batch.amazonaws.com", "spot_fleet": "spotfleet.amazonaws.com"}
+"""The services that use roles, by the key of the spec; all others are of containers.
+
+Source: https://docs.aws.amazon.com/batch/latest/userguide/service_IAM_role.html and
+spot_fleet_IAM_role.html
+"""
 _ROLES = "https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html"
 
 
@@ -94,6 +102,40 @@ def _instance_profile(iam: IAMClient, arn: str) -> Iterator[Match]:
             f"the instance profile {arn} has no role, so nodes could not join the cluster",
             "add a role with the policy AmazonEC2ContainerServiceforEC2Role to it",
         )
+
+
+class RolesTrusted(AwsRule):
+    id = "MN235"
+    title = "Roles of your own must trust the service that uses them"
+    why = (
+        "A service assumes a role only if the role's trust policy allows it. A job whose role does "
+        "not trust Amazon ECS fails as it starts; with another service role, AWS Batch marks the "
+        "environment INVALID."
+    )
+    remedy = "allow `sts:AssumeRole` to the service in the role's trust policy"
+    source_url = "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html"
+    manual_test = "aws iam get-role --role-name ROLE --query Role.AssumeRolePolicyDocument"
+    calls = ("iam:GetRole",)
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        named = [(path, arn) for path, arn in arns(account.cluster.spec) if ":role/" in arn]
+        if not named:
+            return
+        iam: IAMClient = account.client("iam")
+        for path, arn in named:
+            try:
+                role = iam.get_role(RoleName=arn.rpartition("/")[2])["Role"]
+            except iam.exceptions.NoSuchEntityException:
+                # The rule about its existence reports it.
+                continue
+            service = _SERVICES.get(str(path[-1]), "ecs-tasks.amazonaws.com")
+            trust = json.dumps(role.get("AssumeRolePolicyDocument", {}))
+            if not any(
+                covers(each, "sts:AssumeRole") and {"*", service} & services(each)
+                for each in statements(trust, "Allow")
+            ):
+                yield Match(path, f"the role {arn} does not trust {service}")
 
 
 class StateBucketExists(AwsRule):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mngen.cluster import ResolvedEnvironment
     from mngen.spec import Path
 
+_ROOT_DEVICE = "/dev/xvda"
 _AWS_KEY = "alias/aws/ebs"
 _AUTO_SCALING = "aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
 # Of those that AWS lists for the role, the ones that a grant can name.
@@ -236,6 +237,41 @@ def _wrong(environment: ResolvedEnvironment, image: ImageTypeDef | None) -> str 
     if ("gpu" in made_for.split("-")) != (environment.gpus > 0):
         return f"was baked as `{made_for}`, which differs in the drivers of GPUs"
     return None
+
+
+class OwnRootDevice(AwsRule):
+    id = "MN236"
+    severity = Severity.WARNING
+    title = "An AMI of your own should have the root device /dev/xvda"
+    why = (
+        "The launch template encrypts and sizes /dev/xvda, the root device of the ECS-optimized "
+        "AMIs. With another root device, EC2 attaches a second volume of that name, and the root "
+        "volume stays as the AMI has it: unencrypted, if its snapshot is."
+    )
+    remedy = (
+        "make the AMI of an ECS-optimized one, or register it with --root-device-name /dev/xvda"
+    )
+    source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/device_naming.html"
+    manual_test = (
+        "aws ec2 describe-images --image-ids ami-0123456789abcdef0 "
+        "--query 'Images[].RootDeviceName'"
+    )
+    calls = ("ec2:DescribeImages",)
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        own = {each.name: each.image for each in account.cluster.environments if each.spec.image}
+        if not own:
+            return
+        found = account.ec2.describe_images(
+            Filters=[{"Name": "image-id", "Values": sorted(set(own.values()))}],
+            IncludeDeprecated=True,
+        )
+        devices = {each["ImageId"]: each.get("RootDeviceName") for each in found["Images"]}
+        for name, ami in own.items():
+            device = devices.get(ami)
+            if device not in (None, _ROOT_DEVICE):
+                yield Match(("environments", name, "image"), f"the AMI {ami} has {device}")
 
 
 class ImagesAreCurrent(AwsRule):

@@ -528,5 +528,62 @@ def _exists(path: str, mount: str) -> bool:
     return not parts or parts[0] in _SYSTEM_FOLDERS
 
 
+class TakenOverJobsProtected(SpecRule):
+    id = "MN420"
+    severity = Severity.INFO
+    title = "A job definition that is taken over should have `protect`"
+    why = (
+        "mngen gives a job definition conditions for another attempt. To change those of an "
+        "existing one, the AWS provider for Terraform replaces it and deregisters the revision "
+        "that was there, which scripts may name. With `protect: true` they stay as they are."
+    )
+    remedy = "write `protect: true`, unless mngen creates the job definition"
+    source_url = (
+        "https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/batch/"
+        "job_definition.go"
+    )
+    manual_test = (
+        "aws batch describe-job-definitions --status INACTIVE "
+        "--query 'jobDefinitions[].jobDefinitionArn'"
+    )
+    failing = """\
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 4}
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  wave:
+    aws_name: wave_multi_node  #! wave_multi_node
+    queue: mpi
+    nodes: 2
+    command: [wave]
+"""
+    passing = """\
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 4}
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  wave:
+    aws_name: wave_multi_node
+    protect: true
+    queue: mpi
+    nodes: 2
+    command: [wave]
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for name, job in subject.spec.jobs.items():
+            # What a file has is registered as it is, with its own conditions.
+            if isinstance(job, JobFromFile) or job.aws_name is None:
+                continue
+            if not job.protect:
+                yield Match(
+                    ("jobs", name, "aws_name"),
+                    f"if `{job.aws_name}` exists and is imported, its revision may be deregistered",
+                )
+
+
 def _said(role: str) -> str:
     return "none" if role == "none" else "a role that exists"
