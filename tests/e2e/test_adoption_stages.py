@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mngen.rules import open_cluster
+from mngen.spec import load, load_text, written
 from tests.support.cli import mngen, read_tree
 from tests.support.handmade import HERE, Handmade, make
-from tests.support.sandbox import client
+from tests.support.sandbox import client, make_amis
 from tests.support.stack import Stack, TerraformError
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 # Five applies; each change of a queue takes the provider half a minute.
 pytestmark = pytest.mark.timeout(1800)
 
+NAME = "TsunamiQueue_MAX_12"
 QUEUE = "module.queue_TsunamiQueue_MAX_12[0].aws_batch_job_queue.this"
 JOB = "module.job_tsunami_nodes.aws_batch_job_definition.this"
 
@@ -92,7 +95,7 @@ def test_handmade_setup_comes_under_mngen_in_three_stages(
         stack.render(spec)
 
         # 2. The new environment comes before the old one.
-        stack.record_images("r5.12xlarge-12")
+        stack.record_amis(make_amis(sandbox, open_cluster(tmp_path / "mngen.yaml")))
         stack.apply()
         new = "tsunami-TSUNAMI_ON_DEMAND_MAXCPU_12"
         assert order_of(sandbox, made) == [new, "TSUNAMI_ON_DEMAND_MAXCPU_12"]
@@ -128,6 +131,29 @@ def test_handmade_setup_comes_under_mngen_in_three_stages(
         assert f"gone: compute environment {made.environment_name} " in again.stdout
         assert stack.unchanged()
 
+        # Who has lost the spec gets it from the state, or nearly all of it from the account.
+        env = sandbox.environment(HERE, terraform_env)
+        pointer = tmp_path / "pointer"
+        pointer.mkdir()
+        # The sandbox has a workspace of its own.
+        states = json.dumps(str(stack.terraform_folder / "terraform.tfstate.d"))
+        (pointer / "main.tf").write_text(
+            f'terraform {{\n  backend "local" {{\n    workspace_dir = {states}\n  }}\n}}\n',
+            encoding="utf-8",
+        )
+        kept = imported_spec(tmp_path / "kept", env, "--from-terraform", str(pointer))
+        given = written(load(tmp_path / "mngen.yaml").require())
+        # The state has no more than the name of a definition's file.
+        assert list(given.pop("jobs")) == ["tsunami_nodes"]
+        assert kept == given
+        found = imported_spec(tmp_path / "found", env, "--from-account", "--queue", NAME)
+        # The account does not show what is protected, and the default VPC is only named otherwise.
+        del kept["queues"][NAME]["protect"]
+        del kept["network"]["vpc"], kept["network"]["subnets"]
+        for each in kept["environments"].values():
+            assert each.pop("zones") == [f"{HERE}a"]
+        assert found == kept
+
         # Protected things end a destroy; without protection they go, and nothing by hand does.
         with pytest.raises(TerraformError, match="prevent_destroy"):
             stack.destroy()
@@ -136,6 +162,15 @@ def test_handmade_setup_comes_under_mngen_in_three_stages(
         assert stack.resources() == []
         assert stack.plan()["errored"] is False
     assert_stands(sandbox, made)
+
+
+def imported_spec(folder: Path, env: dict[str, str], *source: str) -> dict[str, Any]:
+    """Imports into an empty folder; returns the keys of the spec without defaults."""
+    folder.mkdir()
+    done = mngen("import", *source, cwd=folder, env=env, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert not (folder / "deploy").exists()
+    return written(load_text((folder / "mngen.yaml").read_bytes()).require())
 
 
 CONFIGURATION = """
@@ -219,31 +254,42 @@ def test_state_of_terraform_gives_the_same_as_the_account(
         folder.mkdir(parents=True)
     (other / "main.tf").write_text(CONFIGURATION, encoding="utf-8")
     (other / "jobs" / "main.tf").write_text(JOBS, encoding="utf-8")
-    for arguments in (["init"], ["apply", "-auto-approve"]):
-        subprocess.run(
+    # Before the first apply, the configuration shows no more than a name.
+    missing = mngen("import", "--from-terraform", "../other", cwd=first, env=env, timeout=300)
+    assert missing.returncode == 1
+    assert "the Terraform state of ../other has no job queues" in missing.stderr
+    assert "terraform state pull > state.json" in missing.stderr
+    assert "--from-account --queue ReefMain" in missing.stderr
+    pulled = b""
+    for arguments in (["init"], ["apply", "-auto-approve"], ["state", "pull"]):
+        pulled = subprocess.run(
             ["terraform", *arguments], cwd=other, env=env, check=True, capture_output=True
-        )
+        ).stdout
+    third = tmp_path / "third"
+    third.mkdir()
+    (tmp_path / "state.json").write_bytes(pulled)
 
     for folder, source in (
         (first, ["--from-terraform", "../other", "--aws"]),
         (second, ["--from-account"]),
+        (third, ["--from-terraform", "../state.json", "--aws"]),
     ):
         wanted = (*source, "--name", "reef", "--job", "reef-hello")
         done = mngen("import", *wanted, cwd=folder, env=env, timeout=300)
         assert done.returncode == 0, done.stderr
-    texts = [read_tree(folder) for folder in (first, second)]
+    texts = [read_tree(folder) for folder in (first, second, third)]
     reports = [text.pop("adoption.md").decode() for text in texts]
     specs = [text.pop("mngen.yaml").partition(b"\n")[2] for text in texts]
     records = [json.loads(text.pop("adoption.json"))["environments"] for text in texts]
-    assert [each.get("managed_elsewhere", False) for (each,) in records] == [True, False]
-    assert specs[0] == specs[1]
+    assert [each.get("managed_elsewhere", False) for (each,) in records] == [True, False, True]
+    assert specs[0] == specs[1] == specs[2]
     assert b"scheduling_policy: " in specs[0]
     assert b"capacity: 7200" in specs[0]
     definitions = [json.loads(text.pop("definitions/reef-hello.json")) for text in texts]
     assert definitions[0] == definitions[1]
     assert list(texts[0]) == ["deploy/terraform/imports.tf"]
-    assert texts[0] == texts[1]
-    assert "terraform state rm 'aws_batch_job_queue.main'" in reports[0]
+    assert texts[0] == texts[1] == texts[2]
+    assert "terraform state rm aws_batch_job_queue.main" in reports[0]
 
 
 def assert_stands(sandbox: Sandbox, made: Handmade) -> None:

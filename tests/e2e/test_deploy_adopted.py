@@ -16,7 +16,7 @@ import pytest
 
 from mngen.sandbox import ACCOUNT_ID
 from tests.support.sandbox import client, make_environment
-from tests.support.stack import Stack, TerraformError, only
+from tests.support.stack import Stack, TerraformError, changes, only
 
 if TYPE_CHECKING:
     from mngen.sandbox import Sandbox
@@ -205,6 +205,17 @@ def test_names_arns_images_and_revisions_are_kept_from_stage_to_stage(
             stack.plan()
         assert "prevent_destroy" in str(refused.value)
 
+        (stack.terraform_folder / "imports.tf").unlink()
+
+        # With another name in the spec alone, the queue and the job definition stay.
+        renamed = SPEC.replace("  mpi:\n", "  other:\n").replace("queue: mpi", "queue: other")
+        stack.render(renamed.replace("  example:\n", "  model:\n"))
+        assert only(changes(stack.plan()), "delete") == {QUEUE: ["delete"], JOB: ["delete"]}
+        assert stack.kept() == {
+            QUEUE: "module.queue_other[0].aws_batch_job_queue.this",
+            JOB: "module.job_model.aws_batch_job_definition.this",
+        }
+
         # The new environment comes before the old one, and then the old one leaves.
         longer = {**DEFINITION, "timeout": {"attemptDurationSeconds": 7200}}
         (stack.folder / "coupled.json").write_text(json.dumps(longer), encoding="utf-8")
@@ -236,7 +247,6 @@ def test_names_arns_images_and_revisions_are_kept_from_stage_to_stage(
         assert [each["status"] for each in named["computeEnvironments"]] == ["VALID"]
 
         # Even unprotected, a repository with images is never deleted.
-        (stack.terraform_folder / "imports.tf").unlink()
         stack.render(last.replace("protect: true", "protect: false"))
         with pytest.raises(TerraformError, match="RepositoryNotEmptyException"):
             stack.destroy()

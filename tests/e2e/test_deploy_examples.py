@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mngen.adoption import Outcome
+from mngen.sandbox import ACCOUNT_ID
+from mngen.spec import key_changes, load_text, written
 from tests.support.deployments import NAMES, SECOND, Deployments
 from tests.support.stack import only
+
+if TYPE_CHECKING:
+    from mngen.spec import Spec
 
 # They are deployed once, by one worker.
 pytestmark = [pytest.mark.xdist_group("deployments"), pytest.mark.timeout(1800)]
@@ -57,6 +64,47 @@ def test_two_passes_and_nothing_left(name: str, deployments: Deployments) -> Non
     assert (run.refused is not None) == protected
     assert run.refused is None or "prevent_destroy" in run.refused
     assert run.left == []
+
+
+# What no account shows; docs/adoption.md lists it.
+LOST = re.compile(
+    r"provider|state\..*|.*\.protect|storage\.efs\.tls|image\.(connect|ssh_from)|jobs\..*"
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_import_from_the_account_gives_the_spec_back(name: str, deployments: Deployments) -> None:
+    run = deployments[name]
+    assert run.imported is not None
+    cannot = [each for each in run.imported.lines if each.outcome is Outcome.CANNOT]
+    assert cannot == []
+    assert run.imported.imports == ""
+    given, found = run.cluster.spec, load_text(run.imported.spec.encode()).require()
+    pair = _without_choices(given), _without_choices(found)
+    changes = {".".join(map(str, each.path)): each for each in key_changes(*pair)}
+    account = changes.pop("account", None)
+    assert account is None or (account.before, account.after) == (None, ACCOUNT_ID)
+    assert [path for path in changes if not LOST.fullmatch(path)] == []
+    # They are left out, and not given any other value than the default.
+    assert "provider" not in written(found)
+    assert [path for path, each in changes.items() if each.after and path != "provider"] == []
+    said = {line.spec for line in run.imported.lines}
+    assert {f"jobs.{each.aws_name or key}" for key, each in given.jobs.items()} <= said
+
+
+def _without_choices(spec: Spec) -> dict[str, Any]:
+    """Return the keys of a spec, without what can be written in several ways that render alike."""
+    keys = written(spec)
+    # An account shows the name of a queue, and not how the spec abbreviates it.
+    keys["queues"] = {each.get("aws_name", key): each for key, each in keys["queues"].items()}
+    network = keys.get("network", {})
+    for key in {"endpoints", "subnets"} & set(network):
+        network[key] = sorted(network[key])
+    first = network.get("zones", [f"{spec.region}a"])[:1]
+    for environment in keys["environments"].values():
+        if environment.get("multi_node", True) and environment.get("zones") == first:
+            del environment["zones"]
+    return keys
 
 
 def _belongs(environment: dict[str, object], outputs: dict[str, dict[str, object]]) -> bool:

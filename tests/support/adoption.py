@@ -170,8 +170,33 @@ def described(
     )
 
 
+_REFERENCE = {
+    "DescribeSubnets": ("Subnets", {"subnet-id": "SubnetId", "vpc-id": "VpcId"}),
+    "DescribeVpcEndpoints": ("VpcEndpoints", {"service-name": "ServiceName", "vpc-id": "VpcId"}),
+}
+"""Filters of EC2's describe calls, and the field that each compares.
+
+Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSubnets.html and
+API_DescribeVpcEndpoints.html (Filter.N)
+"""
+_KEYS = {
+    "DescribeMountTargets": ("MountTargets", "FileSystemId"),
+    "DescribeMountTargetSecurityGroups": ("SecurityGroups", "MountTargetId"),
+}
+"""What a call of EFS selects by.
+
+Source: https://docs.aws.amazon.com/efs/latest/ug/API_DescribeMountTargets.html and
+API_DescribeMountTargetSecurityGroups.html
+"""
+
+
 class Account:
-    """An account that answers as the documented API does, in pages of 100.
+    """An account that answers as the API reference has it, in pages of 100.
+
+    A filter selects; one that the reference does not have, and a name that does not exist, is
+    refused with the error of the reference. Source for Batch, which returns at most 100 of each:
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobQueues.html (maxResults);
+    for IAM: https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetInstanceProfile.html
 
     Args:
         environments: Compute environments, as described.
@@ -203,7 +228,15 @@ class Account:
                     }
                 ]
             },
-            "DescribeVpcEndpoints": {"VpcEndpoints": [{"VpcEndpointId": "vpce-1"}]},
+            "DescribeVpcEndpoints": {
+                "VpcEndpoints": [
+                    {
+                        "VpcEndpointId": "vpce-1",
+                        "VpcId": "vpc-0123456789abcdef0",
+                        "ServiceName": f"com.amazonaws.{REGION}.s3",
+                    }
+                ]
+            },
             "DescribeFileSystems": {"FileSystems": list(file_systems)},
             "DescribeMountTargets": {
                 "MountTargets": [
@@ -218,7 +251,10 @@ class Account:
             },
             "DescribeMountTargetSecurityGroups": {"SecurityGroups": ["sg-00000000000000efd"]},
             "GetInstanceProfile": {
-                "InstanceProfile": {"Arn": f"arn:aws:iam::{ACCOUNT}:instance-profile/batch/tsunami"}
+                "InstanceProfile": {
+                    "InstanceProfileName": "tsunami",
+                    "Arn": f"arn:aws:iam::{ACCOUNT}:instance-profile/batch/tsunami",
+                }
             },
         }
         self._lists = {
@@ -236,20 +272,48 @@ class Account:
     def _answer(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         self.calls.append(operation)
         if operation in self._denied:
-            raise ClientError(
-                {"Error": {"Code": "AccessDeniedException", "Message": "not authorized"}},
-                operation,
-            )
+            raise _refused("AccessDeniedException", operation)
         if operation not in self._lists:
-            found: dict[str, Any] = self._answers[operation]
-            return found
+            return self._selected(operation, arguments)
         key, items = self._lists[operation]
         named = arguments.get(key)
         if named is not None:
             assert len(named) <= _PAGE
-            items = [each for each in items if {each.get("computeEnvironmentArn")} & set(named)]
+            wanted = set(named)
+            items = [
+                each
+                for each in items
+                if wanted & {each["computeEnvironmentArn"], each["computeEnvironmentName"]}
+            ]
         start = int(arguments.get("nextToken") or 0)
         page: dict[str, Any] = {key: items[start : start + _PAGE]}
         if start + _PAGE < len(items):
             page["nextToken"] = str(start + _PAGE)
         return page
+
+    def _selected(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = self._answers[operation]
+        if operation in _REFERENCE:
+            key, fields = _REFERENCE[operation]
+            items = found[key]
+            for each in arguments.get("Filters", []):
+                if each["Name"] not in fields:
+                    raise _refused("InvalidParameterValue", operation)
+                field, values = fields[each["Name"]], set(each["Values"])
+                items = [item for item in items if item[field] in values]
+            return {key: items}
+        if operation in _KEYS:
+            key, selects = _KEYS[operation]
+            targets = self._answers["DescribeMountTargets"]["MountTargets"]
+            chosen = [each for each in targets if each[selects] == arguments[selects]]
+            if not chosen:
+                raise _refused("MountTargetNotFound", operation)
+            return {key: chosen} if operation == "DescribeMountTargets" else found
+        profile = found.get("InstanceProfile", {})
+        if profile and arguments["InstanceProfileName"] != profile["InstanceProfileName"]:
+            raise _refused("NoSuchEntity", operation)
+        return found
+
+
+def _refused(code: str, operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "refused"}}, operation)

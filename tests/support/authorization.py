@@ -258,6 +258,9 @@ class Authorizer:
         name = f"iam:{call.operation}"
         values = call.values
         kinds = {kind.name for kind in action_named(name).types}
+        if not kinds:
+            yield Request(name, "*")
+            return
         context: dict[str, str] = {}
         if policy := values.get("PolicyArn"):
             context["iam:PolicyARN"] = policy

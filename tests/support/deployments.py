@@ -15,17 +15,19 @@ from pathlib import Path
 from threading import Barrier, BrokenBarrierError
 from typing import TYPE_CHECKING, Any
 
+from mngen.adoption import Wishes, adopt, read_account
 from mngen.catalog import load_catalog
 from mngen.rules import require
 from mngen.sandbox import WORKSPACE, sandbox_environment
 from mngen.spec import ExistingGroup, load_text
 from tests.support.recording import Call, Recording
-from tests.support.sandbox import client, make_environment
+from tests.support.sandbox import client, make_amis, make_environment
 from tests.support.stack import Changes, Stack, TerraformError
 
 if TYPE_CHECKING:
     import pytest
 
+    from mngen.adoption import Adoption
     from mngen.cluster import Cluster
     from mngen.sandbox import Sandbox
     from mngen.spec import Spec
@@ -101,6 +103,7 @@ class Deployed:
         unchanged: Whether a plan after that showed no change.
         outputs: Its outputs at that time.
         stood: Its region when all deployments stood.
+        imported: What an import from the account then made of it; None for `SECOND`.
         changed: What an apply with other tags did; None where that is not tried.
         refused: Terraform's answer to a destroy while something was protected; None where it
             printed nothing, or was not asked.
@@ -117,6 +120,7 @@ class Deployed:
     unchanged: bool = False
     outputs: dict[str, Any] = field(default_factory=dict)
     stood: Account | None = None
+    imported: Adoption | None = None
     changed: Changes | None = None
     refused: str | None = None
     left: list[str] = field(default_factory=list)
@@ -220,12 +224,15 @@ class _Run:
         found.first_environments = self._environments(spec)
         found.waiting = stack.outputs()["images_to_bake"]
         if spec.name != SECOND:
-            found.amis = stack.record_images(*found.waiting)
+            found.amis = make_amis(self._sandbox, found.cluster)
+            stack.record_amis(found.amis)
             found.second = stack.apply()
             found.unchanged = stack.unchanged()
             found.outputs = stack.outputs()
         self._meet()
         found.stood = _look(self._sandbox, spec.region)
+        if spec.name != SECOND:
+            found.imported = self._import(spec)
         self._meet()
         if "cost-center" in self._text:
             self._text = self._text.replace("cost-center", "grant")
@@ -239,6 +246,13 @@ class _Run:
             stack.render(self._text.replace("protect: true", "protect: false"))
         stack.destroy()
         found.left = stack.resources()
+
+    def _import(self, spec: Spec) -> Adoption:
+        def connect(service: str, region: str) -> Any:
+            return client(self._sandbox, service, region)
+
+        inventory = read_account(name=spec.name, region=spec.region, connect=connect)
+        return adopt(inventory, Wishes(name=spec.name), load_catalog())
 
     def _environments(self, spec: Spec) -> list[str]:
         names = everything(self._sandbox, spec.region)["environments"]
@@ -278,6 +292,10 @@ def _texts(sandbox: Sandbox) -> dict[str, str]:
             texts[name] = _with_existing_network(text, sandbox, spec)
         if any(queue.legacy for queue in spec.queues.values()):
             _make_parts(sandbox, spec)
+        for environment in spec.environments.values():
+            if environment.image:
+                made = client(sandbox, "ec2", spec.region).register_image(Name="own")
+                texts[name] = texts[name].replace(environment.image, made["ImageId"])
     return texts
 
 
@@ -321,7 +339,13 @@ def _with_existing_network(text: str, sandbox: Sandbox, spec: Spec) -> str:
             VpcId=vpc, GroupName=f"group-{number}", Description="existing"
         )["GroupId"]
     assert spec.storage.efs.id is not None
-    made[spec.storage.efs.id] = efs.create_file_system(CreationToken="existing")["FileSystemId"]
+    system = efs.create_file_system(CreationToken="existing")["FileSystemId"]
+    made[spec.storage.efs.id] = system
+    efs.create_mount_target(
+        FileSystemId=system,
+        SubnetId=made[spec.network.subnets[0]],
+        SecurityGroups=[made[efs_group]],
+    )
     _make_roles(iam)
     for old, new in made.items():
         text = text.replace(old, new)

@@ -14,9 +14,11 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from mngen.cluster import IMAGE_TAG, NR_CPUS_TAG, deployment_tags
 from tests.support.relay import Answer, Relay, Request
 
 if TYPE_CHECKING:
+    from mngen.cluster import Cluster
     from mngen.sandbox import Sandbox
 
 
@@ -59,6 +61,26 @@ def make_environment(sandbox: Sandbox, region: str, name: str) -> str:
         },
     )
     return str(made["computeEnvironmentArn"])
+
+
+def make_amis(sandbox: Sandbox, cluster: Cluster) -> dict[str, str]:
+    """Make the AMIs of a deployment, with the tags that a bake gives them; return their ids."""
+    spec = cluster.spec
+    ec2 = client(sandbox, "ec2", spec.region)
+    amis: dict[str, str] = {}
+    for image in cluster.machine_images:
+        made = ec2.register_image(Name=f"{spec.name}-{image.name}", RootDeviceName="/dev/xvda")
+        tags = {
+            **deployment_tags(spec),
+            IMAGE_TAG: image.name,
+            NR_CPUS_TAG: str(image.nr_cpus or 0),
+        }
+        ec2.create_tags(
+            Resources=[made["ImageId"]],
+            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        )
+        amis |= dict.fromkeys(image.names, made["ImageId"])
+    return amis
 
 
 def unique(stem: str) -> str:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mngen.render import Deployment, render
 from mngen.rules import open_cluster
+from mngen.terraform import Terraform
 from tests.support.cli import mngen
 from tests.support.provider import attached
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 _MODULE = re.compile(r'^module "[^"]+" {\n  source = .+', re.MULTILINE)
@@ -74,10 +76,14 @@ class Stack:
     def record_images(self, *images: str) -> dict[str, str]:
         """Write the record that a bake would leave, and return the AMI of each image."""
         amis = {image: AMI.format(number) for number, image in enumerate(images)}
+        self.record_amis(amis)
+        return amis
+
+    def record_amis(self, amis: dict[str, str]) -> None:
+        """Write the record of AMIs that exist, by the names of their images."""
         record = {image: {"id": ami, "note": "x"} for image, ami in amis.items()}
         file = self.terraform_folder / "amis.auto.tfvars.json"
         file.write_text(json.dumps({"amis": record}), encoding="utf-8")
-        return amis
 
     def apply(self) -> Changes:
         """Apply, and return what was planned; of a replacement, what was done in its order.
@@ -114,6 +120,21 @@ class Stack:
         self._terraform("plan", "-refresh=false", "-out=changes.tfplan")
         plan: dict[str, Any] = json.loads(self._terraform("show", "-json", "changes.tfplan"))
         return plan
+
+    def kept(self) -> dict[str, str]:
+        """Plan as `mngen plan` does, and return what only gets another address, by its former one.
+
+        Raises:
+            AssertionError: Anything else would change.
+        """
+        self._initialize()
+        with Terraform(self.terraform_folder, self._env).plan() as plan:
+            assert changes(plan.data) == {}
+            return {
+                each["previous_address"]: each["address"]
+                for each in plan.data["resource_changes"]
+                if "previous_address" in each
+            }
 
     def destroy(self) -> None:
         """Destroy everything."""
@@ -161,6 +182,16 @@ class Stack:
 
 class TerraformError(AssertionError):
     """Terraform failed; the message is its output."""
+
+
+def changes(plan: Mapping[str, Any]) -> Changes:
+    """Return the actions of a plan by address, those that do nothing left out."""
+    found = {
+        each["address"]: each["change"]["actions"]
+        for each in plan["resource_changes"]
+        if each["mode"] == "managed"
+    }
+    return {address: actions for address, actions in found.items() if actions != ["no-op"]}
 
 
 def only(changes: Changes, action: str) -> Changes:

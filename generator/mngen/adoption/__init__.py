@@ -17,7 +17,7 @@ from mngen.adoption._lines import Line, Outcome, Place
 from mngen.adoption._record import RECORD, OldEnvironment, Record, read_record
 from mngen.adoption._report import line_text
 from mngen.adoption._save import save
-from mngen.adoption._terraform import read_folder, read_state
+from mngen.adoption._terraform import read_state, read_terraform
 
 __all__ = [
     "RECORD",
@@ -42,10 +42,10 @@ __all__ = [
     "look_up",
     "read_account",
     "read_cluster",
-    "read_folder",
     "read_json",
     "read_record",
     "read_state",
+    "read_terraform",
     "region_of_inventory",
     "save",
 ]

@@ -7,17 +7,19 @@ Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobDef
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mngen._aws import client, region_of, translated
 from mngen.adoption._cluster import subnets_of_cluster
+from mngen.adoption._deployed import read_deployed
 from mngen.adoption._inventory import FileSystem, Inventory, Network, Subnet, require
 from mngen.adoption._item import Item
 from mngen.adoption._jobs import containers_of, newest
 from mngen.adoption._lines import Line, Outcome, Place
 from mngen.adoption._queues import environments_of
-from mngen.cluster import names
-from mngen.errors import InputError, ToolError
+from mngen.cluster import DEPLOYMENT_TAG, names
+from mngen.errors import InputError, Problem, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -40,6 +42,7 @@ def read_account(
     queues: Collection[str] = (),
     jobs: Collection[str] = (),
     *,
+    name: str | None = None,
     region: str | None = None,
     connect: Connect = client,
 ) -> Inventory:
@@ -48,6 +51,8 @@ def read_account(
     Args:
         queues: Names of the queues; none for all.
         jobs: Names of job definitions that must exist.
+        name: Name of the deployment, if the user gives one. If mngen made a deployment of this
+            name, or all the queues, the inventory is that of the deployment.
         region: AWS region; None for the configured one.
         connect: Makes a client of a service in a region.
 
@@ -64,8 +69,16 @@ def read_account(
         names_there = [each["jobQueueName"] for each in found_queues]
         require(queues, "job queue", names_there, f"in {region}")
         chosen = [each for each in found_queues if not queues or each["jobQueueName"] in queues]
-        used = sorted({each for queue in chosen for each in environments_of(queue)})
-        environments = [_plain(each) for each in described_environments(batch, used)]
+        owner = _owner(chosen, name)
+        others = [each for each in chosen if deployment_of(each) != owner]
+        if queues and others:
+            raise InputError(*map(_of_another, others, repeat(owner)))
+        chosen = [each for each in chosen if each not in others]
+        environments = [_plain(each) for each in _environments(batch, chosen, owner)]
+        made = owner is not None and bool(environments)
+        if not made:
+            # A deployment of which no AMI is baked yet has taken a queue over, with what that has.
+            environments = [_plain(each) for each in _environments(batch, chosen, None)]
         definitions = [
             Item(_plain(each), Place(each["jobDefinitionArn"]))
             for page in batch.get_paginator("describe_job_definitions").paginate(status="ACTIVE")
@@ -75,7 +88,11 @@ def read_account(
     names_there = [each.data["jobDefinitionName"] for each in active]
     require(jobs, "active job definition", names_there, f"in {region}")
     if not chosen:
-        raise InputError(f"account {account} has no job queues in {region}")
+        raise InputError(
+            f"account {account} has no job queues in {region}"
+            + (" but those of deployments of mngen" if others else ""),
+            hint=_name_them(others),
+        )
     inventory = Inventory(
         source=f"account {account} in {region}",
         environments=[Item(each, Place(each["computeEnvironmentArn"])) for each in environments],
@@ -83,14 +100,78 @@ def read_account(
         definitions=[
             each
             for each in active
-            if each.data["jobDefinitionName"] in jobs or _fits(each, environments)
+            if (
+                deployment_of(each.data) == owner
+                if made
+                else each.data["jobDefinitionName"] in jobs or _fits(each, environments)
+            )
         ],
         region=region,
         account=account,
-        exists=True,
+        exists=not made,
+        name=owner,
+        lines=[_left_alone(each) for each in others],
     )
-    look_up(inventory, region, connect=connect)
+    if owner is None or not made:
+        look_up(inventory, region, connect=connect)
+        return inventory
+    inventory.deployed = read_deployed(
+        owner,
+        inventory.environments,
+        inventory.definitions,
+        region,
+        connect,
+        lambda call: _tried(inventory, call),
+    )
     return inventory
+
+
+def deployment_of(described: dict[str, Any]) -> str | None:
+    """Returns the deployment of mngen that an object of Batch belongs to, by its tag."""
+    owner = described.get("tags", {}).get(DEPLOYMENT_TAG)
+    return None if owner is None else str(owner)
+
+
+def _owner(queues: list[dict[str, Any]], name: str | None) -> str | None:
+    """Returns the deployment whose spec is asked for: by its name, or since all queues are its."""
+    owners = {deployment_of(each) for each in queues}
+    if name is not None:
+        return name if name in owners else None
+    return owners.pop() if len(owners) == 1 else None
+
+
+def _of_another(queue: dict[str, Any], owner: str | None) -> Problem:
+    """Describes a queue that was asked for, but that another Terraform state manages."""
+    name, other = queue["jobQueueName"], deployment_of(queue)
+    if other is None:
+        return Problem(
+            f"the job queue {name} does not belong to the deployment {owner}",
+            hint="import it without --name, or under another name",
+        )
+    return Problem(
+        f"the job queue {name} belongs to mngen's deployment {other}",
+        hint=f"for the spec of that, pass --name {other}",
+    )
+
+
+def _name_them(queues: list[dict[str, Any]]) -> str | None:
+    owners = sorted({deployment_of(each) or "" for each in queues} - {""})
+    return f"for the spec of one of them, pass --name {' or '.join(owners)}" if owners else None
+
+
+def _left_alone(queue: dict[str, Any]) -> Line:
+    owner = deployment_of(queue)
+    place = Place(str(queue["jobQueueArn"]))
+    if owner is None:
+        return Line(
+            outcome=Outcome.KEPT, place=place, why="left alone: it is not of the deployment"
+        )
+    return Line(
+        outcome=Outcome.KEPT,
+        place=place,
+        why=f"left alone: it belongs to mngen's deployment {owner}",
+        todo=f"for its spec, pass --name {owner}",
+    )
 
 
 def look_up(inventory: Inventory, region: str, *, connect: Connect = client) -> None:
@@ -116,11 +197,10 @@ def look_up(inventory: Inventory, region: str, *, connect: Connect = client) -> 
     roles = {str(each["instanceRole"]) for each in resources if each.get("instanceRole")}
     ec2: EC2Client = connect("ec2", region)
     subnets = _tried(inventory, lambda: _subnets(ec2, sorted(wanted)))
-    if subnets is None:
-        return
-    vpcs = {each.vpc for each in subnets.values()}
+    vpcs = {each.vpc for each in (subnets or {}).values()}
     s3_endpoint = _tried(inventory, lambda: _has_endpoint(ec2, vpcs, region))
-    systems = _tried(inventory, lambda: _file_systems(inventory, connect("efs", region), vpcs))
+    near = vpcs | wanted
+    systems = _tried(inventory, lambda: _file_systems(inventory, connect("efs", region), near))
     profiles = _tried(inventory, lambda: _profiles(connect("iam", region), roles))
     inventory.network = Network(
         subnets=subnets,
@@ -155,6 +235,20 @@ def all_queues(batch: BatchClient) -> Iterator[Any]:
     """Yields every job queue of a region as Batch describes it."""
     for page in batch.get_paginator("describe_job_queues").paginate():
         yield from page["jobQueues"]
+
+
+def _environments(
+    batch: BatchClient, queues: list[dict[str, Any]], owner: str | None
+) -> Iterator[Any]:
+    if owner is None:
+        used = sorted({each for queue in queues for each in environments_of(queue)})
+        yield from described_environments(batch, used)
+        return
+    # Those of a deployment may be in no queue, and a queue may have others.
+    for page in batch.get_paginator("describe_compute_environments").paginate():
+        for each in page["computeEnvironments"]:
+            if each.get("tags", {}).get(DEPLOYMENT_TAG) == owner:
+                yield each
 
 
 def described_environments(batch: BatchClient, names: list[str]) -> Iterator[Any]:
@@ -211,7 +305,8 @@ def _has_endpoint(ec2: EC2Client, vpcs: set[str], region: str) -> bool:
     return bool(found["VpcEndpoints"])
 
 
-def _file_systems(inventory: Inventory, efs: EFSClient, vpcs: set[str]) -> tuple[FileSystem, ...]:
+def _file_systems(inventory: Inventory, efs: EFSClient, near: set[str]) -> tuple[FileSystem, ...]:
+    """Returns the file systems with a mount target in one of these VPCs or subnets."""
     systems = [
         each
         for page in efs.get_paginator("describe_file_systems").paginate()
@@ -231,7 +326,7 @@ def _file_systems(inventory: Inventory, efs: EFSClient, vpcs: set[str]) -> tuple
     found = []
     for each in systems:
         targets = efs.describe_mount_targets(FileSystemId=each["FileSystemId"])["MountTargets"]
-        here = [target for target in targets if target.get("VpcId") in vpcs]
+        here = [each for each in targets if near & {each.get("VpcId"), each["SubnetId"]}]
         if not here:
             continue
         groups = efs.describe_mount_target_security_groups(MountTargetId=here[0]["MountTargetId"])

@@ -27,11 +27,12 @@ from mngen.adoption._jobs import (
 from mngen.adoption._lines import Line, Outcome, Place, in_order
 from mngen.adoption._queues import MappedQueue, add_queue, map_queue
 from mngen.adoption._record import record_text
+from mngen.adoption._recover import recover
 from mngen.adoption._report import report_text
 from mngen.adoption._yaml import text_of
 from mngen.errors import InputError, Problem, Severity
 from mngen.rules import check
-from mngen.spec import load_text
+from mngen.spec import Spec, load_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,6 +53,7 @@ _ORDER = (
     "environments",
     "queues",
     "container",
+    "logs",
     "jobs",
 )
 _ARN = re.compile(r'"arn:aws[a-z-]*:[a-z0-9-]+:([a-z0-9-]*):(\d{12}):')
@@ -136,8 +138,10 @@ def adopt(inventory: Inventory, wishes: Wishes, catalog: Catalog) -> Adoption:
         catalog: The instance types.
 
     Raises:
-        InputError: The name or the region is not valid.
+        InputError: The name or the region is not valid, or not that of the deployment.
     """
+    if inventory.written is not None:
+        return _as_written(inventory, inventory.written, wishes, catalog)
     draft = Draft(inventory, catalog)
     region = region_of_inventory(inventory, wishes.region)
     if region is None:
@@ -155,23 +159,23 @@ def adopt(inventory: Inventory, wishes: Wishes, catalog: Catalog) -> Adoption:
         _report_registry(draft, wishes, region, account or registry)
     account = account or registry
     _report_empty(draft)
-    parts, own = _of_cluster(draft, inventory.cluster) if inventory.cluster else _map(draft, wishes)
+    parts, own = _mapped(draft, wishes)
     sections: dict[str, Any] = {"name": wishes.name, "region": region}
     if account:
         sections["account"] = account
     first = next(iter(parts.places.values()), Place(inventory.source))
-    network = _shared.network(draft, parts.environments)
-    if inventory.cluster is None:
+    if inventory.deployed is None:
+        own["network"] = _shared.network(draft, parts.environments)
+    if "ssh" in own:
+        own["network"]["ssh"] = own.pop("ssh")
+    if inventory.cluster is None and inventory.deployed is None:
         own["storage"] = _shared.storage(draft, parts.jobs, first)
         own["image"] = _shared.image(draft, parts.environments)
         own["roles"] = _shared.roles(draft, parts.environments)
         own["container"], parts.repository = _shared.container(
             draft, parts.jobs, take=wishes.take_repository
         )
-    elif "ssh" in own:
-        network["ssh"] = own.pop("ssh")
     own |= {
-        "network": network,
         "environments": draft.environments,
         "queues": draft.queues,
         "jobs": draft.jobs,
@@ -192,6 +196,56 @@ def adopt(inventory: Inventory, wishes: Wishes, catalog: Catalog) -> Adoption:
         else "",
         record=record_text(inventory, parts.queues),
         lines=lines,
+    )
+
+
+def _as_written(
+    inventory: Inventory, spec: dict[str, Any], wishes: Wishes, catalog: Catalog
+) -> Adoption:
+    """Returns the spec that Terraform's state has of a deployment of mngen."""
+    for key, wanted in (("name", wishes.name), ("region", wishes.region or spec.get("region"))):
+        if spec.get(key) != wanted:
+            raise InputError(
+                f"{inventory.source} is that of mngen's deployment {spec.get('name')} in "
+                f"{spec.get('region')}, not of {wanted}",
+                hint=f"import without --{key}",
+            )
+    header = f"Written by mngen import from {printable(inventory.source)}, as it was applied last."
+    order = [each.encode_name for each in msgspec.structs.fields(Spec)]
+    jobs = spec.get("jobs", {})
+    # Of a definition in a file, the state has the name and a digest.
+    lost = {key: str(jobs[key]["definition"]) for key in jobs if "definition" in jobs[key]}
+    known = {key: spec[key] for key in order if key in spec}
+    known["jobs"] = {key: job for key, job in jobs.items() if key not in lost}
+    text = text_of({**spec, **known}, header, {})
+    problems = check(load_text(text.encode(), wishes.spec), catalog)
+    errors = [each for each in problems if each.severity is Severity.ERROR]
+    if errors:
+        raise InputError(*errors)
+    lines = (
+        *(
+            Line(
+                outcome=Outcome.CHANGED,
+                place=Place(inventory.source, f"/values/outputs/spec/value/jobs/{key}"),
+                spec=f"jobs.{key}",
+                why=f"not in the spec: the state does not have the file {file.partition(' ')[0]}",
+                todo="write file and job again before you apply",
+                breaks=True,
+            )
+            for key, file in lost.items()
+        ),
+        *(
+            Line(
+                outcome=Outcome.KEPT,
+                place=Place(inventory.source, f"/values/outputs/spec/value/{key}"),
+                spec=key,
+                why="as it was applied last",
+            )
+            for key in spec
+        ),
+    )
+    return Adoption(
+        spec=text, report=report_text(wishes, inventory, lines, [], [], ""), imports="", lines=lines
     )
 
 
@@ -221,6 +275,17 @@ def region_of_inventory(inventory: Inventory, region: str | None = None) -> str 
     """Returns the region given, or else that of what there is; None if nothing names one."""
     named = region or inventory.region
     return named or _most(inventory, _ARN, 1) or _most(inventory, _ECR, 2)
+
+
+def _mapped(draft: Draft, wishes: Wishes) -> tuple[_Parts, dict[str, Any]]:
+    """Fills the environments and queues, and returns them with the sections that are known."""
+    inventory = draft.inventory
+    if inventory.cluster:
+        return _of_cluster(draft, inventory.cluster)
+    if inventory.deployed:
+        places, own = recover(draft, inventory.deployed)
+        return _Parts([], [], [], places), own
+    return _map(draft, wishes)
 
 
 def _of_cluster(draft: Draft, cluster: Item) -> tuple[_Parts, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,6 +11,7 @@ from mngen.errors import InputError, Problem, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from mngen.adoption._deployed import Deployed
     from mngen.adoption._item import Item
     from mngen.adoption._lines import Line
 
@@ -44,13 +45,13 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
     """What an account has of the things that Batch's objects only name.
 
     Attributes:
-        subnets: Subnets by id.
+        subnets: Subnets by id; None if AWS denied to show them.
         s3_endpoint: Whether the VPC of the subnets has an endpoint for S3.
-        file_systems: Those with a mount target in the VPC of the subnets.
+        file_systems: Those with a mount target in the VPC of the subnets, or in one of them.
         profiles: ARNs of instance profiles by name.
     """
 
-    subnets: dict[str, Subnet] = {}
+    subnets: dict[str, Subnet] | None = None
     s3_endpoint: bool = False
     file_systems: tuple[FileSystem, ...] = ()
     profiles: dict[str, str] = {}
@@ -67,10 +68,14 @@ class Inventory(msgspec.Struct, kw_only=True):
         definitions: Job definitions, likewise.
         region: AWS region, as far as it is known.
         account: AWS account, as far as it is known.
+        name: Name of the deployment of mngen that the queues belong to.
         exists: Whether all of it was seen in an account, and can be taken over.
         network: What the account has of what they name; None if it was not asked.
         released: Addresses in another Terraform state that it has to let go of.
         cluster: A cluster file of ParallelCluster, instead of all that.
+        deployed: What the account has of the deployment of mngen that all of it belongs to; None
+            if others have made it.
+        written: The spec of a deployment of mngen, as its Terraform state has it.
         lines: What the reader has to report.
     """
 
@@ -80,10 +85,13 @@ class Inventory(msgspec.Struct, kw_only=True):
     definitions: list[Item] = []
     region: str | None = None
     account: str | None = None
+    name: str | None = None
     exists: bool = False
     network: Network | None = None
     released: list[str] = []
     cluster: Item | None = None
+    deployed: Deployed | None = None
+    written: dict[str, Any] | None = None
     lines: list[Line] = []
 
 

@@ -33,7 +33,7 @@ class MappedQueue(msgspec.Struct, kw_only=True):
         name: Its name in AWS.
         key: Its key in the spec.
         arn: Its ARN, if it was seen in an account.
-        environments: Its environments.
+        environments: Its environments that the spec has.
         legacy: ARNs of those that it has in AWS, if it was seen in an account.
     """
 
@@ -102,7 +102,7 @@ def map_queue(
             f"{path}.scheduling_policy",
             f"{policy}; jobs need a share identifier",
         )
-    entry["cancel_after"] = _limits(draft, item, path)
+    entry["cancel_after"] = limits_of(draft, item, path)
     mapped = MappedQueue(
         name=name,
         key=key,
@@ -203,8 +203,14 @@ def _first(draft: Draft, item: Item, path: str, used: list[Mapped], room: int) -
     return [each.key for each in used[:room]]
 
 
-def _limits(draft: Draft, item: Item, path: str) -> dict[str, Any]:
-    """Returns `cancel_after`: what the queue has, and nothing that it does not have."""
+def limits_of(draft: Draft, item: Item, path: str) -> dict[str, Any]:
+    """Returns `cancel_after`: what the queue has, and nothing that it does not have.
+
+    Args:
+        draft: The spec in the making.
+        item: The queue.
+        path: Path of the queue in the spec.
+    """
     limits: dict[str, Any] = {"misconfiguration": None}
     actions = item.children("jobStateTimeLimitActions")
     for each in actions:

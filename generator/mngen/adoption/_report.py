@@ -72,6 +72,23 @@ Another configuration manages what is taken over. Let go of it there, and take i
    ```
 
    Then """
+_WRITTEN = """\
+## Next
+
+`mngen render`, then `mngen plan` in the folder that has the state: it should change nothing. Only
+comments are lost, keys that had their default, and jobs whose definition is a file.
+"""
+_RECOVERED = """\
+## Next
+
+mngen made this deployment, so nothing is taken over. Its Terraform state knows what exists: before
+the first plan, put the state back, or the section `state` that names its place. Without it,
+Terraform would create all of it a second time.
+
+The state also has the spec of the last apply. If you have it, import with `--from-terraform`
+instead, which misses no key. Otherwise run `mngen render` and `mngen plan`, and correct the spec
+until the plan changes nothing.
+"""
 _NEW = """\
 ## Next
 
@@ -107,7 +124,11 @@ def report_text(
             [line for line in lines if line.outcome is outcome and not line.breaks],
         )
     text += _names(queues, jobs)
-    if inventory.exists:
+    if inventory.written is not None:
+        text.append(_WRITTEN)
+    elif inventory.deployed:
+        text.append(_RECOVERED)
+    elif inventory.exists:
         text.append(_stages(wishes, inventory, queues, jobs, repository))
     else:
         text.append(_NEW)
@@ -165,11 +186,11 @@ def _stages(
     old = dict.fromkeys(arn.rpartition("/")[2] for each in queues for arn in each.legacy)
     last = _MANAGED_ELSEWHERE if inventory.released else _FINISH
     let_go = "\n".join(
-        f"terraform -chdir={quote(f'{wishes.out}/terraform')} state rm '{address}'"
+        f"terraform -chdir={quote(f'{wishes.out}/terraform')} state rm {quote(address)}"
         for address in modules
     )
     release = _RELEASE.format(
-        commands="\n".join(f"   terraform state rm '{each}'" for each in inventory.released)
+        commands="\n".join(f"   terraform state rm {quote(each)}" for each in inventory.released)
     )
     return _STAGES.format(
         release=release if inventory.released else "",

@@ -10,7 +10,7 @@ from mngen.adoption._draft import Draft, count
 
 if TYPE_CHECKING:
     from mngen.adoption._environments import Mapped
-    from mngen.adoption._inventory import FileSystem, Network
+    from mngen.adoption._inventory import FileSystem, Subnet
     from mngen.adoption._jobs import MappedJob
     from mngen.adoption._lines import Place
 
@@ -26,19 +26,19 @@ def network(draft: Draft, environments: list[Mapped]) -> dict[str, Any]:
     section: dict[str, Any] = {}
     subnets = _once([each for mapped in environments for each in mapped.subnets])
     known = draft.inventory.network
-    if known is None:
+    if known is None or known.subnets is None:
         for subnet, place in subnets:
             draft.changed(
                 place,
                 "network.vpc",
-                f"default: the files do not show which VPC and zone {subnet} is in",
-                "unless it is in the default VPC, write the id of the VPC and `subnets`; with "
-                "--aws, mngen import asks the account",
+                f"default: nothing shows which VPC and zone {subnet} is in",
+                "unless it is in the default VPC, write the id of the VPC and `subnets`"
+                + ("; with --aws, mngen import asks the account" if known is None else ""),
             )
         section["vpc"] = "default"
     else:
-        _place_in_vpc(draft, section, subnets, known)
-        _zones(draft, environments, known)
+        _place_in_vpc(draft, section, subnets, known.subnets)
+        _zones(draft, environments, known.subnets)
     section["endpoints"] = []
     for subnet, place in subnets[:1]:
         del subnet
@@ -54,12 +54,14 @@ def network(draft: Draft, environments: list[Mapped]) -> dict[str, Any]:
     return section
 
 
-def _place_in_vpc(draft: Draft, section: dict[str, Any], subnets: Found, known: Network) -> None:
-    vpc = next((known.subnets[each].vpc for each, _ in subnets if each in known.subnets), None)
+def _place_in_vpc(
+    draft: Draft, section: dict[str, Any], subnets: Found, known: dict[str, Subnet]
+) -> None:
+    vpc = next((known[each].vpc for each, _ in subnets if each in known), None)
     section["vpc"] = vpc or "default"
     listed = []
     for subnet, place in subnets:
-        found = known.subnets.get(subnet)
+        found = known.get(subnet)
         if found is None:
             draft.cannot(
                 place, "network.subnets", f"the account has no subnet {subnet}", "correct the id"
@@ -78,14 +80,12 @@ def _place_in_vpc(draft: Draft, section: dict[str, Any], subnets: Found, known: 
         section["subnets"] = sorted(listed)
 
 
-def _zones(draft: Draft, environments: list[Mapped], known: Network) -> None:
-    everywhere = {each.zone for each in known.subnets.values()}
+def _zones(draft: Draft, environments: list[Mapped], known: dict[str, Subnet]) -> None:
+    everywhere = {each.zone for each in known.values()}
     for mapped in environments:
         entry = draft.environments[mapped.key]
         path = f"environments.{mapped.key}.zones"
-        zones = sorted(
-            {known.subnets[each].zone for each, _ in mapped.subnets if each in known.subnets}
-        )
+        zones = sorted({known[each].zone for each, _ in mapped.subnets if each in known})
         if not zones:
             continue
         place = mapped.subnets[0][1]

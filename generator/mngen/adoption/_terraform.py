@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from shlex import quote
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from mngen._json_text import without_nulls
 from mngen.adoption._inventory import Inventory, require
 from mngen.adoption._item import Item
 from mngen.adoption._lines import Place
 from mngen.errors import InputError
+from mngen.spec import MAX_BYTES, read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
+# A block ends at a brace in the first column: Terraform's own style.
+_QUEUE = re.compile(
+    r'^resource\s+"aws_batch_job_queue"\s+"[^"]+"\s*\{\n(.*?)^\}', re.DOTALL | re.MULTILINE
+)
+_NAME = re.compile(r'^\s*name\s*=\s*"([A-Za-z0-9_-]+)"', re.MULTILINE)
 _REVISION = re.compile(r":\d+\Z")
 _WORD = re.compile(r"_([a-z])")
 # Lists of the provider that are one object in the API.
@@ -71,30 +78,74 @@ _OF_TERRAFORM = frozenset(
 )
 
 
-def read_folder(
-    folder: Path, queues: Collection[str] = (), jobs: Collection[str] = ()
+def read_terraform(
+    path: Path, queues: Collection[str] = (), jobs: Collection[str] = ()
 ) -> Inventory:
-    """Reads the state of the Terraform configuration in a folder.
+    """Reads the state of a Terraform configuration.
+
+    From that of a deployment of mngen comes the spec of the last apply.
 
     Args:
-        folder: The folder; Terraform is initialized there if it is not.
+        path: The folder of the configuration, where Terraform is initialized if it is not; or a
+            file that `terraform state pull` or `terraform show -json` printed.
         queues: Names of the queues; none for all.
         jobs: Names of job definitions that must exist.
 
     Raises:
-        InputError: It is not a folder with a Terraform configuration, or as for `read_state`.
+        InputError: It is neither, or as for `read_state`.
         ToolError: Terraform cannot read the state.
     """
+    if path.is_dir():
+        return _read_folder(path, queues, jobs)
+    source = f"the Terraform state {path}"
+    state = _parsed(path)
+    outputs = state.get("outputs", state.get("values", {}).get("outputs", {}))
+    written = outputs.get("spec", {}).get("value")
+    if _is_spec(written):
+        return Inventory(source=source, name=written["name"], written=written)
+    return read_state(state, source, queues, jobs)
+
+
+def _parsed(file: Path) -> dict[str, Any]:
+    hint = (
+        "pass the folder that you run `terraform apply` in, or what `terraform state pull` prints"
+    )
+    raw = read_file(file, hint=hint)
+    if len(raw) > MAX_BYTES:
+        raise InputError(f"{file} is larger than 10 MiB", hint="pass the folder")
+    try:
+        state = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise InputError(f"{file} is not a Terraform state", hint=hint) from None
+    if not isinstance(state, dict) or not {"resources", "values"} & set(state):
+        raise InputError(f"{file} is not a Terraform state", hint=hint)
+    return state
+
+
+def _read_folder(folder: Path, queues: Collection[str], jobs: Collection[str]) -> Inventory:
     from mngen.terraform import Terraform
 
-    if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}")
     if not any(folder.glob("*.tf")) and not any(folder.glob("*.tf.json")):
         raise InputError(
             f"there is no Terraform configuration in {folder}",
             hint="pass the folder that you run `terraform apply` in",
         )
-    return read_state(Terraform(folder).state(), str(folder), queues, jobs)
+    terraform = Terraform(folder)
+    # mngen keeps the spec of the last apply in an output, which Terraform reads without a provider.
+    written = terraform.outputs().get("spec")
+    source = f"the Terraform state of {folder}"
+    if _is_spec(written):
+        return Inventory(source=source, name=written["name"], written=written)
+    return read_state(terraform.state(), source, queues, jobs, named=_named(folder))
+
+
+def _named(folder: Path) -> list[str]:
+    """Returns the names of job queues that the configuration in a folder has literally."""
+    found: set[str] = set()
+    for file in sorted(folder.glob("*.tf")):
+        for block in _QUEUE.findall(read_file(file).decode(errors="replace")):
+            found.update(_NAME.findall(block)[:1])
+    return sorted(found)
 
 
 def read_state(
@@ -102,20 +153,23 @@ def read_state(
     source: str,
     queues: Collection[str] = (),
     jobs: Collection[str] = (),
+    *,
+    named: Iterable[str] = (),
 ) -> Inventory:
     """Reads queues, compute environments and job definitions from a state.
 
     Args:
-        state: What `terraform show -json` prints, parsed.
-        source: The folder, for the report.
+        state: What `terraform show -json` or `terraform state pull` prints, parsed.
+        source: What it is the state of, for the report.
         queues: Names of the queues; none for all.
         jobs: Names of job definitions that must exist.
+        named: Names of queues in the configuration, for a state that has none.
 
     Raises:
         InputError: The state has no job queues, or not what was asked for.
     """
-    inventory = Inventory(source=f"the Terraform state of {source}", exists=True)
-    for resource in _resources(state.get("values", {}).get("root_module", {})):
+    inventory = Inventory(source=source, exists=True)
+    for resource in _resources(state.get("values", {}).get("root_module", {}), state):
         kind = _KINDS.get(resource.get("type", ""))
         if kind is None or resource.get("mode") != "managed":
             continue
@@ -129,7 +183,9 @@ def read_state(
         what = f'no job queue "{missing[0]}"' if missing else "no job queues"
         raise InputError(
             f"{inventory.source} has {what}",
-            hint="run `terraform apply` there first, or import with --from-account",
+            hint="if it is kept elsewhere, such as by another workspace or tool: run `terraform "
+            "state pull > state.json` where you apply, and pass that file; if it is lost: import "
+            f"with --from-account{''.join(f' --queue {quote(each)}' for each in named)}",
         )
     if queues:
         inventory.queues = [
@@ -152,10 +208,33 @@ def read_state(
     return inventory
 
 
-def _resources(module: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _is_spec(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Returns whether the output of a state is a spec, and not one of others of the same name."""
+    needed = {"name", "region", "environments", "queues"}
+    return isinstance(value, dict) and needed <= set(value) and isinstance(value["name"], str)
+
+
+def _resources(module: dict[str, Any], pulled: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yields resources in the form of `terraform show -json`.
+
+    Args:
+        module: The root module of what that prints.
+        pulled: What `terraform state pull` prints. Its format, version 4, is the one that Terraform
+            keeps: https://github.com/hashicorp/terraform/blob/main/internal/states/statefile/version4.go
+    """
     yield from module.get("resources", [])
     for each in module.get("child_modules", []):
-        yield from _resources(each)
+        yield from _resources(each, {})
+    for each in pulled.get("resources", []):
+        for instance in each.get("instances", []):
+            name = f"{each['type']}.{each['name']}"
+            key = f"[{json.dumps(instance['index_key'])}]" if "index_key" in instance else ""
+            yield {
+                "address": ".".join([*filter(None, [each.get("module")]), name]) + key,
+                "mode": each["mode"],
+                "type": each["type"],
+                "values": instance.get("attributes", {}),
+            }
 
 
 def _described(kind: str, values: dict[str, Any]) -> dict[str, Any]:

@@ -56,8 +56,8 @@ def import_(
         Path | None,
         typer.Option(
             "--from-terraform",
-            metavar="FOLDER",
-            help="Folder of another Terraform configuration, with its state",
+            metavar="PATH",
+            help="Folder of another Terraform configuration, or a file with its state",
         ),
     ] = None,
     from_account: Annotated[
@@ -121,8 +121,8 @@ def import_(
         look_up,
         read_account,
         read_cluster,
-        read_folder,
         read_json,
+        read_terraform,
         region_of_inventory,
         save,
     )
@@ -144,9 +144,9 @@ def import_(
     _check_source(sources, yes=yes, more=bool(more), named=bool(queue or job))
     with account_of(region, sandbox=sandbox):
         if from_account:
-            found = read_account(queue or [], job or [], region=region)
+            found = read_account(queue or [], job or [], name=name, region=region)
         elif from_terraform:
-            found = read_folder(from_terraform, queue or [], job or [])
+            found = read_terraform(from_terraform, queue or [], job or [])
         else:
             found = read_cluster(from_pcluster) if from_pcluster else read_json(files)
         if (aws or sandbox) and not from_account:
@@ -154,7 +154,7 @@ def import_(
     adoption = adopt(
         found,
         Wishes(
-            name=name or name_from(file.absolute().parent.name),
+            name=name or found.name or name_from(file.absolute().parent.name),
             region=region,
             default_region=os.environ.get("AWS_REGION") or "us-east-1",
             jobs=frozenset(job or ()),

@@ -1,8 +1,8 @@
 """The importer: what `mngen import --from-account` reads, before there is a spec.
 
-It also holds all that `--aws` asks beside files. What exists may have any name, so nothing is bound
-to a deployment; nothing is changed either. What `--finish` needs is apart: it deletes the compute
-environments named, and no others.
+It also holds all that `--aws` asks beside files, and what shows the keys of a deployment that mngen
+made. What exists may have any name, so nothing is bound to a deployment; nothing is changed either.
+What `--finish` needs is apart: it deletes the compute environments named, and no others.
 """
 
 from __future__ import annotations
@@ -27,8 +27,14 @@ def importer_statements(scope: Scope) -> list[Statement]:
                 "batch:DescribeComputeEnvironments",
                 "batch:DescribeJobDefinitions",
                 "batch:DescribeJobQueues",
+                "ec2:DescribeImages",
+                "ec2:DescribeLaunchTemplateVersions",
+                "ec2:DescribeNatGateways",
+                "ec2:DescribeRouteTables",
+                "ec2:DescribeSecurityGroups",
                 "ec2:DescribeSubnets",
                 "ec2:DescribeVpcEndpoints",
+                "ec2:DescribeVpcs",
             ),
             ("*",),
             scope.here,
@@ -36,6 +42,7 @@ def importer_statements(scope: Scope) -> list[Statement]:
         Statement(
             "FileSystems",
             (
+                "elasticfilesystem:DescribeBackupPolicy",
                 "elasticfilesystem:DescribeFileSystems",
                 "elasticfilesystem:DescribeMountTargetSecurityGroups",
                 "elasticfilesystem:DescribeMountTargets",
@@ -43,6 +50,23 @@ def importer_statements(scope: Scope) -> list[Statement]:
             (scope.arn("elasticfilesystem", "file-system/*"),),
         ),
         Statement("Profiles", ("iam:GetInstanceProfile",), (scope.iam_arn("instance-profile/*"),)),
+        Statement(
+            "Roles",
+            (
+                "iam:GetRole",
+                "iam:GetRolePolicy",
+                "iam:ListAttachedRolePolicies",
+                "iam:ListRolePolicies",
+            ),
+            (scope.iam_arn("role/*"),),
+        ),
+        # IAM answers in us-east-1 alone, so this has no condition on the region.
+        Statement("RoleNames", ("iam:ListRoles",), ("*",)),
+        Statement(
+            "Images",
+            ("ecr:DescribeImages", "ecr:DescribeRepositories", "ecr:ListTagsForResource"),
+            (scope.arn("ecr", "repository/*"),),
+        ),
     ]
 
 

@@ -17,6 +17,7 @@ from mngen.errors import InputError, InterruptedRunError, Problem, ToolError, fo
 from mngen.terraform._events import EventStream, asks_for_init
 from mngen.terraform._hints import ROLE_IS_GONE, Situation, hint_for, service_role_of
 from mngen.terraform._missing import import_blocks
+from mngen.terraform._moved import moved_blocks, moves_of
 from mngen.terraform._plan import Plan, plan_path
 from mngen.terraform._process import FORCE_AT
 from mngen.terraform._program import find_program
@@ -111,6 +112,9 @@ class Terraform:
     def plan(self, *, destroy: bool = False, imports: Iterable[Import] = ()) -> Iterator[Plan]:
         """Works out what is to be done, without doing it.
 
+        A queue or job definition that the spec only calls otherwise is kept: the plan has it at its
+        new address.
+
         Args:
             destroy: Plan to destroy all that there is.
             imports: What the plan takes into the state. Terraform reads that from a file, which
@@ -125,15 +129,11 @@ class Terraform:
         """
         with tempfile.TemporaryFile(prefix="mngen-plan-") as file:
             descriptor = file.fileno()
-            path = plan_path(descriptor)
-            with self._importing(imports):
-                code = self._stream(
-                    self._commands.plan,
-                    out=path,
-                    destroy=_flag() if destroy else None,
-                    descriptors=(descriptor,),
-                )
-            data = json.loads(self._ask("show", path, json=_flag(), descriptors=(descriptor,)))
+            code, data = self._planned(descriptor, import_blocks(imports), destroy=destroy)
+            moves = {} if destroy else moves_of(data)
+            if moves:
+                blocks = import_blocks(imports) + moved_blocks(moves)
+                code, data = self._planned(descriptor, blocks, destroy=destroy)
             yield Plan(
                 summary=summarise(data),
                 is_destroy=destroy,
@@ -142,14 +142,25 @@ class Terraform:
                 data=data,
             )
 
+    def _planned(self, descriptor: int, blocks: str, *, destroy: bool) -> tuple[int, Any]:
+        """Writes a plan into a file, and returns Terraform's exit code and the plan as data."""
+        path = plan_path(descriptor)
+        with self._with_blocks(blocks):
+            code = self._stream(
+                self._commands.plan,
+                out=path,
+                destroy=_flag() if destroy else None,
+                descriptors=(descriptor,),
+            )
+        return code, json.loads(self._ask("show", path, json=_flag(), descriptors=(descriptor,)))
+
     @contextmanager
-    def _importing(self, imports: Iterable[Import]) -> Iterator[None]:
-        """Keeps the file with the import blocks in the folder for the length of a plan.
+    def _with_blocks(self, text: str) -> Iterator[None]:
+        """Keeps a file with blocks to import or to move in the folder for the length of a plan.
 
         One that a killed run has left is removed: what it names may be gone by now.
         """
         file = self.folder / _IMPORTS
-        text = import_blocks(imports)
         try:
             file.unlink(missing_ok=True)
             if text:

@@ -120,7 +120,7 @@ def test_job_definition_is_taken_over_if_it_is_named(handmade: Callable[..., Acc
         "import {\n  to = module.job_tsunami_nodes.aws_batch_job_definition.this\n"
         f'  id = "{arn}"\n}}\n'
     )
-    assert "state rm 'module.job_tsunami_nodes'" in adoption.report
+    assert "state rm module.job_tsunami_nodes" in adoption.report
     assert "it imports 2 resources" in adoption.report
 
 
@@ -299,6 +299,29 @@ def test_denied_look_ups_are_reported_and_the_rest_is_read(
         "AWS denies DescribeFileSystems",
     ]
     assert "vpc: vpc-0123456789abcdef0" in adoption.spec
+
+
+def test_denied_subnets_hide_nothing_else() -> None:
+    environment, queue, definition = described(
+        changed(ENVIRONMENT, instanceRole="tsunami"), QUEUE, DEFINITION
+    )
+    account = Account(
+        [environment],
+        [queue],
+        [definition],
+        denied=("DescribeSubnets",),
+        file_systems=(SYSTEM,),
+    )
+    adoption = adopted(account)
+    assert adoption.count(Outcome.CANNOT) == 0
+    assert [line.why.partition(":")[0] for line in adoption.lines if "denies" in line.why] == [
+        "AWS denies DescribeSubnets"
+    ]
+    spec = yaml.safe_load(adoption.spec)
+    assert spec["network"]["vpc"] == "default"
+    assert spec["storage"]["efs"]["id"] == "fs-0123456789abcdef0"
+    profile = f"arn:aws:iam::{ACCOUNT}:instance-profile/batch/tsunami"
+    assert spec["roles"]["instance_profile"] == profile
 
 
 def test_account_where_queues_may_not_be_listed(handmade: Callable[..., Account]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from mngen.adoption import Adoption, Wishes, adopt, read_folder, read_state
+from mngen.adoption import Adoption, Wishes, adopt, read_state, read_terraform
 from mngen.catalog import load_catalog
 from mngen.errors import InputError
 from tests.support.adoption import ARN
@@ -104,7 +105,7 @@ def adopted(
     module = {"child_modules": [{"resources": list(resources)}]}
     state = {"values": {"root_module": module}}
     wishes = Wishes(name="reef", out=out, jobs=frozenset(jobs))
-    return adopt(read_state(state, "../batch", queues, jobs), wishes, CATALOG)
+    return adopt(read_state(state, "the state", queues, jobs), wishes, CATALOG)
 
 
 TWO = (
@@ -128,7 +129,7 @@ def test_report_names_the_files_of_the_folder_given() -> None:
     report = adopted(*TWO, out="two words").report
     assert "then delete `two words/terraform/imports.tf`." in report
     assert "out of `two words/terraform/amis.auto.tfvars.json`, and apply" in report
-    assert "terraform -chdir='two words/terraform' state rm 'module.queue_first'" in report
+    assert "terraform -chdir='two words/terraform' state rm module.queue_first\n" in report
     assert "deploy/" not in report
 
 
@@ -139,6 +140,16 @@ def test_environments_are_left_to_the_configuration_that_manages_them() -> None:
     assert "take them out of its\n   files, and apply there" in last
     assert "   - `big`\n   - `small`\n" in last
     assert "--finish" not in report
+
+
+def test_commands_of_the_report_are_quoted_for_the_shell() -> None:
+    it = queue("first", "big")
+    it["address"] = """module.batch.aws_batch_job_queue.this["it's $HOME"]"""
+    report = adopted(TWO[0], it).report
+    (line,) = [
+        each.strip() for each in report.splitlines() if "$HOME" in each and "state rm" in each
+    ]
+    assert shlex.split(line) == ["terraform", "state", "rm", it["address"]]
 
 
 def test_job_definition_of_the_state_is_taken_over_if_it_is_named() -> None:
@@ -195,12 +206,52 @@ def test_zero_of_the_provider_is_no_bid(kind: str) -> None:
 @pytest.mark.parametrize("state", [{}, {"values": {"root_module": {}}}])
 def test_state_without_queues_is_refused(state: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="has no job queues"):
-        read_state(state, "../batch")
+        read_state(state, "the state")
+
+
+SPEC: dict[str, Any] = {
+    "name": "reef",
+    "region": "eu-west-1",
+    "environments": {"mpi": {"instance": "r5.24xlarge", "max_nodes": 4}},
+    "queues": {"mpi": {"environments": ["mpi"], "cancel_after": {"misconfiguration": None}}},
+    "jobs": {
+        "coral": {"queue": "mpi", "nodes": 2, "command": ["coral"]},
+        "wave": {"queue": "mpi", "definition": "wave.json sha256:0123456789ab"},
+    },
+}
+
+
+def test_state_of_mngen_gives_its_spec(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    output = {"value": SPEC, "type": "dynamic", "sensitive": True}
+    file.write_text(
+        json.dumps({"version": 4, "outputs": {"spec": output}, "resources": []}), encoding="utf-8"
+    )
+    inventory = read_terraform(file)
+    assert inventory.name == "reef"
+    adoption = adopt(inventory, Wishes(name="reef"), CATALOG)
+    kept = {**SPEC, "jobs": {"coral": SPEC["jobs"]["coral"]}}
+    assert yaml.safe_load(adoption.spec) == kept
+    assert adoption.imports == ""
+    (line,) = [each for each in adoption.lines if each.breaks]
+    assert line.spec == "jobs.wave"
+    assert "does not have the file wave.json" in line.why
+    with pytest.raises(InputError, match="mngen's deployment reef in eu-west-1, not of other"):
+        adopt(inventory, Wishes(name="other"), CATALOG)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"version": 4}', "name: mine"])
+def test_file_that_is_no_state_is_refused(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match="is not a Terraform state") as caught:
+        read_terraform(file)
+    assert "terraform state pull" in str(caught.value.problems[0].hint)
 
 
 def test_folder_without_a_configuration_is_refused_before_terraform_runs(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no folder"):
-        read_folder(tmp_path / "missing")
+    with pytest.raises(InputError, match="there is no file"):
+        read_terraform(tmp_path / "missing")
     with pytest.raises(InputError, match="there is no Terraform configuration in") as caught:
-        read_folder(tmp_path)
+        read_terraform(tmp_path)
     assert caught.value.problems[0].hint == "pass the folder that you run `terraform apply` in"

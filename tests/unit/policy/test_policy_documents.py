@@ -268,7 +268,8 @@ def test_an_existing_file_system_is_only_looked_at() -> None:
 
 
 def test_an_image_elsewhere_needs_no_registry() -> None:
-    for part in Part:
+    # The importer works without a spec.
+    for part in set(Part) - {Part.IMPORTER}:
         names = granted(part, example("existing-network"))
         assert not {name for name in names if name.startswith("ecr:")}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from typing import TYPE_CHECKING
@@ -33,17 +34,114 @@ def test_all_that_an_import_asks(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
         for name, value in sandbox_environment(recording.endpoint, HERE, os.environ).items():
             monkeypatch.setenv(name, value)
         inventory = read_account(region=HERE)
+        _deploy(sandbox)
+        deployed = read_account(["reef-mpi"], region=HERE).deployed
     sandbox.reset()
     assert inventory.network
     assert inventory.network.file_systems[0].groups
     assert inventory.network.profiles
+    assert deployed
+    assert deployed.amis
+    assert deployed.templates
+    assert deployed.policies
+    assert deployed.bucket == "waves"
+    assert {each.tag for each in deployed.images.values()} == {"v1", "v9"}
     authorizer = Authorizer(ACCOUNT_ID)
     asked = [each for call in recording.calls for each in authorizer.requests(call)]
     policies = import_documents(HERE, ACCOUNT_ID)
     assert [each for each in asked if not allows(policies, each)] == []
     assert actions(policies) == {each.action for each in asked}
     elsewhere = import_documents("us-west-2", ACCOUNT_ID)
-    assert {each.action for each in asked if allows(elsewhere, each)} == {"iam:GetInstanceProfile"}
+    assert {each.action for each in asked if allows(elsewhere, each)} == {
+        "iam:GetInstanceProfile",
+        "iam:GetRole",
+        "iam:GetRolePolicy",
+        "iam:ListAttachedRolePolicies",
+        "iam:ListRolePolicies",
+        "iam:ListRoles",
+    }
+
+
+def _deploy(sandbox: Sandbox) -> None:
+    """Makes what a deployment of mngen has that an import looks at, with the tag of all of it."""
+    ec2, efs, ecr, batch, iam = (
+        client(sandbox, name, HERE) for name in ("ec2", "efs", "ecr", "batch", "iam")
+    )
+    tags = {"mngen:deployment": "reef"}
+    pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
+    vpc = ec2.create_vpc(CidrBlock="10.4.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.4.0.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(VpcId=vpc, GroupName="reef-nodes-1", Description="nodes")
+    template = ec2.create_launch_template(
+        LaunchTemplateName="reef-mpi-1", LaunchTemplateData={"EbsOptimized": True}
+    )["LaunchTemplate"]["LaunchTemplateId"]
+    image = ec2.register_image(Name="reef")["ImageId"]
+    ec2.create_tags(Resources=[vpc, subnet, group["GroupId"], image], Tags=pairs)
+    system = efs.create_file_system(CreationToken="reef", Tags=pairs)["FileSystemId"]
+    efs.create_mount_target(FileSystemId=system, SubnetId=subnet, SecurityGroups=[group["GroupId"]])
+    role = "reef-job-" + "0" * 26
+    made = iam.create_role(
+        RoleName=role,
+        AssumeRolePolicyDocument='{"Statement": []}',
+        Tags=[{"Key": "mngen:region", "Value": HERE}],
+    )["Role"]
+    allowed = {
+        "Effect": "Allow",
+        "Action": "s3:GetObject",
+        "Resource": "arn:aws:s3:::waves/mngen/reef/inputs/*",
+    }
+    iam.put_role_policy(
+        RoleName=role,
+        PolicyName="inputs",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allowed]}),
+    )
+    iam.attach_role_policy(
+        RoleName=role, PolicyArn="arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
+    )
+    registry = f"{ACCOUNT_ID}.dkr.ecr.{HERE}.amazonaws.com"
+    ecr.create_repository(repositoryName="coral", tags=pairs)
+    pushed = ecr.put_image(
+        repositoryName="coral",
+        imageManifest='{"schemaVersion": 2, "config": {"digest": "sha256:%s"}}' % ("0" * 64),
+        imageManifestMediaType="application/vnd.docker.distribution.manifest.v2+json",
+        imageTag="v9",
+    )["image"]["imageId"]["imageDigest"]
+    environment = batch.create_compute_environment(
+        computeEnvironmentName="reef-mpi-" + "0" * 26,
+        type="MANAGED",
+        tags=tags,
+        computeResources={
+            "type": "EC2",
+            "minvCpus": 0,
+            "maxvCpus": 96,
+            "instanceTypes": ["r5.24xlarge"],
+            "subnets": [subnet],
+            "securityGroupIds": [group["GroupId"]],
+            "instanceRole": f"arn:aws:iam::{ACCOUNT_ID}:instance-profile/tsunami",
+            "launchTemplate": {"launchTemplateId": template, "version": "1"},
+            "ec2Configuration": [{"imageType": "ECS_AL2023", "imageIdOverride": image}],
+        },
+    )["computeEnvironmentArn"]
+    batch.create_job_queue(
+        jobQueueName="reef-mpi",
+        priority=1,
+        tags=tags,
+        computeEnvironmentOrder=[{"order": 0, "computeEnvironment": environment}],
+    )
+    for name, image in (("tagged", "reef/mpi:v1"), ("pushed", f"coral@{pushed}")):
+        batch.register_job_definition(
+            jobDefinitionName=f"reef-{name}",
+            type="container",
+            tags=tags,
+            containerProperties={
+                "image": f"{registry}/{image}",
+                "jobRoleArn": made["Arn"],
+                "resourceRequirements": [
+                    {"type": "VCPU", "value": "1"},
+                    {"type": "MEMORY", "value": "64"},
+                ],
+            },
+        )
 
 
 def test_all_that_the_end_of_an_adoption_asks(
