@@ -121,6 +121,7 @@ def floor_request(count: int, folder: Path) -> NodesRequest:
             cpus=1,
             cores=1,
             efa=False,
+            gpus=0,
             port=FLOOR_PORT,
             key=host_key,
         )

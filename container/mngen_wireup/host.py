@@ -27,6 +27,7 @@ _TYPES = {
     "cpus": int,
     "cores": int,
     "efa": bool,
+    "gpus": int,
     "port": int,
     "key": str,
 }
@@ -41,6 +42,7 @@ class Host(SimpleNamespace):
         cpus: Logical CPUs that it may use.
         cores: Physical cores among them.
         efa: Whether it has an Elastic Fabric Adapter.
+        gpus: NVIDIA GPUs that its container has.
         port: Port of its sshd; 0 for none.
         key: Public host key of that sshd.
     """
@@ -51,6 +53,7 @@ class Host(SimpleNamespace):
     cpus: int
     cores: int
     efa: bool
+    gpus: int
     port: int
     key: str
 
@@ -73,6 +76,7 @@ def checked_host(values: Any) -> Host:
             and is_address(network)
             and prefix.isdecimal()
             and 0 < host.cores <= host.cpus <= 100_000
+            and 0 <= host.gpus <= 1000
             and 0 <= host.port < 65_536
             and (host.key == "" or is_public_key(host.key))
         ):
@@ -101,6 +105,7 @@ def this_host(node: int, address: str) -> Host:
         cpus=len(cpus),
         cores=count_cores(cpus, "/sys/devices/system/cpu"),
         efa=has_efa("/dev/infiniband"),
+        gpus=count_gpus("/dev"),
         port=0,
         key="",
     )
@@ -118,6 +123,11 @@ def has_efa(folder: str) -> bool:
         return any(name.startswith("uverbs") for name in os.listdir(folder))
     except OSError:
         return False
+
+
+def count_gpus(folder: str) -> int:
+    """Returns how many NVIDIA GPUs the container has: nvidia0 and so on, but not nvidiactl."""
+    return sum(name.startswith("nvidia") and name[6:].isdecimal() for name in os.listdir(folder))
 
 
 def interface_of(address: str) -> tuple[str, str]:

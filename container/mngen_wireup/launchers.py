@@ -105,12 +105,17 @@ def _openmpi_options(
     threads, cores = plan.threads, min(host.cores for host in hosts)
     fits = max(ranks_on(plan, host) for host in hosts) * threads <= cores
     yield ("--map-by", f"slot:PE={threads}" if threads > 1 and fits else "slot")
-    # Mapped by slot, more than two ranks would be bound to a whole socket or NUMA node each, where
-    # the kernel may put two on one core, or all threads of a rank to one core.
-    if fits and (threads > 1 or not _is_bound_by_user(plan)):
-        yield ("--bind-to", "core")
-    elif threads > 1:
-        yield ("--bind-to", "none")
+    if threads > 1:
+        yield ("--bind-to", "core" if fits else "none")
+    elif not _is_bound_by_user(plan):
+        # A rank with a GPU is more than one thread: NCCL and data loaders have theirs. Examples:
+        # https://github.com/awslabs/awsome-distributed-ai (1.architectures/3.aws-batch)
+        if any(host.gpus for host in hosts):
+            yield ("--bind-to", "none")
+        # Mapped by slot, more than two ranks would be bound to a whole socket or NUMA node each,
+        # where the kernel may put two on one core.
+        elif fits:
+            yield ("--bind-to", "core")
     if len(hosts) > 1:
         yield from _openmpi_network(hosts, folder, newer=newer)
 

@@ -20,6 +20,7 @@ def host(
     cores: int = 48,
     *,
     efa: bool = False,
+    gpus: int = 0,
     port: int = 0,
     key: str = "",
 ) -> Host:
@@ -31,6 +32,7 @@ def host(
         cpus=cpus,
         cores=cores,
         efa=efa,
+        gpus=gpus,
         port=port,
         key=key,
     )

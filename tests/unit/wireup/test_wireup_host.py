@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mngen_wireup.host import checked_host, count_cores, has_efa, interface_of
+from mngen_wireup.host import checked_host, count_cores, count_gpus, has_efa, interface_of
 from mngen_wireup.messages import packed, parsed
 from tests.support.wireup_parts import KEY, changed, host
 
@@ -31,6 +31,16 @@ def test_efa_is_seen_by_its_device(tmp_path: Path) -> None:
     assert not has_efa(str(tmp_path))
     (tmp_path / "uverbs0").touch()
     assert has_efa(str(tmp_path))
+
+
+def test_gpus_are_counted_by_their_devices(tmp_path: Path) -> None:
+    # As https://docs.nvidia.com/cuda/cuda-installation-guide-linux/ names them.
+    for name in ("null", "nvidiactl", "nvidia-uvm", "nvidia-caps", "nvidia-modeset"):
+        (tmp_path / name).touch()
+    assert count_gpus(str(tmp_path)) == 0
+    for name in ("nvidia0", "nvidia3", "nvidia15"):
+        (tmp_path / name).touch()
+    assert count_gpus(str(tmp_path)) == 3
 
 
 def test_interface_is_found_by_its_address() -> None:
@@ -59,6 +69,8 @@ def test_host_that_makes_sense() -> None:
         {"cores": 49},
         {"port": 65536},
         {"efa": 1},
+        {"gpus": -1},
+        {"gpus": True},
         {"node": "1"},
     ],
 )

@@ -103,6 +103,20 @@ def test_threads_of_a_rank_get_cores_of_their_own(
 
 
 @pytest.mark.parametrize(
+    ("variables", "placed"),
+    [
+        ({"ranks_per_node": "8"}, "--map-by slot --bind-to none"),
+        ({"ranks_per_node": "8", "threads_per_rank": "6"}, "--map-by slot:PE=6 --bind-to core"),
+        ({"mpi_args": "--rankfile /efs/ranks"}, "--map-by slot"),
+        ({"mpi_args": "--bind-to socket"}, "--map-by slot"),
+    ],
+)
+def test_rank_with_a_gpu_is_not_bound_to_one_core(variables: dict[str, str], placed: str) -> None:
+    hosts = [changed(each, gpus=8) for each in HOSTS]
+    assert f" {placed} --mca plm" in command(hosts=hosts, **variables)
+
+
+@pytest.mark.parametrize(
     ("arguments", "absent"),
     [
         ("-np 4", "-np 144"),
