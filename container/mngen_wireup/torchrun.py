@@ -56,8 +56,18 @@ def torchrun_environment(
     else:
         for name in ("NNODES", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT"):
             options[name] = named[name]
-        options["RDZV_ENDPOINT"] = f"{named['MASTER_ADDR']}:{named['MASTER_PORT']}"
+        if _names_backend(env, plan.command):
+            options["RDZV_ENDPOINT"] = f"{named['MASTER_ADDR']}:{named['MASTER_PORT']}"
         options["RDZV_ID"] = f"{plan.job}-{plan.attempt}"
         # Not its host name, which other nodes may not be able to look up.
         options["LOCAL_ADDR"] = host.address
     return {**{f"PET_{name}": value for name, value in options.items()}, **env, **named}
+
+
+def _names_backend(env: Mapping[str, str], command: Sequence[str]) -> bool:
+    """Whether the job chooses a rendezvous other than torchrun's default, `static`.
+
+    Others need the endpoint. With `static`, it would replace --master-addr and --master-port.
+    """
+    options = [word.replace("_", "-") for word in command]
+    return "PET_RDZV_BACKEND" in env or any("--rdzv-backend" in word for word in options)

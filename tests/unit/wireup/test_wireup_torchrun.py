@@ -42,9 +42,27 @@ def test_all_nodes_meet_at_the_main_node() -> None:
         "PET_NPROC_PER_NODE": "8",
         "PET_MASTER_ADDR": "10.0.1.10",
         "PET_MASTER_PORT": "29500",
-        "PET_RDZV_ENDPOINT": "10.0.1.10:29500",
         "PET_LOCAL_ADDR": "10.0.1.11",
     }
+
+
+@pytest.mark.parametrize(
+    ("command", "env", "endpoint"),
+    [
+        ("torchrun --rdzv-backend c10d train.py", {}, True),
+        ("torchrun --rdzv_backend=c10d train.py", {}, True),
+        ("train.py", {"PET_RDZV_BACKEND": "c10d"}, True),
+        # get_rdzv_endpoint of torch/distributed/run.py: it would come before these.
+        ("torchrun --master-port 29400 train.py", {}, False),
+        ("train.py", {"PET_MASTER_PORT": "29400"}, False),
+    ],
+)
+def test_only_other_rendezvous_get_an_endpoint(
+    command: str, env: dict[str, str], endpoint: bool
+) -> None:
+    of_job = changed(plan(launcher="torchrun"), command=tuple(command.split()))
+    found = torchrun_environment(env, of_job, HERE, "10.0.1.10")
+    assert found.get("PET_RDZV_ENDPOINT") == ("10.0.1.10:29500" if endpoint else None)
 
 
 def test_number_of_processes_is_left_to_torchrun() -> None:
