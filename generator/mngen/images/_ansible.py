@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -42,6 +43,10 @@ def ssh_options(control: Path) -> str:
 _FAILED = ("runner_on_failed", "runner_on_unreachable")
 _COMMAND_FAILED = "non-zero return code"
 _LAST_LINES = 5
+# What ssh adds to the errors of a command on a terminal, where the module `raw` runs its own: all
+# that they write is their output.
+# Source: https://github.com/openssh/openssh-portable (clientloop.c, mux.c)
+_CLOSED = re.compile(r"^(Shared connection|Connection) to \S+ closed\.\r?$", re.MULTILINE)
 
 
 def find_ansible() -> str:
@@ -135,7 +140,8 @@ def reason(result: dict[str, Any]) -> str:
     replace it.
     Source: https://github.com/ansible/ansible/blob/v2.19.0/lib/ansible/modules/command.py
     """
-    written = result.get("stderr") or result.get("stdout")
+    errors = _CLOSED.sub("", str(result.get("stderr") or "")).strip()
+    written = errors or str(result.get("stdout") or "").strip()
     if written and result.get("msg") == _COMMAND_FAILED:
-        return "\n".join(str(written).strip().splitlines()[-_LAST_LINES:])
-    return str(result.get("msg") or written or "").strip()
+        return "\n".join(written.splitlines()[-_LAST_LINES:])
+    return str(result.get("msg") or written).strip()

@@ -19,6 +19,20 @@ COMMAND = {"changed": False, "msg": "non-zero return code", "rc": 1}
         ({**COMMAND, "stderr": "".join(f"{n}\n" for n in range(9))}, "4\n5\n6\n7\n8"),
         ({"msg": "no nr_cpus\nno mount", "stderr": "a warning"}, "no nr_cpus\nno mount"),
         ({"stderr": "killed"}, "killed"),
+        # As ssh leaves it after a command on a terminal.
+        (
+            {
+                **COMMAND,
+                "stderr": "Shared connection to 10.0.0.12 closed.\r\n",
+                "stdout": "Loaded plugins: priorities\r\nno repository answers\r\n",
+            },
+            "Loaded plugins: priorities\nno repository answers",
+        ),
+        ({**COMMAND, "stderr": "no route\nConnection to ::1 closed.\r\n"}, "no route"),
+        (
+            {**COMMAND, "stderr": "Connection to db closed. Retry\n"},
+            "Connection to db closed. Retry",
+        ),
         ({}, ""),
     ],
 )
