@@ -39,17 +39,34 @@ echo "EFA installer version: 9.9.9, called with $*" >/opt/amazon/efa_installed_p
 """
 
 
+SILENT = """
+import socket, time
+with socket.create_server(("127.0.0.1", 8081)):
+    time.sleep(3600)
+"""
+"""A server that takes every connection, and never answers."""
+
+
 @contextmanager
 def served(machine: Machine, folder: Path) -> Iterator[str]:
     """Serve a folder from within the machine, which has no network but its own."""
+    with running(machine, folder, 8080, "-m", "http.server", "--bind", "127.0.0.1", "8080"):
+        yield "http://127.0.0.1:8080"
+
+
+@contextmanager
+def running(machine: Machine, folder: Path, port: int, *arguments: str) -> Iterator[None]:
+    """Run a server in Python in the machine's network."""
     inside = ["nsenter", f"--target={machine.pid}", "--net", "--"]
-    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "8080"]
     server = subprocess.Popen(
-        [*inside, *command], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*inside, sys.executable, *arguments],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
-        machine.run("until (: </dev/tcp/127.0.0.1/8080) 2>/dev/null; do sleep 0.1; done")
-        yield "http://127.0.0.1:8080"
+        machine.run(f"until (: </dev/tcp/127.0.0.1/{port}) 2>/dev/null; do sleep 0.1; done")
+        yield
     finally:
         server.terminate()
         server.wait()
@@ -99,6 +116,13 @@ def test_it_is_installed_if_the_signature_holds(tmp_path: Path) -> None:
     listed = "/opt/amazon/efa_installed_packages"
     with booted(folder, "amazon-linux-2023") as machine, served(machine, site) as url:
         extra = variables("amazon-linux-2023", mngen_efa=True, efa_site=url, efa_version="9.9.9")
+
+        # A site that stops answering does not keep the builder running.
+        silent = {**extra, "efa_site": "http://127.0.0.1:8081", "efa_seconds": 1}
+        with running(machine, site, 8081, "-c", SILENT):
+            done = play(tmp_path, silent, "--tags", "efa", machine=machine)
+        assert done.code == 2, done.output
+        assert "curl: (28) Operation too slow" in done.words, done.output
 
         # Signed, but not by Amazon.
         done = play(tmp_path, extra, "--tags", "efa", machine=machine)
