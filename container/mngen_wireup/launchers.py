@@ -103,14 +103,19 @@ def _openmpi_options(
     if os.geteuid() == 0:
         yield ("--allow-run-as-root",)
     threads, cores = plan.threads, min(host.cores for host in hosts)
-    fits = max(ranks_on(plan, host) for host in hosts) * threads <= cores
+    needed = max(ranks_on(plan, host) for host in hosts) * threads
+    # AWS Batch may put several single-node jobs on an instance. Each sees all of its cores, and all
+    # would bind their ranks to the first ones. Nodes of a multi-node job run nothing else:
+    # https://docs.aws.amazon.com/batch/latest/userguide/multi-node-parallel-jobs.html
+    shared = len(hosts) == 1 and needed < cores
+    fits = needed <= cores and not shared
     yield ("--map-by", f"slot:PE={threads}" if threads > 1 and fits else "slot")
     if threads > 1:
         yield ("--bind-to", "core" if fits else "none")
     elif not _is_bound_by_user(plan):
         # A rank with a GPU is more than one thread: NCCL and data loaders have theirs. Examples:
         # https://github.com/awslabs/awsome-distributed-ai (1.architectures/3.aws-batch)
-        if any(host.gpus for host in hosts):
+        if shared or any(host.gpus for host in hosts):
             yield ("--bind-to", "none")
         # Mapped by slot, more than two ranks would be bound to a whole socket or NUMA node each,
         # where the kernel may put two on one core.

@@ -64,6 +64,31 @@ def test_open_mpi_on_one_node_needs_no_network() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("variables", "placed"),
+    [
+        ({"ranks_per_node": "4"}, "-np 4 {root}--map-by slot --bind-to none"),
+        (
+            {"ranks_per_node": "4", "mpi_args": "--bind-to core"},
+            "-np 4 {root}--map-by slot --bind-to core",
+        ),
+        (
+            {"ranks_per_node": "2", "threads_per_rank": "2"},
+            "-np 2 {root}--map-by slot --bind-to none",
+        ),
+        (
+            {"ranks_per_node": "2", "threads_per_rank": "4"},
+            "-np 2 {root}--map-by slot:PE=4 --bind-to core",
+        ),
+    ],
+)
+def test_jobs_that_share_an_instance_are_not_bound_to_the_same_cores(
+    variables: dict[str, str], placed: str
+) -> None:
+    found = command(hosts=[host(0, "localhost", "", 8, 8)], **variables)
+    assert found == f"mpirun --hostfile /d/hosts {placed.format(root=ROOT)}"
+
+
 @pytest.mark.parametrize("version", [V4, V5])
 def test_efa_where_every_node_has_it(version: str) -> None:
     hosts = [changed(each, efa=True) for each in HOSTS]
