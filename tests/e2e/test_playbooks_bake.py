@@ -459,7 +459,7 @@ PROBLEMS = (
     "/etc/systemd/system/mngen-cpu-check.service has no line ExecStart=",
     "mngen_efa is true, but the EFA installer left no /opt/amazon/efa_installed_packages",
     "mngen_gpu is true, but the ECS agent does not offer GPUs (ECS_ENABLE_GPU_SUPPORT): the base",
-    "/etc/mngen-image.json does not say what was asked for",
+    "/etc/mngen-image.json does not describe the requested AMI",
 )
 
 
@@ -494,4 +494,4 @@ def test_another_base_than_was_said_is_refused(
     extra = baked.extra | {"mngen_base": "amazon-linux-2023"}
     done = play(tmp_path, extra, machine=again)
     assert (done.code, done.changed) == (2, 0)
-    assert "mngen_base is amazon-linux-2023, but the machine runs Amazon Linux 2" in done.words
+    assert "mngen_base is amazon-linux-2023, but the instance runs Amazon Linux 2" in done.words
