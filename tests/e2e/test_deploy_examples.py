@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mngen.adoption import Outcome
+from mngen.catalog import load_catalog
+from mngen.cluster import resolve
 from mngen.sandbox import ACCOUNT_ID
 from mngen.spec import key_changes, load_text, written
 from tests.support.deployments import NAMES, SECOND, Deployments
@@ -100,6 +102,11 @@ def _without_choices(spec: Spec) -> dict[str, Any]:
     network = keys.get("network", {})
     for key in {"endpoints", "subnets"} & set(network):
         network[key] = sorted(network[key])
+    # What is written as `hyperthreading`, or is its default for the type, limits the CPUs alike.
+    for each in resolve(spec, load_catalog()).environments:
+        keys["environments"][each.name].pop("hyperthreading", None)
+        if each.nr_cpus is not None:
+            keys["environments"][each.name]["cpus"] = each.nr_cpus
     first = network.get("zones", [f"{spec.region}a"])[:1]
     for environment in keys["environments"].values():
         if environment.get("multi_node", True) and environment.get("zones") == first:
