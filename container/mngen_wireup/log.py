@@ -28,6 +28,12 @@ def shortened(word: str, most: int = 200) -> str:
     return word if len(word) <= most else f"{word[:most]}... ({len(word)} characters)"
 
 
+def listed(reasons: list[str], most: int = 20) -> str:
+    """Returns reasons on one line that fits into a message, however many nodes there are."""
+    more = f"; {len(reasons) - most} more" if len(reasons) > most else ""
+    return "; ".join(reasons[:most]) + more
+
+
 def node_list(indexes: list[int]) -> str:
     """Returns node indexes for the log: `node 3` or `nodes 1, 3-5`."""
     runs: list[list[int]] = []

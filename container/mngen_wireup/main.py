@@ -29,7 +29,7 @@ from mngen_wireup.launchers import (
     networks_of,
     ranks_on,
 )
-from mngen_wireup.log import node_list, shortened
+from mngen_wireup.log import listed, node_list, shortened
 from mngen_wireup.node import CANCEL_GRACE, Node
 from mngen_wireup.plan import ON_EACH_NODE
 from mngen_wireup.processes import is_group_alive
@@ -186,7 +186,7 @@ class MainNode(Node):
                 raise WireupError(
                     MISSING,
                     f"{node_list(missing)} of {plan.nodes} did not connect within {plan.wait:g} s"
-                    + (f" ({'; '.join(refused)})" if refused else ""),
+                    + (f" ({listed(refused)})" if refused else ""),
                 )
             self.log.write("rendezvous", f"still waiting for {node_list(missing)} of {plan.nodes}")
         self.gathered = True
@@ -362,7 +362,7 @@ class MainNode(Node):
         if self.ending:
             return
         if self.lost:
-            raise WireupError(LOST, "; ".join(self.lost), "lost", LOST_GRACE)
+            raise WireupError(LOST, listed(self.lost), "lost", LOST_GRACE)
         self.inputs.check()
 
     def _end_job(self, code: int, reason: str, grace: float) -> None:
