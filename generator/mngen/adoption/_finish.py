@@ -144,8 +144,7 @@ class Finish:
             return part
         old = next((each for each in self.record.environments if each.arn == part.id), None)
         if old is None:
-            self._imports.unlink(missing_ok=True)
-            return msgspec.structs.replace(part, fate=Fate.DELETED)
+            return self._without_imports(part)
         found = self._drained(old)
         if found.fate is Fate.DELETE:
             self._delete(old)
@@ -260,6 +259,19 @@ class Finish:
             fate=Fate.KEPT if why else Fate.DELETE,
             why=why,
         )
+
+    def _without_imports(self, part: Part) -> Part:
+        """Deletes the file with the import blocks; keeps one that has become another meanwhile."""
+        for now in self._imports_part():
+            if now.fate is not Fate.DELETE:
+                return now
+        try:
+            self._imports.unlink(missing_ok=True)
+        except OSError as error:
+            raise ToolError(
+                f"cannot delete {self._imports}: {error.strerror}", hint="delete it by hand"
+            ) from None
+        return msgspec.structs.replace(part, fate=Fate.DELETED)
 
     def _drained(self, old: OldEnvironment) -> Part:
         """Waits until no job and no instance is left, and returns what is to happen now."""

@@ -85,6 +85,9 @@ def activity(old: OldEnvironment, seen: Seen) -> str:
         said.append(f"{count(containers, 'container')} of jobs")
     if containers or desired > (resources.get("minvCpus") or 0):
         said.append(f"{count(desired, 'vCPU')}")
+    if said and found.get("status") == "INVALID":
+        # Batch may be unable to terminate instances then; without the reason, a user only waits.
+        said.append(f"it is INVALID: {found.get('statusReason', 'no reason given')}")
     return ", ".join(said)
 
 

@@ -47,6 +47,9 @@ def finish(
         todo = [each for each in parts if each.fate is Fate.DELETE]
         if todo and not dry_run:
             if not yes:
+                for each in () if pretty else todo:
+                    # JSON is printed at the end; the question is about these.
+                    report(_text(each))
                 ask("Delete these, as soon as no job runs on them?")
             for number, each in enumerate(parts):
                 try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mngen.errors import Problem
-    from mngen.spec._document import Path
+    from mngen.spec._document import Document, Path
 
 
 class JobDefinition(msgspec.Struct, frozen=True):
@@ -93,11 +94,18 @@ class JobFromFile(Job, frozen=True, kw_only=True):
 
 def located(problem: Problem, file: str, text: str, path: Path) -> Problem:
     """Returns a problem placed in a JSON file: at its line, if a parser of YAML finds it."""
+    # It knows the lines, but is slow.
+    document = _document(file, text)
+    return document.locate(problem, path) if document else problem.at(file, None, None)
+
+
+@lru_cache(maxsize=2)
+def _document(file: str, text: str) -> Document | None:
+    """Parses a file once for all its problems; None if it is not YAML, as nearly all JSON is."""
     try:
-        # Nearly all JSON is YAML, whose parser knows the lines.
-        return parse(file, text.encode()).locate(problem, path)
+        return parse(file, text.encode())
     except InputError:
-        return problem.at(file, None, None)
+        return None
 
 
 def containers_of(data: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from mngen.adoption import (
     RECORD,
@@ -23,6 +25,8 @@ from mngen.adoption import (
 from mngen.adoption._imports import imports_text, targets
 from mngen.adoption._queues import MappedQueue
 from mngen.catalog import load_catalog
+from mngen.cli._finish import finish as run_finish
+from mngen.cli._options import Format
 from mngen.errors import InputError, MngenError, ToolError
 from tests.support.adoption import ARN, DEFINITION, ENVIRONMENT, QUEUE, REGION, Account, described
 from tests.support.cli import mngen
@@ -128,6 +132,48 @@ def test_idle_instances_that_the_environment_always_keeps_are_not_waited_for(fil
     old["computeResources"] |= {"minvCpus": 24, "desiredvCpus": 24}
     assert fates(file, setup) == [Fate.DELETED]
     assert setup.now >= 60
+
+
+def test_what_is_wrong_with_an_environment_that_does_not_get_empty_is_reported(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, _, setup = account(containers={OLD_ARN: 30})
+    old["computeResources"]["desiredvCpus"] = 24
+    old |= {"status": "INVALID", "statusReason": "CLIENT_ERROR - no role"}
+    with caplog.at_level("INFO", "mngen"):
+        assert fates(file, setup) == [Fate.DELETED]
+    assert "30 containers of jobs, 24 vCPUs, it is INVALID: CLIENT_ERROR - no role" in caplog.text
+
+
+def test_import_blocks_that_another_import_wrote_meanwhile_stay(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imports = file.parent / "deploy/terraform/imports.tf"
+    texts = [
+        imports_text(
+            [MappedQueue(name=name, key=name, arn=name, environments=[], legacy=[])], [], ""
+        )
+        for name in ("q", "other")
+    ]
+    imports.write_text(texts[0], encoding="utf-8")
+    monkeypatch.setattr(
+        "mngen.terraform.Terraform.resources",
+        lambda _: ["module.queue_q[0].aws_batch_job_queue.this"],
+    )
+    old, _, setup = account(containers={OLD_ARN: 100})
+    old["computeResources"]["desiredvCpus"] = 24
+
+    def another_import() -> None:
+        imports.write_text(texts[1], encoding="utf-8")
+
+    setup.at[50] = another_import
+    work = finish(file, setup)
+    parts = work.plan()
+    assert [each.fate for each in parts] == [Fate.DELETE, Fate.DELETE]
+    first, second = (work.run(each) for each in parts)
+    assert (first.fate, second.fate) == (Fate.DELETED, Fate.KEPT)
+    assert "module.queue_other[0].aws_batch_job_queue.this is not imported" in second.why
+    assert imports.read_text(encoding="utf-8") == texts[1]
 
 
 def test_spec_that_lists_it_is_refused_at_its_line(file: Path) -> None:
@@ -296,3 +342,37 @@ def test_without_a_terminal_it_is_not_asked(file: Path) -> None:
     done = mngen("import", "--finish", "--yes", cwd=file.parent)
     assert done.returncode == 1
     assert f"there is no {RECORD}" in done.stderr
+
+
+class Terminal(io.StringIO):
+    """Standard input with a person at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("output_format", list(Format))
+def test_a_person_sees_what_would_be_deleted_before_the_question(
+    output_format: Format,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, _, setup = account()
+    monkeypatch.setattr("mngen.adoption.Finish", lambda *_, **__: finish(file, setup))
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    with pytest.raises(typer.Exit):
+        run_finish(
+            file, file.parent, yes=False, dry_run=False, sandbox=False, output_format=output_format
+        )
+    shown = capsys.readouterr()
+    line = f"delete: compute environment {OLD} ({OLD_ARN})"
+    asked = "Delete these, as soon as no job runs on them?"
+    if output_format is Format.PRETTY:
+        assert line in shown.out
+    else:
+        # Standard output is for one JSON document.
+        assert not shown.out.strip()
+        assert line in shown.err.partition(asked)[0]
+    assert "Nothing was changed." in shown.err.partition(asked)[2]
+    assert OLD in setup.names()

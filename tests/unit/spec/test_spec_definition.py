@@ -25,7 +25,17 @@ from hypothesis import strategies as st
 from mngen.catalog import load_catalog
 from mngen.errors import InputError, Problem, Severity, format_problems
 from mngen.rules import check, require
-from mngen.spec import Job, JobFromFile, LoadedSpec, key_changes, load, load_text, written
+from mngen.spec import (
+    Document,
+    Job,
+    JobFromFile,
+    LoadedSpec,
+    key_changes,
+    load,
+    load_text,
+    parse,
+    written,
+)
 
 SPECS = Path(__file__).resolve().parents[2] / "specs"
 COUPLED = (SPECS / "definitions" / "coupled.json").read_bytes()
@@ -309,6 +319,24 @@ def test_what_cannot_be_registered_is_refused(content: Any, said: str) -> None:
         assert problem.severity is Severity.ERROR
     # The rest of the spec is judged all the same.
     assert check(found, load_catalog()) == list(found.problems)
+
+
+def test_the_lines_of_many_problems_are_found_in_one_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each pass over a long file takes a parser of YAML longer than all else."""
+    passes = []
+
+    def counted(name: str, raw: bytes) -> Document:
+        passes.append(name)
+        return parse(name, raw)
+
+    monkeypatch.setattr("mngen.spec._definition.parse", counted)
+    variables = [{"name": f"V{number}", "value": number} for number in range(50)]
+    found = loaded(with_value(WAVE, (*INNER, "environment"), variables)).problems
+    lines = [each.position.line for each in found if each.position is not None]
+    assert len(set(lines)) == 50
+    assert passes == ["wave.json"]
 
 
 def test_each_empty_value_is_named_by_its_pointer_and_line() -> None:
