@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,6 +32,7 @@ _NOTES = {
     "secrets": "read by the execution role when a container starts",
 }
 _RANGES = ("nodeProperties", "nodeRangeProperties")
+_WHOLE = re.compile(r"[0-9]{1,9}")
 
 Part = tuple["Path", dict[str, Any]]
 """An object in a job definition, with its path there."""
@@ -85,7 +87,7 @@ def _tasks_of(item: Item) -> Iterator[Part]:
 def vcpus_of(container: dict[str, Any]) -> int:
     """Returns the vCPUs that a container asks for; 0 if it names none."""
     for each in container.get("resourceRequirements", []):
-        if each.get("type") == "VCPU" and str(each.get("value", "")).isdigit():
+        if each.get("type") == "VCPU" and _WHOLE.fullmatch(str(each.get("value", ""))):
             return int(each["value"])
     return int(container.get("vcpus") or 0)
 

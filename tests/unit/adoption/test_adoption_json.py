@@ -167,6 +167,18 @@ def test_file_of_a_definition_cannot_leave_its_folder(tmp_path: Path) -> None:
     assert "jobs" not in data_of(adoption)
 
 
+@pytest.mark.parametrize(
+    "value", ["\u00b2", "9" * 5000, "0.5", ""], ids=["raised", "long", "fraction", "empty"]
+)
+def test_vcpus_that_are_no_number_keep_a_definition_outside(value: str, tmp_path: Path) -> None:
+    needs = [{"type": "VCPU", "value": value}, {"type": "MEMORY", "value": "2000"}]
+    container = {"image": IMAGE, "resourceRequirements": needs}
+    data = {"jobDefinitionName": "post", "type": "container", "containerProperties": container}
+    adoption = adopted(tmp_path, ENVIRONMENT, QUEUE, data)
+    assert "jobs" not in data_of(adoption)
+    assert errors_of(adoption) == []
+
+
 def test_without_a_queue_a_definition_goes_to_the_one_that_is_added(tmp_path: Path) -> None:
     adoption = adopted(tmp_path, ENVIRONMENT, DEFINITION)
     (job,) = data_of(adoption)["jobs"].values()

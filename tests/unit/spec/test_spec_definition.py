@@ -267,6 +267,12 @@ def test_the_definitions_of_the_tests_are_valid() -> None:
         (with_value(WAVE, (*INNER, "runtimePlatform"), {}), "for jobs of Fargate only"),
         (with_value(WAVE, (*FIRST, "instanceTypes"), ["r5.12xlarge"]), "does not see when"),
         (with_value(WAVE, (*FIRST, "targetNodes"), "0:2"), "expected a range of the nodes 0 to 1"),
+        # Digits to Python, but not to AWS; and more of them than Python reads.
+        (
+            with_value(WAVE, (*FIRST, "targetNodes"), "\u0660:\u0661"),
+            "expected a range of the nodes",
+        ),
+        (with_value(WAVE, (*FIRST, "targetNodes"), "0:" + "9" * 5000), "expected a range of the"),
         (with_value(WAVE, (*FIRST, "targetNodes"), "0:0"), "node 1 is in no node range"),
         (with_value(WAVE, ("nodeProperties", "mainNode"), 2), "one of the nodes 0 to 1"),
         (with_value(WAVE, ("nodeProperties", "numNodes"), 0), "expected 1 to 1000"),
