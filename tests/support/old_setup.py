@@ -21,6 +21,9 @@ from tests.support.adoption import Account
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_VCPUS = 24
+"""Of an instance."""
+
 
 class OldSetup(Account):
     """An account whose environments change state as time goes by, which only `sleep` makes pass.
@@ -74,7 +77,9 @@ class OldSetup(Account):
             arn = each["computeEnvironmentArn"]
             if not self._containers.get(arn):
                 resources = each["computeResources"]
-                resources["desiredvCpus"] = resources.get("minvCpus", 0)
+                # No instance is terminated in part.
+                instances = -(-resources.get("minvCpus", 0) // _VCPUS)
+                resources["desiredvCpus"] = instances * _VCPUS
             if self._due.get(arn, self.now + 1) <= self.now:
                 del self._due[arn]
                 if each["status"] == "DELETING" and arn not in self._undeletable:

@@ -71,7 +71,9 @@ def reason_to_keep(old: OldEnvironment, seen: Seen) -> str:
 def activity(old: OldEnvironment, seen: Seen) -> str:
     """Returns what still happens in an environment, in words; empty if nothing does.
 
-    Batch ends idle instances some minutes after their last job, down to `minvCpus`.
+    Some minutes after their last job, Batch terminates idle instances down to `minvCpus`, but none
+    in part: an environment with `minvCpus` 4 may keep one of 96 vCPUs.
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeEnvironmentDetail.html
     """
     found = seen.environments[old.arn]
     resources = found.get("computeResources", {})
@@ -83,7 +85,7 @@ def activity(old: OldEnvironment, seen: Seen) -> str:
         said.append(f"it is {found['status']}")
     if containers:
         said.append(f"{count(containers, 'container')} of jobs")
-    if containers or desired > (resources.get("minvCpus") or 0):
+    if containers or (desired and not resources.get("minvCpus")):
         said.append(f"{count(desired, 'vCPU')}")
     if said and found.get("status") == "INVALID":
         # Batch may be unable to terminate instances then; without the reason, a user only waits.
