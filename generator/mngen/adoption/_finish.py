@@ -175,7 +175,7 @@ class Finish:
         if wrong:
             raise InputError(
                 Problem(
-                    f"{wrong[0]} is not in account {caller} and {self.spec.region}",
+                    f"{wrong[0]} is not in account {caller}, region {self.spec.region}",
                     file=str(self._file.parent / RECORD),
                     hint="use the credentials and the spec that it was imported with",
                 )
@@ -238,8 +238,10 @@ class Finish:
             text = self._imports.read_text(encoding="utf-8")
         except FileNotFoundError:
             return
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot read {self._imports}: {error}") from None
+        except OSError as error:
+            raise InputError(f"cannot read {self._imports}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise InputError(f"{self._imports} is not UTF-8 text") from None
         wanted = targets(text)
         why = ""
         if wanted is None:

@@ -73,7 +73,7 @@ def _text(part: "Part") -> str:
 
 def _show(left: "list[Leftover]", *, done: bool) -> None:
     if left:
-        typer.echo("mngen does not delete these; if nothing else uses them:")
+        typer.echo("mngen does not delete these. If nothing else uses them, run:")
     for each in left:
         typer.echo(printable(f"  {each.what}: {each.command}"))
     if done:

@@ -178,6 +178,16 @@ def test_import_blocks_that_another_import_wrote_meanwhile_stay(
     assert imports.read_text(encoding="utf-8") == texts[1]
 
 
+def test_import_blocks_that_cannot_be_read_are_named(file: Path) -> None:
+    imports = file.parent / "deploy/terraform/imports.tf"
+    imports.write_bytes(b"\xff")
+    _, _, setup = account()
+    assert refused(file, setup).problems[0].message == f"{imports} is not UTF-8 text"
+    imports.unlink()
+    imports.mkdir()
+    assert refused(file, setup).problems[0].message == f"cannot read {imports}: Is a directory"
+
+
 def test_spec_that_lists_it_is_refused_at_its_line(file: Path) -> None:
     _, queue, setup = account()
     text = file.read_text(encoding="utf-8")
@@ -272,7 +282,7 @@ def test_other_credentials_do_not_look_like_a_deleted_environment(file: Path) ->
     text = record.read_text(encoding="utf-8")
     record.write_text(text.replace(":210987654321:", ":111111111111:"), encoding="utf-8")
     _, _, setup = account()
-    with pytest.raises(InputError, match="is not in account 210987654321 and eu-west-1"):
+    with pytest.raises(InputError, match="is not in account 210987654321, region eu-west-1"):
         fates(file, setup)
 
 
