@@ -244,6 +244,26 @@ def _node_faults(nodes: dict[str, Any] | None) -> Iterator[Fault]:
     if sound and len(covered) < count:
         missing = min(set(range(count)) - covered)
         yield Fault(place, f"node {missing} is in no node range")
+    yield from _type_faults(ranges)
+
+
+def _type_faults(ranges: list[dict[str, Any]]) -> Iterator[Fault]:
+    """Yields the node ranges with another instance type than the first that names one.
+
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ContainerProperties.html
+    """
+    named = [
+        (number, each["container"]["instanceType"])
+        for number, each in enumerate(ranges)
+        if "instanceType" in each.get("container", {})
+    ]
+    for number, instance in named[1:]:
+        if instance != named[0][1]:
+            yield Fault(
+                ("nodeProperties", "nodeRangeProperties", number, "container", "instanceType"),
+                f"{instance} differs from {named[0][1]} in node range {named[0][0]}; AWS Batch "
+                "requires the same instance type in all node ranges",
+            )
 
 
 def _policy_faults(data: dict[str, Any]) -> Iterator[Fault]:

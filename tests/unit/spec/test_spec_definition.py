@@ -274,6 +274,20 @@ def test_the_definitions_of_the_tests_are_valid() -> None:
         ),
         (with_value(WAVE, (*FIRST, "targetNodes"), "0:" + "9" * 5000), "expected a range of the"),
         (with_value(WAVE, (*FIRST, "targetNodes"), "0:0"), "node 1 is in no node range"),
+        (
+            with_value(
+                WAVE,
+                ("nodeProperties", "nodeRangeProperties"),
+                [
+                    {
+                        "targetNodes": f"{node}:{node}",
+                        "container": CONTAINER | {"instanceType": type_},
+                    }
+                    for node, type_ in enumerate(("r5.12xlarge", "r5.24xlarge"))
+                ],
+            ),
+            "/1/container/instanceType: r5.24xlarge differs from r5.12xlarge in node range 0",
+        ),
         (with_value(WAVE, ("nodeProperties", "mainNode"), 2), "one of the nodes 0 to 1"),
         (with_value(WAVE, ("nodeProperties", "numNodes"), 0), "expected 1 to 1000"),
         (with_value(WAVE, ("nodeProperties", "numNodes"), None), "missing; AWS Batch requires it"),
