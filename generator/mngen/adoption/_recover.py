@@ -79,7 +79,7 @@ def recover(draft: Draft, made: Deployed) -> tuple[dict[str, Place], dict[str, A
         draft.changed(
             item.at("jobDefinitionName"),
             f"jobs.{name.removeprefix(f'{made.name}-')}",
-            f"{name} is not in the spec: an apply without it deregisters its latest revision",
+            f"{name} is not in the spec: an apply without it deregisters all its revisions",
             "write the job again before you apply",
             breaks=True,
         )

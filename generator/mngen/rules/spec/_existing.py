@@ -534,8 +534,8 @@ class TakenOverJobsProtected(SpecRule):
     title = "A job definition that is taken over should have `protect`"
     why = (
         "mngen gives a job definition conditions for another attempt. To change those of an "
-        "existing one, the AWS provider for Terraform replaces it and deregisters the revision "
-        "that was there, which scripts may name. With `protect: true` they stay as they are."
+        "existing one, the AWS provider for Terraform replaces it and deregisters all revisions "
+        "of its name, which scripts may use. With `protect: true` they stay as they are."
     )
     remedy = "write `protect: true`, unless mngen creates the job definition"
     source_url = (
@@ -581,7 +581,7 @@ jobs:
             if not job.protect:
                 yield Match(
                     ("jobs", name, "aws_name"),
-                    f"if `{job.aws_name}` exists and is imported, its revision may be deregistered",
+                    f"if `{job.aws_name}` is imported, all its revisions may be deregistered",
                 )
 
 
