@@ -86,10 +86,14 @@ def test_import_from_the_account_gives_the_spec_back(name: str, deployments: Dep
     changes = {".".join(map(str, each.path)): each for each in key_changes(*pair)}
     account = changes.pop("account", None)
     assert account is None or (account.before, account.after) == (None, ACCOUNT_ID)
-    assert [path for path in changes if not LOST.fullmatch(path)] == []
+    # Without a placement group in a network of one zone, single-node environments look like others.
+    alike = {"environments.g6.multi_node", "environments.g6.placement_group"}
+    assert [path for path in changes if path not in alike and not LOST.fullmatch(path)] == []
     # They are left out, and not given any other value than the default.
     assert "provider" not in written(found)
-    assert [path for path, each in changes.items() if each.after and path != "provider"] == []
+    assert [
+        path for path, each in changes.items() if each.after and path not in {*alike, "provider"}
+    ] == []
     said = {line.spec for line in run.imported.lines}
     assert {f"jobs.{each.aws_name or key}" for key, each in given.jobs.items()} <= said
 
