@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout. Who asks for it is in the group `wheel`: it is built once."""
+    """The wheel of this checkout, built once by each worker that asks for it.
+
+    Tests of the group `wheel` share one; a long test by itself is quicker with its own.
+    """
     return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
 
 

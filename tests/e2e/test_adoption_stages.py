@@ -1,6 +1,7 @@
 """A hand-made setup comes under mngen in three applies, none of which deletes anything of it.
 
-After the third, `mngen import --finish` deletes its compute environment.
+After the third, `mngen import --finish` deletes its compute environment. mngen is the one of the
+wheel.
 """
 
 from __future__ import annotations
@@ -63,11 +64,16 @@ def revisions(sandbox: Sandbox) -> list[str]:
 
 
 def test_handmade_setup_comes_under_mngen_in_three_stages(
-    tmp_path: Path, sandbox: Sandbox, terraform_env: dict[str, str], requires_provider: None
+    tmp_path: Path,
+    sandbox: Sandbox,
+    terraform_env: dict[str, str],
+    requires_provider: None,
+    installed: Path,
 ) -> None:
     sandbox.reset()
     made = make(sandbox)
-    with Stack(tmp_path, sandbox.environment(HERE, terraform_env)) as stack:
+    program = (str(installed / "bin" / "mngen"),)
+    with Stack(tmp_path, sandbox.environment(HERE, terraform_env), program) as stack:
         done = stack.mngen(
             "import", "--from-account", "--name", "tsunami", "--job", "tsunami_nodes"
         )

@@ -16,6 +16,7 @@ SECONDS = {
     "bake": 250,
     "playbooks": 240,
     "deployments": 220,
+    "test_adoption_stages": 180,
     "test_deploy_efa": 155,
     "test_demo_reduced": 155,
     "test_deploy_adopted": 130,

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Self
 from mngen.render import Deployment, render
 from mngen.rules import open_cluster
 from mngen.terraform import Terraform
-from tests.support.cli import mngen
+from tests.support.cli import CHECKOUT, mngen
 from tests.support.provider import attached
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _MODULE = re.compile(r'^module "[^"]+" {\n  source = .+', re.MULTILINE)
@@ -47,12 +47,16 @@ class Stack:
     Args:
         folder: An empty folder.
         env: The environment that finds the provider and leads to the emulated AWS.
+        program: How mngen is started; from this checkout by default.
     """
 
-    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, env: dict[str, str], program: Sequence[str] = CHECKOUT
+    ) -> None:
         self.folder = folder
         self.terraform_folder = folder / "deploy" / "terraform"
         self._env = dict(env)
+        self._program = program
         self._installed: list[str] = []
         self._provider = ExitStack()
 
@@ -65,7 +69,9 @@ class Stack:
 
     def mngen(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command as a user does."""
-        return mngen(*arguments, cwd=self.folder, env=self._env, timeout=_SECONDS)
+        return mngen(
+            *arguments, cwd=self.folder, program=self._program, env=self._env, timeout=_SECONDS
+        )
 
     def render(self, spec: str) -> None:
         """Write the spec and render it for the provider that is installed here."""
