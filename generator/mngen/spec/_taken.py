@@ -6,6 +6,7 @@ Such a file is what `aws batch register-job-definition --cli-input-json` takes, 
 
 from __future__ import annotations
 
+import stat
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,11 @@ def _definition(shown: str, file: FilePath, raw: bytes | None) -> JobDefinition:
     """
     if raw is None:
         try:
+            # A named pipe is not opened: that would wait for its writer.
+            if not stat.S_ISREG(file.stat().st_mode):
+                raise InputError(
+                    f"cannot read {shown}: it is not a regular file", hint="name a JSON file"
+                )
             with file.open("rb") as opened:
                 raw = opened.read(MAX_BYTES + 1)
         except (OSError, ValueError) as error:

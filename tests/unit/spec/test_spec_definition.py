@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ from mngen.spec import (
     parse,
     written,
 )
+from tests.support.cli import mngen
 
 SPECS = Path(__file__).resolve().parents[2] / "specs"
 COUPLED = (SPECS / "definitions" / "coupled.json").read_bytes()
@@ -391,6 +393,25 @@ def test_a_file_that_cannot_be_read_is_named_with_its_line(make: str, tmp_path: 
     assert problem.message.startswith(f"cannot read {tmp_path / 'wave.json'}: ")
     assert problem.position is not None
     assert (problem.position.line, problem.path) == (12, "jobs.wave.definition")
+
+
+@pytest.mark.parametrize("make", ["pipe", "device"])
+def test_what_is_not_a_regular_file_is_refused_unread(make: str, tmp_path: Path) -> None:
+    (tmp_path / "mngen.yaml").write_text(SPEC, encoding="utf-8")
+    target = Path("/dev/zero")
+    if make == "pipe":
+        target = tmp_path / "pipe"
+        os.mkfifo(target)
+    (tmp_path / "wave.json").symlink_to(target)
+    # In a process of its own: nobody writes into the pipe, so reading it would never end.
+    done = mngen("check", cwd=tmp_path, timeout=60)
+    assert done.returncode == 1
+    assert "cannot read wave.json: it is not a regular file" in done.stdout
+    assert "mngen.yaml:12:17 (jobs.wave.definition)" in done.stdout
+    (tmp_path / "wave.json").unlink()
+    (tmp_path / "real.json").write_text(json.dumps(WAVE), encoding="utf-8")
+    (tmp_path / "wave.json").symlink_to("real.json")
+    assert not load(tmp_path / "mngen.yaml").problems
 
 
 def test_the_path_starts_at_the_folder_of_the_spec(
