@@ -27,7 +27,7 @@ from mngen.rules import require
 from mngen.spec import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from mypy_boto3_batch.client import BatchClient
@@ -54,6 +54,7 @@ class Fate(StrEnum):
     DELETED = "deleted"
     GONE = "gone"
     KEPT = "kept"
+    FAILED = "failed"
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +64,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
         what: What it is, with its name.
         id: The ARN of a compute environment, or the path of a file.
         fate: What happens to it.
-        why: Why it is kept; empty for the others.
+        why: Why it is kept, or what failed; empty for the others.
     """
 
     what: str
@@ -151,13 +152,22 @@ class Finish:
             found = msgspec.structs.replace(found, fate=Fate.DELETED)
         return found
 
-    def leftovers(self) -> list[Leftover]:
-        """Returns what the old environments used and the spec does not, with commands."""
+    def leftovers(self, parts: Collection[Part] = ()) -> list[Leftover]:
+        """Returns what the old environments used and the spec does not, with commands.
+
+        Args:
+            parts: What became of them. What one that failed uses is left out: without its service
+                role, AWS Batch cannot delete it.
+        """
+        failed = {each.id for each in parts if each.fate is Fate.FAILED}
         found = {}
+        needed = set()
         for old in self.record.environments:
             for each in _used(old, self.spec):
                 found[each.what] = each
-        return list(found.values())
+                if old.arn in failed:
+                    needed.add(each.what)
+        return [each for each in found.values() if each.what not in needed]
 
     @property
     def _batch(self) -> BatchClient:

@@ -11,7 +11,8 @@ from mngen.cli._options import Format
 from mngen.cli._session import account_of, cluster_of
 
 if TYPE_CHECKING:
-    from mngen.adoption import Leftover, Part
+    from mngen.adoption import Finish, Leftover, Part
+    from mngen.errors import Problem
 
 
 def finish(
@@ -23,7 +24,7 @@ def finish(
     sandbox: bool,
     output_format: Format,
 ) -> None:
-    """Shows what is left of the old setup, asks, and deletes it.
+    """Shows what is left of the old setup, asks, and deletes it; a failure does not stop the rest.
 
     Args:
         file: The spec.
@@ -32,8 +33,13 @@ def finish(
         dry_run: Whether to show only.
         sandbox: Whether to use the emulated AWS.
         output_format: How to show it.
+
+    Raises:
+        InputError: As for `Finish.plan`.
+        ToolError: Parts could not be deleted; carries every such problem.
     """
     from mngen.adoption import Fate, Finish
+    from mngen.errors import ToolError
 
     if not (yes or dry_run):
         require_terminal("--dry-run shows what would be deleted")
@@ -44,6 +50,7 @@ def finish(
         if pretty:
             for each in parts:
                 typer.echo(_text(each))
+        failures: list[Problem] = []
         todo = [each for each in parts if each.fate is Fate.DELETE]
         if todo and not dry_run:
             if not yes:
@@ -51,19 +58,39 @@ def finish(
                     # JSON is printed at the end; the question is about these.
                     report(_text(each))
                 ask("Delete these, as soon as no job runs on them?")
-            for number, each in enumerate(parts):
-                try:
-                    parts[number] = work.run(each)
-                except KeyboardInterrupt:
-                    report("interrupted; to continue: mngen import --finish")
-                    raise
-                if pretty and each in todo:
-                    typer.echo(_text(parts[number]))
-        left = work.leftovers()
+            failures = _delete(work, parts, pretty=pretty)
+        left = work.leftovers(parts)
     if pretty:
         _show(left, done=all(each.fate in (Fate.GONE, Fate.DELETED) for each in parts))
     else:
         print_json({"parts": parts, "left": left})
+    if failures:
+        raise ToolError(*dict.fromkeys(failures))
+
+
+def _delete(work: "Finish", parts: "list[Part]", *, pretty: bool) -> "list[Problem]":
+    """Deletes parts and puts in place of each what became of it; returns what failed."""
+    from msgspec import structs
+
+    from mngen.adoption import Fate
+    from mngen.errors import ToolError
+
+    failures: list[Problem] = []
+    for number, each in enumerate(parts):
+        try:
+            parts[number] = work.run(each)
+        except ToolError as error:
+            failures += error.problems
+            parts[number] = structs.replace(each, fate=Fate.FAILED, why=str(error))
+            if not pretty:
+                # JSON is printed at the end, which an interrupted run does not reach.
+                report(_text(parts[number]))
+        except KeyboardInterrupt:
+            report("interrupted; to continue: mngen import --finish")
+            raise
+        if pretty and each.fate is Fate.DELETE:
+            typer.echo(_text(parts[number]))
+    return failures
 
 
 def _text(part: "Part") -> str:

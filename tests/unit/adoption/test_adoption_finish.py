@@ -296,6 +296,69 @@ def test_environment_that_batch_cannot_delete_is_reported(file: Path) -> None:
         fates(file, setup)
 
 
+@pytest.mark.parametrize("output_format", list(Format))
+def test_one_that_cannot_be_deleted_does_not_keep_the_rest(
+    output_format: Format,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first, _, setup = account(undeletable=(OLD_ARN,))
+    second = copy.deepcopy(first)
+    second.update(computeEnvironmentArn=f"{OLD_ARN}-2", computeEnvironmentName=f"{OLD}-2")
+    second.update(ecsClusterArn=f"{first['ecsClusterArn']}-2")
+    setup.environments.append(second)
+    record = file.parent / RECORD
+    data = json.loads(record.read_bytes())
+    (old,) = data["environments"]
+    used = {"amis": [*old["amis"], "ami-00000000000000002"]}
+    data["environments"].append({**old, **used, "arn": f"{OLD_ARN}-2"})
+    record.write_text(json.dumps(data), encoding="utf-8")
+    imports = file.parent / "deploy/terraform/imports.tf"
+    taken = MappedQueue(name="q", key="q", arn="q", environments=[], legacy=[])
+    imports.write_text(imports_text([taken], [], ""), encoding="utf-8")
+    monkeypatch.setattr(
+        "mngen.terraform.Terraform.resources",
+        lambda _: ["module.queue_q[0].aws_batch_job_queue.this"],
+    )
+    monkeypatch.setattr("mngen.adoption.Finish", lambda *_, **__: finish(file, setup))
+    # The next run meets the same, and finds the rest gone.
+    for rest in ("deleted", "gone"):
+        with pytest.raises(ToolError) as caught:
+            run_finish(
+                file,
+                file.parent,
+                yes=True,
+                dry_run=False,
+                sandbox=False,
+                output_format=output_format,
+            )
+        assert caught.value.exit_code == 3
+        (problem,) = caught.value.problems
+        reason = f"AWS Batch cannot delete {OLD}: CLIENT_ERROR - no permission"
+        assert problem.message == reason
+        assert "mngen import --finish" in str(problem.hint)
+        shown = capsys.readouterr()
+        # Also where the run is interrupted later.
+        said = shown.out if output_format is Format.PRETTY else shown.err
+        assert f"failed: compute environment {OLD} ({OLD_ARN}): {reason}" in said
+        # Not the role that it may need to be deleted.
+        if output_format is Format.PRETTY:
+            assert f"{rest}: compute environment {OLD}-2 ({OLD_ARN}-2)" in shown.out
+            assert "AMI ami-00000000000000002" in shown.out
+            assert "AWSBatchServiceRole" not in shown.out
+            assert "no longer needed" not in shown.err
+        else:
+            report = json.loads(shown.out)
+            fates = [(each["fate"], each["why"]) for each in report["parts"]]
+            assert fates[:2] == [("failed", reason), (rest, "")]
+            assert [each["what"] for each in report["left"]] == [
+                "AMI ami-00000000000000002, if it is yours"
+            ]
+        assert setup.names() == [OLD, f"tsunami-{OLD}-0123"]
+        assert not imports.exists()
+
+
 def test_what_the_old_one_used_is_listed_unless_the_spec_uses_it(file: Path) -> None:
     _, _, setup = account()
     left = {each.what: each.command for each in finish(file, setup).leftovers()}
