@@ -449,7 +449,21 @@ def test_a_job_needs_a_command_or_a_definition(line: str) -> None:
 
 
 def judged(content: Any, spec: str = SPEC) -> list[Problem]:
-    return check(loaded(content, spec), load_catalog())
+    return check(loaded(content, spec), load_catalog(), skip={"MN420"})
+
+
+def test_a_name_in_aws_without_protection_is_remarked_on() -> None:
+    """Deleting it deregisters all revisions of the name, whoever registered them.
+
+    Source: resourceJobDefinitionDelete in
+    https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/batch/job_definition.go
+    """
+    [problem] = check(loaded(WAVE), load_catalog())
+    assert (problem.rule, problem.severity) == ("MN420", Severity.INFO)
+    assert problem.position is not None
+    assert (problem.position.line, problem.path) == (11, "jobs.wave.aws_name")
+    for spec in (f"{SPEC}    protect: true\n", SPEC.replace("    aws_name: wave\n", "")):
+        assert "MN420" not in {each.rule for each in check(loaded(WAVE, spec), load_catalog())}
 
 
 @pytest.mark.parametrize(

@@ -429,6 +429,7 @@ jobs:
     queue: mpi
     definition: post.json
     aws_name: post_single
+    protect: true
 """
 
     @classmethod
@@ -533,9 +534,11 @@ class TakenOverJobsProtected(SpecRule):
     severity = Severity.INFO
     title = "A job definition that is taken over should have `protect`"
     why = (
-        "mngen gives a job definition conditions for another attempt. To change those of an "
-        "existing one, the AWS provider for Terraform replaces it and deregisters all revisions "
-        "of its name, which scripts may use. With `protect: true` they stay as they are."
+        "The AWS provider for Terraform deregisters all revisions of a name, which scripts may "
+        "use, when it deletes or replaces a job definition: at `mngen destroy`, without its entry, "
+        "or to change the conditions for another attempt, which mngen sets for jobs without "
+        "`definition`. With `protect: true`, Terraform refuses that as long as the entry is there, "
+        "and the conditions of jobs without `definition` stay as they are."
     )
     remedy = "write `protect: true`, unless mngen creates the job definition"
     source_url = (
@@ -575,10 +578,7 @@ jobs:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for name, job in subject.spec.jobs.items():
-            # What a file has is registered as it is, with its own conditions.
-            if isinstance(job, JobFromFile) or job.aws_name is None:
-                continue
-            if not job.protect:
+            if job.aws_name is not None and not job.protect:
                 yield Match(
                     ("jobs", name, "aws_name"),
                     f"if `{job.aws_name}` is imported, all its revisions may be deregistered",
