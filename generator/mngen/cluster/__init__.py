@@ -79,7 +79,12 @@ if TYPE_CHECKING:
         resolve,
     )
     from mngen.cluster._retries import FINAL_EXIT_CODES, retry_conditions
-    from mngen.cluster._variables import job_variables, key_variables
+    from mngen.cluster._variables import (
+        default_ranks,
+        job_variables,
+        key_variables,
+        registered_ranks,
+    )
 
 __all__ = [
     "AMIS_FILE",
@@ -123,6 +128,7 @@ __all__ = [
     "batch_image_type",
     "creates_roles",
     "creates_spot_fleet_role",
+    "default_ranks",
     "definition_name",
     "deployment_tags",
     "efa_installer",
@@ -137,6 +143,7 @@ __all__ = [
     "queue_name",
     "recorded_spec",
     "registered_memory",
+    "registered_ranks",
     "repository_name",
     "resolve",
     "retry_conditions",
@@ -166,8 +173,10 @@ __getattr__ = later(
         "deployment_tags": "_deployment",
         "efa_installer": "_deployment",
         "grants_mount": "_deployment",
+        "default_ranks": "_variables",
         "job_variables": "_variables",
         "key_variables": "_variables",
+        "registered_ranks": "_variables",
         "log_group_name": "_deployment",
         "nat_zone": "_deployment",
         "queue_name": "_deployment",

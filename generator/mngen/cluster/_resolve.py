@@ -81,6 +81,11 @@ class ResolvedEnvironment(msgspec.Struct, frozen=True):
         return f", {what}, of the {self.instance.vcpus} vCPUs"
 
     @property
+    def threads_per_core(self) -> int:
+        """Most CPUs that jobs see of one core: 1 where the kernel's limit leaves one of each."""
+        return -(-self.schedulable_vcpus // self.instance.cores)
+
+    @property
     def usable_memory(self) -> int:
         """Memory that a job on one node can have, MiB: what registers, less EFA's huge pages.
 

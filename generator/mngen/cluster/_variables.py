@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from mngen.cluster.names import CPUS_VARIABLE, KEY_VARIABLES, SHARED_VARIABLE
 
 if TYPE_CHECKING:
-    from mngen.cluster._resolve import ResolvedJob
+    from collections.abc import Mapping
+
+    from mngen.cluster._resolve import ResolvedJob, ResolvedQueue
     from mngen.spec import Job, Spec
 
 
@@ -30,24 +32,64 @@ def gpu_variables(job: ResolvedJob) -> dict[str, str]:
     https://github.com/awslabs/awsome-distributed-ai (1.architectures/efa-cheatsheet.md). What else
     NCCL and libfabric need, the wire-up knows on the node.
     """
-    if not job.gpus:
-        return {}
-    variables = {KEY_VARIABLES["ranks_per_node"]: str(job.gpus)}
-    if job.efa_interfaces:
-        variables["FI_EFA_USE_HUGE_PAGE"] = "0"
-    return variables
+    return {"FI_EFA_USE_HUGE_PAGE": "0"} if job.gpus and job.efa_interfaces else {}
+
+
+def default_ranks(
+    job: ResolvedJob,
+    queue: ResolvedQueue,
+    *,
+    vcpus: int,
+    gpus: int,
+    environment: Mapping[str, str],
+) -> int | None:
+    """Returns how many ranks a node gets by default; None for as many as it sees CPUs for.
+
+    One for each GPU. On an instance that it may share, a single-node job sees all CPUs: its vCPUs
+    become Docker's CPU shares, which limit nothing. It gets a rank for each core that they amount
+    to, or fewer where ranks have more threads than a core.
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ResourceRequirement.html
+
+    Args:
+        job: It.
+        queue: Where it runs.
+        vcpus: vCPUs that it asks for on a node, as the ECS agent counts them.
+        gpus: GPUs that it asks for on a node.
+        environment: Variables that come before those of the job's keys.
+    """
+    if gpus:
+        return gpus
+    variables = {**key_variables(job.spec), **environment}
+    shared = [each for each in queue.environments if vcpus < each.schedulable_vcpus]
+    launcher = variables.get(KEY_VARIABLES["launcher"])
+    if job.spec.nodes is not None or job.spec.definition or launcher == "none" or not shared:
+        return None
+    core = max(each.threads_per_core for each in shared)
+    threads = variables.get(KEY_VARIABLES["threads_per_rank"], "")
+    return max(1, vcpus // max(core, int(threads) if threads.isdecimal() else 1))
+
+
+def registered_ranks(job: ResolvedJob) -> int | None:
+    """Returns `default_ranks` of a job as its definition has it."""
+    return default_ranks(
+        job, job.queue, vcpus=job.vcpus, gpus=job.gpus, environment=job.spec.environment
+    )
 
 
 def job_variables(spec: Spec, job: ResolvedJob) -> dict[str, str]:
     """Returns the environment variables of a job's containers, sorted by name.
 
     The wire-up gets the shared file system, the CPUs that a node must have if the AMIs limit them,
-    and with GPUs one rank for each. The job's `environment` takes precedence over all of it.
+    and the number of ranks where that does not follow from the CPUs that the job sees. The job's
+    `environment` takes precedence over all of it.
     """
     variables = {SHARED_VARIABLE: spec.storage.efs.mount}
     if job.nr_cpus is not None:
         variables[CPUS_VARIABLE] = str(job.nr_cpus)
     variables |= gpu_variables(job)
+    ranks = registered_ranks(job)
+    if ranks is not None:
+        variables[KEY_VARIABLES["ranks_per_node"]] = str(ranks)
     variables |= key_variables(job.spec)
     variables |= job.spec.environment
     return dict(sorted(variables.items()))

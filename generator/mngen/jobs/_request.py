@@ -16,7 +16,9 @@ from mngen.cluster import (
     DEPLOYMENT_TAG,
     KEY_VARIABLES,
     RENDEZVOUS_VARIABLE,
+    default_ranks,
     queue_name,
+    registered_ranks,
     retry_conditions,
 )
 from mngen.errors import InputError, Problem, did_you_mean
@@ -192,7 +194,11 @@ def tag_value(text: str) -> str:
 def _container_overrides(
     order: Order, job: ResolvedJob, queue: ResolvedQueue, secret: str | None
 ) -> dict[str, Any]:
-    variables = {**_cpu_variables(job, queue), **_rank_variables(order, job), **order.environment}
+    variables = {
+        **_cpu_variables(job, queue),
+        **_rank_variables(order, job, queue),
+        **order.environment,
+    }
     if secret is not None:
         variables[RENDEZVOUS_VARIABLE] = secret
     overrides: dict[str, Any] = {}
@@ -218,12 +224,22 @@ def _cpu_variables(job: ResolvedJob, queue: ResolvedQueue) -> dict[str, str]:
     return {CPUS_CHECK_VARIABLE: "off"} if limit is None else {CPUS_VARIABLE: str(limit)}
 
 
-def _rank_variables(order: Order, job: ResolvedJob) -> dict[str, str]:
-    """Returns the number of ranks for another number of GPUs, if that is what it follows from."""
-    ranks = KEY_VARIABLES["ranks_per_node"]
-    if order.gpus is None or job.spec.ranks_per_node or ranks in job.spec.environment:
+def _rank_variables(order: Order, job: ResolvedJob, queue: ResolvedQueue) -> dict[str, str]:
+    """Returns the number of ranks for what is asked for, where the definition's is another."""
+    name = KEY_VARIABLES["ranks_per_node"]
+    if job.spec.ranks_per_node or name in job.spec.environment:
         return {}
-    return {ranks: str(order.gpus)}
+    ranks = default_ranks(
+        job,
+        queue,
+        vcpus=order.vcpus or job.vcpus,
+        gpus=order.gpus or job.gpus,
+        environment={**job.spec.environment, **order.environment},
+    )
+    if order.gpus is None and ranks == registered_ranks(job):
+        return {}
+    # Without a number, the wire-up starts one rank for each CPU that it sees: it takes 0 for that.
+    return {name: str(ranks or 0)}
 
 
 def _job(cluster: Cluster, name: str, problems: list[Problem]) -> ResolvedJob | None:

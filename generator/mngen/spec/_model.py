@@ -898,7 +898,8 @@ class Job(Section, frozen=True, kw_only=True):
             int,
             Meta(
                 description="MPI ranks on each node, or processes of torchrun. Default: one for "
-                "each GPU of the job, or as many as there are CPUs for.",
+                "each GPU of the job, or as many as there are CPUs for; if a single-node job has "
+                "fewer `vcpus` than the instance, one for each core that it asks for.",
                 ge=1,
                 le=1024,
             ),

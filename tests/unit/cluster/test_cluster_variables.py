@@ -17,13 +17,14 @@ R5 = {"instance": "r5.12xlarge", "max_nodes": 2}
 
 def variables(*environments: dict[str, Any], mount: str = "/efs", **job: Any) -> dict[str, str]:
     named = {f"e{index}": environment for index, environment in enumerate(environments or (R5,))}
+    made = {"queue": "q", "nodes": 2, "command": ["x"], **job}
     data = {
         "name": "test",
         "region": "us-east-1",
         "storage": {"efs": {"mount": mount}},
         "environments": named,
         "queues": {"q": {"environments": list(named)}},
-        "jobs": {"j": {"queue": "q", "nodes": 2, "command": ["x"], **job}},
+        "jobs": {"j": {key: value for key, value in made.items() if value is not None}},
     }
     cluster = resolve(load_text(to_yaml(data)).require(), load_catalog())
     return job_variables(cluster.spec, cluster.jobs[0])
@@ -62,6 +63,48 @@ def test_keys_are_told_in_the_wire_ups_words() -> None:
         "MNGEN_THREADS_PER_RANK": "4",
         "MNGEN_LAUNCHER": "intelmpi",
     }
+
+
+HYPERTHREADED = {**R5, "hyperthreading": True}
+LARGER = {"instance": "r5.24xlarge", "max_nodes": 2}
+GPUS = {"instance": "g5.12xlarge", "max_nodes": 2}
+
+
+@pytest.mark.parametrize(
+    ("environments", "job", "ranks"),
+    # An r5.12xlarge has 24 cores of two threads, an r5.24xlarge 48, and a c7g one thread a core.
+    [
+        ([R5], {"vcpus": 4}, "4"),
+        ([R5], {"vcpus": 24}, None),
+        ([R5], {}, None),
+        ([HYPERTHREADED], {"vcpus": 4}, "2"),
+        ([HYPERTHREADED], {"vcpus": 1}, "1"),
+        ([HYPERTHREADED], {"vcpus": 48}, None),
+        ([{"instance": "c7g.16xlarge", "max_nodes": 2}], {"vcpus": 4}, "4"),
+        ([{**LARGER, "cpus": 24}], {"vcpus": 4}, "4"),
+        ([{**LARGER, "cpus": 64}], {"vcpus": 4}, "2"),
+        ([R5, LARGER], {}, "24"),
+        ([LARGER, HYPERTHREADED], {"vcpus": 4}, "2"),
+        ([R5], {"vcpus": 12, "threads_per_rank": 4}, "3"),
+        ([R5], {"vcpus": 2, "threads_per_rank": 4}, "1"),
+        ([R5], {"vcpus": 12, "environment": {"MNGEN_THREADS_PER_RANK": "4"}}, "3"),
+        ([HYPERTHREADED], {"vcpus": 12, "threads_per_rank": 2}, "6"),
+        ([R5], {"vcpus": 4, "ranks_per_node": 7}, "7"),
+        ([R5], {"vcpus": 4, "environment": {"MNGEN_RANKS_PER_NODE": "7"}}, "7"),
+        ([R5], {"vcpus": 4, "launcher": "main"}, "4"),
+        ([R5], {"vcpus": 4, "launcher": "torchrun"}, "4"),
+        ([R5], {"vcpus": 4, "launcher": "none"}, None),
+        ([R5], {"vcpus": 4, "environment": {"MNGEN_LAUNCHER": "none"}}, None),
+        ([R5], {"vcpus": 4, "nodes": 1}, None),
+        ([GPUS], {"vcpus": 8, "gpus": 1}, "1"),
+        ([GPUS], {"vcpus": 8, "gpus": 0}, "4"),
+    ],
+)
+def test_a_job_that_may_share_its_instance_gets_no_more_ranks_than_it_asks_for_cores(
+    environments: list[dict[str, Any]], job: dict[str, Any], ranks: str | None
+) -> None:
+    found = variables(*environments, **{"nodes": None, **job})
+    assert found.get("MNGEN_RANKS_PER_NODE") == ranks
 
 
 def test_the_jobs_own_variables_come_first_and_an_empty_one_takes_away() -> None:

@@ -64,6 +64,15 @@ def test_a_job_on_a_single_node_is_one_node() -> None:
     assert (planned.nodes, planned.image) == (1, "docker.io/me/app:1")
 
 
+def test_a_job_on_a_part_of_an_instance_has_a_rank_for_each_core_of_it() -> None:
+    jobs = "  part: {queue: M4_SPOT_MAXCPU_8, vcpus: 4, launcher: LAUNCHER, command: [x]}\n"
+    planned = rehearsal_of(with_jobs(jobs.replace("LAUNCHER", "mpich")))
+    assert planned.environment["MNGEN_RANKS_PER_NODE"] == "4"
+    assert planned.real_ranks_per_node == 4
+    unset = rehearsal_of(with_jobs(jobs.replace("LAUNCHER", "none")))
+    assert "MNGEN_RANKS_PER_NODE" not in unset.environment
+
+
 def test_a_job_that_is_not_there_is_refused_with_the_nearest() -> None:
     two = (
         "  one: {queue: MultiNodeQueue_R5_MAX_24, nodes: 2, command: [x]}\n"

@@ -11,7 +11,8 @@ module "job_collect" {
   memory_mib        = 2048
   shared_memory_mib = 512
   environment = {
-    MNGEN_SHARED = "/efs"
+    MNGEN_RANKS_PER_NODE = "1"
+    MNGEN_SHARED         = "/efs"
   }
   efs_mount       = "/efs"
   attempts        = 1
