@@ -70,7 +70,7 @@ def test_environments_are_valid_and_their_nodes_meet(sandbox: Sandbox, stack: St
     stack.render(SPEC)
     base = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     images = {}
-    for name in ("c5n.18xlarge-efa", "p6-b300.48xlarge-efa", "x86_64-efa"):
+    for name in ("c5n.18xlarge-efa", "x86_64-gpu-efa", "x86_64-efa"):
         copied = ec2.copy_image(Name=name, SourceImageId=base, SourceRegion="us-east-1")["ImageId"]
         ec2.create_tags(Resources=[copied], Tags=[{"Key": "mngen:image", "Value": name}])
         images[name] = {"id": copied, "note": "x"}
