@@ -223,10 +223,7 @@ class MainNode(Node):
         words = (shortened(word) for word in (*command, *plan.command))
         self.log.write("launch", f"{ranks} ranks: {' '.join(words)}")
         self.launched = self.loop.spawn([*command, *RANK, *plan.command], env, {})
-        self.run_until(lambda: self.launched in self.loop.exits)
-        code = self.loop.exits[self.launched]
-        if code:
-            self._await_lost_nodes()
+        code = self._launched_code()
         if code and not self.ranks and not self.running:
             raise WireupError(
                 BAD_LAUNCH,
@@ -257,11 +254,15 @@ class MainNode(Node):
         env = command_environment(env, plan, hosts, self.folder)
         env.update(write_hostfiles(plan, hosts, self.folder), PATH=path)
         self.launched = self.start_command(env, plan.command)
+        return self._ended_with(self._launched_code(), "the command")
+
+    def _launched_code(self) -> int:
+        """Waits until what was launched has ended; returns its exit code."""
         self.run_until(lambda: self.launched in self.loop.exits)
         code = self.loop.exits[self.launched]
         if code:
             self._await_lost_nodes()
-        return self._ended_with(code, "the command")
+        return code
 
     def _exits(self) -> dict[int, int]:
         if self.launched in self.loop.exits:
