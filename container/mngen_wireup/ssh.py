@@ -1,4 +1,4 @@
-"""The files by which the main node's ssh alone reaches the child nodes."""
+"""The files by which the main node's ssh alone reaches the nodes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def sshd_config(folder: str) -> str:
-    """Returns the configuration of a child's sshd."""
+    """Returns the configuration of a node's sshd."""
     return f"""\
 HostKey {folder}/host
 AuthorizedKeysFile {folder}/authorized_keys
@@ -30,7 +30,7 @@ LogLevel ERROR
 
 
 def authorized_keys(main_address: str, folder: str, key: str) -> str:
-    """Returns what the main node's key may do on a child: run commands in the job's environment."""
+    """Returns what the main node's key may do on a node: run commands in the job's environment."""
     command = f"exec /bin/sh {folder}/session"
     return f'from="{main_address}",restrict,command="{command}" {key}\n'
 
