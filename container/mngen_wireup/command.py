@@ -9,12 +9,12 @@ import os
 
 from mngen_wireup.environment import hydra_environment
 from mngen_wireup.files import private_folder, write_private
-from mngen_wireup.launchers import hostfile, networks_of, ranks_on
+from mngen_wireup.launchers import daemon_parameters, hostfile, message_parameters, ranks_on
 from mngen_wireup.ssh import quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from mngen_wireup.host import Host
     from mngen_wireup.plan import Plan
@@ -55,7 +55,7 @@ def write_ssh(program: str, config: str) -> str:
 
 
 def command_environment(
-    env: Mapping[str, str], plan: Plan, hosts: Sequence[Host], folder: str
+    env: dict[str, str], plan: Plan, hosts: Sequence[Host], folder: str
 ) -> dict[str, str]:
     """Returns the environment of the command: with what MPI launchers read, if it calls one.
 
@@ -68,14 +68,14 @@ def command_environment(
         folder: Where ssh's configuration is.
     """
     return {
-        **_openmpi_variables(hosts, f"ssh -F {folder}/ssh_config"),
-        **hydra_environment(dict(env), folder, hosts[0].address),
+        **_openmpi_variables(hosts, folder),
+        **hydra_environment(env, folder, hosts[0].address),
         "MNGEN_SSH_CONFIG": f"{folder}/ssh_config",
         "MNGEN_TOTAL_RANKS": str(sum(ranks_on(plan, host) for host in hosts)),
     }
 
 
-def _openmpi_variables(hosts: Sequence[Host], ssh: str) -> dict[str, str]:
+def _openmpi_variables(hosts: Sequence[Host], folder: str) -> dict[str, str]:
     """Returns what the other launchers give mpirun as options, for Open MPI 4 and 5."""
     found = {}
     if os.geteuid() == 0:
@@ -84,19 +84,10 @@ def _openmpi_variables(hosts: Sequence[Host], ssh: str) -> dict[str, str]:
             found[f"{prefix}_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
     if len(hosts) == 1:
         return found
-    networks = networks_of(hosts)
-    # Open MPI 5 has its daemons from PRRTE, whose parameters have another prefix.
-    for rsh in ("OMPI_MCA_plm_rsh", "PRTE_MCA_plm_ssh"):
-        found[f"{rsh}_agent"] = ssh
-        # Only the main node has the private key, so only it can start the daemons.
-        found[f"{rsh}_no_tree_spawn"] = "1"
-        found[f"{rsh}_num_concurrent"] = "128"
-    found["OMPI_MCA_oob_tcp_if_include"] = networks
-    found["PRTE_MCA_prte_if_include"] = networks
-    if all(host.efa for host in hosts):
-        found["OMPI_MCA_pml"] = "cm"
-        found["OMPI_MCA_mtl"] = "ofi"
-    else:
-        found["OMPI_MCA_pml"] = "ob1"
-        found["OMPI_MCA_btl_tcp_if_include"] = networks
+    for prefix, parameters in (
+        ("OMPI", daemon_parameters(hosts, folder, newer=False)),
+        ("PRTE", daemon_parameters(hosts, folder, newer=True)),
+        ("OMPI", message_parameters(hosts)),
+    ):
+        found |= {f"{prefix}_MCA_{name}": value for name, value in parameters.items()}
     return found

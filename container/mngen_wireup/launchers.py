@@ -39,9 +39,10 @@ def hostfile(plan: Plan, hosts: Iterable[Host], form: str) -> str:
         hosts: All nodes.
         form: The launcher that reads them, with their slots; `plain` for the addresses alone.
     """
-    between = {"openmpi": " slots=", "plain": ""}.get(form, ":")
-    slots = ["" if form == "plain" else ranks_on(plan, host) for host in hosts]
-    return "".join(f"{host.address}{between}{n}\n" for host, n in zip(hosts, slots))
+    if form == "plain":
+        return "".join(f"{host.address}\n" for host in hosts)
+    between = " slots=" if form == "openmpi" else ":"
+    return "".join(f"{host.address}{between}{ranks_on(plan, host)}\n" for host in hosts)
 
 
 def launcher_command(plan: Plan, hosts: Sequence[Host], folder: str, version: str) -> list[str]:
@@ -135,18 +136,42 @@ def _is_bound_by_user(plan: Plan) -> bool:
 def _openmpi_network(
     hosts: Sequence[Host], folder: str, *, newer: bool
 ) -> Iterable[tuple[str, ...]]:
-    networks = networks_of(hosts)
-    # Open MPI 5 has its daemons from PRRTE, whose parameters have a separate option.
-    daemons, rsh = ("--prtemca", "plm_ssh") if newer else ("--mca", "plm_rsh")
-    yield (daemons, f"{rsh}_agent", f"ssh -F {folder}/ssh_config")
-    # Only the main node has the private key, so only it can start the daemons.
-    yield (daemons, f"{rsh}_no_tree_spawn", "1")
-    yield (daemons, f"{rsh}_num_concurrent", "128")
-    yield (daemons, "prte_if_include" if newer else "oob_tcp_if_include", networks)
+    for name, value in daemon_parameters(hosts, folder, newer=newer).items():
+        yield ("--prtemca" if newer else "--mca", name, value)
+    transports = f"tcp,{'sm' if newer else 'vader'},self"
+    for name, value in message_parameters(hosts, transports).items():
+        yield ("--mca", name, value)
+
+
+def daemon_parameters(hosts: Sequence[Host], folder: str, *, newer: bool) -> dict[str, str]:
+    """Returns the parameters of Open MPI's daemons, which mpirun starts on the nodes by ssh.
+
+    Args:
+        hosts: All nodes.
+        folder: Where ssh's configuration is.
+        newer: Whether they are those of Open MPI 5, from PRRTE, whose parameters are separate.
+    """
+    rsh = "plm_ssh" if newer else "plm_rsh"
+    return {
+        f"{rsh}_agent": f"ssh -F {folder}/ssh_config",
+        # Only the main node has the private key, so only it can start the daemons.
+        f"{rsh}_no_tree_spawn": "1",
+        f"{rsh}_num_concurrent": "128",
+        "prte_if_include" if newer else "oob_tcp_if_include": networks_of(hosts),
+    }
+
+
+def message_parameters(hosts: Sequence[Host], transports: str = "") -> dict[str, str]:
+    """Returns the parameters of Open MPI's ranks: how messages get from one to another.
+
+    Args:
+        hosts: All nodes.
+        transports: Those to use where there is no EFA; empty to have Open MPI choose.
+    """
     if all(host.efa for host in hosts):
-        yield ("--mca", "pml", "cm")
-        yield ("--mca", "mtl", "ofi")
-    else:
-        yield ("--mca", "pml", "ob1")
-        yield ("--mca", "btl", f"tcp,{'sm' if newer else 'vader'},self")
-        yield ("--mca", "btl_tcp_if_include", networks)
+        return {"pml": "cm", "mtl": "ofi"}
+    found = {"pml": "ob1"}
+    if transports:
+        found["btl"] = transports
+    found["btl_tcp_if_include"] = networks_of(hosts)
+    return found
