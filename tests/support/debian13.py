@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mngen.sandbox.machines import _debian, _kept
-from mngen.sandbox.machines._root import _cache, _digest, _locked, _make
+from mngen.sandbox.machines import _debian
+from tests.support.kept import kept_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SUITE = "trixie"
 # What the Dockerfile installs but for sshd, whose installation makes host keys: the test's build
-# then fetches one package, and not a hundred megabytes each time.
+# then installs one package, and not a hundred megabytes each time.
 _PACKAGES = ("ca-certificates", "openmpi-bin", "python3-mpi4py", "tini")
 
 
@@ -28,14 +28,7 @@ def debian13() -> Path:
     Raises:
         ToolError: debootstrap failed.
     """
-    # Not among the machines' own, which those who need one would have to wait for.
-    folder = _cache().with_name("debian13")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    place = folder / f"{SUITE}-{_digest(_debian.RECIPE, SUITE, *_PACKAGES)}"
-    with _locked(folder):
-        new = not place.is_dir()
-        _make(place, lambda made: _debian.build(made, _PACKAGES, suite=SUITE))
-        _kept.hold(place)
-        if new:
-            _kept.remove_unused(folder)
-    return place
+    recipe = (_debian.RECIPE, SUITE, *_PACKAGES)
+    return kept_folder(
+        "debian13", SUITE, recipe, lambda made: _debian.build(made, _PACKAGES, suite=SUITE)
+    )

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mngen.sandbox.machines import _kept
 from mngen.sandbox.machines._debian import _proxies
-from mngen.sandbox.machines._root import _cache, _digest, _locked, _make, machine_layers
+from mngen.sandbox.machines._root import machine_layers
 from tests.support.debian13 import debian13
+from tests.support.kept import kept_folder
 from tests.support.needs import lacking
 
 if TYPE_CHECKING:
@@ -164,18 +164,13 @@ def _kept_base(name: str) -> Path:
     """Return the folder of a base's store; the first call makes it. Nothing may write to it."""
     debian = debian13() if name == BASE_13 else machine_layers("amazon-linux-2023")[1]
     version = subprocess.run(["buildah", "--version"], capture_output=True, text=True, check=True)
-    folder = _cache().with_name("images")
-    folder.mkdir(mode=0o700, exist_ok=True)
     made_of = (_STORAGE, _MAKE_BASE, _LIKE_UBUNTU, _ARCHIVE, *_packages())
-    recipe = (debian.name, name, version.stdout, *made_of)
-    place = folder / f"{name.partition(':')[2]}-{_digest(*recipe)}"
-    with _locked(folder):
-        new = not place.is_dir()
-        _make(place, lambda made: _make_base(made, debian, name))
-        _kept.hold(place)
-        if new:
-            _kept.remove_unused(folder)
-    return place
+    return kept_folder(
+        "images",
+        name.partition(":")[2],
+        (debian.name, name, version.stdout, *made_of),
+        lambda made: _make_base(made, debian, name),
+    )
 
 
 def _packages() -> list[str]:

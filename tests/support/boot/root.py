@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mngen.sandbox.machines import _debian, _kept
-from mngen.sandbox.machines._root import _cache, _digest, _locked, _make
+from mngen.sandbox.machines import _debian
+from tests.support.kept import kept_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,20 +33,13 @@ _SETTINGS = {
 def boot_root() -> Path:
     """Returns the folder; the first call makes it, which takes a minute or two and 300 MB.
 
-    Nothing may write to it. Of those of other versions, the machines' rule keeps the latest.
+    Nothing may write to it.
 
     Raises:
         ToolError: debootstrap failed.
     """
-    folder = _cache().with_name("boot")
-    folder.mkdir(mode=0o700, exist_ok=True)
     recipe = (_debian.RECIPE, *_PACKAGES, *_SETTINGS, *_SETTINGS.values())
-    place = folder / f"debian-{_digest(*recipe)}"
-    with _locked(folder):
-        _make(place, _build)
-        _kept.hold(place)
-        _kept.remove_unused(folder)
-    return place
+    return kept_folder("boot", "debian", recipe, _build)
 
 
 def kernel_of(root: Path) -> tuple[Path, Path]:
