@@ -111,21 +111,22 @@ def describe_queue(queue: JobQueue) -> dict[str, Any]:
     return {key: value for key, value in described.items() if value is not None}
 
 
-RESOURCES = ("GPU", "MEMORY", "VCPU")
+_RESOURCES = ("GPU", "MEMORY", "VCPU")
 """The types of `resourceRequirements`."""
 
 
 def check_needs(needs: list[dict[str, Any]]) -> None:
     """Refuses resource requirements that Batch refuses; GPUs are counted in whole ones.
 
+    Its documentation has the types and what each counts, but not the messages of a refusal.
     Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ResourceRequirement.html
 
     Raises:
         ClientException: Another type of resource, or a part of a GPU, or none.
     """
     for each in needs:
-        if each["type"] not in RESOURCES:
-            raise ClientException(f"Resource type must be one of {' | '.join(RESOURCES)}")
+        if each["type"] not in _RESOURCES:
+            raise ClientException(f"Resource type must be one of {' | '.join(_RESOURCES)}")
         if each["type"] == "GPU" and not re.fullmatch("[1-9][0-9]*", str(each["value"])):
             raise ClientException(f"GPU value {each['value']!r} must be a positive integer")
 

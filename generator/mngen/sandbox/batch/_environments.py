@@ -175,7 +175,7 @@ def _check_image_types(resources: dict[str, Any]) -> None:
         if kind not in _IMAGE_TYPES:
             raise ClientException(f"imageType {kind} must be one of {' | '.join(_IMAGE_TYPES)}")
         for name in resources.get("instanceTypes") or []:
-            instance = _catalog().get(name)
+            instance = catalog().get(name)
             graviton = instance is not None and instance.architecture == "arm64"
             old = kind == "ECS_AL2023_NVIDIA" and name.startswith(("p3", "g3"))
             if kind.endswith("_NVIDIA") and (graviton or old):
@@ -186,13 +186,17 @@ def _check_image_types(resources: dict[str, Any]) -> None:
 
 
 @lru_cache
-def _catalog() -> Catalog:
+def catalog() -> Catalog:
+    """Returns the instance types that mngen knows, read once."""
     return load_catalog()
 
 
 def _default_image_type(resources: dict[str, Any]) -> str:
-    """Returns the type of image where none is given: with drivers for all families with GPUs."""
-    types = [_catalog().get(each) for each in resources.get("instanceTypes") or []]
+    """Returns the type of image where none is given: with drivers for all families with GPUs.
+
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_Ec2Configuration.html
+    """
+    types = [catalog().get(each) for each in resources.get("instanceTypes") or []]
     gpus = any(each is not None and each.gpu_maker == "NVIDIA" for each in types)
     arm = any(each is not None and each.architecture == "arm64" for each in types)
     return "ECS_AL2023_NVIDIA" if gpus and not arm else "ECS_AL2023"

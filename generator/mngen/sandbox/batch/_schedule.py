@@ -18,9 +18,9 @@ from functools import lru_cache
 from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
-from mngen.catalog import load_catalog, vcpu_quota
+from mngen.catalog import vcpu_quota
 from mngen.sandbox.batch import _reasons as reasons
-from mngen.sandbox.batch._environments import role_fault
+from mngen.sandbox.batch._environments import catalog, role_fault
 from mngen.sandbox.batch._interfaces import nodes_meet, task_interface_fits
 from mngen.sandbox.batch._job import Attempt, Job
 from mngen.sandbox.batch._unjoined import Unjoined, scale_up
@@ -29,7 +29,7 @@ from mngen.sandbox.emulator._misc import granted_vcpus
 if TYPE_CHECKING:
     from moto.batch.models import ComputeEnvironment
 
-    from mngen.catalog import Catalog, InstanceType
+    from mngen.catalog import InstanceType
 
 
 _TIMED_OUT = "Job attempt duration exceeded timeout"
@@ -281,7 +281,7 @@ def _obstacle(
 ) -> str | None:
     """Returns why an environment does not take a job: "" if it does, None if it is full."""
     resources = environment.compute_resources
-    instance = _catalog().get(resources["instanceTypes"][0])
+    instance = catalog().get(resources["instanceTypes"][0])
     spot = resources["type"] == "SPOT"
     if instance is None or (job.multi_node and spot):
         return reasons.UNDETERMINED
@@ -364,7 +364,7 @@ def _registered_memory(instance: InstanceType) -> int:
 
 @lru_cache
 def _median_memory(memory: int) -> int:
-    measured = [each for each in _catalog() if each.measured_memory]
+    measured = [each for each in catalog() if each.measured_memory]
     nearest = min(abs(each.memory - memory) for each in measured)
     shares = [
         (each.measured_memory or 0) / each.memory
@@ -385,8 +385,3 @@ def _within_quota(backend: Any, instance: InstanceType, vcpus: int, *, spot: boo
     if quota is None:
         return True
     return vcpus <= granted_vcpus(backend.account_id, backend.region_name, quota.code)
-
-
-@lru_cache
-def _catalog() -> Catalog:
-    return load_catalog()
