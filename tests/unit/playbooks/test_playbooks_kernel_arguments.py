@@ -101,7 +101,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, s
                 "vars": {
                     "cpus_limit": "{{ item.limit }}",
                     "cpus_text": "{{ item.text }}",
-                    "cpus_found": {"stdout_lines": ["{{ item.entry }} dGl0bGU="]},
+                    "cpus_found": {"stdout_lines": ["{{ item.entry }}"]},
                     "found": {
                         "merged": "{{ '' if cpus_unreadable else cpus_merged }}",
                         "unreadable": "{{ cpus_unreadable | join(',') }}",
