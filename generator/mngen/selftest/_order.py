@@ -10,6 +10,7 @@ from mngen.cluster import CPUS_CHECK_VARIABLE, KEY_VARIABLES, WAIT_VARIABLE
 from mngen.errors import InputError, did_you_mean
 from mngen.jobs import Order
 from mngen.selftest._program import command
+from mngen.spec import LAUNCHERS_WITHOUT_MPIRUN
 
 if TYPE_CHECKING:
     from mngen.cluster import Cluster, ResolvedJob, ResolvedQueue
@@ -105,7 +106,7 @@ def choose(cluster: Cluster, wish: Wish) -> Choice:
         CPUS_CHECK_VARIABLE: "warn",
         WAIT_VARIABLE: str(wish.timeout // 2),
     }
-    if job.spec.launcher in ("main", "none", "torchrun"):
+    if job.spec.launcher in LAUNCHERS_WITHOUT_MPIRUN:
         environment[KEY_VARIABLES["launcher"]] = "openmpi"
     order = Order(
         job=job.name,

@@ -14,6 +14,7 @@ from mngen.spec._effects import UPDATE_KEY, Effect
 from mngen.spec._initial import create, initial, name_from, scalar
 from mngen.spec._load import LoadedSpec, load, load_text
 from mngen.spec._model import (
+    LAUNCHERS_WITHOUT_MPIRUN,
     CancelAfter,
     ComputeEnvironmentArn,
     Container,
@@ -33,6 +34,7 @@ from mngen.spec._model import (
 from mngen.spec._schema import schema
 
 __all__ = [
+    "LAUNCHERS_WITHOUT_MPIRUN",
     "MAX_BYTES",
     "UPDATE_KEY",
     "CancelAfter",

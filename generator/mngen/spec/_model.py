@@ -808,6 +808,8 @@ class Container(Section, frozen=True, kw_only=True):
 
 EnvironmentVariables = dict[str, str]
 Launcher = Literal["openmpi", "intelmpi", "mpich", "main", "none", "torchrun"]
+LAUNCHERS_WITHOUT_MPIRUN: tuple[Launcher, ...] = ("main", "none", "torchrun")
+"""Launchers that start the job's command, which has to start ranks itself if there are any."""
 
 
 class Job(Section, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from mngen.cluster import KEY_VARIABLES, VARIABLE_PREFIX, WIRE_UP_VARIABLES, key
 from mngen.errors import Severity, did_you_mean
 from mngen.rules._rule import Match
 from mngen.rules.spec._rule import SpecRule
+from mngen.spec import LAUNCHERS_WITHOUT_MPIRUN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +110,7 @@ jobs:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for name, job in subject.spec.jobs.items():
-            if job.mpi_args and job.launcher in ("main", "none", "torchrun"):
+            if job.mpi_args and job.launcher in LAUNCHERS_WITHOUT_MPIRUN:
                 yield Match(
                     ("jobs", name, "mpi_args"),
                     f"launcher `{job.launcher}` does not start mpirun",
