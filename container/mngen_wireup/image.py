@@ -10,10 +10,14 @@ from mngen_wireup.errors import BAD_ENVIRONMENT, BAD_LAUNCH, WireupError
 def found_program(name: str) -> str:
     """Returns the path of a program, also if PATH lacks the system's folders.
 
+    Args:
+        name: Its name, or its path, which is not looked up.
+
     Raises:
         WireupError: It is not installed.
     """
-    for folder in (*os.get_exec_path(), "/usr/sbin", "/usr/local/sbin", "/sbin"):
+    folders = (*os.get_exec_path(), "/usr/sbin", "/usr/local/sbin", "/sbin")
+    for folder in ("",) if "/" in name else folders:
         path = os.path.join(folder, name)
         if os.path.isfile(path) and os.access(path, os.X_OK):
             return os.path.abspath(path)
