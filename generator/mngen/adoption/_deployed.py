@@ -352,14 +352,15 @@ def _read_mount_groups(found: Deployed, ec2: EC2Client) -> None:
 
 def _read_roles(found: Deployed, iam: IAMClient, region: str) -> None:
     """Reads what the roles that mngen made may do, which follows from keys of the spec."""
-    kinds = {
-        kind: each["RoleName"]
+    # Another region may have a deployment of this name, whose roles have such names too.
+    kinds = [
+        (kind, each["RoleName"])
         for page in iam.get_paginator("list_roles").paginate()
         for each in page["Roles"]
         for kind in ("job", "builder", "instance")
         if is_made(each["RoleName"], found.name, kind)
-    }
-    for kind, name in kinds.items():
+    ]
+    for kind, name in kinds:
         role = iam.get_role(RoleName=name)["Role"]
         if tags_of(role).get(REGION_TAG) != region:
             continue

@@ -98,6 +98,13 @@ def _deploy(sandbox: Sandbox) -> None:
     iam.attach_role_policy(
         RoleName=role, PolicyArn="arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
     )
+    # Those of deployments of this name in other regions, which IAM lists too, in any order.
+    for number, elsewhere in enumerate(("eu-west-1", "us-east-2", "us-west-2"), start=1):
+        iam.create_role(
+            RoleName="reef-job-" + str(number) * 26,
+            AssumeRolePolicyDocument='{"Statement": []}',
+            Tags=[{"Key": "mngen:region", "Value": elsewhere}],
+        )
     registry = f"{ACCOUNT_ID}.dkr.ecr.{HERE}.amazonaws.com"
     ecr.create_repository(repositoryName="coral", tags=pairs)
     pushed = ecr.put_image(
