@@ -129,10 +129,11 @@ class Terraform:
         """
         with tempfile.TemporaryFile(prefix="mngen-plan-") as file:
             descriptor = file.fileno()
-            code, data = self._planned(descriptor, import_blocks(imports), destroy=destroy)
+            blocks = import_blocks(imports)
+            code, data = self._planned(descriptor, blocks, destroy=destroy)
             moves = {} if destroy else moves_of(data)
             if moves:
-                blocks = import_blocks(imports) + moved_blocks(moves)
+                blocks += moved_blocks(moves)
                 code, data = self._planned(descriptor, blocks, destroy=destroy)
             yield Plan(
                 summary=summarise(data),
