@@ -211,13 +211,14 @@ def _as_written(
                 hint=f"import without --{key}",
             )
     header = f"Written by mngen import from {printable(inventory.source)}, as it was applied last."
+    # Terraform sorts the keys of an output.
     order = [each.encode_name for each in msgspec.structs.fields(Spec)]
     jobs = spec.get("jobs", {})
     # Of a definition in a file, the state has the name and a digest.
     lost = {key: str(jobs[key]["definition"]) for key in jobs if "definition" in jobs[key]}
-    known = {key: spec[key] for key in order if key in spec}
-    known["jobs"] = {key: job for key, job in jobs.items() if key not in lost}
-    text = text_of({**spec, **known}, header, {})
+    ordered = {key: spec[key] for key in order if key in spec} | spec
+    ordered["jobs"] = {key: job for key, job in jobs.items() if key not in lost}
+    text = text_of(ordered, header, {})
     problems = check(load_text(text.encode(), wishes.spec), catalog)
     errors = [each for each in problems if each.severity is Severity.ERROR]
     if errors:
