@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mngen._tags import tags_of, with_tags
-from mngen.account import ECR_IMAGE
+from mngen.account import ECR_IMAGE, image_of
 from mngen.adoption._inventory import FileSystem
 from mngen.adoption._jobs import containers_of
 from mngen.cluster import DEPLOYMENT_TAG, IMAGE_TAG, REGION_TAG, inputs_prefix
@@ -143,15 +143,6 @@ class Deployed(msgspec.Struct, kw_only=True):
     images: dict[str, Image] = {}
 
 
-def ami_of(environment: Item) -> str:
-    """Returns the AMI that an environment names, without taking it; empty for none."""
-    resources = environment.data.get("computeResources", {})
-    for each in resources.get("ec2Configuration", []):
-        if each.get("imageIdOverride"):
-            return str(each["imageIdOverride"])
-    return str(resources.get("imageId") or "")
-
-
 def job_roles(definitions: Iterable[Item]) -> list[str]:
     """Returns the ARNs of the roles of containers, one for each container that has one."""
     found = [each.get("jobRoleArn") for item in definitions for _, each in containers_of(item)]
@@ -187,7 +178,7 @@ def read_deployed(
         template = each.get("launchTemplate", {})
         if template.get("launchTemplateId"):
             attempt(partial(_read_template, found, ec2, template))
-    amis = sorted({ami_of(each) for each in environments} - {""})
+    amis = sorted(filter(None, {image_of(each.data) for each in environments}))
     attempt(partial(_read_amis, found, ec2, amis))
     subnets = sorted({str(subnet) for each in resources for subnet in each.get("subnets", [])})
     attempt(partial(_read_vpc, found, ec2, subnets))
@@ -421,5 +412,5 @@ def is_made(name: str, deployment: str, kind: str) -> bool:
 
 
 def role_name(arn: str) -> str:
-    """Returns the name in the ARN of a role or an instance profile."""
+    """Returns the name in the ARN of a role or an instance profile; a name stays as it is."""
     return arn.rpartition("/")[2]

@@ -16,6 +16,7 @@ import msgspec
 
 from mngen._aws import client, translated
 from mngen.adoption._account import all_queues, described_environments
+from mngen.adoption._deployed import role_name
 from mngen.adoption._imports import IMPORTS, targets
 from mngen.adoption._obstacles import Seen, activity, obstacles, reason_to_keep
 from mngen.adoption._queues import environments_of
@@ -350,7 +351,7 @@ def _used(old: OldEnvironment, spec: Spec) -> Iterator[Leftover]:
     roles = spec.roles
     images = {each.image for each in spec.environments.values()}
     # The old environment may name a role or profile without its ARN.
-    kept = {_name(each) for each in (roles.instance_profile, roles.service, roles.spot_fleet)}
+    kept = {role_name(each) for each in (roles.instance_profile, roles.service, roles.spot_fleet)}
     for ami in old.amis:
         if ami not in images:
             yield Leftover(
@@ -365,8 +366,8 @@ def _used(old: OldEnvironment, spec: Spec) -> Iterator[Leftover]:
             f"--launch-template-{key} {quote(template)}",
         )
     profile = old.instance_profile
-    if profile and _name(profile) not in kept:
-        name = quote(_name(profile))
+    if profile and role_name(profile) not in kept:
+        name = quote(role_name(profile))
         yield Leftover(
             f"instance profile {profile}",
             "aws iam remove-role-from-instance-profile --role-name ROLE "
@@ -375,15 +376,10 @@ def _used(old: OldEnvironment, spec: Spec) -> Iterator[Leftover]:
         )
     for role in old.roles:
         # AWS makes service-linked roles, and all environments of an account share them.
-        if _name(role) not in kept and "/aws-service-role/" not in role:
-            name = quote(_name(role))
+        if role_name(role) not in kept and "/aws-service-role/" not in role:
+            name = quote(role_name(role))
             yield Leftover(
                 f"role {role}",
                 f"aws iam detach-role-policy --role-name {name} --policy-arn ARN for each policy, "
                 f"then aws iam delete-role --role-name {name}",
             )
-
-
-def _name(arn: str) -> str:
-    """Returns the name in an ARN of IAM, or the text if it is a name."""
-    return arn.rpartition("/")[2]

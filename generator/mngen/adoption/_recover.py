@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mngen.account import ECR_IMAGE, stem_of
-from mngen.adoption._deployed import Deployed, ami_of, is_made, job_roles, role_name
+from mngen.account import ECR_IMAGE, image_of, stem_of
+from mngen.adoption._deployed import Deployed, is_made, job_roles, role_name
 from mngen.adoption._environments import choose_instance, node_counts
 from mngen.adoption._jobs import containers_of
 from mngen.adoption._lines import Place
-from mngen.adoption._queues import limits_of
+from mngen.adoption._queues import environments_of, limits_of
 from mngen.cluster import DEPLOYMENT_TAG, NR_CPUS_TAG, TAG_PREFIX
 from mngen.cluster.names import log_group
 from mngen.spec import CancelAfter, Container, Efs, Environment, Network
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from mngen.adoption._item import Item
     from mngen.catalog import InstanceType
 
-UNKNOWN = {
+# What no account shows, by the key of the spec.
+_UNKNOWN = {
     "provider": "the version of the provider: 6, unless you write another one",
     "state": "where Terraform keeps its state",
     "image.connect": "how AMIs are baked: also `ssh_from`",
     "storage.efs.tls": "whether the file system is mounted with TLS",
     "queues": "what was protected: `protect`, also of jobs, container and file system",
 }
-"""What no account shows, by the key of the spec."""
 
 # What a new VPC has without `cidr`.
 _CIDR = "10.0.0.0/16"
@@ -83,7 +83,7 @@ def recover(draft: Draft, made: Deployed) -> tuple[dict[str, Place], dict[str, A
             "write the job again before you apply",
             breaks=True,
         )
-    unknown = dict(UNKNOWN)
+    unknown = dict(_UNKNOWN)
     if not inventory.definitions:
         unknown["container"] = "the image, the role and the log group of jobs without a definition"
     for key, why in unknown.items():
@@ -189,7 +189,7 @@ def _cpus(
     draft: Draft, made: Deployed, item: Item, instance: InstanceType, path: str
 ) -> dict[str, Any]:
     """Returns the keys that follow from the AMI: those for its CPUs, or its id."""
-    ami = ami_of(item)
+    ami = image_of(item.data) or ""
     place = item.at("computeResources", "ec2Configuration")
     tags = made.amis.get(ami)
     if tags is None:
@@ -226,8 +226,7 @@ def _map_queue(draft: Draft, made: Deployed, item: Item, keys: dict[str, str]) -
     own = name.startswith(f"{made.name}-")
     key = name.removeprefix(f"{made.name}-")[:64]
     path = f"queues.{key}"
-    order = sorted(item.children("computeEnvironmentOrder"), key=lambda each: each.data["order"])
-    arns = [str(each.data["computeEnvironment"]) for each in order]
+    arns = environments_of(item.data)
     environments = [keys[arn] for arn in arns if arn in keys]
     if not environments:
         draft.cannot(

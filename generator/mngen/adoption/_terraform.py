@@ -16,6 +16,7 @@ from mngen._json_text import without_nulls
 from mngen.adoption._inventory import Inventory, require
 from mngen.adoption._item import Item
 from mngen.adoption._lines import Place
+from mngen.adoption._queues import environments_of
 from mngen.errors import InputError
 from mngen.spec import MAX_BYTES, read_file
 
@@ -192,9 +193,9 @@ def read_state(
             each for each in inventory.queues if each.data["jobQueueName"] in queues
         ]
         used = {
-            str(each.get("computeEnvironment")).rpartition("/")[2]
+            each.rpartition("/")[2]
             for queue in inventory.queues
-            for each in queue.data.get("computeEnvironmentOrder", [])
+            for each in environments_of(queue.data)
         }
         inventory.environments = [
             each for each in inventory.environments if each.data["computeEnvironmentName"] in used
