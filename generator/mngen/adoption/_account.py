@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mngen._aws import client, region_of, translated
 from mngen.adoption._cluster import subnets_of_cluster
 from mngen.adoption._deployed import read_deployed
-from mngen.adoption._inventory import FileSystem, Inventory, Network, Subnet, require
+from mngen.adoption._file_systems import MOST_FILE_SYSTEMS, all_file_systems, mounted
+from mngen.adoption._inventory import Inventory, Network, Subnet, require
 from mngen.adoption._item import Item
 from mngen.adoption._jobs import containers_of, newest
 from mngen.adoption._lines import Line, Outcome, Place
@@ -30,12 +31,12 @@ if TYPE_CHECKING:
     from mypy_boto3_iam.client import IAMClient
     from mypy_boto3_sts.client import STSClient
 
+    from mngen.adoption._inventory import FileSystem
+
     Connect = Callable[[str, str], Any]
 
 _T = TypeVar("_T")
 _BATCH_LIMIT = 100
-# Each file system takes one more call, for its mount targets.
-_MOST_FILE_SYSTEMS = 10
 
 
 def read_account(
@@ -307,12 +308,8 @@ def _has_endpoint(ec2: EC2Client, vpcs: set[str], region: str) -> bool:
 
 def _file_systems(inventory: Inventory, efs: EFSClient, near: set[str]) -> tuple[FileSystem, ...]:
     """Returns the file systems with a mount target in one of these VPCs or subnets."""
-    systems = [
-        each
-        for page in efs.get_paginator("describe_file_systems").paginate()
-        for each in page["FileSystems"]
-    ]
-    if len(systems) > _MOST_FILE_SYSTEMS:
+    systems = all_file_systems(efs)
+    if len(systems) > MOST_FILE_SYSTEMS:
         inventory.lines.append(
             Line(
                 outcome=Outcome.CHANGED,
@@ -323,23 +320,7 @@ def _file_systems(inventory: Inventory, efs: EFSClient, near: set[str]) -> tuple
             )
         )
         return ()
-    found = []
-    for each in systems:
-        targets = efs.describe_mount_targets(FileSystemId=each["FileSystemId"])["MountTargets"]
-        here = [each for each in targets if near & {each.get("VpcId"), each["SubnetId"]}]
-        if not here:
-            continue
-        groups = efs.describe_mount_target_security_groups(MountTargetId=here[0]["MountTargetId"])
-        found.append(
-            FileSystem(
-                id=each["FileSystemId"],
-                name=each.get("Name", ""),
-                encrypted=bool(each.get("Encrypted")),
-                subnets=tuple(target["SubnetId"] for target in here),
-                groups=tuple(groups["SecurityGroups"]),
-            )
-        )
-    return tuple(found)
+    return tuple(mounted(efs, systems, near))
 
 
 def _profiles(iam: IAMClient, roles: set[str]) -> dict[str, str]:

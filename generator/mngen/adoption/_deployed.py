@@ -14,7 +14,7 @@ import msgspec
 
 from mngen._tags import tags_of, with_tags
 from mngen.account import ECR_IMAGE, image_of
-from mngen.adoption._inventory import FileSystem
+from mngen.adoption._file_systems import MOST_FILE_SYSTEMS, all_file_systems, mounted
 from mngen.adoption._jobs import containers_of
 from mngen.cluster import DEPLOYMENT_TAG, IMAGE_TAG, REGION_TAG, inputs_prefix
 
@@ -26,14 +26,13 @@ if TYPE_CHECKING:
     from mypy_boto3_efs.client import EFSClient
     from mypy_boto3_iam.client import IAMClient
 
+    from mngen.adoption._inventory import FileSystem
     from mngen.adoption._item import Item
 
     Connect = Callable[[str, str], Any]
     Try = Callable[[Callable[[], None]], object]
 
 _SSH = 22
-# Each file system takes two more calls, for its mount targets.
-_MOST_FILE_SYSTEMS = 10
 # What Terraform appends to a prefix:
 # https://github.com/hashicorp/terraform-plugin-sdk/blob/main/helper/id/id.go
 _SUFFIX = r"\d{18}[0-9a-f]{8}"
@@ -296,28 +295,12 @@ def _read_file_systems(found: Deployed, efs: EFSClient) -> None:
     """Finds the file system: the deployment's own, or the only one that is mounted in its VPC."""
     if found.vpc is None:
         return
-    systems = [
-        each
-        for page in efs.get_paginator("describe_file_systems").paginate()
-        for each in page["FileSystems"]
-    ]
+    systems = all_file_systems(efs)
     own = [each for each in systems if tags_of(each).get(DEPLOYMENT_TAG) == found.name]
-    near: list[FileSystem] = []
-    for each in own or systems[:_MOST_FILE_SYSTEMS]:
-        identity = each["FileSystemId"]
-        targets = efs.describe_mount_targets(FileSystemId=identity)["MountTargets"]
-        here = [target for target in targets if target.get("VpcId") == found.vpc.id]
-        if not here:
-            continue
-        groups = efs.describe_mount_target_security_groups(MountTargetId=here[0]["MountTargetId"])
-        near.append(
-            FileSystem(
-                id=identity,
-                subnets=tuple(target["SubnetId"] for target in here),
-                groups=tuple(groups["SecurityGroups"]),
-            )
-        )
-    if len(near) != 1 or (not own and len(systems) > _MOST_FILE_SYSTEMS):
+    if not own and len(systems) > MOST_FILE_SYSTEMS:
+        return
+    near = mounted(efs, own or systems, {found.vpc.id})
+    if len(near) != 1:
         return
     found.file_system = near[0]
     found.own_file_system = bool(own)
