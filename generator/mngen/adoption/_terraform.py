@@ -12,6 +12,8 @@ import re
 from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+import msgspec
+
 from mngen._json_text import without_nulls
 from mngen.adoption._inventory import Inventory, require
 from mngen.adoption._item import Item
@@ -79,6 +81,47 @@ _OF_TERRAFORM = frozenset(
 )
 
 
+class _Shown(msgspec.Struct):
+    """A resource that `terraform show -json` prints."""
+
+    address: str
+    mode: str
+    type: str
+    values: dict[str, Any] = {}
+
+
+class _Module(msgspec.Struct):
+    resources: list[_Shown] = []
+    child_modules: list[_Module] = []
+
+
+class _Values(msgspec.Struct):
+    outputs: dict[str, dict[str, Any]] = {}
+    root_module: _Module = msgspec.field(default_factory=_Module)
+
+
+class _Instance(msgspec.Struct):
+    attributes: dict[str, Any] = {}
+
+
+class _Pulled(msgspec.Struct):
+    """A resource that `terraform state pull` prints, with its instances."""
+
+    mode: str
+    type: str
+    name: str
+    instances: list[_Instance] = []
+    module: str = ""
+
+
+class _State(msgspec.Struct):
+    """What is read of a file with a state, in either form: see `read_state` and `_resources`."""
+
+    outputs: dict[str, dict[str, Any]] = {}
+    values: _Values = msgspec.field(default_factory=_Values)
+    resources: list[_Pulled] = []
+
+
 def read_terraform(
     path: Path, queues: Collection[str] = (), jobs: Collection[str] = ()
 ) -> Inventory:
@@ -116,11 +159,13 @@ def _parsed(file: Path) -> dict[str, Any]:
         raise InputError(f"{file} is larger than 10 MiB", hint="pass the folder")
     try:
         state = json.loads(raw)
+        msgspec.convert(state, _State)
     except (ValueError, RecursionError):
         raise InputError(f"{file} is not a Terraform state", hint=hint) from None
-    if not isinstance(state, dict) or not {"resources", "values"} & set(state):
+    found: dict[str, Any] = state
+    if not {"resources", "values"} & set(found):
         raise InputError(f"{file} is not a Terraform state", hint=hint)
-    return state
+    return found
 
 
 def _read_folder(folder: Path, queues: Collection[str], jobs: Collection[str]) -> Inventory:

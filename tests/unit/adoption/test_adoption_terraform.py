@@ -242,7 +242,20 @@ def test_state_of_mngen_gives_its_spec(tmp_path: Path) -> None:
         adopt(inventory, Wishes(name="other"), CATALOG)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"version": 4}', "name: mine"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"version": 4}',
+        "name: mine",
+        # A kustomization, and what only looks like a state.
+        '{"resources": ["service.yaml"]}',
+        '{"values": {"root_module": {"resources": [{"type": "aws_batch_job_queue"}]}}}',
+        '{"outputs": [], "resources": []}',
+    ],
+)
 def test_file_that_is_no_state_is_refused(text: str, tmp_path: Path) -> None:
     file = tmp_path / "state.json"
     file.write_text(text, encoding="utf-8")
