@@ -13,12 +13,13 @@ import msgspec
 
 from mngen.account import ECR_IMAGE, image_of, stem_of
 from mngen.adoption._deployed import Deployed, is_made, job_roles, role_name
+from mngen.adoption._draft import key_of
 from mngen.adoption._environments import choose_instance, node_counts
 from mngen.adoption._jobs import containers_of
 from mngen.adoption._lines import Place
 from mngen.adoption._queues import environments_of, limits_of
 from mngen.cluster import DEPLOYMENT_TAG, NR_CPUS_TAG, TAG_PREFIX
-from mngen.cluster.names import log_group
+from mngen.cluster.names import aws_name, log_group
 from mngen.spec import CancelAfter, Container, Efs, Environment, Network
 
 if TYPE_CHECKING:
@@ -223,8 +224,7 @@ def _cpus(
 
 def _map_queue(draft: Draft, made: Deployed, item: Item, keys: dict[str, str]) -> str | None:
     name = str(item.data["jobQueueName"])
-    own = name.startswith(f"{made.name}-")
-    key = name.removeprefix(f"{made.name}-")[:64]
+    key = key_of(name.removeprefix(f"{made.name}-"), draft.queues)
     path = f"queues.{key}"
     arns = environments_of(item.data)
     environments = [keys[arn] for arn in arns if arn in keys]
@@ -240,7 +240,7 @@ def _map_queue(draft: Draft, made: Deployed, item: Item, keys: dict[str, str]) -
         return None
     entry: dict[str, Any] = {"environments": environments}
     draft.kept(item.at("jobQueueName"), path, f"{name}: its name")
-    if not own:
+    if name != aws_name(made.name, key):
         entry["aws_name"] = name
     if item.take("priority", 1) != 1:
         entry["priority"] = item.take("priority")

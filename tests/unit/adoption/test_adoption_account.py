@@ -10,9 +10,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from mngen.adoption import Adoption, Outcome, Wishes, adopt, look_up, read_account, read_json
+from mngen.adoption import (
+    Adoption,
+    Inventory,
+    Item,
+    Outcome,
+    Place,
+    Wishes,
+    adopt,
+    look_up,
+    read_account,
+    read_json,
+)
+from mngen.adoption._deployed import Deployed
 from mngen.catalog import load_catalog
+from mngen.cluster import queue_name
 from mngen.errors import InputError, ToolError
+from mngen.spec import load_text
 from tests.support.adoption import (
     ACCOUNT,
     ARN,
@@ -345,6 +359,25 @@ def test_role_name_in_a_file_becomes_the_arn_of_its_profile(tmp_path: Path) -> N
     assert adoption.count(Outcome.CANNOT) == 0
     profile = yaml.safe_load(adoption.spec)["roles"]["instance_profile"]
     assert profile == f"arn:aws:iam::{ACCOUNT}:instance-profile/batch/tsunami"
+
+
+def test_queues_of_a_deployment_that_end_alike_have_a_key_each() -> None:
+    environment, taken, _ = described(
+        {**ENVIRONMENT, "computeEnvironmentName": "reef-mpi-" + "0" * 26},
+        {**QUEUE, "jobQueueName": "mpi"},
+        DEFINITION,
+    )
+    own = {**taken, "jobQueueName": "reef-mpi", "jobQueueArn": f"{ARN}job-queue/reef-mpi"}
+    inventory = Inventory(
+        source="the account",
+        environments=[Item(environment, Place("environment"))],
+        queues=[Item(each, Place(each["jobQueueArn"])) for each in (taken, own)],
+        name="reef",
+        region=REGION,
+        deployed=Deployed(name="reef"),
+    )
+    spec = load_text(adopt(inventory, Wishes(name="reef"), CATALOG).spec.encode()).require()
+    assert sorted(queue_name(spec, key) for key in spec.queues) == ["mpi", "reef-mpi"]
 
 
 def test_image_of_another_registry_is_not_taken_over() -> None:
