@@ -25,6 +25,7 @@ from mngen.spec import CancelAfter, Container, Efs, Environment, Network
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from mngen.adoption._deployed import Template
     from mngen.adoption._draft import Draft
     from mngen.adoption._item import Item
     from mngen.catalog import InstanceType
@@ -114,15 +115,14 @@ def _zones(made: Deployed) -> _Zones:
     return _Zones(sorted(used), found)
 
 
-def _map_environment(
-    draft: Draft, made: Deployed, item: Item, key: str, zones: _Zones
-) -> str | None:
+def _map_environment(draft: Draft, made: Deployed, item: Item, key: str, zones: _Zones) -> bool:
+    """Adds an environment to the spec, if one can stand for it; returns whether one does."""
     path = f"environments.{key}"
     resources = item.child("computeResources")
     types = [str(each) for each in resources.take("instanceTypes", [])]
     instance = choose_instance(draft, types, resources.at("instanceTypes"), path)
     if instance is None:
-        return None
+        return False
     sizes = node_counts(
         draft,
         path,
@@ -131,7 +131,7 @@ def _map_environment(
         (resources.take("minvCpus", 0), resources.at("minvCpus")),
     )
     if sizes is None:
-        return None
+        return False
     draft.kept(
         item.at("computeEnvironmentName"), path, f"{item.data['computeEnvironmentName']}: its name"
     )
@@ -161,9 +161,7 @@ def _map_environment(
     strategy = str(resources.take("allocationStrategy", "BEST_FIT")).lower().replace("_", "-")
     if strategy != ("spot-capacity-optimized" if spot else "best-fit-progressive"):
         entry["allocation"] = strategy
-    template = made.templates.get(
-        str(resources.data.get("launchTemplate", {}).get("launchTemplateId"))
-    )
+    template = _template_of(made, item)
     if template:
         entry["efa"] = template.efa
         if template.root_volume:
@@ -173,7 +171,12 @@ def _map_environment(
         for name, value in entry.items()
         if name not in _ENVIRONMENT or value != _ENVIRONMENT[name]
     }
-    return key
+    return True
+
+
+def _template_of(made: Deployed, item: Item) -> Template | None:
+    template = item.data["computeResources"].get("launchTemplate", {})
+    return made.templates.get(str(template.get("launchTemplateId")))
 
 
 def _group(made: Deployed, key: str, group: str, *, several: bool) -> object:
@@ -317,7 +320,7 @@ def _network(draft: Draft, made: Deployed, zones: _Zones) -> dict[str, Any]:
 
 def _groups(made: Deployed, item: Item) -> Iterable[str]:
     resources = item.data["computeResources"]
-    template = made.templates.get(str(resources.get("launchTemplate", {}).get("launchTemplateId")))
+    template = _template_of(made, item)
     return resources.get("securityGroupIds") or (template.groups if template else ())
 
 
