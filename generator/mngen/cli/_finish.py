@@ -8,7 +8,7 @@ import typer
 from mngen._text import printable
 from mngen.cli._console import ask, print_json, report, require_terminal
 from mngen.cli._options import Format
-from mngen.cli._session import account_of, cluster_of
+from mngen.cli._session import account_of
 
 if TYPE_CHECKING:
     from mngen.adoption import Finish, Leftover, Part
@@ -43,8 +43,8 @@ def finish(
 
     if not (yes or dry_run):
         require_terminal("--dry-run shows what would be deleted")
-    with account_of(cluster_of(file).spec.region, sandbox=sandbox):
-        work = Finish(file, out, take_imports=not sandbox)
+    work = Finish(file, out, take_imports=not sandbox)
+    with account_of(work.spec.region, sandbox=sandbox):
         parts = work.plan()
         pretty = output_format is Format.PRETTY
         if pretty:
