@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mngen.catalog import load_catalog
-from mngen.rules import AWS_RULES, SUBMISSION_RULES, Match, require
+from mngen.errors import Position
+from mngen.rules import AWS_RULES, SUBMISSION_RULES, Match, check_aws, require
 from mngen.spec import load_text
 
 OLD = "arn:aws:batch:us-east-1:123456789012:compute-environment/old"
@@ -98,3 +99,33 @@ def test_a_submission_looks_at_the_profiles_of_its_own_environments_only() -> No
     errors = SimpleNamespace(NoSuchEntityException=KeyError)
     assert judged("MN315", get_instance_profile=look, exceptions=errors) == []
     assert asked == ["seismic"]
+
+
+def test_what_a_definition_names_is_reported_in_its_file() -> None:
+    role = "arn:aws:iam::123456789012:role/gone"
+    definition = f"""\
+{{
+  "type": "container",
+  "containerProperties": {{
+    "image": "quay.io/me/post:v1", "vcpus": 4, "memory": 8000,
+    "jobRoleArn": "{role}"
+  }}
+}}
+"""
+    text = SPEC + "jobs:\n  post: {queue: mpi, definition: post.json}\n"
+    loaded = load_text(text.encode(), "lab/mngen.yaml", {"post.json": definition.encode()})
+    cluster = require(loaded, load_catalog())
+
+    def look(RoleName: str) -> dict[str, Any]:  # noqa: N803
+        raise KeyError(RoleName)
+
+    client = SimpleNamespace(
+        get_role=look, exceptions=SimpleNamespace(NoSuchEntityException=KeyError)
+    )
+    others = [each.id for each in AWS_RULES if each.id != "MN214"]
+    for document in (loaded.document, None):
+        answers = check_aws(cluster, skip=others, document=document, connect=lambda *_: client)
+        [problem] = answers.problems
+        assert (problem.file, problem.position) == ("lab/post.json", Position(5, 19))
+        assert problem.path == "jobs.post.definition"
+        assert problem.message == f"/containerProperties/jobRoleArn: there is no role {role}"

@@ -62,7 +62,10 @@ def check_aws(
     for rule in chosen(AWS_RULES, skip):
         try:
             with translated():
-                problems += [make_problem(rule, match, document) for match in rule.matches(account)]
+                problems += [
+                    make_problem(rule, match, document, cluster.spec)
+                    for match in rule.matches(account)
+                ]
         except ToolError as error:
             for problem in error.problems:
                 failed.setdefault(problem, []).append(rule.id)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from mngen._json_text import pointer
 from mngen.errors import InputError, Problem, Severity, did_you_mean
-from mngen.spec import dotted
+from mngen.spec import JobFromFile, dotted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from mngen.rules._rule import Match, Rule
-    from mngen.spec import Document
+    from mngen.spec import Document, Spec
 
 _RuleClass = TypeVar("_RuleClass", bound="type[Rule]")
 
@@ -63,8 +65,18 @@ def in_order(problem: Problem) -> tuple[int, int, int, str]:
     return (line, column, _WEIGHT[problem.severity], problem.rule or "")
 
 
-def make_problem(rule: type[Rule], match: Match, document: Document | None) -> Problem:
-    """Makes a problem of a match, placed in the document where there is one."""
+def make_problem(
+    rule: type[Rule], match: Match, document: Document | None, spec: Spec | None = None
+) -> Problem:
+    """Makes a problem of a match, placed where its value is.
+
+    Args:
+        rule: The rule.
+        match: What it found.
+        document: The spec's document; None if the place does not matter, or there is none.
+        spec: The spec, for values from the definitions of jobs, which are in files of their own;
+            None if the match is of none of them.
+    """
     problem = Problem(
         match.message,
         severity=rule.severity,
@@ -73,6 +85,23 @@ def make_problem(rule: type[Rule], match: Match, document: Document | None) -> P
         rule=rule.id,
         source_url=rule.source_url,
     )
-    if document is None:
-        return problem
+    in_file = _in_definition(problem, match, spec) if spec else None
+    if in_file is not None or document is None:
+        return in_file or problem
     return document.locate(problem, match.path, key=match.key)
+
+
+def _in_definition(problem: Problem, match: Match, spec: Spec) -> Problem | None:
+    """Returns the problem of a value from a job's definition, placed there; None of any other."""
+    section, name, key, *below = (*match.path, "", "", "")[: max(3, len(match.path))]
+    job = spec.jobs.get(str(name)) if section == "jobs" else None
+    if not isinstance(job, JobFromFile):
+        return None
+    path = tuple(below) if key == "definition" and below else job.paths.get(str(key))
+    if path is None:
+        return None
+    # The rule's own remedy is about the key.
+    hint = problem.hint if match.hint or below else f"change it in {job.definition}"
+    message = f"{pointer(path)}: {problem.message}"
+    moved = replace(problem, message=message, path=f"jobs.{name}.definition", hint=hint)
+    return job.from_file.locate(moved, path)

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mngen._json_text import pointer
 from mngen.errors import InputError, Problem, Severity
 from mngen.rules.checks._judge import at_level, chosen, in_order, make_problem
 from mngen.rules.spec import SPEC_RULES
 from mngen.rules.spec._subject import make_subject
-from mngen.spec import JobFromFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -98,7 +96,7 @@ def _judge(
     found = _matches(rules, subject)
     found += _beside_unknown_types(rules, loaded.spec, catalog, loaded.dropped, found)
     for rule, match in found:
-        problem = _problem(rule, match, loaded)
+        problem = make_problem(rule, match, loaded.document, loaded.spec)
         problems.append(problem)
         if match.secret and problem.position is not None:
             secret_lines.add((problem.file, problem.position.line))
@@ -142,30 +140,6 @@ def _beside_unknown_types(
         for each in judged[0]
         if each not in found and all(each in others for others in judged[1:])
     ]
-
-
-def _problem(rule: type[SpecRule], match: Match, loaded: LoadedSpec) -> Problem:
-    """Makes a problem of a match: of a value from a job's definition, at its place in that file."""
-    section, name, key, *below = (*match.path, "", "", "")[: max(3, len(match.path))]
-    job = loaded.spec.jobs.get(str(name)) if loaded.spec and section == "jobs" else None
-    if not isinstance(job, JobFromFile):
-        return make_problem(rule, match, loaded.document)
-    path: Path | None = job.paths.get(str(key))
-    if key == "definition" and below:
-        path = tuple(below)
-    problem = make_problem(rule, match, loaded.document)
-    if path is None:
-        return problem
-    return job.from_file.locate(
-        replace(
-            problem,
-            message=f"{pointer(path)}: {match.message}",
-            path=f"jobs.{name}.definition",
-            # The rule's own remedy is about the key.
-            hint=match.hint or (rule.remedy if below else f"change it in {job.definition}"),
-        ),
-        path,
-    )
 
 
 def _hidden(problem: Problem, lines: set[_Line]) -> Problem:
