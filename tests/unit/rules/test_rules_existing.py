@@ -79,6 +79,33 @@ def test_legacy_environments_have_instances_of_ecs(more: dict[str, Any], said: s
     assert [each.message for each in found] == expected
 
 
+@pytest.mark.parametrize(
+    ("types", "arm"),
+    [
+        (["optimal"], False),
+        (["default_x86_64"], False),
+        (["default_arm64"], True),
+        (["c7g.4xlarge"], True),
+        (["c7g", "r6g.4xlarge"], True),
+        (["m5", "c5.large"], False),
+        (["zz9.large", "zz9"], False),
+    ],
+)
+def test_legacy_environments_have_the_architecture_of_the_queue(
+    types: list[str], arm: bool
+) -> None:
+    resources = {"type": "EC2", "instanceTypes": types}
+    environment = {
+        "computeEnvironmentArn": OLD,
+        "status": "VALID",
+        "computeResources": resources,
+    }
+    answer = {"computeEnvironments": [environment]}
+    found = judged("MN230", describe_compute_environments=lambda **_: answer)
+    expected = "the compute environment `old` is for arm64, and the queue for x86_64"
+    assert [each.message for each in found] == ([expected] if arm else [])
+
+
 @pytest.mark.parametrize("rule", ["MN213", "MN313"])
 def test_a_deprecated_ami_is_there(rule: str) -> None:
     image = {"ImageId": AMI, "State": "available", "Architecture": "x86_64"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mngen.catalog import load_catalog
@@ -11,7 +12,7 @@ from mngen.rules._rule import Match
 from mngen.rules.account._rule import AwsRule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_batch.type_defs import ComputeEnvironmentDetailTypeDef
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     from mngen.account import Account
     from mngen.catalog import Architecture
 
+_BUNDLES: Mapping[str, Architecture] = MappingProxyType(
+    {"optimal": "x86_64", "default_x86_64": "x86_64", "default_arm64": "arm64"}
+)
+"""What an environment may list in place of types and families.
+
+Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html
+"""
 _QUEUE = "https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html"
 
 
@@ -78,19 +86,14 @@ def _wrong(
 
 
 def _architectures(types: Iterable[str]) -> set[Architecture]:
-    """Returns the architectures of types, families and `optimal`, as far as the catalog has them.
-
-    Source: https://docs.aws.amazon.com/batch/latest/userguide/create-compute-environment.html
-    """
-    instances = {each.name: each.architecture for each in load_catalog()}
+    """Returns the architectures of what an environment lists, as far as the catalog has it."""
+    catalog = load_catalog()
     found: set[Architecture] = set()
     for each in types:
-        if each == "optimal":
-            found.add("x86_64")
-        elif each in instances:
-            found.add(instances[each])
+        if each in _BUNDLES:
+            found.add(_BUNDLES[each])
         else:
-            found |= {arch for name, arch in instances.items() if name.startswith(f"{each}.")}
+            found.update(instance.architecture for instance in catalog.match(each))
     return found
 
 
