@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         FileSystemDescriptionTypeDef,
         MountTargetDescriptionTypeDef,
     )
+    from mypy_boto3_iam.client import IAMClient
+    from mypy_boto3_iam.type_defs import RoleTypeDef
 
     from mngen.cluster import AmiRecord, Cluster, ResolvedEnvironment
 
@@ -48,6 +50,7 @@ class Account:
         self.images = images
         self._connect = connect
         self._clients: dict[str, Any] = {}
+        self._roles: dict[str, RoleTypeDef | None] = {}
 
     def client(self, service: str, region: str | None = None) -> Any:
         """Returns a client of a service in the cluster's region, or in another."""
@@ -62,6 +65,19 @@ class Account:
         """The client of EC2."""
         found: EC2Client = self.client("ec2")
         return found
+
+    def role(self, arn: str) -> RoleTypeDef | None:
+        """Returns the IAM role of an ARN, or None. Each is asked for once."""
+        if arn not in self._roles:
+            iam: IAMClient = self.client("iam")
+            try:
+                found = iam.get_role(RoleName=arn.rpartition("/")[2])["Role"]
+            except iam.exceptions.NoSuchEntityException:
+                self._roles[arn] = None
+            else:
+                # A role of this name may have another path.
+                self._roles[arn] = found if found["Arn"] == arn else None
+        return self._roles[arn]
 
     @property
     def has_vpc(self) -> bool:

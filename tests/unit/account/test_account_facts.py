@@ -29,10 +29,16 @@ class FileSystemNotFoundError(Exception):
     """As a client of EFS raises it."""
 
 
+class NoSuchEntityError(Exception):
+    """As a client of IAM raises it."""
+
+
 class Client:
     """A client that notes what it is asked for."""
 
-    exceptions = SimpleNamespace(FileSystemNotFound=FileSystemNotFoundError)
+    exceptions = SimpleNamespace(
+        FileSystemNotFound=FileSystemNotFoundError, NoSuchEntityException=NoSuchEntityError
+    )
 
     def __init__(self, *, empty: bool = False) -> None:
         self.asked: list[str] = []
@@ -43,6 +49,12 @@ class Client:
         if self.empty:
             raise FileSystemNotFoundError
         return {"FileSystems": [named]}
+
+    def get_role(self, **named: str) -> dict[str, Any]:
+        self.asked.append("get_role")
+        if self.empty:
+            raise NoSuchEntityError
+        return {"Role": {"Arn": f"arn:aws-cn:iam::123456789012:role/lab/{named['RoleName']}"}}
 
     def get_paginator(self, operation: str) -> SimpleNamespace:
         def paginate(**named: Any) -> Iterator[dict[str, Any]]:
@@ -95,3 +107,23 @@ def test_zones_of_endpoint_services() -> None:
         assert asking.endpoint_zones == {"ecr.api": {"cn-north-1a"}, "logs": {"cn-north-1a"}}
     assert client.asked == ["describe_vpc_endpoint_services"]
     assert account(Client(empty=True)).endpoint_zones == {"ecr.api": set(), "logs": set()}
+
+
+def test_a_role_is_that_of_its_whole_arn() -> None:
+    client = Client()
+    asking = account(client)
+    arn = "arn:aws-cn:iam::123456789012:role/lab/jobs"
+    for _ in range(2):
+        role = asking.role(arn)
+        assert role is not None
+        assert role["Arn"] == arn
+        assert asking.role(arn.replace("/lab", "")) is None
+    assert client.asked == ["get_role", "get_role"]
+
+
+def test_a_role_that_is_not_there_is_asked_for_once() -> None:
+    client = Client(empty=True)
+    asking = account(client)
+    for _ in range(2):
+        assert asking.role("arn:aws-cn:iam::123456789012:role/gone") is None
+    assert client.asked == ["get_role"]

@@ -58,27 +58,16 @@ class RolesExist(AwsRule):
 
     @classmethod
     def matches(cls, account: Account) -> Iterator[Match]:
-        named = list(arns(account.cluster.spec))
-        if not named:
-            return
-        iam: IAMClient = account.client("iam")
-        for path, arn in named:
+        for path, arn in arns(account.cluster.spec):
             kind = arn.split(":")[5].partition("/")[0]
             if kind == "instance-profile":
-                yield from _instance_profile(iam, arn)
-            elif not (_role_exists if kind == "role" else _policy_exists)(iam, arn):
+                yield from _instance_profile(account, arn)
+            elif not (account.role(arn) if kind == "role" else _policy_exists(account, arn)):
                 yield Match(path, f"there is no {kind} {arn}")
 
 
-def _role_exists(iam: IAMClient, arn: str) -> bool:
-    try:
-        found = iam.get_role(RoleName=arn.rpartition("/")[2])
-    except iam.exceptions.NoSuchEntityException:
-        return False
-    return found["Role"]["Arn"] == arn
-
-
-def _policy_exists(iam: IAMClient, arn: str) -> bool:
+def _policy_exists(account: Account, arn: str) -> bool:
+    iam: IAMClient = account.client("iam")
     try:
         iam.get_policy(PolicyArn=arn)
     except iam.exceptions.NoSuchEntityException:
@@ -86,7 +75,8 @@ def _policy_exists(iam: IAMClient, arn: str) -> bool:
     return True
 
 
-def _instance_profile(iam: IAMClient, arn: str) -> Iterator[Match]:
+def _instance_profile(account: Account, arn: str) -> Iterator[Match]:
+    iam: IAMClient = account.client("iam")
     path = ("roles", "instance_profile")
     try:
         found = iam.get_instance_profile(InstanceProfileName=arn.rpartition("/")[2])
@@ -119,14 +109,9 @@ class RolesTrusted(AwsRule):
 
     @classmethod
     def matches(cls, account: Account) -> Iterator[Match]:
-        named = [(path, arn) for path, arn in arns(account.cluster.spec) if ":role/" in arn]
-        if not named:
-            return
-        iam: IAMClient = account.client("iam")
-        for path, arn in named:
-            try:
-                role = iam.get_role(RoleName=arn.rpartition("/")[2])["Role"]
-            except iam.exceptions.NoSuchEntityException:
+        for path, arn in arns(account.cluster.spec):
+            role = account.role(arn) if ":role/" in arn else None
+            if role is None:
                 # The rule about its existence reports it.
                 continue
             service = _SERVICES.get(str(path[-1]), "ecs-tasks.amazonaws.com")
