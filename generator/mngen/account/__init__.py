@@ -7,13 +7,10 @@ where a job would go. Rules judge by what these show; jobs are submitted and exp
 from mngen.account._account import Account
 from mngen.account._definition import (
     ECR_IMAGE,
-    container_of,
-    containers_of,
     differences_of,
     environment_wanted,
     image_wanted,
     newest_definition,
-    resource_of,
 )
 from mngen.account._environment import fault_of, image_of, stem_of
 from mngen.account._instances import instances_of
@@ -27,8 +24,6 @@ __all__ = [
     "Intent",
     "Target",
     "concerns",
-    "container_of",
-    "containers_of",
     "covers",
     "differences_of",
     "environment_wanted",
@@ -40,7 +35,6 @@ __all__ = [
     "newest_definition",
     "principals",
     "quota_value",
-    "resource_of",
     "services",
     "statements",
     "stem_of",

@@ -49,11 +49,6 @@ def containers_of(definition: JobDefinitionTypeDef | None) -> list[dict[str, Any
     return containers or [described.get("containerProperties") or {}]
 
 
-def container_of(definition: JobDefinitionTypeDef | None) -> dict[str, Any]:
-    """Returns the container of a job definition: that of the first node range, or the only one."""
-    return dict(containers_of(definition)[0])
-
-
 def resource_of(container: Mapping[str, Any], kind: str) -> int | None:
     """Returns what a container asks for of `VCPU`, `MEMORY` (MiB) or `GPU`; None if nothing.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mngen.account._definition import container_of, containers_of, resource_of
+from mngen.account._definition import containers_of, resource_of
 from mngen.account._environment import stem_of
 from mngen.cluster import aws_name, queue_name
 
@@ -111,14 +111,14 @@ class Target:
         return None
 
     @cached_property
-    def container(self) -> dict[str, Any]:
-        """The container of the definition: that of the first node range, or the only one."""
-        return container_of(self.definition)
-
-    @cached_property
     def containers(self) -> list[dict[str, Any]]:
         """The containers of the definition: that of each node range, or the only one."""
         return containers_of(self.definition)
+
+    @property
+    def container(self) -> dict[str, Any]:
+        """The container of the definition: that of the first node range, or the only one."""
+        return self.containers[0]
 
     def resource(self, kind: str) -> int | None:
         """Returns the most that a node asks for of `VCPU`, `MEMORY` (MiB) or `GPU`.
