@@ -25,7 +25,7 @@ from mngen.errors import InputError, Problem, did_you_mean
 from mngen.spec import JobFromFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from mypy_boto3_batch.type_defs import JobDefinitionTypeDef
 
@@ -110,8 +110,11 @@ def make_request(
         definition: ARN of the revision to submit with.
         secret: The rendezvous secret of a multi-node job, or what stands for it; None for a job
             of one node, which needs none.
-        described: That revision; None where there is none.
+        described: That revision; None where there is none, and the job's file counts.
     """
+    job = intent.job.spec
+    content = job.from_file.content if isinstance(job, JobFromFile) else {}
+    known: dict[str, Any] = dict(described or content)
     overrides = _container_overrides(order, intent.job, intent.queue, secret)
     request: dict[str, Any] = {
         "jobName": order.name or intent.job.name,
@@ -123,27 +126,26 @@ def make_request(
         if overrides:
             request["containerOverrides"] = overrides
     else:
-        request["nodeOverrides"] = _node_overrides(intent, intent.nodes, described, overrides)
+        request["nodeOverrides"] = _node_overrides(intent.nodes, known, overrides)
     if order.attempts is not None:
         # A submission's strategy replaces the definition's as a whole.
         request["retryStrategy"] = retry_strategy(order.attempts)
-        if isinstance(intent.job.spec, JobFromFile):
-            own: dict[str, Any] = {**(described or {})}
-            request["retryStrategy"] = {**own.get("retryStrategy", {}), "attempts": order.attempts}
+        if isinstance(job, JobFromFile):
+            request["retryStrategy"] = {
+                **known.get("retryStrategy", {}),
+                "attempts": order.attempts,
+            }
     if order.timeout is not None:
         request["timeout"] = {"attemptDurationSeconds": order.timeout}
     if order.share is not None:
         request["shareIdentifier"] = order.share
-        if dict(described or {}).get("schedulingPriority") is None:
+        if known.get("schedulingPriority") is None:
             request["schedulingPriorityOverride"] = 0
     return request
 
 
 def _node_overrides(
-    intent: Intent,
-    nodes: int,
-    described: JobDefinitionTypeDef | None,
-    overrides: dict[str, Any],
+    nodes: int, definition: Mapping[str, Any], overrides: dict[str, Any]
 ) -> dict[str, Any]:
     """Returns the overrides of all nodes, in the node ranges of the definition.
 
@@ -152,10 +154,7 @@ def _node_overrides(
     Source: https://github.com/aws/aws-parallelcluster/pull/964,
     https://github.com/aws/aws-cdk/issues/29415
     """
-    job = intent.job.spec
-    content = job.from_file.content if isinstance(job, JobFromFile) else {}
-    known: dict[str, Any] = {**content, **(described or {})}
-    properties = known.get("nodeProperties") or {}
+    properties = definition.get("nodeProperties") or {}
     ranges = [each["targetNodes"] for each in properties.get("nodeRangeProperties", [])] or ["0:"]
     closed = not any(each.endswith(":") for each in ranges)
     return {
