@@ -7,9 +7,10 @@ as a `JobFromFile`, whose other keys follow from that file. `key_changes` compar
 lists for each changed key what that does to an existing deployment.
 """
 
+from mngen._json_text import MAX_BYTES
 from mngen.spec._changes import KeyChange, key_changes, keys, written
 from mngen.spec._definition import JobDefinition, JobFromFile
-from mngen.spec._document import MAX_BYTES, Document, Path, dotted, parse, read_file
+from mngen.spec._document import Document, Path, dotted, parse, read_file
 from mngen.spec._effects import UPDATE_KEY, Effect
 from mngen.spec._initial import create, initial, name_from, scalar
 from mngen.spec._load import LoadedSpec, load, load_text

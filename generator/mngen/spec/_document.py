@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from mngen._json_text import MAX_BYTES
 from mngen.errors import InputError, Position, Problem
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 Path = tuple[str | int, ...]
 """A place in a document: keys and indices from the root."""
-
-MAX_BYTES = 10 * 1024 * 1024
-"""The longest file that is parsed."""
 
 _MAX_DEPTH = 50
 _MAX_VALUES = 1_000_000
