@@ -10,8 +10,6 @@ from mngen.cluster import job_variables, repository_name
 from mngen.spec import JobFromFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_batch.type_defs import JobDefinitionTypeDef
     from mypy_boto3_ecr.client import ECRClient
@@ -23,10 +21,6 @@ ECR_IMAGE = re.compile(
     r"(?P<repository>[^:@]+)(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 """The parts of the name of an image in ECR."""
-
-
-_OLDER = {"VCPU": "vcpus", "MEMORY": "memory"}
-"""Keys of older definitions, by the type of a requirement."""
 
 
 def newest_definition(batch: BatchClient, name: str) -> JobDefinitionTypeDef | None:
@@ -47,17 +41,6 @@ def containers_of(definition: JobDefinitionTypeDef | None) -> list[dict[str, Any
     ranges = described.get("nodeProperties", {}).get("nodeRangeProperties", [])
     containers = [each.get("container", {}) for each in ranges]
     return containers or [described.get("containerProperties") or {}]
-
-
-def resource_of(container: Mapping[str, Any], kind: str) -> int | None:
-    """Returns what a container asks for of `VCPU`, `MEMORY` (MiB) or `GPU`; None if nothing.
-
-    Older definitions have the first two outside the list of requirements.
-    """
-    for each in container.get("resourceRequirements", []):
-        if each["type"] == kind:
-            return int(float(each["value"]))
-    return container.get(_OLDER.get(kind, "")) or None
 
 
 def differences_of(target: Target) -> list[str]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mngen.account._definition import containers_of, resource_of
+from mngen.account._definition import containers_of
 from mngen.account._environment import stem_of
 from mngen.cluster import aws_name, queue_name
+from mngen.spec import need_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,8 +130,7 @@ class Target:
         asked = {"VCPU": intent.vcpus, "MEMORY": intent.memory, "GPU": intent.gpus}[kind]
         if asked is not None:
             return asked
-        needs = [resource_of(each, kind) for each in self.containers]
-        return max((each for each in needs if each is not None), default=None)
+        return max(need_of(each, kind)[1] for each in self.containers) or None
 
     @property
     def nodes(self) -> int:

@@ -9,7 +9,7 @@ lists for each changed key what that does to an existing deployment.
 
 from mngen._json_text import MAX_BYTES
 from mngen.spec._changes import KeyChange, key_changes, keys, written
-from mngen.spec._definition import JobDefinition, JobFromFile
+from mngen.spec._definition import JobDefinition, JobFromFile, need_of
 from mngen.spec._document import Document, Path, dotted, parse, read_file
 from mngen.spec._effects import UPDATE_KEY, Effect
 from mngen.spec._initial import create, initial, name_from, scalar
@@ -68,6 +68,7 @@ __all__ = [
     "load",
     "load_text",
     "name_from",
+    "need_of",
     "parse",
     "read_file",
     "scalar",

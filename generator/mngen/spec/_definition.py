@@ -12,7 +12,7 @@ from mngen.spec._document import parse
 from mngen.spec._model import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from mngen.errors import Problem
     from mngen.spec._document import Document, Path
@@ -116,6 +116,22 @@ def containers_of(data: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]
     for number, each in enumerate(nodes.get("nodeRangeProperties", [])):
         if "container" in each:
             yield ("nodeProperties", "nodeRangeProperties", number, "container"), each["container"]
+
+
+def need_of(container: Mapping[str, Any], kind: str) -> tuple[Path, int]:
+    """Returns what a container asks for, with its path in it; 0 if nothing.
+
+    AWS Batch has it in a list, and for older definitions at a key of its own, other than GPUs.
+
+    Args:
+        container: The container.
+        kind: `VCPU`, `MEMORY` (MiB) or `GPU`.
+    """
+    for number, each in enumerate(container.get("resourceRequirements", [])):
+        if each["type"] == kind:
+            return ("resourceRequirements", number, "value"), int(float(each["value"]))
+    key = {"VCPU": "vcpus", "MEMORY": "memory", "GPU": "gpus"}[kind]
+    return (key,), container.get(key, 0)
 
 
 def _ranges(nodes: dict[str, Any]) -> list[tuple[int, int]]:

@@ -16,7 +16,7 @@ import msgspec
 from mngen._batch_shapes import members_of
 from mngen._json_text import MAX_BYTES, parse_json, pointer
 from mngen.errors import InputError, Problem
-from mngen.spec._definition import JobDefinition, JobFromFile, located
+from mngen.spec._definition import JobDefinition, JobFromFile, located, need_of
 from mngen.spec._model import Job
 from mngen.spec._registered import definition_faults
 
@@ -156,8 +156,8 @@ def _keys(definition: JobDefinition) -> Iterator[tuple[str, tuple[Path, Any]]]:
     nodes = content.get("nodeProperties")
     if nodes is not None:
         yield "nodes", (("nodeProperties", "numNodes"), nodes["numNodes"])
-    for key in ("vcpus", "memory", "gpus"):
-        needs = [(path, _need(container, key)) for path, container in containers]
+    for key, kind in (("vcpus", "VCPU"), ("memory", "MEMORY"), ("gpus", "GPU")):
+        needs = [(path, need_of(container, kind)) for path, container in containers]
         path, need = max(needs, key=lambda each: each[1][1])
         yield key, ((*path, *need[0]), need[1])
     sizes = [
@@ -182,22 +182,6 @@ def _keys(definition: JobDefinition) -> Iterator[tuple[str, tuple[Path, Any]]]:
     if "timeout" in content:
         seconds = content["timeout"]["attemptDurationSeconds"]
         yield "timeout", (("timeout", "attemptDurationSeconds"), seconds)
-
-
-def _need(container: dict[str, Any], key: str) -> tuple[Path, int]:
-    """Returns what a container asks for of a key of a job, with its path; 0 if nothing.
-
-    AWS Batch has it in a list, and for older definitions at a key of that name, other than GPUs.
-
-    Args:
-        container: The container.
-        key: `vcpus`, `memory` (MiB) or `gpus`.
-    """
-    kind = {"vcpus": "VCPU", "memory": "MEMORY", "gpus": "GPU"}[key]
-    for number, each in enumerate(container.get("resourceRequirements", [])):
-        if each["type"] == kind:
-            return ("resourceRequirements", number, "value"), int(each["value"])
-    return (key,), container.get(key, 0)
 
 
 def _content(data: dict[str, Any]) -> dict[str, Any]:
