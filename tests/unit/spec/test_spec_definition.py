@@ -507,6 +507,20 @@ def test_variables_of_every_node_range_are_judged_and_secrets_not_shown() -> Non
     assert "hunter2" not in format_problems([problem])
 
 
+def test_variables_of_the_wire_up_are_known_in_every_node_range() -> None:
+    worker = {**CONTAINER, "environment": [{"name": "MNGEN_WAITS", "value": "600"}]}
+    nodes = {
+        **WAVE["nodeProperties"],
+        "nodeRangeProperties": [
+            {"targetNodes": "0:0", "container": CONTAINER},
+            {"targetNodes": "1:", "container": worker},
+        ],
+    }
+    [problem] = judged({**WAVE, "nodeProperties": nodes})
+    assert (problem.rule, problem.path) == ("MN199", "jobs.wave.definition")
+    assert "/nodeRangeProperties/1/container/environment/0: " in problem.message
+
+
 def test_a_definition_of_more_than_24_kib_is_refused() -> None:
     """Source: https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html."""
     content = with_value(WAVE, (*INNER, "command"), ["x" * 25_000])

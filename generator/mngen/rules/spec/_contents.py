@@ -103,7 +103,7 @@ jobs:
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
-        for path, name, _ in _variables(subject):
+        for path, name, _ in variables_of(subject):
             if not name or "=" in name:
                 yield Match(path, f"invalid name of an environment variable: `{name}`", key=True)
 
@@ -138,7 +138,7 @@ jobs:
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
-        for path, name, _ in _variables(subject):
+        for path, name, _ in variables_of(subject):
             if name.upper().startswith("AWS_BATCH"):
                 yield Match(path, f"`{name}` is reserved for AWS Batch", key=True)
 
@@ -180,7 +180,7 @@ jobs:
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
-        for path, name, value in _variables(subject):
+        for path, name, value in variables_of(subject):
             if value and (_SECRET_NAME.search(name) or _SECRET_VALUE.search(value)):
                 yield Match(
                     path,
@@ -225,7 +225,7 @@ jobs:
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
-        for path, name, value in _variables(subject):
+        for path, name, value in variables_of(subject):
             if not value:
                 yield Match(path, f"`{name}` will not be set in the container, not even as empty")
 
@@ -388,7 +388,7 @@ def _images(subject: Subject) -> Iterator[tuple[Path, str]]:
             yield ("jobs", name, "image"), job.image
 
 
-def _variables(subject: Subject) -> Iterator[tuple[Path, str, str]]:
+def variables_of(subject: Subject) -> Iterator[tuple[Path, str, str]]:
     """Yields every environment variable with its place."""
     for name, job in subject.spec.jobs.items():
         if isinstance(job, JobFromFile):

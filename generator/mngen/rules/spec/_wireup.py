@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mngen.cluster import KEY_VARIABLES, VARIABLE_PREFIX, WIRE_UP_VARIABLES, key_variables
 from mngen.errors import Severity, did_you_mean
 from mngen.rules._rule import Match
+from mngen.rules.spec._contents import variables_of
 from mngen.rules.spec._rule import SpecRule
 from mngen.spec import LAUNCHERS_WITHOUT_MPIRUN
 
@@ -218,12 +219,11 @@ jobs:
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
-        for name, job in subject.spec.jobs.items():
-            for variable in job.environment:
-                if variable.startswith(VARIABLE_PREFIX) and variable not in WIRE_UP_VARIABLES:
-                    yield Match(
-                        ("jobs", name, "environment", variable),
-                        f"the wire-up knows no variable `{variable}`",
-                        did_you_mean(variable, sorted(WIRE_UP_VARIABLES)),
-                        key=True,
-                    )
+        for path, variable, _ in variables_of(subject):
+            if variable.startswith(VARIABLE_PREFIX) and variable not in WIRE_UP_VARIABLES:
+                yield Match(
+                    path,
+                    f"the wire-up knows no variable `{variable}`",
+                    did_you_mean(variable, sorted(WIRE_UP_VARIABLES)),
+                    key=True,
+                )
