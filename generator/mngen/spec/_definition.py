@@ -121,7 +121,8 @@ def containers_of(data: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]
 def need_of(container: Mapping[str, Any], kind: str) -> tuple[Path, int]:
     """Returns what a container asks for, with its path in it; 0 if nothing.
 
-    AWS Batch has it in a list, and for older definitions at a key of its own, other than GPUs.
+    AWS Batch has it in a list. Older definitions may have it as a key beside that list, except for
+    GPUs.
 
     Args:
         container: The container.

@@ -74,7 +74,7 @@ def make_problem(
         rule: The rule.
         match: What it found.
         document: The spec's document; None if the place does not matter, or there is none.
-        spec: The spec, for values from the definitions of jobs, which are in files of their own;
+        spec: The spec, for values from the files that define jobs;
             None if the match is of none of them.
     """
     problem = Problem(
