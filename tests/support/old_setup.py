@@ -34,6 +34,7 @@ class OldSetup(Account):
         containers: How many containers run in each, by ARN; each second ends one.
         slow: Seconds that an update or a deletion takes.
         undeletable: ARNs of environments that Batch cannot tear down.
+        stuck: ARNs of environments whose instances Batch cannot terminate.
 
     Attributes:
         at: What happens at a second, such as a change by others.
@@ -47,6 +48,7 @@ class OldSetup(Account):
         containers: dict[str, int] | None = None,
         slow: float = 40,
         undeletable: tuple[str, ...] = (),
+        stuck: tuple[str, ...] = (),
     ) -> None:
         super().__init__(environments, queues, [])
         self.environments = environments
@@ -56,6 +58,7 @@ class OldSetup(Account):
         self._containers = dict(containers or {})
         self._slow = slow
         self._undeletable = undeletable
+        self._stuck = stuck
         self._due: dict[str, float] = {}
 
     def connect(self, service: str, region: str) -> Any:
@@ -75,7 +78,7 @@ class OldSetup(Account):
             self._containers[arn] = max(0, self._containers[arn] - int(seconds))
         for each in list(self.environments):
             arn = each["computeEnvironmentArn"]
-            if not self._containers.get(arn):
+            if not self._containers.get(arn) and arn not in self._stuck:
                 resources = each["computeResources"]
                 # No instance is terminated in part.
                 instances = -(-resources.get("minvCpus", 0) // _VCPUS)

@@ -9,7 +9,7 @@ or none. `Finish` deletes the old compute environments in the end.
 from mngen.adoption._account import look_up, read_account
 from mngen.adoption._adopt import Adoption, Wishes, adopt, region_of_inventory
 from mngen.adoption._cluster import read_cluster
-from mngen.adoption._finish import Fate, Finish, Leftover, Part
+from mngen.adoption._finish import LONGEST_WAIT, Fate, Finish, Leftover, Part
 from mngen.adoption._inventory import FileSystem, Inventory, Network, Subnet
 from mngen.adoption._item import Item
 from mngen.adoption._json import read_json
@@ -20,6 +20,7 @@ from mngen.adoption._save import save
 from mngen.adoption._terraform import read_state, read_terraform
 
 __all__ = [
+    "LONGEST_WAIT",
     "RECORD",
     "Adoption",
     "Fate",

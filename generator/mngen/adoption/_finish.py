@@ -47,6 +47,9 @@ _LONGEST_INVALID = 60
 _CLUSTERS_AT_ONCE = 100
 _AGAIN = "run mngen import --finish again: it continues where it stopped"
 
+LONGEST_WAIT = 3600
+"""Seconds that `Finish.run` waits for jobs and instances by default."""
+
 
 class Fate(StrEnum):
     """What happens, or has happened, to a part of the old setup."""
@@ -96,6 +99,7 @@ class Finish:
             AWS, which has another Terraform state.
         connect: Makes a client of a service in a region.
         sleep: How to wait for a number of seconds.
+        clock: Returns the seconds since a fixed point in time.
 
     Raises:
         InputError: The spec has errors, or there is no record.
@@ -109,6 +113,7 @@ class Finish:
         take_imports: bool = True,
         connect: Callable[[str, str], Any] = client,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         loaded = load(file)
         self.spec: Spec = require(loaded, load_catalog(file)).spec
@@ -119,6 +124,7 @@ class Finish:
         self._take_imports = take_imports
         self._connect = connect
         self._sleep = sleep
+        self._clock = clock
 
     def plan(self) -> list[Part]:
         """Returns what will happen to each part of the old setup; changes nothing.
@@ -133,25 +139,58 @@ class Finish:
         parts = [self._part(each, seen) for each in self.record.environments]
         return [*parts, *self._imports_part()]
 
-    def run(self, part: Part) -> Part:
-        """Deletes a part that `plan` has, once no job runs on it; returns what became of it.
+    def run(
+        self, parts: Collection[Part], *, timeout: float = LONGEST_WAIT
+    ) -> Iterator[tuple[Part, tuple[Problem, ...]]]:
+        """Deletes the parts that `plan` has, each as soon as no job runs on it.
 
-        Every step may be interrupted: another run continues.
+        One that is still in use, or that AWS does not delete, does not keep the others. Every step
+        may be interrupted: another run continues.
+
+        Args:
+            parts: What `plan` returned.
+            timeout: Seconds to wait for jobs and instances, in all.
+
+        Yields:
+            What became of each part that was to be deleted, as soon as it is known, and what
+            failed.
 
         Raises:
             InputError: As for `plan`; others may have changed a queue since.
-            ToolError: AWS does not delete it, denies a call, or cannot be reached.
         """
-        if part.fate is not Fate.DELETE:
-            return part
-        old = next((each for each in self.record.environments if each.arn == part.id), None)
-        if old is None:
-            return self._without_imports(part)
-        found = self._drained(old)
-        if found.fate is Fate.DELETE:
-            self._delete(old)
-            found = msgspec.structs.replace(found, fate=Fate.DELETED)
-        return found
+        olds = {each.arn: each for each in self.record.environments}
+        waiting = [each for each in parts if each.fate is Fate.DELETE and each.id in olds]
+        end = self._clock() + timeout
+        said: dict[str, str] = {}
+        while waiting:
+            late = self._clock() >= end
+            for part in list(waiting):
+                old = olds[part.id]
+                try:
+                    found, busy = self._emptied(old)
+                    if busy and late:
+                        raise _still_used(old, busy, timeout)
+                    if not busy and found.fate is Fate.DELETE:
+                        self._delete(old)
+                        found = msgspec.structs.replace(found, fate=Fate.DELETED)
+                except ToolError as error:
+                    waiting.remove(part)
+                    yield _failed(part, error)
+                    continue
+                if not busy:
+                    waiting.remove(part)
+                    yield found, ()
+                elif busy != said.get(old.arn):
+                    _LOG.info("waiting for %s, at most %g s in all: %s", old.name, timeout, busy)
+                    said[old.arn] = busy
+            if waiting:
+                self._sleep(min(_PAUSE, max(end - self._clock(), 0)))
+        for part in parts:
+            if part.fate is Fate.DELETE and part.id not in olds:
+                try:
+                    yield self._without_imports(part), ()
+                except ToolError as error:
+                    yield _failed(part, error)
 
     def leftovers(self, parts: Collection[Part] = ()) -> list[Leftover]:
         """Returns what the old environments used and the spec does not, with commands.
@@ -286,19 +325,11 @@ class Finish:
             ) from None
         return msgspec.structs.replace(part, fate=Fate.DELETED)
 
-    def _drained(self, old: OldEnvironment) -> Part:
-        """Waits until no job and no instance is left, and returns what is to happen now."""
-        said = ""
-        while True:
-            seen = self._see()
-            part = self._part(old, seen)
-            busy = activity(old, seen) if part.fate is Fate.DELETE else ""
-            if not busy:
-                return part
-            if busy != said:
-                _LOG.info("waiting for %s: %s", old.name, busy)
-                said = busy
-            self._sleep(_PAUSE)
+    def _emptied(self, old: OldEnvironment) -> tuple[Part, str]:
+        """Returns what is to happen to an environment now, and what it still has to wait for."""
+        seen = self._see()
+        part = self._part(old, seen)
+        return part, activity(old, seen) if part.fate is Fate.DELETE else ""
 
     def _delete(self, old: OldEnvironment) -> None:
         """Disables an environment that nothing uses, and deletes it."""
@@ -340,6 +371,18 @@ class Finish:
         with translated():
             found = list(described_environments(self._batch, [old.arn]))
         return dict(found[0]) if found and found[0]["status"] != "DELETED" else {}
+
+
+def _failed(part: Part, error: ToolError) -> tuple[Part, tuple[Problem, ...]]:
+    return msgspec.structs.replace(part, fate=Fate.FAILED, why=str(error)), error.problems
+
+
+def _still_used(old: OldEnvironment, busy: str, seconds: float) -> ToolError:
+    return ToolError(
+        f"timed out after {seconds:g} s: {old.name} is still in use ({busy})",
+        hint="wait for its jobs or cancel them, correct what makes it INVALID, or pass a longer "
+        f"--timeout; then {_AGAIN}",
+    )
 
 
 def _timeout(what: str, seconds: int) -> ToolError:

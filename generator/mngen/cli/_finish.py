@@ -23,6 +23,7 @@ def finish(
     dry_run: bool,
     sandbox: bool,
     output_format: Format,
+    timeout: float | None = None,
 ) -> None:
     """Shows what is left of the old setup, asks, and deletes it; a failure does not stop the rest.
 
@@ -33,12 +34,13 @@ def finish(
         dry_run: Whether to show only.
         sandbox: Whether to use the emulated AWS.
         output_format: How to show it.
+        timeout: Seconds to wait for jobs, in all; None for an hour.
 
     Raises:
         InputError: As for `Finish.plan`.
         ToolError: Parts could not be deleted; carries every such problem.
     """
-    from mngen.adoption import Fate, Finish
+    from mngen.adoption import LONGEST_WAIT, Fate, Finish
     from mngen.errors import ToolError
 
     if not (yes or dry_run):
@@ -58,7 +60,8 @@ def finish(
                     # JSON is printed at the end; the question is about these.
                     report(_text(each))
                 ask("Delete these, as soon as no job runs on them?")
-            failures = _delete(work, parts, pretty=pretty)
+            limit = LONGEST_WAIT if timeout is None else timeout
+            failures = _delete(work, parts, limit, pretty=pretty)
         left = work.leftovers(parts)
     if pretty:
         _show(left, done=all(each.fate in (Fate.GONE, Fate.DELETED) for each in parts))
@@ -68,28 +71,26 @@ def finish(
         raise ToolError(*dict.fromkeys(failures))
 
 
-def _delete(work: "Finish", parts: "list[Part]", *, pretty: bool) -> "list[Problem]":
+def _delete(
+    work: "Finish", parts: "list[Part]", timeout: float, *, pretty: bool
+) -> "list[Problem]":
     """Deletes parts and puts in place of each what became of it; returns what failed."""
-    from msgspec import structs
-
     from mngen.adoption import Fate
-    from mngen.errors import ToolError
 
     failures: list[Problem] = []
-    for number, each in enumerate(parts):
-        try:
-            parts[number] = work.run(each)
-        except ToolError as error:
-            failures += error.problems
-            parts[number] = structs.replace(each, fate=Fate.FAILED, why=str(error))
-            if not pretty:
+    numbers = {each.id: number for number, each in enumerate(parts)}
+    try:
+        for part, problems in work.run(list(parts), timeout=timeout):
+            parts[numbers[part.id]] = part
+            failures += problems
+            if pretty:
+                typer.echo(_text(part))
+            elif part.fate is Fate.FAILED:
                 # JSON is printed at the end, which an interrupted run does not reach.
-                report(_text(parts[number]))
-        except KeyboardInterrupt:
-            report("interrupted; to continue: mngen import --finish")
-            raise
-        if pretty and each.fate is Fate.DELETE:
-            typer.echo(_text(parts[number]))
+                report(_text(part))
+    except KeyboardInterrupt:
+        report("interrupted; to continue: mngen import --finish")
+        raise
     return failures
 
 

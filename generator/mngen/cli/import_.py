@@ -100,6 +100,12 @@ def import_(
     finish: Annotated[
         bool, typer.Option("--finish", help="Delete the old compute environments, after asking")
     ] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout", min=0, help="Seconds to wait for jobs with --finish; default: 3600"
+        ),
+    ] = None,
     yes: YesOption = False,
     output_format: FormatOption = Format.PRETTY,
 ) -> None:
@@ -111,7 +117,8 @@ def import_(
 
     With --finish, the compute environments that queues had before mngen are deleted, once neither a
     queue nor the spec lists them and no job runs on them. Interrupted, it continues when it is run
-    again.
+    again. Exit code 3: one is still in use after --timeout, or AWS does not delete it; the others
+    are deleted.
     """
     from mngen._aws import region_of
     from mngen.adoption import (
@@ -135,13 +142,22 @@ def import_(
     if finish:
         if others or any(sources):
             raise typer.BadParameter(
-                "with --finish, pass only --file, --out, --yes, --dry-run, --sandbox and --format"
+                "with --finish, pass only --file, --out, --timeout, --yes, --dry-run, --sandbox "
+                "and --format"
             )
         run_finish(
-            file, out, yes=yes, dry_run=dry_run, sandbox=sandbox, output_format=output_format
+            file,
+            out,
+            yes=yes,
+            dry_run=dry_run,
+            sandbox=sandbox,
+            output_format=output_format,
+            timeout=timeout,
         )
         return
-    _check_source(sources, yes=yes, more=bool(more), named=bool(queue or job))
+    if yes or timeout is not None:
+        raise typer.BadParameter("--yes and --timeout are only for --finish")
+    _check_source(sources, more=bool(more), named=bool(queue or job))
     with account_of(region, sandbox=sandbox):
         if from_account:
             found = read_account(queue or [], job or [], name=name, region=region)
@@ -182,7 +198,7 @@ def import_(
         raise InputError("no compute environment with a queue can be written in a spec")
 
 
-def _check_source(sources: list[bool], *, yes: bool, more: bool, named: bool) -> None:
+def _check_source(sources: list[bool], *, more: bool, named: bool) -> None:
     from_json, _, from_terraform, from_account = sources
     if sources.count(True) != 1:
         raise typer.BadParameter(
@@ -195,8 +211,6 @@ def _check_source(sources: list[bool], *, yes: bool, more: bool, named: bool) ->
         raise typer.BadParameter(
             "--queue and --job are only for --from-account and --from-terraform"
         )
-    if yes:
-        raise typer.BadParameter("--yes is only for --finish")
 
 
 def _show(adoption: "Adoption", written: list[Path]) -> None:

@@ -12,10 +12,12 @@ import pytest
 import typer
 
 from mngen.adoption import (
+    LONGEST_WAIT,
     RECORD,
     Adoption,
     Fate,
     Finish,
+    Part,
     Wishes,
     adopt,
     read_account,
@@ -27,7 +29,7 @@ from mngen.adoption._queues import MappedQueue
 from mngen.catalog import load_catalog
 from mngen.cli._finish import finish as run_finish
 from mngen.cli._options import Format
-from mngen.errors import InputError, MngenError, ToolError
+from mngen.errors import InputError, MngenError, Problem, ToolError
 from tests.support.adoption import ARN, DEFINITION, ENVIRONMENT, QUEUE, REGION, Account, described
 from tests.support.cli import mngen
 from tests.support.old_setup import OldSetup
@@ -70,12 +72,30 @@ def file(tmp_path: Path, imported: Adoption) -> Path:
 
 
 def finish(file: Path, setup: OldSetup) -> Finish:
-    return Finish(file, file.parent / "deploy", connect=setup.connect, sleep=setup.sleep)
+    return Finish(
+        file,
+        file.parent / "deploy",
+        connect=setup.connect,
+        sleep=setup.sleep,
+        clock=lambda: setup.now,
+    )
 
 
-def fates(file: Path, setup: OldSetup) -> list[Fate]:
+def run(file: Path, setup: OldSetup, timeout: float = LONGEST_WAIT) -> list[Part]:
+    """What became of each part, in the order of the plan; a failure is raised."""
     work = finish(file, setup)
-    return [work.run(each).fate for each in work.plan()]
+    parts = {each.id: each for each in work.plan()}
+    problems: list[Problem] = []
+    for part, failed in work.run(parts.values(), timeout=timeout):
+        parts[part.id] = part
+        problems += failed
+    if problems:
+        raise ToolError(*problems)
+    return list(parts.values())
+
+
+def fates(file: Path, setup: OldSetup, timeout: float = LONGEST_WAIT) -> list[Fate]:
+    return [each.fate for each in run(file, setup, timeout)]
 
 
 def refused(file: Path, setup: OldSetup) -> MngenError:
@@ -169,10 +189,9 @@ def test_import_blocks_that_another_import_wrote_meanwhile_stay(
         imports.write_text(texts[1], encoding="utf-8")
 
     setup.at[50] = another_import
-    work = finish(file, setup)
-    parts = work.plan()
+    parts = finish(file, setup).plan()
     assert [each.fate for each in parts] == [Fate.DELETE, Fate.DELETE]
-    first, second = (work.run(each) for each in parts)
+    first, second = run(file, setup)
     assert (first.fate, second.fate) == (Fate.DELETED, Fate.KEPT)
     assert "module.queue_other[0].aws_batch_job_queue.this is not imported" in second.why
     assert imports.read_text(encoding="utf-8") == texts[1]
@@ -296,17 +315,11 @@ def test_environment_that_batch_cannot_delete_is_reported(file: Path) -> None:
         fates(file, setup)
 
 
-@pytest.mark.parametrize("output_format", list(Format))
-def test_one_that_cannot_be_deleted_does_not_keep_the_rest(
-    output_format: Format,
-    file: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    first, _, setup = account(undeletable=(OLD_ARN,))
-    second = copy.deepcopy(first)
+def two(file: Path, setup: OldSetup) -> dict[str, Any]:
+    """Adds a second old environment, with an AMI of its own, and returns it."""
+    second = copy.deepcopy(setup.environments[0])
     second.update(computeEnvironmentArn=f"{OLD_ARN}-2", computeEnvironmentName=f"{OLD}-2")
-    second.update(ecsClusterArn=f"{first['ecsClusterArn']}-2")
+    second.update(ecsClusterArn=f"{second['ecsClusterArn']}-2")
     setup.environments.append(second)
     record = file.parent / RECORD
     data = json.loads(record.read_bytes())
@@ -314,6 +327,83 @@ def test_one_that_cannot_be_deleted_does_not_keep_the_rest(
     used = {"amis": [*old["amis"], "ami-00000000000000002"]}
     data["environments"].append({**old, **used, "arn": f"{OLD_ARN}-2"})
     record.write_text(json.dumps(data), encoding="utf-8")
+    return second
+
+
+def test_one_that_stays_in_use_is_not_waited_for_without_end_and_does_not_keep_the_rest(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, _, setup = account(containers={OLD_ARN: 10_000})
+    old["computeResources"]["desiredvCpus"] = 24
+    two(file, setup)
+    work = finish(file, setup)
+    done = []
+    with caplog.at_level("INFO", "mngen"):
+        for part, problems in work.run(work.plan(), timeout=600):
+            done.append((part.fate, part.id))
+            # The other one is gone long before.
+            assert setup.now < 200 or (problems and setup.now == 600)
+    assert done == [(Fate.DELETED, f"{OLD_ARN}-2"), (Fate.FAILED, OLD_ARN)]
+    (problem,) = problems
+    assert f"timed out after 600 s: {OLD} is still in use (9400 containers" in problem.message
+    assert "--timeout" in str(problem.hint)
+    assert "at most 600 s in all: 10000 containers of jobs" in caplog.text
+    assert old["state"] == "ENABLED"
+    # By default, an hour.
+    old, _, setup = account(containers={OLD_ARN: 10_000})
+    old["computeResources"]["desiredvCpus"] = 24
+    with pytest.raises(ToolError, match="timed out after 3600 s"):
+        fates(file, setup)
+    assert 3600 <= setup.now < 3700
+
+
+def test_instances_of_an_invalid_environment_are_not_waited_for_without_end(file: Path) -> None:
+    old, _, setup = account(stuck=(OLD_ARN,))
+    old["computeResources"]["desiredvCpus"] = 24
+    old |= {"status": "INVALID", "statusReason": "CLIENT_ERROR - no role"}
+    two(file, setup).update(status="VALID")
+    work = finish(file, setup)
+    done = [(part.fate, part.why) for part, _ in work.run(work.plan(), timeout=100)]
+    assert [fate for fate, _ in done] == [Fate.DELETED, Fate.FAILED]
+    assert "(24 vCPUs, it is INVALID: CLIENT_ERROR - no role)" in done[1][1]
+
+
+def test_the_limit_of_the_command_is_that_of_the_waiting(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, _, setup = account(stuck=(OLD_ARN,))
+    old["computeResources"]["desiredvCpus"] = 24
+    monkeypatch.setattr("mngen.adoption.Finish", lambda *_, **__: finish(file, setup))
+    with pytest.raises(ToolError, match="timed out after 30 s") as caught:
+        run_finish(
+            file,
+            file.parent,
+            yes=True,
+            dry_run=False,
+            sandbox=False,
+            output_format=Format.PRETTY,
+            timeout=30,
+        )
+    assert caught.value.exit_code == 3
+    assert setup.now == 30
+
+
+@pytest.mark.parametrize("seconds", [0, 15, 100])
+def test_a_limit_that_is_long_enough_changes_nothing(file: Path, seconds: int) -> None:
+    old, _, setup = account(containers={OLD_ARN: seconds})
+    old["computeResources"]["desiredvCpus"] = 24 if seconds else 0
+    assert fates(file, setup, timeout=seconds + 20) == [Fate.DELETED]
+
+
+@pytest.mark.parametrize("output_format", list(Format))
+def test_one_that_cannot_be_deleted_does_not_keep_the_rest(
+    output_format: Format,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, _, setup = account(undeletable=(OLD_ARN,))
+    two(file, setup)
     imports = file.parent / "deploy/terraform/imports.tf"
     taken = MappedQueue(name="q", key="q", arn="q", environments=[], legacy=[])
     imports.write_text(imports_text([taken], [], ""), encoding="utf-8")
@@ -401,7 +491,13 @@ def test_only_the_blocks_of_an_import_are_recognized() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--finish", "--from-account"), ("--finish", "--queue", "q"), ("--from-account", "--yes")],
+    [
+        ("--finish", "--from-account"),
+        ("--finish", "--queue", "q"),
+        ("--from-account", "--yes"),
+        ("--from-account", "--timeout", "60"),
+        ("--finish", "--timeout", "-1"),
+    ],
 )
 def test_options_of_an_import_are_not_for_its_end(
     arguments: tuple[str, ...], tmp_path: Path

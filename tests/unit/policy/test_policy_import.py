@@ -168,7 +168,7 @@ def test_all_that_the_end_of_an_adoption_asks(
         _replace(sandbox, made)
         recording.calls.clear()
         work = Finish(file, tmp_path / "deploy")
-        assert [work.run(each).fate for each in work.plan()] == [Fate.DELETED]
+        assert [part.fate for part, _ in work.run(work.plan())] == [Fate.DELETED]
     sandbox.reset()
     authorizer = Authorizer(ACCOUNT_ID)
     asked = [each for call in recording.calls for each in authorizer.requests(call)]
