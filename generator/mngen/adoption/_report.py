@@ -96,6 +96,11 @@ Nothing was read from an account, so nothing is taken over: `mngen render`, `mng
 `mngen apply` create all of it. If the account has a queue of one of these names already, creating
 it fails: import it with `mngen import --from-account --queue NAME`.
 """
+_FROM_CLUSTER = """
+"Coming from ParallelCluster" in mngen's documentation (docs/parallelcluster.md) has the order of
+the steps until the cluster can be deleted, and a command for each of `awsbsub`, `awsbstat`,
+`awsbout` and `awsbkill`.
+"""
 
 
 def report_text(
@@ -131,7 +136,7 @@ def report_text(
     elif inventory.exists:
         text.append(_stages(wishes, inventory, queues, jobs, repository))
     else:
-        text.append(_NEW)
+        text.append(_NEW + (_FROM_CLUSTER if inventory.cluster else ""))
     return "\n".join(text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,11 @@ def test_cluster_keeps_the_defaults_of_parallelcluster(tmp_path: Path) -> None:
     assert [line.todo for line in said] == [
         "use ${MNGEN_HOSTFILE} in scripts in place of ${HOME}/hostfile"
     ]
+
+
+def test_report_names_the_page_with_the_steps(tmp_path: Path) -> None:
+    (named,) = re.findall(r"docs/[\w.]+", adopted(tmp_path, CLUSTER).report)
+    assert (Path(__file__).resolve().parents[3] / named).is_file()
 
 
 def test_data_that_a_deleted_cluster_takes_along_comes_first(tmp_path: Path) -> None:
