@@ -146,6 +146,32 @@ def test_two_deployments_share_an_account(deployments: Deployments) -> None:
     assert deployments.stood("minimal").repositories == {"minimal/mpi", f"{SECOND}/mpi"}
 
 
+def test_the_training_example_targets_its_capacity_block(deployments: Deployments) -> None:
+    """Compare with AWS's example for P5 on a block, whose block is the only one in the region.
+
+    https://github.com/awslabs/awsome-distributed-ai, 1.architectures/3.aws-batch,
+    0.aws-batch-distributed-training-p5.yaml: it has no placement group, and no security groups.
+    """
+    run, stood = deployments["llm-training"], deployments.stood("llm-training")
+    [block] = [each.spec.capacity for each in run.cluster.environments if each.spec.capacity]
+    made = [each.values for each in run.calls if each.action == "ec2:CreateLaunchTemplate"]
+    reserved = "LaunchTemplateData.CapacityReservationSpecification.CapacityReservationTarget."
+    market = "LaunchTemplateData.InstanceMarketOptions.MarketType"
+    assert [
+        (each[f"{reserved}CapacityReservationId"], each[market])
+        for each in made
+        if any(key.startswith(reserved) or key == market for key in each)
+    ] == [(block.block, "capacity-block")]
+    [environment] = [
+        each["computeResources"]
+        for each in stood.environments
+        if each["computeResources"]["instanceTypes"] == ["p5.48xlarge"]
+    ]
+    assert environment["allocationStrategy"] == "BEST_FIT"
+    assert not environment.get("placementGroup")
+    assert not environment.get("securityGroupIds")
+
+
 def test_batch_gets_what_the_tutorial_sends(deployments: Deployments) -> None:
     """Compare the 24-core environment and its queue with the tutorial's parameter files.
 

@@ -47,6 +47,7 @@ BAKED = (
     "c5n.18xlarge",
     "c5n.18xlarge-efa",
     "x86_64",
+    "x86_64-gpu",
 )
 
 UNSEEN = {Effect.BAKE, Effect.NEW_AMI}
@@ -204,7 +205,7 @@ def test_a_key_of_an_environment_does_what_it_says(
 ) -> None:
     name = key_changes.entry(key)
     seen = plans["many"].result().seen(f"environment_{name}", f"job_on-{name}")
-    assert seen == declared("environments", ENTRY, key)
+    assert seen == declared("environments", ENTRY, *key.split("."))
 
 
 @pytest.mark.parametrize("key", list(key_changes.QUEUES), ids=".".join)
@@ -435,7 +436,10 @@ def test_a_plan_names_the_keys_that_changed(name: str, plans: dict[str, Future[P
     found = {each.path: set(each.effects) for each in summarise(plan.data).keys}
     if name == "many":
         wanted = {
-            *(("environments", key_changes.entry(key), key) for key in key_changes.ENVIRONMENTS),
+            *(
+                ("environments", key_changes.entry(key), *key.split("."))
+                for key in key_changes.ENVIRONMENTS
+            ),
             *(("queues", key_changes.entry(key[-1]), *key) for key in key_changes.QUEUES),
             *(("jobs", key_changes.entry(key), key) for key in key_changes.JOBS),
             *((kind, "removed") for kind in ("environments", "queues", "jobs")),

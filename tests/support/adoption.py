@@ -10,12 +10,14 @@ from __future__ import annotations
 import copy
 import json
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
 from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 ACCOUNT = "210987654321"
@@ -204,6 +206,7 @@ class Account:
         definitions: Job definitions.
         denied: Operations that are denied, such as `DescribeFileSystems`.
         file_systems: Answers of DescribeFileSystems.
+        templates: Data of launch templates by id, of which each has one version.
     """
 
     def __init__(
@@ -214,9 +217,11 @@ class Account:
         *,
         denied: tuple[str, ...] = (),
         file_systems: tuple[dict[str, Any], ...] = (),
+        templates: Mapping[str, dict[str, Any]] = MappingProxyType({}),
     ) -> None:
         self.calls: list[str] = []
         self._denied = denied
+        self._templates = templates
         self._answers: dict[str, Any] = {
             "GetCallerIdentity": {"Account": ACCOUNT},
             "DescribeSubnets": {
@@ -273,6 +278,12 @@ class Account:
         self.calls.append(operation)
         if operation in self._denied:
             raise _refused("AccessDeniedException", operation)
+        if operation == "DescribeLaunchTemplateVersions":
+            # Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+            if arguments["LaunchTemplateId"] not in self._templates:
+                raise _refused("InvalidLaunchTemplateId.NotFound", operation)
+            data = self._templates[arguments["LaunchTemplateId"]]
+            return {"LaunchTemplateVersions": [{"VersionNumber": 1, "LaunchTemplateData": data}]}
         if operation not in self._lists:
             return self._selected(operation, arguments)
         key, items = self._lists[operation]

@@ -20,6 +20,7 @@ from mngen.catalog import load_catalog
 from mngen.rules import require
 from mngen.sandbox import WORKSPACE, sandbox_environment
 from mngen.spec import ExistingGroup, load_text
+from tests.support.batch import make_block
 from tests.support.recording import Call, Recording
 from tests.support.sandbox import client, make_amis, make_environment
 from tests.support.stack import Changes, Stack, TerraformError
@@ -290,6 +291,11 @@ def _texts(sandbox: Sandbox) -> dict[str, str]:
             client(sandbox, "s3").create_bucket(Bucket=spec.state.bucket)
         if spec.network.vpc.startswith("vpc-"):
             texts[name] = _with_existing_network(text, sandbox, spec)
+        for environment in spec.environments.values():
+            if environment.capacity and environment.capacity.block:
+                ec2 = client(sandbox, "ec2", spec.region)
+                block = make_block(ec2, environment.instance, environment.max_nodes)
+                texts[name] = texts[name].replace(environment.capacity.block, block)
         if any(queue.legacy for queue in spec.queues.values()):
             _make_parts(sandbox, spec)
         for environment in spec.environments.values():

@@ -16,6 +16,8 @@ Key = tuple[str, ...]
 
 _MPI = {"instance": "r5.12xlarge", "max_nodes": 4}
 _SINGLE = {**_MPI, "multi_node": False}
+_P5 = {"instance": "p5.48xlarge", "max_nodes": 4}
+_RESERVED = "cr-0a1b2c3d4e5f60718"
 _ROLE = "arn:aws:iam::123456789012:role/lab-jobs"
 _FAIR = "arn:aws:batch:us-east-1:123456789012:scheduling-policy/fair"
 _DEFINITIONS = Path(__file__).resolve().parents[1] / "specs" / "definitions"
@@ -40,6 +42,9 @@ ENVIRONMENTS: dict[str, tuple[Data, Data]] = {
     "efa": ({**_MPI, "instance": "c5n.18xlarge"}, {"efa": True}),
     "allocation": (_SINGLE, {"allocation": "best-fit"}),
     "root_volume": (_MPI, {"root_volume": 128}),
+    "capacity.reservation": (_MPI, {"capacity": {"reservation": _RESERVED}}),
+    "capacity.group": (_MPI, {"capacity": {"group": "mpi"}}),
+    "capacity.block": (_P5, {"capacity": {"block": _RESERVED}}),
 }
 """What an environment has before, and what is changed in it, by its key."""
 
@@ -81,6 +86,8 @@ _GPUS = {"instance": "g5.12xlarge", "max_nodes": 4, "multi_node": False}
 
 _WITH_JOBS = frozenset({"instance", "hyperthreading", "cpus", "efa"})
 """Keys of an environment that decide over the defaults of jobs: a queue and a job look at it."""
+
+_BLOCK = "capacity.block"
 
 UNBAKED = "unbaked"
 """An environment of `many` that gets an instance type whose AMI is not baked."""
@@ -137,7 +144,7 @@ ALONE: dict[str, dict[Key, Any]] = {
 
 def entry(key: str) -> str:
     """Name the entry in which a key is changed."""
-    return key.replace("_", "-")
+    return key.replace("_", "-").replace(".", "-")
 
 
 def _network() -> Data:
@@ -159,7 +166,9 @@ def many() -> Data:
         queues[key] = {"environments": [entry(key)]}
         jobs[f"on-{key}"] = {"queue": key, "nodes": 2, "command": ["hostname"]}
     # No more than three environments in a queue.
-    others = [entry(key) for key in ENVIRONMENTS if key not in _WITH_JOBS]
+    others = [entry(key) for key in ENVIRONMENTS if key not in {*_WITH_JOBS, _BLOCK}]
+    # A capacity block has a queue to itself.
+    queues[entry(_BLOCK)] = {"environments": [entry(_BLOCK)]}
     for number, first in enumerate(range(0, len(others), 3)):
         queues[f"others-{number}"] = {"environments": others[first : first + 3]}
     for path in QUEUES:

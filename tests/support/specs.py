@@ -58,6 +58,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "boundary": ("no", "yes"),
     "gpus": ("no", "all", "one"),
     "machines": ("mpi", "efa", "serial", "spot", "best-fit spot", "arm", "many"),
+    "capacity": ("no", "block", "reservation", "group", "group by ARN"),
     "jobs": ("none", "single", "multi", "both"),
     "container": ("default", "named", "elsewhere"),
     "state": ("local", "short", "full"),
@@ -189,8 +190,11 @@ def _add_names(data: Data) -> None:
 
 
 def _add_parts(data: Data) -> None:
+    blocks = {
+        name for name, each in data["environments"].items() if "block" in each.get("capacity", {})
+    }
     for number, queue in enumerate(data["queues"].values()):
-        if len(queue["environments"]) < 3:
+        if len(queue["environments"]) < 3 and blocks.isdisjoint(queue["environments"]):
             queue["legacy"] = [f"{_BATCH}compute-environment/Old_{number}"]
         queue |= {
             "scheduling_policy": f"{_BATCH}scheduling-policy/fair",
@@ -202,7 +206,7 @@ def _add_parts(data: Data) -> None:
             job["role"] = f"{_ARN}role/path/other"
     for environment in data["environments"].values():
         environment["image"] = f"ami-{_ID}"
-        if environment.get("multi_node", True):
+        if environment.get("multi_node", True) and "block" not in environment.get("capacity", {}):
             environment["placement_group"] = {"existing": 'Our "group" ${x}'}
     data["logs"] = {"group": "/aws/batch/job"}
 
@@ -301,9 +305,27 @@ def _environments(choice: Mapping[str, str]) -> dict[str, Data]:
     if choice["gpus"] != "no":
         every["efa"]["instance"] = "p4d.24xlarge"
         every["serial"] |= {"instance": "g5.12xlarge", "hyperthreading": choice["gpus"] == "all"}
+    _add_capacity(every, choice["capacity"])
     chosen = choice["machines"]
     kept = every if chosen == "many" else {chosen: every[chosen]}
     return {name.replace(" ", "_"): environment for name, environment in kept.items()}
+
+
+def _add_capacity(every: dict[str, Data], option: str) -> None:
+    """Gives environments reserved capacity; only a type with GPUs is sold in blocks."""
+    reserved = {
+        "reservation": {"reservation": f"cr-{_ID}"},
+        "group": {"group": "lab_reservations.1"},
+        "group by ARN": {
+            "group": f"arn:aws:resource-groups:us-east-1:{_ACCOUNT}:group/lab_reservations.1"
+        },
+    }
+    if option in reserved:
+        every["mpi"]["capacity"] = reserved[option]
+        every["serial"] |= {"capacity": reserved[option], "zones": _ZONES[:1]}
+    elif option == "block" and every["efa"]["instance"].startswith("p4d"):
+        every["efa"]["capacity"] = {"block": f"cr-{_ID}"}
+        del every["efa"]["placement_group"]
 
 
 def _queues(environments: dict[str, Data]) -> dict[str, Data]:
@@ -311,7 +333,9 @@ def _queues(environments: dict[str, Data]) -> dict[str, Data]:
         f"{name}-queue": {"environments": [name], "priority": 1 + index}
         for index, name in enumerate(environments)
     }
-    if {"mpi", "efa"} <= environments.keys():
+    if {"mpi", "efa"} <= environments.keys() and "block" not in environments["efa"].get(
+        "capacity", {}
+    ):
         queues["two"] = {
             "environments": ["mpi", "efa"],
             "enabled": False,

@@ -16,12 +16,14 @@ from mngen.account._environment import fault_of, image_of, stem_of
 from mngen.account._instances import instances_of
 from mngen.account._policies import concerns, covers, holds, principals, services, statements
 from mngen.account._quota import quota_value
+from mngen.account._reservations import Reservation, utc
 from mngen.account._target import Intent, Target
 
 __all__ = [
     "ECR_IMAGE",
     "Account",
     "Intent",
+    "Reservation",
     "Target",
     "concerns",
     "covers",
@@ -38,4 +40,5 @@ __all__ = [
     "services",
     "statements",
     "stem_of",
+    "utc",
 ]

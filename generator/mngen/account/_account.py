@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mngen._aws import client
+from mngen.account._reservations import read_group, read_reservation
 from mngen.cluster import names
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_iam.client import IAMClient
     from mypy_boto3_iam.type_defs import RoleTypeDef
 
+    from mngen.account._reservations import Reservation, ReservationGroup
     from mngen.cluster import AmiRecord, Cluster, ResolvedEnvironment
 
 
@@ -51,6 +53,8 @@ class Account:
         self._connect = connect
         self._clients: dict[str, Any] = {}
         self._roles: dict[str, RoleTypeDef | None] = {}
+        self._reservations: dict[str, Reservation | None] = {}
+        self._groups: dict[str, ReservationGroup | None] = {}
 
     def client(self, service: str, region: str | None = None) -> Any:
         """Returns a client of a service in the cluster's region, or in another."""
@@ -78,6 +82,18 @@ class Account:
                 # A role of this name may have another path.
                 self._roles[arn] = found if found["Arn"] == arn else None
         return self._roles[arn]
+
+    def reservation(self, identifier: str) -> Reservation | None:
+        """Returns a capacity reservation or block, or None. Each is asked for once."""
+        if identifier not in self._reservations:
+            self._reservations[identifier] = read_reservation(self.ec2, identifier)
+        return self._reservations[identifier]
+
+    def reservation_group(self, group: str) -> ReservationGroup | None:
+        """Returns a resource group of capacity reservations, or None. Each is asked for once."""
+        if group not in self._groups:
+            self._groups[group] = read_group(self.client("resource-groups"), self.ec2, group)
+        return self._groups[group]
 
     @property
     def has_vpc(self) -> bool:

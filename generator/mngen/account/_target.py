@@ -13,7 +13,8 @@ from mngen.cluster import aws_name, queue_name
 from mngen.spec import need_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_batch.type_defs import (
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     )
 
     from mngen.account._account import Account
+    from mngen.account._reservations import Wait
     from mngen.cluster import ResolvedEnvironment, ResolvedJob, ResolvedQueue
 
 
@@ -131,6 +133,24 @@ class Target:
         if asked is not None:
             return asked
         return max(need_of(each, kind)[1] for each in self.containers) or None
+
+    def waits_for_capacity(self, now: datetime) -> Iterator[tuple[ResolvedEnvironment, Wait]]:
+        """Yields the queue's environments with reserved capacity that has no room for the job now.
+
+        Nothing if another environment of the queue may take the job.
+
+        Raises:
+            botocore.exceptions.ClientError: AWS refused to describe a reservation.
+        """
+        found = []
+        for environment in self.intent.queue.environments:
+            capacity = environment.spec.capacity
+            reserved = self.account.reservation(capacity.id) if capacity and capacity.id else None
+            wait = reserved.wait(self.nodes, now) if reserved else None
+            if wait is None:
+                return
+            found.append((environment, wait))
+        yield from found
 
     @property
     def nodes(self) -> int:

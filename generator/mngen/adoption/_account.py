@@ -7,6 +7,7 @@ Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobDef
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +20,7 @@ from mngen.adoption._item import Item
 from mngen.adoption._jobs import containers_of, newest
 from mngen.adoption._lines import Line, Outcome, Place
 from mngen.adoption._queues import environments_of
+from mngen.adoption._reserved import reserved_in
 from mngen.cluster import DEPLOYMENT_TAG, names
 from mngen.errors import InputError, Problem, ToolError
 
@@ -203,11 +205,16 @@ def look_up(inventory: Inventory, region: str, *, connect: Connect = client) -> 
     near = vpcs | wanted
     systems = _tried(inventory, lambda: _file_systems(inventory, connect("efs", region), near))
     profiles = _tried(inventory, lambda: _profiles(connect("iam", region), roles))
+    found = {str(each.data.get("computeEnvironmentName")): each for each in inventory.environments}
+    reserved = {
+        name: _tried(inventory, partial(_reserved, ec2, each.data)) for name, each in found.items()
+    }
     inventory.network = Network(
         subnets=subnets,
         s3_endpoint=bool(s3_endpoint),
         file_systems=systems or (),
         profiles=profiles or {},
+        reserved={name: each for name, each in reserved.items() if each},
     )
 
 
@@ -292,6 +299,23 @@ def _subnets(ec2: EC2Client, ids: list[str]) -> dict[str, Subnet]:
         for each in page["Subnets"]
     ]
     return {each["SubnetId"]: Subnet(each["VpcId"], each["AvailabilityZone"]) for each in found}
+
+
+def _reserved(ec2: EC2Client, environment: dict[str, Any]) -> dict[str, str]:
+    """Returns the reserved capacity that the launch template of an environment targets."""
+    template = environment.get("computeResources", {}).get("launchTemplate", {})
+    named = {
+        "LaunchTemplateId": template.get("launchTemplateId"),
+        "LaunchTemplateName": template.get("launchTemplateName"),
+    }
+    chosen: Any = {key: value for key, value in named.items() if value}
+    if not chosen:
+        return {}
+    version = str(template.get("version") or "$Default")
+    answer = ec2.describe_launch_template_versions(**chosen, Versions=[version])
+    for each in answer["LaunchTemplateVersions"]:
+        return reserved_in(dict(each["LaunchTemplateData"]))
+    return {}
 
 
 def _has_endpoint(ec2: EC2Client, vpcs: set[str], region: str) -> bool:

@@ -16,6 +16,7 @@ from mngen._tags import tags_of, with_tags
 from mngen.account import ECR_IMAGE, image_of
 from mngen.adoption._file_systems import MOST_FILE_SYSTEMS, all_file_systems, mounted
 from mngen.adoption._jobs import containers_of
+from mngen.adoption._reserved import reserved_in
 from mngen.cluster import DEPLOYMENT_TAG, IMAGE_TAG, REGION_TAG, inputs_prefix
 
 if TYPE_CHECKING:
@@ -47,12 +48,14 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
         root_volume: Size of the root volume, GiB; None for that of the AMI.
         kms_key: ARN of the key of its volumes; None for the account's default.
         groups: Security groups of its network interfaces.
+        capacity: Reserved capacity that it targets, as the spec has it; empty for none.
     """
 
     efa: bool = False
     root_volume: int | None = None
     kms_key: str | None = None
     groups: tuple[str, ...] = ()
+    capacity: dict[str, str] = {}
 
 
 class Vpc(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,6 +208,7 @@ def _read_template(found: Deployed, ec2: EC2Client, template: dict[str, Any]) ->
         root_volume=next((each["VolumeSize"] for each in volumes if "VolumeSize" in each), None),
         kms_key=next((each["KmsKeyId"] for each in volumes if "KmsKeyId" in each), None),
         groups=tuple(interfaces[0].get("Groups", [])) if interfaces else (),
+        capacity=reserved_in(dict(data)),
     )
 
 

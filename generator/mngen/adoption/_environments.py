@@ -103,6 +103,7 @@ def map_environment(draft: Draft, item: Item, wanted_cpus: frozenset[int]) -> Ma
     limit, why = _cpu_limit(name, instance, wanted_cpus, own_image=mapped.image is not None)
     _set_cpus(draft, mapped, entry, limit, why, item.at("computeEnvironmentName"))
     entry |= sizes
+    _capacity(draft, name, resources, path, entry, spot=spot)
     _purchase(draft, resources, path, entry, spot=spot)
     _placement(draft, resources, path, entry)
     _image_key(draft, mapped, entry)
@@ -281,6 +282,25 @@ def _set_cpus(
         )
 
 
+def _capacity(
+    draft: Draft, name: str, resources: Item, path: str, entry: dict[str, Any], *, spot: bool
+) -> None:
+    """Writes the reserved capacity that the launch template targets, where the account shows it."""
+    network = draft.inventory.network
+    reserved = network.reserved.get(name) if network else None
+    if not reserved:
+        return
+    ((kind, named),) = reserved.items()
+    place = resources.at("launchTemplate")
+    if spot:
+        draft.changed(
+            place, "", f"{named} dropped: Spot instances do not run in reserved capacity (MN451)"
+        )
+        return
+    entry["capacity"] = reserved
+    draft.kept(place, f"{path}.capacity.{kind}", named)
+
+
 def _purchase(
     draft: Draft, resources: Item, path: str, entry: dict[str, Any], *, spot: bool
 ) -> None:
@@ -317,6 +337,8 @@ def _allocation(
     draft: Draft, resources: Item, path: str, entry: dict[str, Any], *, spot: bool
 ) -> None:
     default = "spot-capacity-optimized" if spot else "best-fit-progressive"
+    if "capacity" in entry:
+        default = "best-fit"
     found = str(resources.take("allocationStrategy", "BEST_FIT"))
     strategy = found.lower().replace("_", "-")
     place = resources.at("allocationStrategy")
@@ -340,7 +362,7 @@ def _placement(draft: Draft, resources: Item, path: str, entry: dict[str, Any]) 
     if group:
         entry["placement_group"] = {"existing": group}
         draft.kept(place, f"{path}.placement_group", f"{group}, which mngen does not manage")
-    elif entry.get("multi_node", True):
+    elif entry.get("multi_node", True) and "capacity" not in entry:
         entry["placement_group"] = False
         draft.kept(
             place,

@@ -49,12 +49,15 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
         s3_endpoint: Whether the VPC of the subnets has an endpoint for S3.
         file_systems: Those with a mount target in the VPC of the subnets, or in one of them.
         profiles: ARNs of instance profiles by name.
+        reserved: Reserved capacity that launch templates target, as the spec has it, by the name of
+            the compute environment.
     """
 
     subnets: dict[str, Subnet] | None = None
     s3_endpoint: bool = False
     file_systems: tuple[FileSystem, ...] = ()
     profiles: dict[str, str] = {}
+    reserved: dict[str, dict[str, str]] = {}
 
 
 class Inventory(msgspec.Struct, kw_only=True):

@@ -155,13 +155,17 @@ def _map_environment(draft: Draft, made: Deployed, item: Item, key: str, zones: 
             "only, or not",
             "write `multi_node: false` without `placement_group` if it did",
         )
-    entry["placement_group"] = _group(made, key, group, several=several)
+    template = _template_of(made, item)
+    reserved = template.capacity if template else {}
+    if reserved:
+        entry["capacity"] = _capacity(reserved)
+    entry["placement_group"] = _group(made, key, group, several=several and not reserved)
     if here != (zones.all[:1] if several else zones.all):
         entry["zones"] = here
     strategy = str(resources.take("allocationStrategy", "BEST_FIT")).lower().replace("_", "-")
-    if strategy != ("spot-capacity-optimized" if spot else "best-fit-progressive"):
+    default = "best-fit" if reserved else "best-fit-progressive"
+    if strategy != ("spot-capacity-optimized" if spot else default):
         entry["allocation"] = strategy
-    template = _template_of(made, item)
     if template:
         entry["efa"] = template.efa
         if template.root_volume:
@@ -177,6 +181,11 @@ def _map_environment(draft: Draft, made: Deployed, item: Item, key: str, zones: 
 def _template_of(made: Deployed, item: Item) -> Template | None:
     template = item.data["computeResources"].get("launchTemplate", {})
     return made.templates.get(str(template.get("launchTemplateId")))
+
+
+def _capacity(reserved: dict[str, str]) -> dict[str, str]:
+    """Returns `capacity`, a group by its name: it is of the deployment's account and region."""
+    return {kind: name.rpartition(":group/")[2] for kind, name in reserved.items()}
 
 
 def _group(made: Deployed, key: str, group: str, *, several: bool) -> object:

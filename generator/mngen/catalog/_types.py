@@ -119,6 +119,11 @@ class InstanceType(
         return "spot" in self.usage_classes
 
     @property
+    def in_blocks(self) -> bool:
+        """Whether EC2 sells the type in capacity blocks."""
+        return "capacity-block" in self.usage_classes
+
+    @property
     def family(self) -> str:
         """The part before the dot, such as `r5` of `r5.24xlarge`."""
         return self.name.partition(".")[0]

@@ -308,6 +308,10 @@ def _environment(spec: Spec, name: str, instance: InstanceType) -> ResolvedEnvir
     default = "best-fit-progressive"
     if environment.purchase == "spot":
         default = "spot-capacity-optimized"
+    elif environment.capacity is not None:
+        # All of AWS's examples of AWS Batch with reserved capacity allocate so:
+        # https://github.com/awslabs/awsome-distributed-ai (1.architectures/3.aws-batch).
+        default = "best-fit"
     return ResolvedEnvironment(
         name=name,
         spec=environment,
@@ -327,7 +331,9 @@ def _environment(spec: Spec, name: str, instance: InstanceType) -> ResolvedEnvir
 def _placement_group(name: str, environment: Environment) -> str | None:
     group = environment.placement_group
     if group is None:
-        group = environment.multi_node
+        # A reservation has instances where it has them: those of a block are close together, and
+        # a group that the reservation was not made in may have no room near them.
+        group = environment.multi_node and environment.capacity is None
     if isinstance(group, ExistingGroup):
         return group.existing
     if isinstance(group, str):

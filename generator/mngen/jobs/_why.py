@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mngen._aws import translated
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mngen.account import Account
     from mngen.cluster import ResolvedQueue
 
+_RESERVED = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/capacity-reservations-launch.html"
 _SOON = 180.0
 """Seconds in which Batch looks at a new job, and an instance comes up; AWS documents "minutes"."""
 
@@ -42,9 +44,15 @@ def causes_of(account: Account, job: JobDetailTypeDef) -> tuple[Cause, ...]:
     if job["status"] not in WAITING:
         return ()
     batch: BatchClient = account.client("batch")
-    found = [*_dependencies(batch, job), *_said(job)]
+    found = [*_dependencies(batch, job)]
     if job["status"] == "RUNNABLE":
-        found += [*_judged(account, job), *_started(account, job), *_busy(account, job)]
+        found += [
+            *_reserved(account, job),
+            *_said(job),
+            *_judged(account, job),
+            *_started(account, job),
+            *_busy(account, job),
+        ]
     if not found:
         found = [_unknown(job)]
     return tuple(sorted(found, key=lambda cause: not cause.certain))
@@ -64,7 +72,7 @@ def _dependencies(batch: BatchClient, job: JobDetailTypeDef) -> Iterator[Cause]:
 def _said(job: JobDetailTypeDef) -> Iterator[Cause]:
     """Yields Batch's own reason, which it gives to the job at the head of a blocked queue."""
     reason = job.get("statusReason")
-    if reason and job["status"] == "RUNNABLE":
+    if reason:
         yield cause_of(reason, multi_node="nodeProperties" in job)
 
 
@@ -81,6 +89,19 @@ def _judged(account: Account, job: JobDetailTypeDef) -> Iterator[Cause]:
             rule=each.problem.rule,
             see=each.problem.source_url,
         )
+
+
+def _reserved(account: Account, job: JobDetailTypeDef) -> list[Cause]:
+    """Returns why reserved capacity has no room for a job; nothing without permission."""
+    target = _target(account, job)
+    if target is None:
+        return []
+    with suppress(ToolError), translated():
+        return [
+            Cause(what=wait.what, remedy=wait.remedy, certain=wait.certain, see=_RESERVED)
+            for _, wait in target.waits_for_capacity(datetime.now(UTC))
+        ]
+    return []
 
 
 def _target(account: Account, job: JobDetailTypeDef) -> Target | None:

@@ -61,9 +61,9 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
     """
     calls = aws_calls()
     # Of what the checks ask AWS Batch and CloudWatch Logs, IAM knows no resources either.
-    general = {call for call in calls if call.startswith(("batch:", "ec2:", "logs:"))} - {
-        _OF_THE_VPC
-    }
+    general = {call for call in calls if call.startswith(("batch:", "ec2:", "logs:"))}
+    general -= {_OF_THE_VPC, *unasked(spec)}
+    groups = reservation_groups(spec, scope)
     vpc = Vpc.of(spec, scope)
     given = [
         *(spec.roles.service, spec.roles.spot_fleet, spec.roles.instance_profile),
@@ -107,6 +107,11 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
                 else spec.image.kms_key,
             ),
         ),
+        Statement(
+            "CheckReservationGroups",
+            tuple(call for call in calls if call.startswith("resource-groups:")) if groups else (),
+            groups,
+        ),
         *_efa_installer(spec, scope),
         Statement(
             "CheckFileSystem",
@@ -114,6 +119,23 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
             (file_system(spec, scope), *_access_points(spec, scope)),
         ),
     ]
+
+
+def unasked(spec: Spec) -> set[str]:
+    """Returns what rules ask of EC2 for keys that the spec does not use."""
+    reserved = any(each.capacity for each in spec.environments.values())
+    return set() if reserved else {"ec2:DescribeCapacityReservations"}
+
+
+def reservation_groups(spec: Spec, scope: Scope) -> tuple[str, ...]:
+    """Names the resource groups of capacity reservations, by their ARNs, each once."""
+    named = [each.capacity.group for each in spec.environments.values() if each.capacity]
+    arns = {
+        group if group.startswith("arn:") else scope.arn("resource-groups", f"group/{group}")
+        for group in named
+        if group
+    }
+    return tuple(sorted(arns))
 
 
 def job_roles(spec: Spec) -> list[str]:

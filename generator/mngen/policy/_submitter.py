@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mngen.account import ECR_IMAGE
 from mngen.cluster import inputs_prefix
-from mngen.policy._shared import definitions, queues, repository
+from mngen.policy._shared import definitions, queues, repository, unasked
 from mngen.policy._statement import Scope, Statement
 from mngen.rules import submission_calls
 from mngen.spec import JobFromFile
@@ -33,6 +33,7 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
     groups: tuple[str, ...] = (own, f"{own}:*") if own else (f"/mngen/{cluster.spec.name}/*",)
     groups += tuple(f"{name}{end}" for name in _log_groups(cluster.spec) for end in ("", ":*"))
     asked = {call for call in submission_calls() if call.startswith("ec2:")}
+    asked -= unasked(cluster.spec)
     profile = cluster.spec.roles.instance_profile
     bucket = cluster.spec.storage.bucket
     inputs = scope.global_arn("s3", f"{bucket}/{inputs_prefix(cluster.spec.name)}*")

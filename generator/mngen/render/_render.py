@@ -110,10 +110,18 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         "jobs_without_role": spec.roles.job == "none"
         and not all(job.role for job in spec.jobs.values() if not job.definition),
         "scheduling_policies": any(queue.scheduling_policy for queue in spec.queues.values()),
+        "reserves": any(each.spec.capacity for each in cluster.environments),
+        "reservation_groups_by_name": _groups_by_name(spec),
         "ssh_interface": cluster.connection.replace("-", "_"),
         "version": __version__,
         "zone_numbers": zone_numbers(spec),
     }
+
+
+def _groups_by_name(spec: Spec) -> frozenset[str]:
+    """Returns the groups of capacity reservations that the spec names without their ARNs."""
+    named = [each.capacity.group for each in spec.environments.values() if each.capacity]
+    return frozenset(group for group in named if group and not group.startswith("arn:"))
 
 
 def _header(source: str) -> str:

@@ -17,6 +17,7 @@ from mngen.spec._load import LoadedSpec, load, load_text
 from mngen.spec._model import (
     LAUNCHERS_WITHOUT_MPIRUN,
     CancelAfter,
+    Capacity,
     ComputeEnvironmentArn,
     Container,
     Efs,
@@ -39,6 +40,7 @@ __all__ = [
     "MAX_BYTES",
     "UPDATE_KEY",
     "CancelAfter",
+    "Capacity",
     "ComputeEnvironmentArn",
     "Container",
     "Document",

@@ -36,6 +36,8 @@ def _id(prefix: str) -> str:
 _ARN = r"^arn:aws[a-z-]*:iam::([0-9]{12}|aws):"
 ROLE_ARN = _ARN + r"role/[A-Za-z0-9+=,.@_/-]{1,512}"
 """How the ARN of a role looks, but for what follows it."""
+_GROUP_ARN = r"arn:aws[a-z-]*:resource-groups:[a-z0-9-]+:[0-9]{12}:group/"
+_GROUP_NAME = r"([A-Za-z0-9_.-]{1,300}|[A-Za-z0-9_.-]{1,150}/[a-z0-9]{26})"
 _BATCH_ARN = r"^arn:aws[a-z-]*:batch:[a-z0-9-]+:[0-9]{12}:"
 
 DeploymentName = Annotated[
@@ -114,6 +116,14 @@ SecurityGroupId = Annotated[
         "A security group.",
         "a security group id, such as sg-0123456789abcdef0",
         pattern=_id("sg"),
+    ),
+]
+ReservationId = Annotated[
+    str,
+    _text(
+        "A capacity reservation.",
+        "the id of a capacity reservation, such as cr-0123456789abcdef0",
+        pattern=_id("cr"),
     ),
 ]
 RoleArn = Annotated[
@@ -540,6 +550,54 @@ class ExistingGroup(Section, frozen=True, kw_only=True):
     ]
 
 
+class Capacity(Section, frozen=True, kw_only=True):
+    """What the instances run in of what is reserved in EC2; exactly one key."""
+
+    reservation: Annotated[
+        Annotated[
+            ReservationId,
+            Meta(
+                description="Id of an on-demand capacity reservation, of this account or shared "
+                "with it. EC2 starts no instance outside it."
+            ),
+        ]
+        | None,
+        affects(Effect.ENVIRONMENT),
+    ] = None
+    group: Annotated[
+        Annotated[
+            str,
+            _text(
+                "Name or ARN of a resource group of capacity reservations. EC2 uses what matches "
+                "in it, and buys on demand what is not reserved.",
+                "the name or the ARN of a resource group, such as training",
+                # Source: botocore's model of Resource Groups, `GroupStringV2`.
+                pattern=rf"^({_GROUP_ARN})?{_GROUP_NAME}\Z",
+                examples=("training",),
+            ),
+        ]
+        | None,
+        affects(Effect.ENVIRONMENT),
+    ] = None
+    block: Annotated[
+        Annotated[
+            ReservationId,
+            Meta(
+                description="Id of a capacity block for ML. Jobs wait for it to begin. EC2 ends "
+                "instances 30 minutes before it ends; then name another block, or remove the "
+                "environment."
+            ),
+        ]
+        | None,
+        affects(Effect.ENVIRONMENT),
+    ] = None
+
+    @property
+    def id(self) -> str | None:
+        """The id of the reservation or of the block; None for a group."""
+        return self.reservation or self.block
+
+
 class Environment(Section, frozen=True, kw_only=True):
     """A compute environment: which instances, how many, how they are bought and placed."""
 
@@ -622,12 +680,24 @@ class Environment(Section, frozen=True, kw_only=True):
             Meta(
                 description="Name of a cluster placement group; environments of the same zone may "
                 "share one. true: its own group. {existing: NAME}: one that exists, with the name "
-                "that it has in AWS. Default: true for multi-node, false otherwise.",
+                "that it has in AWS. Default: true for multi-node without `capacity`, false "
+                "otherwise.",
             ),
         ]
         | None,
         affects(Effect.ENVIRONMENT),
     ] = None
+    capacity: (
+        Annotated[
+            Capacity,
+            Meta(
+                description="Capacity that is reserved in EC2: {reservation: ID}, {group: NAME} or "
+                "{block: ID}. Without it, instances are started on demand, also in `open` "
+                "reservations that match."
+            ),
+        ]
+        | None
+    ) = None
     zones: Annotated[
         tuple[ZoneName, ...],
         Meta(
@@ -647,8 +717,8 @@ class Environment(Section, frozen=True, kw_only=True):
             Allocation,
             Meta(
                 description="How Batch chooses instances. Default: best-fit-progressive on demand, "
-                "spot-capacity-optimized on Spot. `best-fit` replaces the environment when "
-                "its image changes.",
+                "spot-capacity-optimized on Spot, best-fit with `capacity`. `best-fit` replaces "
+                "the environment when its image changes.",
             ),
         ]
         | None,

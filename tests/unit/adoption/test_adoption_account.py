@@ -192,13 +192,51 @@ def test_queue_keeps_its_policy_and_limits() -> None:
         "launchTemplateId": "lt-1",
         "version": "$Latest",
     }
-    adoption = adopted(Account([environment], [queue], [definition]))
+    templates: dict[str, dict[str, Any]] = {"lt-1": {"EbsOptimized": True}}
+    adoption = adopted(Account([environment], [queue], [definition], templates=templates))
     entry = yaml.safe_load(adoption.spec)["queues"]["TsunamiQueue_MAX_12"]
     assert entry["scheduling_policy"] == f"{ARN}scheduling-policy/fair"
     assert entry["cancel_after"] == {"misconfiguration": None, "capacity": 7200}
     (line,) = [line for line in adoption.lines if line.place.pointer.endswith("/launchTemplate")]
     assert "$Latest" in line.why
     assert line.breaks
+
+
+RESERVED = "cr-0123456789abcdef0"
+POOL = f"arn:aws:resource-groups:{REGION}:{ACCOUNT}:group/lab"
+
+
+@pytest.mark.parametrize(
+    ("target", "market", "capacity"),
+    [
+        ({"CapacityReservationId": RESERVED}, None, {"reservation": RESERVED}),
+        ({"CapacityReservationId": RESERVED}, "capacity-block", {"block": RESERVED}),
+        ({"CapacityReservationResourceGroupArn": POOL}, None, {"group": POOL}),
+        (None, None, None),
+    ],
+)
+def test_reserved_capacity_of_a_launch_template(
+    target: dict[str, str] | None, market: str | None, capacity: dict[str, str] | None
+) -> None:
+    # EC2 sells blocks of few types only.
+    instance = "p5.48xlarge" if market else "r5.12xlarge"
+    environment, queue, definition = described(ENVIRONMENT, QUEUE, DEFINITION)
+    environment = changed(environment, placementGroup=None, instanceTypes=[instance])
+    environment["computeResources"]["launchTemplate"] = {"launchTemplateId": "lt-1"}
+    preference = {"CapacityReservationPreference": "open"}
+    data: dict[str, Any] = {
+        "CapacityReservationSpecification": {"CapacityReservationTarget": target}
+        if target
+        else preference
+    }
+    if market:
+        data["InstanceMarketOptions"] = {"MarketType": market}
+    adoption = adopted(Account([environment], [queue], [definition], templates={"lt-1": data}))
+    (entry,) = yaml.safe_load(adoption.spec)["environments"].values()
+    assert entry.get("capacity") == capacity
+    said = [line.why for line in adoption.lines if ".capacity." in line.spec]
+    assert said == ([next(iter(capacity.values()))] if capacity else [])
+    assert ("placement_group" in entry) is (capacity is None)
 
 
 def in_one_queue(*instances: str) -> tuple[Adoption, list[str]]:

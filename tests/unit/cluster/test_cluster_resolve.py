@@ -56,6 +56,19 @@ def test_hyperthreading_kept_needs_no_image_of_its_own() -> None:
     assert (found.nr_cpus, found.schedulable_vcpus, found.image) == (None, 48, "x86_64")
 
 
+@pytest.mark.parametrize("kind", ["reservation", "group", "block"])
+def test_reserved_capacity_has_no_placement_group_and_allocates_as_awss_examples(
+    kind: str,
+) -> None:
+    """https://github.com/awslabs/awsome-distributed-ai, 1.architectures/3.aws-batch."""
+    named = {kind: "cr-0123456789abcdef0"}
+    (found,) = cluster({"instance": "p5.48xlarge", "capacity": named}).environments
+    assert (found.allocation, found.placement_group) == ("BEST_FIT", None)
+    other = {"allocation": "best-fit-progressive", "placement_group": {"existing": "mpi"}}
+    (found,) = cluster({"instance": "p5.48xlarge", "capacity": named, **other}).environments
+    assert (found.allocation, found.placement_group) == ("BEST_FIT_PROGRESSIVE", "mpi")
+
+
 def test_efa_makes_another_image() -> None:
     (found,) = cluster({"instance": "c5n.18xlarge", "efa": True}).environments
     assert found.image == "c5n.18xlarge-efa"

@@ -39,6 +39,11 @@ SPECS = Path(__file__).resolve().parents[2] / "specs"
 NOT_NEEDED = {
     # Of launch templates and machines whose image is named as `resolve:ssm:…`; ours are ids.
     "ssm:GetParameters",
+    # Of resource groups that are queries. Capacity reservations are members of theirs, and
+    # ParallelCluster's policy for those has neither (cloudformation/policies).
+    "cloudformation:DescribeStacks",
+    "cloudformation:ListStackResources",
+    "tag:GetResources",
     # Of quotas of services other than EC2.
     "autoscaling:DescribeAccountLimits",
     "cloudformation:DescribeAccountLimits",
@@ -63,6 +68,13 @@ def example(name: str, region: str | None = None) -> Cluster:
 
 def minimal(more: str = "") -> Cluster:
     return cluster_of((EXAMPLES / "minimal.yaml").read_text(encoding="utf-8") + more)
+
+
+def reserved(group: str) -> Cluster:
+    """Returns a deployment in a resource group of capacity reservations."""
+    text = (EXAMPLES / "minimal.yaml").read_text(encoding="utf-8")
+    assert text.count("max_nodes:") == 1
+    return cluster_of(text.replace("max_nodes:", f"capacity: {{group: {group}}}, max_nodes:"))
 
 
 def test_policies_follow_what_definitions_in_files_name() -> None:
@@ -217,9 +229,22 @@ def test_the_checks_that_ask_aws_are_covered(part: Part) -> None:
         "image: {efa_installer: s3://my-software/efa/}\n"
     )
     given = example("existing-network")
-    names = granted(part, everything) | granted(part, given)
+    names = granted(part, everything) | granted(part, given) | granted(part, reserved("lab"))
     # Who one is, AWS tells everyone.
     assert set(aws_calls()) - names == {"sts:GetCallerIdentity"}
+
+
+@pytest.mark.parametrize("part", [Part.DEPLOYER, Part.BAKER])
+def test_reserved_capacity_is_looked_at_where_the_spec_names_it(part: Part) -> None:
+    arn = f"arn:aws:resource-groups:us-east-1:{ACCOUNT}:group/lab"
+    for group in ("lab", arn):
+        found = statements(part, reserved(group))
+        assert found["CheckReservationGroups"]["Resource"] == [arn]
+        assert "ec2:DescribeCapacityReservations" in found["Look"]["Action"]
+    without = granted(part, minimal()) | granted(Part.SUBMITTER, minimal())
+    assert not any("Reservation" in each or "resource-groups" in each for each in without)
+    assert "ec2:DescribeCapacityReservations" in granted(Part.SUBMITTER, reserved("lab"))
+    assert not any("resource-groups" in each for each in granted(Part.SUBMITTER, reserved("lab")))
 
 
 def test_the_checks_may_look_at_the_roles_that_the_spec_names() -> None:

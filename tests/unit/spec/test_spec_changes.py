@@ -92,7 +92,7 @@ def test_every_word_is_used_and_explained() -> None:
 
 def test_a_plan_is_made_for_every_key() -> None:
     planned = {
-        *(("environments", NAME, key) for key in ENVIRONMENTS),
+        *(("environments", NAME, *key.split(".")) for key in ENVIRONMENTS),
         *(("queues", NAME, *key) for key in QUEUES),
         *(("jobs", NAME, key) for key in JOBS),
         *(("environments",), ("queues",), ("jobs",)),
@@ -147,7 +147,7 @@ CASES: dict[Key, tuple[Data, Data]] = {
         for key, value in change.items()
     },
     **{
-        ("environments", NAME, key): (
+        ("environments", NAME, *key.split(".")): (
             one(many(), "environments", entry(key)),
             one(
                 {**many(), "environments": many_changed()["environments"]},

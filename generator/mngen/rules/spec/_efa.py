@@ -105,7 +105,9 @@ environments:
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for each in subject.environments:
             apart = each.placement_group is None and len(each.zones) < 2
-            if each.spec.efa and each.spec.multi_node and apart:
+            # Reserved instances are where EC2 reserved them.
+            reserved = each.spec.capacity is not None
+            if each.spec.efa and each.spec.multi_node and apart and not reserved:
                 yield Match(
                     ("environments", each.name, "placement_group"),
                     "without a placement group the instances may be far from each other, and EFA "

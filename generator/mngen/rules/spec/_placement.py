@@ -229,9 +229,11 @@ environments:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for each in subject.environments:
-            # Others warn of EFA, of several zones, and of types that cannot join a group.
+            # Others warn of EFA, of several zones, and of types that cannot join a group. Reserved
+            # instances are where EC2 reserved them.
             if (
                 each.spec.multi_node
+                and each.spec.capacity is None
                 and each.placement_group is None
                 and each.instance.cluster_placement
                 and not each.spec.efa

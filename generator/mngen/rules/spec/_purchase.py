@@ -195,7 +195,8 @@ environments:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for each in subject.environments:
-            if each.allocation == "BEST_FIT":
+            # With reserved capacity it is the default.
+            if each.allocation == "BEST_FIT" and each.spec.capacity is None:
                 yield Match(
                     ("environments", each.name, "allocation"),
                     "every new image or instance type will replace this environment, with the "

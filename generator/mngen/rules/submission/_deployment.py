@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mngen.account import ECR_IMAGE, differences_of, fault_of, image_of, quota_value
@@ -273,6 +274,9 @@ class QuotaCoversJob(SubmissionRule):
     def matches(cls, target: Target) -> Iterator[Match]:
         obstacles = []
         for each in target.intent.queue.environments:
+            if each.spec.capacity is not None and each.spec.capacity.block:
+                # EC2 does not count the instances of capacity blocks.
+                return
             quota = vcpu_quota(each.instance, spot=each.spec.purchase == "spot")
             value = quota_value(target.account, quota) if quota else None
             needed = target.nodes * each.instance.vcpus
@@ -288,6 +292,36 @@ class QuotaCoversJob(SubmissionRule):
                 )
             )
         yield from obstacles
+
+
+class ReservedCapacityIsFree(SubmissionRule):
+    id = "MN320"
+    severity = Severity.WARNING
+    title = "A job should find its nodes in the reserved capacity"
+    why = (
+        "EC2 starts no instance before a reservation begins, or beyond those that are reserved. "
+        "The job stays RUNNABLE until then, and the jobs behind it wait too."
+    )
+    remedy = "wait, or submit to another queue"
+    source_url = (
+        "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/capacity-reservations-launch.html"
+    )
+    manual_test = (
+        "aws ec2 describe-capacity-reservations --query 'CapacityReservations[].["
+        "CapacityReservationId,State,StartDate,AvailableInstanceCount]'"
+    )
+    calls = ("ec2:DescribeCapacityReservations",)
+    # `mngen.jobs` explains it of a job that waits, with more precision.
+    waiting = Waiting.NOTHING
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        for environment, wait in target.waits_for_capacity(datetime.now(UTC)):
+            yield Match(
+                ("jobs", target.intent.job.name),
+                f"the job will wait: {wait.what} (environment `{environment.name}`)",
+                wait.remedy,
+            )
 
 
 class DefinitionIsOfSpec(SubmissionRule):

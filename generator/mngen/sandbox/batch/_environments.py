@@ -17,6 +17,7 @@ from mngen.sandbox.batch._interfaces import (
     interface_fault,
     with_security_groups,
 )
+from mngen.sandbox.batch._reserved import reservation_fault
 from mngen.sandbox.emulator._ec2 import placement_groups
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def update_environment(backend: Any, request: dict[str, Any]) -> ComputeEnvironm
 def describe_environment(backend: Any, environment: ComputeEnvironment) -> dict[str, Any]:
     """Returns the structure that DescribeComputeEnvironments holds."""
     extra: Any = environment
+    fault = fault_of(backend, environment)
     described: dict[str, Any] = {
         "computeEnvironmentArn": environment.arn,
         "computeEnvironmentName": environment.name,
@@ -136,8 +138,8 @@ def describe_environment(backend: Any, environment: ComputeEnvironment) -> dict[
         "serviceRole": environment.service_role,
         "state": environment.state,
         "type": environment.env_type,
-        "status": "INVALID" if extra.fault else "VALID",
-        "statusReason": extra.fault or "ComputeEnvironment Healthy",
+        "status": "INVALID" if fault else "VALID",
+        "statusReason": fault or "ComputeEnvironment Healthy",
         "tags": backend.list_tags_for_resource(environment.arn),
     }
     if environment.env_type == "MANAGED":
@@ -147,6 +149,15 @@ def describe_environment(backend: Any, environment: ComputeEnvironment) -> dict[
     if extra.unmanaged_vcpus is not None:
         described["unmanagedvCpus"] = extra.unmanaged_vcpus
     return described
+
+
+def fault_of(backend: Any, environment: ComputeEnvironment) -> str | None:
+    """Returns why an environment is INVALID; None for a valid one."""
+    extra: Any = environment
+    fault: str | None = extra.fault
+    if fault or environment.env_type != "MANAGED":
+        return fault
+    return reservation_fault(backend.ec2_backend, environment.compute_resources)
 
 
 def check_name(field: str, name: str) -> None:

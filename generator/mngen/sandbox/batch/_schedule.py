@@ -20,9 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 from mngen.catalog import vcpu_quota
 from mngen.sandbox.batch import _reasons as reasons
-from mngen.sandbox.batch._environments import catalog, role_fault
+from mngen.sandbox.batch._environments import catalog, fault_of, role_fault
 from mngen.sandbox.batch._interfaces import nodes_meet, task_interface_fits
 from mngen.sandbox.batch._job import Attempt, Job
+from mngen.sandbox.batch._reserved import (
+    instances_until,
+    reservation_obstacle,
+    reservation_of,
+    started,
+)
 from mngen.sandbox.batch._unjoined import Unjoined, scale_up
 from mngen.sandbox.emulator._misc import granted_vcpus
 
@@ -188,18 +194,22 @@ def _finish(backend: Any, job: Job, attempt: Attempt, now: float) -> bool:
     end = attempt.started + min(limit, job.script.seconds)
     if limit >= job.script.seconds:
         end = max(end, job.script.released)
+    resources = attempt.environment.compute_resources
+    last = instances_until(backend.ec2_backend, resources)
+    # The instances of a capacity block end before it does.
+    cut = last is not None and last < end
+    end = min(end, last) if last is not None else end
     if now < end:
         return False
     attempt.stopped = end
-    timed_out = limit < job.script.seconds
+    timed_out = limit < job.script.seconds and not cut
     number = len(job.attempts) - 1
     attempt.exit_code = _KILLED if timed_out else job.exit_of(job.main, number)
-    resources = attempt.environment.compute_resources
     if len(job.containers) > 1 and not nodes_meet(backend.ec2_backend, resources):
         attempt.exit_code = _NEVER_MET
     attempt.reason = job.script.reason
     status_reason = _TIMED_OUT if timed_out else _EXITED
-    if job.script.lost and not timed_out:
+    if cut or (job.script.lost and not timed_out):
         attempt.exit_code = None
         status_reason = f"Host EC2 (instance {job.instance(job.main)}) terminated."
     if attempt.exit_code == 0:
@@ -245,7 +255,7 @@ def _place(
     if code := state.blocked.get(job.queue.name):
         instance_type = environments[0].compute_resources["instanceTypes"][0]
         return None, reasons.reason(code, instance_type)
-    valid = [each for each in environments if not each.fault]
+    valid = [each for each in environments if not fault_of(backend, each)]
     if not valid:
         return None, reasons.reason(reasons.INVALID)
     if all(role_fault(backend, each.service_role) for each in valid):
@@ -305,6 +315,11 @@ def _obstacle(
         return reasons.MAX_RESOURCE
     if {instance.name, environment.name} & state.exhausted:
         return reasons.NO_CAPACITY
+    ec2 = backend.ec2_backend
+    if reservation := reservation_of(ec2, resources):
+        others = started(backend, state.jobs.values(), reservation.id)
+        if code := reservation_obstacle(ec2, resources, nodes, others):
+            return code
     total = (taken + nodes) * instance.vcpus
     if total > resources["maxvCpus"]:
         return None

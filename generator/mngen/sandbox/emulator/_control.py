@@ -19,6 +19,9 @@
 - `nr_cpus`: the kernel's limit of AMIs that were not baked in the sandbox, by their IDs;
 - `lacking`: the services that zones lack, by zone: endpoint services by their short name, such as
   `ecs-agent`, and `efs`;
+- `reservations`: capacity reservations by id, with any of `starts` and `ends` (in seconds since the
+  epoch), `state` (one that does not follow from them), `owner` (an account that shares it) and
+  `elsewhere` (instances in it that no environment of this account has);
 - `forget`: ids of jobs of which Batch knows nothing any more, as a week after their end.
 
 A job's own environment can set `MNGEN_SANDBOX_HOLD`, `MNGEN_SANDBOX_SECONDS` and
@@ -52,6 +55,7 @@ def control(body: bytes) -> bytes:
     from mngen.sandbox.batch._actions import tick
     from mngen.sandbox.batch._reasons import REASONS
     from mngen.sandbox.batch._unjoined import Unjoined, drop
+    from mngen.sandbox.emulator._reservations import set_reservations
     from mngen.sandbox.emulator._zones import let_zones_lack
 
     wishes: dict[str, Any] = json.loads(body)
@@ -61,6 +65,8 @@ def control(body: bytes) -> bytes:
         state.kernel_limits |= {ami: int(limit) for ami, limit in wishes["nr_cpus"].items()}
     if "lacking" in wishes:
         let_zones_lack(wishes.get("region", "us-east-1"), wishes["lacking"])
+    if "reservations" in wishes:
+        set_reservations(backend.ec2_backend, wishes["reservations"])
     if "exhausted" in wishes:
         state.exhausted = set(wishes["exhausted"])
     if "blocked" in wishes:

@@ -8,6 +8,7 @@ not start (`_patch`). One module a service:
 
 - `mngen.sandbox.batch`: all of Batch;
 - `_ec2`: placement groups, launch templates;
+- `_reservations`: capacity reservations, capacity blocks, resource groups;
 - `_instances`: instances, of which builders are real machines (`_machines`);
 - `_images`: AMIs, snapshots, the volumes of a launch;
 - `_network`: security groups and their rules, the default VPC;
@@ -30,10 +31,19 @@ def close_gaps(machines: Machines) -> None:
         machines: The machines that instances can be.
     """
     from mngen.sandbox.batch import _backend
-    from mngen.sandbox.emulator import _ec2, _images, _instances, _misc, _network, _zones
+    from mngen.sandbox.emulator import (
+        _ec2,
+        _images,
+        _instances,
+        _misc,
+        _network,
+        _reservations,
+        _zones,
+    )
 
     _backend.close()
     _ec2.close()
+    _reservations.close()
     _instances.close(machines)
     _images.close()
     _network.close()

@@ -55,7 +55,7 @@ def patch_attribute(target: type, name: str, old: Any, new: Any) -> None:
     setattr(target, name, new)
 
 
-def patch_table(table: MutableMapping[str, str], key: str, value: str) -> None:
+def patch_table(table: MutableMapping[str, Any], key: str, value: Any) -> None:
     """Adds an entry to a table of moto's.
 
     Raises:

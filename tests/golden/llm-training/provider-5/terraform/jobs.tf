@@ -71,7 +71,7 @@ module "job_train" {
   gpus            = 8
   efa_devices     = 32
   attempts        = 1
-  timeout_seconds = 604800
+  timeout_seconds = 165600
   job_role_arn    = module.identity.job_role_arn
   log_group       = aws_cloudwatch_log_group.jobs.name
   log_region      = "us-west-2"

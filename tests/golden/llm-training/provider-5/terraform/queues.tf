@@ -18,7 +18,6 @@ module "queue_training" {
   name     = "llm-training"
   priority = 1
   # In the order in which AWS Batch tries them.
-  compute_environment_arns      = concat(module.environment_p5[*].arn)
-  cancel_without_capacity_after = 86400
-  cancel_misconfigured_after    = 600
+  compute_environment_arns   = concat(module.environment_p5[*].arn)
+  cancel_misconfigured_after = 600
 }

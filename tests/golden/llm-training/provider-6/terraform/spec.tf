@@ -17,6 +17,9 @@ output "spec" {
         root_volume = 200
       }
       p5 = {
+        capacity = {
+          block = "cr-0123456789abcdef0"
+        }
         efa         = true
         instance    = "p5.48xlarge"
         max_nodes   = 16
@@ -45,7 +48,7 @@ output "spec" {
         launcher = "torchrun"
         nodes    = 2
         queue    = "training"
-        timeout  = 604800
+        timeout  = 165600
       }
     }
     name = "llm"
@@ -58,9 +61,6 @@ output "spec" {
         environments = ["g6"]
       }
       training = {
-        cancel_after = {
-          capacity = 86400
-        }
         environments = ["p5"]
       }
     }

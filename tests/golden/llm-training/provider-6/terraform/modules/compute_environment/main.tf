@@ -42,6 +42,30 @@ resource "aws_launch_template" "this" {
     }
   }
 
+  # An instance that targets a reservation starts in it or not at all. One that targets a group is
+  # bought on demand if nothing is left there:
+  # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/create-cr-group.html
+  dynamic "capacity_reservation_specification" {
+    for_each = var.capacity_reservation_id == null && var.capacity_reservation_group_arn == null ? [] : [0]
+
+    content {
+      capacity_reservation_target {
+        capacity_reservation_id                 = var.capacity_reservation_id
+        capacity_reservation_resource_group_arn = var.capacity_reservation_group_arn
+      }
+    }
+  }
+
+  # Without it, EC2 starts nothing in a capacity block:
+  # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/capacity-blocks-launch.html
+  dynamic "instance_market_options" {
+    for_each = var.capacity_block ? ["capacity-block"] : []
+
+    content {
+      market_type = instance_market_options.value
+    }
+  }
+
   dynamic "network_interfaces" {
     for_each = local.network_interfaces
 

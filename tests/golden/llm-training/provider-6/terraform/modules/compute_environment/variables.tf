@@ -63,6 +63,24 @@ variable "placement_group" {
   default     = null
 }
 
+variable "capacity_reservation_id" {
+  description = "Capacity reservation, or capacity block, of the instances; null for none."
+  type        = string
+  default     = null
+}
+
+variable "capacity_reservation_group_arn" {
+  description = "Resource group of capacity reservations of the instances; null for none."
+  type        = string
+  default     = null
+}
+
+variable "capacity_block" {
+  description = "Whether the reservation is a capacity block."
+  type        = bool
+  default     = false
+}
+
 variable "efa_cards" {
   description = "Indexes of the network cards that get an Elastic Fabric Adapter; none by default."
   type        = list(number)
