@@ -140,7 +140,11 @@ def _loader(path: str | None) -> Any:
     """
     from botocore.loaders import create_loader
 
-    return create_loader(path)
+    from mngen._descriptions import Descriptions
+
+    loader = create_loader(path)
+    loader.file_loader = Descriptions()
+    return loader
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from mngen._descriptions import read_once
 from mngen.cluster import IMAGE_TAG, NR_CPUS_TAG, deployment_tags
 from tests.support.relay import Answer, Relay, Request
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from mngen.sandbox import Sandbox
 
 
-# To read a service's description takes longer than most calls, so a client is made once. What leads
-# it to the sandbox is in the environment meanwhile: one thread at a time.
+# To make a client takes longer than most calls, so each is made once, and a service's description
+# is read once for all regions. What leads it to the sandbox is in the environment meanwhile: one
+# thread at a time.
 _MAKING = threading.Lock()
 _made: dict[tuple[str, str, str], Any] = {}
 
@@ -33,6 +35,7 @@ def client(sandbox: Sandbox, service: str, region: str = "us-east-1") -> Any:
     key = (sandbox.endpoint, service, region)
     with _MAKING:
         if key not in _made:
+            read_once()
             with sandbox.applied(region):
                 session: Any = boto3.session.Session()
                 _made[key] = session.client(service)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -37,6 +38,15 @@ def main() -> int:
 
 
 def _serve(arguments: argparse.Namespace, home: Path) -> int:
+    # moto's tables are hundreds of thousands of objects that stay: to look through them for garbage
+    # while they are made takes a fifth of the start.
+    gc.set_threshold(100_000, 10, 10)
+
+    from mngen._descriptions import read_once
+
+    # moto makes a session for each of its tables of regions.
+    read_once()
+
     from mngen.sandbox.emulator import _server
 
     instance = secrets.token_hex(16)

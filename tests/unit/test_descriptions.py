@@ -1,0 +1,57 @@
+"""Descriptions of AWS's services are read as botocore itself reads them, each once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from botocore import BOTOCORE_ROOT
+from botocore.loaders import JSONFileLoader
+
+from mngen._descriptions import Descriptions
+
+DATA = Path(BOTOCORE_ROOT, "data")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ec2/2016-11-15/service-2.json.gz", "endpoints.json", "_retry.json"],
+    ids=["packed", "plain", "small"],
+)
+def test_what_is_read_is_what_botocore_reads(name: str, tmp_path: Path) -> None:
+    # A copy, because botocore completes the endpoints that other tests ask for.
+    shutil.copy(DATA / name, tmp_path)
+    place = str(tmp_path / Path(name).name.split(".")[0])
+    found = Descriptions().load_file(place)
+    assert found
+    assert found == JSONFileLoader().load_file(place)
+    assert Descriptions().load_file(place) is found
+
+
+def test_a_file_that_is_not_there_is_none(tmp_path: Path) -> None:
+    assert Descriptions().load_file(str(tmp_path / "absent")) is None
+
+
+def test_a_broken_one_is_reported_as_botocore_does(tmp_path: Path) -> None:
+    (tmp_path / "broken.json").write_text("{", encoding="utf-8")
+    for loader in (Descriptions(), JSONFileLoader()):
+        with pytest.raises(ValueError, match=r"."):
+            loader.load_file(str(tmp_path / "broken"))
+
+
+def test_every_session_of_a_process_reads_a_file_once(tmp_path: Path) -> None:
+    script = (
+        "from mngen._descriptions import read_once; read_once()\n"
+        "import boto3\n"
+        "one, two = (boto3.Session().client('ec2', 'us-east-1').meta for _ in range(2))\n"
+        "assert one.service_model.metadata is two.service_model.metadata\n"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(
+        command, env=dict(os.environ), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
