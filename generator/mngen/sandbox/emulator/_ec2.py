@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from moto.core.responses import ActionResult
+from moto.ec2 import utils
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.responses import EC2Response
@@ -18,8 +19,9 @@ from moto.ec2.utils import (
 )
 from moto.moto_api._internal import mock_random
 
-from mngen.sandbox.emulator._patch import patch, patch_table
+from mngen.sandbox.emulator._patch import patch, patch_attribute, patch_table
 
+_MAKE_ID: Any = utils.random_resource_id
 _STRATEGIES = ("cluster", "spread", "partition")
 
 
@@ -258,10 +260,16 @@ def _unknown_group(name: str) -> EC2ClientError:
     )
 
 
+def _random_digits(size: int = 8) -> str:
+    """Draws them at once. moto draws each, and a region's public AMIs take 2,600 ids."""
+    return f"{mock_random.getrandbits(4 * size):0{size}x}"
+
+
 def close() -> None:
     """Closes the gaps of EC2."""
     patch_table(EC2_RESOURCE_TO_PREFIX, "placement-group", "pg")
     patch_table(EC2_PREFIX_TO_RESOURCE, "pg", "placement-group")
+    patch_attribute(utils, "random_resource_id", _MAKE_ID, _random_digits)
     patch(
         EC2Response,
         PlacementGroupActions,

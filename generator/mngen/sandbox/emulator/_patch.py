@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Collection, MutableMapping
+    from types import ModuleType
 
 
 class PatchError(Exception):
@@ -37,11 +38,11 @@ def patch(target: type, source: type, *, adds: Collection[str] = ()) -> None:
         setattr(target, name, member)
 
 
-def patch_attribute(target: type, name: str, old: Any, new: Any) -> None:
-    """Replaces an attribute of a class of moto's.
+def patch_attribute(target: type | ModuleType, name: str, old: Any, new: Any) -> None:
+    """Replaces an attribute of a class or a module of moto's.
 
     Args:
-        target: The class.
+        target: The class or module.
         name: The attribute.
         old: What moto is known to have there.
         new: What belongs there.
@@ -51,7 +52,9 @@ def patch_attribute(target: type, name: str, old: Any, new: Any) -> None:
     """
     found = getattr(target, name, None)
     faults = [] if found == old else [f"it is {found!r}, not {old!r}"]
-    _refuse(f"{target.__module__}.{target.__qualname__}.{name}", faults)
+    is_class = isinstance(target, type)
+    place = f"{target.__module__}.{target.__qualname__}" if is_class else target.__name__
+    _refuse(f"{place}.{name}", faults)
     setattr(target, name, new)
 
 
