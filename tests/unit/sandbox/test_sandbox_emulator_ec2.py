@@ -291,7 +291,7 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("service", "call", "arguments"),
         [
-            ("ec2", "describe_capacity_reservations", {}),
+            ("ec2", "describe_fast_snapshot_restores", {}),
             ("iam", "list_organizations_features", {}),
             ("batch", "list_consumable_resources", {}),
             ("efs", "describe_replication_configurations", {}),
