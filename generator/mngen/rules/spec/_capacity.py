@@ -87,7 +87,9 @@ environments:
             if len(named) != 1:
                 yield Match(
                     ("environments", each.name, "capacity"),
-                    f"{' and '.join(named)} exclude each other" if named else "nothing is named",
+                    f"{' and '.join(named)} exclude each other"
+                    if named
+                    else "`capacity` names nothing",
                     key=True,
                 )
 
