@@ -61,6 +61,7 @@ def test_two_passes_and_nothing_left(name: str, deployments: Deployments) -> Non
     assert len(own) == len(spec.environments)
     assert {each["status"] for each in own} == {"VALID"}
     protected = spec.storage.efs.protect or spec.container.protect
+    protected |= spec.storage.fsx is not None and spec.storage.fsx.protect
     protected |= any(queue.protect for queue in spec.queues.values())
     protected |= any(job.protect for job in spec.jobs.values())
     assert (run.refused is not None) == protected

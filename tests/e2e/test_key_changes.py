@@ -158,9 +158,13 @@ def plans(
     """Deploy both at the same time, which mostly wait; then plan one change after the other."""
     sandbox.reset()
     other = client(sandbox, "efs").create_file_system(CreationToken="other")["FileSystemId"]
+    for bucket in ("few-cases", "few-results"):
+        client(sandbox, "s3").create_bucket(Bucket=bucket)
     elsewhere: dict[Key, Any] = {
         ("storage", "efs", "id"): other,
         ("storage", "efs", "security_group"): "sg-0b1c2d3e4f5a60718",
+        ("storage", "fsx", "id"): "fs-0a1b2c3d4e5f60718",
+        ("storage", "fsx", "security_group"): "sg-0b1c2d3e4f5a60718",
     }
 
     def many(results: dict[str, Future[Plan]]) -> None:
@@ -174,11 +178,12 @@ def plans(
             _deploy(stack, base)
             for name, change in changes.items():
                 results[name].set_result(_plan(stack, key_changes.changed(base, change)))
+            results["links"].set_result(_plan(stack, key_changes.links_changed()))
 
     env = sandbox.environment("us-east-1", terraform_env)
     changes = {"common": key_changes.COMMON, **key_changes.ALONE}
     changes["service"] = {**changes["service"], **elsewhere}
-    results: dict[str, Future[Plan]] = {name: Future() for name in ("many", *changes)}
+    results: dict[str, Future[Plan]] = {name: Future() for name in ("many", "links", *changes)}
     with ThreadPoolExecutor(2) as pool:
         for way in (many, few):
             pool.submit(way, results).add_done_callback(lambda done: _fail(results, done))
@@ -334,7 +339,8 @@ def test_keys_that_reach_into_jobs_make_a_new_definition(plans: dict[str, Future
     [node] = json.loads(job["change"]["after"]["node_properties"])["nodeRangeProperties"]
     container = node["container"]
     assert job["change"]["actions"] == ["update"]
-    assert container["mountPoints"][0]["containerPath"] == "/data"
+    assert [each["containerPath"] for each in container["mountPoints"]] == ["/data", "/fast"]
+    assert declared("storage", "fsx", "mount") == {Effect.JOBS}
     assert declared("storage", "efs", "mount") == declared("container", "tag") == {Effect.JOBS}
     assert container["image"].endswith("/few/mpi:v2")
     assert declared("account") == {Effect.NONE}
@@ -390,9 +396,85 @@ def test_another_file_system_deletes_the_one_that_was_made(plans: dict[str, Futu
     plan = plans["service"].result()
     assert plan.actions("aws_efs_file_system") == [DELETE]
     assert declared("storage", "efs", "id") == {Effect.FILE_SYSTEM}
+    assert plans["jobs"].result().actions("aws_efs_file_system") == [REPLACE]
+    assert declared("storage", "efs", "kms_key") == {Effect.FILE_SYSTEM}
     # The rule that lets the nodes in belongs to the other group.
-    assert plan.actions("aws_vpc_security_group_ingress_rule") == [REPLACE]
+    assert plan.actions("aws_vpc_security_group_ingress_rule", "storage") == [REPLACE]
     assert declared("storage", "efs", "security_group") == {Effect.IN_PLACE}
+
+
+LUSTRE = "aws_fsx_lustre_file_system"
+LINK = "aws_fsx_data_repository_association"
+# What each key is called in the resource.
+ATTRIBUTES = {
+    "size": "storage_capacity",
+    "throughput": "per_unit_storage_throughput",
+    "compression": "data_compression_type",
+    "zone": "subnet_ids",
+    "kms_key": "kms_key_id",
+    "backup_days": "automatic_backup_retention_days",
+    "maintenance": "weekly_maintenance_start_time",
+    "type": "deployment_type",
+}
+
+
+def replaced_by(plan: Plan) -> set[str]:
+    """Return the attributes that make the provider replace the FSx for Lustre file system."""
+    [change] = (each["change"] for each in plan.changes("fsx", LUSTRE))
+    assert set(change["actions"]) == REPLACE
+    return {path[0] for path in change["replace_paths"]}
+
+
+def test_keys_of_lustre_replace_it_or_change_it_in_place(plans: dict[str, Future[Plan]]) -> None:
+    plan = plans["lustre"].result()
+    replaced = replaced_by(plan)
+    [change] = (each["change"] for each in plan.changes("fsx", LUSTRE))
+    keys = {path[-1] for path in key_changes.ALONE["lustre"]} - {"s3"}
+    for key in keys:
+        attribute = ATTRIBUTES[key]
+        unknown = change["after_unknown"].get(attribute)
+        assert change["before"][attribute] != change["after"].get(attribute) or unknown, key
+        if attribute in replaced:
+            assert declared("storage", "fsx", key) == {Effect.FILE_SYSTEM}, key
+        else:
+            assert declared("storage", "fsx", key) <= {Effect.IN_PLACE, Effect.SIZE}, key
+    assert plan.actions(LINK) == [DELETE, DELETE]
+    assert declared("storage", "fsx", "s3") == {Effect.LINK}
+    assert replaced_by(plans["jobs"].result()) == {"deployment_type"}
+    assert declared("storage", "fsx", "type") == {Effect.FILE_SYSTEM}
+
+
+def test_an_existing_lustre_deletes_the_one_that_was_made(plans: dict[str, Future[Plan]]) -> None:
+    plan = plans["service"].result()
+    assert plan.actions(LUSTRE) == [DELETE]
+    assert declared("storage", "fsx", "id") == {Effect.FILE_SYSTEM}
+    # The rules that let the nodes in belong to the other group.
+    groups = {
+        each["change"]["after"]["security_group_id"]
+        for each in plan.changes("fsx", "aws_vpc_security_group_ingress_rule")
+        if each["name"] == "from_nodes" and each["change"]["after"]
+    }
+    assert groups == {"sg-0b1c2d3e4f5a60718"}
+    assert declared("storage", "fsx", "security_group") == {Effect.IN_PLACE}
+
+
+def test_keys_of_links_replace_them_or_change_them_in_place(
+    plans: dict[str, Future[Plan]],
+) -> None:
+    plan = plans["links"].result()
+    assert plan.changes(kind=LUSTRE) == []
+    found = {each["index"]: set(each["change"]["actions"]) for each in plan.changes("fsx", LINK)}
+    # The path of one is another; of the other, the import is switched on and the export off.
+    assert found == {"cases": REPLACE, "results": REPLACE}
+    [results] = (
+        each["change"]["after"]["s3"]
+        for each in plan.changes("fsx", LINK)
+        if each["index"] == "results"
+    )
+    assert [each["auto_import_policy"] for each in results] == [[{"events": ["NEW"]}]]
+    assert not any(each.get("auto_export_policy") for each in results)
+    for key in key_changes.LINKS:
+        assert declared("storage", "fsx", "s3", ENTRY, key) == {Effect.LINK}
 
 
 @pytest.mark.parametrize("key", ["cidr", "vpc"])
@@ -401,6 +483,7 @@ def test_another_network_replaces_all_in_it(key: str, plans: dict[str, Future[Pl
     assert plan.actions("aws_vpc") == ([REPLACE] if key == "cidr" else [DELETE])
     assert REPLACE in plan.actions("aws_efs_mount_target")
     assert plan.actions("aws_efs_file_system") == []
+    assert plan.actions(LUSTRE) == [REPLACE]
     assert declared("network", key) == {Effect.NETWORK}
 
 
@@ -425,7 +508,7 @@ def test_another_name_replaces_what_is_named_after_it(plans: dict[str, Future[Pl
     plan = plans["name"].result()
     for kind in (ENVIRONMENT, QUEUE, "aws_ecr_repository", "aws_cloudwatch_log_group"):
         assert {frozenset(each) for each in plan.actions(kind)} == {frozenset(REPLACE)}, kind
-    for kind in ("aws_vpc", "aws_efs_file_system"):
+    for kind in ("aws_vpc", "aws_efs_file_system", LUSTRE):
         assert plan.actions(kind) == [UPDATE]
     assert declared("name") == {Effect.RENAMED}
 

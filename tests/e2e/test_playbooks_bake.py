@@ -31,6 +31,20 @@ After=mngen-efs.service {unit}
 AssertPathIsMountPoint={mount}
 """
 POINT = "fsap-0123456789abcdef0"
+# One base has FSx for Lustre beside EFS, with a folder that is linked to S3, the other has not.
+LUSTRE = {
+    "mngen_fsx_id": "fs-0a1b2c3d4e5f60718",
+    "mngen_fsx_dns_name": "fs-0a1b2c3d4e5f60718.fsx.us-east-1.amazonaws.com",
+    "mngen_fsx_mount_name": "abcd1234",
+    "mngen_fsx_mount": "/fsx",
+    "mngen_fsx_new": True,
+    "mngen_fsx_folders": ["results"],
+}
+# https://docs.aws.amazon.com/fsx/latest/LustreGuide/mount-fs-auto-mount-onreboot.html
+LUSTRE_FSTAB = (
+    "fs-0a1b2c3d4e5f60718.fsx.us-east-1.amazonaws.com@tcp:/abcd1234 /fsx lustre "
+    "defaults,noatime,flock,_netdev 0 0"
+)
 UNITS = ("docker", "ecs")
 BLS = "/boot/loader/entries"
 LIMIT = re.compile(r"(?<!\S)nr_cpus=\S+")
@@ -59,7 +73,7 @@ WISHES = {
     "amazon-linux-2023": Wishes(
         "amazon-linux-2023",
         True,
-        {"mngen_nr_cpus": 48},
+        {"mngen_nr_cpus": 48, **LUSTRE},
         "fs-0123456789abcdef0:/ /efs efs _netdev,noresvport,tls 0 0",
         "mount.efs",
         "efs.mount",
@@ -95,6 +109,10 @@ class Baked:
     @property
     def extra(self) -> dict[str, Any]:
         return variables(self.wishes.base, **self.wishes.extra)
+
+    @property
+    def lustre(self) -> bool:
+        return "mngen_fsx_id" in self.wishes.extra
 
     @property
     def cpus(self) -> str:
@@ -145,6 +163,10 @@ cat /run/mngen-machine/joined
 cat /run/mngen-machine/mounts
 stat -c '%a %U' {mount} {mount}/.mngen {mount}/mngen-inputs
 """
+BOOTED_LUSTRE = """
+systemctl is-active mngen-fsx.service fsx.mount
+stat -c '%a %U' /fsx /fsx/results
+"""
 
 
 def bake(folder: Path, wishes: Wishes) -> Baked:
@@ -155,6 +177,7 @@ def bake(folder: Path, wishes: Wishes) -> Baked:
         assert first.code == 0, first.output
         sealed = machine.run(SEALED, check=False).stdout
         units = "docker.service ecs.service mngen-cpu-check.service mngen-efs.service"
+        units += " mngen-fsx.service" * ("mngen_fsx_id" in extra)
         machine.run("systemctl unmask --runtime ecs.service")
         verify = f"systemd-analyze verify --man=no {units} 2>&1"
         complaints = machine.run(verify, check=False).stdout
@@ -166,7 +189,7 @@ def bake(folder: Path, wishes: Wishes) -> Baked:
     # An instance of the image: new keys, nothing else.
     with booted(folder, wishes.base, shared=wishes.shared) as machine:
         asked = BOOTED.format(unit=wishes.unit, mount=extra["mngen_efs_mount"])
-        up = machine.run(asked).stdout
+        up = machine.run(asked + BOOTED_LUSTRE * ("mngen_fsx_id" in extra)).stdout
         console = machine.console.read_text(encoding="utf-8", errors="replace")
         second = play(folder, extra, machine=machine)
     assert second.code == 0, second.output
@@ -181,6 +204,9 @@ def test_a_second_run_changes_nothing(baked: Baked) -> None:
 
 def test_fstab_mounts_it_once_and_keeps_the_rest(baked: Baked) -> None:
     *before, added = baked.machine.read("/etc/fstab").splitlines()
+    if baked.lustre:
+        assert added == LUSTRE_FSTAB
+        *before, added = before
     assert before[0].split()[1:3] == ["/", "xfs"]
     efi = [line.split()[1] for line in before[1:]]
     assert efi == (["/boot/efi"] if baked.wishes.base == "amazon-linux-2023" else [])
@@ -193,21 +219,34 @@ def test_an_instance_of_the_image_mounts_it_and_joins(baked: Baked) -> None:
     # Of this instance, with its containers kept from the instance's metadata.
     assert lines[4] == "cluster=default block_imds=true"
     source, target, _, options = baked.wishes.fstab.split()[:4]
-    mount = json.loads(lines[5])
+    mounts = {each["target"]: each for each in map(json.loads, lines[5 : 6 + baked.lustre])}
+    mount = mounts.pop(target)
     assert (mount["program"], mount["source"]) == (baked.wishes.program, source)
-    assert mount["target"] == target
     assert set(options.split(",")) - {"_netdev"} <= set(mount["options"])
     # A new file system is open to the ranks, who are not root.
-    assert lines[6:] == ["1777 root"] * 3
+    assert lines[6 + baked.lustre :][:3] == ["1777 root"] * 3
     assert f"mngen-efs-mount: OK: {target} is mounted" in baked.console
+    if not baked.lustre:
+        assert mounts == {}
+        return
+    source, target, _, options = LUSTRE_FSTAB.split()[:4]
+    mount = mounts.pop(target)
+    assert (mount["program"], mount["source"]) == ("mount.lustre", source)
+    assert {"noatime", "flock"} <= set(mount["options"])
+    assert lines[10:] == ["active", "active", "1777 root", "1777 root"]
+    assert f"mngen-fsx-mount: OK: {target} is mounted" in baked.console
 
 
 def test_nothing_starts_without_the_file_system(baked: Baked) -> None:
     wanted = DROP_IN.format(unit=baked.wishes.unit, mount=baked.extra["mngen_efs_mount"])
+    lustre = wanted.replace("mngen-efs", "mngen-fsx").replace("efs.mount", "fsx.mount")
+    lustre = lustre.replace("MountPoint=/efs", "MountPoint=/fsx")
     for unit in UNITS:
-        assert baked.machine.read(f"/etc/systemd/system/{unit}.service.d/10-mngen-efs.conf") == (
-            wanted
-        )
+        folder = f"/etc/systemd/system/{unit}.service.d"
+        assert baked.machine.read(f"{folder}/10-mngen-efs.conf") == wanted
+        assert baked.machine.exists(f"{folder}/10-mngen-fsx.conf") == baked.lustre
+        if baked.lustre:
+            assert baked.machine.read(f"{folder}/10-mngen-fsx.conf") == lustre
 
 
 def test_systemd_finds_the_units_sound(baked: Baked) -> None:
@@ -284,6 +323,18 @@ def test_the_record_says_what_the_image_is(baked: Baked) -> None:
             "mount": baked.extra["mngen_efs_mount"],
             "tls": baked.extra["mngen_efs_tls"] is True,
         },
+        **(
+            {
+                "fsx": {
+                    "id": LUSTRE["mngen_fsx_id"],
+                    "dns_name": LUSTRE["mngen_fsx_dns_name"],
+                    "mount_name": "abcd1234",
+                    "mount": "/fsx",
+                }
+            }
+            if baked.lustre
+            else {}
+        ),
     }
 
 
@@ -315,7 +366,7 @@ def test_packages_are_those_that_were_needed(baked: Baked) -> None:
     record = "/var/lib/mngen-machine/installed"
     if baked.wishes.base == "amazon-linux-2023":
         # The ECS-optimized images have amazon-efs-utils.
-        assert not baked.machine.exists(record)
+        assert baked.machine.read(record).split() == ["lustre-client"]
     else:
         assert baked.machine.read(record).split() == ["python3.8"]
 
@@ -397,7 +448,9 @@ def test_baking_with_other_wishes_leaves_nothing_of_the_first(
         extra |= {"mngen_efs_iam": "true", "mngen_efs_access_point": POINT}
     done = play(tmp_path, extra, machine=again)
     assert done.code == 0, done.output
-    assert again.read("/etc/fstab").splitlines()[-1:] == [
+    lines = again.read("/etc/fstab").splitlines()
+    assert (lines.pop() if baked.lustre else None) == (LUSTRE_FSTAB if baked.lustre else None)
+    assert lines[-1:] == [
         f"fs-0123456789abcdef0:/ {mount} efs _netdev,noresvport,tls,iam,accesspoint={POINT} 0 0"
         if tls
         else f"fs-0123456789abcdef0.efs.us-east-1.amazonaws.com:/ {mount} nfs4 {NFS} 0 0"
@@ -430,7 +483,10 @@ def test_baking_with_other_wishes_leaves_nothing_of_the_first(
 
 BREAK = """
 sed -i '/ efs /d' /etc/fstab
-rm -r /srv/efs
+rm -r /srv/efs /srv/fsx
+sed -i 's/flock,/localflock,/' /etc/fstab
+sed -i 's/^AssertPath/#&/' /etc/systemd/system/docker.service.d/10-mngen-fsx.conf
+sed -i 's/ 300$/ 3/' /etc/systemd/system/mngen-fsx.service
 sed -i 's/^AssertPath/#&/' /etc/systemd/system/ecs.service.d/10-mngen-efs.conf
 sed -i 's/ 300$/ 3/' /etc/systemd/system/mngen-efs.service
 sed -i 's/true/false/' /etc/ecs/ecs.config
@@ -449,6 +505,11 @@ PROBLEMS = (
     "fs-0123456789abcdef0 cannot be mounted on /efs (mount: /efs: can't find",
     "lets the builder's in on port 2049, and no policy that requires IAM",
     "/etc/systemd/system/ecs.service.d/10-mngen-efs.conf has no line AssertPathIsMountPoint=/efs",
+    "should be the one line fs-0a1b2c3d4e5f60718.fsx.us-east-1.amazonaws.com@tcp:/abcd1234 /fsx",
+    "fs-0a1b2c3d4e5f60718 cannot be mounted on /fsx (mount.lustre: mount fs-0a1b2c3d4e5f60718.fsx",
+    "its security group must let the builder's in on ports 988 and 1018 to 1023",
+    "/docker.service.d/10-mngen-fsx.conf has no line AssertPathIsMountPoint=/fsx: the service",
+    "/etc/systemd/system/mngen-fsx.service has no line ExecStart=/usr/local/libexec/mngen-fsx-mo",
     "/etc/systemd/system/mngen-efs.service has no line ExecStart=/usr/local/libexec/mngen-efs-mo",
     "/etc/ecs/ecs.config has no line ECS_AWSVPC_BLOCK_IMDS=true: containers would have the rights",
     "docker.service is not enabled, and ecs.service does not want it",
@@ -469,7 +530,7 @@ def test_the_verification_tells_everything_that_is_wrong(
 ) -> None:
     sound = play(tmp_path, baked.extra, "--tags", "verify", machine=again)
     assert (sound.code, sound.changed) == (0, 0), sound.output
-    again.run("umount /efs")
+    again.run("umount /efs /fsx")
     again.run(BREAK)
     more = {"mngen_efa": True, "mngen_gpu": True}
     done = play(tmp_path, baked.extra | more, "--tags", "verify", machine=again)
@@ -480,7 +541,7 @@ def test_the_verification_tells_everything_that_is_wrong(
     again.run(f"echo '{baked.wishes.fstab}' >>/etc/fstab; mount --bind /usr/share /srv/efs")
     again.run("mount -o remount,bind,ro /srv/efs")
     done = play(tmp_path, baked.extra, "--tags", "verify", machine=again)
-    assert "/etc/fstab mounts" not in done.words
+    assert "on /efs; it should be" not in done.words
     assert "is mounted on /efs, but the bake, which is root, cannot write" in done.words
     assert "mktemp: failed to create file" in done.words
     assert "Read-only file system" in done.words

@@ -21,6 +21,12 @@ MUST = {
     "mngen_efa": "it must be true or false",
     "mngen_efa_installer": "it must be a folder of a bucket, such as s3://software/efa/, or empty",
     "mngen_gpu": "it must be true or false",
+    "mngen_fsx_id": "it must be the id of a file system, such as fs-0123456789abcdef0, or empty",
+    "mngen_fsx_dns_name": "it must be the DNS name of the file system",
+    "mngen_fsx_mount_name": "it must be the mount name that `aws fsx describe-file-systems` shows",
+    "mngen_fsx_mount": "it must be an absolute path of letters, digits and . _ - /",
+    "mngen_fsx_new": "it must be true or false",
+    "mngen_fsx_folders": "it must be a list of folders at the top of the file system",
     "mngen_image": "it must be the name of the image, one line of at most 128 characters",
     "mngen_version": "it must be the version of mngen that bakes",
     "mngen_arch": "it must be x86_64 or arm64",
@@ -33,6 +39,12 @@ DEFAULTED = {
     "mngen_efa",
     "mngen_efa_installer",
     "mngen_gpu",
+    "mngen_fsx_id",
+    "mngen_fsx_dns_name",
+    "mngen_fsx_mount_name",
+    "mngen_fsx_mount",
+    "mngen_fsx_new",
+    "mngen_fsx_folders",
 }
 
 
@@ -49,6 +61,12 @@ WRONG: dict[str, dict[str, Any]] = {
         "mngen_efa": 2,
         "mngen_efa_installer": "s3://b/efa; reboot/",
         "mngen_gpu": "H100",
+        "mngen_fsx_id": "fs-0123456789abcdef0; reboot",
+        "mngen_fsx_dns_name": "a b",
+        "mngen_fsx_mount_name": "too-long-a-name",
+        "mngen_fsx_mount": "/fsx\n",
+        "mngen_fsx_new": "maybe",
+        "mngen_fsx_folders": ["../etc"],
         "mngen_image": "two\nlines",
         "mngen_version": "",
         "mngen_arch": "riscv",
@@ -65,6 +83,12 @@ WRONG: dict[str, dict[str, Any]] = {
         "mngen_efa": "",
         "mngen_efa_installer": "s3://my-software/efa/\n",
         "mngen_gpu": None,
+        "mngen_fsx_id": "fs-01234567\n",
+        "mngen_fsx_dns_name": "host@tcp:/ /etc lustre\n",
+        "mngen_fsx_mount_name": "a b",
+        "mngen_fsx_mount": "/fsx/../etc",
+        "mngen_fsx_new": None,
+        "mngen_fsx_folders": "results",
         "mngen_image": "x" * 129,
         "mngen_version": "\x1b[31m",
         "mngen_arch": None,
@@ -72,6 +96,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "iam": {"mngen_efs_tls": False, "mngen_efs_iam": True},
     "access-point": {"mngen_efs_tls": False, "mngen_efs_access_point": "fsap-0123456789abcdef0"},
     "gpus-of-arm64": {"mngen_gpu": True, "mngen_arch": "arm64"},
+    "one-in-the-other": {"mngen_fsx_id": "fs-0a1b2c3d4e5f60718", "mngen_fsx_mount": "/efs/fast"},
     "over-the-system": {"mngen_efs_mount": "/etc/efs"},
     "in-what-is-cleaned": {"mngen_efs_mount": "/tmp"},
 }
@@ -114,6 +139,10 @@ def test_iam_and_access_points_need_tls(case: str, said: dict[str, str]) -> None
 
 def test_gpus_need_x86_64(said: dict[str, str]) -> None:
     assert "there is a GPU-optimized image for x86_64 only" in said["gpus-of-arm64"]
+
+
+def test_one_file_system_is_not_mounted_in_the_other(said: dict[str, str]) -> None:
+    assert "neither it nor mngen_efs_mount may be inside the other" in said["one-in-the-other"]
 
 
 @pytest.mark.parametrize("case", ["over-the-system", "in-what-is-cleaned"])

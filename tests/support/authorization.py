@@ -68,6 +68,7 @@ class Authorizer:
         self._parents: dict[str, set[str]] = defaultdict(set)
         self._boundaries: dict[str, str] = {}
         self._roles: dict[str, str] = {}
+        self._links: dict[str, str] = {}
 
     def requests(self, call: Call) -> list[Request]:
         """Return what IAM decides on when a call is made, and remember what it made.
@@ -82,6 +83,7 @@ class Authorizer:
             "ecr": self._ecr,
             "ecs": self._ecs,
             "elasticfilesystem": self._efs,
+            "fsx": self._fsx,
             "iam": self._iam,
             "logs": self._logs,
             "s3": self._s3,
@@ -315,6 +317,52 @@ class Authorizer:
         identifier = identifier or next(iter(self._parents[target]), "")
         arn = self._arn(call, f"file-system/{identifier}")
         yield Request(name, arn, {**self._own(arn), **keys})
+
+    def _fsx(self, call: Call) -> Iterator[Request]:
+        """Read a call about FSx for Lustre.
+
+        Source of what FSx asks for in the caller's name:
+        https://docs.aws.amazon.com/fsx/latest/LustreGuide/setting-up.html (links to S3), AWS's
+        table of actions (groups), https://docs.aws.amazon.com/fsx/latest/LustreGuide/
+        using-service-linked-roles.html.
+        """
+        name, values = f"fsx:{call.operation}", call.values
+        if not action_named(name).types:
+            yield Request(name, "*")
+            return
+        keys = {f"aws:RequestTag/{each['Key']}": each["Value"] for each in values.get("Tags", [])}
+        if call.operation == "CreateFileSystem":
+            yield from self._fsx_made(call, keys, "file-system/new", "FileSystem")
+            # A deployment is in one VPC: one that it made, or else one that it was given.
+            vpc = next((arn for arn in self._tags if ":vpc/" in arn), "")
+            vpc = vpc or f"arn:aws:ec2:{call.region}:{self._account}:vpc/vpc-0a1b2c3d4e5f60718"
+            yield Request("ec2:GetSecurityGroupsForVpc", vpc, self._own(vpc))
+            yield self._service_linked("fsx.amazonaws.com", "AWSServiceRoleForAmazonFSx")
+            return
+        if call.operation == "CreateDataRepositoryAssociation":
+            system = self._arn(call, f"file-system/{values['FileSystemId']}")
+            yield Request(name, system, {**self._own(system), **keys})
+            yield from self._fsx_made(call, keys, "association/new/new", "Association")
+            role = "s3.data-source.lustre.fsx.amazonaws.com", "AWSServiceRoleForFSxS3Access_new"
+            yield self._service_linked(*role)
+            for action in ("iam:AttachRolePolicy", "iam:PutRolePolicy"):
+                yield Request(action, self._role("aws-service-role/" + "/".join(role)))
+            return
+        arn = values.get("ResourceARN") or self._links.get(values.get("AssociationId", ""))
+        arn = arn or self._arn(call, f"file-system/{values.get('FileSystemId')}")
+        yield Request(name, arn, {**self._own(arn), **keys})
+
+    def _fsx_made(
+        self, call: Call, keys: dict[str, str], resource: str, answer: str
+    ) -> Iterator[Request]:
+        arn = self._arn(call, resource)
+        yield Request(f"fsx:{call.operation}", arn, keys)
+        yield Request("fsx:TagResource", arn, keys)
+        made = json.loads(call.answer)[answer]
+        brought = {each["Key"]: each["Value"] for each in call.values.get("Tags", [])}
+        self._tags[made["ResourceARN"]] = brought
+        if "AssociationId" in made:
+            self._links[made["AssociationId"]] = made["ResourceARN"]
 
     def _ecr(self, call: Call) -> Iterator[Request]:
         values = call.values

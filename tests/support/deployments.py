@@ -289,6 +289,9 @@ def _texts(sandbox: Sandbox) -> dict[str, str]:
         spec = load_text(text.encode()).require()
         if spec.state is not None:
             client(sandbox, "s3").create_bucket(Bucket=spec.state.bucket)
+        for link in spec.storage.fsx.s3.values() if spec.storage.fsx else ():
+            bucket = link.path.removeprefix("s3://").partition("/")[0]
+            client(sandbox, "s3").create_bucket(Bucket=bucket)
         if spec.network.vpc.startswith("vpc-"):
             texts[name] = _with_existing_network(text, sandbox, spec)
         for environment in spec.environments.values():
@@ -414,6 +417,10 @@ def everything(sandbox: Sandbox, region: str) -> dict[str, list[str]]:
             "ec2", "describe_internet_gateways", "InternetGateways", "InternetGatewayId"
         ),
         "file systems": names("efs", "describe_file_systems", "FileSystems", "FileSystemId"),
+        "Lustre": names("fsx", "describe_file_systems", "FileSystems", "FileSystemId"),
+        "links": names(
+            "fsx", "describe_data_repository_associations", "Associations", "AssociationId"
+        ),
         "repositories": names("ecr", "describe_repositories", "repositories", "repositoryName"),
         # AWS creates the service-linked one automatically, for the account, not a deployment.
         "roles": [

@@ -22,6 +22,7 @@ _ROLE = "arn:aws:iam::123456789012:role/lab-jobs"
 _FAIR = "arn:aws:batch:us-east-1:123456789012:scheduling-policy/fair"
 _DEFINITIONS = Path(__file__).resolve().parents[1] / "specs" / "definitions"
 _POLICY = "arn:aws:iam::aws:policy/PowerUserAccess"
+_KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 _ENDPOINTS = [
     *("s3", "ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs"),
     *("ssm", "ssmmessages", "ec2messages"),
@@ -116,11 +117,9 @@ COMMON: dict[Key, Any] = {
     ("network", "ssh", "key_pair"): "other",
     ("network", "security_groups"): ["sg-0a1b2c3d4e5f60718"],
     ("storage", "efs", "mount"): "/data",
+    ("storage", "fsx", "mount"): "/fast",
     ("image", "base"): "amazon-linux-2",
-    (
-        "image",
-        "kms_key",
-    ): "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+    ("image", "kms_key"): _KEY,
     ("roles", "instance_profile"): "arn:aws:iam::123456789012:instance-profile/nodes",
     ("roles", "spot_fleet"): "create",
     ("container", "tag"): "v2",
@@ -137,9 +136,32 @@ ALONE: dict[str, dict[Key, Any]] = {
     "vpc": {("network", "vpc"): "default"},
     "name": {("name",): "other"},
     "aws_name": {("container", "aws_name"): "lab/app"},
-    "jobs": {("roles", "job"): _ROLE, ("logs", "group"): "/aws/batch/job"},
+    "jobs": {
+        ("roles", "job"): _ROLE,
+        ("logs", "group"): "/aws/batch/job",
+        ("storage", "efs", "kms_key"): _KEY,
+        ("storage", "fsx", "type"): "persistent-1",
+    },
+    "lustre": {
+        ("storage", "fsx", "size"): 2400,
+        ("storage", "fsx", "throughput"): 250,
+        ("storage", "fsx", "compression"): False,
+        ("storage", "fsx", "zone"): "us-east-1b",
+        ("storage", "fsx", "s3"): {},
+        ("storage", "fsx", "kms_key"): _KEY,
+        ("storage", "fsx", "backup_days"): 7,
+        ("storage", "fsx", "maintenance"): "7:03:00",
+    },
 }
 """Changes that need a separate plan: each hides what another one would do."""
+
+
+LINKS: dict[str, tuple[str, Any]] = {
+    "path": ("cases", "s3://few-cases/b/"),
+    "import": ("results", ["new"]),
+    "export": ("results", []),
+}
+"""For each key of a link, the folder that is linked and what is changed."""
 
 
 def entry(key: str) -> str:
@@ -210,10 +232,26 @@ def few() -> Data:
         "name": "few",
         "region": "us-east-1",
         "network": _network(),
+        "storage": {
+            "fsx": {
+                "type": "persistent-2",
+                "s3": {
+                    "cases": {"path": "s3://few-cases/a/"},
+                    "results": {"path": "s3://few-results/", "import": [], "export": ["new"]},
+                },
+            }
+        },
         "environments": {"mpi": dict(_MPI), "spot": {**_SINGLE, "purchase": "spot"}},
         "queues": {"mpi": {"environments": ["mpi"]}, "spot": {"environments": ["spot"]}},
         "jobs": {"hello": {"queue": "mpi", "nodes": 2, "command": ["hostname"]}},
     }
+
+
+def links_changed() -> Data:
+    """Return `few` with every change of a link."""
+    return changed(
+        few(), {("storage", "fsx", "s3", name, key): value for key, (name, value) in LINKS.items()}
+    )
 
 
 def changed(data: Data, changes: dict[Key, Any]) -> Data:

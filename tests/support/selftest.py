@@ -43,6 +43,12 @@ CONTAINER_ROOT = (
     "1270 1260 0:52 / / rw,relatime master:310 - overlay overlay "
     "rw,lowerdir=/var/lib/docker/overlay2/l/A,upperdir=/var/lib/docker/overlay2/d/diff"
 )
+# https://docs.aws.amazon.com/fsx/latest/LustreGuide/mounting-ec2-instance.html shows the source and
+# the type; the other words are those of the client: lustre/llite/llite_lib.c (ll_sbi_flags_name).
+LUSTRE = (
+    "812 790 0:61 / /fsx rw,noatime - lustre 10.0.1.5@tcp:/abcd1234 "
+    "rw,checksum,flock,nouser_xattr,lruresize,lazystatfs,nouser_fid2path,verbose,encrypt"
+)
 # What Docker mounts where the folder of the node holds no file system: the node's own root disk.
 NODE_FOLDER = "1290 1270 259:1 /efs /efs rw,noatime - xfs /dev/nvme0n1p1 rw,attr2,inode64,noquota"
 

@@ -46,9 +46,10 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "ssh": ("no", "yes"),
     "groups": ("no", "yes"),
     "efs": (
-        *("new", "new protected", "new by iam"),
+        *("new", "new protected", "new by iam", "new with key"),
         *("existing", "existing with group", "existing by access point"),
     ),
+    "fsx": ("no", "scratch", "linked", "persistent", "existing", "existing with group"),
     "bucket": ("no", "yes"),
     "service": ("service-linked", "create", "arn"),
     "profile": ("create", "arn"),
@@ -140,6 +141,8 @@ def make_spec(choice: Mapping[str, str]) -> Data:
             data["state"] |= {"key": "here/state", "region": "eu-central-1"}
     data["network"] = _network(choice)
     data["storage"] = {"efs": _efs(choice["efs"])}
+    if choice["fsx"] != "no":
+        data["storage"]["fsx"] = _fsx(choice["fsx"])
     if choice["bucket"] == "yes":
         data["storage"]["bucket"] = "my-inputs"
     data["image"] = {"base": choice["base"]}
@@ -246,9 +249,38 @@ def _efs(option: str) -> Data:
         return {"id": f"fs-{_ID}", "iam": True, "access_point": f"fsap-{_ID}"}
     if option == "new by iam":
         return {"iam": True}
+    if option == "new with key":
+        return {"kms_key": f"arn:aws:kms:us-east-1:{_ACCOUNT}:key/1234abcd-12ab-34cd"}
     if option == "new protected":
         return {"protect": True, "throughput": "elastic", "backup": False}
     return {"mount": "/efs"}
+
+
+def _fsx(option: str) -> Data:
+    if option == "existing":
+        return {"id": f"fs-{_ID}", "mount": "/lustre"}
+    if option == "existing with group":
+        return {"id": f"fs-{_ID}", "security_group": "sg-0c1d2e3f4a5b60718"}
+    if option == "linked":
+        return {
+            "type": "persistent-1",
+            "throughput": 100,
+            "zone": _ZONES[0],
+            "s3": {
+                "cases": {"path": "s3://my-cases/wing", "import": ["deleted", "new"]},
+                "results-1": {"path": "s3://my-results", "import": [], "export": ["changed"]},
+            },
+        }
+    if option == "persistent":
+        return {
+            "type": "persistent-2",
+            "size": 4800,
+            "kms_key": f"arn:aws:kms:us-east-1:{_ACCOUNT}:key/1234abcd-12ab-34cd",
+            "backup_days": 7,
+            "maintenance": "7:03:00",
+            "protect": True,
+        }
+    return {"size": 2400, "compression": False}
 
 
 def _roles(choice: Mapping[str, str]) -> Data:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
 from mngen._aws import client
@@ -10,7 +11,7 @@ from mngen.account._reservations import read_group, read_reservation
 from mngen.cluster import names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from mypy_boto3_ec2.client import EC2Client
     from mypy_boto3_ec2.type_defs import (
@@ -206,6 +207,31 @@ class Account:
         except efs.exceptions.FileSystemNotFound:
             return None
         return found["FileSystems"][0]
+
+    @cached_property
+    def lustre(self) -> dict[str, Any] | None:
+        """The FSx file system that the spec names; None if it names none, or it does not exist."""
+        fsx = self.cluster.spec.storage.fsx
+        if fsx is None or fsx.id is None:
+            return None
+        client = self.client("fsx")
+        try:
+            found = client.describe_file_systems(FileSystemIds=[fsx.id])["FileSystems"]
+        except client.exceptions.FileSystemNotFound:
+            return None
+        system: dict[str, Any] = found[0]
+        return system
+
+    def subnets_within(self, ranges: Iterable[str]) -> bool:
+        """Returns whether every subnet of the nodes is inside one of some IPv4 ranges.
+
+        A VPC can have several ranges: what counts are those of the nodes' own subnets.
+        """
+        networks = [IPv4Network(each) for each in ranges]
+        return all(
+            any(IPv4Network(subnet["CidrBlock"]).subnet_of(each) for each in networks)
+            for subnet in self.subnets
+        )
 
     @cached_property
     def mount_targets(self) -> list[MountTargetDescriptionTypeDef]:

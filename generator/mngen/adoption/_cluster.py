@@ -51,7 +51,9 @@ _FORM: dict[str, Any] = {
             }
         ]
     },
-    "SharedStorage": [{"MountDir": str, "StorageType": str, "EfsSettings": {}}],
+    "SharedStorage": [
+        {"MountDir": str, "StorageType": str, "EfsSettings": {}, "FsxLustreSettings": {}}
+    ],
     "Tags": [{}],
 }
 """The types of what is read here.
@@ -339,18 +341,24 @@ def _jobs(draft: Draft, queue: str, place: Place, *, spot: bool) -> None:
 
 def _storage(draft: Draft, cluster: Item) -> dict[str, Any]:
     efs: dict[str, Any] = {}
+    fsx: dict[str, Any] = {}
     # A file system of the cluster comes first: its data is what can be lost.
     for item in sorted(
-        cluster.children("SharedStorage"), key=lambda each: each.data.get("StorageType") != "Efs"
+        cluster.children("SharedStorage"),
+        key=lambda each: each.data.get("StorageType") not in ("Efs", "FsxLustre"),
     ):
         kind = str(item.take("StorageType", ""))
         folder = str(item.take("MountDir", ""))
         folder = folder if folder.startswith("/") else f"/{folder}"
+        if kind == "FsxLustre" and not fsx:
+            fsx = _lustre(draft, item, folder)
+            continue
         if kind != "Efs" or efs:
             draft.cannot(
                 item.place,
                 "storage",
-                f"{folder} ({kind or 'no StorageType'}): nodes of mngen share one EFS file system",
+                f"{folder} ({kind or 'no StorageType'}): nodes of mngen share one file system of "
+                "EFS and one of FSx for Lustre",
                 f"copy what jobs need from {folder} to it",
                 breaks=True,
             )
@@ -358,7 +366,32 @@ def _storage(draft: Draft, cluster: Item) -> dict[str, Any]:
         efs["mount"] = folder
         draft.kept(item.at("MountDir"), "storage.efs.mount", folder)
         _efs(draft, item, item.child("EfsSettings"), efs)
-    return {"efs": efs} if efs else {}
+    return ({"efs": efs} if efs else {}) | ({"fsx": fsx} if fsx else {})
+
+
+def _lustre(draft: Draft, item: Item, folder: str) -> dict[str, Any]:
+    """Returns the section of FSx for Lustre: the existing one, or a new one of the same kind."""
+    fsx: dict[str, Any] = {"mount": folder}
+    draft.kept(item.at("MountDir"), "storage.fsx.mount", folder)
+    settings = item.child("FsxLustreSettings")
+    system = settings.take("FileSystemId")
+    if system:
+        fsx["id"] = system
+        draft.kept(settings.at("FileSystemId"), "storage.fsx.id", f"{system}, used by its id")
+        return fsx
+    draft.changed(
+        item.place,
+        "storage.fsx",
+        f"the file system of {folder} belongs to the cluster: deleting the cluster deletes it, "
+        "unless its DeletionPolicy is Retain",
+        "write its id, which `aws fsx describe-file-systems` shows, into the spec; without it "
+        "mngen creates a new, empty one of type scratch-2",
+        breaks=True,
+    )
+    draft.note(("storage", "fsx"), f"id: fs-… of {folder}, before the first apply")
+    for key in settings.left():
+        draft.kept(settings.at(key), "", "stays a property of the file system")
+    return fsx
 
 
 def _efs(draft: Draft, item: Item, settings: Item, efs: dict[str, Any]) -> None:

@@ -14,7 +14,12 @@ import msgspec
 
 from mngen._tags import tags_of, with_tags
 from mngen.account import ECR_IMAGE, image_of
-from mngen.adoption._file_systems import MOST_FILE_SYSTEMS, all_file_systems, mounted
+from mngen.adoption._file_systems import (
+    MOST_FILE_SYSTEMS,
+    all_file_systems,
+    lustre_systems,
+    mounted,
+)
 from mngen.adoption._jobs import containers_of
 from mngen.adoption._reserved import reserved_in
 from mngen.cluster import DEPLOYMENT_TAG, IMAGE_TAG, REGION_TAG, inputs_prefix
@@ -111,6 +116,9 @@ class Deployed(msgspec.Struct, kw_only=True):
         own_file_system: Whether the deployment made it.
         elastic: Whether that has elastic throughput.
         backup: Whether it is backed up.
+        lustre: The FSx for Lustre file system that jobs mount, as AWS describes it, with its links
+            to S3 under `Links`; empty if there is none, or it is not known which.
+        own_lustre: Whether the deployment made it.
         job_role: Whether it made a role for jobs.
         policies: Policies of that role.
         boundary: Permissions boundary of the roles that were made.
@@ -135,6 +143,8 @@ class Deployed(msgspec.Struct, kw_only=True):
     own_file_system: bool = False
     elastic: bool = False
     backup: bool = True
+    lustre: dict[str, Any] = {}
+    own_lustre: bool = False
     job_role: bool = False
     policies: tuple[str, ...] = ()
     boundary: str | None = None
@@ -149,6 +159,18 @@ def job_roles(definitions: Iterable[Item]) -> list[str]:
     """Returns the ARNs of the roles of containers, one for each container that has one."""
     found = [each.get("jobRoleArn") for item in definitions for _, each in containers_of(item)]
     return [str(each) for each in found if each]
+
+
+def lustre_mounts(definitions: Iterable[Item]) -> list[str]:
+    """Returns where containers of jobs have FSx for Lustre, each path once."""
+    found = [
+        volume["host"]["sourcePath"]
+        for item in definitions
+        for _, each in containers_of(item)
+        for volume in each.get("volumes", [])
+        if volume.get("name") == "fsx" and volume.get("host", {}).get("sourcePath")
+    ]
+    return list(dict.fromkeys(found))
 
 
 def read_deployed(
@@ -188,6 +210,8 @@ def read_deployed(
     attempt(partial(_read_endpoints, found, ec2, tagged, region))
     attempt(partial(_read_file_systems, found, efs))
     attempt(partial(_read_mount_groups, found, ec2))
+    if lustre_mounts(definitions):
+        attempt(partial(_read_lustre, found, connect("fsx", region)))
     attempt(partial(_read_roles, found, iam, region))
     images = {str(each["image"]) for item in definitions for _, each in containers_of(item)}
     for image in sorted(images):
@@ -312,6 +336,16 @@ def _read_file_systems(found: Deployed, efs: EFSClient) -> None:
         found.elastic = own[0].get("ThroughputMode") == "elastic"
         backup = efs.describe_backup_policy(FileSystemId=near[0].id)["BackupPolicy"]
         found.backup = backup.get("Status") in ("ENABLED", "ENABLING")
+
+
+def _read_lustre(found: Deployed, fsx: Any) -> None:
+    """Finds FSx for Lustre: the deployment's own, or the only file system of its VPC."""
+    systems = lustre_systems(fsx)
+    own = [each for each in systems if tags_of(each).get(DEPLOYMENT_TAG) == found.name]
+    near = own or [each for each in systems if found.vpc and each.get("VpcId") == found.vpc.id]
+    if len(near) == 1:
+        found.lustre = near[0]
+        found.own_lustre = bool(own)
 
 
 def _read_mount_groups(found: Deployed, ec2: EC2Client) -> None:

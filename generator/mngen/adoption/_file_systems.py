@@ -1,8 +1,8 @@
-"""EFS file systems of an account, and where they are mounted."""
+"""File systems of an account, and where they are mounted."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mngen.adoption._inventory import FileSystem
 
@@ -14,6 +14,21 @@ if TYPE_CHECKING:
 
 MOST_FILE_SYSTEMS = 10
 """Where there are more, it is not asked where each is mounted: that is a call or two for each."""
+
+
+def lustre_systems(fsx: Any) -> list[dict[str, Any]]:
+    """Returns every FSx for Lustre file system of a region, each with its links to S3."""
+    found = [
+        each
+        for page in fsx.get_paginator("describe_file_systems").paginate()
+        for each in page["FileSystems"]
+        if each["FileSystemType"] == "LUSTRE"
+    ]
+    for each in found:
+        by_id = [{"Name": "file-system-id", "Values": [each["FileSystemId"]]}]
+        answer = fsx.describe_data_repository_associations(Filters=by_id)
+        each["Links"] = answer["Associations"]
+    return found
 
 
 def all_file_systems(efs: EFSClient) -> list[FileSystemDescriptionTypeDef]:

@@ -269,7 +269,7 @@ def _report_container(
                 if each.get("host", {}).get("sourcePath")
             )
             why = f"as they are: {paths or 'none on the instance'}"
-            todo = "an AMI from mngen bake has only the path of `storage.efs.mount`"
+            todo = "an AMI from mngen bake has only the paths of `storage.efs` and `storage.fsx`"
         draft.kept(item.at(*path, key), spec, why, todo)
 
 

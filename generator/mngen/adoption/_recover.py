@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mngen.account import ECR_IMAGE, image_of, stem_of
-from mngen.adoption._deployed import Deployed, is_made, job_roles, role_name
+from mngen.adoption._deployed import Deployed, is_made, job_roles, lustre_mounts, role_name
 from mngen.adoption._draft import key_of
 from mngen.adoption._environments import choose_instance, node_counts
 from mngen.adoption._jobs import containers_of
@@ -20,7 +20,7 @@ from mngen.adoption._lines import Place
 from mngen.adoption._queues import environments_of, limits_of
 from mngen.cluster import DEPLOYMENT_TAG, NR_CPUS_TAG, TAG_PREFIX
 from mngen.cluster.names import aws_name, log_group
-from mngen.spec import CancelAfter, Container, Efs, Environment, Network
+from mngen.spec import CancelAfter, Container, Efs, Environment, Fsx, Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,6 +43,7 @@ _UNKNOWN = {
 _CIDR = "10.0.0.0/16"
 _CONTAINER = Container()
 _EFS = Efs()
+_FSX = Fsx()
 _ENVIRONMENT = {each.name: each.default for each in msgspec.structs.fields(Environment)}
 
 
@@ -93,7 +94,7 @@ def recover(draft: Draft, made: Deployed) -> tuple[dict[str, Place], dict[str, A
     own = {
         "tags": _tags(draft, made),
         "network": _network(draft, made, zones),
-        "storage": _storage(draft, made),
+        "storage": _storage(draft, made, zones),
         "image": _image(draft, made),
         "roles": _roles(draft, made),
         "container": _container(draft, made),
@@ -333,7 +334,71 @@ def _groups(made: Deployed, item: Item) -> Iterable[str]:
     return resources.get("securityGroupIds") or (template.groups if template else ())
 
 
-def _storage(draft: Draft, made: Deployed) -> dict[str, Any]:
+def _lustre(draft: Draft, made: Deployed, place: Place, zones: _Zones) -> dict[str, Any]:
+    """Returns the section of FSx for Lustre, which jobs mount.
+
+    Its key and its maintenance window are left out: nothing shows whether AWS chose them.
+    """
+    section: dict[str, Any] = {}
+    mount = lustre_mounts(draft.inventory.definitions)[0]
+    if mount != _FSX.mount:
+        section["mount"] = mount
+    found, settings = made.lustre, made.lustre.get("LustreConfiguration", {})
+    if not found:
+        draft.changed(
+            place,
+            "storage.fsx.id",
+            "a new file system: nothing shows which one is in use",
+            "write the `id` of the one that jobs use before you apply",
+            breaks=True,
+        )
+        return section
+    if not made.own_lustre:
+        section["id"] = found["FileSystemId"]
+        draft.kept(place, "storage.fsx.id", f"{section['id']}: the only one in the VPC")
+        return section
+    kind = settings["DeploymentType"].lower().replace("_", "-")
+    written = {
+        "type": kind,
+        "size": found["StorageCapacity"],
+        "compression": settings.get("DataCompressionType") == "LZ4",
+        "backup_days": settings.get("AutomaticBackupRetentionDays", 0),
+    }
+    section |= {key: value for key, value in written.items() if value != getattr(_FSX, key)}
+    if (throughput := settings.get("PerUnitStorageThroughput")) is not None:
+        section["throughput"] = throughput
+    zone = zones.of.get(found["SubnetIds"][0])
+    if zone is not None and zone != zones.all[0]:
+        section["zone"] = zone
+    if found["Links"]:
+        section["s3"] = {
+            each["FileSystemPath"].strip("/"): _link(each)
+            for each in sorted(found["Links"], key=lambda each: str(each["FileSystemPath"]))
+        }
+    draft.kept(
+        place,
+        "storage.fsx",
+        f"{found['FileSystemId']}: mngen's own; without its key and its maintenance window, which "
+        "stay as they are",
+    )
+    return section
+
+
+def _link(found: dict[str, Any]) -> dict[str, Any]:
+    policies = found.get("S3", {})
+    events = {
+        key: [each.lower() for each in policies.get(policy, {}).get("Events", [])]
+        for key, policy in (("import", "AutoImportPolicy"), ("export", "AutoExportPolicy"))
+    }
+    link: dict[str, Any] = {"path": found["DataRepositoryPath"]}
+    if set(events["import"]) != {"new", "changed", "deleted"}:
+        link["import"] = events["import"]
+    if events["export"]:
+        link["export"] = events["export"]
+    return link
+
+
+def _storage(draft: Draft, made: Deployed, zones: _Zones) -> dict[str, Any]:
     efs: dict[str, Any] = {}
     place = Place(draft.inventory.source)
     mounts = [
@@ -370,6 +435,8 @@ def _storage(draft: Draft, made: Deployed) -> dict[str, Any]:
     if made.access_point:
         efs["access_point"] = made.access_point
     section: dict[str, Any] = {"efs": efs} if efs else {}
+    if lustre_mounts(draft.inventory.definitions):
+        section["fsx"] = _lustre(draft, made, place, zones)
     if made.bucket:
         section["bucket"] = made.bucket
     return section

@@ -75,6 +75,10 @@ def rehearse(
             help="Folder in place of EFS; default: in memory, with mpi_example.py",
         ),
     ] = None,
+    fsx: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder in place of FSx for Lustre; default: in memory"),
+    ] = None,
     env: Annotated[
         list[str] | None,
         typer.Option("--env", metavar="K=V", help="Environment variable; repeatable"),
@@ -144,6 +148,7 @@ def rehearse(
             started_by,
             on_line=_Printer(err=output_format is Format.JSON).show,
             shared=shared,
+            lustre=fsx,
         )
     _show(planned, outcome, output_format, svg)
     if outcome.stopped == "interrupt":
@@ -160,7 +165,13 @@ def _planned(job: str | None, command: tuple[str, ...], file: Path) -> "Rehearsa
         return Rehearsal(name=command[0], command=command)
     cluster = cluster_of(file)
     if job is None and command:
-        return Rehearsal(name=command[0], command=command, mount=cluster.spec.storage.efs.mount)
+        storage = cluster.spec.storage
+        return Rehearsal(
+            name=command[0],
+            command=command,
+            mount=storage.efs.mount,
+            lustre_mount=storage.fsx.mount if storage.fsx else None,
+        )
     planned = rehearsal_of(cluster, job)
     return replace(planned, command=command) if command else planned
 

@@ -29,6 +29,9 @@ class BakedFrom(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         access_point: Id of the access point through which it mounts; None for none.
         kms_key: ARN of the key of its snapshots; None for the account's default.
         gpu: Whether it has the drivers of GPUs.
+        fsx: Id of the FSx for Lustre file system that it mounts; None for none.
+        fsx_mount: Where it mounts that.
+        fsx_folders: Folders on it that the bake opened to jobs.
     """
 
     architecture: str
@@ -44,6 +47,9 @@ class BakedFrom(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     access_point: str | None = None
     kms_key: str | None = None
     gpu: bool = False
+    fsx: str | None = None
+    fsx_mount: str | None = None
+    fsx_folders: tuple[str, ...] = ()
 
     @property
     def base_kind(self) -> str:

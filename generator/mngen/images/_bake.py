@@ -224,6 +224,7 @@ def _prepared(
         base_amis=survey.base_amis,
         efa_installer=spec.image.efa_installer or "",
         kms_key=spec.image.kms_key or "",
+        lustre=survey.lustre,
         templates=folder,
         keep=options.keep,
         cancel=cancel,
@@ -308,6 +309,16 @@ def _in_some_zone(run: Run, target: Target, engine: Engine, folder: Path, log: P
 def _variables(run: Run, target: Target) -> dict[str, object]:
     """Returns the playbook's variables."""
     image, made_of, site = target.image, target.baked_from, run.site
+    lustre: dict[str, object] = {}
+    if run.lustre is not None:
+        lustre = {
+            "mngen_fsx_dns_name": run.lustre.dns_name,
+            "mngen_fsx_folders": list(made_of.fsx_folders),
+            "mngen_fsx_id": run.lustre.id,
+            "mngen_fsx_mount": made_of.fsx_mount,
+            "mngen_fsx_mount_name": run.lustre.mount_name,
+            "mngen_fsx_new": run.lustre.new,
+        }
     return {
         "mngen_arch": image.architecture,
         "mngen_base": made_of.base,
@@ -323,6 +334,7 @@ def _variables(run: Run, target: Target) -> dict[str, object]:
         "mngen_image": image.name,
         "mngen_nr_cpus": image.nr_cpus or 0,
         "mngen_version": __version__,
+        **lustre,
     }
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mngen.images._cancel import Cancel
     from mngen.images._plan import Target
-    from mngen.images._site import Site
+    from mngen.images._site import Lustre, Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Run:
         base_amis: The AMIs to start from, by their kind.
         efa_installer: Where the EFA installer is copied from; empty for AWS's own site.
         kms_key: ARN of the key that volumes are encrypted with; empty for the account's default.
+        lustre: The FSx for Lustre file system to mount; None for none.
         templates: The rendered tree's `packer/` and `playbooks/`, copied for this bake.
         keep: Leave a builder running whose bake failed, to look at it.
         cancel: The user's interrupt.
@@ -52,6 +53,7 @@ class Run:
     base_amis: Mapping[str, str]
     efa_installer: str
     kms_key: str
+    lustre: Lustre | None
     templates: Path
     keep: bool
     cancel: Cancel

@@ -261,6 +261,15 @@ def _values(job: Job, ssh: str) -> dict[str, Any]:
         "ec2_endpoint": endpoint,
         "efs_dns_name": run.site.efs_dns_name,
         "efs_id": run.site.efs_id,
+        **(
+            {
+                "fsx_dns_name": run.lustre.dns_name,
+                "fsx_id": run.lustre.id,
+                "fsx_mount_name": run.lustre.mount_name,
+            }
+            if run.lustre
+            else {}
+        ),
         "inputs": {job.name: job.target.baked_from.digest},
         "instance_profile": run.site.instance_profile,
         "manifest": str(job.folder / "manifest.json"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mngen.cluster import BakedFrom
+from mngen.cluster import BakedFrom, fsx_folders
 from mngen.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ _CHANGES = {
     "tls": "the way to mount changed",
     "iam": "mounting with IAM changed",
     "access_point": "the access point changed",
+    "fsx": "the FSx for Lustre file system changed",
+    "fsx_mount": "the mount point of FSx for Lustre changed",
+    "fsx_folders": "the folders that are exported to S3 changed",
     "kms_key": "the key of its snapshots changed",
     "playbooks": "the playbooks changed",
 }
@@ -76,6 +79,7 @@ def wanted_inputs(
     efs: str,
     base_amis: Mapping[str, str],
     playbooks: str,
+    fsx: str = "",
 ) -> BakedFrom:
     """Returns what an image of a cluster is made of.
 
@@ -85,8 +89,10 @@ def wanted_inputs(
         efs: Id of the file system.
         base_amis: The AMIs to start from, by their kind.
         playbooks: The playbooks' digest.
+        fsx: Id of the FSx for Lustre file system; empty for none.
     """
     spec = cluster.spec
+    lustre = spec.storage.fsx
     return BakedFrom(
         architecture=image.architecture,
         base=spec.image.base,
@@ -101,6 +107,9 @@ def wanted_inputs(
         access_point=spec.storage.efs.access_point,
         kms_key=spec.image.kms_key,
         gpu=image.gpu,
+        fsx=fsx if lustre else None,
+        fsx_mount=lustre.mount if lustre else None,
+        fsx_folders=fsx_folders(lustre),
     )
 
 

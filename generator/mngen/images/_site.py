@@ -12,6 +12,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+class Lustre(msgspec.Struct, frozen=True):
+    """An FSx for Lustre file system, as clients name it.
+
+    Attributes:
+        id: It.
+        dns_name: The DNS name of its servers.
+        mount_name: Its own name on them.
+        new: Whether the deployment made it.
+    """
+
+    id: str
+    dns_name: str
+    mount_name: str
+    new: bool
+
+
 class Site(msgspec.Struct, frozen=True, kw_only=True):
     """Where images are baked, and what they mount.
 
@@ -22,6 +38,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         subnets: One subnet of each zone, by zone, in the order in which they are tried.
         security_group_ids: The nodes' security groups, which the file system lets in.
         instance_profile: Name of the builders' instance profile.
+        fsx_id: The FSx for Lustre file system; None for none.
     """
 
     efs_id: str
@@ -30,6 +47,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     subnets: dict[str, str]
     security_group_ids: tuple[str, ...]
     instance_profile: str
+    fsx_id: str | None = None
 
     @classmethod
     def from_outputs(cls, outputs: Mapping[str, Any]) -> Site:
@@ -48,7 +66,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
                 "mounts the file system, which does not exist yet",
                 hint="run mngen apply first; it creates everything but the compute environments",
             )
-        network, efs = outputs["network"], outputs["efs"]
+        network, efs, fsx = outputs["network"], outputs["efs"], outputs.get("fsx")
         return cls(
             efs_id=efs["id"],
             efs_dns_name=efs["dns_name"],
@@ -58,6 +76,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
             },
             security_group_ids=tuple(network["security_group_ids"]),
             instance_profile=outputs["builder_profile_arn"].rpartition("/")[2],
+            fsx_id=fsx["id"] if fsx else None,
         )
 
 

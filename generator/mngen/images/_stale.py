@@ -32,6 +32,9 @@ def stale_images(cluster: Cluster, record: AmiFile) -> list[Problem]:
     playbooks = playbooks_digest(_resources.playbooks())
     efs = cluster.spec.storage.efs.id
     unknown = {"base_ami"} if efs else {"base_ami", "efs"}
+    lustre = cluster.spec.storage.fsx
+    if lustre and lustre.id is None:
+        unknown.add("fsx")
     problems = []
     for image in cluster.machine_images:
         wanted = wanted_inputs(
@@ -40,6 +43,7 @@ def stale_images(cluster: Cluster, record: AmiFile) -> list[Problem]:
             efs=efs or "",
             base_amis={image.base_kind: ""},
             playbooks=playbooks,
+            fsx=(lustre and lustre.id) or "",
         )
         for name in image.names:
             found = records.get(name)

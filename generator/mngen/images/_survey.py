@@ -11,6 +11,7 @@ from mngen.cluster import DEPLOYMENT_TAG, INPUTS_TAG, base_image_parameter
 from mngen.errors import ToolError
 from mngen.images._digest import playbooks_digest
 from mngen.images._plan import BakePlan, plan_bake, wanted_inputs
+from mngen.images._site import Lustre
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,6 +34,7 @@ class Survey:
         base_amis: The AMIs to start from, by their kind.
         plan: The images to bake, and those that need no bake.
         tree: The rendered tree.
+        lustre: The FSx for Lustre file system that the images mount; None for none.
     """
 
     cluster: Cluster
@@ -40,6 +42,7 @@ class Survey:
     base_amis: Mapping[str, str]
     plan: BakePlan
     tree: Path
+    lustre: Lustre | None = None
 
 
 def look(
@@ -63,7 +66,7 @@ def look(
 
     Raises:
         InputError: The record is damaged, or the tree has no playbooks.
-        ToolError: AWS did not answer, or does not know the base image.
+        ToolError: AWS did not answer, or does not know the base image or the file system.
     """
     region = cluster.spec.region
     chosen = tuple(cluster.machine_images if images is None else images)
@@ -72,14 +75,49 @@ def look(
     base_amis = _base_amis(region, cluster.spec.image.base, {each.base_kind for each in chosen})
     wanted = {
         image: wanted_inputs(
-            cluster, image, efs=site.efs_id, base_amis=base_amis, playbooks=playbooks
+            cluster,
+            image,
+            efs=site.efs_id,
+            base_amis=base_amis,
+            playbooks=playbooks,
+            fsx=site.fsx_id or "",
         )
         for image in chosen
     }
     names = {name for image in chosen for name in image.names}
     there = _usable(region, {each.id for name, each in records.items() if name in names})
     plan = plan_bake(wanted, records, there=there, force=force)
-    return Survey(cluster, site, base_amis, plan, tree)
+    wished, lustre = cluster.spec.storage.fsx, None
+    if wished and plan.targets:
+        lustre = _lustre(region, site.fsx_id, new=wished.id is None)
+    return Survey(cluster, site, base_amis, plan, tree, lustre)
+
+
+def _lustre(region: str, identifier: str | None, *, new: bool) -> Lustre:
+    """Asks how clients name the file system: the mount name is in no Terraform data source."""
+    if identifier is None:
+        raise ToolError(
+            "missing Terraform output `fsx`: an AMI mounts the FSx for Lustre file system, which "
+            "does not exist yet",
+            hint="run mngen apply first; it creates everything but the compute environments",
+        )
+    fsx: Any = client("fsx", region)
+    with translated():
+        try:
+            [found] = fsx.describe_file_systems(FileSystemIds=[identifier])["FileSystems"]
+        except fsx.exceptions.FileSystemNotFound:
+            raise ToolError(
+                f"there is no FSx for Lustre file system {identifier} in {region}",
+                hint="correct `storage.fsx.id`, or run mngen apply",
+            ) from None
+    mount_name = found.get("LustreConfiguration", {}).get("MountName")
+    if mount_name is None or found.get("Lifecycle") not in ("AVAILABLE", "UPDATING"):
+        raise ToolError(
+            f"the file system {identifier} cannot be mounted: it is {found.get('Lifecycle')}, of "
+            f"type {found.get('FileSystemType')}",
+            hint="`aws fsx describe-file-systems` shows why",
+        )
+    return Lustre(identifier, found["DNSName"], mount_name, new)
 
 
 def _base_amis(region: str, base: str, kinds: Iterable[str]) -> dict[str, str]:

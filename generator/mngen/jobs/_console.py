@@ -1,7 +1,8 @@
 """What an instance wrote to its console, read for why it does not join its cluster.
 
-The units of mngen's images write to the console (playbooks/roles/efs and cpu_check), where they are
-seen without a login. Between their lines stand those of the kernel and of systemd, with colours.
+The units of mngen's images write to the console (playbooks/roles/efs, fsx and cpu_check), where
+they are seen without a login. Between their lines stand those of the kernel and of systemd, with
+colours.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import re
 _SHOWN_LINES = 8
 _LONGEST_LINE = 240
 
-_MOUNT = re.compile(r"mngen-efs-mount: (OK|WARNING|ERROR)")
+_MOUNT = re.compile(r"mngen-(efs|fsx)-mount: (OK|WARNING|ERROR)")
+_STATES = ("OK", "WARNING", "ERROR")
 _TELLING = re.compile(
     r"mngen-[a-z-]+: |dependency failed|failed to |\bfailed\b|error|panic|denied|timed out|"
     r"out of memory|power-off|powering off",
@@ -21,7 +23,7 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\
 
 
 def mount_state(text: str) -> str | None:
-    """Returns how far the mount of the file system came.
+    """Returns how far the mount of the file system came; of several, of the one that is worst off.
 
     Args:
         text: The console's output.
@@ -30,8 +32,8 @@ def mount_state(text: str) -> str | None:
         `OK`; `WARNING`, where it is tried again; `ERROR`, where it was given up; None where the
         unit has written nothing.
     """
-    found = _MOUNT.findall(text)
-    return found[-1] if found else None
+    last = dict(_MOUNT.findall(text))
+    return max(last.values(), key=_STATES.index, default=None)
 
 
 def telling_lines(text: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The deployer: `terraform plan`, `apply` and `destroy` of the rendered tree, and `mngen check`.
 
-What has a name is scoped by the deployment's prefix, what EC2 and EFS give an id by
+What has a name is scoped by the deployment's prefix, what EC2, EFS and FSx give an id by
 the tag `mngen:deployment`, which every request that creates something must have. By its prefix
 alone, a deployment `a` reaches the queues and roles of one that is named `a-b`.
 
@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mngen.cluster import creates_spot_fleet_role, efa_installer, grants_mount
+from mngen.cluster import DEPLOYMENT_TAG, creates_spot_fleet_role, efa_installer, grants_mount
 from mngen.policy._network import network_statements
 from mngen.policy._shared import (
+    Vpc,
     definitions,
     ec2_service,
     file_system,
@@ -86,6 +87,9 @@ UNSEEN = {
     ),
     "elasticfilesystem:UntagResource": "a tag was taken out of the spec",
     "elasticfilesystem:UpdateFileSystem": "the throughput changed",
+    "fsx:UntagResource": "a tag was taken out of the spec",
+    "fsx:UpdateDataRepositoryAssociation": "what is imported or exported changed",
+    "fsx:UpdateFileSystem": "the size, compression, throughput, backups or maintenance changed",
     "iam:GetInstanceProfile": "`mngen check --aws`",
     "iam:ListInstanceProfiles": "`mngen apply` looks for what an interrupted apply has left",
     "iam:ListRoles": "`mngen apply` looks for what an interrupted apply has left",
@@ -94,7 +98,12 @@ UNSEEN = {
     "iam:UntagInstanceProfile": "a tag was taken out of the spec",
     "iam:UntagRole": "a tag was taken out of the spec",
     "iam:UpdateAssumeRolePolicy": "an upgrade of mngen that renders another trust policy",
+    "kms:CreateGrant": "EFS and FSx ask for it in the caller's name, with a key of the spec",
+    "kms:Decrypt": "EFS and FSx ask for it in the caller's name, with a key of the spec",
     "kms:DescribeKey": "`mngen check --aws`",
+    "kms:GenerateDataKeyWithoutPlaintext": (
+        "EFS and FSx ask for it in the caller's name, with a key of the spec"
+    ),
     "kms:GetKeyPolicy": "`mngen check --aws`",
     "kms:ListGrants": "`mngen check --aws`",
     "logs:DescribeLogGroups": "`mngen check --aws`; read of a log group that is created",
@@ -120,6 +129,7 @@ def deployer_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
         *_logs(spec, scope),
         *_registry(spec, scope),
         *_storage(spec, scope),
+        *_lustre(spec, scope),
         *_state(spec, scope),
         *network_statements(cluster, scope),
     ]
@@ -329,9 +339,15 @@ def _service_linked(spec: Spec) -> list[str]:
         services.append("batch.amazonaws.com")
     if spec.storage.efs.id is None:
         services.append("elasticfilesystem.amazonaws.com")
+    if _makes_lustre(spec):
+        services.append("fsx.amazonaws.com")
     if _uses_spot(spec):
         services += ["spot.amazonaws.com", "spotfleet.amazonaws.com"]
     return services
+
+
+def _makes_lustre(spec: Spec) -> bool:
+    return spec.storage.fsx is not None and spec.storage.fsx.id is None
 
 
 def _uses_spot(spec: Spec) -> bool:
@@ -427,7 +443,91 @@ def _storage(spec: Spec, scope: Scope) -> list[Statement]:
             file_systems,
             scope.own,
         ),
+        # https://docs.aws.amazon.com/efs/latest/ug/EFSKMS.html
+        *_service_key(scope, "FileSystemKey", "elasticfilesystem", spec.storage.efs.kms_key),
     ]
+
+
+def _lustre(spec: Spec, scope: Scope) -> list[Statement]:
+    """A new FSx for Lustre file system, and its links to S3.
+
+    FSx makes a role for each file system that is linked, with an inline policy for the bucket, in
+    the caller's name; and a grant on the key of a persistent one. It has no condition on what a tag
+    is created with, so a file system without the tag of any deployment can be given this one's.
+
+    Sources: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonfsx.html,
+    https://docs.aws.amazon.com/fsx/latest/LustreGuide/setting-up.html (permissions for S3),
+    https://docs.aws.amazon.com/fsx/latest/LustreGuide/FSXKMS.html
+    """
+    fsx = spec.storage.fsx
+    if fsx is None or fsx.id is not None:
+        return []
+    vpc = Vpc.of(spec, scope)
+    systems = scope.arn("fsx", "file-system/*")
+    links = (scope.arn("fsx", "association/*"),) if fsx.s3 else ()
+    untagged = {"Null": {f"aws:ResourceTag/{DEPLOYMENT_TAG}": ["true"]}}
+    service = "s3.data-source.lustre.fsx.amazonaws.com"
+    return [
+        # FSx asks for the groups in the caller's name.
+        Statement("LustreGroups", ("ec2:GetSecurityGroupsForVpc",), (vpc.arn,), vpc.conditions),
+        Statement(
+            "LustreLook",
+            ("fsx:DescribeDataRepositoryAssociations",) if fsx.s3 else (),
+            ("*",),
+            scope.here,
+        ),
+        Statement("LustreCreate", ("fsx:CreateFileSystem",), (systems,), scope.tagged),
+        Statement(
+            "LustreLinkCreate", ("fsx:CreateDataRepositoryAssociation",), links, scope.tagged
+        ),
+        Statement(
+            "LustreCreateTags",
+            ("fsx:TagResource",),
+            (systems, *links),
+            merged(scope.tagged, untagged),
+        ),
+        Statement(
+            "Lustre",
+            (
+                "fsx:DeleteFileSystem",
+                "fsx:TagResource",
+                "fsx:UntagResource",
+                "fsx:UpdateFileSystem",
+                *(("fsx:CreateDataRepositoryAssociation",) if fsx.s3 else ()),
+            ),
+            (systems,),
+            scope.own,
+        ),
+        Statement(
+            "LustreLink",
+            (
+                "fsx:DeleteDataRepositoryAssociation",
+                "fsx:TagResource",
+                "fsx:UntagResource",
+                "fsx:UpdateDataRepositoryAssociation",
+            ),
+            links,
+            scope.own,
+        ),
+        Statement(
+            "LustreRoles",
+            ("iam:AttachRolePolicy", "iam:CreateServiceLinkedRole", "iam:PutRolePolicy")
+            if fsx.s3
+            else (),
+            (scope.iam_arn(f"role/aws-service-role/{service}/*"),),
+        ),
+        *_service_key(scope, "LustreKey", "fsx", fsx.kms_key),
+    ]
+
+
+def _service_key(scope: Scope, name: str, service: str, key: str | None) -> list[Statement]:
+    """The key of a file system, which the service uses and grants itself in the caller's name."""
+    if key is None:
+        return []
+    suffix = ".cn" if scope.partition == "aws-cn" else ""
+    via = {"StringEquals": {"kms:ViaService": [f"{service}.{scope.region}.amazonaws.com{suffix}"]}}
+    actions = ("CreateGrant", "Decrypt", "DescribeKey", "GenerateDataKeyWithoutPlaintext")
+    return [Statement(name, tuple(f"kms:{each}" for each in actions), (key,), via)]
 
 
 def _state(spec: Spec, scope: Scope) -> list[Statement]:

@@ -35,6 +35,8 @@ def importer_statements(scope: Scope) -> list[Statement]:
                 "ec2:DescribeSubnets",
                 "ec2:DescribeVpcEndpoints",
                 "ec2:DescribeVpcs",
+                "fsx:DescribeDataRepositoryAssociations",
+                "fsx:DescribeFileSystems",
             ),
             ("*",),
             scope.here,

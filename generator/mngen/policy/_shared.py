@@ -113,6 +113,13 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
             groups,
         ),
         *_efa_installer(spec, scope),
+        # IAM knows no resource of it.
+        Statement(
+            "LookLustre",
+            ("fsx:DescribeFileSystems",) if spec.storage.fsx else (),
+            ("*",),
+            scope.here,
+        ),
         Statement(
             "CheckFileSystem",
             tuple(call for call in calls if call.startswith("elasticfilesystem:")),

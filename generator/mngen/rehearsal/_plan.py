@@ -48,6 +48,7 @@ class Rehearsal:
         real_nodes: How many nodes the job has, if that is known.
         real_ranks_per_node: How many ranks each of them has, if that is known.
         mount: Where nodes see the shared folder, as they would see the EFS.
+        lustre_mount: Where nodes see the folder that stands for FSx for Lustre; None for none.
         image: The container image, which container engines run.
         faults: What happens to nodes.
         timeout: Seconds after which the job is stopped, or None.
@@ -64,6 +65,7 @@ class Rehearsal:
     real_nodes: int | None = None
     real_ranks_per_node: int | None = None
     mount: str = DEFAULT_MOUNT
+    lustre_mount: str | None = None
     image: str | None = None
     faults: tuple[Fault, ...] = ()
     timeout: float | None = None
@@ -99,6 +101,7 @@ def rehearsal_of(cluster: Cluster, job: str | None = None) -> Rehearsal:
         real_nodes=found.spec.nodes or 1,
         real_ranks_per_node=_ranks(variables, found.vcpus),
         mount=spec.storage.efs.mount,
+        lustre_mount=spec.storage.fsx.mount if spec.storage.fsx else None,
         image=found.spec.image or image_of(cluster),
         timeout=float(found.spec.timeout),
     )
@@ -137,19 +140,24 @@ def _ranks(variables: Mapping[str, str], vcpus: int) -> int:
     return max(1, vcpus // max(1, int(threads) if threads.isdecimal() else 1))
 
 
-def nodes_request(rehearsal: Rehearsal, shared: Path | None, *, in_image: bool) -> NodesRequest:
+def nodes_request(
+    rehearsal: Rehearsal, shared: Path | None, *, in_image: bool, lustre: Path | None = None
+) -> NodesRequest:
     """Returns the nodes of a rehearsal.
 
     Args:
         rehearsal: It.
         shared: The folder that stands for the EFS; None for a new one with the example program.
         in_image: Whether the nodes are containers of the image, whose entrypoint is the wire-up.
+        lustre: The folder that stands for FSx for Lustre; None for a new one.
     """
     faults = rehearsal.faults
     binds: tuple[Bind, ...] = (Bind(shared, rehearsal.mount),)
     if shared is None:
         example = _resources.container() / EXAMPLE
         binds += (Bind(example, f"{rehearsal.mount}/{EXAMPLE}", read_only=True),)
+    if rehearsal.lustre_mount is not None:
+        binds += (Bind(lustre, rehearsal.lustre_mount),)
     command = rehearsal.command
     if not in_image:
         container = _resources.container()
@@ -191,13 +199,29 @@ def absent_files(rehearsal: Rehearsal, shared: Path | None) -> list[str]:
         rehearsal: What is to be rehearsed.
         shared: The folder that stands for the EFS; None for one with the example program alone.
     """
+    return _absent(rehearsal, rehearsal.mount, shared, (EXAMPLE,))
 
+
+def absent_on_lustre(rehearsal: Rehearsal, lustre: Path | None) -> list[str]:
+    """Returns the words of the command that name files which FSx for Lustre's folder lacks.
+
+    Args:
+        rehearsal: What is to be rehearsed.
+        lustre: The folder that stands for FSx for Lustre; None for an empty one.
+    """
+    mount = rehearsal.lustre_mount
+    return [] if mount is None else _absent(rehearsal, mount, lustre, ())
+
+
+def _absent(
+    rehearsal: Rehearsal, mount: str, folder: Path | None, known: tuple[str, ...]
+) -> list[str]:
     def is_there(name: str) -> bool:
-        return name == EXAMPLE if shared is None else (shared / name).exists()
+        return name in known if folder is None else (folder / name).exists()
 
-    mount = rehearsal.mount.rstrip("/") + "/"
+    below = mount.rstrip("/") + "/"
     return [
         word
         for word in rehearsal.command
-        if word.startswith(mount) and not is_there(word.removeprefix(mount))
+        if word.startswith(below) and not is_there(word.removeprefix(below))
     ]

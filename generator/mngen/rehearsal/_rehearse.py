@@ -15,7 +15,7 @@ from mngen import _resources
 from mngen._signals import ENDINGS, Caught, take_signals
 from mngen.errors import InputError
 from mngen.rehearsal._faults import check_faults
-from mngen.rehearsal._plan import EXAMPLE, absent_files, nodes_request
+from mngen.rehearsal._plan import EXAMPLE, absent_files, absent_on_lustre, nodes_request
 from mngen.rehearsal._watch import RunningNodes, Watch
 from mngen.timeline import NodeRecord, Stage, Timeline, build, clock_of, parse_line
 
@@ -78,6 +78,7 @@ def rehearse(
     *,
     on_line: Callable[[Line], None],
     shared: Path | None = None,
+    lustre: Path | None = None,
 ) -> Outcome:
     """Rehearses a job to its end.
 
@@ -91,9 +92,10 @@ def rehearse(
         on_line: Called with each line that a node writes, from another thread.
         shared: The folder that stands for the EFS. By default a new one that holds the example
             program, and is deleted afterwards.
+        lustre: The folder that stands for FSx for Lustre. By default a new one.
 
     Raises:
-        InputError: The faults are invalid, or the folder does not exist.
+        InputError: The faults are invalid, or a folder does not exist.
         ToolError: The nodes cannot be started, or were lost.
     """
     try:
@@ -102,16 +104,30 @@ def rehearse(
         raise InputError(str(error)) from None
     log = _Log(on_line)
     with ExitStack() as stack:
-        if shared is not None and not shared.is_dir():
-            raise InputError(f"no such folder: {shared}")
+        for given in (shared, lustre):
+            if given is not None and not given.is_dir():
+                raise InputError(f"no such folder: {given}")
+        if lustre is not None and rehearsal.lustre_mount is None:
+            raise InputError(
+                "a folder in place of FSx for Lustre, but the spec has no `storage.fsx`"
+            )
         for word in absent_files(rehearsal, shared):
             place = shared or "the shared folder, see --shared"
             _LOG.warning("warning: %s is not in %s", word, place)
+        for word in absent_on_lustre(rehearsal, lustre):
+            place = lustre or "the folder in place of FSx for Lustre, see --fsx"
+            _LOG.warning("warning: %s is not in %s", word, place)
+        # Containers share no memory.
         if shared is None and engine.in_image:
-            # Containers share no memory.
-            shared = stack.enter_context(_example_folder())
-        folder = None if shared is None else shared.absolute()
-        request = nodes_request(rehearsal, folder, in_image=engine.in_image)
+            shared = stack.enter_context(_folder(_resources.container() / EXAMPLE))
+        if lustre is None and engine.in_image and rehearsal.lustre_mount is not None:
+            lustre = stack.enter_context(_folder())
+        request = nodes_request(
+            rehearsal,
+            None if shared is None else shared.absolute(),
+            in_image=engine.in_image,
+            lustre=None if lustre is None else lustre.absolute(),
+        )
         engine.check(request)
         caught = Caught()
         stack.enter_context(take_signals(caught, ENDINGS))
@@ -143,12 +159,14 @@ class _Log:
 
 
 @contextmanager
-def _example_folder() -> Iterator[Path]:
+def _folder(*files: Path) -> Iterator[Path]:
+    """Makes a folder with copies of files, for as long as it is needed."""
     with tempfile.TemporaryDirectory(prefix="mngen-rehearsal-") as name:
         folder = Path(name)
         # The ranks may be another user.
         folder.chmod(0o1777)
-        shutil.copyfile(_resources.container() / EXAMPLE, folder / EXAMPLE)
+        for file in files:
+            shutil.copyfile(file, folder / file.name)
         yield folder
 
 

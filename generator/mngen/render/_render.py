@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING
 
 from mngen import __version__, _resources
 from mngen.cluster import (
+    FSX_PORTS,
+    FSX_VERSION,
     batch_image_type,
     creates_roles,
     creates_spot_fleet_role,
     definition_name,
     deployment_tags,
     efa_installer,
+    fsx_deployment_type,
+    fsx_folders,
+    fsx_links,
+    fsx_throughput,
     grants_mount,
     job_variables,
     names,
@@ -101,6 +107,12 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         "creates_roles": creates_roles(spec),
         "creates_spot_fleet_role": creates_spot_fleet_role(spec),
         "efa_installer": efa_installer(cluster),
+        "fsx_deployment_type": fsx_deployment_type,
+        "fsx_folders": fsx_folders(spec.storage.fsx),
+        "fsx_links": fsx_links,
+        "fsx_ports": FSX_PORTS,
+        "fsx_throughput": fsx_throughput,
+        "fsx_version": FSX_VERSION,
         "grants_mount": grants_mount(spec),
         "names": names,
         "queue_name": queue_name,
@@ -155,6 +167,7 @@ def _template_names(spec: Spec) -> list[str]:
         if not name.startswith("modules/job_definition/") or _jobs(spec, from_file=False)
         if not name.startswith("modules/job_definition_json/") or _jobs(spec, from_file=True)
         if not name.startswith("modules/identity/") or creates_roles(spec)
+        if not name.startswith("modules/fsx/") or spec.storage.fsx is not None
     ]
 
 

@@ -149,7 +149,7 @@ def pinning_check(expected: Expected, run: Run) -> Check:
 def mount_check(expected: Expected, run: Run) -> Check:
     """Whether the shared file system is mounted, with the options that EFS needs."""
     title = f"{expected.mount} is the shared file system"
-    facts = of_kind(run.facts, Mount)
+    facts = [fact for fact in of_kind(run.facts, Mount) if fact.path in ("", expected.mount)]
     wrong: dict[str, set[int]] = defaultdict(set)
     slow: dict[str, set[int]] = defaultdict(set)
     seen: dict[str, set[int]] = defaultdict(set)
@@ -170,6 +170,40 @@ def mount_check(expected: Expected, run: Run) -> Check:
     if wrong:
         return verdict("mount", title, wrong, seen, remedy)
     return verdict("mount", title, slow, seen, "`mngen bake`", State.WARNING)
+
+
+def lustre_check(expected: Expected, run: Run) -> Check:
+    """Whether FSx for Lustre is mounted, with the options that mngen bakes.
+
+    Source: https://docs.aws.amazon.com/fsx/latest/LustreGuide/mounting-ec2-instance.html
+    """
+    title = f"{expected.lustre} is FSx for Lustre"
+    wrong: dict[str, set[int]] = defaultdict(set)
+    loose: dict[str, set[int]] = defaultdict(set)
+    seen: dict[str, set[int]] = defaultdict(set)
+    for fact in of_kind(run.facts, Mount):
+        if fact.path != expected.lustre:
+            continue
+        options = _options(fact.options)
+        if not fact.type:
+            wrong["nothing is mounted there: it is a folder of the container or the node"].add(
+                fact.node
+            )
+        elif fact.type != "lustre":
+            wrong[f"{fact.type} from {fact.source} is mounted there, not Lustre"].add(fact.node)
+        elif "ro" in options:
+            wrong["mounted read-only"].add(fact.node)
+        elif "flock" not in options:
+            loose["mounted without `flock`: locks of MPI-IO and HDF5 fail"].add(fact.node)
+        else:
+            seen[f"{fact.type} from {fact.source}"].add(fact.node)
+    remedy = (
+        "see /etc/fstab and `journalctl -u docker -u ecs` on the node; `mngen bake` makes images "
+        "that take no job without the file system"
+    )
+    if wrong:
+        return verdict("lustre", title, wrong, seen, remedy)
+    return verdict("lustre", title, loose, seen, "`mngen bake`", State.WARNING)
 
 
 def files_check(expected: Expected, run: Run) -> Check:

@@ -289,8 +289,8 @@ def measure_allreduce(comm: Any, mpi: Any, count: int, seconds: float) -> dict[s
     return {"ranks": size, "bytes": 8 * count, "us": round(spent * 1e6, 2), "right": right}
 
 
-def run(mpi: Any, mount: str, seconds: float) -> None:
-    """Takes part in all checks and measurements."""
+def run(mpi: Any, mounts: list[str], seconds: float) -> None:
+    """Takes part in all checks and measurements; files are written to the first mount."""
     world = mpi.COMM_WORLD
     rank, node = world.Get_rank(), int(os.environ.get("AWS_BATCH_JOB_NODE_INDEX", "0"))
     local = world.Split(node, rank)
@@ -301,7 +301,10 @@ def run(mpi: Any, mount: str, seconds: float) -> None:
         facts = [
             line("cpu", node=node, host=socket.gethostname()[:60], **cpu_facts(str(os.getppid()))),
             line("ranks", node=node, count=len(pins), pins=pins[:200]),
-            line("mount", node=node, **mount_facts(mount, read("/proc/self/mountinfo"))),
+            *(
+                line("mount", node=node, **mount_facts(path, read("/proc/self/mountinfo")))
+                for path in mounts
+            ),
             line("limits", node=node, **limit_facts()),
             line("metadata", node=node, **metadata_facts()),
             line("efa", node=node, **efa_facts()),
@@ -311,7 +314,7 @@ def run(mpi: Any, mount: str, seconds: float) -> None:
             write(*facts, line("phase", at="the first messages between nodes"))
         for told in (leaders.gather(facts, root=0) or [])[1:]:
             write(*told)
-        files = line("files", node=node, **check_files(leaders, mount, node))
+        files = line("files", node=node, **check_files(leaders, mounts[0], node))
         write(*(leaders.gather(files, root=0) or []))
     nodes = world.allgather(node)
     others = sorted(set(nodes) - {nodes[0]})
@@ -338,7 +341,8 @@ def run(mpi: Any, mount: str, seconds: float) -> None:
 
 def main() -> int:
     """Runs one rank; returns its exit code."""
-    mount, seconds, limit = sys.argv[1:4]
+    # No mount point has a colon.
+    mounts, seconds, limit = sys.argv[1:4]
     signal.alarm(int(limit))
     try:
         from mpi4py import MPI
@@ -353,7 +357,7 @@ def main() -> int:
         MPI.COMM_WORLD.Abort(4)
 
     sys.excepthook = give_up
-    run(MPI, mount, float(seconds))
+    run(MPI, mounts.split(":"), float(seconds))
     return 0
 
 

@@ -97,6 +97,7 @@ def choose(cluster: Cluster, wish: Wish) -> Choice:
             if wish.nodes >= 1
             else f"--nodes {wish.nodes}: a job has one node or more"
         )
+    storage = cluster.spec.storage
     queue = _queue(cluster, wish.queue)
     job = _job(cluster, wish.job, queue)
     chosen = queue or job.queue
@@ -113,7 +114,12 @@ def choose(cluster: Cluster, wish: Wish) -> Choice:
         nodes=wish.nodes,
         queue=wish.queue,
         name=_NAME,
-        command=command(cluster.spec.storage.efs.mount, _SECONDS, wish.timeout - _MARGIN),
+        command=command(
+            storage.efs.mount,
+            _SECONDS,
+            wish.timeout - _MARGIN,
+            storage.fsx.mount if storage.fsx else "",
+        ),
         environment=environment,
         vcpus=None if own else min(each.schedulable_vcpus for each in chosen.environments),
         memory=None if own else min(each.job_memory for each in chosen.environments),

@@ -19,15 +19,17 @@ PREFIX = "mngen-selftest "
 """What each line of the program begins with."""
 
 
-def command(mount: str, seconds: float, limit: int) -> tuple[str, ...]:
+def command(mount: str, seconds: float, limit: int, lustre: str = "") -> tuple[str, ...]:
     """Returns the job's command.
 
     Args:
         mount: Where the shared file system should be.
         seconds: How long each measurement may take.
         limit: Seconds after which a rank that hangs ends itself.
+        lustre: Where FSx for Lustre should be; empty for none.
     """
-    return ("python3", "-c", _LOADER.format(_packed()), mount, f"{seconds:g}", str(limit))
+    mounts = f"{mount}:{lustre}" if lustre else mount
+    return ("python3", "-c", _LOADER.format(_packed()), mounts, f"{seconds:g}", str(limit))
 
 
 @lru_cache(maxsize=1)

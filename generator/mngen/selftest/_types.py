@@ -59,6 +59,7 @@ class Expected(Struct, frozen=True, kw_only=True):
         machines: What nodes must be, by instance type. The one with an empty name is for nodes of
             a type that is not known.
         mount: Where the shared file system is.
+        lustre: Where FSx for Lustre must be; empty for none.
         efs: Whether it must be EFS; a rehearsal has none.
         tls: Whether its traffic must be encrypted.
         shared_memory: Least size of /dev/shm, MiB; 0 where it does not matter.
@@ -70,6 +71,7 @@ class Expected(Struct, frozen=True, kw_only=True):
     nodes: int
     machines: dict[str, Machine]
     mount: str
+    lustre: str = ""
     efs: bool = True
     tls: bool = True
     shared_memory: int = 0

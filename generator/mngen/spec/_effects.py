@@ -36,6 +36,8 @@ class Effect(StrEnum):
     REPOSITORY = "repository"
     LOGS = "logs"
     FILE_SYSTEM = "file-system"
+    SIZE = "size"
+    LINK = "link"
     SUBNETS = "subnets"
     NETWORK = "network"
     RENAMED = "renamed"
@@ -91,19 +93,30 @@ _MEANINGS = {
         "Jobs get another file system. No file is copied, and a file system that mngen created is "
         "deleted with all its files."
     ),
+    Effect.SIZE: (
+        "A larger size is added in place, which takes minutes; jobs continue. A smaller one "
+        "replaces the file system, and all its files are deleted."
+    ),
+    Effect.LINK: (
+        "A folder is linked to S3, or its link is changed, replaced or removed. No file in it and "
+        "no object in S3 is deleted; changes that were not exported yet stay in the folder alone."
+    ),
     Effect.SUBNETS: (
-        "A zone that is added gets a mount target of the file system, one that is removed loses "
-        "its own, and one whose subnets change may get another. Jobs in a zone that loses its "
-        "mount target hang until they are cancelled: wait until no job runs there."
+        "A zone that is added gets a mount target of EFS, one that is removed loses its own, and "
+        "one whose subnets change may get another. Jobs in a zone that loses its mount target hang "
+        "until they are cancelled: wait until no job runs there. A file system of FSx is in one "
+        "subnet: if that is no longer the first of its zone, or its zone no longer the first, the "
+        "file system is replaced, and all its files are deleted."
     ),
     Effect.NETWORK: (
         "Everything moves to another VPC: subnets, endpoints and mount targets are replaced, and a "
-        "VPC that mngen created is deleted. Cancel all jobs first. The file system stays."
+        "VPC that mngen created is deleted. Cancel all jobs first. The EFS file system stays; one "
+        "of FSx is replaced, and all its files are deleted."
     ),
     Effect.RENAMED: (
         "Compute environments, queues, roles, the ECR repository and the job logs are replaced: "
-        "all jobs are terminated, and container images and logs deleted. The file system and the "
-        "VPC stay."
+        "all jobs are terminated, and container images and logs deleted. File systems and the VPC "
+        "stay."
     ),
     Effect.INIT: (
         "Terraform must be initialized again: `terraform init -migrate-state` for another place of "

@@ -39,6 +39,9 @@ ROLE_ARN = _ARN + r"role/[A-Za-z0-9+=,.@_/-]{1,512}"
 _GROUP_ARN = r"arn:aws[a-z-]*:resource-groups:[a-z0-9-]+:[0-9]{12}:group/"
 _GROUP_NAME = r"([A-Za-z0-9_.-]{1,300}|[A-Za-z0-9_.-]{1,150}/[a-z0-9]{26})"
 _BATCH_ARN = r"^arn:aws[a-z-]*:batch:[a-z0-9-]+:[0-9]{12}:"
+_KEY_ARN = r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-z0-9-]{8,64}\Z"
+_KEY_EXAMPLES = ("arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",)
+_MOUNT_POINT = r"^(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}){1,8}\Z"
 
 DeploymentName = Annotated[
     str,
@@ -323,7 +326,7 @@ class Efs(Section, frozen=True, kw_only=True):
         _text(
             "Where the file system is mounted, on the host and in the container.",
             "an absolute path of letters, digits and . _ - /, such as /efs",
-            pattern=r"^(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}){1,8}\Z",
+            pattern=_MOUNT_POINT,
         ),
         affects(Effect.BAKE, Effect.JOBS),
     ] = "/efs"
@@ -380,6 +383,20 @@ class Efs(Section, frozen=True, kw_only=True):
         | None,
         affects(Effect.BAKE, Effect.IN_PLACE),
     ] = None
+    kms_key: Annotated[
+        Annotated[
+            str,
+            _text(
+                "Key that encrypts a new file system. Default: the key that AWS manages for EFS. "
+                "Its policy must let you use it through EFS.",
+                "the ARN of a KMS key",
+                pattern=_KEY_ARN,
+                examples=_KEY_EXAMPLES,
+            ),
+        ]
+        | None,
+        affects(Effect.FILE_SYSTEM, Effect.BAKE),
+    ] = None
     throughput: Annotated[
         Literal["bursting", "elastic"],
         Meta(description="`elastic` is billed by the byte read and written."),
@@ -395,10 +412,186 @@ class Efs(Section, frozen=True, kw_only=True):
     ] = False
 
 
+S3Event = Literal["new", "changed", "deleted"]
+
+
+class FsxLink(Section, frozen=True, kw_only=True):
+    """A folder at the top of an FSx for Lustre file system that is linked to S3."""
+
+    path: Annotated[
+        str,
+        _text(
+            "Bucket or prefix that the folder is linked to; each part of a bucket only once.",
+            "a bucket or a prefix in it, such as s3://my-cases/wing/",
+            pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()-]+)*/?\Z",
+            examples=("s3://my-cases/wing/",),
+        ),
+        affects(Effect.LINK),
+    ]
+    import_: Annotated[
+        tuple[S3Event, ...],
+        Meta(
+            description="Changes in S3 that appear in the folder. Objects that exist when the "
+            "link is created appear in any case.",
+            max_length=3,
+        ),
+        affects(Effect.LINK),
+    ] = field(name="import", default=("new", "changed", "deleted"))
+    export: Annotated[
+        tuple[S3Event, ...],
+        Meta(
+            description="Changes in the folder that are written to S3. `deleted` deletes objects. "
+            "Default: none; nothing is written to S3.",
+            max_length=3,
+        ),
+        affects(Effect.BAKE, Effect.LINK),
+    ] = ()
+
+
+FsxType = Literal["scratch-2", "persistent-1", "persistent-2"]
+
+
+class Fsx(Section, frozen=True, kw_only=True):
+    """An FSx for Lustre file system that all nodes mount beside EFS; off unless this is written."""
+
+    mount: Annotated[
+        str,
+        _text(
+            "Where the file system is mounted, on the host and in the container.",
+            "an absolute path of letters, digits and . _ - /, such as /fsx",
+            pattern=_MOUNT_POINT,
+        ),
+        affects(Effect.BAKE, Effect.JOBS),
+    ] = "/fsx"
+    id: Annotated[
+        Annotated[
+            str,
+            _text(
+                "An existing file system, used instead of a new one.",
+                "a file system id, such as fs-0123456789abcdef0",
+                pattern=_id("fs"),
+            ),
+        ]
+        | None,
+        affects(Effect.FILE_SYSTEM, Effect.BAKE),
+    ] = None
+    security_group: Annotated[
+        Annotated[
+            SecurityGroupId,
+            Meta(
+                description="Security group of an existing file system, to which rules are added "
+                "that let the nodes in.",
+            ),
+        ]
+        | None,
+        affects(Effect.IN_PLACE),
+    ] = None
+    type: Annotated[
+        FsxType,
+        Meta(
+            description="Deployment type. `scratch-2` keeps one copy of the data: files are lost "
+            "if a file server fails. The persistent types replicate it within the zone."
+        ),
+        affects(Effect.FILE_SYSTEM, Effect.BAKE),
+    ] = "scratch-2"
+    size: Annotated[
+        int,
+        Meta(
+            description="Size in GiB: 1200, 2400 or a multiple of 2400.", ge=1200, le=2_147_483_647
+        ),
+        affects(Effect.SIZE),
+    ] = 1200
+    throughput: Annotated[
+        Annotated[
+            int,
+            Meta(
+                description="MB/s for each TiB of a persistent type: 50, 100 or 200 for "
+                "persistent-1, 125, 250, 500 or 1000 for persistent-2. Default: the lowest. "
+                "scratch-2 has 200.",
+            ),
+        ]
+        | None,
+        affects(Effect.IN_PLACE),
+    ] = None
+    compression: Annotated[
+        bool, Meta(description="Compress files with LZ4 on the servers."), affects(Effect.IN_PLACE)
+    ] = True
+    zone: Annotated[
+        Annotated[
+            ZoneName,
+            Meta(
+                description="Zone of the file system. Default: the network's first, where "
+                "multi-node environments are by default."
+            ),
+        ]
+        | None,
+        affects(Effect.FILE_SYSTEM, Effect.BAKE),
+    ] = None
+    s3: Annotated[
+        dict[
+            Annotated[
+                str,
+                _text(
+                    "Folder at the top of the file system.",
+                    "1 to 64 letters, digits and . _ -, not starting with .",
+                    pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}\Z",
+                    examples=("cases",),
+                ),
+            ],
+            FsxLink,
+        ],
+        Meta(description="Folders that are linked to S3, by name, at most 8.", max_length=8),
+        affects(Effect.LINK, Effect.BAKE),
+    ] = {}
+    kms_key: Annotated[
+        Annotated[
+            str,
+            _text(
+                "Key that encrypts a new file system of a persistent type. Default: the key that "
+                "AWS manages for FSx.",
+                "the ARN of a KMS key",
+                pattern=_KEY_ARN,
+                examples=_KEY_EXAMPLES,
+            ),
+        ]
+        | None,
+        affects(Effect.FILE_SYSTEM, Effect.BAKE),
+    ] = None
+    backup_days: Annotated[
+        int,
+        Meta(
+            description="Days for which daily backups of a persistent type are kept; 0 for none.",
+            ge=0,
+            le=90,
+        ),
+        affects(Effect.IN_PLACE),
+    ] = 0
+    maintenance: Annotated[
+        Annotated[
+            str,
+            _text(
+                "Start of the weekly maintenance window in UTC, during which the file system is "
+                "not available for some minutes. Default: AWS chooses one.",
+                'day (1 is Monday), hour and minute in quotes, such as "7:03:00"',
+                pattern=r"^[1-7]:([01][0-9]|2[0-3]):[0-5][0-9]\Z",
+                examples=("7:03:00",),
+            ),
+        ]
+        | None,
+        affects(Effect.IN_PLACE),
+    ] = None
+    protect: Annotated[
+        bool,
+        Meta(description="Refuse every plan that would destroy the file system."),
+        affects(Effect.NONE),
+    ] = False
+
+
 class Storage(Section, frozen=True, kw_only=True):
     """Shared storage."""
 
     efs: Efs = Efs()
+    fsx: Fsx | None = None
     bucket: Annotated[
         Annotated[
             BucketName,
@@ -465,10 +658,8 @@ class Image(Section, frozen=True, kw_only=True):
                 "KMS key with which the volumes of nodes and builders and the snapshots of images "
                 "are encrypted. Default: the account's default key for EBS.",
                 "the ARN of a KMS key",
-                pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-z0-9-]{8,64}\Z",
-                examples=(
-                    "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
-                ),
+                pattern=_KEY_ARN,
+                examples=_KEY_EXAMPLES,
             ),
         ]
         | None,

@@ -11,18 +11,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # https://docs.aws.amazon.com/efs/latest/ug/delete-efs-fs.html
+# https://docs.aws.amazon.com/fsx/latest/APIReference/API_DeleteFileSystem.html
 # https://docs.aws.amazon.com/batch/latest/APIReference/API_DeleteJobQueue.html
 # https://docs.aws.amazon.com/batch/latest/APIReference/API_DeleteComputeEnvironment.html
 _WHEN_DESTROYED = {
     "aws_efs_file_system": "every file on it is lost, unless a backup holds it",
     "aws_efs_mount_target": "running jobs that use the file system hang until they are ended",
+    "aws_fsx_lustre_file_system": (
+        "every file on it is lost, unless it was exported to S3; its automatic backups go as well"
+    ),
     "aws_ecr_repository": "every container image in it is deleted",
     "aws_cloudwatch_log_group": "the job logs kept in it are deleted",
     "aws_batch_compute_environment": "jobs still running on its instances are ended with them",
     "aws_batch_job_queue": "every job waiting or running in it is ended",
 }
 
-DATA_TYPES = frozenset({"aws_efs_file_system", "aws_ecr_repository", "aws_cloudwatch_log_group"})
+DATA_TYPES = frozenset(
+    {
+        *("aws_efs_file_system", "aws_fsx_lustre_file_system", "aws_ecr_repository"),
+        "aws_cloudwatch_log_group",
+    }
+)
 
 # A change to these alone leaves running instances alone; any other makes AWS Batch replace them.
 # https://docs.aws.amazon.com/batch/latest/userguide/updating-compute-environments.html

@@ -26,6 +26,7 @@ _SUFFIX = re.compile(r"\d{18}[0-9a-f]{8}")
 BY_VALUES = frozenset(
     {
         "aws_efs_mount_target",
+        "aws_fsx_data_repository_association",
         "aws_route",
         "aws_route_table_association",
         "aws_vpc_security_group_egress_rule",
@@ -45,6 +46,9 @@ _DELETE = {
     "--compute-environment {id}, then aws batch delete-compute-environment "
     "--compute-environment {id}",
     "aws_efs_file_system": "aws efs delete-file-system --file-system-id {id}",
+    "aws_fsx_data_repository_association": "aws fsx delete-data-repository-association "
+    "--association-id {id} --no-delete-data-in-file-system",
+    "aws_fsx_lustre_file_system": "aws fsx delete-file-system --file-system-id {id}",
     "aws_eip": "aws ec2 release-address --allocation-id {id}",
     "aws_iam_instance_profile": "aws iam delete-instance-profile --instance-profile-name {id}",
     "aws_iam_role": "aws iam delete-role --role-name {id}",

@@ -197,6 +197,34 @@ def _file_systems(connect: Connect, _search: Search) -> Iterator[Found]:
             yield Found("aws_efs_file_system", identifier, identifier, tags=tags_of(each))
 
 
+def _lustre(connect: Connect, _search: Search) -> Iterator[Found]:
+    for each in _all(connect("fsx"), "describe_file_systems", "FileSystems"):
+        if each["FileSystemType"] == "LUSTRE" and each["Lifecycle"] not in _GONE:
+            identifier = each["FileSystemId"]
+            yield Found("aws_fsx_lustre_file_system", identifier, identifier, tags=tags_of(each))
+
+
+def _lustre_links(connect: Connect, search: Search) -> Iterator[Found]:
+    """Finds the links to S3 of the file systems that are in the state."""
+    for file_system in _joined(search, "file_system_id", "aws_fsx_lustre_file_system"):
+        for each in _all(
+            connect("fsx"),
+            "describe_data_repository_associations",
+            "Associations",
+            Filters=[{"Name": "file-system-id", "Values": [file_system]}],
+        ):
+            if each["Lifecycle"] not in _GONE:
+                yield Found(
+                    "aws_fsx_data_repository_association",
+                    each["AssociationId"],
+                    each["AssociationId"],
+                    values={
+                        "file_system_id": file_system,
+                        "file_system_path": each["FileSystemPath"],
+                    },
+                )
+
+
 def _environments(connect: Connect, _search: Search) -> Iterator[Found]:
     batch = connect("batch")
     for each in _all(batch, "describe_compute_environments", "computeEnvironments"):
@@ -265,6 +293,8 @@ _FINDERS: dict[str, Finder] = {
     "aws_ecr_repository": _repositories,
     "aws_efs_file_system": _file_systems,
     "aws_efs_mount_target": _mount_targets,
+    "aws_fsx_data_repository_association": _lustre_links,
+    "aws_fsx_lustre_file_system": _lustre,
     "aws_iam_instance_profile": _instance_profiles,
     "aws_iam_role": _roles,
     "aws_placement_group": _placement_groups,
@@ -275,7 +305,13 @@ _FINDERS: dict[str, Finder] = {
 }
 
 
-SEARCHED = frozenset({*_FINDERS, *_EC2}) - {"aws_route", "aws_route_table_association"}
+_BY_PARENT = {
+    *("aws_route", "aws_route_table_association", "aws_fsx_data_repository_association"),
+}
+IF_PLANNED = frozenset({"aws_fsx_lustre_file_system"})
+"""Types that only a deployment with one is looked for: others may lack the permission."""
+
+SEARCHED = frozenset({*_FINDERS, *_EC2}) - _BY_PARENT - IF_PLANNED
 """The types that can be looked for by the deployment's tag alone."""
 
 

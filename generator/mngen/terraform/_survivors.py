@@ -10,7 +10,7 @@ from mngen._tags import with_tags
 from mngen.cluster import DEPLOYMENT_TAG, inputs_prefix
 from mngen.errors import Problem, Severity
 from mngen.terraform._missing import Search, constant, search_of
-from mngen.terraform._standing import SEARCHED, standing
+from mngen.terraform._standing import IF_PLANNED, SEARCHED, standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,7 +38,10 @@ def survivors(
     yield from _backups(plan.data, search)
     yield from _inputs(plan.data, search)
     # Nothing is in the state any more, and nothing has a place in it.
-    everything = Search(search.deployment, search.region, (), SEARCHED, frozenset())
+    types = SEARCHED | (
+        IF_PLANNED & {each["type"] for each in plan.data.get("resource_changes", [])}
+    )
+    everything = Search(search.deployment, search.region, (), types, frozenset())
     found, refused = standing(everything, connect)
     for left in found.leftovers:
         yield _remains(f"{left.type} {left.id}, which no state manages", f"{left.delete_command}")

@@ -51,6 +51,8 @@ RESOURCES: Final = (
     "aws_efs_mount_target",
     "aws_eip",
     "aws_flow_log",
+    "aws_fsx_data_repository_association",
+    "aws_fsx_lustre_file_system",
     "aws_iam_instance_profile",
     "aws_iam_policy",
     "aws_iam_role",

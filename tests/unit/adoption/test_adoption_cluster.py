@@ -114,6 +114,28 @@ def test_existing_file_system_is_used_by_its_id(tmp_path: Path) -> None:
     }
 
 
+def test_lustre_of_its_own_id_stays(tmp_path: Path) -> None:
+    text = CLUSTER.replace(
+        "StorageType: Efs",
+        "StorageType: FsxLustre, FsxLustreSettings: {FileSystemId: fs-0123456789abcdef0}",
+    )
+    adoption = adopted(tmp_path, text)
+    fsx = {"mount": "/data", "id": "fs-0123456789abcdef0"}
+    assert data_of(adoption)["storage"] == {"fsx": fsx}
+
+
+def test_lustre_of_the_cluster_is_named_before_it_is_lost(tmp_path: Path) -> None:
+    text = CLUSTER.replace(
+        "StorageType: Efs",
+        "StorageType: FsxLustre, FsxLustreSettings: "
+        "{StorageCapacity: 1200, DeploymentType: SCRATCH_2}",
+    )
+    adoption = adopted(tmp_path, text)
+    assert data_of(adoption)["storage"] == {"fsx": {"mount": "/data"}}
+    assert "deleting the cluster deletes it" in adoption.lines[0].why
+    assert "aws fsx describe-file-systems" in adoption.lines[0].todo
+
+
 def test_ten_vcpus_are_the_default(tmp_path: Path) -> None:
     text = CLUSTER.replace("          MaxvCpus: 100\n", "").replace("c5.2xlarge", "c4.large")
     adoption = adopted(tmp_path, text)

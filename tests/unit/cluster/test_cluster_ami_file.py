@@ -101,6 +101,9 @@ def test_the_digest_tells_any_two_inputs_apart() -> None:
         "access_point": "fsap-0123456789abcdef0",
         "kms_key": "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd",
         "gpu": True,
+        "fsx": "fs-0a1b2c3d4e5f60718",
+        "fsx_mount": "/fsx",
+        "fsx_folders": ("results",),
     }
     assert changes.keys() == set(BakedFrom.__struct_fields__)
     others = {

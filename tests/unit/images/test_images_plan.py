@@ -178,6 +178,10 @@ class TestSite:
         assert site.instance_profile == "seismic-builder"
         assert site.security_group_ids == ("sg-1",)
 
+    def test_lustre_is_read_where_there_is_one(self) -> None:
+        assert Site.from_outputs(self.OUTPUTS).fsx_id is None
+        assert Site.from_outputs({**self.OUTPUTS, "fsx": {"id": "fs-2"}}).fsx_id == "fs-2"
+
     @pytest.mark.parametrize("missing", ["efs", "network", "builder_profile_arn"])
     def test_what_was_not_applied_yet_is_said_with_the_command(self, missing: str) -> None:
         outputs = {name: value for name, value in self.OUTPUTS.items() if name != missing}

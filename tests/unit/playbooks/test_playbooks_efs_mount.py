@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mngen._resources import playbooks
+from mngen.jobs._console import mount_state
 
 SCRIPT = playbooks() / "roles" / "efs" / "files" / "mngen-efs-mount.sh"
 
@@ -33,7 +34,7 @@ esac
 
 
 def run(
-    folder: Path, needed: int, *arguments: str
+    folder: Path, needed: int, *arguments: str, script: Path = SCRIPT
 ) -> tuple[subprocess.CompletedProcess[str], list[str]]:
     """Run the script where some attempt mounts at last; return what it called."""
     programs = folder / "programs"
@@ -45,7 +46,7 @@ def run(
         (folder / name).write_text(f"{number}\n")
     (folder / "called").touch()
     done = subprocess.run(
-        ["/bin/sh", SCRIPT, *(arguments or ("/efs", "efs.mount", "300"))],
+        ["/bin/sh", script, *(arguments or ("/efs", "efs.mount", "300"))],
         cwd=folder,
         env={"PATH": f"{programs}:{os.environ['PATH']}"},
         stdin=subprocess.DEVNULL,
@@ -85,6 +86,17 @@ def test_never_mounted_it_powers_off_and_says_why(tmp_path: Path) -> None:
         "ERROR: /efs was not mounted within 300 s: Failed to resolve fs-1 Mount process exited"
     ) in done.stdout
     assert "powering off, so that AWS Batch replaces this instance" in done.stdout
+
+
+def test_of_lustre_it_speaks_of_the_ports_of_lustre(tmp_path: Path) -> None:
+    script = tmp_path / "mngen-fsx-mount"
+    script.write_bytes(SCRIPT.read_bytes())
+    done, _ = run(tmp_path, 1000, "/fsx", "fsx.mount", "300", script=script)
+    assert done.returncode == 1
+    assert "mngen-fsx-mount: ERROR: /fsx was not mounted within 300 s" in done.stdout
+    assert "ports 988 and 1018 to 1023" in done.stdout
+    assert "2049" not in done.stdout
+    assert mount_state(done.stdout + "mngen-efs-mount: OK: /efs is mounted\n") == "ERROR"
 
 
 @pytest.mark.parametrize("seconds", ["", "soon", "-1"])

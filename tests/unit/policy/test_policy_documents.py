@@ -37,6 +37,8 @@ SPECS = Path(__file__).resolve().parents[2] / "specs"
 
 # Actions that the tables name as dependencies, and that nothing here asks for.
 NOT_NEEDED = {
+    # Of a final backup of FSx for Lustre, which is not asked for.
+    "fsx:CreateBackup",
     # Of launch templates and machines whose image is named as `resolve:ssm:…`; ours are ids.
     "ssm:GetParameters",
     # Of resource groups that are queries. Capacity reservations are members of theirs, and
@@ -227,6 +229,7 @@ def test_the_checks_that_ask_aws_are_covered(part: Part) -> None:
     everything = minimal(
         "state: {bucket: my-state}\nroles: {service: create}\n"
         "image: {efa_installer: s3://my-software/efa/}\n"
+        "storage: {fsx: {id: fs-0a1b2c3d4e5f60718}}\n"
     )
     given = example("existing-network")
     names = granted(part, everything) | granted(part, given) | granted(part, reserved("lab"))
@@ -355,6 +358,11 @@ def test_roles_are_no_way_to_more_rights() -> None:
             if "iam:PutRolePolicy" in statement["Action"]
             for arn in statement["Resource"]
         }
+        # FSx has the role of a link to S3 made in the caller's name.
+        linked = {arn for arn in put if ":role/aws-service-role/s3.data-source.lustre.fsx" in arn}
+        fsx = cluster.spec.storage.fsx
+        assert bool(linked) == (fsx is not None and fsx.id is None and bool(fsx.s3))
+        put -= linked
         creates = cluster.spec.roles.job == "create"
         inputs = creates and cluster.spec.storage.bucket is not None
         assert any("-job-" in arn for arn in put) == inputs

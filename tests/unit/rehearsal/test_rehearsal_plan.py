@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,8 +10,16 @@ import pytest
 from mngen import _resources
 from mngen.catalog import load_catalog
 from mngen.errors import InputError
-from mngen.rehearsal import Bind, Fault, FaultKind, Rehearsal, rehearsal_of
-from mngen.rehearsal._plan import absent_files, nodes_request
+from mngen.rehearsal import (
+    Bind,
+    Fault,
+    FaultKind,
+    NetworkNamespaces,
+    Rehearsal,
+    rehearsal_of,
+    rehearse,
+)
+from mngen.rehearsal._plan import absent_files, absent_on_lustre, nodes_request
 from mngen.rehearsal._request import address_of, environment_of
 from mngen.rules import require
 from mngen.spec import load_text
@@ -41,6 +50,29 @@ def test_the_only_job_is_rehearsed_with_its_numbers() -> None:
     assert planned.environment["OMP_NUM_THREADS"] == "1"
     assert (planned.mount, planned.timeout) == ("/efs", 3600.0)
     assert planned.image == "localhost/tutorial/aws_multi_node_batch:v1.1"
+
+
+def test_a_folder_stands_for_lustre(tmp_path: Path) -> None:
+    planned = rehearsal_of(cluster_of(TUTORIAL.replace("  efs:", "  fsx: {mount: /fast}\n  efs:")))
+    assert planned.lustre_mount == "/fast"
+    assert nodes_request(planned, tmp_path, in_image=True).binds == (
+        Bind(tmp_path, "/efs"),
+        Bind(None, "/fast"),
+    )
+    given = nodes_request(planned, tmp_path, in_image=True, lustre=tmp_path / "x")
+    assert Bind(tmp_path / "x", "/fast") in given.binds
+    words = replace(planned, command=("solve", "/fast/wing", "/fast/there", "/efs/x"))
+    (tmp_path / "there").touch()
+    assert absent_on_lustre(words, tmp_path) == ["/fast/wing"]
+    assert absent_on_lustre(words, None) == ["/fast/wing", "/fast/there"]
+    assert absent_on_lustre(rehearsal_of(cluster_of()), None) == []
+    with pytest.raises(InputError, match="the spec has no `storage"):
+        rehearse(
+            rehearsal_of(cluster_of()),
+            NetworkNamespaces(),
+            on_line=lambda _: None,
+            lustre=tmp_path,
+        )
 
 
 def test_a_job_is_no_larger_than_this_machine_takes_by_default() -> None:

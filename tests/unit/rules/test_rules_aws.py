@@ -357,6 +357,91 @@ def test_endpoint_on_another_route_table_is_no_obstacle(aws: Aws) -> None:
         assert found(aws.ask()) == []
 
 
+class TestLustre:
+    """Ports: https://docs.aws.amazon.com/fsx/latest/LustreGuide/limit-access-security-groups.html."""
+
+    def make(
+        self, aws: Aws, zone: str, *, open_to: str | None, version: str = "2.15", vpc: str = ""
+    ) -> tuple[str, str]:
+        group = aws.security_group(vpc or None)
+        itself = {"UserIdGroupPairs": [{"GroupId": group}]}
+        rules = [{"IpProtocol": "tcp", "FromPort": 988, "ToPort": 988, **itself}]
+        if open_to is not None:
+            ranges = {"IpRanges": [{"CidrIp": open_to}]}
+            rules += [
+                {"IpProtocol": "tcp", "FromPort": first, "ToPort": last, **ranges}
+                for first, last in ((988, 988), (1018, 1023))
+            ]
+        aws.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=rules)
+        if vpc:
+            subnet = aws.subnet(vpc, "10.1.0.0/24", zone)
+        else:
+            here = {"Name": "vpc-id", "Values": [aws.vpc_id]}
+            there = {"Name": "availability-zone", "Values": [zone]}
+            subnet = aws.ec2.describe_subnets(Filters=[here, there])["Subnets"][0]["SubnetId"]
+        made = aws.connect("fsx", REGION).create_file_system(
+            FileSystemType="LUSTRE",
+            FileSystemTypeVersion=version,
+            StorageCapacity=1200,
+            SubnetIds=[subnet],
+            SecurityGroupIds=[group],
+            LustreConfiguration={"DeploymentType": "SCRATCH_2"},
+        )
+        return str(made["FileSystem"]["FileSystemId"]), group
+
+    def test_serves(self, aws: Aws) -> None:
+        system, group = self.make(aws, "us-east-1a", open_to="172.31.0.0/16")
+        assert found(aws.ask(f"storage: {{fsx: {{id: {system}}}}}\n")) == []
+        named = f"storage: {{fsx: {{id: {system}, security_group: {group}}}}}\n"
+        assert found(aws.ask(named)) == []
+
+    def test_unknown(self, aws: Aws) -> None:
+        assert found(aws.ask("storage: {fsx: {id: fs-0123456789abcdef0}}\n")) == [
+            (
+                "MN247",
+                "storage.fsx.id",
+                "there is no file system `fs-0123456789abcdef0` in us-east-1",
+            )
+        ]
+
+    def test_a_version_that_the_client_cannot_use(self, aws: Aws) -> None:
+        system, _ = self.make(aws, "us-east-1a", open_to="172.31.0.0/16", version="2.10")
+        [problem] = found(aws.ask(f"storage: {{fsx: {{id: {system}}}}}\n"))
+        assert problem[0] == "MN247"
+        assert "has Lustre 2.10" in problem[2]
+
+    def test_in_another_vpc(self, aws: Aws) -> None:
+        system, _ = self.make(aws, "us-east-1a", open_to="10.1.0.0/16", vpc=aws.vpc())
+        [problem] = found(aws.ask(f"storage: {{fsx: {{id: {system}}}}}\n"))
+        assert problem[0] == "MN247"
+        assert f"the nodes in {aws.vpc_id}" in problem[2]
+
+    def test_in_another_zone(self, aws: Aws) -> None:
+        system, _ = self.make(aws, "us-east-1b", open_to="172.31.0.0/16")
+        [problem] = found(aws.ask(f"storage: {{fsx: {{id: {system}}}}}\n"))
+        assert problem[:2] == ("MN248", "storage.fsx.id")
+        assert "runs in us-east-1a" in problem[2]
+
+    @pytest.mark.parametrize("open_to", [None, "172.31.0.0/20"])
+    def test_lets_nobody_or_too_few_in(self, aws: Aws, open_to: str | None) -> None:
+        system, _ = self.make(aws, "us-east-1a", open_to=open_to)
+        [problem] = found(aws.ask(f"storage: {{fsx: {{id: {system}}}}}\n"))
+        assert problem[0] == "MN249"
+        assert "lets no node in on port 988 and 1018 to 1023" in problem[2]
+
+    def test_has_another_group(self, aws: Aws) -> None:
+        system, group = self.make(aws, "us-east-1a", open_to="172.31.0.0/16")
+        other = aws.security_group()
+        named = f"storage: {{fsx: {{id: {system}, security_group: {other}}}}}\n"
+        assert found(aws.ask(named)) == [
+            (
+                "MN249",
+                "storage.fsx.security_group",
+                f"`{system}` has the security group {group}, not `{other}`",
+            )
+        ]
+
+
 class TestFileSystem:
     def make(self, aws: Aws, zone: str, *, open_to: str | None) -> tuple[str, str]:
         efs: Any = aws.connect("efs", REGION)

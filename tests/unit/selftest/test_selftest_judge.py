@@ -13,10 +13,12 @@ from mngen.selftest import Card, Run, State, judge
 from mngen.selftest._expect import expected_on_aws
 from mngen.selftest._facts import complete, cpus_of, nodes_of, parse
 from mngen.selftest._judge_network import promised
+from mngen.selftest._on_nodes import mount_facts
 from mngen.spec import load_text
 from tests.support.selftest import (
     CMDLINE,
     EFS,
+    LUSTRE,
     NODE_FOLDER,
     OTHER_NFS,
     common_lines,
@@ -211,6 +213,38 @@ class TestFileSystem:
     def test_a_mount_that_is_not_right(self, node: Path, mount: str, state: str, seen: str) -> None:
         made = card(whole(node_lines(node, 0), node_lines(node, 1, mount=mount)))
         assert found(made, "mount") == (state, f"node 1: {seen}")
+
+    @pytest.mark.parametrize(
+        ("mount", "state", "seen"),
+        [
+            (LUSTRE, "ok", "lustre from 10.0.1.5@tcp:/abcd1234"),
+            ("", "error", "nothing is mounted there: it is a folder of the container or the node"),
+            (
+                NODE_FOLDER.replace("/efs", "/fsx"),
+                "error",
+                "xfs from /dev/nvme0n1p1 is mounted there, not Lustre",
+            ),
+            (LUSTRE.replace("/fsx rw,", "/fsx ro,"), "error", "mounted read-only"),
+            (
+                LUSTRE.replace(",flock", ""),
+                "warning",
+                "mounted without `flock`: locks of MPI-IO and HDF5 fail",
+            ),
+        ],
+    )
+    def test_lustre_beside_efs(self, node: Path, mount: str, state: str, seen: str) -> None:
+        lines = [
+            [*node_lines(node, index), fact("mount", node=index, **mount_facts("/fsx", mount))]
+            for index in range(2)
+        ]
+        made = card(whole(*lines), expected(SPEC + "storage: {fsx: {}}\n"))
+        where = "" if state == "ok" else "nodes 0, 1: "
+        assert found(made, "lustre") == (state, where + seen)
+        assert found(made, "mount")[0] == "ok"
+
+    def test_without_lustre_nothing_is_said_of_it(self, node: Path) -> None:
+        made = card(whole(node_lines(node, 0), node_lines(node, 1)))
+        assert [check for check in made.checks if check.id == "lustre"] == []
 
     def test_another_nfs_server(self, node: Path) -> None:
         lines = [node_lines(node, index, mount=OTHER_NFS, path="/mnt/nfs") for index in range(2)]

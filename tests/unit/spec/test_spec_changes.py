@@ -30,6 +30,7 @@ from tests.support.key_changes import (
     ENVIRONMENTS,
     IN_PLACE,
     JOBS,
+    LINKS,
     QUEUES,
     changed,
     entry,
@@ -62,6 +63,11 @@ UNPLANNED = {
     ("storage", "efs", "security_group"),
     # Of an existing file system. With `iam` it is in the policies that `iam` adds.
     ("storage", "efs", "access_point"),
+    # Likewise, with an FSx for Lustre file system that is there.
+    ("storage", "fsx", "id"),
+    ("storage", "fsx", "security_group"),
+    # No plan changes by it: see the test of the template.
+    ("storage", "fsx", "protect"),
 }
 """Keys that the changes of `tests.support.key_changes` leave out."""
 
@@ -95,6 +101,7 @@ def test_a_plan_is_made_for_every_key() -> None:
         *(("environments", NAME, *key.split(".")) for key in ENVIRONMENTS),
         *(("queues", NAME, *key) for key in QUEUES),
         *(("jobs", NAME, key) for key in JOBS),
+        *(("storage", "fsx", "s3", NAME, key) for key in LINKS),
         *(("environments",), ("queues",), ("jobs",)),
         *IN_PLACE,
         *COMMON,
@@ -113,9 +120,12 @@ NO_AMIS = {"x86_64": "", "arm64": "", "x86_64-gpu": ""}
 
 def made_of(cluster: Cluster) -> list[Any]:
     """Return what the AMIs of a cluster are baked from, apart from what only AWS knows."""
-    efs = cluster.spec.storage.efs.id or "new"
+    efs = cluster.spec.storage.efs.id or f"new {cluster.spec.storage.efs.kms_key}"
+    fsx = cluster.spec.storage.fsx
+    # Terraform replaces a file system if one of these changes: see the end-to-end test.
+    lustre = "" if fsx is None else fsx.id or f"{fsx.type} {fsx.zone} {fsx.kms_key}"
     return [
-        wanted_inputs(cluster, image, efs=efs, base_amis=NO_AMIS, playbooks="")
+        wanted_inputs(cluster, image, efs=efs, base_amis=NO_AMIS, playbooks="", fsx=lustre)
         for image in cluster.machine_images
     ]
 
@@ -170,6 +180,22 @@ CASES: dict[Key, tuple[Data, Data]] = {
         for key, value in IN_PLACE.items()
         if key not in {("network", "endpoints"), ("image", "ssh_from")}
     },
+    **{
+        ("storage", "fsx", "s3", NAME, key): (
+            few(),
+            changed(few(), {("storage", "fsx", "s3", folder, key): value}),
+        )
+        for key, (folder, value) in LINKS.items()
+    },
+    # Neither a link to S3 nor backups beside the other.
+    ("storage", "fsx", "backup_days"): (
+        changed(few(), {("storage", "fsx", "s3"): {}}),
+        changed(few(), {("storage", "fsx", "s3"): {}, ("storage", "fsx", "backup_days"): 7}),
+    ),
+    ("storage", "fsx", "id"): (
+        few(),
+        changed(few(), {("storage", "fsx", "id"): "fs-0a1b2c3d4e5f60718"}),
+    ),
     ("storage", "efs", "id"): (
         few(),
         changed(few(), {("storage", "efs", "id"): "fs-0a1b2c3d4e5f60718"}),

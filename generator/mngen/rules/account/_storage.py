@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -286,11 +285,8 @@ def _lets_in(account: Account, groups: list[str]) -> bool:
     ]
     if any(pair.get("GroupId") in nodes for rule in rules for pair in rule["UserIdGroupPairs"]):
         return True
-    # A VPC can have several ranges: what counts are those of the nodes' own subnets.
-    ranges = [IPv4Network(each["CidrIp"]) for rule in rules for each in rule.get("IpRanges", [])]
-    return all(
-        any(IPv4Network(subnet["CidrBlock"]).subnet_of(each) for each in ranges)
-        for subnet in account.subnets
+    return account.subnets_within(
+        each["CidrIp"] for rule in rules for each in rule.get("IpRanges", [])
     )
 
 

@@ -453,10 +453,11 @@ class HostPathsExist(SpecRule):
     title = "A host path in a definition should exist on the instances"
     why = (
         "Docker creates a missing path, so the container gets an empty folder on the disk of its "
-        "instance. AMIs of mngen have the shared file system and the folders of the system only."
+        "instance. AMIs of mngen have the shared file systems and the folders of the system only."
     )
     remedy = (
-        "use a path on the shared file system (`storage.efs.mount`), or an AMI of your own "
+        "use a path on a shared file system (the `mount` of `storage.efs` or `storage.fsx`), or an "
+        "AMI of your own "
         "(`image` of the environment)"
     )
     source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_Host.html"
@@ -503,7 +504,8 @@ jobs:
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
-        mount = subject.spec.storage.efs.mount
+        storage = subject.spec.storage
+        mounts = [storage.efs.mount, *([storage.fsx.mount] if storage.fsx else [])]
         for job in subject.jobs:
             if not isinstance(job.spec, JobFromFile):
                 continue
@@ -512,7 +514,7 @@ jobs:
             for path, container in job.spec.from_file.containers:
                 for number, volume in enumerate(container.get("volumes", [])):
                     host = volume.get("host", {}).get("sourcePath")
-                    if host is not None and not _exists(host, mount):
+                    if host is not None and not any(_exists(host, each) for each in mounts):
                         place = pointer((*path, "volumes", number, "host", "sourcePath"))
                         yield Match(
                             ("jobs", job.name, "definition"),

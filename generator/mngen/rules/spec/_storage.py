@@ -27,6 +27,20 @@ _WHOLE_ONLY = frozenset(("home", "opt", "srv", "mnt", "media"))
 """Folders that may hold a mount point but must not be one."""
 
 
+def covered_folder(mount: str) -> str | None:
+    """Returns the folder of the system that a mount would hide, such as `usr`; None for none."""
+    first, *below = mount.strip("/").split("/")
+    covers = first in _SYSTEM_ROOTS or (first in _WHOLE_ONLY and not below)
+    return first if covers else None
+
+
+def better_mount(folder: str, name: str) -> str | None:
+    """Returns what to do about a mount that hides a folder; None for the rule's own remedy."""
+    if folder not in _WHOLE_ONLY:
+        return None
+    return f"mount it at a separate path, such as /{name} or /{folder}/{name}"
+
+
 class MountTargetsLetIn(SpecRule):
     id = "MN179"
     severity = Severity.WARNING
@@ -118,15 +132,13 @@ storage:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         mount = subject.spec.storage.efs.mount
-        first, *below = mount.strip("/").split("/")
-        if first in _SYSTEM_ROOTS or (first in _WHOLE_ONLY and not below):
+        folder = covered_folder(mount)
+        if folder is not None:
             yield Match(
                 ("storage", "efs", "mount"),
                 f"a mount at `{mount}` would hide what the system or the container has in "
-                f"`/{first}`",
-                f"mount it at a separate path, such as /efs or /{first}/efs"
-                if first in _WHOLE_ONLY
-                else None,
+                f"`/{folder}`",
+                better_mount(folder, "efs"),
             )
 
 
@@ -135,8 +147,8 @@ class SettingsOfNew(SpecRule):
     severity = Severity.WARNING
     title = "An existing file system should not have settings of a new one"
     why = (
-        "mngen uses an existing file system as it is. Its throughput, backups and deletion are "
-        "managed elsewhere, so these keys change nothing."
+        "mngen uses an existing file system as it is. Its key, throughput, backups and deletion "
+        "are managed elsewhere, so these settings change nothing."
     )
     remedy = "remove the key, and change the file system where it is managed"
     source_url = "https://docs.aws.amazon.com/efs/latest/ug/performance.html"
@@ -163,6 +175,7 @@ storage:
         if efs.id is None:
             return
         changed = {
+            "kms_key": efs.kms_key is not None,
             "throughput": efs.throughput != "bursting",
             "backup": not efs.backup,
             "protect": efs.protect,

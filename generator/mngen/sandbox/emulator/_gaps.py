@@ -12,6 +12,7 @@ not start (`_patch`). One module a service:
 - `_instances`: instances, of which builders are real machines (`_machines`);
 - `_images`: AMIs, snapshots, the volumes of a launch;
 - `_network`: security groups and their rules, the default VPC;
+- `_fsx`: FSx for Lustre;
 - `_zones`: VPC endpoints and mount targets, in zones that may lack their service;
 - `_misc`: EFS, Service Quotas, IAM.
 """
@@ -33,6 +34,7 @@ def close_gaps(machines: Machines) -> None:
     from mngen.sandbox.batch import _backend
     from mngen.sandbox.emulator import (
         _ec2,
+        _fsx,
         _images,
         _instances,
         _misc,
@@ -47,5 +49,6 @@ def close_gaps(machines: Machines) -> None:
     _instances.close(machines)
     _images.close()
     _network.close()
+    _fsx.close()
     _zones.close()
     _misc.close()

@@ -54,6 +54,9 @@ _PROGRAMS = {
     f"{_REPOSITORY}/amazon-efs-utils/usr/sbin/mount.efs": "mount_efs.py",
     f"{_REPOSITORY}/amazon-efs-utils/usr/bin/amazon-efs-mount-watchdog": "efs_watchdog.py",
     f"{_REPOSITORY}/nfs-utils/usr/sbin/mount.nfs4": "mount_efs.py",
+    # The package of Amazon Linux 2023, and the topic of amazon-linux-extras.
+    f"{_REPOSITORY}/lustre-client/usr/sbin/mount.lustre": "mount_lustre.py",
+    f"{_REPOSITORY}/lustre/usr/sbin/mount.lustre": "mount_lustre.py",
 }
 _BASE_PROGRAMS = {
     "amazon-linux-2023": {"usr/bin/dnf": "packages.py", "usr/bin/yum": "packages.py"},
@@ -170,7 +173,11 @@ def _build_layer(place: Path, base: str, debian: Path) -> None:
         text = (_SOURCES / source).read_text(encoding="utf-8")
         _write(place / name, f"#!/{_PYTHON}\n{text}")
     # With /var/log/journal, journald keeps what it logs.
-    for empty in ("srv/efs", "var/log/journal", f"home/{USER}", f"{_REPOSITORY}/kernel/boot"):
+    empty_folders = (
+        *("srv/efs", "srv/fsx", "var/log/journal"),
+        *(f"home/{USER}", f"{_REPOSITORY}/kernel/boot"),
+    )
+    for empty in empty_folders:
         (place / empty).mkdir(parents=True, exist_ok=True)
     _lay_links(place, base)
     _lay_python(place, base, debian)

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Tries again to mount the file system where it was not mounted at boot, and powers the instance off
-# where it cannot be mounted at all. Installed by mngen.
+# Tries again to mount a file system where it was not mounted at boot, and powers the instance off
+# where it cannot be mounted at all. Installed by mngen, once for each file system: as
+# mngen-efs-mount for EFS, as mngen-fsx-mount for FSx for Lustre.
 #
 # usage: mngen-efs-mount MOUNT UNIT SECONDS
 #
@@ -12,8 +13,11 @@
 # point; with 1 where it never was; with 2 where it was called wrongly.
 set -u
 
+name=${0##*/}
+name=${name%.sh}
+
 say() {
-  echo "mngen-efs-mount: $*"
+  echo "$name: $*"
 }
 
 # Seconds since the kernel started: the clock may be set meanwhile.
@@ -24,7 +28,7 @@ now() {
 
 case ${3-} in
   '' | *[!0-9]*)
-    say "usage: mngen-efs-mount MOUNT UNIT SECONDS" >&2
+    say "usage: $name MOUNT UNIT SECONDS" >&2
     exit 2
     ;;
 esac
@@ -43,9 +47,12 @@ while ! mountpoint -q "$mount"; do
   left=$((deadline - $(now)))
   if [ "$left" -le 0 ]; then
     say "ERROR: $mount was not mounted within $3 s: $(reason)"
+    case $name in
+      *fsx*) look="state, at its security group (ports 988 and 1018 to 1023)" ;;
+      *) look="mount target in this zone, at its security group (port 2049), at its policy" ;;
+    esac
     say "ERROR: powering off, so that AWS Batch replaces this instance. Look at the file system's" \
-      "mount target in this zone, at its security group (port 2049), at its policy and at the name" \
-      "resolution of the VPC"
+      "$look and at the name resolution of the VPC"
     systemctl --no-block poweroff
     exit 1
   fi

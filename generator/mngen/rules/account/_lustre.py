@@ -1,0 +1,191 @@
+"""Rules that ask AWS about an existing FSx for Lustre file system."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mngen.cluster import FSX_PORTS
+from mngen.errors import Severity
+from mngen.rules._rule import Match
+from mngen.rules.account._rule import AwsRule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_ec2.type_defs import IpPermissionOutputTypeDef
+
+    from mngen.account import Account
+
+_PATH = ("storage", "fsx")
+_ID = (*_PATH, "id")
+_SHOW = "aws fsx describe-file-systems --file-system-ids fs-0123456789abcdef0"
+_SYSTEMS = "fsx:DescribeFileSystems"
+
+
+class LustreServes(AwsRule):
+    id = "MN247"
+    title = "The FSx for Lustre file system must exist, and be available to the nodes"
+    why = (
+        "Nodes mount it at every boot. Where it is not of type LUSTRE, not available, in another "
+        "VPC, or of a version that the client of their AMI cannot use, the mount fails, Docker "
+        "never starts, and jobs stay RUNNABLE."
+    )
+    remedy = "correct the id, or leave it out for a new file system"
+    source_url = "https://docs.aws.amazon.com/fsx/latest/LustreGuide/lustre-client-matrix.html"
+    manual_test = _SHOW
+    calls = (_SYSTEMS, "ec2:DescribeVpcs")
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        spec = account.cluster.spec
+        if spec.storage.fsx is None or spec.storage.fsx.id is None:
+            return
+        wanted, found = spec.storage.fsx.id, account.lustre
+        if found is None:
+            yield Match(_ID, f"there is no file system `{wanted}` in {spec.region}")
+            return
+        if found["FileSystemType"] != "LUSTRE":
+            yield Match(_ID, f"`{wanted}` is of type {found['FileSystemType']}, not LUSTRE")
+            return
+        if found["Lifecycle"] not in ("AVAILABLE", "UPDATING"):
+            yield Match(
+                _ID,
+                f"the file system `{wanted}` is {found['Lifecycle']}, not AVAILABLE",
+                "wait until it is available, or correct the id",
+            )
+        version = found.get("FileSystemTypeVersion")
+        if version == "2.10" and spec.image.base == "amazon-linux-2023":
+            yield Match(
+                _ID,
+                f"the file system `{wanted}` has Lustre 2.10, which the client of Amazon Linux "
+                "2023 cannot use",
+                "upgrade it: `aws fsx update-file-system --file-system-type-version 2.15`",
+            )
+        if not account.has_vpc:
+            yield Match(
+                _ID,
+                f"the file system `{wanted}` is not in a VPC that is yet to be created",
+                "name the file system's VPC as the network's, or leave `id` out",
+            )
+        elif account.vpc is not None and found.get("VpcId") != account.vpc["VpcId"]:
+            yield Match(
+                _ID,
+                f"the file system `{wanted}` is in {found.get('VpcId')}, the nodes in "
+                f"{account.vpc['VpcId']}",
+                "name the file system's VPC as the network's, or leave `id` out",
+            )
+
+
+class LustreNear(AwsRule):
+    id = "MN248"
+    severity = Severity.WARNING
+    title = "Nodes should be in the zone of the FSx for Lustre file system"
+    why = (
+        "A file system of FSx for Lustre is in one availability zone. Nodes in another zone reach "
+        "it with a higher latency, and each byte between the zones is billed."
+    )
+    remedy = "give the environment that zone"
+    source_url = "https://aws.amazon.com/fsx/lustre/faqs/"
+    manual_test = _SHOW
+    calls = (_SYSTEMS, "ec2:DescribeSubnets", "ec2:DescribeVpcs")
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        fsx = account.cluster.spec.storage.fsx
+        if fsx is None or fsx.id is None or account.lustre is None:
+            return
+        subnets = account.ec2.describe_subnets(
+            Filters=[{"Name": "subnet-id", "Values": account.lustre.get("SubnetIds", [])}]
+        )["Subnets"]
+        there = {each["AvailabilityZone"] for each in subnets}
+        for environment in account.cluster.environments:
+            elsewhere = [zone for zone in account.zones_of(environment) if zone not in there]
+            if there and elsewhere:
+                yield Match(
+                    _ID,
+                    f"the file system `{fsx.id}` is in {', '.join(sorted(there))}, the environment "
+                    f"`{environment.name}` runs in {', '.join(elsewhere)}",
+                )
+
+
+class LustreLetsNodesIn(AwsRule):
+    id = "MN249"
+    title = "The FSx for Lustre file system must let the nodes in"
+    why = (
+        "File servers accept Lustre (TCP ports 988 and 1018 to 1023) only as their security groups "
+        "allow. If they do not allow the nodes, the mount fails, Docker never starts and jobs stay "
+        "RUNNABLE."
+    )
+    remedy = "name the file system's `security_group`, to which rules for the nodes are then added"
+    source_url = (
+        "https://docs.aws.amazon.com/fsx/latest/LustreGuide/limit-access-security-groups.html"
+    )
+    manual_test = (
+        "aws ec2 describe-network-interfaces --network-interface-ids eni-0123456789abcdef0"
+    )
+    calls = (
+        _SYSTEMS,
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSecurityGroups",
+        "ec2:DescribeVpcs",
+    )
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        fsx = account.cluster.spec.storage.fsx
+        if fsx is None or fsx.id is None or account.vpc is None or account.lustre is None:
+            return
+        # That it is in another VPC, or of another type, is another rule's.
+        if account.lustre.get("VpcId") != account.vpc["VpcId"]:
+            return
+        found = account.ec2.describe_network_interfaces(
+            Filters=[
+                {
+                    "Name": "network-interface-id",
+                    "Values": account.lustre.get("NetworkInterfaceIds", []),
+                }
+            ]
+        )["NetworkInterfaces"]
+        groups = sorted({group["GroupId"] for each in found for group in each["Groups"]})
+        if not groups:
+            return
+        if fsx.security_group is None:
+            if closed := [port for port in FSX_PORTS if not _open(account, groups, port)]:
+                ports = " and ".join(_named(port) for port in closed)
+                yield Match(_ID, f"`{fsx.id}` lets no node in on port {ports}")
+        elif fsx.security_group not in groups:
+            yield Match(
+                (*_PATH, "security_group"),
+                f"`{fsx.id}` has the security group {' and '.join(groups)}, not "
+                f"`{fsx.security_group}`",
+                "name the one that the file system has",
+            )
+
+
+def _named(port: tuple[int, int]) -> str:
+    first, last = port
+    return str(first) if first == last else f"{first} to {last}"
+
+
+def _open(account: Account, groups: list[str], port: tuple[int, int]) -> bool:
+    """Whether groups take ports from all subnets of the nodes, or from a group of theirs."""
+    nodes = set(account.cluster.spec.network.security_groups)
+    found = account.ec2.describe_security_groups(Filters=[{"Name": "group-id", "Values": groups}])
+    rules = [
+        rule
+        for group in found["SecurityGroups"]
+        for rule in group["IpPermissions"]
+        if _includes(rule, port)
+    ]
+    if any(pair.get("GroupId") in nodes for rule in rules for pair in rule["UserIdGroupPairs"]):
+        return True
+    ranges = [each["CidrIp"] for rule in rules for each in rule.get("IpRanges", [])]
+    return account.subnets_within(ranges)
+
+
+def _includes(rule: IpPermissionOutputTypeDef, port: tuple[int, int]) -> bool:
+    if rule["IpProtocol"] == "-1":
+        return True
+    return rule["IpProtocol"] == "tcp" and (
+        rule.get("FromPort", 0) <= port[0] and port[1] <= rule.get("ToPort", 0)
+    )

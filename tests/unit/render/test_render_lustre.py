@@ -1,0 +1,101 @@
+"""What is rendered for FSx for Lustre, by what AWS and its provider require."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from mngen.render import render
+from tests.support.specs import make_spec, pairwise, to_cluster
+
+BASE: dict[str, Any] = make_spec(pairwise()[0]) | {"storage": {}}
+MODULE = "terraform/modules/fsx/main.tf"
+
+
+def rendered(fsx: dict[str, Any] | None) -> dict[str, str]:
+    return render(to_cluster(BASE | {"storage": {} if fsx is None else {"fsx": fsx}}))
+
+
+def rules(text: str) -> dict[str, tuple[str, str]]:
+    """Return by name the group of each rule, and the one that it refers to."""
+    found = re.findall(
+        r'resource "aws_vpc_security_group_(?:in|e)gress_rule" "(\w+)" {(.*?)\n}', text, re.DOTALL
+    )
+    return {
+        name: (
+            str(re.findall(r"security_group_id +=(.+)", body)[0]).strip(),
+            str(re.findall(r"(?:referenced_security_group_id|cidr_ipv4) +=(.+)", body)[0]).strip(),
+        )
+        for name, body in found
+    }
+
+
+def test_without_it_nothing_speaks_of_it() -> None:
+    tree = rendered(None)
+    assert MODULE not in tree
+    assert [path for path, text in tree.items() if "fsx" in text and path.startswith("terr")] == []
+    assert "fsx" not in tree["packer/images.pkr.hcl"]
+
+
+def test_ports_are_open_in_both_directions_and_among_servers() -> None:
+    """https://docs.aws.amazon.com/fsx/latest/LustreGuide/limit-access-security-groups.html"""
+    text = rendered({})[MODULE]
+    assert re.search(r'"988" += \[988, 988\]', text)
+    assert re.search(r'"1018-1023" += \[1018, 1023\]', text)
+    nodes, servers = "var.node_security_group_id", "aws_security_group.servers.id"
+    assert rules(text) == {
+        "from_nodes": (servers, nodes),
+        "to_nodes": (servers, nodes),
+        "from_servers": (servers, servers),
+        "to_servers": (servers, servers),
+        "nodes_from_servers": (nodes, servers),
+        "nodes_to_servers": (nodes, servers),
+    }
+
+
+def test_an_existing_one_is_only_opened() -> None:
+    named = rendered({"id": "fs-0a1b2c3d4e5f60718", "security_group": "sg-0a1b2c3d4e5f60718"})
+    nodes, servers = "var.node_security_group_id", "var.security_group_id"
+    assert rules(named[MODULE]) == {
+        "from_nodes": (servers, nodes),
+        "nodes_from_servers": (nodes, servers),
+        "nodes_to_servers": (nodes, servers),
+    }
+    unnamed = rendered({"id": "fs-0a1b2c3d4e5f60718"})
+    assert rules(unnamed[MODULE]) == {
+        "nodes_from_servers": (nodes, "each.value.cidr"),
+        "nodes_to_servers": (nodes, "each.value.cidr"),
+    }
+    for tree in (named, unnamed):
+        assert "aws_fsx_lustre_file_system" not in tree[MODULE]
+
+
+@pytest.mark.parametrize("protect", [True, False])
+def test_only_what_is_protected_cannot_be_destroyed(*, protect: bool) -> None:
+    text = rendered({"protect": protect})[MODULE]
+    assert ("prevent_destroy = true" in text) is protect
+
+
+def test_a_scratch_type_has_no_setting_that_fsx_refuses() -> None:
+    """API_CreateFileSystemLustreConfiguration: only with persistent types."""
+    text = rendered({})[MODULE]
+    for name in ("per_unit_storage_throughput", "automatic_backup", "kms_key_id"):
+        assert name not in text
+    main = rendered({})["terraform/main.tf"]
+    assert '"SCRATCH_2"' in main
+    assert re.search(r'lustre_version += "2\.15"', main)
+
+
+def test_the_lowest_throughput_is_the_default() -> None:
+    main = rendered({"type": "persistent-2"})["terraform/main.tf"]
+    assert re.search(r"throughput += 125\n", main)
+
+
+def test_events_are_in_the_words_of_aws_and_paths_as_written() -> None:
+    link = {"path": "s3://cases/a", "import": ["deleted", "new"], "export": ["changed"]}
+    main = rendered({"s3": {"a": link}})["terraform/main.tf"]
+    assert re.search(r'import += \["NEW", "DELETED"\]', main)
+    assert re.search(r'export += \["CHANGED"\]', main)
+    assert '"s3://cases/a"' in main
