@@ -33,6 +33,6 @@ Needs Python 3.9 or newer and no other Python package; ssh, sshd and ssh-keygen 
 that use it, and fetch_inputs.py beside wireup.py for inputs from S3.
 
 Every node of a job starts at the same time, so start-up counts. The package does not import
-`typing`, which costs as much as all other modules of it, and a child node does not import what only
-the main node needs.
+`typing`, which costs as much as all other modules of it; `lean` replaces other modules that take
+long to import; and a child node does not import what only the main node needs.
 """

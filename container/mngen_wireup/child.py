@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 
 from mngen_wireup.connection import GREETING_SECONDS, Connection
@@ -12,6 +11,7 @@ from mngen_wireup.errors import BAD_LAUNCH, LOST, MISSING, REFUSED, WireupError,
 from mngen_wireup.files import tail
 from mngen_wireup.host import check_cpus, is_public_key, this_host
 from mngen_wireup.image import check_user, found_program
+from mngen_wireup.lean import Socket
 from mngen_wireup.messages import Session, greeting_of, parsed, plain_line
 from mngen_wireup.node import Node
 from mngen_wireup.plan import ON_EACH_NODE
@@ -76,7 +76,7 @@ class ChildNode(Node):
         except (WireupError, OSError) as error:
             problem = as_wireup_error(error)  # the main node has to know, or it would wait
         connection = self._join()
-        self.host = this_host(self.plan.node, connection.here)
+        self.host.move_to(connection.here)
         if self.ssh and not problem:
             try:
                 self.host.key = self.public_key("host", key)
@@ -121,8 +121,7 @@ class ChildNode(Node):
     def _connect(self, secret: bytes) -> Connection | None:
         plan, sock = self.plan, None
         try:
-            # Not socket.create_connection, which imports tables of international names.
-            sock = socket.socket()
+            sock = Socket()
             sock.settimeout(1.0)
             sock.connect((plan.main_address, plan.port))
             connection = Connection(self.loop, sock)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 import time
+
+from mngen_wireup.lean import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Connection:
     def on_readable(self, call: Callable[[], None]) -> None:
         """Calls a function whenever there is something to receive."""
         self._call = call
-        self._loop.watch(self._sock, call)
+        self._loop.watch(self._sock.fileno(), call)
 
     def receive(self) -> list[bytes]:
         """Returns the lines that have arrived; sends what is left to send.
@@ -90,9 +91,9 @@ class Connection:
         except OSError:
             self._outbox = b""  # the next read notices that the connection is closed
         if pending or self._outbox:
-            self._loop.watch(self._sock, self._call, write=bool(self._outbox))
+            self._loop.watch(self._sock.fileno(), self._call, write=bool(self._outbox))
 
     def close(self) -> None:
         """Closes it."""
-        self._loop.unwatch(self._sock)
+        self._loop.unwatch(self._sock.fileno())
         self._sock.close()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 import struct
 from types import SimpleNamespace
 
 from mngen_wireup.errors import BAD_CPUS, WireupError
 from mngen_wireup.files import tail
+from mngen_wireup.lean import Socket, socket
 from mngen_wireup.plan import is_address
 
 TYPE_CHECKING = False
@@ -56,6 +56,10 @@ class Host(SimpleNamespace):
     gpus: int
     port: int
     key: str
+
+    def move_to(self, address: str) -> None:
+        """Sets the address, and with it the subnet."""
+        self.address, self.network = address, interface_of(address)[1]
 
     def values(self) -> list[Any]:
         """Returns what `checked_host` takes."""
@@ -138,7 +142,8 @@ def interface_of(address: str) -> tuple[str, str]:
     has the address as its first one, the name is empty and the subnet is the address alone.
     """
     get_address, get_netmask = 0x8915, 0x891B  # man 7 netdevice
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    probe = Socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
         for _, name in socket.if_nameindex():
             request = struct.pack("256s", name.encode()[:15])
             try:
@@ -151,6 +156,8 @@ def interface_of(address: str) -> tuple[str, str]:
             network = bytes(a & m for a, m in zip(found, mask))
             prefix = bin(int.from_bytes(mask, "big")).count("1")
             return name, f"{socket.inet_ntoa(network)}/{prefix}"
+    finally:
+        probe.close()
     return "", f"{address}/32"
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from mngen_wireup.errors import BAD_ENVIRONMENT, BAD_INPUTS, WireupError
 from mngen_wireup.files import tail
+from mngen_wireup.lean import signal
 from mngen_wireup.processes import send_signal
 
 TYPE_CHECKING = False

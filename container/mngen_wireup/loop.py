@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import selectors
-import signal
-import socket
+import select
 import time
 
 from mngen_wireup.errors import BAD_LAUNCH, WireupError
+from mngen_wireup.lean import signal
 from mngen_wireup.processes import adopt_orphans, descendants, send_signal
 
 TYPE_CHECKING = False
@@ -30,40 +29,39 @@ class Loop:
     def __init__(self) -> None:
         self.exits: dict[int, int] = {}
         self.signals: list[int] = []
-        self._selector = selectors.DefaultSelector()
-        self._signal_reader, self._signal_writer = socket.socketpair()
-        for end in (self._signal_reader, self._signal_writer):
-            end.setblocking(False)
-        signal.set_wakeup_fd(self._signal_writer.fileno(), warn_on_full_buffer=False)
+        self._epoll = select.epoll()
+        self._calls: dict[int, Callable[[], None]] = {}
+        self._signal_reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         for number in (*SIGNALS, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)
         self.watch(self._signal_reader, self._read_signals)
         adopt_orphans()
 
-    def watch(self, what: Any, call: Callable[[], None], *, write: bool = False) -> None:
-        """Calls a function whenever something can be read from (or also written to)."""
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if write else 0)
-        if what in self._selector.get_map():
-            self._selector.modify(what, events, call)
+    def watch(self, handle: int, call: Callable[[], None], *, write: bool = False) -> None:
+        """Calls a function whenever a file descriptor can be read from (or also written to)."""
+        events = select.EPOLLIN | (select.EPOLLOUT if write else 0)
+        if handle in self._calls:
+            self._epoll.modify(handle, events)
         else:
-            self._selector.register(what, events, call)
+            self._epoll.register(handle, events)
+        self._calls[handle] = call
 
-    def unwatch(self, what: Any) -> None:
-        """Undoes `watch`."""
-        try:
-            self._selector.unregister(what)
-        except (KeyError, ValueError):
-            pass
+    def unwatch(self, handle: int) -> None:
+        """Undoes `watch`, before the file descriptor is closed."""
+        if self._calls.pop(handle, None):
+            self._epoll.unregister(handle)
 
     def step(self, seconds: float) -> None:
         """Waits until something happens, at most for some seconds, and handles it."""
-        for key, _ in self._selector.select(max(seconds, 0)):
-            if key.fileobj in self._selector.get_map():  # a call before may have removed it
-                key.data()
+        found = [(handle, self._calls[handle]) for handle, _ in self._epoll.poll(max(seconds, 0))]
+        for handle, call in found:
+            if self._calls.get(handle) is call:  # a call before may have closed it
+                call()
 
     def _read_signals(self) -> None:
         try:
-            numbers = self._signal_reader.recv(4096)
+            numbers = os.read(self._signal_reader, 4096)
         except BlockingIOError:
             return
         self.signals += [number for number in numbers if number in SIGNALS]

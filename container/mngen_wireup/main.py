@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 
 from mngen_wireup.environment import hydra_environment, job_environment
@@ -32,7 +31,7 @@ from mngen_wireup.launchers import (
 from mngen_wireup.log import listed, node_list, shortened
 from mngen_wireup.node import CANCEL_GRACE, Node
 from mngen_wireup.plan import ON_EACH_NODE
-from mngen_wireup.processes import is_group_alive
+from mngen_wireup.processes import is_group_alive, signal_name
 from mngen_wireup.rendezvous import Rendezvous
 from mngen_wireup.secret import SharedSecret
 from mngen_wireup.ssh import known_hosts, ssh_config
@@ -135,7 +134,8 @@ class MainNode(Node):
         if plan.launcher == "main" or (self.rendezvous and plan.launcher not in ON_EACH_NODE):
             keys = self._start_ssh()
         if self.rendezvous:
-            mine = self._gather(self.rendezvous)
+            self._gather(self.rendezvous)
+            mine.move_to(self.rendezvous.address)
         # No node has started anything yet, whatever the launcher is.
         self.run_until(lambda: not self.inputs.pid)
         self._mark(1)
@@ -172,8 +172,8 @@ class MainNode(Node):
         write_private(f"{self.folder}/known_hosts", known_hosts(hosts))
         return self.public_key("user", keys["user"])
 
-    def _gather(self, rendezvous: Rendezvous) -> Host:
-        """Waits until every child has joined; returns this node with its address."""
+    def _gather(self, rendezvous: Rendezvous) -> None:
+        """Waits until every child has joined."""
         plan = self.plan
         waiting = node_list(rendezvous.missing())
         self.log.write("rendezvous", f"waiting on port {plan.port} for {waiting}")
@@ -193,7 +193,6 @@ class MainNode(Node):
         if self.shared:
             self.shared.remove()
         self.log.write("rendezvous", f"all {plan.nodes} nodes have joined")
-        return this_host(plan.node, rendezvous.address)
 
     def _children(self) -> list[Host]:
         """Returns the children by their rank."""
@@ -414,6 +413,5 @@ def explained_exit(code: int, what: str) -> str:
         return f"{text}: command not found in the container image"
     if code == 126:
         return f"{text}: the command is not executable"
-    if code > 128 and code - 128 in set(signal.Signals):
-        return f"{text} ({signal.Signals(code - 128).name})"
-    return text
+    name = signal_name(code - 128)
+    return f"{text} ({name})" if name else text

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import hmac
 import os
+
+from mngen_wireup.lean import Mac, compare_digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,19 +28,17 @@ class Session:
     """
 
     def __init__(self, secret: bytes, greeting: Message, nonce: str, *, is_main: bool) -> None:
-        base = hmac.digest(secret, b"mngen wire-up 1", "sha256")
+        base = Mac(Mac(secret).digest(b"mngen wire-up 1"))
         shared = packed({**dict(sorted(greeting.items())), "answer": nonce})
-        keys = [
-            hmac.digest(base, way + shared, "sha256") for way in (b"from main ", b"from child ")
-        ]
-        self._send_key, self._receive_key = keys if is_main else keys[::-1]
+        macs = [Mac(base.digest(way + shared)) for way in (b"from main ", b"from child ")]
+        self._send_mac, self._receive_mac = macs if is_main else macs[::-1]
         self._sent = self._received = 0
 
     def seal(self, message: Message) -> bytes:
         """Returns the line that carries a message."""
         text = packed(message)
         self._sent += 1
-        return self._mac(self._send_key, self._sent, text) + b" " + text + b"\n"
+        return _mac_of(self._send_mac, self._sent, text) + b" " + text + b"\n"
 
     def open(self, line: bytes) -> Message:
         """Returns the message of a line.
@@ -49,13 +48,13 @@ class Session:
         """
         mac, _, text = line.partition(b" ")
         self._received += 1
-        if not hmac.compare_digest(mac, self._mac(self._receive_key, self._received, text)):
+        if not compare_digest(mac, _mac_of(self._receive_mac, self._received, text)):
             raise ValueError("wrong secret or altered message")
         return parsed(text)
 
-    @staticmethod
-    def _mac(key: bytes, count: int, text: bytes) -> bytes:
-        return hmac.digest(key, b"%d " % count + text, "sha256").hex().encode()
+
+def _mac_of(mac: Mac, count: int, text: bytes) -> bytes:
+    return mac.digest(b"%d " % count + text).hex().encode()
 
 
 def packed(message: Message) -> bytes:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 
 from mngen_wireup.environment import torch_environment
 from mngen_wireup.errors import BAD_ENVIRONMENT, WireupError
 from mngen_wireup.files import private_folder, remove_folder, tail
 from mngen_wireup.image import found_program
+from mngen_wireup.lean import signal
 from mngen_wireup.loop import Loop
-from mngen_wireup.processes import is_alive, send_signal
+from mngen_wireup.processes import is_alive, send_signal, signal_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,8 +99,7 @@ class Node:
         if self.loop.signals and not self.cancelled and not self.ending:
             self.cancelled = True
             number = self.loop.signals[0]
-            name = signal.Signals(number).name
-            text = f"cancelled by {name} on node {self.plan.node}"
+            text = f"cancelled by {signal_name(number)} on node {self.plan.node}"
             raise WireupError(128 + number, text, grace=CANCEL_GRACE)
 
     def run_until(self, done: Callable[[], object], seconds: float = float("inf")) -> bool:

@@ -82,3 +82,13 @@ def send_signal(pid: int, number: int) -> None:
         (os.killpg if os.getpgid(pid) == pid else os.kill)(pid, number)
     except OSError:
         pass
+
+
+def signal_name(number: int) -> str:
+    """Returns the name of a signal, such as SIGTERM; empty if there is no such signal."""
+    import signal  # Takes longer to import than all modules of a child node.
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return ""

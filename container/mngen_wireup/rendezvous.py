@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import time
-from functools import partial
 
 from mngen_wireup.connection import GREETING_SECONDS, Connection
 from mngen_wireup.errors import BAD_ENVIRONMENT, WireupError
 from mngen_wireup.host import checked_host
+from mngen_wireup.lean import Socket, socket
 from mngen_wireup.messages import Session, checked_greeting, fresh_nonce, plain_line, refusal
 
 TYPE_CHECKING = False
@@ -80,7 +79,7 @@ class Rendezvous:
         self._refusals = 0
         self._last_heartbeat = time.monotonic()
         self._most_unauthenticated = room_for(plan.nodes)
-        self._listener = socket.socket()
+        self._listener = Socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._listener.bind(("", plan.port))
@@ -91,7 +90,7 @@ class Rendezvous:
             ) from None
         self._listener.listen(4096)
         self._listener.setblocking(False)
-        loop.watch(self._listener, self._accept)
+        loop.watch(self._listener.fileno(), self._accept)
 
     def missing(self) -> list[int]:
         """Returns the indexes of the children that have not joined."""
@@ -125,7 +124,7 @@ class Rendezvous:
 
     def close(self) -> None:
         """Closes all connections and stops listening."""
-        self._loop.unwatch(self._listener)
+        self._loop.unwatch(self._listener.fileno())
         self._listener.close()
         for peer in [*self._unauthenticated, *self.members.values()]:
             peer.connection.close()
@@ -143,12 +142,15 @@ class Rendezvous:
             except OSError:
                 sock.close()
                 continue
-            peer.connection.on_readable(partial(self._read, peer))
-            self._unauthenticated[peer] = None
-            # A real child authenticates within moments, so the oldest is the least likely one.
-            if len(self._unauthenticated) > self._most_unauthenticated:
-                oldest = next(iter(self._unauthenticated))
-                self._refuse(oldest, "too many unauthenticated connections")
+            self._await_greeting(peer)
+
+    def _await_greeting(self, peer: Peer) -> None:
+        peer.connection.on_readable(lambda: self._read(peer))
+        self._unauthenticated[peer] = None
+        # A real child authenticates within moments, so the oldest is the least likely one.
+        if len(self._unauthenticated) > self._most_unauthenticated:
+            oldest = next(iter(self._unauthenticated))
+            self._refuse(oldest, "too many unauthenticated connections")
 
     def _read(self, peer: Peer) -> None:
         try:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
 
 from mngen_wireup.files import write_private
+from mngen_wireup.lean import Socket
 from mngen_wireup.ssh import authorized_keys, session_script, sshd_config
 
 TYPE_CHECKING = False
@@ -27,7 +27,7 @@ class SshServer:
     def __init__(self, loop: Loop, folder: str, program: str) -> None:
         self.port = self.accepted = 0
         self._loop, self._folder, self._program = loop, folder, program
-        self._listener: socket.socket | None = None
+        self._listener: Socket | None = None
         self._client = ""
         self._on_first: Callable[[], None] = lambda: None
 
@@ -35,7 +35,7 @@ class SshServer:
         """Listens on an address of this node; returns the port. Connections wait until `accept`."""
         if os.geteuid() == 0:
             os.makedirs("/run/sshd", 0o755, exist_ok=True)  # sshd requires it
-        self._listener = socket.socket()
+        self._listener = Socket()
         self._listener.bind((address, 0))
         self._listener.listen(64)
         self._listener.setblocking(False)
@@ -59,7 +59,7 @@ class SshServer:
         write_private(f"{folder}/authorized_keys", authorized_keys(client, folder, key))
         self._client, self._on_first = client, on_first
         if self._listener:
-            self._loop.watch(self._listener, self._accept)
+            self._loop.watch(self._listener.fileno(), self._accept)
 
     def _accept(self) -> None:
         if not self._listener:
@@ -68,7 +68,7 @@ class SshServer:
             sock, (address, _) = self._listener.accept()
         except OSError:
             return
-        with sock:
+        try:
             sock.setblocking(True)
             if address == self._client:
                 log = f"{self._folder}/sshd.log"
@@ -80,3 +80,5 @@ class SshServer:
                 self.accepted += 1
                 if self.accepted == 1:
                     self._on_first()
+        finally:
+            sock.close()
