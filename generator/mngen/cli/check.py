@@ -10,7 +10,7 @@ import typer
 from mngen.cli._console import print_json, wants_colour
 from mngen.cli._options import DEFAULT_FILE, DEFAULT_OUT, FileOption, OutOption
 from mngen.cli._session import account_of, stale_amis
-from mngen.errors import Severity, format_problems
+from mngen.errors import InputError, Severity, format_problems
 
 if TYPE_CHECKING:
     from mngen.rules import Report
@@ -37,6 +37,9 @@ def check(
     ] = False,
     sandbox: Annotated[bool, typer.Option("--sandbox", help="Use the emulated AWS")] = False,
     out: OutOption = DEFAULT_OUT,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the spec with all that it extends, unchecked")
+    ] = False,
     output_format: Annotated[
         CheckFormat, typer.Option("--format", help="Output format")
     ] = CheckFormat.PRETTY,
@@ -46,6 +49,9 @@ def check(
     With --aws, rules that read the AWS account are checked too. Exit codes: 1 if there is an error,
     3 if there is none but AWS could not answer everything. `mngen rules ID` explains a rule.
     """
+    if show:
+        _show_spec(file)
+        return
     from mngen.rules import at_level, check_file
 
     with account_of(_region(file) if sandbox else None, sandbox=sandbox):
@@ -61,6 +67,20 @@ def check(
     _show(found, output_format)
     if found.exit_code:
         raise typer.Exit(found.exit_code)
+
+
+def _show_spec(file: Path) -> None:
+    """Prints a spec as one file, in YAML that is loaded again as the same."""
+    import yaml
+
+    from mngen.spec import load
+
+    loaded = load(file)
+    data = loaded.document.data
+    problems = loaded.document.problems if isinstance(data, dict) else loaded.problems
+    if problems:
+        raise InputError(*problems)
+    typer.echo(yaml.safe_dump(data, allow_unicode=True, sort_keys=False), nl=False)
 
 
 def _region(file: Path) -> str | None:

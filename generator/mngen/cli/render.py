@@ -44,7 +44,7 @@ def render(
         bool, typer.Option("--diff", help="Write nothing; show what would change")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Overwrite files that were edited by hand")
+        bool, typer.Option("--overwrite", help="Overwrite hand-edited files, or another deployment")
     ] = False,
     output_format: FormatOption = Format.PRETTY,
 ) -> None:

@@ -12,6 +12,7 @@ from mngen.spec._changes import KeyChange, key_changes, keys, written
 from mngen.spec._definition import JobDefinition, JobFromFile, need_of
 from mngen.spec._document import Document, Path, dotted, parse, read_file
 from mngen.spec._effects import UPDATE_KEY, Effect
+from mngen.spec._extends import merged
 from mngen.spec._initial import create, initial, name_from, scalar
 from mngen.spec._load import LoadedSpec, load, load_text
 from mngen.spec._model import (
@@ -75,6 +76,7 @@ __all__ = [
     "keys",
     "load",
     "load_text",
+    "merged",
     "name_from",
     "need_of",
     "parse",

@@ -72,17 +72,61 @@ class Document:
         data: The whole document as dicts, lists and scalars; None for an empty file.
         problems: What is wrong with the document whatever it means: duplicate keys, characters
             that no tool downstream can carry.
+        base: The document that this one extends, if any; `data` and `problems` are then of both.
     """
 
     def __init__(self, name: str, text: str, root: yaml.Node | None, loader: Any) -> None:
         self.name = name
         self.problems: list[Problem] = []
+        self.base: Document | None = None
         self._lines = _LINE_BREAK.split(text)
         self._root = root
         self._loader = loader
         if root is not None:
             self._refuse_multiplication(root)
         self.data: Any = None if root is None else self._build(root, ())
+        self._own = self.data
+
+    def extend(self, base: Document, data: Any) -> None:
+        """Makes this document one that extends another.
+
+        Args:
+            base: The other.
+            data: The data of both.
+        """
+        self.base, self.data = base, data
+        self.problems = [*base.problems, *self.problems]
+
+    def writer(self, path: Path) -> Document:
+        """Returns the document that the value at `path` is written in, this or one it extends."""
+        if self.base is None:
+            return self
+        own, below = self._reach(path), self.base.reach(path)
+        # A missing key belongs where its parent is written first; one of the whole, to this file.
+        return self if own == len(path) or own > below or not below else self.base.writer(path)
+
+    def reach(self, path: Path) -> int:
+        """Returns how many parts of `path` are written, in this document or one it extends."""
+        own = self._reach(path)
+        return own if self.base is None else max(own, self.base.reach(path))
+
+    def _reach(self, path: Path) -> int:
+        value = self._own
+        for depth, part in enumerate(path):
+            if not isinstance(value, dict):
+                return len(path)  # it replaces all that is below
+            if part not in value:
+                return depth
+            value = value[part]
+        return len(path)
+
+    def is_empty(self, path: Path) -> bool:
+        """Whether nothing stands after the key at `path`, which YAML takes for null."""
+        node = self._root
+        for part in path:
+            entry = _entry(node, part)
+            node = entry[1] if entry else None
+        return isinstance(node, yaml.ScalarNode) and not node.value
 
     def locate(self, problem: Problem, path: Path, *, key: bool = False) -> Problem:
         """Returns the problem placed at `path`.
@@ -92,6 +136,9 @@ class Document:
             path: Where; a missing key is placed at the nearest parent that exists.
             key: Whether the key itself is wrong rather than its value.
         """
+        writer = self.writer(path)
+        if writer is not self:
+            return writer.locate(problem, path, key=key)
         position = self._position(path, key=key)
         return problem.at(self.name, position, self._lines[position.line - 1])
 
@@ -101,9 +148,12 @@ class Document:
         """Makes an error at `path`."""
         return self.locate(Problem(message, path=dotted(path), hint=hint), path, key=key)
 
-    def line(self, path: Path) -> int:
-        """Returns the number of the line on which the key at `path` is."""
-        return self._position(path, key=True).line
+    def place(self, path: Path) -> str:
+        """Returns where the key at `path` is: `line 3`, or `line 3 of mngen.yaml` elsewhere."""
+        writer = self.writer(path)
+        if writer is not self:
+            return f"{writer.place(path)} of {writer.name}"
+        return f"line {self._position(path, key=True).line}"
 
     def _position(self, path: Path, *, key: bool) -> Position:
         node = self._root

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mngen.errors import InputError, Problem, Severity
-from mngen.spec._document import parse, read_file
+from mngen.spec._document import read_file
+from mngen.spec._extends import parse_spec
 from mngen.spec._model import Spec
 
 if TYPE_CHECKING:
@@ -63,13 +64,13 @@ def load_text(
     Args:
         raw: UTF-8 YAML.
         name: The file as the user named it, for messages, and for the folder of the files that the
-            spec names.
+            spec names: the one that it extends, and definitions.
         files: Content of such files in place of what is on the disk, by their paths from the spec.
 
     Raises:
-        InputError: The bytes are not one YAML document.
+        InputError: The bytes, or those of a file that the spec extends, are not one YAML document.
     """
-    document = parse(name, raw)
+    document = parse_spec(name, raw, files)
     if document.data is None:
         problem = Problem(f"{name} is empty", file=name, hint="run mngen init to create one")
         return LoadedSpec(None, document, (problem,))

@@ -6,9 +6,20 @@ from typing import Any
 
 import msgspec
 
+from mngen.spec._extends import EXTENDS
 from mngen.spec._model import Spec
 
 _FILE = {"description": "The path of a JSON file in place of a command."}
+_EXTENDS = {
+    "description": (
+        "Another spec, by its path from this one. This spec has all keys of that one, except "
+        "`name` and `state.key`: mappings are merged, lists and other values are replaced, and "
+        "`null` removes a key."
+    ),
+    "type": "string",
+    "default": None,
+    "examples": ["mngen.yaml"],
+}
 
 
 def schema() -> dict[str, Any]:
@@ -19,6 +30,9 @@ def schema() -> dict[str, Any]:
         {"required": ["command"]},
         {"required": ["definition"], "properties": {"definition": {"type": "string", **_FILE}}},
     ]
+    # No key of a spec: it is resolved before there is one.
+    whole = generated["$defs"]["Spec"]
+    whole["properties"] = {EXTENDS: _EXTENDS, **whole["properties"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "mngen.yaml",

@@ -56,7 +56,7 @@ def with_definitions(
             continue
         found = list(_said_twice(name, job.definition, document))
         try:
-            jobs[name] = _read(job, job.definition, document, files)
+            jobs[name] = _read(name, job, job.definition, document, files)
         except InputError as error:
             found += (_placed(problem, name, document) for problem in error.problems)
         if found:
@@ -65,17 +65,22 @@ def with_definitions(
     return msgspec.structs.replace(spec, jobs=jobs), problems
 
 
-def _read(job: Job, named: str, document: Document, files: Mapping[str, bytes]) -> Job:
-    folder = FilePath(document.name).parent
-    file = folder / named
+def _read(name: str, job: Job, named: str, document: Document, files: Mapping[str, bytes]) -> Job:
+    file = _folder(name, document) / named
     return _from_file(job, _definition(str(file), file, files.get(named)))
+
+
+def _folder(name: str, document: Document) -> FilePath:
+    """Returns the folder of the file that names a job's definition."""
+    return FilePath(document.writer(("jobs", name, "definition")).name).parent
 
 
 def _placed(problem: Problem, name: str, document: Document) -> Problem:
     """Returns a problem of the file with the job that names it; of no file, at that place."""
     path = ("jobs", name, "definition")
     if problem.file is None:
-        hint = problem.hint or f"the path starts at the folder of {FilePath(document.name).name}"
+        writer = FilePath(document.writer(path).name)
+        hint = problem.hint or f"the path starts at the folder of {writer.name}"
         return document.problem(problem.message, path, hint=hint)
     return replace(problem, path=".".join(path))
 
@@ -83,11 +88,11 @@ def _placed(problem: Problem, name: str, document: Document) -> Problem:
 def _said_twice(name: str, file: str, document: Document) -> Iterator[Problem]:
     """Yields the keys beside a definition that its file stands for."""
     path = ("jobs", name)
-    line = document.line((*path, "definition"))
+    place = document.place((*path, "definition"))
     for key in document.data["jobs"][name]:
         if key in _KEYS and key not in _OWN:
             yield document.problem(
-                f"`{key}` is excluded by `definition` (line {line})",
+                f"`{key}` is excluded by `definition` ({place})",
                 (*path, key),
                 hint=f"change it in {file}, or remove one of the two keys",
                 key=True,

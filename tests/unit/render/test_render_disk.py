@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mngen.catalog import load_catalog
 from mngen.errors import InputError, ToolError
-from mngen.render import MANIFEST, Changes, Deployment
+from mngen.render import MANIFEST, Changes, Deployment, render
+from mngen.rules import require
+from mngen.spec import load_text
 from tests.support.cli import read_tree
 from tests.support.processes import NOBODY, as_nobody, outcome
 
@@ -28,6 +31,12 @@ FORGED = (
     "ccdd35168ab474fa5764a526cfb83621351e23682c5075b2e18d56bddf96aa30",
     "97a3bf5050ebffe0b4e4500dd0b3a2630078c0c3d10dcd43db8c66f0a7d6ca3a",
 )
+SPEC = """\
+name: seismic
+region: us-east-1
+environments: {r5: {instance: r5.12xlarge, max_nodes: 4}}
+queues: {mpi: {environments: [r5]}}
+"""
 NEW = {"terraform/main.tf": "a\nB\nc\n", "terraform/modules/x/main.tf": "x\n", "new.tf": "n\n"}
 
 
@@ -65,6 +74,35 @@ def rendered_files(folder: Path) -> dict[str, str]:
 
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
+
+
+def spec_tree(name: str, source: str) -> dict[str, str]:
+    """A tree with what tells whose it is, from the templates."""
+    spec = SPEC.replace("name: seismic", f"name: {name}")
+    return render(require(load_text(spec.encode()), load_catalog()), source=source)
+
+
+@pytest.mark.parametrize(
+    ("name", "source"), [("prod", "mngen.yaml"), ("seismic", "mngen.prod.yaml"), ("seismic", "a.b")]
+)
+def test_a_deployment_or_its_spec_may_be_renamed(folder: Path, name: str, source: str) -> None:
+    Deployment(folder).write(spec_tree("seismic", "mngen.yaml"))
+    Deployment(folder).write(spec_tree(name, source))
+
+
+def test_another_deployment_in_the_folder_is_refused(folder: Path) -> None:
+    Deployment(folder).write(spec_tree("seismic", "mngen.yaml"))
+    before = read_tree(folder)
+    prod = spec_tree("prod", "mngen.prod.yaml")
+    with pytest.raises(InputError) as raised:
+        Deployment(folder).write(prod)
+    (problem,) = raised.value.problems
+    assert problem.message == f"{folder} holds the deployment seismic, rendered from mngen.yaml"
+    assert problem.hint is not None
+    assert "--out" in problem.hint
+    assert read_tree(folder) == before
+    Deployment(folder).write(prod, overwrite=True)
+    assert rendered_files(folder) == prod
 
 
 def test_the_first_write(folder: Path) -> None:
