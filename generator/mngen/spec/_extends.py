@@ -23,7 +23,7 @@ EXTENDS = "extends"
 """The key that names the other file."""
 
 NULLS = frozenset({("cancel_after", "misconfiguration")})
-"""Ends of the paths at which null is a value of its own, not the lack of one."""
+"""Ends of the paths at which null is a value that differs from the default."""
 
 
 def parse_spec(name: str, raw: bytes, files: Mapping[str, bytes]) -> Document:
@@ -58,9 +58,9 @@ def _parsed(name: str, raw: bytes, files: Mapping[str, bytes], chain: tuple[str,
     if "name" in inherited and "name" not in own:
         document.problems.append(
             document.problem(
-                "the spec lacks the key `name`, which it does not inherit",
+                "the spec lacks the key `name`, which is not inherited",
                 (EXTENDS,),
-                hint="give this deployment a name of its own: everything in AWS is named after it",
+                hint="choose a name for this deployment; everything in AWS is named after it",
             )
         )
     document.extend(base, merged(_inheritable(inherited), own) if inherited else base.data)
@@ -75,7 +75,10 @@ def _file(document: Document) -> FilePath:
                 f"`{EXTENDS}` must be the path of another spec, such as mngen.yaml", (EXTENDS,)
             )
         )
-    return FilePath(document.name).parent / named
+    file = FilePath(document.name).parent / named
+    plain = os.path.normpath(file)
+    # `a/..` is something else where `a` is a link.
+    return FilePath(plain) if os.path.realpath(plain) == os.path.realpath(file) else file
 
 
 def _content(document: Document, file: FilePath) -> bytes:
@@ -130,7 +133,7 @@ def _refused(
             yield from _refused(document, before, value, here)
         elif value is None and key in base and document.is_empty(here):
             yield document.problem(
-                f"`{key}` is empty, and what it extends is not",
+                f"`{key}` has no value here, but has one in the extended spec",
                 here,
                 hint="write null to remove the key, or delete this line to keep it",
             )

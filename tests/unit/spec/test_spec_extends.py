@@ -214,8 +214,12 @@ def place(problem: Problem) -> tuple[str | None, int | None]:
         ("environments: {r5: {max_nodes: null}}", "lacks the key", ("mngen.prod.yaml", 3)),
         ("region: null", "lacks the key `region`", ("mngen.prod.yaml", 3)),
         ("tags: [a]", "`tags` must be a mapping", ("mngen.prod.yaml", 3)),
-        ("jobs:", "`jobs` is empty, and what it extends is not", ("mngen.prod.yaml", 3)),
-        ("jobs:\n  probe:", "`probe` is empty", ("mngen.prod.yaml", 4)),
+        (
+            "jobs:",
+            "`jobs` has no value here, but has one in the extended spec",
+            ("mngen.prod.yaml", 3),
+        ),
+        ("jobs:\n  probe:", "`probe` has no value here", ("mngen.prod.yaml", 4)),
         ("jobs: {other: null}", "`other` must be a mapping", ("mngen.prod.yaml", 3)),
     ],
 )
@@ -253,7 +257,7 @@ def test_a_rule_names_the_file_of_the_value(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("own", "message"),
     [
-        ("extends: mngen.yaml\n", "the spec lacks the key `name`, which it does not inherit"),
+        ("extends: mngen.yaml\n", "the spec lacks the key `name`, which is not inherited"),
         ("extends: 5\nname: x\n", "`extends` must be the path of another spec"),
         ("extends:\nname: x\n", "`extends` must be the path of another spec"),
         ("extends: [mngen.yaml]\nname: x\n", "`extends` must be the path of another spec"),
@@ -267,6 +271,21 @@ def test_an_extension_that_cannot_be(own: str, message: str) -> None:
     (found,) = problems(own)
     assert found.message.startswith(message)
     assert place(found) == ("mngen.prod.yaml", 1)
+
+
+def test_the_other_file_is_named_plainly(tmp_path: Path) -> None:
+    (tmp_path / "prod").mkdir()
+    (tmp_path / "mngen.yaml").write_text(BASE.replace("max_nodes: 4", "max_nodes: 0"))
+    own = tmp_path / "prod" / "mngen.yaml"
+    own.write_text("extends: ../mngen.yaml\nname: prod\n")
+    assert [place(each) for each in load(own).problems] == [(str(tmp_path / "mngen.yaml"), 8)]
+    # Not where the folder is a link: its parent is that of the link's target.
+    (tmp_path / "link").symlink_to("far/below")
+    (tmp_path / "far" / "below").mkdir(parents=True)
+    (tmp_path / "far" / "mngen.yaml").write_text(BASE)
+    own = tmp_path / "link" / "mngen.yaml"
+    own.write_text("extends: ../mngen.yaml\nname: prod\n")
+    assert load(own).require().environments["r5"].max_nodes == 4
 
 
 def test_a_circle_of_files() -> None:
