@@ -47,6 +47,7 @@ storage: {bucket: inputs}
 roles:
   service: create
   spot_fleet: create
+  instance_policies: ["arn:aws:iam::aws:policy/CloudWatchAgentServerPolicy"]
   job_policies: ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]
   permissions_boundary: arn:aws:iam::aws:policy/PowerUserAccess
 environments:

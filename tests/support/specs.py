@@ -294,6 +294,8 @@ def _roles(choice: Mapping[str, str]) -> Data:
         ),
         "spot_fleet": f"{_ARN}role/fleet" if fleet == "arn" else fleet,
     }
+    if choice["policies"] == "yes" and choice["profile"] != "arn":
+        roles["instance_policies"] = ["arn:aws:iam::aws:policy/CloudWatchAgentServerPolicy"]
     if choice["job role"] != "create":
         roles["job"] = f"{_ARN}role/jobs" if choice["job role"] == "arn" else "none"
     elif choice["policies"] == "yes":

@@ -22,7 +22,7 @@ from mngen.adoption._file_systems import (
 )
 from mngen.adoption._jobs import containers_of
 from mngen.adoption._reserved import reserved_in
-from mngen.cluster import DEPLOYMENT_TAG, IMAGE_TAG, REGION_TAG, inputs_prefix
+from mngen.cluster import AGENT_POLICY, DEPLOYMENT_TAG, IMAGE_TAG, REGION_TAG, inputs_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -121,6 +121,7 @@ class Deployed(msgspec.Struct, kw_only=True):
         own_lustre: Whether the deployment made it.
         job_role: Whether it made a role for jobs.
         policies: Policies of that role.
+        instance_policies: Policies of the role that it made for nodes, but for the agent's own.
         boundary: Permissions boundary of the roles that were made.
         bucket: Bucket for inputs that jobs may read.
         efa_installer: Folder of the EFA installer that builders may read.
@@ -147,6 +148,7 @@ class Deployed(msgspec.Struct, kw_only=True):
     own_lustre: bool = False
     job_role: bool = False
     policies: tuple[str, ...] = ()
+    instance_policies: tuple[str, ...] = ()
     boundary: str | None = None
     bucket: str | None = None
     efa_installer: str | None = None
@@ -380,11 +382,19 @@ def _read_roles(found: Deployed, iam: IAMClient, region: str) -> None:
         found.boundary = boundary or found.boundary
         if kind == "job":
             found.job_role = True
-            attached = iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
-            found.policies = tuple(sorted(each["PolicyArn"] for each in attached))
+            found.policies = _attached(iam, name)
+        if kind == "instance":
+            found.instance_policies = tuple(
+                arn for arn in _attached(iam, name) if not arn.endswith(f"/{AGENT_POLICY}")
+            )
         for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
             inline = iam.get_role_policy(RoleName=name, PolicyName=policy)
             _read_permissions(found, policy, json.dumps(inline["PolicyDocument"]))
+
+
+def _attached(iam: IAMClient, role: str) -> tuple[str, ...]:
+    attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+    return tuple(sorted(each["PolicyArn"] for each in attached))
 
 
 def _read_permissions(found: Deployed, policy: str, document: str) -> None:

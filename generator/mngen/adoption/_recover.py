@@ -478,6 +478,8 @@ def _roles(draft: Draft, made: Deployed) -> dict[str, Any]:
         section["job"] = min(roles, key=lambda each: (-roles[each], each), default="none")
     if made.policies:
         section["job_policies"] = list(made.policies)
+    if made.instance_policies:
+        section["instance_policies"] = list(made.instance_policies)
     if made.boundary:
         section["permissions_boundary"] = made.boundary
     return section

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from mngen._later import later
 from mngen.cluster.names import (
+    AGENT_POLICY,
     AMIS_FILE,
     BUILDER_LIFETIME,
     BUILDER_USER_DATA,
@@ -97,6 +98,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AGENT_POLICY",
     "AMIS_FILE",
     "BUILDER_LIFETIME",
     "BUILDER_USER_DATA",

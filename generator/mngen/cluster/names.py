@@ -19,6 +19,9 @@ Everything that a bake starts carries it beside the deployment's own tag, from t
 starts it: what carries both may be deleted. The nodes of the cluster carry the latter alone.
 """
 
+AGENT_POLICY = "AmazonEC2ContainerServiceforEC2Role"
+"""Name of AWS's policy for the role of nodes, with what the ECS agent needs."""
+
 REGION_TAG = "mngen:region"
 """Key of a tag that distinguishes IAM resources of deployments with one name in two regions."""
 

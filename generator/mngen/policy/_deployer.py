@@ -12,7 +12,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mngen.cluster import DEPLOYMENT_TAG, creates_spot_fleet_role, efa_installer, grants_mount
+from mngen.cluster import (
+    AGENT_POLICY,
+    DEPLOYMENT_TAG,
+    creates_spot_fleet_role,
+    efa_installer,
+    grants_mount,
+)
 from mngen.policy._network import network_statements
 from mngen.policy._shared import (
     Vpc,
@@ -292,9 +298,9 @@ def _attached_policies(cluster: Cluster, scope: Scope) -> list[str]:
     def managed(name: str) -> str:
         return f"arn:{scope.partition}:iam::aws:policy/service-role/{name}"
 
-    policies = list(spec.roles.job_policies)
+    policies = [*spec.roles.instance_policies, *spec.roles.job_policies]
     if spec.roles.instance_profile == "create":
-        policies.append(managed("AmazonEC2ContainerServiceforEC2Role"))
+        policies.append(managed(AGENT_POLICY))
         if cluster.connection == "session-manager":
             policies.append(f"arn:{scope.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore")
     if spec.roles.service == "create":

@@ -69,7 +69,11 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
         *(spec.roles.service, spec.roles.spot_fleet, spec.roles.instance_profile),
         *job_roles(spec),
     ]
-    policies = [*spec.roles.job_policies, *filter(None, [spec.roles.permissions_boundary])]
+    policies = [
+        *spec.roles.instance_policies,
+        *spec.roles.job_policies,
+        *filter(None, [spec.roles.permissions_boundary]),
+    ]
     return [
         Statement(
             "Look",

@@ -690,6 +690,18 @@ class Roles(Section, frozen=True, kw_only=True):
         ),
         affects(Effect.INSTANCES),
     ] = "create"
+    instance_policies: Annotated[
+        tuple[PolicyArn, ...],
+        Meta(
+            description="Policies of the role that is created for the nodes, beside the one that "
+            "the ECS agent needs; none by default. Containers of single-node jobs can use them "
+            "too, those of multi-node jobs cannot.",
+            # A role takes 10, and one is attached already.
+            # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+            max_length=9,
+        ),
+        affects(Effect.IN_PLACE),
+    ] = ()
     spot_fleet: Annotated[
         str,
         _text(

@@ -197,10 +197,12 @@ def test_each_document_fits_and_all_hold_the_whole(part: Part) -> None:
 def test_the_longest_names_fit_too(part: Part) -> None:
     text = (EXAMPLES / "tutorial.yaml").read_text(encoding="utf-8")
     policies = ", ".join(f"arn:aws:iam::{ACCOUNT}:policy/{n}{'p' * 255}" for n in range(10))
+    further = ", ".join(f"arn:aws:iam::{ACCOUNT}:policy/{n}{'i' * 255}" for n in range(9))
     cluster = cluster_of(
         text.replace("name: tutorial", f"name: {'n' * 24}").replace(
             "spot_fleet: create",
             f"spot_fleet: create\n  service: create\n  job_policies: [{policies}]\n"
+            f"  instance_policies: [{further}]\n"
             f"  permissions_boundary: arn:aws:iam::{ACCOUNT}:policy/{'b' * 256}",
         )
         + f"state: {{bucket: {'b' * 63}, key: {'k' * 512}}}\n"
@@ -375,6 +377,7 @@ def test_roles_are_no_way_to_more_rights() -> None:
             attached = policies["Condition"]["ArnEquals"]["iam:PolicyARN"]
             assert not any("*" in arn for arn in attached)
             assert set(cluster.spec.roles.job_policies) <= set(attached)
+            assert set(cluster.spec.roles.instance_policies) <= set(attached)
         if boundary := cluster.spec.roles.permissions_boundary:
             assert found["RoleCreate"]["Condition"] == {
                 "StringEquals": {"iam:PermissionsBoundary": [boundary]}

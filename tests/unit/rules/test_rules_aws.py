@@ -1127,6 +1127,10 @@ roles:
         ("MN214", "roles.job_policies[1]"),
         ("MN214", "roles.permissions_boundary"),
     ]
+    further = f'roles:\n  instance_policies: ["{gone}:policy/gone"]\n'
+    assert [each[:2] for each in found(aws.ask(further))] == [
+        ("MN214", "roles.instance_policies[0]")
+    ]
     assert "has no role" in problems[0][2]
 
     iam.add_role_to_instance_profile(InstanceProfileName="nodes", RoleName="batch")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mngen.catalog import load_catalog
+from mngen.cluster import names
 from mngen.errors import InputError, Problem, Severity
 from mngen.rules import at_level, check, require
 from mngen.rules.spec._ranges import parse_range
@@ -380,6 +381,18 @@ def test_mount_points(mount: str, sound: bool) -> None:
         ("job_policies: ['arn:aws:iam::aws:policy/job-function/Billing']", []),
         ("job_policies: ['arn:aws:iam::123456789012:policy/AdministratorAccess']", []),
         ("job_policies: ['arn:aws:iam::aws:policy/PowerUserAccess']", ["MN189"]),
+        ("instance_policies: ['arn:aws:iam::aws:policy/CloudWatchAgentServerPolicy']", []),
+        ("instance_policies: ['arn:aws:iam::aws:policy/IAMFullAccess']", ["MN189"]),
+        ("instance_policies: ['arn:aws-cn:iam::aws:policy/IAMReadOnlyAccess']", ["MN186"]),
+        (f"instance_policies: ['{IAM}:policy/a', '{IAM}:policy/a']", ["MN177"]),
+        (
+            f"instance_profile: '{IAM}:instance-profile/i', instance_policies: ['{IAM}:policy/a']",
+            ["MN407"],
+        ),
+        (
+            f"instance_policies: ['arn:aws:iam::aws:policy/service-role/{names.AGENT_POLICY}']",
+            ["MN430"],
+        ),
     ],
 )
 def test_identities(roles: str, expected: list[str]) -> None:

@@ -273,9 +273,9 @@ environments:
 
 class PoliciesOfCreatedRole(SpecRule):
     id = "MN407"
-    title = "`roles.job_policies` requires `roles.job: create`"
-    why = "mngen attaches policies only to the role that it creates."
-    remedy = "attach them to the role yourself and remove `job_policies`"
+    title = "Policies in the spec require a role that mngen creates"
+    why = "mngen attaches policies only to the roles that it creates."
+    remedy = "attach them to the role yourself and remove the key"
     source_url = "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html"
     manual_test = "aws iam list-attached-role-policies --role-name ROLE"
     failing = """\
@@ -292,8 +292,10 @@ roles:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         roles = subject.spec.roles
-        if roles.job_policies and roles.job != "create":
-            yield Match(("roles", "job_policies"), f"`roles.job` is {_said(roles.job)}")
+        for key, role in (("job_policies", "job"), ("instance_policies", "instance_profile")):
+            given = getattr(roles, role)
+            if getattr(roles, key) and given != "create":
+                yield Match(("roles", key), f"`roles.{role}` is {_said(given)}")
 
 
 _DEFINITIONS = (
@@ -588,4 +590,4 @@ jobs:
 
 
 def _said(role: str) -> str:
-    return "none" if role == "none" else "a role that exists"
+    return "none" if role == "none" else "one that exists"

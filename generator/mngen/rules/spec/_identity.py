@@ -159,12 +159,13 @@ roles:
 class LeastPrivilege(SpecRule):
     id = "MN189"
     severity = Severity.WARNING
-    title = "Containers should not run with an administrator's policy"
+    title = "Containers and nodes should not run with an administrator's policy"
     why = (
-        "Every container of every job gets the credentials of the role. Everyone who can put code "
-        "into the image or onto the shared file system can use them."
+        "Every container of every job gets the credentials of its role. Everyone who can put code "
+        "into the image or onto the shared file system can use them. Containers of single-node "
+        "jobs can also take the role of the node."
     )
-    remedy = "name policies for what the jobs need, such as one bucket"
+    remedy = "name policies for what the jobs or nodes need, such as one bucket"
     source_url = "https://docs.aws.amazon.com/IAM/latest/UserGuide/best-practices.html"
     manual_test = (
         "aws iam list-entities-for-policy --policy-arn arn:aws:iam::aws:policy/AdministratorAccess"
@@ -180,11 +181,46 @@ roles:
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
-        for index, arn in enumerate(subject.spec.roles.job_policies):
-            if re.search(r"::aws:policy/", arn) and arn.rpartition("/")[2] in _SWEEPING:
+        for key, who in (
+            ("job_policies", "every container of every job"),
+            ("instance_policies", "every node"),
+        ):
+            for index, arn in enumerate(getattr(subject.spec.roles, key)):
+                if re.search(r"::aws:policy/", arn) and arn.rpartition("/")[2] in _SWEEPING:
+                    yield Match(("roles", key, index), f"{who} would have {arn.rpartition('/')[2]}")
+
+
+class AgentPolicyOnce(SpecRule):
+    id = "MN430"
+    title = "`roles.instance_policies` must not name the policy of the ECS agent"
+    why = (
+        "mngen attaches it to the role of the nodes itself. If it were in the spec as well, "
+        "removing it there would detach it, and no new node could join the cluster."
+    )
+    remedy = "remove it from the list"
+    source_url = (
+        "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/instance_IAM_role.html"
+    )
+    manual_test = "aws iam list-attached-role-policies --role-name ROLE"
+    failing = """\
+roles:
+  instance_policies:
+    - arn:aws:iam::aws:policy/CloudWatchAgentServerPolicy
+    - arn:aws:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role  #! arn:
+"""
+    passing = """\
+roles:
+  instance_policies:
+    - arn:aws:iam::aws:policy/CloudWatchAgentServerPolicy
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for index, arn in enumerate(subject.spec.roles.instance_policies):
+            if arn.endswith(f"::aws:policy/service-role/{names.AGENT_POLICY}"):
                 yield Match(
-                    ("roles", "job_policies", index),
-                    f"every container of every job would have {arn.rpartition('/')[2]}",
+                    ("roles", "instance_policies", index),
+                    f"nodes have {names.AGENT_POLICY} already",
                 )
 
 
@@ -195,8 +231,9 @@ def arns(spec: Spec) -> Iterator[tuple[Path, str]]:
         value = getattr(roles, key)
         if value is not None and value.startswith("arn:"):
             yield ("roles", key), value
-    for index, arn in enumerate(roles.job_policies):
-        yield ("roles", "job_policies", index), arn
+    for key in ("instance_policies", "job_policies"):
+        for index, arn in enumerate(getattr(roles, key)):
+            yield ("roles", key, index), arn
     for name, job in spec.jobs.items():
         if isinstance(job, JobFromFile):
             for path, arn in job.from_file.roles:
