@@ -25,7 +25,7 @@ from mngen.adoption._jobs import (
     vcpus_of,
 )
 from mngen.adoption._lines import Line, Outcome, Place, in_order
-from mngen.adoption._queues import MappedQueue, add_queue, map_queue
+from mngen.adoption._queues import MappedQueue, add_queue, environments_of, map_queue
 from mngen.adoption._record import record_text
 from mngen.adoption._recover import recover
 from mngen.adoption._report import report_text
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 REPORT = "adoption.md"
 """Name of the report, beside the spec."""
+
+_LEFT_ALONE = "left alone, since no queue has it"
 
 _ORDER = (
     "tags",
@@ -310,6 +312,8 @@ def _map(draft: Draft, wishes: Wishes) -> tuple[_Parts, dict[str, Any]]:
         if mapped:
             parts.environments.append(mapped)
             parts.places[f"environments.{mapped.key}"] = item.place
+        elif _is_unused(draft, item):
+            _leave_alone(draft, item)
     for item in inventory.queues:
         queue = map_queue(draft, item, environments)
         if queue:
@@ -329,6 +333,31 @@ def _map(draft: Draft, wishes: Wishes) -> tuple[_Parts, dict[str, Any]]:
         if job.key:
             parts.places[f"jobs.{job.key}"] = item.place
     return parts, {}
+
+
+def _is_unused(draft: Draft, item: Item) -> bool:
+    """Returns whether there are queues, none of which has a compute environment."""
+    queues = draft.inventory.queues
+    own = {item.data.get("computeEnvironmentName"), item.data.get("computeEnvironmentArn")}
+    # Files may name it, and describe the queue with its ARN.
+    names = {name for queue in queues for name in environments_of(queue.data)}
+    names |= {name.rpartition("/")[2] for name in names}
+    return bool(queues) and not own & names
+
+
+def _leave_alone(draft: Draft, item: Item) -> None:
+    """Reports an environment that a spec cannot have as left alone, since nothing needs it."""
+    inside = f"{item.place.pointer}/"
+    refused = [
+        line
+        for line in draft.lines
+        if line.outcome is Outcome.CANNOT
+        and line.place.file == item.place.file
+        and f"{line.place.pointer}/".startswith(inside)
+    ]
+    draft.lines = [line for line in draft.lines if line not in refused]
+    for line in refused:
+        draft.kept(line.place, "", f"{_LEFT_ALONE}: {line.why}")
 
 
 def _report_empty(draft: Draft) -> None:
@@ -387,7 +416,13 @@ def _drop(draft: Draft, parts: _Parts, problems: Iterable[Problem], wanted: froz
             continue
         rule = f" ({problem.rule})" if problem.rule else ""
         place = _origin(draft, parts, problem.path) or Place(draft.inventory.source)
-        draft.cannot(place, problem.path, f"{problem.message}{rule}", problem.hint or "")
+        why = f"{problem.message}{rule}"
+        if section == "environments" and not any(
+            key in queue["environments"] for queue in draft.queues.values()
+        ):
+            draft.kept(place, "", f"{_LEFT_ALONE}: {why}")
+        else:
+            draft.cannot(place, problem.path, why, problem.hint or "")
     for section, key in refused:
         # It may have gone with its queue.
         if key not in sections[section]:

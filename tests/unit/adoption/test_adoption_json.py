@@ -316,6 +316,46 @@ def test_what_a_spec_has_no_word_for_is_named(case: str, tmp_path: Path) -> None
     assert adoption.spec == ""
 
 
+@pytest.mark.parametrize("case", UNFIT)
+def test_what_no_queue_has_is_no_reason_to_fail(case: str, tmp_path: Path) -> None:
+    """As in an account, where an environment in no queue that is asked for is not even read."""
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    expected = adopted(alone, *TUTORIAL)
+    unfit, pointer = UNFIT[case]
+    other = {**unfit, "computeEnvironmentName": "other", "serviceRole": ""}
+    adoption = adopted(tmp_path, *TUTORIAL, other)
+    assert cannot(adoption) == cannot(expected) == []
+    assert data_of(adoption) == data_of(expected)
+    said = {
+        line.place.pointer: line.why
+        for line in adoption.lines
+        if line.place.file == str(tmp_path / "3.json") and line.why.startswith("left alone")
+    }
+    assert set(said) == {pointer, "/serviceRole"}
+    # A queue has it by its ARN, too.
+    order = [
+        {"order": 1, "computeEnvironment": ENVIRONMENT["computeEnvironmentName"]},
+        {
+            "order": 2,
+            "computeEnvironment": f"arn:aws:batch:{REGION}:{ACCOUNT}:compute-environment/other",
+        },
+    ]
+    queue = {**QUEUE, "computeEnvironmentOrder": order}
+    assert pointer in cannot(adopted(tmp_path, ENVIRONMENT, queue, DEFINITION, other))
+
+
+def test_an_environment_in_no_queue_that_a_rule_refuses_is_left_alone(tmp_path: Path) -> None:
+    # Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/placement-groups.html
+    # (burstable types are in no cluster placement group)
+    burstable = changed(ENVIRONMENT, instanceTypes=["t3.2xlarge"])
+    adoption = adopted(tmp_path, *TUTORIAL, {**burstable, "computeEnvironmentName": "other"})
+    assert cannot(adoption) == []
+    assert list(data_of(adoption)["environments"]) == [ENVIRONMENT["computeEnvironmentName"]]
+    (line,) = [each for each in adoption.lines if each.why.startswith("left alone")]
+    assert line.place.pointer == "/computeResources/placementGroup"
+
+
 def test_each_node_range_without_a_role_is_named(tmp_path: Path) -> None:
     ranges = [
         {"targetNodes": "0:0", "container": {"image": IMAGE, "command": ["main", "Ref::case"]}},
