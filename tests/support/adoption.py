@@ -182,10 +182,10 @@ Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSubne
 API_DescribeVpcEndpoints.html (Filter.N)
 """
 _KEYS = {
-    "DescribeMountTargets": ("MountTargets", "FileSystemId"),
-    "DescribeMountTargetSecurityGroups": ("SecurityGroups", "MountTargetId"),
+    "DescribeMountTargets": ("MountTargets", "FileSystemId", "FileSystemNotFound"),
+    "DescribeMountTargetSecurityGroups": ("SecurityGroups", "MountTargetId", "MountTargetNotFound"),
 }
-"""What a call of EFS selects by.
+"""What a call of EFS selects by, and the error if there is none such.
 
 Source: https://docs.aws.amazon.com/efs/latest/ug/API_DescribeMountTargets.html and
 API_DescribeMountTargetSecurityGroups.html
@@ -314,11 +314,13 @@ class Account:
                 items = [item for item in items if item[field] in values]
             return {key: items}
         if operation in _KEYS:
-            key, selects = _KEYS[operation]
+            key, selects, missing = _KEYS[operation]
             targets = self._answers["DescribeMountTargets"]["MountTargets"]
+            systems = self._answers["DescribeFileSystems"]["FileSystems"]
+            known = targets if selects == "MountTargetId" else systems
+            if arguments[selects] not in [each[selects] for each in known]:
+                raise _refused(missing, operation)
             chosen = [each for each in targets if each[selects] == arguments[selects]]
-            if not chosen:
-                raise _refused("MountTargetNotFound", operation)
             return {key: chosen} if operation == "DescribeMountTargets" else found
         profile = found.get("InstanceProfile", {})
         if profile and arguments["InstanceProfileName"] != profile["InstanceProfileName"]:

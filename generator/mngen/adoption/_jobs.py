@@ -138,8 +138,11 @@ def map_job(
         draft.kept(
             item.at("jobDefinitionName"),
             "",
-            f"{name} stays as it is, outside the spec: scripts go on using its name{where}",
-            f"--job {name} takes it into the spec",
+            f"{name} stays as it is, outside the spec: "
+            + ("" if queue else "the spec has no queue for its jobs; ")
+            + f"scripts go on using its name{where}",
+            # Of files, all are taken that have a queue.
+            f"--job {name} takes it into the spec" if queue and not taken else "",
         )
     spec = f"jobs.{mapped.key}.definition" if mapped.key else ""
     _report_keys(draft, item, containers, spec)

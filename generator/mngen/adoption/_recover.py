@@ -20,7 +20,7 @@ from mngen.adoption._lines import Place
 from mngen.adoption._queues import environments_of, limits_of
 from mngen.cluster import DEPLOYMENT_TAG, NR_CPUS_TAG, TAG_PREFIX
 from mngen.cluster.names import aws_name, log_group
-from mngen.spec import CancelAfter, Container, Efs, Environment, Fsx, Network
+from mngen.spec import DEFAULT_CIDR, CancelAfter, Container, Efs, Environment, Fsx, Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,8 +39,6 @@ _UNKNOWN = {
     "queues": "what was protected: `protect`, also of jobs, container and file system",
 }
 
-# What a new VPC has without `cidr`.
-_CIDR = "10.0.0.0/16"
 _CONTAINER = Container()
 _EFS = Efs()
 _FSX = Fsx()
@@ -296,7 +294,7 @@ def _network(draft: Draft, made: Deployed, zones: _Zones) -> dict[str, Any]:
     used = {each for item in environments for each in item.data["computeResources"]["subnets"]}
     if vpc.own:
         section |= {"vpc": "new", "zones": zones.all}
-        if vpc.cidr != _CIDR:
+        if vpc.cidr != DEFAULT_CIDR:
             section["cidr"] = vpc.cidr
         if not made.nat:
             section["nat"] = False

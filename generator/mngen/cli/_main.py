@@ -54,9 +54,11 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = _invoke(arguments)
     except typer.TyperException as error:
+        from mngen.cli._usage import usage_message
+
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "mngen"
-        sys.stderr.write(f"error: {error.format_message()}\n  help: see `{command} --help`\n")
+        sys.stderr.write(f"error: {usage_message(error)}\n  help: see `{command} --help`\n")
         return error.exit_code
     except MngenError as error:
         show_problems(error)

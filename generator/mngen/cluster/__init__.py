@@ -18,6 +18,7 @@ from mngen._later import later
 from mngen.cluster.names import (
     AGENT_POLICY,
     AMIS_FILE,
+    BATCH_LOG_GROUP,
     BUILDER_LIFETIME,
     BUILDER_USER_DATA,
     CPUS_CHECK_VARIABLE,
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AGENT_POLICY",
     "AMIS_FILE",
+    "BATCH_LOG_GROUP",
     "BUILDER_LIFETIME",
     "BUILDER_USER_DATA",
     "CPUS_CHECK_VARIABLE",

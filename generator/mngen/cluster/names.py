@@ -43,6 +43,12 @@ NR_CPUS_TAG = "mngen:nr-cpus"
 INPUTS_TAG = "mngen:inputs"
 """Key of an AMI's tag with the digest of what it was baked from."""
 
+BATCH_LOG_GROUP = "/aws/batch/job"
+"""The log group of jobs whose definition names none.
+
+Source: https://docs.aws.amazon.com/batch/latest/userguide/using_awslogs.html
+"""
+
 CPUS_VARIABLE = "MNGEN_CPUS"
 """How many CPUs the wire-up expects on a node whose AMI limits them."""
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from mngen.cluster import DEPLOYMENT_TAG, definition_name, log_group_name, queue_name
+from mngen.cluster import (
+    BATCH_LOG_GROUP,
+    DEPLOYMENT_TAG,
+    definition_name,
+    log_group_name,
+    queue_name,
+)
 from mngen.errors import InputError
 from mngen.jobs._batch import DESCRIBED_AT_ONCE, KEPT_DAYS, describe, list_filtered
 from mngen.jobs._types import WAITING, JobStatus, JobSummary, NodeStatus
@@ -204,8 +210,8 @@ def _log_group(cluster: Cluster, job: JobDetailTypeDef) -> str:
             and f"/{definition_name(cluster.spec, each.name)}:" in job["jobDefinition"]
             for each in cluster.jobs
         )
-        return log_group_name(cluster.spec) if own else "/aws/batch/job"
-    return str(configuration.get("options", {}).get("awslogs-group") or "/aws/batch/job")
+        return log_group_name(cluster.spec) if own else BATCH_LOG_GROUP
+    return str(configuration.get("options", {}).get("awslogs-group") or BATCH_LOG_GROUP)
 
 
 def _short(cluster: Cluster, queue: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mngen.account import ECR_IMAGE
-from mngen.cluster import inputs_prefix
+from mngen.cluster import BATCH_LOG_GROUP, inputs_prefix
 from mngen.policy._shared import definitions, queues, repository, unasked
 from mngen.policy._statement import Scope, Statement
 from mngen.rules import submission_calls
@@ -161,5 +161,5 @@ def _log_groups(spec: Spec) -> list[str]:
             for _, container in job.from_file.containers:
                 logs = container.get("logConfiguration", {"logDriver": "awslogs"})
                 if logs["logDriver"] == "awslogs":
-                    found.add(logs.get("options", {}).get("awslogs-group") or "/aws/batch/job")
+                    found.add(logs.get("options", {}).get("awslogs-group") or BATCH_LOG_GROUP)
     return sorted(found - {spec.logs.group})

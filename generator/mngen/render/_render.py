@@ -33,7 +33,7 @@ from mngen.render._hcl import Hcl, comment
 from mngen.render._registered import registered
 from mngen.render._static import static_tree
 from mngen.render._templates import render_template
-from mngen.spec import written
+from mngen.spec import DEFAULT_CIDR, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -101,6 +101,7 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         "interface_endpoints": services,
         "nat": nat,
         "nat_zone": nat_zone(spec),
+        "default_cidr": DEFAULT_CIDR,
         "default_group_decides": cluster.default_group_decides,
         "reaches_internet": spec.network.vpc != "new" or nat,
         "job_variables": {job.name: job_variables(spec, job) for job in cluster.jobs},

@@ -16,6 +16,7 @@ from mngen.spec._extends import merged
 from mngen.spec._initial import create, initial, name_from, scalar
 from mngen.spec._load import LoadedSpec, load, load_text
 from mngen.spec._model import (
+    DEFAULT_CIDR,
     LAUNCHERS_WITHOUT_MPIRUN,
     CancelAfter,
     Capacity,
@@ -40,6 +41,7 @@ from mngen.spec._model import (
 from mngen.spec._schema import schema
 
 __all__ = [
+    "DEFAULT_CIDR",
     "LAUNCHERS_WITHOUT_MPIRUN",
     "MAX_BYTES",
     "UPDATE_KEY",

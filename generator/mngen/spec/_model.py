@@ -97,6 +97,9 @@ InstanceTypeName = Annotated[
         examples=("r5.12xlarge", "hpc7a.96xlarge"),
     ),
 ]
+DEFAULT_CIDR = "10.0.0.0/16"
+"""The range of a new VPC, unless the spec has another one."""
+
 Cidr = Annotated[
     str,
     _text(
@@ -267,7 +270,9 @@ class Network(Section, frozen=True, kw_only=True):
         affects(Effect.NETWORK),
     ] = "default"
     cidr: Annotated[
-        Annotated[Cidr, Meta(description="Range of a new VPC, /16 to /22. Default: 10.0.0.0/16.")]
+        Annotated[
+            Cidr, Meta(description=f"Range of a new VPC, /16 to /22. Default: {DEFAULT_CIDR}.")
+        ]
         | None,
         affects(Effect.NETWORK),
     ] = None

@@ -387,6 +387,14 @@ def test_each_node_range_without_a_role_is_named(tmp_path: Path) -> None:
     ]
 
 
+def test_definition_without_a_queue_names_no_option_that_files_do_not_have(tmp_path: Path) -> None:
+    adoption = adopted(tmp_path, DEFINITION)
+    (line,) = [each for each in adoption.lines if "outside the spec" in each.why]
+    assert "the spec has no queue for its jobs" in line.why
+    assert line.todo == ""
+    assert adoption.spec == ""
+
+
 def test_containers_of_an_ecs_task_are_read(tmp_path: Path) -> None:
     task = {
         "containers": [

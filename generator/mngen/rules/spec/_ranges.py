@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mngen.errors import Severity
 from mngen.rules._rule import Match
 from mngen.rules.spec._rule import SpecRule
+from mngen.spec import DEFAULT_CIDR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 _VPC_CIDR = "https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html"
 _VPCS = "aws ec2 describe-vpcs --query 'Vpcs[].[VpcId,CidrBlock,IsDefault]'"
-
-DEFAULT_CIDR = "10.0.0.0/16"
 
 _PRIVATE = tuple(
     IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")

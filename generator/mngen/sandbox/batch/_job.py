@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 ENDED = ("SUCCEEDED", "FAILED")
 
+LOG_GROUP = "/aws/batch/job"
+"""Where containers log if their definition names no group.
+
+Source: https://docs.aws.amazon.com/batch/latest/userguide/using_awslogs.html
+"""
+
 
 @dataclass(slots=True)
 class Script:
@@ -157,7 +163,7 @@ class Job:
 
     def log_group(self, node: int) -> str:
         """Returns the log group of a node: Batch's own where the definition names none."""
-        return self.log_options(node).get("awslogs-group") or "/aws/batch/job"
+        return self.log_options(node).get("awslogs-group") or LOG_GROUP
 
 
 def summary(job: Job) -> dict[str, Any]:

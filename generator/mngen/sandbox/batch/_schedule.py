@@ -22,7 +22,7 @@ from mngen.catalog import vcpu_quota
 from mngen.sandbox.batch import _reasons as reasons
 from mngen.sandbox.batch._environments import catalog, fault_of, role_fault
 from mngen.sandbox.batch._interfaces import nodes_meet, task_interface_fits
-from mngen.sandbox.batch._job import Attempt, Job
+from mngen.sandbox.batch._job import LOG_GROUP, Attempt, Job
 from mngen.sandbox.batch._reserved import (
     instances_until,
     reservation_obstacle,
@@ -174,7 +174,7 @@ def _queue_up(state: State, job: Job) -> bool:
 def _start(backend: Any, job: Job, attempt: Attempt) -> None:
     """Starts the containers; their log driver needs its group, which Batch makes for its own."""
     group = job.log_group(job.main)
-    if group == "/aws/batch/job":
+    if group == LOG_GROUP:
         backend.logs_backend.ensure_log_group(group)
     if group in backend.logs_backend.groups:
         job.status = "RUNNING"
@@ -343,7 +343,8 @@ def _registered_gpus(instance: InstanceType, resources: dict[str, Any]) -> int:
     """Returns the GPUs that the ECS agent registers: those that NVIDIA's driver shows it.
 
     Only the GPU-optimized AMI has that driver, and the setting with which the agent looks for GPUs.
-    An image with both has a type that ends with `_NVIDIA`.
+    An image with both has a type that ends with `_NVIDIA`. An AMI of one's own may have them under
+    another type, which is not known here: stricter than the agent, for jobs that ask for GPUs.
     Source: https://github.com/aws/amazon-ecs-agent (ecs-init/gpu/nvidia_gpu_manager.go),
     https://github.com/aws/amazon-ecs-ami (scripts/al2023/gpu)
     """
