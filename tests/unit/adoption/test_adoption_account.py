@@ -381,6 +381,39 @@ def test_account_where_queues_may_not_be_listed(handmade: Callable[..., Account]
         adopted(handmade(denied=("DescribeJobQueues",)))
 
 
+READ = (
+    *("GetCallerIdentity", "DescribeJobQueues", "DescribeComputeEnvironments"),
+    "DescribeJobDefinitions",
+)
+LOOKED_UP = (
+    *("DescribeSubnets", "DescribeVpcEndpoints", "DescribeFileSystems", "DescribeMountTargets"),
+    *("DescribeMountTargetSecurityGroups", "GetInstanceProfile"),
+)
+
+
+@pytest.mark.parametrize("call", [*READ, *LOOKED_UP])
+def test_each_call_may_be_denied(call: str) -> None:
+    environment, queue, definition = described(
+        changed(ENVIRONMENT, instanceRole="tsunami"), QUEUE, DEFINITION
+    )
+    parts = ([environment], [queue], [definition])
+    account = Account(*parts, file_systems=(SYSTEM,))
+    adopted(account)
+    assert set(account.calls) == {*READ, *LOOKED_UP}
+    denied = Account(*parts, file_systems=(SYSTEM,), denied=(call,))
+    if call in READ:
+        with pytest.raises(ToolError, match=f"AWS denies {call}"):
+            adopted(denied)
+        return
+    adoption = adopted(denied)
+    assert QUEUE["jobQueueName"] in adoption.spec
+    said = [line for line in adoption.lines if f"AWS denies {call}" in line.why]
+    assert [line.outcome for line in said] == [Outcome.CHANGED]
+    assert f"permission for {call}" in said[0].todo
+    # A name in place of an ARN is asked for.
+    assert adoption.count(Outcome.CANNOT) == (call == "GetInstanceProfile")
+
+
 def test_account_without_queues() -> None:
     with pytest.raises(InputError, match=f"account {ACCOUNT} has no job queues in {REGION}"):
         adopted(Account([], [], []))

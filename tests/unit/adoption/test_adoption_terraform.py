@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shlex
 from pathlib import Path
@@ -10,90 +11,55 @@ from typing import Any
 import pytest
 import yaml
 
-from mngen.adoption import Adoption, Wishes, adopt, read_state, read_terraform
+from mngen.adoption import Adoption, Outcome, Wishes, adopt, read_state, read_terraform
 from mngen.catalog import load_catalog
-from mngen.errors import InputError
-from tests.support.adoption import ARN
+from mngen.errors import InputError, Severity
+from mngen.rules import check
+from mngen.spec import load_text
+from tests.support.module_state import state
 
 CATALOG = load_catalog(Path("mngen.yaml"))
 
 
+RECORDED = {
+    each["address"]: each
+    for module in (
+        state()["values"]["root_module"],
+        *state()["values"]["root_module"]["child_modules"],
+    )
+    for each in module["resources"]
+}
+"""Resources of the state that Terraform 1.11.4 with version 5.100.0 of the AWS provider wrote."""
+
+ARN = "arn:aws:batch:eu-west-1:123456789012:"
+MODULE = "module.batch.aws_batch_"
+HELLO: dict[str, Any] = RECORDED[f'{MODULE}job_definition.this["hello"]']
+
+
 def environment(name: str, instance: str) -> dict[str, Any]:
-    return {
-        "address": f'module.batch.aws_batch_compute_environment.this["{name}"]',
-        "mode": "managed",
-        "type": "aws_batch_compute_environment",
-        "values": {
-            "arn": f"{ARN}compute-environment/{name}",
-            "compute_environment_name": name,
-            "compute_environment_name_prefix": "",
-            "compute_resources": [
-                {
-                    "type": "EC2",
-                    "min_vcpus": 0,
-                    "max_vcpus": 960,
-                    "instance_type": [instance],
-                    "subnets": ["subnet-0123456789abcdef0"],
-                    "security_group_ids": ["sg-0123456789abcdef0"],
-                    "launch_template": [],
-                }
-            ],
-            "eks_configuration": [],
-            "state": "ENABLED",
-            "type": "MANAGED",
-        },
-    }
+    """One like the recorded one, with another name and instance type."""
+    made: dict[str, Any] = copy.deepcopy(RECORDED[f'{MODULE}compute_environment.this["big"]'])
+    made["address"] = f'{MODULE}compute_environment.this["{name}"]'
+    arn = f"{ARN}compute-environment/{name}"
+    made["values"] |= {"arn": arn, "id": name, "compute_environment_name": name}
+    made["values"]["compute_resources"][0]["instance_type"] = [instance]
+    return made
 
 
 def queue(name: str, *environments: str, older: bool = False) -> dict[str, Any]:
+    """One like the recorded ones; the module lists environments in the older form."""
+    made: dict[str, Any] = copy.deepcopy(RECORDED["aws_batch_job_queue.plain"])
+    made["address"] = f'{MODULE}job_queue.this["{name}"]'
     arns = [f"{ARN}compute-environment/{each}" for each in environments]
-    order = [{"order": number, "compute_environment": each} for number, each in enumerate(arns)]
-    return {
-        "address": f'module.batch.aws_batch_job_queue.this["{name}"]',
-        "mode": "managed",
-        "type": "aws_batch_job_queue",
-        "values": {
-            "arn": f"{ARN}job-queue/{name}",
-            "name": name,
-            "priority": 7,
-            "compute_environments": arns if older else None,
-            "compute_environment_order": [] if older else order,
-            "job_state_time_limit_action": [],
-            "scheduling_policy_arn": None,
-            "state": "ENABLED",
-        },
-    }
-
-
-HELLO: dict[str, Any] = {
-    "address": 'module.batch.aws_batch_job_definition.this["hello"]',
-    "mode": "managed",
-    "type": "aws_batch_job_definition",
-    "values": {
-        "arn": f"{ARN}job-definition/reef-hello:3",
-        "arn_prefix": f"{ARN}job-definition/reef-hello",
-        "name": "reef-hello",
-        "revision": 3,
-        "type": "container",
-        "container_properties": json.dumps(
-            {
-                "command": ["ls"],
-                "image": "busybox:1.36",
-                "resourceRequirements": [
-                    {"type": "VCPU", "value": "1"},
-                    {"type": "MEMORY", "value": "1024"},
-                ],
-            }
-        ),
-        "deregister_on_new_revision": True,
-        "parameters": {},
-        "propagate_tags": True,
-        "retry_strategy": [{"attempts": 3, "evaluate_on_exit": []}],
-        "timeout": [],
-        "tags": None,
-        "tags_all": {},
-    },
-}
+    values = made["values"]
+    values |= {"arn": f"{ARN}job-queue/{name}", "id": f"{ARN}job-queue/{name}", "name": name}
+    first = values["compute_environment_order"][0]
+    values["compute_environment_order"] = [
+        {**first, "order": number, "compute_environment": each} for number, each in enumerate(arns)
+    ]
+    if older:
+        values |= {"compute_environments": arns, "compute_environment_order": []}
+    return made
 
 
 def adopted(
@@ -114,6 +80,41 @@ TWO = (
     queue("first", "big"),
     queue("second", "small"),
 )
+
+
+def test_the_state_of_the_module_gives_what_its_configuration_has() -> None:
+    """The names, numbers and policies are those of tests/specs/states/module/main.tf."""
+    found = read_state(state(), "the state", (), ("reef-hello",))
+    adoption = adopt(found, Wishes(name="reef", jobs=frozenset({"reef-hello"})), CATALOG)
+    assert [each for each in adoption.lines if each.outcome is Outcome.CANNOT] == []
+    spec = yaml.safe_load(adoption.spec)
+    big, small = spec["environments"].values()
+    assert (big["instance"], big["max_nodes"], big["placement_group"]) == ("r5.24xlarge", 10, False)
+    assert (small["instance"], small["max_nodes"], small["purchase"]) == ("m5.4xlarge", 6, "spot")
+    assert "bid_percentage" not in small
+    queues = spec["queues"]
+    assert {name: each["priority"] for name, each in queues.items()} == {
+        "ReefFirst": 7,
+        "ReefSecond": 1,
+        "ReefPlain": 3,
+    }
+    # The module gives each queue a policy unless told not to.
+    assert {name for name, each in queues.items() if "scheduling_policy" in each} == {"ReefFirst"}
+    assert queues["ReefPlain"]["cancel_after"] == {"misconfiguration": None, "capacity": 7200}
+    assert [len(each["legacy"]) for each in queues.values()] == [1, 1, 1]
+    definition = json.loads(adoption.files["definitions/reef-hello.json"])
+    assert definition["timeout"] == {"attemptDurationSeconds": 60}
+    assert definition["containerProperties"]["image"] == "busybox:1.36"
+    for address in (
+        "aws_batch_job_queue.plain",
+        "'module.batch.aws_batch_job_queue.this[\"first\"]'",
+        "'module.batch.aws_batch_job_definition.this[\"hello\"]'",
+    ):
+        assert f"terraform state rm {address}\n" in adoption.report
+    assert adoption.imports.count("import {") == 4
+    files = {name: text.encode() for name, text in adoption.files.items()}
+    problems = check(load_text(adoption.spec.encode(), files=files), CATALOG)
+    assert [each for each in problems if each.severity is Severity.ERROR] == []
 
 
 def test_state_gives_the_queues_and_what_the_other_configuration_lets_go_of() -> None:
@@ -160,8 +161,9 @@ def test_job_definition_of_the_state_is_taken_over_if_it_is_named() -> None:
         "containerProperties": json.loads(HELLO["values"]["container_properties"]),
         "propagateTags": True,
         "retryStrategy": {"attempts": 3},
+        "timeout": {"attemptDurationSeconds": 60},
     }
-    assert f'id = "{ARN}job-definition/reef-hello:3"' in adoption.imports
+    assert f'id = "{ARN}job-definition/reef-hello:1"' in adoption.imports
     assert "state rm 'module.batch.aws_batch_job_definition.this[\"hello\"]'" in adoption.report
     assert "state rm 'module.batch.aws_batch_job_definition" not in adopted(*TWO, HELLO).report
     with pytest.raises(InputError, match='there is no job definition "hello"'):
