@@ -14,6 +14,7 @@ import msgspec
 
 from mngen._tags import tags_of, with_tags
 from mngen.account import ECR_IMAGE, image_of
+from mngen.adoption._draft import UNIQUE_SUFFIX
 from mngen.adoption._file_systems import (
     MOST_FILE_SYSTEMS,
     all_file_systems,
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
     Try = Callable[[Callable[[], None]], object]
 
 _SSH = 22
-# What Terraform appends to a prefix:
-# https://github.com/hashicorp/terraform-plugin-sdk/blob/main/helper/id/id.go
-_SUFFIX = r"\d{18}[0-9a-f]{8}"
 _GONE = frozenset({"deleted", "deleting", "failed"})
 
 
@@ -439,7 +437,7 @@ def is_made(name: str, deployment: str, kind: str) -> bool:
         deployment: Name of the deployment.
         kind: What it is for, as its name has it, such as `job`.
     """
-    return re.fullmatch(rf"{re.escape(deployment)}-{kind}-{_SUFFIX}", name) is not None
+    return re.fullmatch(rf"{re.escape(deployment)}-{kind}-{UNIQUE_SUFFIX}", name) is not None
 
 
 def role_name(arn: str) -> str:

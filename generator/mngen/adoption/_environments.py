@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mngen.adoption._draft import Draft, count, key_of
+from mngen.adoption._draft import UNIQUE_SUFFIX, Draft, count, key_of
 
 if TYPE_CHECKING:
     from mngen.adoption._item import Item
@@ -28,6 +28,7 @@ _DESCRIBES = frozenset(
 )
 # The tutorial names an environment after the CPUs that its AMI leaves to Linux.
 _LIMIT = re.compile(r"MAX_?(?:V?CPUS?)?_?(\d+)", re.IGNORECASE)
+_MADE_UNIQUE = re.compile(rf"-{UNIQUE_SUFFIX}\Z")
 _PLACE_IN_AWS = "mngen's own setting, or AWS's default, applies"
 
 
@@ -72,7 +73,8 @@ def map_environment(draft: Draft, item: Item, wanted_cpus: frozenset[int]) -> Ma
         wanted_cpus: vCPUs that job definitions ask of a node.
     """
     name = str(item.take("computeEnvironmentName", ""))
-    key = key_of(name, draft.environments)
+    # The environment in AWS is not taken over, so its name need not stay.
+    key = key_of(_MADE_UNIQUE.sub("", name), draft.environments)
     path = f"environments.{key}"
     if not _is_supported(draft, item, path):
         return None

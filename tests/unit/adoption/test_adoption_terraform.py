@@ -88,6 +88,8 @@ def test_the_state_of_the_module_gives_what_its_configuration_has() -> None:
     adoption = adopt(found, Wishes(name="reef", jobs=frozenset({"reef-hello"})), CATALOG)
     assert [each for each in adoption.lines if each.outcome is Outcome.CANNOT] == []
     spec = yaml.safe_load(adoption.spec)
+    # Without what Terraform appends to a prefix.
+    assert list(spec["environments"]) == ["reef-big", "reef-small"]
     big, small = spec["environments"].values()
     assert (big["instance"], big["max_nodes"], big["placement_group"]) == ("r5.24xlarge", 10, False)
     assert (small["instance"], small["max_nodes"], small["purchase"]) == ("m5.4xlarge", 6, "spot")
