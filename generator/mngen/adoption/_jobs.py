@@ -273,6 +273,16 @@ def _report_container(
             )
             why = f"as they are: {paths or 'none on the instance'}"
             todo = "an AMI from mngen bake has only the paths of `storage.efs` and `storage.fsx`"
+        alone = "ecsProperties" not in path and not container.get("executionRoleArn")
+        if key == "secrets" and value and alone:
+            draft.changed(
+                item.at(*path, key),
+                spec,
+                "no execution role, which reads them: Amazon ECS refuses the task (MN415)",
+                "add an `executionRoleArn` to the definition",
+                breaks=True,
+            )
+            continue
         draft.kept(item.at(*path, key), spec, why, todo)
 
 

@@ -14,9 +14,11 @@ from mngen.rules.spec._examples import load_example, read_example
 from mngen.rules.submission import SubmissionRule
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from mngen.rules._rule import Rule
+    from mngen.rules.spec._examples import Example
 
 _WIDEST = 100
 
@@ -50,13 +52,15 @@ def page(rule: type[Rule]) -> str:
         f"What to do: {rule.remedy}.",
     ]
     if issubclass(rule, SpecRule):
+        fails, passes = (read_example(rule, each) for each in (rule.failing, rule.passing))
         parts += [
             "## Fails",
-            _block("yaml", read_example(rule.failing).part),
-            *(_block("json", f"// {name}\n{text}") for name, text in rule.files.items()),
+            _block("yaml", fails.part),
+            *_files(fails),
             _block("text", _shown(rule)),
             "## Passes",
-            _block("yaml", read_example(rule.passing).part),
+            _block("yaml", passes.part),
+            *_files(passes, fails),
         ]
     parts += [
         "## Check it yourself",
@@ -124,6 +128,14 @@ def _needs(rule: type[Rule]) -> str:
         calls = ", ".join(f"`{call}`" for call in rule.calls)
         return "Applies to a submission (`mngen submit`)" + (f", with {calls}." if calls else ".")
     return "Needs only the spec."
+
+
+def _files(example: Example, before: Example | None = None) -> Iterator[str]:
+    """Yields the files that an example names, and the one before it does not."""
+    for name, text in example.files.items():
+        if name in example.part and not (before and name in before.part):
+            yield f"`{name}`:"
+            yield _block("json", text)
 
 
 def _shown(rule: type[SpecRule]) -> str:

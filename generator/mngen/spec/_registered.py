@@ -55,6 +55,9 @@ _FARGATE = frozenset(
     }
 )
 _VOLUME = frozenset({"efsVolumeConfiguration", "host", "name"})
+_VOLUME_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_LEAST_MEMORY = 4
+_MOST_SWAPPINESS = 100
 _NOT_CARRIED = "not supported by the AWS provider of Terraform, which leaves it out"
 _REQUIRED = "missing; AWS Batch requires it"
 _RANGE = re.compile(r"([0-9]{0,4}):([0-9]{0,4})")
@@ -175,6 +178,8 @@ def _container_faults(data: dict[str, Any]) -> Iterator[Fault]:
     for path, container in containers_of(data):
         yield from _carried_faults(path, container)
         yield from _need_faults(path, container)
+        yield from _mount_faults(path, container)
+        yield from _swap_faults(path, container)
         if "image" not in container:
             yield Fault((*path, "image"), _REQUIRED)
         for key in ("jobRoleArn", "executionRoleArn"):
@@ -194,6 +199,74 @@ def _carried_faults(path: Path, container: dict[str, Any]) -> Iterator[Fault]:
             yield Fault((*path, "volumes", number, key), _NOT_CARRIED, hint="remove it")
 
 
+def _mount_faults(path: Path, container: dict[str, Any]) -> Iterator[Fault]:
+    """Yields mount points without their volume, and volumes that AWS does not mount.
+
+    Amazon ECS refuses the task of a container that mounts another volume: "Unknown volume". AWS
+    does not document whether AWS Batch refuses the definition already, or only fails its jobs.
+
+    Sources: https://docs.aws.amazon.com/batch/latest/APIReference/API_Volume.html,
+    API_MountPoint.html, API_EFSVolumeConfiguration.html and API_EFSAuthorizationConfig.html there;
+    the message in https://github.com/ansible/ansible/issues/35751.
+    """
+    volumes = container.get("volumes", [])
+    names = [each.get("name", "") for each in volumes]
+    for number, each in enumerate(volumes):
+        place = (*path, "volumes", number)
+        if "name" in each and not _VOLUME_NAME.fullmatch(each["name"]):
+            yield Fault(
+                (*place, "name"), "expected 1 to 255 letters, digits, hyphens and underscores"
+            )
+        yield from _efs_faults(place, each.get("efsVolumeConfiguration", {}), container)
+    for number, each in enumerate(container.get("mountPoints", [])):
+        place = (*path, "mountPoints", number, "sourceVolume")
+        source = each.get("sourceVolume")
+        if source is None:
+            yield Fault(place, "missing; it names the volume")
+        elif source not in names:
+            known = ", ".join(filter(None, names)) or "none"
+            yield Fault(
+                place,
+                f"there is no volume `{source}`",
+                hint=f"add it to `volumes` of this container, or name one of these: {known}",
+            )
+
+
+def _efs_faults(place: Path, system: dict[str, Any], container: dict[str, Any]) -> Iterator[Fault]:
+    """Yields what excludes or lacks the authorization of an EFS volume."""
+    key = "efsVolumeConfiguration"
+    access = system.get("authorizationConfig", {})
+    by_role = access.get("iam") == "ENABLED"
+    point = access.get("accessPointId")
+    if (by_role or point) and system.get("transitEncryption") != "ENABLED":
+        cause = "`iam`" if by_role else "`accessPointId`"
+        yield Fault((*place, key, "transitEncryption"), f"{cause} requires ENABLED")
+    if point and system.get("rootDirectory", "/") != "/":
+        yield Fault(
+            (*place, key, "rootDirectory"),
+            "the access point decides what is mounted",
+            hint='remove it, or write "/"',
+        )
+    if by_role and "jobRoleArn" not in container:
+        yield Fault(
+            (*place, key, "authorizationConfig", "iam"),
+            "requires a `jobRoleArn` of the container, as which it mounts the file system",
+        )
+
+
+def _swap_faults(path: Path, container: dict[str, Any]) -> Iterator[Fault]:
+    """Yields numbers outside what AWS documents for swap space.
+
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_LinuxParameters.html
+    """
+    linux = container.get("linuxParameters", {})
+    place = (*path, "linuxParameters")
+    if linux.get("maxSwap", 0) < 0:
+        yield Fault((*place, "maxSwap"), "expected 0 or more")
+    if not 0 <= linux.get("swappiness", 0) <= _MOST_SWAPPINESS:
+        yield Fault((*place, "swappiness"), f"expected 0 to {_MOST_SWAPPINESS}")
+
+
 def _need_faults(path: Path, container: dict[str, Any]) -> Iterator[Fault]:
     """Yields what is wrong with the CPUs and the memory that a container asks for."""
     requirements = container.get("resourceRequirements", [])
@@ -203,7 +276,11 @@ def _need_faults(path: Path, container: dict[str, Any]) -> Iterator[Fault]:
             yield Fault((*place, "type"), "expected VCPU, MEMORY or GPU")
         elif not _WHOLE.fullmatch(each["value"]):
             yield Fault((*place, "value"), 'expected a whole number in quotes, such as "4"')
+        elif each["type"] == "MEMORY" and int(each["value"]) < _LEAST_MEMORY:
+            yield Fault((*place, "value"), f"expected at least {_LEAST_MEMORY} MiB")
     listed = {each["type"] for each in requirements}
+    if "MEMORY" not in listed and 0 < container.get("memory", 0) < _LEAST_MEMORY:
+        yield Fault((*path, "memory"), f"expected at least {_LEAST_MEMORY} MiB")
     for key, kind in (("vcpus", "VCPU"), ("memory", "MEMORY")):
         if kind not in listed and container.get(key, 0) < 1:
             yield Fault(

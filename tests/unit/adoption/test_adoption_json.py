@@ -357,7 +357,7 @@ def test_an_environment_in_no_queue_that_a_rule_refuses_is_left_alone(tmp_path: 
 
 
 def test_each_node_range_without_a_role_is_named(tmp_path: Path) -> None:
-    ranges = [
+    ranges: list[dict[str, Any]] = [
         {"targetNodes": "0:0", "container": {"image": IMAGE, "command": ["main", "Ref::case"]}},
         {
             "targetNodes": "1:",
@@ -385,6 +385,12 @@ def test_each_node_range_without_a_role_is_named(tmp_path: Path) -> None:
         ("ties/0/container/jobRoleArn"[-24:], True),
         ("ties/1/container/jobRoleArn"[-24:], False),
     ]
+    secrets = line_at(adoption, "/nodeProperties/nodeRangeProperties/1/container/secrets")
+    assert secrets.breaks
+    assert "MN415" in secrets.why
+    ranges[1]["container"]["executionRoleArn"] = f"arn:aws:iam::{ACCOUNT}:role/execution"
+    adoption = adopted(tmp_path, ENVIRONMENT, QUEUE, definition)
+    assert not line_at(adoption, secrets.place.pointer).breaks
 
 
 def test_definition_without_a_queue_names_no_option_that_files_do_not_have(tmp_path: Path) -> None:
@@ -399,8 +405,13 @@ def test_containers_of_an_ecs_task_are_read(tmp_path: Path) -> None:
     task = {
         "containers": [
             {"image": IMAGE, "mountPoints": [{"sourceVolume": "data", "containerPath": "/d"}]},
-            {"image": "busybox", "environment": [{"name": "A", "value": "b"}]},
+            {
+                "image": "busybox",
+                "environment": [{"name": "A", "value": "b"}],
+                "secrets": [{"name": "KEY", "valueFrom": "license"}],
+            },
         ],
+        "executionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/execution",
         "ipcMode": "host",
         "volumes": [{"name": "data", "host": {"sourcePath": "/efs/data"}}],
     }
@@ -414,6 +425,8 @@ def test_containers_of_an_ecs_task_are_read(tmp_path: Path) -> None:
     assert line_at(adoption, f"{at}/taskRoleArn").breaks
     assert line_at(adoption, f"{at}/ipcMode").outcome is Outcome.KEPT
     assert line_at(adoption, f"{at}/containers/1/environment").outcome is Outcome.KEPT
+    # The task has the execution role for its containers.
+    assert not line_at(adoption, f"{at}/containers/1/secrets").breaks
     spec = data_of(adoption)
     assert spec["container"] == {"image": IMAGE}
     assert spec["storage"]["efs"]["mount"] == "/efs/data"

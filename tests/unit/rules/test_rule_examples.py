@@ -15,7 +15,7 @@ by_id = pytest.mark.parametrize("rule", SPEC_RULES, ids=lambda rule: rule.id)
 
 @by_id
 def test_failing_example_fails_by_this_rule_alone(rule: type[SpecRule]) -> None:
-    example = read_example(rule.failing)
+    example = read_example(rule, rule.failing)
     loaded = load_example(rule, rule.failing)
     assert loaded.problems == ()
 

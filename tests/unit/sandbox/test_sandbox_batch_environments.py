@@ -105,6 +105,18 @@ def refusal(call: Any, **arguments: Any) -> str:
     return str(error["Message"])
 
 
+def efs_volume(encryption: str = "DISABLED", root: str = "/", **access: str) -> dict[str, Any]:
+    return {
+        "name": "data",
+        "efsVolumeConfiguration": {
+            "fileSystemId": "fs-1",
+            "rootDirectory": root,
+            "transitEncryption": encryption,
+            "authorizationConfig": access,
+        },
+    }
+
+
 class TestComputeEnvironments:
     def test_no_service_role_means_the_service_linked_one(
         self, batch: Any, resources: Resources
@@ -457,6 +469,35 @@ class TestJobDefinitions:
     )
     def test_needs_that_batch_refuses(self, batch: Any, need: Any, reason: str) -> None:
         container = {"image": "a", "resourceRequirements": [need]}
+        nodes = {**NODES, "nodeRangeProperties": [{"targetNodes": "0:", "container": container}]}
+        for arguments in (
+            {"type": "container", "containerProperties": container},
+            {"type": "multinode", "nodeProperties": nodes},
+        ):
+            message = refusal(
+                batch.register_job_definition, jobDefinitionName=unique("job"), **arguments
+            )
+            assert reason in message
+
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            ({"mountPoints": [{"sourceVolume": "esf"}]}, "Unknown volume 'esf'."),
+            ({"mountPoints": [{"containerPath": "/a"}]}, "Unknown volume 'null'."),
+            (
+                {"secrets": [{"name": "KEY", "valueFrom": "license"}]},
+                "you must also specify a value for 'executionRoleArn'.",
+            ),
+            (
+                {"volumes": [efs_volume(iam="ENABLED")], "jobRoleArn": "arn:aws:iam::1:role/a"},
+                "transitEncryption",
+            ),
+            ({"volumes": [efs_volume("ENABLED", iam="ENABLED")]}, "jobRoleArn"),
+            ({"volumes": [efs_volume("ENABLED", "/a", accessPointId="fsap-1")]}, "rootDirectory"),
+        ],
+    )
+    def test_containers_that_ecs_refuses(self, batch: Any, change: Any, reason: str) -> None:
+        container = {"image": "a", "vcpus": 1, "memory": 4, **change}
         nodes = {**NODES, "nodeRangeProperties": [{"targetNodes": "0:", "container": container}]}
         for arguments in (
             {"type": "container", "containerProperties": container},

@@ -60,6 +60,28 @@ WAVE: dict[str, Any] = {
     },
     "retryStrategy": {"attempts": 2},
 }
+EFS_VOLUME = (
+    *("nodeProperties", "nodeRangeProperties", 0, "container"),
+    *("volumes", 0, "efsVolumeConfiguration"),
+)
+EFS = copy.deepcopy(WAVE)
+EFS["nodeProperties"]["nodeRangeProperties"][0]["container"] |= {
+    "jobRoleArn": "arn:aws:iam::123456789012:role/wave",
+    "volumes": [
+        {
+            "name": "efs",
+            "efsVolumeConfiguration": {
+                "fileSystemId": "fs-0123456789abcdef0",
+                "rootDirectory": "/",
+                "transitEncryption": "ENABLED",
+                "authorizationConfig": {
+                    "accessPointId": "fsap-0123456789abcdef0",
+                    "iam": "ENABLED",
+                },
+            },
+        }
+    ],
+}
 POST: dict[str, Any] = {"type": "container", "containerProperties": CONTAINER}
 FIRST = ("nodeProperties", "nodeRangeProperties", 0)
 INNER = (*FIRST, "container")
@@ -290,6 +312,54 @@ def test_the_definitions_of_the_tests_are_valid() -> None:
             ),
             "/1/container/instanceType: r5.24xlarge differs from r5.12xlarge in node range 0",
         ),
+        # AWS documents what follows for the containers of API_ContainerProperties, API_Volume,
+        # API_EFSAuthorizationConfig and API_LinuxParameters; ECS refuses an "Unknown volume".
+        (
+            with_value(WAVE, (*INNER, "mountPoints", 0, "sourceVolume"), "esf"),
+            "/container/mountPoints/0/sourceVolume: there is no volume `esf`",
+        ),
+        (
+            with_value(WAVE, (*INNER, "volumes"), []),
+            "add it to `volumes` of this container, or name one of these: none",
+        ),
+        (
+            with_value(WAVE, (*INNER, "mountPoints", 0, "sourceVolume"), None),
+            "/mountPoints/0/sourceVolume: missing",
+        ),
+        (
+            with_value(WAVE, (*INNER, "volumes", 0, "name"), "efs.data"),
+            "/volumes/0/name: expected 1 to 255 letters, digits, hyphens and underscores",
+        ),
+        (
+            with_value(EFS, (*EFS_VOLUME, "transitEncryption"), "DISABLED"),
+            "/efsVolumeConfiguration/transitEncryption: `iam` requires ENABLED",
+        ),
+        (
+            with_value(
+                with_value(EFS, (*EFS_VOLUME, "transitEncryption"), None),
+                (*EFS_VOLUME, "authorizationConfig", "iam"),
+                None,
+            ),
+            "/efsVolumeConfiguration/transitEncryption: `accessPointId` requires ENABLED",
+        ),
+        (
+            with_value(EFS, (*EFS_VOLUME, "rootDirectory"), "/data"),
+            "/rootDirectory: the access point decides what is mounted",
+        ),
+        (
+            with_value(EFS, (*INNER, "jobRoleArn"), None),
+            "/authorizationConfig/iam: requires a `jobRoleArn`",
+        ),
+        (with_value(WAVE, (*INNER, "memory"), 3), "/memory: expected at least 4 MiB"),
+        (
+            with_value(WAVE, (*INNER, "resourceRequirements"), [{"type": "MEMORY", "value": "3"}]),
+            "/resourceRequirements/0/value: expected at least 4 MiB",
+        ),
+        (with_value(WAVE, (*INNER, "linuxParameters"), {"maxSwap": -1}), "expected 0 or more"),
+        (
+            with_value(WAVE, (*INNER, "linuxParameters"), {"maxSwap": 1, "swappiness": 101}),
+            "/linuxParameters/swappiness: expected 0 to 100",
+        ),
         (with_value(WAVE, ("nodeProperties", "mainNode"), 2), "one of the nodes 0 to 1"),
         (with_value(WAVE, ("nodeProperties", "numNodes"), 0), "expected 1 to 1000"),
         (with_value(WAVE, ("nodeProperties", "numNodes"), None), "missing; AWS Batch requires it"),
@@ -341,6 +411,15 @@ def test_what_cannot_be_registered_is_refused(content: Any, said: str) -> None:
         assert problem.severity is Severity.ERROR
     # The rest of the spec is judged all the same.
     assert check(found, load_catalog()) == list(found.problems)
+
+
+def test_a_volume_with_authorization_is_taken() -> None:
+    """Where nothing is missing; what each of its parts requires is refused above."""
+    assert taken(EFS).from_file.content == EFS
+    without = with_value(EFS, (*EFS_VOLUME, "authorizationConfig"), None)
+    for path, value in (("transitEncryption", None), ("rootDirectory", "/data")):
+        plain = with_value(without, (*EFS_VOLUME, path), value)
+        assert taken(plain).from_file.content == plain
 
 
 def test_the_lines_of_many_problems_are_found_in_one_pass(

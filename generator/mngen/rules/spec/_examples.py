@@ -25,18 +25,47 @@ class Example:
     Attributes:
         part: The part that matters, as a reader sees it.
         spec: The whole spec, which begins with that part.
-        position: Where the problem is to be reported; None for an example without a problem.
+        position: Where the problem is to be reported, in the spec or in the file that it names;
+            None for an example without a problem.
+        files: The files that it may name, by their paths from the spec.
     """
 
     part: str
     spec: str
     position: Position | None
+    files: dict[str, str]
 
 
-def read_example(written: str) -> Example:
-    """Reads an example: the line at fault ends in `#!` and the text at which the caret stands."""
+def read_example(rule: type[SpecRule], written: str) -> Example:
+    """Reads an example: the line at fault ends in `#!` and the text at which the caret stands.
+
+    Args:
+        rule: The rule.
+        written: Its failing or its passing example.
+    """
     import yaml
 
+    part, position = _without_mark(written)
+    files = {}
+    for name, text in rule.files.items():
+        files[name], marked = _without_mark(text)
+        if name in part:
+            position = position or marked
+    rest = yaml.safe_dump(_rest(yaml.safe_load(part)), sort_keys=False)
+    return Example(part, part + rest, position, files)
+
+
+def load_example(rule: type[SpecRule], written: str) -> LoadedSpec:
+    """Loads an example of a rule, with the files that it names."""
+    from mngen.spec import load_text
+
+    example = read_example(rule, written)
+    files = {name: text.encode() for name, text in example.files.items()}
+    return load_text(example.spec.encode(), files=files)
+
+
+def _without_mark(written: str) -> tuple[str, Position | None]:
+    """Returns a text without the mark of the line at fault, and where that points."""
     position = None
     lines = []
     for number, line in enumerate(written.splitlines(), start=1):
@@ -44,17 +73,7 @@ def read_example(written: str) -> Example:
         if mark:
             position = Position(number, shown.index(pointed) + 1)
         lines.append(shown)
-    part = "\n".join(lines) + "\n"
-    rest = yaml.safe_dump(_rest(yaml.safe_load(part)), sort_keys=False)
-    return Example(part, part + rest, position)
-
-
-def load_example(rule: type[SpecRule], written: str) -> LoadedSpec:
-    """Loads an example of a rule, with the files that it names."""
-    from mngen.spec import load_text
-
-    files = {name: text.encode() for name, text in rule.files.items()}
-    return load_text(read_example(written).spec.encode(), files=files)
+    return "\n".join(lines) + "\n", position
 
 
 def _rest(data: dict[str, Any]) -> dict[str, Any]:

@@ -131,6 +131,44 @@ def check_needs(needs: list[dict[str, Any]]) -> None:
             raise ClientException(f"GPU value {each['value']!r} must be a positive integer")
 
 
+def check_container(container: dict[str, Any]) -> None:
+    """Refuses a container whose task Amazon ECS would refuse.
+
+    The messages are those of RegisterTaskDefinition, which Batch calls for a job. Its documentation
+    does not show whether Batch refuses the job definition already, as it is done here, or lets the
+    job fail.
+    Source: https://github.com/ansible/ansible/issues/35751 (volume),
+    https://github.com/fabfuel/ecs-deploy/issues/87 (secrets), and for EFS
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_EFSAuthorizationConfig.html
+
+    Raises:
+        ClientException: It mounts a volume that it does not have, has secrets and no execution
+            role, or authorization for EFS without what that requires.
+    """
+    volumes = container.get("volumes") or []
+    names = [each.get("name") for each in volumes]
+    for each in container.get("mountPoints") or []:
+        if each.get("sourceVolume") not in names:
+            raise ClientException(f"Unknown volume '{each.get('sourceVolume', 'null')}'.")
+    if container.get("secrets") and not container.get("executionRoleArn"):
+        raise ClientException(
+            "When you are specifying container secrets, you must also specify a value for "
+            "'executionRoleArn'."
+        )
+    for each in volumes:
+        system = each.get("efsVolumeConfiguration") or {}
+        access = system.get("authorizationConfig") or {}
+        by_role = access.get("iam") == "ENABLED"
+        if not by_role and not access.get("accessPointId"):
+            continue
+        if system.get("transitEncryption") != "ENABLED":
+            raise ClientException("EFS authorization requires transitEncryption ENABLED")
+        if by_role and not container.get("jobRoleArn"):
+            raise ClientException("EFS IAM authorization requires a jobRoleArn")
+        if access.get("accessPointId") and system.get("rootDirectory", "/") != "/":
+            raise ClientException("rootDirectory must be / with an EFS access point")
+
+
 def register_definition(backend: Any, request: dict[str, Any]) -> JobDefinition:
     """Registers the next revision of a job definition.
 
@@ -143,9 +181,11 @@ def register_definition(backend: Any, request: dict[str, Any]) -> JobDefinition:
     if request.get("type") == "multinode":
         _check_nodes(nodes)
     check_needs((request.get("containerProperties") or {}).get("resourceRequirements") or [])
+    check_container(request.get("containerProperties") or {})
     for node_range in (nodes or {}).get("nodeRangeProperties", []):
         if "container" in node_range:
             check_needs(node_range["container"].get("resourceRequirements") or [])
+            check_container(node_range["container"])
             _complete_container(node_range["container"])
     before = backend.get_job_definition_by_name(name)
     make_definition: Any = JobDefinition

@@ -63,6 +63,8 @@ module "job_coupled" {
           ]
           executionRoleArn = "arn:aws:iam::123456789012:role/coupled-execution"
           image            = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/coupled:1"
+          instanceType     = "r5.12xlarge"
+          jobRoleArn       = "arn:aws:iam::123456789012:role/coupled-worker"
           linuxParameters = {
             devices = [
               {

@@ -19,7 +19,7 @@ output "spec" {
     jobs = {
       coupled = {
         aws_name   = "coupled"
-        definition = "definitions/coupled.json sha256:513783cbd294"
+        definition = "definitions/coupled.json sha256:5945c7405f22"
         protect    = true
         queue      = "mpi"
       }
