@@ -193,6 +193,89 @@ jobs:
                     )
 
 
+class NoEmptyObjects(SpecRule):
+    id = "MN417"
+    severity = Severity.INFO
+    title = "A definition should have no empty objects"
+    why = (
+        "The AWS provider for Terraform compares the file with what AWS Batch describes. It takes "
+        "an empty list for none, but not an empty object, and AWS does not document whether AWS "
+        "Batch keeps one. If not, each apply registers another revision."
+    )
+    remedy = "remove it: it has no effect"
+    source_url = (
+        "https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/batch/"
+        "container_properties.go"
+    )
+    manual_test = (
+        "aws batch describe-job-definitions --status ACTIVE "
+        "--query 'jobDefinitions[].containerProperties.linuxParameters'"
+    )
+    files = MappingProxyType(
+        {
+            "empty.json": """\
+{
+  "type": "container",
+  "containerProperties": {
+    "image": "quay.io/me/post:v1",
+    "vcpus": 4,
+    "memory": 8000,
+    "linuxParameters": {}  #! {
+  }
+}
+""",
+            "post.json": """\
+{
+  "type": "container",
+  "containerProperties": {
+    "image": "quay.io/me/post:v1",
+    "vcpus": 4,
+    "memory": 8000,
+    "linuxParameters": {"devices": [], "initProcessEnabled": true},
+    "logConfiguration": {"logDriver": "awslogs", "options": {}}
+  }
+}
+""",
+        }
+    )
+    failing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  post:
+    queue: mpi
+    definition: empty.json
+"""
+    passing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  post:
+    queue: mpi
+    definition: post.json
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for path, container in _containers(subject):
+            for place in _empty(container, path):
+                # Of these, the provider takes an empty one for none.
+                if place[-2:] != ("logConfiguration", "options"):
+                    yield Match(place, "an empty object")
+
+
+def _empty(value: Any, path: Path) -> Iterator[Path]:
+    """Yields the places of empty objects."""
+    if value == {}:
+        yield path
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from _empty(each, (*path, key))
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from _empty(each, (*path, number))
+
+
 def _containers(subject: Subject) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yields the container of each node range of a definition in a file, with its place."""
     for name, job in subject.spec.jobs.items():
