@@ -89,6 +89,8 @@ def test_handmade_setup_comes_under_mngen_in_three_stages(
         assert stack.unchanged()
         assert order_of(sandbox, made) == ["TSUNAMI_ON_DEMAND_MAXCPU_12"]
         assert revisions(sandbox) == [made.definition]
+        # Version 6 of the provider plans another revision where the state has no `false` here.
+        assert stack.values(JOB)["deregister_on_new_revision"] is False
         job = client(sandbox, "batch", HERE).submit_job(
             jobName="by-revision", jobQueue=made.queue, jobDefinition="tsunami_nodes:1"
         )

@@ -163,6 +163,18 @@ class Stack:
                 raise
             self._terraform("destroy", "-auto-approve")
 
+    def values(self, address: str) -> dict[str, Any]:
+        """Return the attributes that the state has of a resource."""
+        state = json.loads(self._terraform("show", "-json"))
+        modules = [state["values"]["root_module"]]
+        while modules:
+            module = modules.pop()
+            modules += module.get("child_modules", [])
+            for each in module.get("resources", []):
+                if each["address"] == address:
+                    return dict(each["values"])
+        raise AssertionError(f"{address} is not in the state")
+
     def outputs(self) -> dict[str, Any]:
         """Read the outputs."""
         outputs = json.loads(self._terraform("output", "-json"))
