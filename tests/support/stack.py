@@ -31,7 +31,7 @@ _LUSTRE = """resource "aws_fsx_lustre_file_system" "this" {
   }
 }
 """
-"""Ends the wait that provider 5.100 begins once FSx was asked for a deletion, of ten minutes."""
+"""Limits the wait of provider 5.100 after it asks FSx for a deletion, of ten minutes."""
 
 AMI = "ami-0123456789abcdef{}"
 

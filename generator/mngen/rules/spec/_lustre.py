@@ -43,7 +43,7 @@ class LustreSize(SpecRule):
     id = "MN481"
     title = "The size of FSx for Lustre must be 1200, 2400 or a multiple of 2400 GiB"
     why = "FSx refuses any other size of its SSD storage."
-    remedy = "use 1200, 2400, 4800, 7200, ..."
+    remedy = "use 1200, 2400, 4800, 7200 or a larger multiple of 2400"
     source_url = _CREATE
     manual_test = "aws fsx describe-file-systems --query 'FileSystems[].StorageCapacity'"
     failing = """\
