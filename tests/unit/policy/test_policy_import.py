@@ -79,6 +79,17 @@ def _deploy(sandbox: Sandbox) -> None:
     ec2.create_tags(Resources=[vpc, subnet, group["GroupId"], image], Tags=pairs)
     system = efs.create_file_system(CreationToken="reef", Tags=pairs)["FileSystemId"]
     efs.create_mount_target(FileSystemId=system, SubnetId=subnet, SecurityGroups=[group["GroupId"]])
+    among = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group["GroupId"]}]}
+    ec2.authorize_security_group_ingress(GroupId=group["GroupId"], IpPermissions=[among])
+    client(sandbox, "fsx", HERE).create_file_system(
+        FileSystemType="LUSTRE",
+        FileSystemTypeVersion="2.15",
+        StorageCapacity=1200,
+        SubnetIds=[subnet],
+        SecurityGroupIds=[group["GroupId"]],
+        LustreConfiguration={"DeploymentType": "SCRATCH_2"},
+        Tags=pairs,
+    )
     role = "reef-job-" + "0" * 26
     made = iam.create_role(
         RoleName=role,
@@ -143,6 +154,8 @@ def _deploy(sandbox: Sandbox) -> None:
             containerProperties={
                 "image": f"{registry}/{image}",
                 "jobRoleArn": made["Arn"],
+                "volumes": [{"name": "fsx", "host": {"sourcePath": "/fsx"}}],
+                "mountPoints": [{"sourceVolume": "fsx", "containerPath": "/fsx"}],
                 "resourceRequirements": [
                     {"type": "VCPU", "value": "1"},
                     {"type": "MEMORY", "value": "64"},
