@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jinja2.bccache import Bucket
 
 
-MOST_FILES = 64
+MOST_FILES = 96
 """How many compiled templates are kept at most; there must not be more templates than this."""
 
 
