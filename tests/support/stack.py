@@ -87,8 +87,11 @@ class Stack:
         file.write_text(spec, encoding="utf-8")
         Deployment(self.folder / "deploy").write(render(open_cluster(file), provider=5))
         lustre = self.terraform_folder / "modules" / "fsx" / "main.tf"
-        if lustre.is_file() and 'lustre_file_system" "this"' in lustre.read_text("utf-8"):
-            lustre.with_name("timeouts_override.tf").write_text(_LUSTRE, encoding="utf-8")
+        override = lustre.with_name("timeouts_override.tf")
+        # It stays when the tree is rendered anew, and may only be where the resource is.
+        override.unlink(missing_ok=True)
+        if lustre.is_file() and _LUSTRE.partition("\n")[0] in lustre.read_text("utf-8"):
+            override.write_text(_LUSTRE, encoding="utf-8")
 
     def record_images(self, *images: str) -> dict[str, str]:
         """Write the record that a bake would leave, and return the AMI of each image."""
