@@ -130,11 +130,8 @@ def test_what_the_emulator_lacks_fails_at_once(
     lacking = (
         SMALL
         + """
-resource "aws_ec2_capacity_reservation" "this" {
-  instance_type     = "t3.micro"
-  instance_platform = "Linux/UNIX"
-  availability_zone = "us-east-1a"
-  instance_count    = 1
+resource "aws_ec2_serial_console_access" "this" {
+  enabled = true
 }
 """
     )
@@ -145,5 +142,5 @@ resource "aws_ec2_capacity_reservation" "this" {
         terraform(tmp_path, environment, "init")
         output = terraform(tmp_path, environment, "apply", "-auto-approve", "-no-color", codes=(1,))
         assert "SandboxNotImplemented" in output
-        assert "ec2 CreateCapacityReservation" in output
+        assert "ec2 EnableSerialConsoleAccess" in output
         terraform(tmp_path, environment, "destroy", "-auto-approve")
