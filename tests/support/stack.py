@@ -88,7 +88,7 @@ class Stack:
         Deployment(self.folder / "deploy").write(render(open_cluster(file), provider=5))
         lustre = self.terraform_folder / "modules" / "fsx" / "main.tf"
         override = lustre.with_name("timeouts_override.tf")
-        # It stays when the tree is rendered anew, and may only be where the resource is.
+        # Rendering again leaves it, and it may only be where the resource is.
         override.unlink(missing_ok=True)
         if lustre.is_file() and _LUSTRE.partition("\n")[0] in lustre.read_text("utf-8"):
             override.write_text(_LUSTRE, encoding="utf-8")
