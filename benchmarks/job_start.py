@@ -38,8 +38,6 @@ _MOST_EXIT = 0.1
 _GOAL_NODES = 16
 _REGISTERING = 1000
 _MOST_REGISTERING = 3.0
-# The values of `mngen_wireup.host.Host` behind the node's index.
-_HOST = ("127.0.0.1", "127.0.0.0/8", 1, 1, False, 0, "")
 
 
 class Times(NamedTuple):
@@ -157,6 +155,7 @@ def _register() -> float:
 
 
 def _register_all(port: int, secret: bytes) -> float:
+    from mngen_wireup.host import Host
     from mngen_wireup.messages import Session, parsed, plain_line
 
     start = time.perf_counter()
@@ -171,7 +170,18 @@ def _register_all(port: int, secret: bytes) -> float:
         nonce = parsed(stream.readline().rstrip(b"\n"))["nonce"]
         session = Session(secret, greeting, nonce, is_main=False)
         session.open(stream.readline().rstrip(b"\n"))
-        child.sendall(session.seal({"host": [node, *_HOST]}))
+        here = Host(
+            node=node,
+            address="127.0.0.1",
+            network="127.0.0.0/8",
+            cpus=1,
+            cores=1,
+            efa=False,
+            gpus=0,
+            port=0,
+            key="",
+        )
+        child.sendall(session.seal({"host": here.values()}))
         sessions.append(session)
     for session, (_, _, _, stream) in zip(sessions, children, strict=True):
         message: dict[str, object] = {}
