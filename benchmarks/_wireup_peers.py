@@ -88,7 +88,7 @@ def wireup_request(count: int, folder: Path) -> NodesRequest:
     compile_it = ("-m", "compileall", "-q", "--invalidation-mode", "checked-hash")
     subprocess.run([PYTHON, *compile_it, str(folder / "mngen_wireup")], check=True)
     return NodesRequest(
-        command=(PYTHON, "-IS", "/peer/wireup.py", *RANKS),
+        command=(PYTHON, "/peer/wireup.py", *RANKS),
         count=count,
         environment={
             "MNGEN_SECRET": "0123456789abcdef" * 2,

@@ -139,7 +139,7 @@ def _register() -> float:
         "PATH": os.defpath,
     }
     main = subprocess.Popen(
-        [sys.executable, "-IS", str(ROOT / "container" / "wireup.py"), "sleep", "60"],
+        [sys.executable, str(ROOT / "container" / "wireup.py"), "sleep", "60"],
         env=environ,
         stderr=subprocess.PIPE,
         text=True,
