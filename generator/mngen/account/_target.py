@@ -144,8 +144,8 @@ class Target:
         """
         found = []
         for environment in self.intent.queue.environments:
-            capacity = environment.spec.capacity
-            reserved = self.account.reservation(capacity.id) if capacity and capacity.id else None
+            identifier = environment.reservation_id
+            reserved = self.account.reservation(identifier) if identifier else None
             wait = reserved.wait(self.nodes, now) if reserved else None
             if wait is None:
                 return

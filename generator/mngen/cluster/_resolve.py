@@ -73,6 +73,16 @@ class ResolvedEnvironment(msgspec.Struct, frozen=True):
         )
 
     @property
+    def block(self) -> str | None:
+        """The id of its capacity block; None for none."""
+        return self.spec.capacity.block if self.spec.capacity else None
+
+    @property
+    def reservation_id(self) -> str | None:
+        """The id of its capacity reservation or block; None for none, or for a group."""
+        return self.spec.capacity.id if self.spec.capacity else None
+
+    @property
     def limit_in_words(self) -> str:
         """The clause on why a node registers fewer CPUs than EC2 sells; empty for no limit."""
         if self.nr_cpus is None:

@@ -46,18 +46,18 @@ class ReservationExists(AwsRule):
     @classmethod
     def matches(cls, account: Account) -> Iterator[Match]:
         for environment in account.cluster.environments:
-            capacity = environment.spec.capacity
-            if capacity is None or not capacity.id:
+            identifier = environment.reservation_id
+            if identifier is None:
                 continue
             path = _path(environment)
-            found = account.reservation(capacity.id)
+            found = account.reservation(identifier)
             if found is None:
                 yield Match(
                     path,
-                    f"there is no capacity reservation `{capacity.id}` in "
+                    f"there is no capacity reservation `{identifier}` in "
                     f"{account.cluster.spec.region} that this account may use",
                 )
-            elif found.is_block is not (capacity.block is not None):
+            elif found.is_block is not (environment.block is not None):
                 right = "block" if found.is_block else "reservation"
                 yield Match(
                     path,
@@ -302,13 +302,12 @@ class ReservationGroupFits(AwsRule):
 def _named(account: Account) -> Iterator[tuple[ResolvedEnvironment, Reservation]]:
     """Yields the environments with what they name, if that is of the kind and has not ended."""
     for environment in account.cluster.environments:
-        capacity = environment.spec.capacity
-        if capacity is None or not capacity.id:
+        identifier = environment.reservation_id
+        found = account.reservation(identifier) if identifier else None
+        if found is None or found.has_ended:
             continue
-        found = account.reservation(capacity.id)
-        if found is None or found.has_ended or found.is_block is not (capacity.block is not None):
-            continue
-        yield environment, found
+        if found.is_block is (environment.block is not None):
+            yield environment, found
 
 
 def _matches(account: Account, environment: ResolvedEnvironment, found: Reservation) -> bool:
@@ -324,8 +323,7 @@ def _matches(account: Account, environment: ResolvedEnvironment, found: Reservat
 
 def _path(environment: ResolvedEnvironment) -> Path:
     """Returns the place of the id or name in an environment's `capacity`."""
-    capacity = environment.spec.capacity
     key = "group"
-    if capacity is not None and capacity.id:
-        key = "block" if capacity.block else "reservation"
+    if environment.reservation_id:
+        key = "block" if environment.block else "reservation"
     return ("environments", environment.name, "capacity", key)

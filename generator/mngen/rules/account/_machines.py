@@ -86,7 +86,7 @@ class QuotaSuffices(AwsRule):
         for each in account.cluster.environments:
             # EC2 does not count the instances of capacity blocks:
             # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-capacity-blocks.html
-            if each.spec.capacity is not None and each.spec.capacity.block:
+            if each.block:
                 continue
             quota = vcpu_quota(each.instance, spot=each.spec.purchase == "spot")
             if quota is not None:

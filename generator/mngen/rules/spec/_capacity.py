@@ -30,6 +30,16 @@ environments:
   p5: {_P5}, capacity: {{block: cr-0123456789abcdef0}}}}
 """
 
+_IN_ONE_ZONE = """\
+environments:
+  m5:
+    instance: m5.4xlarge
+    max_nodes: 4
+    multi_node: false
+    zones: [us-east-1a]
+    capacity: {reservation: cr-0123456789abcdef0}
+"""
+
 _BLOCK = """\
 environments:
   p5:
@@ -111,15 +121,7 @@ environments:
     zones: [us-east-1a]
     capacity: {reservation: cr-0123456789abcdef0}  #! {
 """
-    passing = """\
-environments:
-  m5:
-    instance: m5.4xlarge
-    max_nodes: 4
-    multi_node: false
-    zones: [us-east-1a]
-    capacity: {reservation: cr-0123456789abcdef0}
-"""
+    passing = _IN_ONE_ZONE
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
@@ -150,20 +152,12 @@ environments:
     zones: [us-east-1a, us-east-1b]  #! [
     capacity: {reservation: cr-0123456789abcdef0}
 """
-    passing = """\
-environments:
-  m5:
-    instance: m5.4xlarge
-    max_nodes: 4
-    multi_node: false
-    zones: [us-east-1a]
-    capacity: {reservation: cr-0123456789abcdef0}
-"""
+    passing = _IN_ONE_ZONE
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for each in subject.environments:
-            if each.spec.capacity is None or not each.spec.capacity.id:
+            if each.reservation_id is None:
                 continue
             if len(each.zones) > 1:
                 yield Match(
@@ -219,8 +213,7 @@ environments:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for each in subject.environments:
-            capacity = each.spec.capacity
-            if capacity is not None and not capacity.block and each.has_own_group:
+            if each.spec.capacity is not None and not each.block and each.has_own_group:
                 yield Match(
                     ("environments", each.name, "placement_group"),
                     "reserved instances may not fit into a placement group that is made after them",
@@ -367,8 +360,7 @@ environments:
     def matches(cls, subject: Subject) -> Iterator[Match]:
         first: dict[str | None, str] = {}
         for each in _blocks(subject):
-            block = each.spec.capacity.block if each.spec.capacity else None
-            other = first.setdefault(block, each.name)
+            other = first.setdefault(each.block, each.name)
             if other != each.name:
                 yield Match(_block(each), f"the environment `{other}` has the same capacity block")
 
@@ -408,10 +400,9 @@ queues:
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for queue in subject.queues:
             for index, each in enumerate(queue.environments):
-                capacity = each.spec.capacity
                 # What `legacy` names stays only until its jobs have ended.
                 others = len(queue.environments) - 1
-                if capacity is not None and capacity.block and others:
+                if each.block and others:
                     yield Match(
                         ("queues", queue.name, "environments", index),
                         f"`{each.name}` has a capacity block, and the queue {others} other "
@@ -447,11 +438,7 @@ class JobsWaitForBlock(SpecRule):
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for queue in subject.queues:
             limit = queue.spec.cancel_after.capacity
-            blocks = [
-                each.name
-                for each in queue.environments
-                if each.spec.capacity is not None and each.spec.capacity.block
-            ]
+            blocks = [each.name for each in queue.environments if each.block]
             if limit is not None and blocks:
                 yield Match(
                     ("queues", queue.name, "cancel_after", "capacity"),
@@ -499,11 +486,9 @@ environments:
                 yield Match(path, f"the group is of account {account}, the spec of {spec.account}")
 
 
-def _blocks(subject: Subject) -> Iterator[ResolvedEnvironment]:
-    """Yields the environments with a capacity block."""
-    for each in subject.environments:
-        if each.spec.capacity is not None and each.spec.capacity.block:
-            yield each
+def _blocks(subject: Subject) -> list[ResolvedEnvironment]:
+    """Returns the environments with a capacity block."""
+    return [each for each in subject.environments if each.block]
 
 
 def _block(environment: ResolvedEnvironment) -> Path:

@@ -274,8 +274,9 @@ class QuotaCoversJob(SubmissionRule):
     def matches(cls, target: Target) -> Iterator[Match]:
         obstacles = []
         for each in target.intent.queue.environments:
-            if each.spec.capacity is not None and each.spec.capacity.block:
-                # EC2 does not count the instances of capacity blocks.
+            if each.block:
+                # EC2 does not count the instances of capacity blocks:
+                # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-capacity-blocks.html
                 return
             quota = vcpu_quota(each.instance, spot=each.spec.purchase == "spot")
             value = quota_value(target.account, quota) if quota else None
