@@ -90,34 +90,7 @@ class ReservationFits(AwsRule):
     @classmethod
     def matches(cls, account: Account) -> Iterator[Match]:
         for environment, found in _named(account):
-            zones = account.zones_of(environment)
-            name = f"the {found.kind} `{found.id}`"
-            if found.instance != environment.instance.name:
-                yield Match(
-                    ("environments", environment.name, "instance"),
-                    f"{name} is for {found.instance}, and the environment has "
-                    f"{environment.instance.name}",
-                    f"write `instance: {found.instance}`",
-                )
-            if zones and found.zone not in zones:
-                key = "zones" if environment.spec.zones else "capacity"
-                yield Match(
-                    ("environments", environment.name, key),
-                    f"{name} is in {found.zone}, and the environment in {', '.join(zones)}",
-                    f"write `zones: [{found.zone}]`",
-                )
-            if found.platform != _LINUX or found.tenancy != "default":
-                yield Match(
-                    _path(environment),
-                    f"{name} is for {found.platform} on hardware with {found.tenancy} tenancy, and "
-                    "AWS Batch starts Linux instances on shared hardware",
-                )
-            if found.group not in (None, environment.placement_group):
-                yield Match(
-                    ("environments", environment.name, "placement_group"),
-                    f"{name} was made in the placement group `{found.group}`",
-                    f"write `placement_group: {{existing: {found.group}}}`",
-                )
+            yield from _misfits(account, environment, found)
 
 
 class ReservationInGroup(AwsRule):
@@ -170,19 +143,16 @@ class ReservationHoldsNodes(AwsRule):
 
     @classmethod
     def matches(cls, account: Account) -> Iterator[Match]:
-        sharing: dict[str, list[ResolvedEnvironment]] = defaultdict(list)
-        reservations: dict[str, Reservation] = {}
+        sharing: dict[Reservation, list[ResolvedEnvironment]] = defaultdict(list)
         for environment, found in _named(account):
-            sharing[found.id].append(environment)
-            reservations[found.id] = found
-        for identifier, environments in sharing.items():
-            found, last = reservations[identifier], environments[-1]
+            sharing[found].append(environment)
+        for found, environments in sharing.items():
             wanted = sum(each.spec.max_nodes for each in environments)
             if wanted > found.total:
                 whose = "the environments that name it" if len(environments) > 1 else "`max_nodes`"
                 yield Match(
-                    ("environments", last.name, "max_nodes"),
-                    f"the {found.kind} `{identifier}` has {found.total} instances, and {whose} "
+                    ("environments", environments[-1].name, "max_nodes"),
+                    f"the {found.kind} `{found.id}` has {found.total} instances, and {whose} "
                     f"allow{'s' if len(environments) == 1 else ''} {wanted}",
                 )
 
@@ -290,7 +260,7 @@ class ReservationGroupFits(AwsRule):
                     f"the resource group `{group}` is not a pool of capacity reservations",
                     "create one with the configuration AWS::EC2::CapacityReservationPool",
                 )
-            elif not any(_matches(account, environment, each) for each in found.reservations):
+            elif not any(_takes(account, environment, each) for each in found.reservations):
                 zones = account.zones_of(environment)
                 yield Match(
                     path,
@@ -310,15 +280,43 @@ def _named(account: Account) -> Iterator[tuple[ResolvedEnvironment, Reservation]
             yield environment, found
 
 
-def _matches(account: Account, environment: ResolvedEnvironment, found: Reservation) -> bool:
+def _misfits(
+    account: Account, environment: ResolvedEnvironment, found: Reservation
+) -> Iterator[Match]:
+    """Yields what keeps the instances of an environment out of a reservation."""
     zones = account.zones_of(environment)
-    return (
-        not (found.is_block or found.has_ended)
-        and (found.instance, found.platform, found.tenancy)
-        == (environment.instance.name, _LINUX, "default")
-        and (not zones or found.zone in zones)
-        and found.group in (None, environment.placement_group)
-    )
+    name = f"the {found.kind} `{found.id}`"
+    if found.instance != environment.instance.name:
+        yield Match(
+            ("environments", environment.name, "instance"),
+            f"{name} is for {found.instance}, and the environment has {environment.instance.name}",
+            f"write `instance: {found.instance}`",
+        )
+    if zones and found.zone not in zones:
+        key = "zones" if environment.spec.zones else "capacity"
+        yield Match(
+            ("environments", environment.name, key),
+            f"{name} is in {found.zone}, and the environment in {', '.join(zones)}",
+            f"write `zones: [{found.zone}]`",
+        )
+    if found.platform != _LINUX or found.tenancy != "default":
+        yield Match(
+            _path(environment),
+            f"{name} is for {found.platform} on hardware with {found.tenancy} tenancy, and "
+            "AWS Batch starts Linux instances on shared hardware",
+        )
+    if found.group not in (None, environment.placement_group):
+        yield Match(
+            ("environments", environment.name, "placement_group"),
+            f"{name} was made in the placement group `{found.group}`",
+            f"write `placement_group: {{existing: {found.group}}}`",
+        )
+
+
+def _takes(account: Account, environment: ResolvedEnvironment, found: Reservation) -> bool:
+    """Whether a reservation of a group takes instances of an environment."""
+    fits = next(_misfits(account, environment, found), None) is None
+    return fits and not (found.is_block or found.has_ended)
 
 
 def _path(environment: ResolvedEnvironment) -> Path:
