@@ -93,7 +93,9 @@ class Account:
     def reservation_group(self, group: str) -> ReservationGroup | None:
         """Returns a resource group of capacity reservations, or None. Each is asked for once."""
         if group not in self._groups:
-            self._groups[group] = read_group(self.client("resource-groups"), self.ec2, group)
+            self._groups[group] = read_group(
+                self.client("resource-groups"), self.reservation, group
+            )
         return self._groups[group]
 
     @property

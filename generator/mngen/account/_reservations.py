@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mypy_boto3_ec2.client import EC2Client
     from mypy_boto3_ec2.type_defs import CapacityReservationTypeDef
 
@@ -158,12 +160,14 @@ def read_reservation(ec2: EC2Client, identifier: str) -> Reservation | None:
     return next(map(_reservation, answer["CapacityReservations"]), None)
 
 
-def read_group(client: Any, ec2: EC2Client, group: str) -> ReservationGroup | None:
+def read_group(
+    client: Any, read: Callable[[str], Reservation | None], group: str
+) -> ReservationGroup | None:
     """Returns a resource group with its reservations; None if the account has none of this name.
 
     Args:
         client: A client of Resource Groups.
-        ec2: A client of EC2.
+        read: Returns the reservation of an id, or None.
         group: Its name or ARN.
 
     Raises:
@@ -177,7 +181,7 @@ def read_group(client: Any, ec2: EC2Client, group: str) -> ReservationGroup | No
         return None
     kinds = [each["Type"] for each in answer["GroupConfiguration"].get("Configuration") or ()]
     ids = [each["Identifier"]["ResourceArn"].rpartition("/")[2] for each in listed]
-    found = [read_reservation(ec2, each) for each in ids if each.startswith("cr-")]
+    found = [read(each) for each in ids if each.startswith("cr-")]
     return ReservationGroup(
         is_pool=_POOL in kinds, reservations=tuple(each for each in found if each is not None)
     )
