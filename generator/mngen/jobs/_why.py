@@ -46,10 +46,11 @@ def causes_of(account: Account, job: JobDetailTypeDef) -> tuple[Cause, ...]:
     batch: BatchClient = account.client("batch")
     found = [*_dependencies(batch, job)]
     if job["status"] == "RUNNABLE":
+        target = _target(account, job)
         found += [
-            *_reserved(account, job),
+            *(_reserved(target) if target else []),
             *_said(job),
-            *_judged(account, job),
+            *(_judged(target) if target else []),
             *_started(account, job),
             *_busy(account, job),
         ]
@@ -76,11 +77,8 @@ def _said(job: JobDetailTypeDef) -> Iterator[Cause]:
         yield cause_of(reason, multi_node="nodeProperties" in job)
 
 
-def _judged(account: Account, job: JobDetailTypeDef) -> Iterator[Cause]:
+def _judged(target: Target) -> Iterator[Cause]:
     """Yields what the rules find, as if the job were about to be submitted."""
-    target = _target(account, job)
-    if target is None:
-        return
     for each in check_waiting(target):
         yield Cause(
             what=each.problem.message,
@@ -91,11 +89,8 @@ def _judged(account: Account, job: JobDetailTypeDef) -> Iterator[Cause]:
         )
 
 
-def _reserved(account: Account, job: JobDetailTypeDef) -> list[Cause]:
+def _reserved(target: Target) -> list[Cause]:
     """Returns why reserved capacity has no room for a job; nothing without permission."""
-    target = _target(account, job)
-    if target is None:
-        return []
     with suppress(ToolError), translated():
         return [
             Cause(what=wait.what, remedy=wait.remedy, certain=wait.certain, see=_RESERVED)
