@@ -180,13 +180,13 @@ def register_definition(backend: Any, request: dict[str, Any]) -> JobDefinition:
     nodes = copy.deepcopy(request.get("nodeProperties"))
     if request.get("type") == "multinode":
         _check_nodes(nodes)
-    check_needs((request.get("containerProperties") or {}).get("resourceRequirements") or [])
-    check_container(request.get("containerProperties") or {})
-    for node_range in (nodes or {}).get("nodeRangeProperties", []):
-        if "container" in node_range:
-            check_needs(node_range["container"].get("resourceRequirements") or [])
-            check_container(node_range["container"])
-            _complete_container(node_range["container"])
+    ranges = (nodes or {}).get("nodeRangeProperties", [])
+    containers = [each["container"] for each in ranges if "container" in each]
+    for each in [request.get("containerProperties") or {}, *containers]:
+        check_needs(each.get("resourceRequirements") or [])
+        check_container(each)
+    for each in containers:
+        _complete_container(each)
     before = backend.get_job_definition_by_name(name)
     make_definition: Any = JobDefinition
     definition: JobDefinition = make_definition(
