@@ -11,6 +11,7 @@ capacity-blocks-launch.html
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -39,19 +40,17 @@ def reservation_fault(ec2: Any, resources: Mapping[str, Any]) -> str | None:
 
 
 def reservation_obstacle(
-    ec2: Any, resources: Mapping[str, Any], nodes: int, taken: int
+    ec2: Any, found: Reservation, resources: Mapping[str, Any], nodes: int, taken: int
 ) -> str | None:
     """Returns the code of why EC2 starts no instances in a reservation; None if it does.
 
     Args:
         ec2: The EC2 of the account and region.
+        found: The reservation that an environment targets.
         resources: The environment's compute resources.
         nodes: Instances that a job needs.
         taken: Instances that other jobs have in the reservation.
     """
-    found = reservation_of(ec2, resources)
-    if found is None:
-        return None
     market = template_data(ec2, resources).get("InstanceMarketOptions", {}).get("MarketType")
     options = found.options
     zones = {ec2.get_subnet(each).availability_zone for each in resources["subnets"]}
@@ -66,7 +65,7 @@ def reservation_obstacle(
         return reasons.UNSUPPORTED
     group = options.get("PlacementGroupArn", "").rpartition("/")[2]
     left = options["TotalInstanceCount"] - found.elsewhere - taken
-    over = found.instances_until is not None and time.time() >= found.instances_until
+    over = time.time() >= found.instances_until
     if (
         found.now != "active"
         or over
@@ -77,10 +76,13 @@ def reservation_obstacle(
     return None
 
 
-def instances_until(ec2: Any, resources: Mapping[str, Any]) -> float | None:
-    """Returns when EC2 terminates the instances of an environment, in seconds since the epoch."""
+def instances_until(ec2: Any, resources: Mapping[str, Any]) -> float:
+    """Returns when EC2 terminates the instances of an environment, in seconds since the epoch.
+
+    Infinite for never.
+    """
     found = reservation_of(ec2, resources)
-    return None if found is None else found.instances_until
+    return math.inf if found is None else found.instances_until
 
 
 def started(backend: Any, jobs: Iterable[Job], reservation: str) -> int:

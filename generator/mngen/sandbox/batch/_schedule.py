@@ -197,8 +197,8 @@ def _finish(backend: Any, job: Job, attempt: Attempt, now: float) -> bool:
     resources = attempt.environment.compute_resources
     last = instances_until(backend.ec2_backend, resources)
     # The instances of a capacity block end before it does.
-    cut = last is not None and last < end
-    end = min(end, last) if last is not None else end
+    cut = last < end
+    end = min(end, last)
     if now < end:
         return False
     attempt.stopped = end
@@ -318,7 +318,7 @@ def _obstacle(
     ec2 = backend.ec2_backend
     if reservation := reservation_of(ec2, resources):
         others = started(backend, state.jobs.values(), reservation.id)
-        if code := reservation_obstacle(ec2, resources, nodes, others):
+        if code := reservation_obstacle(ec2, reservation, resources, nodes, others):
             return code
     total = (taken + nodes) * instance.vcpus
     if total > resources["maxvCpus"]:

@@ -12,6 +12,7 @@ https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-capacity-blocks.html
 from __future__ import annotations
 
 import json
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -84,13 +85,13 @@ class Reservation(TaggedEC2Resource):
         return bool(self.options["ReservationType"] == BLOCK)
 
     @property
-    def instances_until(self) -> float | None:
-        """When EC2 terminates its instances, in seconds since the epoch; None for never.
+    def instances_until(self) -> float:
+        """When EC2 terminates its instances, in seconds since the epoch; infinite for never.
 
         Those of an on-demand reservation stay when it ends.
         """
         if not self.is_block or self.ends is None:
-            return None
+            return math.inf
         return (self.ends - _BEFORE_END).timestamp()
 
     def describe(self) -> dict[str, Any]:
