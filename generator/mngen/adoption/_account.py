@@ -20,7 +20,7 @@ from mngen.adoption._item import Item
 from mngen.adoption._jobs import containers_of, newest
 from mngen.adoption._lines import Line, Outcome, Place
 from mngen.adoption._queues import environments_of
-from mngen.adoption._reserved import reserved_in
+from mngen.adoption._reserved import reserved_in, template_data
 from mngen.cluster import DEPLOYMENT_TAG, names
 from mngen.errors import InputError, Problem, ToolError
 
@@ -304,18 +304,7 @@ def _subnets(ec2: EC2Client, ids: list[str]) -> dict[str, Subnet]:
 def _reserved(ec2: EC2Client, environment: dict[str, Any]) -> dict[str, str]:
     """Returns the reserved capacity that the launch template of an environment targets."""
     template = environment.get("computeResources", {}).get("launchTemplate", {})
-    named = {
-        "LaunchTemplateId": template.get("launchTemplateId"),
-        "LaunchTemplateName": template.get("launchTemplateName"),
-    }
-    chosen: Any = {key: value for key, value in named.items() if value}
-    if not chosen:
-        return {}
-    version = str(template.get("version") or "$Default")
-    answer = ec2.describe_launch_template_versions(**chosen, Versions=[version])
-    for each in answer["LaunchTemplateVersions"]:
-        return reserved_in(dict(each["LaunchTemplateData"]))
-    return {}
+    return reserved_in(template_data(ec2, template))
 
 
 def _has_endpoint(ec2: EC2Client, vpcs: set[str], region: str) -> bool:

@@ -22,7 +22,7 @@ from mngen.adoption._file_systems import (
     mounted,
 )
 from mngen.adoption._jobs import containers_of
-from mngen.adoption._reserved import reserved_in
+from mngen.adoption._reserved import reserved_in, template_data
 from mngen.cluster import AGENT_POLICY, DEPLOYMENT_TAG, IMAGE_TAG, REGION_TAG, inputs_prefix
 
 if TYPE_CHECKING:
@@ -220,19 +220,15 @@ def read_deployed(
 
 
 def _read_template(found: Deployed, ec2: EC2Client, template: dict[str, Any]) -> None:
-    identity = str(template["launchTemplateId"])
-    [version] = ec2.describe_launch_template_versions(
-        LaunchTemplateId=identity, Versions=[str(template.get("version") or "$Default")]
-    )["LaunchTemplateVersions"]
-    data = version["LaunchTemplateData"]
+    data = template_data(ec2, template)
     interfaces = data.get("NetworkInterfaces", [])
     volumes = [each["Ebs"] for each in data.get("BlockDeviceMappings", []) if "Ebs" in each]
-    found.templates[identity] = Template(
+    found.templates[str(template["launchTemplateId"])] = Template(
         efa=any(str(each.get("InterfaceType", "")).startswith("efa") for each in interfaces),
         root_volume=next((each["VolumeSize"] for each in volumes if "VolumeSize" in each), None),
         kms_key=next((each["KmsKeyId"] for each in volumes if "KmsKeyId" in each), None),
         groups=tuple(interfaces[0].get("Groups", [])) if interfaces else (),
-        capacity=reserved_in(dict(data)),
+        capacity=reserved_in(data),
     )
 
 
