@@ -93,11 +93,13 @@ class TestBlocks:
             InstanceType="r5.12xlarge", InstanceCount=1, CapacityDurationHours=24
         )
         assert offered["CapacityBlockOfferings"] == []
-        assert error_code(
+        code = error_code(
             ec2.purchase_capacity_block,
             CapacityBlockOfferingId="cbo-0123456789abcdef0",
             InstancePlatform="Linux/UNIX",
-        ).endswith("NotFound")
+        )
+        # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+        assert code == "InvalidCapacityBlockOfferingIdNotFound"
 
 
 def test_a_group_lists_its_reservations(ec2: Any, sandbox: Sandbox) -> None:

@@ -3,7 +3,9 @@
 AWS Batch passes a launch template on to EC2 Auto Scaling, and EC2 refuses to start an instance that
 does not match the reservation that it targets. An environment becomes INVALID when its block ends:
 https://aws.amazon.com/blogs/hpc/how-to-use-capacity-blocks-for-ml-with-aws-batch. AWS documents
-nowhere which reason a job has before the block begins, so it is that of missing capacity.
+nowhere which reason a job has before the block begins. It is that of missing capacity here, since
+EC2 answers so to a fleet:
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-fleet-launch-instances-capacity-blocks-walkthrough.html
 
 Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/capacity-reservations-launch.html and
 capacity-blocks-launch.html

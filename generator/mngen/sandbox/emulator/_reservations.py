@@ -215,7 +215,7 @@ class ReservationActions:
         offering = _offerings(self.ec2_backend).get(wanted)
         if offering is None:
             raise EC2ClientError(
-                "InvalidCapacityBlockOfferingId.NotFound",
+                "InvalidCapacityBlockOfferingIdNotFound",
                 f"The Capacity Block offering ID '{wanted}' does not exist",
             )
         options = {
