@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mngen.jobs import Cause
     from mngen.sandbox import Sandbox
 
+P_QUOTA = {"ServiceCode": "ec2", "QuotaCode": "L-417A185B"}
 _HOUR = 3600.0
 
 pytestmark = pytest.mark.usefixtures("state_home", "inside")
@@ -75,6 +76,20 @@ def test_a_job_waits_for_its_block_to_begin(own: tuple[Deployed, Jobs, str]) -> 
     move(deployed, block, starts=time.time() - 1)
     # Nobody submits it again: Batch starts it.
     assert jobs.status(identifier).state in ("STARTING", "RUNNING", "SUCCEEDED")
+
+
+def test_a_block_is_outside_the_quota(sandbox: Sandbox, own: tuple[Deployed, Jobs, str]) -> None:
+    deployed, jobs, block = own
+    quotas = client(sandbox, "service-quotas")
+    before = quotas.get_service_quota(**P_QUOTA)["Quota"]["Value"]
+    quotas.request_service_quota_increase(**P_QUOTA, DesiredValue=0)
+    try:
+        move(deployed, block, starts=time.time() - 1)
+        identifier, problems = submitted(jobs)
+        assert "MN316" not in {each.rule for each in problems}
+        assert jobs.status(identifier).state in ("STARTING", "RUNNING", "SUCCEEDED")
+    finally:
+        quotas.request_service_quota_increase(**P_QUOTA, DesiredValue=before)
 
 
 def test_a_block_that_is_full(own: tuple[Deployed, Jobs, str]) -> None:

@@ -316,13 +316,18 @@ def _obstacle(
     if {instance.name, environment.name} & state.exhausted:
         return reasons.NO_CAPACITY
     ec2 = backend.ec2_backend
-    if reservation := reservation_of(ec2, resources):
+    reservation = reservation_of(ec2, resources)
+    if reservation is not None:
         others = started(backend, state.jobs.values(), reservation.id)
         if code := reservation_obstacle(ec2, reservation, resources, nodes, others):
             return code
     total = (taken + nodes) * instance.vcpus
     if total > resources["maxvCpus"]:
         return None
+    # EC2 does not count the instances of capacity blocks:
+    # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-capacity-blocks.html
+    if reservation is not None and reservation.is_block:
+        return ""
     return "" if _within_quota(backend, instance, total, spot=spot) else reasons.UNDETERMINED
 
 
