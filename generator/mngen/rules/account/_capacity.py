@@ -230,7 +230,8 @@ class ReservationGroupFits(AwsRule):
     why = (
         "EC2 targets only groups that are configured as a pool of capacity reservations. If none "
         "in the group matches an instance, EC2 buys it on demand while the reservations are billed "
-        "too. A launch for capacity blocks must name the block."
+        "too. EC2 starts instances in a capacity block of the group only with the market type for "
+        "blocks, which `group` does not set: `block` does."
     )
     remedy = "correct the name, or add a reservation to the group"
     source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/create-cr-group.html"
