@@ -8,11 +8,10 @@ from mngen.cluster import FSX_PORTS
 from mngen.errors import Severity
 from mngen.rules._rule import Match
 from mngen.rules.account._rule import AwsRule
+from mngen.rules.account._storage import closed_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from mypy_boto3_ec2.type_defs import IpPermissionOutputTypeDef
 
     from mngen.account import Account
 
@@ -150,7 +149,7 @@ class LustreLetsNodesIn(AwsRule):
         if not groups:
             return
         if fsx.security_group is None:
-            if closed := [port for port in FSX_PORTS if not _open(account, groups, port)]:
+            if closed := closed_ports(account, groups, FSX_PORTS):
                 ports = " and ".join(_named(port) for port in closed)
                 yield Match(_ID, f"`{fsx.id}` lets no node in on port {ports}")
         elif fsx.security_group not in groups:
@@ -165,27 +164,3 @@ class LustreLetsNodesIn(AwsRule):
 def _named(port: tuple[int, int]) -> str:
     first, last = port
     return str(first) if first == last else f"{first} to {last}"
-
-
-def _open(account: Account, groups: list[str], port: tuple[int, int]) -> bool:
-    """Whether groups take ports from all subnets of the nodes, or from a group of theirs."""
-    nodes = set(account.cluster.spec.network.security_groups)
-    found = account.ec2.describe_security_groups(Filters=[{"Name": "group-id", "Values": groups}])
-    rules = [
-        rule
-        for group in found["SecurityGroups"]
-        for rule in group["IpPermissions"]
-        if _includes(rule, port)
-    ]
-    if any(pair.get("GroupId") in nodes for rule in rules for pair in rule["UserIdGroupPairs"]):
-        return True
-    ranges = [each["CidrIp"] for rule in rules for each in rule.get("IpRanges", [])]
-    return account.subnets_within(ranges)
-
-
-def _includes(rule: IpPermissionOutputTypeDef, port: tuple[int, int]) -> bool:
-    if rule["IpProtocol"] == "-1":
-        return True
-    return rule["IpProtocol"] == "tcp" and (
-        rule.get("FromPort", 0) <= port[0] and port[1] <= rule.get("ToPort", 0)
-    )

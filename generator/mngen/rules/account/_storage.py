@@ -12,7 +12,7 @@ from mngen.rules._rule import Match
 from mngen.rules.account._rule import AwsRule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from mypy_boto3_ec2.type_defs import IpPermissionOutputTypeDef
     from mypy_boto3_efs.client import EFSClient
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mngen.account import Account
     from mngen.spec import Efs
 
-_NFS_PORT = 2049
+_NFS_PORTS = ((2049, 2049),)
 _ID = ("storage", "efs", "id")
 _CLIENT_ACTIONS = (
     "elasticfilesystem:ClientMount",
@@ -121,7 +121,7 @@ class FileSystemLetsIn(AwsRule):
             )["SecurityGroups"]
             zone = target.get("AvailabilityZoneName", target["SubnetId"])
             if efs.security_group is None:
-                if not _lets_in(account, groups):
+                if closed_ports(account, groups, _NFS_PORTS):
                     yield Match(_ID, f"the mount target in {zone} lets no node in")
             elif efs.security_group not in groups:
                 yield Match(
@@ -271,28 +271,38 @@ def _way_in(policy: str, efs: Efs, arn: str) -> str | None:
     return next((hint for way, hint in ways if not _denied(policy, way, arn)), None)
 
 
-def _lets_in(account: Account, groups: list[str]) -> bool:
-    """Whether the groups take NFS from all subnets of the nodes, or from a group of theirs."""
-    if account.vpc is None or not groups:
-        return False
+def closed_ports(
+    account: Account, groups: list[str], ports: Iterable[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Returns at which TCP ports security groups do not let the nodes in.
+
+    They do where they take a port from all subnets of the nodes, or from a group of theirs.
+
+    Args:
+        account: Where the nodes are.
+        groups: Ids of the groups of a file system.
+        ports: The ports, each as first and last.
+    """
+    if not groups:
+        return list(ports)
     nodes = set(account.cluster.spec.network.security_groups)
     found = account.ec2.describe_security_groups(Filters=[{"Name": "group-id", "Values": groups}])
-    rules = [
-        rule
-        for group in found["SecurityGroups"]
-        for rule in group["IpPermissions"]
-        if _is_nfs(rule)
-    ]
-    if any(pair.get("GroupId") in nodes for rule in rules for pair in rule["UserIdGroupPairs"]):
-        return True
-    return account.subnets_within(
-        each["CidrIp"] for rule in rules for each in rule.get("IpRanges", [])
-    )
+    permissions = [rule for group in found["SecurityGroups"] for rule in group["IpPermissions"]]
+
+    def is_open(first: int, last: int) -> bool:
+        rules = [rule for rule in permissions if _includes(rule, first, last)]
+        if any(pair.get("GroupId") in nodes for rule in rules for pair in rule["UserIdGroupPairs"]):
+            return True
+        return account.subnets_within(
+            each["CidrIp"] for rule in rules for each in rule.get("IpRanges", [])
+        )
+
+    return [(first, last) for first, last in ports if not is_open(first, last)]
 
 
-def _is_nfs(rule: IpPermissionOutputTypeDef) -> bool:
+def _includes(rule: IpPermissionOutputTypeDef, first: int, last: int) -> bool:
     if rule["IpProtocol"] == "-1":
         return True
     return rule["IpProtocol"] == "tcp" and (
-        rule.get("FromPort", 0) <= _NFS_PORT <= rule.get("ToPort", 0)
+        rule.get("FromPort", 0) <= first and last <= rule.get("ToPort", 0)
     )
