@@ -9,7 +9,7 @@ from mngen.cluster import FSX_THROUGHPUT, fsx_size_is_valid
 from mngen.errors import Severity
 from mngen.rules._rule import Match
 from mngen.rules.spec._rule import SpecRule
-from mngen.rules.spec._storage import better_mount, covered_folder
+from mngen.rules.spec._storage import better_mount, covered_folder, set_for_new
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -304,24 +304,11 @@ storage:
         for fsx in _sound(subject):
             if fsx.id is None:
                 continue
-            changed = {
-                "type": fsx.type != "scratch-2",
-                "size": fsx.size != 1200,
-                "throughput": fsx.throughput is not None,
-                "compression": not fsx.compression,
-                "zone": fsx.zone is not None,
-                "s3": bool(fsx.s3),
-                "kms_key": fsx.kms_key is not None,
-                "backup_days": bool(fsx.backup_days),
-                "maintenance": fsx.maintenance is not None,
-                "protect": fsx.protect,
-            }
-            for key, differs in changed.items():
-                if differs:
-                    yield Match(
-                        (*_PATH, key),
-                        f"`{key}` has no effect on the existing file system `{fsx.id}`",
-                    )
+            for key in set_for_new(fsx, "mount", "id", "security_group"):
+                yield Match(
+                    (*_PATH, key),
+                    f"`{key}` has no effect on the existing file system `{fsx.id}`",
+                )
 
 
 class LustreMountPoint(SpecRule):

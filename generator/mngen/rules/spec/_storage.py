@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mngen.rules.spec._subject import Subject
+    from mngen.spec import Efs, Fsx
 
 _NFS = "https://docs.aws.amazon.com/efs/latest/ug/network-access.html"
 
@@ -39,6 +40,21 @@ def better_mount(folder: str, name: str) -> str | None:
     if folder not in _WHOLE_ONLY:
         return None
     return f"mount it at a separate path, such as /{name} or /{folder}/{name}"
+
+
+def set_for_new(section: Efs | Fsx, *used: str) -> list[str]:
+    """Returns the keys of an existing file system that are set, and matter to a new one alone.
+
+    Args:
+        section: What the spec has about the file system.
+        used: The keys that matter to an existing one too.
+    """
+    default = type(section)()
+    return [
+        key
+        for key in section.__struct_fields__
+        if key not in used and getattr(section, key) != getattr(default, key)
+    ]
 
 
 class MountTargetsLetIn(SpecRule):
@@ -174,18 +190,11 @@ storage:
         efs = subject.spec.storage.efs
         if efs.id is None:
             return
-        changed = {
-            "kms_key": efs.kms_key is not None,
-            "throughput": efs.throughput != "bursting",
-            "backup": not efs.backup,
-            "protect": efs.protect,
-        }
-        for key, differs in changed.items():
-            if differs:
-                yield Match(
-                    ("storage", "efs", key),
-                    f"`{key}` has no effect on the existing file system `{efs.id}`",
-                )
+        for key in set_for_new(efs, "mount", "id", "security_group", "tls", "iam", "access_point"):
+            yield Match(
+                ("storage", "efs", key),
+                f"`{key}` has no effect on the existing file system `{efs.id}`",
+            )
 
 
 class IdentityNeedsTls(SpecRule):
