@@ -23,6 +23,7 @@ from mngen.policy._network import network_statements
 from mngen.policy._shared import (
     Vpc,
     definitions,
+    domain,
     ec2_service,
     file_system,
     instance_role,
@@ -530,8 +531,7 @@ def _service_key(scope: Scope, name: str, service: str, key: str | None) -> list
     """The key of a file system, which the service uses and grants itself in the caller's name."""
     if key is None:
         return []
-    suffix = ".cn" if scope.partition == "aws-cn" else ""
-    via = {"StringEquals": {"kms:ViaService": [f"{service}.{scope.region}.amazonaws.com{suffix}"]}}
+    via = {"StringEquals": {"kms:ViaService": [f"{service}.{scope.region}.{domain(scope)}"]}}
     actions = ("CreateGrant", "Decrypt", "DescribeKey", "GenerateDataKeyWithoutPlaintext")
     return [Statement(name, tuple(f"kms:{each}" for each in actions), (key,), via)]
 

@@ -258,4 +258,9 @@ def ec2_service(scope: Scope) -> str:
 
     Source: https://docs.amazonaws.cn/en_us/aws/latest/userguide/iam.html
     """
-    return "ec2.amazonaws.com" + (".cn" if scope.partition == "aws-cn" else "")
+    return f"ec2.{domain(scope)}"
+
+
+def domain(scope: Scope) -> str:
+    """Returns the domain of AWS's services in a partition."""
+    return "amazonaws.com" + (".cn" if scope.partition == "aws-cn" else "")
