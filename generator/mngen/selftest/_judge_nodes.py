@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 _UNLIMITED = -1
 _NFS_SIZE = 1_048_576
+_NOT_MOUNTED = "nothing is mounted there: it is a folder of the container or the node"
+_REMOUNT = (
+    "see /etc/fstab and `journalctl -u docker -u ecs` on the node; `mngen bake` makes images that "
+    "take no job without the file system"
+)
 
 
 def machine_of(expected: Expected, run: Run, node: int) -> Machine | None:
@@ -163,12 +168,8 @@ def mount_check(expected: Expected, run: Run) -> Check:
             seen[f"{fact.type} from {fact.source}"].add(fact.node)
     if not expected.efs and not wrong:
         return verdict("mount", title, {}, seen, "")
-    remedy = (
-        "see /etc/fstab and `journalctl -u docker -u ecs` on the node; `mngen bake` makes images "
-        "that take no job without the file system"
-    )
     if wrong:
-        return verdict("mount", title, wrong, seen, remedy)
+        return verdict("mount", title, wrong, seen, _REMOUNT)
     return verdict("mount", title, slow, seen, "`mngen bake`", State.WARNING)
 
 
@@ -186,9 +187,7 @@ def lustre_check(expected: Expected, run: Run) -> Check:
             continue
         options = _options(fact.options)
         if not fact.type:
-            wrong["nothing is mounted there: it is a folder of the container or the node"].add(
-                fact.node
-            )
+            wrong[_NOT_MOUNTED].add(fact.node)
         elif fact.type != "lustre":
             wrong[f"{fact.type} from {fact.source} is mounted there, not Lustre"].add(fact.node)
         elif "ro" in options:
@@ -197,12 +196,8 @@ def lustre_check(expected: Expected, run: Run) -> Check:
             loose["mounted without `flock`: locks of MPI-IO and HDF5 fail"].add(fact.node)
         else:
             seen[f"{fact.type} from {fact.source}"].add(fact.node)
-    remedy = (
-        "see /etc/fstab and `journalctl -u docker -u ecs` on the node; `mngen bake` makes images "
-        "that take no job without the file system"
-    )
     if wrong:
-        return verdict("lustre", title, wrong, seen, remedy)
+        return verdict("lustre", title, wrong, seen, _REMOUNT)
     return verdict("lustre", title, loose, seen, "`mngen bake`", State.WARNING)
 
 
@@ -380,7 +375,7 @@ def _mount_faults(fact: Mount, expected: Expected) -> tuple[list[str], list[str]
     Source of the options: https://docs.aws.amazon.com/efs/latest/ug/mounting-fs-nfs-mount-settings.html
     """
     if not fact.type:
-        return ["nothing is mounted there: it is a folder of the container or the node"], []
+        return [_NOT_MOUNTED], []
     if not expected.efs:
         return [], []
     if fact.type not in ("nfs", "nfs4"):
