@@ -39,9 +39,24 @@ ROLE_ARN = _ARN + r"role/[A-Za-z0-9+=,.@_/-]{1,512}"
 _GROUP_ARN = r"arn:aws[a-z-]*:resource-groups:[a-z0-9-]+:[0-9]{12}:group/"
 _GROUP_NAME = r"([A-Za-z0-9_.-]{1,300}|[A-Za-z0-9_.-]{1,150}/[a-z0-9]{26})"
 _BATCH_ARN = r"^arn:aws[a-z-]*:batch:[a-z0-9-]+:[0-9]{12}:"
-_KEY_ARN = r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-z0-9-]{8,64}\Z"
-_KEY_EXAMPLES = ("arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",)
-_MOUNT_POINT = r"^(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}){1,8}\Z"
+
+
+def _key(description: str) -> Meta:
+    return _text(
+        description,
+        "the ARN of a KMS key",
+        pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-z0-9-]{8,64}\Z",
+        examples=("arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",),
+    )
+
+
+def _mount_point(example: str) -> Meta:
+    return _text(
+        "Where the file system is mounted, on the host and in the container.",
+        f"an absolute path of letters, digits and . _ - /, such as {example}",
+        pattern=r"^(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}){1,8}\Z",
+    )
+
 
 DeploymentName = Annotated[
     str,
@@ -122,6 +137,14 @@ SecurityGroupId = Annotated[
         "A security group.",
         "a security group id, such as sg-0123456789abcdef0",
         pattern=_id("sg"),
+    ),
+]
+FileSystemId = Annotated[
+    str,
+    _text(
+        "An existing file system, used instead of a new one.",
+        "a file system id, such as fs-0123456789abcdef0",
+        pattern=_id("fs"),
     ),
 ]
 ReservationId = Annotated[
@@ -328,23 +351,11 @@ class Efs(Section, frozen=True, kw_only=True):
 
     mount: Annotated[
         str,
-        _text(
-            "Where the file system is mounted, on the host and in the container.",
-            "an absolute path of letters, digits and . _ - /, such as /efs",
-            pattern=_MOUNT_POINT,
-        ),
+        _mount_point("/efs"),
         affects(Effect.BAKE, Effect.JOBS),
     ] = "/efs"
     id: Annotated[
-        Annotated[
-            str,
-            _text(
-                "An existing file system, used instead of a new one.",
-                "a file system id, such as fs-0123456789abcdef0",
-                pattern=_id("fs"),
-            ),
-        ]
-        | None,
+        FileSystemId | None,
         affects(Effect.FILE_SYSTEM, Effect.BAKE),
     ] = None
     security_group: Annotated[
@@ -391,12 +402,9 @@ class Efs(Section, frozen=True, kw_only=True):
     kms_key: Annotated[
         Annotated[
             str,
-            _text(
+            _key(
                 "Key that encrypts a new file system. Default: the key that AWS manages for EFS. "
                 "Its policy must let you use it through EFS.",
-                "the ARN of a KMS key",
-                pattern=_KEY_ARN,
-                examples=_KEY_EXAMPLES,
             ),
         ]
         | None,
@@ -461,23 +469,11 @@ class Fsx(Section, frozen=True, kw_only=True):
 
     mount: Annotated[
         str,
-        _text(
-            "Where the file system is mounted, on the host and in the container.",
-            "an absolute path of letters, digits and . _ - /, such as /fsx",
-            pattern=_MOUNT_POINT,
-        ),
+        _mount_point("/fsx"),
         affects(Effect.BAKE, Effect.JOBS),
     ] = "/fsx"
     id: Annotated[
-        Annotated[
-            str,
-            _text(
-                "An existing file system, used instead of a new one.",
-                "a file system id, such as fs-0123456789abcdef0",
-                pattern=_id("fs"),
-            ),
-        ]
-        | None,
+        FileSystemId | None,
         affects(Effect.FILE_SYSTEM, Effect.BAKE),
     ] = None
     security_group: Annotated[
@@ -551,12 +547,9 @@ class Fsx(Section, frozen=True, kw_only=True):
     kms_key: Annotated[
         Annotated[
             str,
-            _text(
+            _key(
                 "Key that encrypts a new file system of a persistent type. Default: the key that "
                 "AWS manages for FSx.",
-                "the ARN of a KMS key",
-                pattern=_KEY_ARN,
-                examples=_KEY_EXAMPLES,
             ),
         ]
         | None,
@@ -659,12 +652,9 @@ class Image(Section, frozen=True, kw_only=True):
     kms_key: Annotated[
         Annotated[
             str,
-            _text(
+            _key(
                 "KMS key with which the volumes of nodes and builders and the snapshots of images "
                 "are encrypted. Default: the account's default key for EBS.",
-                "the ARN of a KMS key",
-                pattern=_KEY_ARN,
-                examples=_KEY_EXAMPLES,
             ),
         ]
         | None,
