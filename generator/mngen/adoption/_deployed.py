@@ -18,6 +18,7 @@ from mngen.adoption._draft import UNIQUE_SUFFIX
 from mngen.adoption._file_systems import (
     MOST_FILE_SYSTEMS,
     all_file_systems,
+    links_of,
     lustre_systems,
     mounted,
 )
@@ -114,8 +115,8 @@ class Deployed(msgspec.Struct, kw_only=True):
         own_file_system: Whether the deployment made it.
         elastic: Whether that has elastic throughput.
         backup: Whether it is backed up.
-        lustre: The FSx for Lustre file system that jobs mount, as AWS describes it, with its links
-            to S3 under `Links`; empty if there is none, or it is not known which.
+        lustre: The FSx for Lustre file system that jobs mount, as AWS describes it; under `Links`
+            its links to S3, if the deployment made it. Empty if it is not known which it is.
         own_lustre: Whether the deployment made it.
         job_role: Whether it made a role for jobs.
         policies: Policies of that role.
@@ -340,7 +341,8 @@ def _read_lustre(found: Deployed, fsx: Any) -> None:
     own = [each for each in systems if tags_of(each).get(DEPLOYMENT_TAG) == found.name]
     near = own or [each for each in systems if found.vpc and each.get("VpcId") == found.vpc.id]
     if len(near) == 1:
-        found.lustre = near[0]
+        links = links_of(fsx, near[0]["FileSystemId"]) if own else []
+        found.lustre = {**near[0], "Links": links}
         found.own_lustre = bool(own)
 
 

@@ -17,18 +17,20 @@ MOST_FILE_SYSTEMS = 10
 
 
 def lustre_systems(fsx: Any) -> list[dict[str, Any]]:
-    """Returns every FSx for Lustre file system of a region, each with its links to S3."""
-    found = [
+    """Returns every FSx for Lustre file system of a region."""
+    return [
         each
         for page in fsx.get_paginator("describe_file_systems").paginate()
         for each in page["FileSystems"]
         if each["FileSystemType"] == "LUSTRE"
     ]
-    for each in found:
-        by_id = [{"Name": "file-system-id", "Values": [each["FileSystemId"]]}]
-        answer = fsx.describe_data_repository_associations(Filters=by_id)
-        each["Links"] = answer["Associations"]
-    return found
+
+
+def links_of(fsx: Any, identifier: str) -> list[dict[str, Any]]:
+    """Returns the links to S3 of an FSx for Lustre file system, of which it has at most 8."""
+    by_id = [{"Name": "file-system-id", "Values": [identifier]}]
+    found = fsx.describe_data_repository_associations(Filters=by_id)["Associations"]
+    return list(found)
 
 
 def all_file_systems(efs: EFSClient) -> list[FileSystemDescriptionTypeDef]:
