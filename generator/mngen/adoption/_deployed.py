@@ -162,16 +162,21 @@ def job_roles(definitions: Iterable[Item]) -> list[str]:
     return [str(each) for each in found if each]
 
 
-def lustre_mounts(definitions: Iterable[Item]) -> list[str]:
-    """Returns where containers of jobs have FSx for Lustre, each path once."""
-    found = [
-        volume["host"]["sourcePath"]
+def mount_of(definitions: Iterable[Item], volume: str) -> str | None:
+    """Returns where nodes have a file system that containers of jobs get; None if none does.
+
+    Args:
+        definitions: Job definitions that mngen made.
+        volume: What they call it: `efs` or `fsx`.
+    """
+    found = (
+        each["host"]["sourcePath"]
         for item in definitions
-        for _, each in containers_of(item)
-        for volume in each.get("volumes", [])
-        if volume.get("name") == "fsx" and volume.get("host", {}).get("sourcePath")
-    ]
-    return list(dict.fromkeys(found))
+        for _, container in containers_of(item)
+        for each in container.get("volumes", [])
+        if each.get("name") == volume and each.get("host", {}).get("sourcePath")
+    )
+    return next(found, None)
 
 
 def read_deployed(
@@ -211,7 +216,7 @@ def read_deployed(
     attempt(partial(_read_endpoints, found, ec2, tagged, region))
     attempt(partial(_read_file_systems, found, efs))
     attempt(partial(_read_mount_groups, found, ec2))
-    if lustre_mounts(definitions):
+    if mount_of(definitions, "fsx"):
         attempt(partial(_read_lustre, found, connect("fsx", region)))
     attempt(partial(_read_roles, found, iam, region))
     images = {str(each["image"]) for item in definitions for _, each in containers_of(item)}

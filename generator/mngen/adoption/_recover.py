@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mngen.account import ECR_IMAGE, image_of, stem_of
-from mngen.adoption._deployed import Deployed, is_made, job_roles, lustre_mounts, role_name
+from mngen.adoption._deployed import Deployed, is_made, job_roles, mount_of, role_name
 from mngen.adoption._draft import key_of
 from mngen.adoption._environments import choose_instance, node_counts
 from mngen.adoption._jobs import containers_of
@@ -332,13 +332,14 @@ def _groups(made: Deployed, item: Item) -> Iterable[str]:
     return resources.get("securityGroupIds") or (template.groups if template else ())
 
 
-def _lustre(draft: Draft, made: Deployed, place: Place, zones: _Zones) -> dict[str, Any]:
+def _lustre(
+    draft: Draft, made: Deployed, mount: str, place: Place, zones: _Zones
+) -> dict[str, Any]:
     """Returns the section of FSx for Lustre, which jobs mount.
 
     Its key and its maintenance window are left out: nothing shows whether AWS chose them.
     """
     section: dict[str, Any] = {}
-    mount = lustre_mounts(draft.inventory.definitions)[0]
     if mount != _FSX.mount:
         section["mount"] = mount
     found, settings = made.lustre, made.lustre.get("LustreConfiguration", {})
@@ -399,14 +400,7 @@ def _link(found: dict[str, Any]) -> dict[str, Any]:
 def _storage(draft: Draft, made: Deployed, zones: _Zones) -> dict[str, Any]:
     efs: dict[str, Any] = {}
     place = Place(draft.inventory.source)
-    mounts = [
-        volume["host"]["sourcePath"]
-        for item in draft.inventory.definitions
-        for _, each in containers_of(item)
-        for volume in each.get("volumes", [])
-        if volume.get("name") == "efs" and volume.get("host", {}).get("sourcePath")
-    ]
-    mount = next(iter(mounts), _EFS.mount)
+    mount = mount_of(draft.inventory.definitions, "efs") or _EFS.mount
     if mount != _EFS.mount:
         efs["mount"] = mount
     if made.own_file_system:
@@ -433,8 +427,9 @@ def _storage(draft: Draft, made: Deployed, zones: _Zones) -> dict[str, Any]:
     if made.access_point:
         efs["access_point"] = made.access_point
     section: dict[str, Any] = {"efs": efs} if efs else {}
-    if lustre_mounts(draft.inventory.definitions):
-        section["fsx"] = _lustre(draft, made, place, zones)
+    lustre_mount = mount_of(draft.inventory.definitions, "fsx")
+    if lustre_mount:
+        section["fsx"] = _lustre(draft, made, lustre_mount, place, zones)
     if made.bucket:
         section["bucket"] = made.bucket
     return section
