@@ -28,8 +28,10 @@ _WHEN_DESTROYED = {
 
 DATA_TYPES = frozenset(
     {
-        *("aws_efs_file_system", "aws_fsx_lustre_file_system", "aws_ecr_repository"),
         "aws_cloudwatch_log_group",
+        "aws_ecr_repository",
+        "aws_efs_file_system",
+        "aws_fsx_lustre_file_system",
     }
 )
 

@@ -304,10 +304,10 @@ _FINDERS: dict[str, Finder] = {
     "aws_vpc_security_group_ingress_rule": _rules,
 }
 
+_BY_PARENT = frozenset(
+    {"aws_fsx_data_repository_association", "aws_route", "aws_route_table_association"}
+)
 
-_BY_PARENT = {
-    *("aws_route", "aws_route_table_association", "aws_fsx_data_repository_association"),
-}
 IF_PLANNED = frozenset({"aws_fsx_lustre_file_system"})
 """Types that only a deployment with one is looked for: others may lack the permission."""
 
