@@ -14,7 +14,6 @@ import msgspec
 
 from mngen._tags import tags_of, with_tags
 from mngen.account import ECR_IMAGE, image_of
-from mngen.adoption._draft import UNIQUE_SUFFIX
 from mngen.adoption._file_systems import (
     MOST_FILE_SYSTEMS,
     all_file_systems,
@@ -24,7 +23,14 @@ from mngen.adoption._file_systems import (
 )
 from mngen.adoption._jobs import containers_of
 from mngen.adoption._reserved import reserved_in, template_data
-from mngen.cluster import AGENT_POLICY, DEPLOYMENT_TAG, IMAGE_TAG, REGION_TAG, inputs_prefix
+from mngen.cluster import (
+    AGENT_POLICY,
+    DEPLOYMENT_TAG,
+    IMAGE_TAG,
+    REGION_TAG,
+    UNIQUE_SUFFIX,
+    inputs_prefix,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

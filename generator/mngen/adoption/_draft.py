@@ -17,12 +17,6 @@ if TYPE_CHECKING:
 
 _NAME_LENGTH = 64
 
-UNIQUE_SUFFIX = r"\d{18}[0-9a-f]{8}"
-"""What Terraform appends to a `name_prefix`.
-
-Source: https://github.com/hashicorp/terraform-plugin-sdk/blob/main/helper/id/id.go
-"""
-
 
 class Draft:
     """A spec in the making.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mngen.adoption._draft import UNIQUE_SUFFIX, Draft, count, key_of
+from mngen.adoption._draft import Draft, count, key_of
+from mngen.cluster import UNIQUE_SUFFIX
 
 if TYPE_CHECKING:
     from mngen.adoption._item import Item

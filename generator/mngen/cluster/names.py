@@ -22,6 +22,14 @@ starts it: what carries both may be deleted. The nodes of the cluster carry the 
 AGENT_POLICY = "AmazonEC2ContainerServiceforEC2Role"
 """Name of AWS's policy for the role of nodes, with what the ECS agent needs."""
 
+UNIQUE_SUFFIX = r"\d{18}[0-9a-f]{8}"
+"""What Terraform appends to the prefix of a name, as a regular expression.
+
+It is the time to a tenth of a millisecond and a counter of eight digits.
+
+Source: https://github.com/hashicorp/terraform-plugin-sdk/blob/main/helper/id/id.go
+"""
+
 REGION_TAG = "mngen:region"
 """Key of a tag that distinguishes IAM resources of deployments with one name in two regions."""
 

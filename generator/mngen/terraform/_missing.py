@@ -12,16 +12,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mngen.cluster import DEPLOYMENT_TAG, IMAGE_TAG, REGION_TAG
+from mngen.cluster import DEPLOYMENT_TAG, IMAGE_TAG, REGION_TAG, UNIQUE_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 _NAMES = ("name", "compute_environment_name")
 _PREFIXES = ("name_prefix", "compute_environment_name_prefix")
-# The provider appends the time to a tenth of a millisecond and a counter of eight digits.
-# https://github.com/hashicorp/terraform-plugin-sdk/blob/main/helper/id/id.go
-_SUFFIX = re.compile(r"\d{18}[0-9a-f]{8}")
 
 BY_VALUES = frozenset(
     {
@@ -287,7 +284,7 @@ def _fits(wanted: Wanted, found: Found) -> bool:
     if prefix is None:
         return label is not None
     rest = found.name.removeprefix(prefix)
-    return found.name.startswith(prefix) and _SUFFIX.fullmatch(rest) is not None
+    return found.name.startswith(prefix) and re.fullmatch(UNIQUE_SUFFIX, rest) is not None
 
 
 def _region(plan: Mapping[str, Any]) -> str | None:
