@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mngen.adoption._draft import Draft, count, key_of
-from mngen.cluster import UNIQUE_SUFFIX
+from mngen.cluster import UNIQUE_SUFFIX, default_allocation
 
 if TYPE_CHECKING:
     from mngen.adoption._item import Item
@@ -339,9 +339,7 @@ def _purchase(
 def _allocation(
     draft: Draft, resources: Item, path: str, entry: dict[str, Any], *, spot: bool
 ) -> None:
-    default = "spot-capacity-optimized" if spot else "best-fit-progressive"
-    if "capacity" in entry:
-        default = "best-fit"
+    default = default_allocation(spot=spot, reserved="capacity" in entry)
     found = str(resources.take("allocationStrategy", "BEST_FIT"))
     strategy = found.lower().replace("_", "-")
     place = resources.at("allocationStrategy")

@@ -18,7 +18,7 @@ from mngen.adoption._environments import choose_instance, node_counts
 from mngen.adoption._jobs import containers_of
 from mngen.adoption._lines import Place
 from mngen.adoption._queues import environments_of, limits_of
-from mngen.cluster import DEPLOYMENT_TAG, NR_CPUS_TAG, TAG_PREFIX
+from mngen.cluster import DEPLOYMENT_TAG, NR_CPUS_TAG, TAG_PREFIX, default_allocation
 from mngen.cluster.names import aws_name, log_group
 from mngen.spec import DEFAULT_CIDR, CancelAfter, Container, Efs, Environment, Fsx, Network
 
@@ -162,8 +162,7 @@ def _map_environment(draft: Draft, made: Deployed, item: Item, key: str, zones: 
     if here != (zones.all[:1] if several else zones.all):
         entry["zones"] = here
     strategy = str(resources.take("allocationStrategy", "BEST_FIT")).lower().replace("_", "-")
-    default = "best-fit" if reserved else "best-fit-progressive"
-    if strategy != ("spot-capacity-optimized" if spot else default):
+    if strategy != default_allocation(spot=spot, reserved=bool(reserved)):
         entry["allocation"] = strategy
     if template:
         entry["efa"] = template.efa

@@ -308,6 +308,20 @@ def resolve(spec: Spec, catalog: Catalog) -> Cluster:
     return Cluster(spec, tuple(environments.values()), tuple(queues.values()), jobs)
 
 
+def default_allocation(*, spot: bool, reserved: bool) -> str:
+    """Returns the allocation strategy of an environment that names none.
+
+    Args:
+        spot: Whether it buys Spot instances.
+        reserved: Whether it has reserved capacity. All of AWS's examples of AWS Batch with that
+            allocate by best-fit: https://github.com/awslabs/awsome-distributed-ai
+            (1.architectures/3.aws-batch).
+    """
+    if spot:
+        return "spot-capacity-optimized"
+    return "best-fit" if reserved else "best-fit-progressive"
+
+
 def _environment(spec: Spec, name: str, instance: InstanceType) -> ResolvedEnvironment:
     environment = spec.environments[name]
     gpus = gpus_served(instance, spec.image.base)
@@ -315,13 +329,9 @@ def _environment(spec: Spec, name: str, instance: InstanceType) -> ResolvedEnvir
     # give it all threads (https://github.com/awslabs/awsome-distributed-ai, 3.aws-batch).
     threads = gpus > 0 if environment.hyperthreading is None else environment.hyperthreading
     limit = environment.cpus or (None if threads else instance.nr_cpus)
-    default = "best-fit-progressive"
-    if environment.purchase == "spot":
-        default = "spot-capacity-optimized"
-    elif environment.capacity is not None:
-        # All of AWS's examples of AWS Batch with reserved capacity allocate so:
-        # https://github.com/awslabs/awsome-distributed-ai (1.architectures/3.aws-batch).
-        default = "best-fit"
+    default = default_allocation(
+        spot=environment.purchase == "spot", reserved=environment.capacity is not None
+    )
     return ResolvedEnvironment(
         name=name,
         spec=environment,
