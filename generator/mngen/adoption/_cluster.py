@@ -70,6 +70,8 @@ _UNSAYABLE = {
     "Proxy": "no head node: nodes reach AWS through endpoints or a NAT gateway",
 }
 """Settings that change what a job sees, and what takes their place."""
+_SETTINGS = {"efs": "EfsSettings", "fsx": "FsxLustreSettings"}
+"""Where the settings of a file system are, by its service."""
 
 
 def read_cluster(file: Path) -> Inventory:
@@ -365,7 +367,7 @@ def _storage(draft: Draft, cluster: Item) -> dict[str, Any]:
             continue
         efs["mount"] = folder
         draft.kept(item.at("MountDir"), "storage.efs.mount", folder)
-        _efs(draft, item, item.child("EfsSettings"), efs)
+        _efs(draft, item, item.child(_SETTINGS["efs"]), efs)
     return ({"efs": efs} if efs else {}) | ({"fsx": fsx} if fsx else {})
 
 
@@ -373,25 +375,8 @@ def _lustre(draft: Draft, item: Item, folder: str) -> dict[str, Any]:
     """Returns the section of FSx for Lustre: the existing one, or a new one of the same kind."""
     fsx: dict[str, Any] = {"mount": folder}
     draft.kept(item.at("MountDir"), "storage.fsx.mount", folder)
-    settings = item.child("FsxLustreSettings")
-    system = settings.take("FileSystemId")
-    if system:
-        fsx["id"] = system
-        draft.kept(settings.at("FileSystemId"), "storage.fsx.id", f"{system}, used by its id")
-        return fsx
-    draft.changed(
-        item.place,
-        "storage.fsx",
-        f"the file system of {folder} belongs to the cluster: deleting the cluster deletes it, "
-        "unless its DeletionPolicy is Retain",
-        "write its id, which `aws fsx describe-file-systems` shows, into the spec; without it "
-        "mngen creates a new, empty one of type scratch-2",
-        breaks=True,
-    )
-    draft.note(("storage", "fsx"), f"id: fs-… of {folder}, before the first apply")
-    for key in settings.left():
-        draft.kept(settings.at(key), "", "stays a property of the file system")
-    return fsx
+    settings = item.child(_SETTINGS["fsx"])
+    return fsx | _file_system(draft, item, settings, "fsx", "a new, empty one of type scratch-2")
 
 
 def _efs(draft: Draft, item: Item, settings: Item, efs: dict[str, Any]) -> None:
@@ -409,36 +394,53 @@ def _efs(draft: Draft, item: Item, settings: Item, efs: dict[str, Any]) -> None:
     if point:
         efs["access_point"] = point
         draft.kept(settings.at("AccessPointId"), "storage.efs.access_point", str(point))
+    efs |= _file_system(draft, item, settings, "efs", "a new, empty one")
+
+
+def _file_system(
+    draft: Draft, item: Item, settings: Item, service: str, new: str
+) -> dict[str, str]:
+    """Returns the id of a file system that outlives the cluster; reports one that belongs to it.
+
+    Args:
+        draft: The spec in the making.
+        item: Its entry in the cluster file.
+        settings: What is left of its settings there.
+        service: `efs` or `fsx`, as the spec and the AWS CLI call it.
+        new: What mngen creates without an id.
+    """
     system = settings.take("FileSystemId")
     policy = settings.take("DeletionPolicy", "Delete")
     if system:
-        efs["id"] = system
-        draft.kept(settings.at("FileSystemId"), "storage.efs.id", f"{system}, used by its id")
+        draft.kept(
+            settings.at("FileSystemId"), f"storage.{service}.id", f"{system}, used by its id"
+        )
     else:
         name = item.data.get("Name")
-        where = "is set" if policy == "Retain" else "is Delete, the default"
-        first = (
-            ""
-            if policy == "Retain"
-            else (
-                "set EfsSettings.DeletionPolicy to Retain and run `pcluster update-cluster` before "
-                "anything else; then "
+        if policy == "Retain":
+            why = f"the file system {name} outlives the cluster: its DeletionPolicy is Retain"
+            first = ""
+        else:
+            why = (
+                f"the file system {name} belongs to the cluster and its DeletionPolicy is Delete, "
+                "the default: deleting the cluster deletes its data"
             )
-        )
+            first = (
+                f"set {_SETTINGS[service]}.DeletionPolicy to Retain and run `pcluster "
+                "update-cluster` before anything else; then "
+            )
         draft.changed(
             settings.at("DeletionPolicy"),
-            "storage.efs.id",
-            f"the file system {name} belongs to the cluster and its DeletionPolicy {where}: "
-            "deleting the cluster deletes its data"
-            if policy != "Retain"
-            else f"the file system {name} outlives the cluster: its DeletionPolicy is Retain",
-            f"{first}write its id, which `aws efs describe-file-systems` shows, into the spec; "
-            "without it mngen creates a new, empty one",
+            f"storage.{service}.id",
+            why,
+            f"{first}write its id, which `aws {service} describe-file-systems` shows, into the "
+            f"spec; without it mngen creates {new}",
             breaks=True,
         )
-        draft.note(("storage", "efs"), f"id: fs-… of {name}, before the first apply")
+        draft.note(("storage", service), f"id: fs-… of {name}, before the first apply")
     for key in settings.left():
         draft.kept(settings.at(key), "", "stays a property of the file system")
+    return {"id": str(system)} if system else {}
 
 
 def _image(draft: Draft, image: Item) -> dict[str, Any]:

@@ -133,7 +133,11 @@ def test_lustre_of_the_cluster_is_named_before_it_is_lost(tmp_path: Path) -> Non
     adoption = adopted(tmp_path, text)
     assert data_of(adoption)["storage"] == {"fsx": {"mount": "/data"}}
     assert "deleting the cluster deletes it" in adoption.lines[0].why
+    assert "DeletionPolicy is Delete" in adoption.lines[0].why
+    assert adoption.lines[0].todo.startswith("set FsxLustreSettings.DeletionPolicy to Retain")
     assert "aws fsx describe-file-systems" in adoption.lines[0].todo
+    retained = text.replace("SCRATCH_2}", "SCRATCH_2, DeletionPolicy: Retain}")
+    assert "outlives the cluster" in adopted(tmp_path, retained).lines[0].why
 
 
 def test_ten_vcpus_are_the_default(tmp_path: Path) -> None:
