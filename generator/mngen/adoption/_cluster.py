@@ -71,7 +71,11 @@ _UNSAYABLE = {
 }
 """Settings that change what a job sees, and what takes their place."""
 _SETTINGS = {"efs": "EfsSettings", "fsx": "FsxLustreSettings"}
-"""Where the settings of a file system are, by its service."""
+"""Where the settings of a file system are, by its service.
+
+Source: `EfsSettingsSchema` and `FsxLustreSettingsSchema` in cli/src/pcluster/schemas/
+cluster_schema.py of https://github.com/aws/aws-parallelcluster
+"""
 
 
 def read_cluster(file: Path) -> Inventory:
@@ -380,10 +384,10 @@ def _lustre(draft: Draft, item: Item, folder: str) -> dict[str, Any]:
 
 
 def _efs(draft: Draft, item: Item, settings: Item, efs: dict[str, Any]) -> None:
-    encrypted = bool(settings.take("EncryptInTransit", False))
+    encrypted = bool(settings.take("EncryptionInTransit", False))
     efs["tls"] = encrypted
     draft.kept(
-        settings.at("EncryptInTransit"),
+        settings.at("EncryptionInTransit"),
         "storage.efs.tls",
         "encrypted traffic" if encrypted else "plain NFS, as in ParallelCluster",
     )

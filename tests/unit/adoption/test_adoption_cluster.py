@@ -101,10 +101,12 @@ def test_data_that_a_deleted_cluster_takes_along_comes_first(tmp_path: Path) -> 
 
 
 def test_existing_file_system_is_used_by_its_id(tmp_path: Path) -> None:
+    # Source: `EfsSettingsSchema` in cli/src/pcluster/schemas/cluster_schema.py of
+    # https://github.com/aws/aws-parallelcluster
     text = CLUSTER.replace(
         "StorageType: Efs",
         "StorageType: Efs, EfsSettings: {FileSystemId: fs-0123456789abcdef0, "
-        "EncryptInTransit: true, IamAuthorization: true}",
+        "EncryptionInTransit: true, IamAuthorization: true}",
     )
     assert data_of(adopted(tmp_path, text))["storage"]["efs"] == {
         "mount": "/data",
