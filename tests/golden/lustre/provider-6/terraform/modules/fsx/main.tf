@@ -154,6 +154,12 @@ resource "aws_fsx_data_repository_association" "s3" {
     }
   }
 
+  # FSx works on one link at a time, and imports the names of all objects before it is ready. The
+  # provider would wait for ten minutes.
+  timeouts {
+    create = "2h"
+  }
+
   lifecycle {
     replace_triggered_by = [terraform_data.switches[each.key]]
   }
