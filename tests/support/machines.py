@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from mngen.parts import NODE_PATH
 from mngen.sandbox import MACHINE_SSH_PORT
 from mngen.sandbox.machines._address import claim_address
+from mngen.sandbox.machines._groups import group_name
 from mngen.sandbox.machines._machine import PENDING, RUNNING
 from mngen.sandbox.machines._machine import Machine as Booted
 from mngen.sandbox.machines._root import USER, machine_layers
@@ -143,7 +144,7 @@ def booted(
             time.sleep(0.05)
         console = (instance / "console.log").read_text(encoding="utf-8", errors="replace")
         assert running.state == RUNNING, (running.failure, console)
-        machine.pid = _init(running.name) if init else 0
+        machine.pid = _init(group_name(address.ip)) if init else 0
         _wait_for_ssh(machine)
         if shared:
             machine.socket = Path(sockets.name) / "s"

@@ -50,3 +50,13 @@ def claim_address() -> Address:
         except OSError:
             claim.close()
     raise OSError(f"no address in {_NETWORK} has port {MACHINE_SSH_PORT} free")
+
+
+def is_claimed(ip: str) -> bool:
+    """Returns whether a machine on this host has an address, of whichever sandbox it is."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as claim:
+        try:
+            claim.bind((ip, MACHINE_SSH_PORT))
+        except OSError:
+            return True
+    return False

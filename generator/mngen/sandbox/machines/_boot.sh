@@ -14,17 +14,11 @@
 set -eu
 
 # Two machines must not share a tree of control groups: each systemd takes the one that it is
-# started in for its own. Folders that are empty belong to machines that are gone.
+# started in for its own.
 for top in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
   [ -e "$top/cgroup.procs" ] || continue
-  find "$top" -mindepth 1 -depth -path "$top/mngen-machine-*" -type d -exec rmdir {} + \
-    2>/dev/null || :
-  tries=0
-  until mkdir -p "$top/$NAME" && echo 0 >"$top/$NAME/cgroup.procs"; do
-    # Another machine that starts has just removed it.
-    tries=$((tries + 1))
-    [ "$tries" -lt 50 ]
-  done 2>/dev/null
+  mkdir -p "$top/$NAME"
+  echo 0 >"$top/$NAME/cgroup.procs"
 done
 
 mount -t proc -o nosuid,nodev,noexec proc /proc

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mngen.sandbox.machines._address import MACHINE_SSH_PORT, Address
-from mngen.sandbox.machines._root import CGROUPS
+from mngen.sandbox.machines._groups import group_name, remove_abandoned_groups, remove_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -150,7 +150,7 @@ class Machine:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        self._remove_cgroups()
+        remove_groups(self.address.ip)
 
     def copy(self, target: Path) -> Future[None]:
         """Begins to copy its disk, after what was asked of it before.
@@ -208,11 +208,6 @@ class Machine:
                 raise BootError(f"not up within {_BOOT_SECONDS:g} s: {self._console()}")
             time.sleep(_POLL_SECONDS)
 
-    @property
-    def name(self) -> str:
-        """What it is called on this host: its own as its address is."""
-        return "mngen-machine-" + self.address.ip.replace(".", "-")
-
     def _start(self, *, first: bool) -> subprocess.Popen[bytes]:
         host, domain = self._host
         lower = ":".join(sorted(each.name for each in self.folder.glob("lower*")))
@@ -231,9 +226,10 @@ class Machine:
                 "COMPLETE": _COMPLETE,
             }
             return self._popen([*_UNSHARE, "--", "/bin/sh", str(_CHROOT)], environment)
+        remove_abandoned_groups()
         with socket.create_server((self.address.ip, MACHINE_SSH_PORT)) as listener:
             environment |= {
-                "NAME": self.name,
+                "NAME": group_name(self.address.ip),
                 "UUID": _uuid(self.folder.name),
                 "LISTENER": str(listener.fileno()),
                 "PYTHON": sys.executable,
@@ -259,13 +255,6 @@ class Machine:
                 pass_fds=descriptors,
                 start_new_session=True,
             )
-
-    def _remove_cgroups(self) -> None:
-        """Removes the folders of its control groups, which hold no process any more."""
-        for top in CGROUPS:
-            for folder in sorted((top / self.name).glob("**/"), reverse=True):
-                with suppress(OSError):
-                    folder.rmdir()
 
     def _said(self) -> str:
         """Returns all that it wrote to its console."""

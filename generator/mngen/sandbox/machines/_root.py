@@ -22,15 +22,13 @@ from mngen import parts
 from mngen._files import locked_file, make_private
 from mngen.errors import ToolError
 from mngen.sandbox.machines import _debian, _kept
+from mngen.sandbox.machines._groups import TOPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 BASES = ("amazon-linux-2023", "amazon-linux-2")
 """The bases that a machine can look like, as the spec's `image.base` names them."""
-
-CGROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup/unified"))
-"""Where control groups are made: of version 2, or of both if both are mounted."""
 
 USER = "ec2-user"
 """Who may log in, and has sudo without a password."""
@@ -111,7 +109,7 @@ def init_unavailable() -> str | None:
     """
     if parts.missing("nspawn"):
         return "without systemd-nspawn (package systemd-container), emulated instances have no init"
-    if not any(os.access(top / "cgroup.procs", os.W_OK) for top in CGROUPS):
+    if not any(os.access(top / "cgroup.procs", os.W_OK) for top in TOPS):
         return "without control groups, emulated instances have no init"
     return None
 
