@@ -71,6 +71,11 @@ def lacking(kind: str, data: dict[str, Any]) -> Iterator[_Path]:
     yield from _lacking(shape, known, ())
 
 
+def lacking_properties(data: dict[str, Any]) -> Iterator[_Path]:
+    """Yields the paths of required keys that container properties without faults do not have."""
+    yield from _lacking(_model().shape_for("ContainerProperties"), data, ())
+
+
 def members_of(kind: str) -> frozenset[str]:
     """Returns the keys that Batch takes, not only describes.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from mngen.cluster import resolve
 from mngen.sandbox import ACCOUNT_ID
 from mngen.spec import key_changes, load_text, written
 from tests.support.deployments import NAMES, SECOND, Deployments
+from tests.support.iam import action_named, overlap
 from tests.support.stack import only
 
 if TYPE_CHECKING:
@@ -234,3 +236,38 @@ def test_batch_gets_what_the_tutorial_sends(deployments: Deployments) -> None:
     assert (group["GroupName"], group["Strategy"]) == ("tutorial-MPIgroup", "cluster")
     [endpoint] = [each for each in stood.endpoints if each["VpcId"] == outputs["network"]["vpc_id"]]
     assert endpoint["ServiceName"] == "com.amazonaws.us-east-1.s3"
+
+
+def test_the_agent_may_only_start_the_jobs_with_secrets(deployments: Deployments) -> None:
+    """What the role's policy says when real Terraform has written it, by AWS's own tables."""
+    [call] = [
+        each
+        for each in deployments["nat"].calls
+        if each.operation == "PutRolePolicy" and each.values["PolicyName"] == "start"
+    ]
+    found: dict[str, list[str]] = {}
+    for statement in json.loads(call.values["PolicyDocument"])["Statement"]:
+        assert statement["Effect"] == "Allow"
+        names, arns = (
+            [each] if isinstance(each, str) else each
+            for each in (statement["Action"], statement["Resource"])
+        )
+        found |= dict.fromkeys(names, arns)
+    for name, arns in found.items():
+        patterns = [each.arn for each in action_named(name).types] or ["*"]
+        assert all(any(overlap(arn, pattern) for pattern in patterns) for arn in arns), name
+    here = f"us-west-2:{ACCOUNT_ID}"
+    images = [f"arn:aws:ecr:{here}:repository/nat/mpi"]
+    streams = [f"arn:aws:logs:{here}:log-group:/mngen/nat/jobs:*"]
+    assert found == {
+        "secretsmanager:GetSecretValue": [
+            "arn:aws:secretsmanager:us-west-2:123456789012:secret:lab-AbCdEf"
+        ],
+        "ssm:GetParameters": [f"arn:aws:ssm:{here}:parameter/lab/user"],
+        "ecr:GetAuthorizationToken": ["*"],
+        "ecr:BatchCheckLayerAvailability": images,
+        "ecr:BatchGetImage": images,
+        "ecr:GetDownloadUrlForLayer": images,
+        "logs:CreateLogStream": streams,
+        "logs:PutLogEvents": streams,
+    }

@@ -288,6 +288,7 @@ def test_keys_that_are_in_place_change_only_what_they_are_about(
         ("image", "efa_installer"): {"aws_iam_role_policy.builder_efa_installer"},
         ("roles", "instance_policies"): {"aws_iam_role_policy_attachment.instance_further"},
         ("roles", "job_policies"): {"aws_iam_role_policy_attachment.job"},
+        ("roles", "secret_keys"): {"aws_iam_role_policy.execution"},
         ("roles", "permissions_boundary"): {
             f"aws_iam_role.{name}" for name in ("builder", "instance", "job")
         },
@@ -305,7 +306,10 @@ def test_keys_that_are_in_place_change_only_what_they_are_about(
         for module in ("network", "storage", "identity", "registry")
         for each in plan.changes(module)
     ]
-    assert {f"{each['type']}.{each['name']}" for each in changes} == efa.union(*about.values())
+    # The first job with secrets needs a role for them.
+    secrets = {"aws_iam_role.execution"}
+    seen = {f"{each['type']}.{each['name']}" for each in changes}
+    assert seen == efa.union(secrets, *about.values())
     [file_system] = plan.actions("aws_efs_file_system")
     assert file_system == UPDATE
 
@@ -378,6 +382,12 @@ def test_another_name_of_the_repository_deletes_the_former_one(
 def test_a_role_and_a_log_group_that_exist_delete_those_of_the_deployment(
     plans: dict[str, Future[Plan]],
 ) -> None:
+    plan = plans["execution"].result()
+    assert plan.actions(JOB) == [UPDATE]
+    assert [each["name"] for each in plan.changes(kind="aws_iam_role")] == ["execution"]
+    assert plan.actions("aws_iam_role") == [DELETE]
+    assert declared("roles", "execution") == {Effect.JOBS}
+
     plan = plans["jobs"].result()
     assert plan.actions(JOB) == [UPDATE]
     assert [each["name"] for each in plan.changes(kind="aws_iam_role")] == ["job"]

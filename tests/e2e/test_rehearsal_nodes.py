@@ -16,7 +16,16 @@ import pytest
 
 import mngen
 from mngen.errors import InputError, ToolError
-from mngen.rehearsal import Bind, Line, Nodes, NodesRequest, _start, start_nodes, unavailable
+from mngen.rehearsal import (
+    Bind,
+    Line,
+    MemoryFiles,
+    Nodes,
+    NodesRequest,
+    _start,
+    start_nodes,
+    unavailable,
+)
 from mngen.rehearsal._linux import NEW_MOUNTS, NEW_NETWORK, make_private, unshare
 from tests.support.processes import outcome
 
@@ -492,3 +501,18 @@ def test_what_the_kernel_refuses_is_said(tmp_path: Path) -> None:
         start_nodes(request),
     ):
         pass
+
+
+def test_limits_and_files_in_memory_are_those_of_the_request() -> None:
+    """What `sh` and the kernel show of them, with the options that Docker adds by default."""
+    script = "ulimit -Sn; ulimit -Hn; id -u; grep -E ' /(work|given) ' /proc/mounts; touch /work/a"
+    files = (MemoryFiles("/work", ("size=2m",)), MemoryFiles("/given", ("ro", "exec", "suid")))
+    limits = {"nofile": (64, 128), "core": (0, 0)}
+    written, codes = run(shell(script, 2, files=files, limits=limits, user=(65534, 65534)))
+    assert codes == {0: 0, 1: 0}
+    for soft, hard, user, *mounts in written.values():
+        assert (soft, hard, user) == ("64", "128", "65534")
+        options = {words[1]: set(words[3].split(",")) for words in map(str.split, mounts)}
+        assert {"rw", "nosuid", "nodev", "noexec", "size=2048k"} <= options["/work"]
+        assert {"ro", "nodev"} <= options["/given"]
+        assert not {"noexec", "nosuid"} & options["/given"]

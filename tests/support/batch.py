@@ -15,7 +15,7 @@ from uuid import uuid4
 import boto3
 
 from mngen.catalog import load_catalog
-from mngen.cluster import batch_image_type, job_variables, retry_conditions
+from mngen.cluster import batch_image_type, container_properties, job_variables, retry_conditions
 from mngen.rules import require
 from mngen.sandbox import ACCOUNT_ID
 from mngen.spec import JobFromFile, load_text
@@ -312,6 +312,7 @@ class Deployed:
     def _container(self, job: ResolvedJob) -> dict[str, Any]:
         container = self.cluster.spec.container
         image = job.spec.image or container.image or f"{self.repository}:{container.tag}"
+        properties = container_properties(self.cluster.spec, job)
         return {
             "image": image,
             "command": list(job.spec.command),
@@ -333,4 +334,5 @@ class Deployed:
                     "awslogs-stream-prefix": f"{self.name}-{job.name}",
                 },
             },
+            **properties,
         }

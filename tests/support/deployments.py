@@ -62,7 +62,31 @@ queues:
   mpi: {environments: [mpi]}
   spot: {environments: [spot]}
 jobs:
-  hello: {queue: mpi, nodes: 2, command: [hostname]}
+  hello:
+    queue: mpi
+    nodes: 2
+    command: [hostname]
+    user: "1000:1000"
+    secrets:
+      TOKEN: "arn:aws:secretsmanager:us-west-2:123456789012:secret:lab-AbCdEf:token::"
+      LAB_USER: /lab/user
+    ulimits: {stack: -1, nofile: {soft: 1024, hard: 65536}}
+    tmpfs: [{path: /work, size: 64, options: [exec]}, {path: /cache, size: 64}]
+    mounts:
+      - {host: /opt/licences, path: /licences, read_only: true}
+      - {host: /var/work, path: /var/work}
+    container_properties:
+      linuxParameters:
+        initProcessEnabled: true
+        devices: [{hostPath: /dev/fuse, containerPath: /dev/fuse, permissions: [READ, WRITE]}]
+      volumes: [{name: models, host: {sourcePath: /opt/models}}]
+      mountPoints: [{sourceVolume: models, containerPath: /models, readOnly: true}]
+  alone:
+    queue: spot
+    command: [hostname]
+    privileged: true
+    ulimits: {core: 0}
+    container_properties: {readonlyRootFilesystem: true}
 """
 
 NAMES = sorted(["nat", *(file.stem for file in EXAMPLES.glob("*.yaml"))])

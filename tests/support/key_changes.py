@@ -19,6 +19,8 @@ _SINGLE = {**_MPI, "multi_node": False}
 _P5 = {"instance": "p5.48xlarge", "max_nodes": 4}
 _RESERVED = "cr-0a1b2c3d4e5f60718"
 _ROLE = "arn:aws:iam::123456789012:role/lab-jobs"
+_SECRETS = "arn:aws:secretsmanager:us-east-1:123456789012:secret:"
+_KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 _FAIR = "arn:aws:batch:us-east-1:123456789012:scheduling-policy/fair"
 _DEFINITIONS = Path(__file__).resolve().parents[1] / "specs" / "definitions"
 _POLICY = "arn:aws:iam::aws:policy/PowerUserAccess"
@@ -74,6 +76,14 @@ JOBS: dict[str, Any] = {
     "launcher": "main",
     "mpi_args": ["-v"],
     "environment": {"A": "b"},
+    "secrets": {"TOKEN": "/lab/token"},
+    "registry_credentials": f"{_SECRETS}registry-AbCdEf",
+    "ulimits": {"stack": -1},
+    "tmpfs": [{"path": "/work", "size": 64}],
+    "mounts": [{"host": "/opt", "path": "/opt/of-node", "read_only": True}],
+    "user": "root",
+    "privileged": True,
+    "container_properties": {"readonlyRootFilesystem": True},
     "attempts": 3,
     "timeout": 600,
     "image": "docker.io/me/app:v2",
@@ -108,6 +118,7 @@ IN_PLACE: dict[Key, Any] = {
     ("image", "efa_installer"): "s3://my-software/efa/",
     ("roles", "instance_policies"): [_POLICY],
     ("roles", "job_policies"): [_POLICY],
+    ("roles", "secret_keys"): [_KEY],
     ("roles", "permissions_boundary"): _POLICY,
 }
 """Keys for all of a deployment that leave its environments, queues and jobs alone."""
@@ -128,7 +139,10 @@ COMMON: dict[Key, Any] = {
 """Keys that reach into environments and jobs, each at a separate attribute."""
 
 ALONE: dict[str, dict[Key, Any]] = {
-    "service": {("roles", "service"): "create", ("container", "image"): "docker.io/me/app:v1"},
+    "service": {
+        ("roles", "service"): "create",
+        ("container", "image"): "docker.io/me/app:v1",
+    },
     "cidr": {("network", "cidr"): "10.9.0.0/16", ("container", "repository"): "other"},
     "zones": {
         ("network", "zones"): ["us-east-1c", "us-east-1b"],
@@ -137,6 +151,7 @@ ALONE: dict[str, dict[Key, Any]] = {
     "vpc": {("network", "vpc"): "default"},
     "name": {("name",): "other"},
     "aws_name": {("container", "aws_name"): "lab/app"},
+    "execution": {("roles", "execution"): _ROLE},
     "jobs": {
         ("roles", "job"): _ROLE,
         ("logs", "group"): "/aws/batch/job",
@@ -199,7 +214,9 @@ def many() -> Data:
     for key in JOBS:
         nodes = {} if key in {"nodes", "gpus"} else {"nodes": 2}
         queue = "gpus" if key == "gpus" else "plain"
-        jobs[entry(key)] = {"queue": queue, "command": ["hostname"], **nodes}
+        # Credentials are for an image elsewhere.
+        image = {"image": "docker.io/me/app:v1"} if key == "registry_credentials" else {}
+        jobs[entry(key)] = {"queue": queue, "command": ["hostname"], **nodes, **image}
     # A definition takes the place of the other keys.
     jobs["definition"] = {"queue": "plain", "definition": str(_DEFINITIONS / "post.json")}
     return {
@@ -244,7 +261,14 @@ def few() -> Data:
         },
         "environments": {"mpi": dict(_MPI), "spot": {**_SINGLE, "purchase": "spot"}},
         "queues": {"mpi": {"environments": ["mpi"]}, "spot": {"environments": ["spot"]}},
-        "jobs": {"hello": {"queue": "mpi", "nodes": 2, "command": ["hostname"]}},
+        "jobs": {
+            "hello": {
+                "queue": "mpi",
+                "nodes": 2,
+                "command": ["hostname"],
+                "secrets": {"TOKEN": "/lab/token"},
+            }
+        },
     }
 
 

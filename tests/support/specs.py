@@ -35,7 +35,7 @@ _ID = "0a1b2c3d4e5f60718"
 _ZONES = ["us-east-1a", "us-east-1b", "us-east-1c"]
 _ALL_ENDPOINTS = [
     *("s3", "ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs"),
-    *("ssm", "ssmmessages"),
+    *("secretsmanager", "ssm", "ssmmessages"),
 ]
 
 FEATURES: dict[str, tuple[str, ...]] = {
@@ -56,12 +56,14 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "fleet": ("none", "create", "arn"),
     "job role": ("create", "none", "arn"),
     "policies": ("no", "yes"),
+    "execution": ("create", "arn"),
     "boundary": ("no", "yes"),
     "gpus": ("no", "all", "one"),
     "machines": ("mpi", "efa", "serial", "spot", "best-fit spot", "arm", "many"),
     "capacity": ("no", "block", "reservation", "group", "group by ARN"),
     "jobs": ("none", "single", "multi", "both"),
     "container": ("default", "named", "elsewhere"),
+    "in container": ("nothing", "limits", "all"),
     "state": ("local", "short", "full"),
     "account": ("any", "one"),
     "provider": ("5", "6"),
@@ -140,11 +142,7 @@ def make_spec(choice: Mapping[str, str]) -> Data:
         if choice["state"] == "full":
             data["state"] |= {"key": "here/state", "region": "eu-central-1"}
     data["network"] = _network(choice)
-    data["storage"] = {"efs": _efs(choice["efs"])}
-    if choice["fsx"] != "no":
-        data["storage"]["fsx"] = _fsx(choice["fsx"])
-    if choice["bucket"] == "yes":
-        data["storage"]["bucket"] = "my-inputs"
+    data["storage"] = _storage(choice)
     data["image"] = {"base": choice["base"]}
     if choice["key"] == "yes":
         data["image"]["kms_key"] = f"arn:aws:kms:us-east-1:{_ACCOUNT}:key/1234abcd-12ab-34cd"
@@ -159,9 +157,42 @@ def make_spec(choice: Mapping[str, str]) -> Data:
     elif choice["container"] == "elsewhere":
         data["container"] = {"image": "docker.io/me/app:v1.1"}
     data["jobs"] = _jobs(choice, data["environments"])
+    # Jobs with these keys stand beside others without.
+    for job in list(data["jobs"].values())[::2]:
+        job.update(_in_container(choice["in container"]))
     if choice["existing"] != "nothing":
         _add_existing(data, choice["existing"])
     return data
+
+
+def _in_container(option: str) -> Data:
+    """Returns the keys of a job about its container: none, its limits alone, or all of them."""
+    if option == "nothing":
+        return {}
+    secrets = f"arn:aws:secretsmanager:us-east-1:{_ACCOUNT}:secret:lab-AbCdEf"
+    limits = {"stack": -1, "nofile": {"soft": 1024, "hard": 65_536}}
+    if option == "limits":
+        return {"ulimits": limits}
+    return {
+        "ulimits": {**limits, "memlock": -1},
+        "tmpfs": [{"path": "/work", "size": 64, "options": ["noexec", "mode=1777"]}],
+        "mounts": [
+            {"host": "/opt/licences", "path": "/licences", "read_only": True},
+            {"host": "/var/work", "path": "/var/work"},
+        ],
+        "secrets": {"TOKEN": f"{secrets}:token::", "LAB_USER": "/lab/user"},
+        "user": "1000:1000",
+        "privileged": True,
+        "container_properties": {
+            "readonlyRootFilesystem": True,
+            "linuxParameters": {
+                "initProcessEnabled": True,
+                "devices": [{"hostPath": "/dev/fuse", "permissions": ["READ", "WRITE"]}],
+            },
+            "volumes": [{"name": "of-node", "host": {"sourcePath": "/opt/${x}"}}],
+            "mountPoints": [{"sourceVolume": "of-node", "containerPath": "/of node"}],
+        },
+    }
 
 
 def _add_existing(data: Data, option: str) -> None:
@@ -240,6 +271,15 @@ def _network(choice: Mapping[str, str]) -> Data:
     return network
 
 
+def _storage(choice: Mapping[str, str]) -> Data:
+    storage: Data = {"efs": _efs(choice["efs"])}
+    if choice["fsx"] != "no":
+        storage["fsx"] = _fsx(choice["fsx"])
+    if choice["bucket"] == "yes":
+        storage["bucket"] = "my-inputs"
+    return storage
+
+
 def _efs(option: str) -> Data:
     if option == "existing":
         return {"id": f"fs-{_ID}", "mount": "/shared"}
@@ -303,6 +343,8 @@ def _roles(choice: Mapping[str, str]) -> Data:
             "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess",
             f"{_ARN}policy/mine",
         ]
+    if choice["execution"] == "arn":
+        roles["execution"] = f"{_ARN}role/execution"
     if choice["boundary"] == "yes":
         roles["permissions_boundary"] = f"{_ARN}policy/department-boundary"
     return roles

@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from mngen.cluster import job_variables, repository_name
+from mngen.cluster import job_variables, keys_of_properties, repository_name, wanted_keys
 from mngen.spec import JobFromFile
 
 if TYPE_CHECKING:
@@ -51,11 +51,13 @@ def differences_of(target: Target) -> list[str]:
     if isinstance(target.intent.job.spec, JobFromFile):
         return []
     job, container = target.intent.job, target.container
+    spec = target.account.cluster.spec
     definition: dict[str, Any] = dict(target.definition or {})
     needs = {each["type"]: each["value"] for each in container.get("resourceRequirements", [])}
     own = {each["name"]: each["value"] for each in container.get("environment", [])}
     image = str(container.get("image", ""))
     nodes = definition.get("nodeProperties", {}).get("numNodes")
+    found = keys_of_properties(job.spec, container)
     pairs = {
         "command": (list(job.spec.command), list(container.get("command", []))),
         "vcpus": (str(job.vcpus), needs.get("VCPU")),
@@ -73,8 +75,9 @@ def differences_of(target: Target) -> list[str]:
             job.shared_memory,
             container.get("linuxParameters", {}).get("sharedMemorySize", job.shared_memory),
         ),
+        **{key: (wanted, found[key]) for key, wanted in wanted_keys(spec, job).items()},
     }
-    return [name for name, (wanted, found) in pairs.items() if wanted != found]
+    return [name for name, (wanted, there) in pairs.items() if wanted != there]
 
 
 def environment_wanted(target: Target) -> dict[str, str]:

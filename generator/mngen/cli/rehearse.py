@@ -79,9 +79,22 @@ def rehearse(
         Path | None,
         typer.Option(metavar="DIR", help="Folder in place of FSx for Lustre; default: in memory"),
     ] = None,
+    mount: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST=DIR",
+            help="Folder in place of a host path in `mounts`; default: an empty one",
+        ),
+    ] = None,
     env: Annotated[
         list[str] | None,
         typer.Option("--env", metavar="K=V", help="Environment variable; repeatable"),
+    ] = None,
+    env_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Lines of K=V, such as secrets; their values are not printed"
+        ),
     ] = None,
     kill: Annotated[
         list[str] | None,
@@ -133,10 +146,15 @@ def rehearse(
         planned,
         nodes=nodes or planned.nodes,
         ranks_per_node=ranks_per_node,
-        environment={**planned.environment, **_variables(env or [])},
+        environment={
+            **planned.environment,
+            **(_from_file(env_file) if env_file else {}),
+            **_variables(env or []),
+        },
         image=image or planned.image,
         faults=faults,
         timeout=timeout or planned.timeout,
+        folders=_folders(mount or [], planned),
     )
     if svg is not None:
         _require_folder(svg)
@@ -199,6 +217,45 @@ def _variables(texts: list[str]) -> dict[str, str]:
             raise typer.BadParameter(f'"{name}" is not a valid variable name', param_hint="--env")
         variables[name] = value
     return variables
+
+
+def _from_file(file: Path) -> dict[str, str]:
+    """Reads variables as `docker run --env-file` does: empty lines and comments are left out."""
+    from mngen.errors import InputError
+
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise InputError(f"cannot read {file}: {said}") from None
+    variables = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        if not equals or not name.isidentifier() or not name.isascii():
+            # The line may be a part of a secret.
+            raise InputError(
+                f"{file}, line {number}: expected NAME=VALUE", hint="start a comment with #"
+            )
+        variables[name] = value
+    return variables
+
+
+def _folders(texts: list[str], planned: "Rehearsal") -> dict[str, Path]:
+    known = [each.host for each in planned.mounts]
+    folders = {}
+    for text in texts:
+        host, folder = parse_pair(text, "--mount")
+        if host not in known:
+            names = ", ".join(known) or "nothing"
+            raise typer.BadParameter(
+                f"the job does not mount {host}: it mounts {names}", param_hint="--mount"
+            )
+        if not Path(folder).exists():
+            raise typer.BadParameter(f"no such file or folder: {folder}", param_hint="--mount")
+        folders[host] = Path(folder)
+    return folders
 
 
 def _require_folder(svg: Path) -> None:

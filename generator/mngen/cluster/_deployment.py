@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mngen.cluster._properties import credentials_of
 from mngen.cluster.names import DEPLOYMENT_TAG, aws_name, log_group
 
 if TYPE_CHECKING:
     from mngen.cluster._resolve import Cluster
-    from mngen.spec import Spec
+    from mngen.spec import Job, Spec
 
 ZONE_RANGES = 7
 """Zones that a new VPC has a range for; the last eighth of the VPC is left for a public subnet."""
@@ -23,11 +24,28 @@ def creates_spot_fleet_role(spec: Spec) -> bool:
     )
 
 
+def jobs_with_secrets(spec: Spec) -> dict[str, Job]:
+    """Returns the jobs whose containers start with an execution role, by name.
+
+    A definition from a file names its own.
+    """
+    return {
+        name: job
+        for name, job in spec.jobs.items()
+        if not job.definition and (job.secrets or credentials_of(spec, job))
+    }
+
+
+def creates_execution_role(spec: Spec) -> bool:
+    """Returns whether an execution role is created: if jobs need one, and the spec names none."""
+    return spec.roles.execution == "create" and bool(jobs_with_secrets(spec))
+
+
 def creates_roles(spec: Spec) -> bool:
     """Returns whether any IAM role is created."""
     roles = spec.roles
     created = "create" in {roles.job, roles.service, roles.instance_profile}
-    return created or creates_spot_fleet_role(spec)
+    return created or creates_spot_fleet_role(spec) or creates_execution_role(spec)
 
 
 def efa_installer(cluster: Cluster) -> str | None:

@@ -9,6 +9,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from mngen.account import Target, differences_of, environment_wanted, image_wanted
+from mngen.cluster import apply_properties
 from mngen.jobs._request import retry_strategy
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def revision_wanted(target: Target) -> JobDefinitionTypeDef | None:
             {"type": "VCPU", "value": str(job.vcpus)},
         ]
         container.setdefault("linuxParameters", {})["sharedMemorySize"] = job.shared_memory
+        apply_properties(target.account.cluster.spec, job, container)
     if ranges and job.spec.nodes is not None:
         wanted["nodeProperties"]["numNodes"] = job.spec.nodes
     wanted["retryStrategy"] = retry_strategy(job.spec.attempts)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from mngen.cluster import (
     AGENT_POLICY,
     DEPLOYMENT_TAG,
+    creates_execution_role,
     creates_spot_fleet_role,
     efa_installer,
     grants_mount,
@@ -279,13 +280,15 @@ def _identity(cluster: Cluster, scope: Scope) -> list[Statement]:
 def _inline_policies(cluster: Cluster) -> dict[str, tuple[str, ...]]:
     """Returns the kinds of roles to which the templates give an inline policy, by what it is for.
 
-    It lets jobs read their inputs, nodes and builders mount with IAM, and builders read the EFA
-    installer.
+    It lets jobs read their inputs, the ECS agent the secrets of jobs, nodes and builders mount with
+    IAM, and builders read the EFA installer.
     """
     spec = cluster.spec
     found: dict[str, tuple[str, ...]] = {}
     if spec.storage.bucket and spec.roles.job == "create":
         found["JobPolicy"] = ("job",)
+    if creates_execution_role(spec):
+        found["ExecutionPolicy"] = ("execution",)
     if grants_mount(spec):
         found["MountPolicy"] = ("builder", "instance")
     if efa_installer(cluster):

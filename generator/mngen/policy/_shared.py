@@ -151,7 +151,11 @@ def reservation_groups(spec: Spec, scope: Scope) -> tuple[str, ...]:
 
 def job_roles(spec: Spec) -> list[str]:
     """Returns the ARNs of the roles that the spec gives to containers, each once."""
-    named = [spec.roles.job, *(job.role for job in spec.jobs.values() if job.role)]
+    named = [
+        spec.roles.job,
+        spec.roles.execution,
+        *(job.role for job in spec.jobs.values() if job.role),
+    ]
     named += [
         arn
         for job in spec.jobs.values()

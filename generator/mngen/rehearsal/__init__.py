@@ -23,7 +23,7 @@ from mngen.rehearsal._faults import Fault, FaultKind, check_faults, parse_fault
 from mngen.rehearsal._nodes import Line, Nodes
 from mngen.rehearsal._plan import Rehearsal, image_of, rehearsal_of
 from mngen.rehearsal._rehearse import Engine, Outcome, rehearse
-from mngen.rehearsal._request import Bind, NodesRequest
+from mngen.rehearsal._request import Bind, MemoryFiles, NodesRequest
 from mngen.rehearsal._start import NetworkNamespaces, start_nodes, unavailable
 from mngen.rehearsal._watch import RunningNodes
 
@@ -34,6 +34,7 @@ __all__ = [
     "Fault",
     "FaultKind",
     "Line",
+    "MemoryFiles",
     "NetworkNamespaces",
     "Nodes",
     "NodesRequest",

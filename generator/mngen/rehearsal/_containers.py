@@ -85,6 +85,12 @@ class Group:
         for bind in request.binds:
             read_only = ",readonly" if bind.read_only else ""
             words += ["--mount", f"type=bind,source={bind.source},target={bind.target}{read_only}"]
+        if request.container_user is not None:
+            words += ["--user", request.container_user]
+        for name, (soft, hard) in sorted(request.limits.items()):
+            words += ["--ulimit", f"{name}={soft}:{hard}"]
+        for each in request.files:
+            words += ["--tmpfs", f"{each.target}:{','.join(each.options)}"]
         return [*words, self.image, *request.node_commands.get(index, request.command)]
 
     def kill(self, index: int, number: int) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 NEW_MOUNTS = 0x00020000  # CLONE_NEWNS
 NEW_NAMES = 0x04000000  # CLONE_NEWUTS
@@ -28,6 +28,34 @@ NO_EXEC = 0x8  # MS_NOEXEC
 BIND = 0x1000  # MS_BIND
 RECURSIVE = 0x4000  # MS_REC
 PRIVATE = 0x40000  # MS_PRIVATE
+
+# What options of a tmpfs mean to mount(2), and those that take a flag back.
+# Source: https://man7.org/linux/man-pages/man2/mount.2.html
+_OPTIONS = {
+    "ro": READ_ONLY,
+    "nosuid": NO_SUID,
+    "nodev": NO_DEVICES,
+    "noexec": NO_EXEC,
+    "sync": 0x10,  # MS_SYNCHRONOUS
+    "mand": 0x40,  # MS_MANDLOCK
+    "dirsync": 0x80,  # MS_DIRSYNC
+    "noatime": 0x400,  # MS_NOATIME
+    "nodiratime": 0x800,  # MS_NODIRATIME
+    "relatime": 0x200000,  # MS_RELATIME
+    "strictatime": 0x1000000,  # MS_STRICTATIME
+}
+_OPPOSITES = {
+    "rw": "ro",
+    "suid": "nosuid",
+    "dev": "nodev",
+    "exec": "noexec",
+    "async": "sync",
+    "nomand": "mand",
+    "atime": "noatime",
+    "diratime": "nodiratime",
+    "norelatime": "relatime",
+    "nostrictatime": "strictatime",
+}
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _DETACH = 2  # MNT_DETACH
@@ -82,6 +110,28 @@ def mount(source: str, target: str, kind: str, flags: int = 0, options: str = ""
     """
     words = (source.encode(), os.fsencode(target), kind.encode() or None)
     _call(_LIBC.mount, *words, ctypes.c_ulong(flags), options.encode() or None, path=target)
+
+
+def mount_in_memory(target: str, options: Sequence[str]) -> None:
+    """Mounts a tmpfs as Docker does: without programs, devices and set-user-ID unless asked for.
+
+    Args:
+        target: Where to.
+        options: Options as in `docker run --tmpfs PATH:OPTIONS`.
+
+    Raises:
+        OSError: The kernel refuses; `filename` is the target.
+    """
+    flags = NO_SUID | NO_DEVICES | NO_EXEC
+    data = []
+    for option in options:
+        if option in _OPTIONS:
+            flags |= _OPTIONS[option]
+        elif option in _OPPOSITES:
+            flags &= ~_OPTIONS[_OPPOSITES[option]]
+        elif option != "defaults":
+            data.append(option)
+    mount("tmpfs", target, "tmpfs", flags, ",".join(data))
 
 
 def bind(source: str, target: str, *, recursive: bool = False, read_only: bool = False) -> None:

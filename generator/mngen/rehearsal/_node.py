@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import time
@@ -20,6 +21,25 @@ if TYPE_CHECKING:
 
 _READY = b"."
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
+# The numbers of limits on x86_64 and arm64.
+# Source: https://github.com/torvalds/linux/blob/master/include/uapi/asm-generic/resource.h
+_LIMITS = {
+    "cpu": 0,
+    "fsize": 1,
+    "data": 2,
+    "stack": 3,
+    "core": 4,
+    "rss": 5,
+    "nproc": 6,
+    "nofile": 7,
+    "memlock": 8,
+    "locks": 10,
+    "sigpending": 11,
+    "msgqueue": 12,
+    "nice": 13,
+    "rtprio": 14,
+    "rttime": 15,
+}
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -43,6 +63,7 @@ class Habits:
     workdir: str
     user: Sequence[int] | None
     init: bool
+    limits: Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +188,7 @@ def _sleep(seconds: float) -> None:
 
 def _become(node: Node, habits: Habits) -> NoReturn:
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    _limit(habits.limits)
     if habits.user is not None:
         user, group = habits.user
         # A program that opens /dev/stdout opens this pipe again.
@@ -178,6 +200,15 @@ def _become(node: Node, habits: Habits) -> NoReturn:
     if habits.init:
         _stay_above(node)
     _execute(node)
+
+
+def _limit(limits: Mapping[str, Sequence[int]]) -> None:
+    """Sets the limits of processes; the node goes on without those that this machine refuses."""
+    for name, (soft, hard) in limits.items():
+        try:
+            resource.setrlimit(_LIMITS[name], (soft, hard))
+        except (OSError, ValueError) as error:
+            os.write(1, f"mngen: cannot set the limit {name} to {soft}:{hard}: {error}\n".encode())
 
 
 def _execute(node: Node) -> NoReturn:

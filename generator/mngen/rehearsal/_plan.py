@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import grp
+import pwd
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mngen import _resources
-from mngen.cluster import CPUS_CHECK_VARIABLE, KEY_VARIABLES, RENDEZVOUS_VARIABLE, SHARED_VARIABLE
+from mngen.cluster import (
+    CPUS_CHECK_VARIABLE,
+    KEY_VARIABLES,
+    RENDEZVOUS_VARIABLE,
+    SHARED_VARIABLE,
+    job_ulimits,
+)
 from mngen.errors import InputError, did_you_mean
 from mngen.rehearsal._faults import FaultKind
-from mngen.rehearsal._request import Bind, NodesRequest
+from mngen.rehearsal._request import Bind, MemoryFiles, NodesRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +27,7 @@ if TYPE_CHECKING:
 
     from mngen.cluster import Cluster, ResolvedJob
     from mngen.rehearsal._faults import Fault
+    from mngen.spec import Mount, Spec, Tmpfs
 
 _PLACE = "/opt/mngen"
 # All nodes share this machine's cores. Ranks that wait must let the others work, and Open MPI must
@@ -55,6 +64,13 @@ class Rehearsal:
         cpus: The CPUs of this machine that a node may use, as `taskset` lists them, by index; all
             by default.
         unshared: Indexes of nodes that see a separate folder instead of the shared one.
+        limits: Soft and hard limits of processes, by name; -1 for none.
+        files: File systems in memory.
+        mounts: What the containers see of their node.
+        folders: Folders of this machine that stand for those of the node, by their paths there.
+            What is not in it is an empty folder.
+        user: The user that the job names, by name or number.
+        secrets: Variables whose values the job gets from AWS, and a rehearsal from `environment`.
     """
 
     name: str
@@ -71,6 +87,12 @@ class Rehearsal:
     timeout: float | None = None
     cpus: Mapping[int, str] = field(default_factory=dict)
     unshared: AbstractSet[int] = frozenset()
+    limits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    files: tuple[Tmpfs, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    user: str | None = None
+    secrets: tuple[str, ...] = ()
 
 
 def rehearsal_of(cluster: Cluster, job: str | None = None) -> Rehearsal:
@@ -104,7 +126,27 @@ def rehearsal_of(cluster: Cluster, job: str | None = None) -> Rehearsal:
         lustre_mount=spec.storage.fsx.mount if spec.storage.fsx else None,
         image=found.spec.image or image_of(cluster),
         timeout=float(found.spec.timeout),
+        limits=_limits(found),
+        files=found.spec.tmpfs,
+        mounts=_own_mounts(spec, found),
+        user=found.spec.user,
+        secrets=tuple(sorted(found.spec.secrets)),
     )
+
+
+def _limits(job: ResolvedJob) -> dict[str, tuple[int, int]]:
+    """Returns the limits that the job sets, without those that come with EFA and GPUs."""
+    return {
+        name: (limit.soft, limit.hard)
+        for name, limit in job_ulimits(job).items()
+        if name in job.spec.ulimits
+    }
+
+
+def _own_mounts(spec: Spec, job: ResolvedJob) -> tuple[Mount, ...]:
+    """Returns what a job mounts besides the shared file systems, which files mount themselves."""
+    shared = [spec.storage.efs.mount, *([spec.storage.fsx.mount] if spec.storage.fsx else [])]
+    return tuple(each for each in job.spec.mounts if each.path not in shared)
 
 
 def image_of(cluster: Cluster) -> str:
@@ -166,6 +208,19 @@ def nodes_request(
             for name in ("wireup.py", "mngen_wireup")
         )
         command = ("python3", f"{_PLACE}/wireup.py", *command)
+    binds += tuple(
+        Bind(rehearsal.folders[each.host].absolute(), each.path, read_only=each.read_only)
+        for each in rehearsal.mounts
+        if each.host in rehearsal.folders
+    )
+    files = tuple(
+        MemoryFiles(each.path, (f"size={each.size}m", *each.options)) for each in rehearsal.files
+    )
+    files += tuple(
+        MemoryFiles(each.path, ("mode=1777", "exec", "ro" if each.read_only else "rw"))
+        for each in rehearsal.mounts
+        if each.host not in rehearsal.folders
+    )
     ranks = rehearsal.ranks_per_node
     # Batch leaves out variables without a value; with one of Open MPI's, PRRTE 3 crashes.
     variables = {**_SHARED_CORES, **rehearsal.environment}
@@ -187,9 +242,42 @@ def nodes_request(
         binds=binds,
         unshared=rehearsal.unshared,
         init=not in_image,
+        user=None if in_image or rehearsal.user is None else _numbers(rehearsal.user),
+        container_user=rehearsal.user if in_image else None,
+        files=files,
+        limits=rehearsal.limits,
         missing=frozenset(each.node for each in faults if each.kind is FaultKind.MISSING),
         late={each.node: each.seconds for each in faults if each.kind is FaultKind.SLOW},
     )
+
+
+def _numbers(user: str) -> tuple[int, int]:
+    """Returns the numbers of a user and a group, named as in a job.
+
+    Raises:
+        InputError: This machine, whose programs the nodes run, does not have them.
+    """
+    name, _, group = user.partition(":")
+    try:
+        entry = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
+        number, own = entry.pw_uid, entry.pw_gid
+    except (KeyError, OverflowError):
+        if not name.isdecimal():
+            raise InputError(
+                f"this machine has no user `{name}`, which the job's containers run as",
+                hint="rehearse in the job's image: --engine docker or podman",
+            ) from None
+        # Docker, too, takes a number without an entry, and the group 0 with it.
+        number, own = int(name), 0
+    if not group:
+        return number, own
+    try:
+        return number, int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise InputError(
+            f"this machine has no group `{group}`, which the job's containers run as",
+            hint="rehearse in the job's image: --engine docker or podman",
+        ) from None
 
 
 def absent_files(rehearsal: Rehearsal, shared: Path | None) -> list[str]:

@@ -111,6 +111,9 @@ def rehearse(
             raise InputError(
                 "a folder in place of FSx for Lustre, but the spec has no `storage.fsx`"
             )
+        for name in rehearsal.secrets:
+            if name not in rehearsal.environment:
+                _LOG.warning("warning: the secret %s is not set: see --env-file", name)
         for word in absent_files(rehearsal, shared):
             place = shared or "the shared folder, see --shared"
             _LOG.warning("warning: %s is not in %s", word, place)

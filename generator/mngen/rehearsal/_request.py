@@ -43,6 +43,19 @@ class Bind:
     read_only: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryFiles:
+    """A file system in memory that each node has for itself.
+
+    Attributes:
+        target: Absolute path in the node; is made where it does not exist.
+        options: Its options as Docker takes them after `--tmpfs PATH:`, such as `size=64m`.
+    """
+
+    target: str
+    options: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodesRequest:
     """A multi-node job as AWS Batch would start it.
@@ -62,6 +75,9 @@ class NodesRequest:
             ones in place of /dev, /dev/shm, /root, /run, /tmp and /var/tmp.
         workdir: Working directory.
         user: Numbers of the user and group that commands run as; root by default.
+        container_user: The user that containers run as, as Docker takes it; by default the image's.
+        files: File systems in memory.
+        limits: Soft and hard limits of processes, by their names in Docker; -1 for none.
         init: Whether a small init is PID 1 and the command its child, as tini does it.
         missing: Indexes of nodes that never come, though the others expect them.
         late: Seconds after the common start at which a node's command starts, by index.
@@ -80,6 +96,9 @@ class NodesRequest:
     root: Path | None = None
     workdir: str = "/"
     user: tuple[int, int] | None = None
+    container_user: str | None = None
+    files: tuple[MemoryFiles, ...] = ()
+    limits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     init: bool = False
     missing: AbstractSet[int] = frozenset()
     late: Mapping[int, float] = field(default_factory=dict)
@@ -163,5 +182,11 @@ def as_message(request: NodesRequest, pipes: Mapping[int, int]) -> dict[str, Any
         ],
         "unshared": sorted(request.unshared),
         "root": None if request.root is None else str(request.root),
-        "habits": {"workdir": request.workdir, "user": request.user, "init": request.init},
+        "files": [[each.target, each.options] for each in request.files],
+        "habits": {
+            "workdir": request.workdir,
+            "user": request.user,
+            "init": request.init,
+            "limits": dict(request.limits),
+        },
     }

@@ -40,6 +40,7 @@ class Roots:
         root: str | None,
         binds: Sequence[tuple[str | None, str, bool]],
         unshared: Sequence[int] = (),
+        files: Sequence[tuple[str, Sequence[str]]] = (),
     ) -> None:
         """Prepares.
 
@@ -47,6 +48,7 @@ class Roots:
             root: An unpacked image, or None for this machine's own folders.
             binds: Source, or None for a new folder; target; whether the target is read-only.
             unshared: Indexes of nodes that have separate folders in place of the new ones.
+            files: Targets of each node's own file systems in memory, with their options.
 
         Raises:
             OSError: A source cannot be opened, or the kernel refuses.
@@ -56,6 +58,7 @@ class Roots:
         _linux.mount("mngen", str(_WORK), "tmpfs", options="mode=755")
         self._image = None if image is None else _keep(image, _WORK / "image")
         self._unshared = unshared
+        self._files = files
         self._new = [target for source, target, _ in binds if source is None]
         self._binds = [
             (_keep(source, _WORK / f"bind{number}"), target, read_only)
@@ -93,6 +96,8 @@ class Roots:
                 _keep(None, place)
             else:
                 _linux.bind(str(source), str(place), recursive=True, read_only=read_only)
+        for target, options in self._files:
+            _linux.mount_in_memory(str(_place(root, target, is_folder=True)), options)
         if self._image is None:
             _linux.make_read_only(str(root), recursive=False)
         _linux.enter_root(str(root))

@@ -10,17 +10,22 @@ from mngen.cluster import (
     FSX_PORTS,
     FSX_VERSION,
     batch_image_type,
+    container_properties,
+    creates_execution_role,
     creates_roles,
     creates_spot_fleet_role,
     definition_name,
     deployment_tags,
     efa_installer,
+    execution_access,
     fsx_deployment_type,
     fsx_folders,
     fsx_links,
     fsx_throughput,
     grants_mount,
     job_variables,
+    jobs_with_secrets,
+    log_group_name,
     names,
     nat_zone,
     queue_name,
@@ -82,6 +87,11 @@ def render(cluster: Cluster, *, provider: int | None = None, source: str = "mnge
 def _values(cluster: Cluster, provider: int) -> dict[str, object]:
     spec = cluster.spec
     endpoints = dict.fromkeys(spec.network.endpoints)
+    properties = {
+        job.name: {**container_properties(spec, job), **_execution_role(spec, job.name)}
+        for job in cluster.jobs
+        if not job.spec.definition
+    }
     services = {service: names.endpoint_service(spec.region, service) for service in endpoints}
     gateway = services.pop("s3", None)
     nat = spec.network.nat is not False
@@ -105,7 +115,15 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         "default_group_decides": cluster.default_group_decides,
         "reaches_internet": spec.network.vpc != "new" or nat,
         "job_variables": {job.name: job_variables(spec, job) for job in cluster.jobs},
+        "properties": properties,
+        "further_properties": any(properties.values()),
+        "further_devices": any(
+            each.get("linuxParameters", {}).get("devices") for each in properties.values()
+        ),
         "creates_roles": creates_roles(spec),
+        "creates_execution_role": creates_execution_role(spec),
+        "execution_access": execution_access(spec),
+        "log_group_name": log_group_name(spec),
         "creates_spot_fleet_role": creates_spot_fleet_role(spec),
         "efa_installer": efa_installer(cluster),
         "fsx_deployment_type": fsx_deployment_type,
@@ -135,6 +153,15 @@ def _groups_by_name(spec: Spec) -> frozenset[str]:
     """Returns the groups of capacity reservations that the spec names without their ARNs."""
     named = [each.capacity.group for each in spec.environments.values() if each.capacity]
     return frozenset(group for group in named if group and not group.startswith("arn:"))
+
+
+def _execution_role(spec: Spec, job: str) -> dict[str, str]:
+    """Returns the property with the role that reads a job's secrets; none for a job without."""
+    if job not in jobs_with_secrets(spec):
+        return {}
+    role = spec.roles.execution
+    created = Hcl("module.identity.execution_role_arn")
+    return {"executionRoleArn": created if role == "create" else role}
 
 
 def _header(source: str) -> str:

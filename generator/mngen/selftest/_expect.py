@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mngen.cluster import job_ulimits
 from mngen.selftest._types import Expected, Machine
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def expected_on_aws(
         tls=cluster.spec.storage.efs.tls,
         lustre=cluster.spec.storage.fsx.mount if cluster.spec.storage.fsx else "",
         shared_memory=job.shared_memory,
+        limits={name: limit.soft for name, limit in job_ulimits(job).items()},
+        root_is_expected=(job.spec.user or "").partition(":")[0] in {"root", "0"},
     )
 
 

@@ -276,9 +276,11 @@ def memlock_check(expected: Expected, run: Run) -> Check:
     for fact in of_kind(run.facts, Limits):
         machine = machine_of(expected, run, fact.node)
         limit = fact.memlock
-        text = "unlimited" if limit == _UNLIMITED else f"{limit // 1024} KiB"
-        if machine is not None and machine.efa and limit != _UNLIMITED:
-            wrong[f"{text} instead of unlimited"].add(fact.node)
+        text = _locked(limit)
+        efa = _UNLIMITED if machine is not None and machine.efa else None
+        wanted = expected.limits.get("memlock", efa)
+        if wanted is not None and limit != wanted:
+            wrong[f"{text} instead of {_locked(wanted)}"].add(fact.node)
         seen[text].add(fact.node)
     return verdict(
         "memlock",
@@ -286,6 +288,29 @@ def memlock_check(expected: Expected, run: Run) -> Check:
         wrong,
         seen,
         "`mngen apply` registers the definition of the spec, which sets it",
+    )
+
+
+def _locked(limit: int) -> str:
+    return "unlimited" if limit == _UNLIMITED else f"{limit // 1024} KiB"
+
+
+def open_files_check(expected: Expected, run: Run) -> Check:
+    """Whether ranks may open as many files as the job sets."""
+    wrong: dict[str, set[int]] = defaultdict(set)
+    seen: dict[str, set[int]] = defaultdict(set)
+    wanted = expected.limits.get("nofile")
+    for fact in of_kind(run.facts, Limits):
+        text = f"{fact.nofile} files"
+        if wanted is not None and fact.nofile != wanted:
+            wrong[f"{text} instead of {wanted}"].add(fact.node)
+        seen[text].add(fact.node)
+    return verdict(
+        "open-files",
+        "ranks may open as many files as the job sets",
+        wrong,
+        seen,
+        "`mngen apply` registers the definition of the spec; `ulimits` in the job sets it",
     )
 
 

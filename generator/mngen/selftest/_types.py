@@ -63,6 +63,7 @@ class Expected(Struct, frozen=True, kw_only=True):
         efs: Whether it must be EFS; a rehearsal has none.
         tls: Whether its traffic must be encrypted.
         shared_memory: Least size of /dev/shm, MiB; 0 where it does not matter.
+        limits: Soft limits of processes that the job sets, by name; -1 for none.
         root_is_expected: Whether ranks may run as root without a warning.
         real: Whether it ran on AWS: a rehearsal's network shows nothing about AWS.
     """
@@ -75,6 +76,7 @@ class Expected(Struct, frozen=True, kw_only=True):
     efs: bool = True
     tls: bool = True
     shared_memory: int = 0
+    limits: dict[str, int] = {}
     root_is_expected: bool = False
     real: bool = True
 

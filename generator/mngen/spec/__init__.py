@@ -30,6 +30,7 @@ from mngen.spec._model import (
     FsxType,
     Image,
     Job,
+    Mount,
     Network,
     Queue,
     Roles,
@@ -37,7 +38,10 @@ from mngen.spec._model import (
     Ssh,
     State,
     Storage,
+    Tmpfs,
+    Ulimit,
 )
+from mngen.spec._registered import property_faults
 from mngen.spec._schema import schema
 
 __all__ = [
@@ -63,6 +67,7 @@ __all__ = [
     "JobFromFile",
     "KeyChange",
     "LoadedSpec",
+    "Mount",
     "Network",
     "Path",
     "Queue",
@@ -71,6 +76,8 @@ __all__ = [
     "Ssh",
     "State",
     "Storage",
+    "Tmpfs",
+    "Ulimit",
     "create",
     "dotted",
     "initial",
@@ -82,6 +89,7 @@ __all__ = [
     "name_from",
     "need_of",
     "parse",
+    "property_faults",
     "read_file",
     "scalar",
     "schema",

@@ -106,7 +106,7 @@ def _plain(value: Any) -> Any:
         return _written(value)
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in sorted(value.items())}
-    return list(value) if isinstance(value, tuple) else value
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _section(

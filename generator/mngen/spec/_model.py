@@ -197,6 +197,7 @@ EndpointService = Literal[
     "ecs-agent",
     "ecs-telemetry",
     "logs",
+    "secretsmanager",
     "ssm",
     "ssmmessages",
     "ec2messages",
@@ -717,6 +718,26 @@ class Roles(Section, frozen=True, kw_only=True):
         ),
         affects(Effect.JOBS),
     ] = "create"
+    execution: Annotated[
+        str,
+        _text(
+            "Role with which the ECS agent reads the secrets of jobs and the credentials of "
+            "registries: `create` or an ARN. It is created only if jobs have them; programs in "
+            "containers do not get it.",
+            "`create` or the ARN of an IAM role",
+            pattern=rf"^(create|{ROLE_ARN[1:]})\Z",
+        ),
+        affects(Effect.JOBS),
+    ] = "create"
+    secret_keys: Annotated[
+        tuple[KmsKeyArn, ...],
+        Meta(
+            description="KMS keys of your own with which secrets of jobs are encrypted. The role "
+            "that is created may decrypt with them.",
+            max_length=20,
+        ),
+        affects(Effect.IN_PLACE),
+    ] = ()
     job_policies: Annotated[
         tuple[PolicyArn, ...],
         Meta(
@@ -1064,6 +1085,17 @@ class Container(Section, frozen=True, kw_only=True):
         | None,
         affects(Effect.REPOSITORY, Effect.JOBS),
     ] = None
+    registry_credentials: Annotated[
+        Annotated[
+            SecretArn,
+            Meta(
+                description="Secret with the user name and password of the registry of `image`: "
+                '`{"username": "…", "password": "…"}`.'
+            ),
+        ]
+        | None,
+        affects(Effect.JOBS),
+    ] = None
     protect: Annotated[
         bool,
         Meta(
@@ -1075,6 +1107,133 @@ class Container(Section, frozen=True, kw_only=True):
 
 
 EnvironmentVariables = dict[str, str]
+_IN_MANAGER = r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,512}"
+SecretArn = Annotated[
+    str,
+    _text(
+        "A secret of Secrets Manager.",
+        "the ARN of a secret of Secrets Manager",
+        pattern=rf"^{_IN_MANAGER}\Z",
+        examples=("arn:aws:secretsmanager:us-east-1:123456789012:secret:registry-AbCdEf",),
+    ),
+]
+SecretPlace = Annotated[
+    str,
+    _text(
+        "Where the value of a variable is: a secret of Secrets Manager, or a parameter of Systems "
+        "Manager.",
+        "the ARN of a secret, perhaps with :JSON-KEY:STAGE:VERSION, or the ARN or the name of a "
+        "parameter of Systems Manager",
+        # https://docs.aws.amazon.com/batch/latest/userguide/specifying-sensitive-data-secrets.html
+        pattern=rf"^({_IN_MANAGER}(:[A-Za-z0-9/_+=.@ -]{{0,128}}:[A-Za-z0-9/_+=.@-]{{0,256}}"
+        r":[A-Za-z0-9-]{0,64})?"
+        r"|arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{12}:parameter/[A-Za-z0-9_./-]{1,1011}"
+        r"|/?[A-Za-z0-9_.-][A-Za-z0-9_./-]{0,1010})\Z",
+        examples=(
+            "arn:aws:secretsmanager:us-east-1:123456789012:secret:lab-AbCdEf:token::",
+            "/lab/token",
+        ),
+    ),
+]
+SecretName = Annotated[
+    str,
+    _text(
+        "Name of an environment variable.",
+        "1 to 255 letters, digits and underscores, not starting with a digit",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}\Z",
+    ),
+]
+KmsKeyArn = Annotated[
+    str,
+    _text(
+        "A KMS key.",
+        "the ARN of a KMS key",
+        pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-z0-9-]{8,64}\Z",
+        examples=("arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",),
+    ),
+]
+UlimitName = Literal[
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
+]
+UlimitValue = Annotated[
+    int,
+    Meta(
+        description="A limit in the unit of setrlimit: bytes, files, processes, …; -1 for none.",
+        # AWS's type is a 32-bit integer.
+        ge=-1,
+        le=2**31 - 1,
+    ),
+]
+TmpfsOption = Annotated[
+    str,
+    _text(
+        "A mount option of a tmpfs, which AWS Batch takes.",
+        "a mount option of tmpfs that AWS Batch takes, such as noexec, or mode=1777",
+        # What binds, moves or remounts makes no new file system. The names are those of
+        # https://docs.aws.amazon.com/batch/latest/APIReference/API_Tmpfs.html
+        pattern=r"^(defaults|ro|rw|suid|nosuid|dev|nodev|exec|noexec|sync|async|dirsync|mand|nomand"
+        r"|atime|noatime|diratime|nodiratime|relatime|norelatime|strictatime|nostrictatime"
+        r"|mode=[0-7]{3,4}|(uid|gid)=[0-9]{1,9}|(nr_inodes|nr_blocks)=[0-9]{1,9}[kmg]?"
+        r"|mpol=[a-z0-9:=,-]{1,64})\Z",
+    ),
+]
+ContainerPath = Annotated[
+    str,
+    _text(
+        "A place in the container.",
+        "an absolute path without . and .., of letters, digits and . _ @ + - /, such as /data",
+        pattern=r"^(?!.*/\.\.?(/|\Z))(/[A-Za-z0-9._@+-]{1,255}){1,16}\Z",
+    ),
+]
+HostPath = Annotated[
+    str,
+    _text(
+        "A file or folder of the node.",
+        "an absolute path without . and .., of letters, digits and . _ @ + - /, such as /scratch",
+        pattern=r"^(?!.*/\.\.?(/|\Z))(/|(/[A-Za-z0-9._@+-]{1,255}){1,16})\Z",
+    ),
+]
+
+
+class Ulimit(Section, frozen=True, kw_only=True):
+    """A limit of the container's processes."""
+
+    soft: UlimitValue
+    hard: UlimitValue
+
+
+class Tmpfs(Section, frozen=True, kw_only=True):
+    """A file system in memory, which counts in the job's memory as far as it is full."""
+
+    path: ContainerPath
+    size: Annotated[int, Meta(description="Size in MiB.", ge=1, le=2**31 - 1)]
+    options: Annotated[
+        tuple[TmpfsOption, ...], Meta(description="Its mount options.", max_length=32)
+    ] = ()
+
+
+class Mount(Section, frozen=True, kw_only=True):
+    """A file or folder of the node in the container."""
+
+    host: HostPath
+    path: ContainerPath
+    read_only: Annotated[bool, Meta(description="Whether the container may only read it.")] = False
+
+
 Launcher = Literal["openmpi", "intelmpi", "mpich", "main", "none", "torchrun"]
 LAUNCHERS_WITHOUT_MPIRUN: tuple[Launcher, ...] = ("main", "none", "torchrun")
 """Launchers that start the job's command, which has to start ranks itself if there are any."""
@@ -1208,6 +1367,80 @@ class Job(Section, frozen=True, kw_only=True):
         Meta(
             description="Environment variables of the container; one that begins with MNGEN_ comes "
             "before what mngen itself would set.",
+        ),
+        affects(Effect.JOBS),
+    ] = {}
+    secrets: Annotated[
+        dict[SecretName, SecretPlace],
+        Meta(
+            description="Environment variables whose values the ECS agent reads when the container "
+            "starts: from Secrets Manager or from Systems Manager's parameters. Only where they "
+            "are is in the job definition.",
+            max_length=100,
+        ),
+        affects(Effect.JOBS),
+    ] = {}
+    registry_credentials: Annotated[
+        Annotated[
+            SecretArn,
+            Meta(
+                description="Secret with the user name and password of the registry of `image`. "
+                "Default, without `image`: that of `container`."
+            ),
+        ]
+        | None,
+        affects(Effect.JOBS),
+    ] = None
+    ulimits: Annotated[
+        dict[UlimitName, UlimitValue | Ulimit],
+        Meta(
+            description="Limits of processes, by name: {soft: N, hard: N}, or one number for both; "
+            "-1 for none. Default: memlock -1 with EFA or GPUs; with GPUs also nofile 1024000 and "
+            "stack 67108864.",
+        ),
+        affects(Effect.JOBS),
+    ] = {}
+    tmpfs: Annotated[
+        tuple[Tmpfs, ...],
+        Meta(
+            description="File systems in memory: {path, size in MiB, options}. What is in them "
+            "counts in `memory`.",
+            max_length=16,
+        ),
+        affects(Effect.JOBS),
+    ] = ()
+    mounts: Annotated[
+        tuple[Mount, ...],
+        Meta(
+            description="Further files and folders of the node in the container: {host, path, "
+            "read_only}. The shared file system is always there.",
+            max_length=16,
+        ),
+        affects(Effect.JOBS),
+    ] = ()
+    user: Annotated[
+        Annotated[
+            str,
+            _text(
+                "User that the container runs as, by name or number. Default: the image's.",
+                "a user and perhaps a group, by names or numbers, such as mpi or 1000:1000",
+                pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,31})?\Z",
+            ),
+        ]
+        | None,
+        affects(Effect.JOBS),
+    ] = None
+    privileged: Annotated[
+        bool,
+        Meta(description="true: the container has all rights of root on the node."),
+        affects(Effect.JOBS),
+    ] = False
+    container_properties: Annotated[
+        dict[str, Any],
+        Meta(
+            description="Further container properties, as AWS Batch names them, for what no other "
+            "key sets, such as {readonlyRootFilesystem: true}. Volumes, mount points, devices and "
+            "other Linux parameters are added to those of mngen.",
         ),
         affects(Effect.JOBS),
     ] = {}

@@ -9,12 +9,13 @@ of the provider internal/service/batch/job_definition.go and node_properties.go 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from mngen._batch_shapes import Fault, empty_values, faults, lacking
+from mngen._batch_shapes import Fault, empty_values, faults, lacking, lacking_properties
+from mngen.errors import did_you_mean
 from mngen.spec._definition import containers_of
 from mngen.spec._document import text_fault
-from mngen.spec._model import ROLE_ARN
+from mngen.spec._model import ROLE_ARN, UlimitName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,6 +107,40 @@ def definition_faults(data: Any) -> Iterator[Fault]:
     yield from found or _semantic_faults(data)
 
 
+def property_faults(properties: dict[str, Any]) -> Iterator[tuple[Path, str, str | None]]:
+    """Yields why container properties cannot be registered: path, message and what to do.
+
+    They are a part of a container: what a container requires may be elsewhere.
+    """
+    found = [
+        Fault(fault.path[1:], fault.message, hint=fault.hint)
+        for fault in faults("definitions", {"containerProperties": properties})
+    ]
+    found += [Fault(path, 'empty (""): AWS refuses it') for path in empty_values(properties)]
+    found += [
+        Fault(path, "no value", hint="write one, or remove it") for path in _nulls(properties)
+    ]
+    found = found or [
+        *_carried_faults((), properties),
+        *_swap_faults((), properties),
+        *(Fault(path, _REQUIRED) for path in lacking_properties(properties)),
+    ]
+    for fault in found:
+        yield fault.path, fault.message, fault.hint or None
+
+
+def _nulls(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Yields the places of nulls, which YAML takes a key for that nothing stands after."""
+    if value is None:
+        yield path
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from _nulls(each, (*path, key))
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from _nulls(each, (*path, number))
+
+
 def _text_faults(value: Any, path: Path) -> Iterator[Fault]:
     if isinstance(value, dict):
         for key, each in value.items():
@@ -180,6 +215,7 @@ def _container_faults(data: dict[str, Any]) -> Iterator[Fault]:
         yield from _need_faults(path, container)
         yield from _mount_faults(path, container)
         yield from _swap_faults(path, container)
+        yield from _limit_faults(path, container)
         if "image" not in container:
             yield Fault((*path, "image"), _REQUIRED)
         for key in ("jobRoleArn", "executionRoleArn"):
@@ -287,6 +323,23 @@ def _need_faults(path: Path, container: dict[str, Any]) -> Iterator[Fault]:
                 (*path, "resourceRequirements"),
                 f"no {kind}; AWS Batch requires it",
                 hint=f'add {{"type": "{kind}", "value": "…"}}',
+            )
+
+
+def _limit_faults(path: Path, container: dict[str, Any]) -> Iterator[Fault]:
+    """Yields what is wrong with limits of processes and with file systems in memory."""
+    known = get_args(UlimitName)
+    for number, each in enumerate(container.get("ulimits", [])):
+        if each["name"] not in known:
+            yield Fault(
+                (*path, "ulimits", number, "name"),
+                f"expected one of {', '.join(known)}",
+                hint=did_you_mean(each["name"], known) or "",
+            )
+    for number, each in enumerate(container.get("linuxParameters", {}).get("tmpfs", [])):
+        if each["size"] < 1:
+            yield Fault(
+                (*path, "linuxParameters", "tmpfs", number, "size"), "expected 1 or more (MiB)"
             )
 
 

@@ -17,7 +17,7 @@ from mngen._batch_shapes import members_of
 from mngen._json_text import MAX_BYTES, parse_json, pointer
 from mngen.errors import InputError, Problem
 from mngen.spec._definition import JobDefinition, JobFromFile, located, need_of
-from mngen.spec._model import Job
+from mngen.spec._model import Job, Mount, Tmpfs, Ulimit
 from mngen.spec._registered import definition_faults
 
 if TYPE_CHECKING:
@@ -180,6 +180,7 @@ def _keys(definition: JobDefinition) -> Iterator[tuple[str, tuple[Path, Any]]]:
     if main.get("environment"):
         variables = {each.get("name", ""): each.get("value", "") for each in main["environment"]}
         yield "environment", ((*path, "environment"), variables)
+    yield from _container_keys(path, main)
     if "jobRoleArn" in main:
         yield "role", ((*path, "jobRoleArn"), main["jobRoleArn"])
     if "attempts" in content.get("retryStrategy", {}):
@@ -187,6 +188,50 @@ def _keys(definition: JobDefinition) -> Iterator[tuple[str, tuple[Path, Any]]]:
     if "timeout" in content:
         seconds = content["timeout"]["attemptDurationSeconds"]
         yield "timeout", (("timeout", "attemptDurationSeconds"), seconds)
+
+
+def _container_keys(path: Path, main: dict[str, Any]) -> Iterator[tuple[str, tuple[Path, Any]]]:
+    """Yields the keys about the main node's container: limits, file systems, user and rights."""
+    if main.get("ulimits"):
+        limits = {
+            each["name"]: Ulimit(soft=each["softLimit"], hard=each["hardLimit"])
+            for each in main["ulimits"]
+        }
+        yield "ulimits", ((*path, "ulimits"), limits)
+    if main.get("linuxParameters", {}).get("tmpfs"):
+        files = tuple(
+            Tmpfs(
+                path=each["containerPath"],
+                size=each["size"],
+                options=tuple(each.get("mountOptions", [])),
+            )
+            for each in main["linuxParameters"]["tmpfs"]
+        )
+        yield "tmpfs", ((*path, "linuxParameters", "tmpfs"), files)
+    hosts = {
+        each["name"]: each["host"]["sourcePath"]
+        for each in main.get("volumes", [])
+        if "name" in each and each.get("host", {}).get("sourcePath")
+    }
+    mounts = tuple(
+        Mount(
+            host=hosts[each["sourceVolume"]],
+            path=each["containerPath"],
+            read_only=each.get("readOnly", False),
+        )
+        for each in main.get("mountPoints", [])
+        if each.get("sourceVolume") in hosts and "containerPath" in each
+    )
+    if mounts:
+        yield "mounts", ((*path, "mountPoints"), mounts)
+    if main.get("secrets"):
+        yield (
+            "secrets",
+            ((*path, "secrets"), {each["name"]: each["valueFrom"] for each in main["secrets"]}),
+        )
+    for key in ("user", "privileged"):
+        if main.get(key):
+            yield key, ((*path, key), main[key])
 
 
 def _content(data: dict[str, Any]) -> dict[str, Any]:

@@ -75,6 +75,14 @@ jobs:
   ranges: {{queue: mpi, definition: ranges.json, aws_name: lab_ranges_{NAME}}}
   one: {{queue: mpi, definition: one.json}}
   keys: {{queue: mpi, nodes: 2, command: [hostname]}}
+  inside:
+    queue: mpi
+    nodes: 2
+    command: [hostname]
+    user: "1000"
+    ulimits: {{stack: -1}}
+    tmpfs: [{{path: /work, size: 64}}]
+    mounts: [{{host: /opt/data, path: /data}}]
 """
 
 
@@ -203,3 +211,25 @@ def test_the_self_test_and_rehearsals_need_what_a_file_may_lack(lab: Deployed) -
         choose(lab.cluster, Wish(job="closed"))
     with pytest.raises(InputError, match="the job `one` has no command"):
         rehearsal_of(lab.cluster, "one")
+
+
+def test_a_container_of_before_is_registered_as_the_spec_has_it(lab: Deployed, jobs: Jobs) -> None:
+    job = next(each for each in lab.cluster.jobs if each.name == "inside")
+    order = Order(job="inside")
+    assert not [each for each in jobs.prepare(order).problems if "differs" in each.message]
+    shared = [{"name": "efs", "host": {"sourcePath": "/efs"}}]
+    before = {"volumes": shared, "mountPoints": [], "ulimits": [], "linuxParameters": {}}
+    lab.register(job, **before, user="root", privileged=True)
+    [problem] = [each for each in jobs.prepare(order).problems if "differs" in each.message]
+    for key in ("ulimits", "tmpfs", "mounts", "user", "privileged"):
+        assert key in problem.message
+    jobs.submit("inside", register=True)
+    assert not [each for each in jobs.prepare(order).problems if "differs" in each.message]
+    name = job.spec.aws_name or f"{NAME}-inside"
+    found = lab.batch.describe_job_definitions(jobDefinitionName=name)["jobDefinitions"]
+    newest = max(found, key=lambda each: each["revision"])
+    container = newest["nodeProperties"]["nodeRangeProperties"][0]["container"]
+    assert [each["name"] for each in container["volumes"]] == ["efs", "mount-0"]
+    assert container["user"] == "1000"
+    assert not container.get("privileged")
+    assert container["linuxParameters"]["tmpfs"] == [{"containerPath": "/work", "size": 64}]

@@ -10,7 +10,7 @@ import pytest
 from botocore.session import Session
 
 from mngen.catalog import load_catalog
-from mngen.cluster import efa_installer, resolve
+from mngen.cluster import creates_execution_role, efa_installer, resolve
 from mngen.cluster.names import partition_of
 from mngen.errors import InputError
 from mngen.policy import (
@@ -372,7 +372,9 @@ def test_roles_are_no_way_to_more_rights() -> None:
         mounts = cluster.spec.storage.efs.iam and cluster.spec.roles.instance_profile == "create"
         assert any("-builder-" in arn for arn in put) == (installer or mounts)
         assert any("-instance-" in arn for arn in put) == mounts
-        assert len(put) == sum((inputs, installer or mounts, mounts))
+        secrets = creates_execution_role(cluster.spec)
+        assert any("-execution-" in arn for arn in put) == secrets
+        assert len(put) == sum((inputs, installer or mounts, mounts, secrets))
         if policies := found.get("RolePolicies"):
             attached = policies["Condition"]["ArnEquals"]["iam:PolicyARN"]
             assert not any("*" in arn for arn in attached)
@@ -409,6 +411,21 @@ def test_only_the_jobs_role_gets_a_policy_of_its_own(boundary: str | None) -> No
     # Whatever it says, it allows no more than the boundary does.
     condition = {"StringEquals": {"iam:PermissionsBoundary": [boundary]}} if boundary else None
     assert found["JobPolicy"].get("Condition") == condition
+
+
+def test_the_execution_role_gets_a_policy_of_its_own() -> None:
+    jobs = "jobs: {a: {queue: mpi, nodes: 2, command: [a], secrets: {TOKEN: /lab/token}}}\n"
+    text = (EXAMPLES / "minimal.yaml").read_text("utf-8").partition("\njobs:")[0] + "\n" + jobs
+    found = statements(Part.DEPLOYER, cluster_of(text))
+    name = found["ExecutionPolicy"]["Resource"][0].rpartition("role/")[2]
+    assert name.endswith("-execution-*")
+    # The role of the spec is passed, and nothing is written to it.
+    own = f"arn:aws:iam::{ACCOUNT}:role/lab-execution"
+    text += f"roles: {{execution: {own}}}\n"
+    found = statements(Part.DEPLOYER, cluster_of(text))
+    assert "ExecutionPolicy" not in found
+    assert own in found["PassRoles"]["Resource"]
+    assert own in found["CheckRoles"]["Resource"]
 
 
 def test_roles_that_mount_with_iam_get_a_policy_of_their_own() -> None:

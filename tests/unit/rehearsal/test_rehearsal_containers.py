@@ -6,12 +6,13 @@ No engine can run where these tests run; a script that writes down how it was ca
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mngen.errors import ToolError
-from mngen.rehearsal import Bind, ContainerEngine, Line, NodesRequest
+from mngen.rehearsal import Bind, ContainerEngine, Line, MemoryFiles, NodesRequest
 from mngen.rehearsal._containers import Group
 
 GROUP = Group("docker", "localhost/seismic/mpi:v1", "mngen-0a1b2c3d", 300)
@@ -50,6 +51,22 @@ def test_a_node_is_run_with_the_names_of_its_variables() -> None:
     assert variables["MINE"] == "a=b"
     assert variables["AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS"] == "198.19.44.10"
     assert "PATH" not in variables
+
+
+def test_limits_files_and_user_are_those_of_the_job() -> None:
+    """In the words of `docker run`: https://docs.docker.com/reference/cli/docker/container/run/."""
+    request = replace(
+        REQUEST,
+        binds=(),
+        container_user="1000:1000",
+        limits={"stack": (-1, -1), "nofile": (1024, 65536)},
+        files=(MemoryFiles("/work", ("size=64m", "noexec")), MemoryFiles("/data", ("ro",))),
+    )
+    words = GROUP.run(request, 0)
+    assert words[words.index("--user") : words.index(GROUP.image)] == [
+        *("--user", "1000:1000", "--ulimit", "nofile=1024:65536", "--ulimit", "stack=-1:-1"),
+        *("--tmpfs", "/work:size=64m,noexec", "--tmpfs", "/data:ro"),
+    ]
 
 
 def test_harm_is_done_by_the_engine() -> None:

@@ -20,7 +20,7 @@ from mngen.rehearsal import (
     rehearse,
 )
 from mngen.rehearsal._plan import absent_files, absent_on_lustre, nodes_request
-from mngen.rehearsal._request import address_of, environment_of
+from mngen.rehearsal._request import MemoryFiles, address_of, environment_of
 from mngen.rules import require
 from mngen.spec import load_text
 
@@ -227,3 +227,52 @@ def test_a_variable_without_a_value_is_left_out_as_by_batch(tmp_path: Path) -> N
     assert not names & {"OMPI_MCA_hwloc_base_binding_policy", "EMPTY", "MNGEN_RANKS_PER_NODE"}
     assert request.node_commands == {1: ("taskset", "--cpu-list", "0,2", *request.command)}
     assert request.unshared == {1}
+
+
+IN_CONTAINER = """\
+  wave:
+    queue: MultiNodeQueue_R5_MAX_48
+    nodes: 2
+    command: [wave]
+    user: "{user}"
+    secrets: {{TOKEN: /lab/token}}
+    ulimits: {{stack: -1, nofile: {{soft: 1024, hard: 4096}}}}
+    tmpfs: [{{path: /work, size: 64, options: [exec]}}]
+    mounts:
+      - {{host: /opt/licences, path: /licences, read_only: true}}
+      - {{host: /opt/data, path: /data}}
+"""
+
+
+def test_a_job_has_its_limits_files_and_user(tmp_path: Path) -> None:
+    planned = rehearsal_of(with_jobs(IN_CONTAINER.format(user="root")))
+    assert planned.limits == {"nofile": (1024, 4096), "stack": (-1, -1)}
+    assert planned.secrets == ("TOKEN",)
+    planned = replace(planned, folders={"/opt/data": tmp_path})
+    request = nodes_request(planned, None, in_image=False)
+    assert (request.user, request.container_user) == ((0, 0), None)
+    assert request.files == (
+        MemoryFiles("/work", ("size=64m", "exec")),
+        # Nothing of this machine stands for it.
+        MemoryFiles("/licences", ("mode=1777", "exec", "ro")),
+    )
+    assert Bind(tmp_path, "/data") in request.binds
+    inside = nodes_request(planned, None, in_image=True)
+    assert (inside.user, inside.container_user) == (None, "root")
+    assert inside.limits == request.limits
+
+
+def test_numbers_need_no_user_of_this_machine() -> None:
+    planned = rehearsal_of(with_jobs(IN_CONTAINER.format(user="54321")))
+    assert nodes_request(planned, None, in_image=False).user == (54321, 0)
+    planned = rehearsal_of(with_jobs(IN_CONTAINER.format(user="54321:42")))
+    assert nodes_request(planned, None, in_image=False).user == (54321, 42)
+
+
+@pytest.mark.parametrize("user", ["nobody-here", "root:nogroup-here"])
+def test_a_user_whom_this_machine_does_not_have(user: str) -> None:
+    planned = rehearsal_of(with_jobs(IN_CONTAINER.format(user=user)))
+    with pytest.raises(InputError, match="this machine has no") as raised:
+        nodes_request(planned, None, in_image=False)
+    assert "--engine docker" in str(raised.value.problems[0].hint)
+    assert nodes_request(planned, None, in_image=True).container_user == user

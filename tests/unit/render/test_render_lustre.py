@@ -99,3 +99,28 @@ def test_events_are_in_the_words_of_aws_and_paths_as_written() -> None:
     assert re.search(r'import += \["NEW", "DELETED"\]', main)
     assert re.search(r'export += \["CHANGED"\]', main)
     assert '"s3://cases/a"' in main
+
+
+def test_jobs_have_it_beside_what_they_mount_themselves() -> None:
+    hello = {"queue": "mpi", "command": ["a"], "mounts": [{"host": "/opt/a", "path": "/a"}]}
+    environment = {"instance": "r5.12xlarge", "max_nodes": 2}
+    tree = render(
+        to_cluster(
+            BASE
+            | {
+                "storage": {"fsx": {"mount": "/fsx"}},
+                "environments": {"mpi": environment},
+                "queues": {"mpi": {"environments": ["mpi"]}},
+                "jobs": {"hello": hello},
+            }
+        )
+    )
+    container = tree["terraform/modules/job_definition/container.tf"]
+    wanted = ["var.efs_mount", "var.fsx_mount", "var.properties"]
+    for key in ("mountPoints", "volumes"):
+        listed = re.search(
+            rf"^ +{key} += concat\(.*?^      \)", container, re.MULTILINE | re.DOTALL
+        )
+        assert listed
+        assert re.findall(r"var\.\w+", listed[0]) == wanted
+    assert re.search(r'fsx_mount += "/fsx"', tree["terraform/jobs.tf"])

@@ -43,6 +43,61 @@ def network(inner: str) -> str:
     return f"name: seismic\nregion: us-east-1\nnetwork: {{{inner}}}\n{R5}{MPI}"
 
 
+LUSTRE = "storage: {fsx: {mount: /fsx}}\n"
+
+
+class TestPlacesInContainers:
+    """Each job has the file systems of the deployment besides what its keys name."""
+
+    def test_lustre_has_its_place(self) -> None:
+        text = job(mounts="[{host: /fsx/tools, path: /fsx}]")
+        assert "MN471" in ids(text + LUSTRE)
+        assert "MN471" not in ids(text)
+
+    def test_folders_of_lustre_are_on_the_nodes(self) -> None:
+        text = job(mounts="[{host: /fsx/tools, path: /tools}]")
+        assert "MN414" not in ids(text + LUSTRE)
+        assert "MN414" in ids(text)
+
+    def test_mount_points_of_further_properties_have_places_of_their_own(self) -> None:
+        points = "{mountPoints: [{sourceVolume: efs, containerPath: PLACE}]}"
+        for place, taken in (("/efs/", True), ("/a", True), ("/b", False)):
+            text = job(
+                mounts="[{host: /opt/a, path: /a}]",
+                container_properties=points.replace("PLACE", place),
+            )
+            assert ("MN471" in ids(text)) == taken
+
+    def test_volumes_have_names_of_their_own(self) -> None:
+        text = job(container_properties="{volumes: [{name: fsx, host: {sourcePath: /opt/a}}]}")
+        assert "MN478" in ids(text + LUSTRE)
+        assert "MN478" not in ids(text)
+
+    def test_mount_points_have_volumes(self) -> None:
+        text = job(
+            container_properties="{volumes: [{name: a, host: {sourcePath: /opt/a}}], mountPoints: "
+            "[{sourceVolume: VOLUME, containerPath: /b}]}"
+        )
+        for volume in ("a", "efs"):
+            assert "MN478" not in ids(text.replace("VOLUME", volume))
+        [problem] = [each for each in problems(text.replace("VOLUME", "fsx")) if each.rule]
+        assert (problem.rule, problem.message) == ("MN478", "there is no volume `fsx`")
+        assert "MN478" not in ids(text.replace("VOLUME", "fsx") + LUSTRE)
+
+    @pytest.mark.parametrize(
+        "volumes", ["", "[null]", "[{name: a, host: }]", "[{name: a, host: {sourcePath: }}]"]
+    )
+    def test_properties_without_a_value_are_named(self, volumes: str) -> None:
+        text = job(container_properties=f"{{volumes: {volumes}}}")
+        [problem] = [each for each in problems(text) if each.rule == "MN478"]
+        assert problem.message == "no value"
+
+    def test_swap_of_further_properties_is_within_its_bounds(self) -> None:
+        text = job(container_properties="{linuxParameters: {swappiness: 101}}")
+        [problem] = [each for each in problems(text) if each.rule == "MN478"]
+        assert problem.message == "expected 0 to 100"
+
+
 class TestUnsoundParts:
     """What the loader refused must not make a rule complain of what stands in its place."""
 

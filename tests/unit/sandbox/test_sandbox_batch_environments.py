@@ -489,6 +489,14 @@ class TestJobDefinitions:
                 "you must also specify a value for 'executionRoleArn'.",
             ),
             (
+                {"ulimits": [{"name": "nofiles", "softLimit": 1, "hardLimit": 1}]},
+                "ulimit name must be one of",
+            ),
+            (
+                {"linuxParameters": {"tmpfs": [{"containerPath": "/a", "size": 0}]}},
+                "invalid tmpfs size value",
+            ),
+            (
                 {"volumes": [efs_volume(iam="ENABLED")], "jobRoleArn": "arn:aws:iam::1:role/a"},
                 "transitEncryption",
             ),

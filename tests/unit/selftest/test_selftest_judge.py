@@ -334,6 +334,18 @@ class TestLimits:
         wanted = expected().shared_memory
         assert found(made, "shared-memory") == ("error", f"node 1: 64 MiB instead of {wanted}")
 
+    def test_limits_are_those_of_the_job(self, node: Path) -> None:
+        text = SPEC.replace("nodes: 2", "nodes: 2, ulimits: {nofile: 4096, memlock: 1048576}")
+        limits = {"nofile": 4096, "memlock": 1_048_576}
+        lines = [node_lines(node, index, limits=limits) for index in range(2)]
+        made = card(whole(*lines), expected(text))
+        assert found(made, "open-files") == ("ok", "4096 files")
+        assert found(made, "memlock") == ("ok", "1024 KiB")
+        lines[1] = node_lines(node, 1, limits={"nofile": 1024, "memlock": -1})
+        made = card(whole(*lines), expected(text))
+        assert found(made, "open-files") == ("error", "node 1: 1024 files instead of 4096")
+        assert found(made, "memlock") == ("error", "node 1: unlimited instead of 1024 KiB")
+
     def test_gpus_are_those_of_the_job(self, node: Path) -> None:
         text = SPEC.replace("r5.12xlarge", "g5.12xlarge")
 

@@ -63,6 +63,8 @@ UNPLANNED = {
     ("storage", "efs", "security_group"),
     # Of an existing file system. With `iam` it is in the policies that `iam` adds.
     ("storage", "efs", "access_point"),
+    # Only beside `container.image`. What it changes in jobs, that of a job changes alike.
+    ("container", "registry_credentials"),
     # Likewise, with an FSx for Lustre file system that is there.
     ("storage", "fsx", "id"),
     ("storage", "fsx", "security_group"),

@@ -31,6 +31,9 @@ from mngen.spec import (
     Job,
     JobFromFile,
     LoadedSpec,
+    Mount,
+    Tmpfs,
+    Ulimit,
     key_changes,
     load,
     load_text,
@@ -167,11 +170,41 @@ def test_the_later_one_of_node_ranges_that_overlap_is_the_main_nodes() -> None:
     assert taken(content).command == ("main",)
 
 
+def test_what_a_container_has_is_in_the_keys_of_the_job() -> None:
+    inside = {
+        "ulimits": [{"name": "stack", "softLimit": 8, "hardLimit": -1}],
+        "linuxParameters": {
+            "tmpfs": [{"containerPath": "/work", "size": 64, "mountOptions": ["exec"]}]
+        },
+        "user": "1000",
+        "privileged": True,
+        "volumes": [{"name": "data", "host": {"sourcePath": "/data"}}, {"name": "scratch"}],
+        "mountPoints": [
+            {"sourceVolume": "data", "containerPath": "/in", "readOnly": True},
+            {"sourceVolume": "scratch", "containerPath": "/out"},
+        ],
+    }
+    content = with_value(WAVE, INNER, {**CONTAINER, **inside})
+    job = taken(content)
+    assert job.ulimits == {"stack": Ulimit(soft=8, hard=-1)}
+    assert job.tmpfs == (Tmpfs(path="/work", size=64, options=("exec",)),)
+    assert job.mounts == (Mount(host="/data", path="/in", read_only=True),)
+    assert (job.user, job.privileged) == ("1000", True)
+    # What a rule finds in them is shown in the file.
+    found = loaded(content)
+    [problem] = [each for each in check(found, load_catalog()) if each.rule == "MN473"]
+    assert problem.message.startswith("/nodeProperties/nodeRangeProperties/0/container/privileged")
+
+
 EXCLUDED = [
     *("nodes: 2", "vcpus: 4", "memory: 4096", "gpus: 1", "shared_memory: 64", "command: [a]"),
     *("ranks_per_node: 2", "threads_per_rank: 2", "launcher: none", "mpi_args: [-v]"),
     *("environment: {A: b}", "attempts: 1", "timeout: 600", "image: a/b:1"),
     "role: arn:aws:iam::123456789012:role/a",
+    *("ulimits: {stack: -1}", "tmpfs: [{path: /a, size: 1}]", "user: mpi", "privileged: true"),
+    *("mounts: [{host: /opt, path: /opt}]", "secrets: {A: /a}"),
+    "container_properties: {readonlyRootFilesystem: true}",
+    "registry_credentials: arn:aws:secretsmanager:us-east-1:123456789012:secret:a-AbCdEf",
 ]
 REFUSED = {
     "/consumableResourceProperties",
@@ -283,6 +316,20 @@ def test_the_definitions_of_the_tests_are_valid() -> None:
         (
             with_value(WAVE, (*INNER, "resourceRequirements"), [{"type": "VCPU", "value": "0.5"}]),
             '/resourceRequirements/0/value: expected a whole number in quotes, such as "4"',
+        ),
+        (
+            with_value(
+                WAVE,
+                (*INNER, "ulimits"),
+                [{"name": "nofiles", "softLimit": 1, "hardLimit": 1}],
+            ),
+            "/ulimits/0/name: expected one of core, cpu",
+        ),
+        (
+            with_value(
+                WAVE, (*INNER, "linuxParameters"), {"tmpfs": [{"containerPath": "/a", "size": 0}]}
+            ),
+            "/linuxParameters/tmpfs/0/size: expected 1 or more (MiB)",
         ),
         (
             with_value(WAVE, (*INNER, "enableExecuteCommand"), True),

@@ -44,6 +44,10 @@ def parent_of(data: Any, path: tuple[str | int, ...]) -> Any:
     return data
 
 
+# What is in `container_properties` has AWS's shape, by which a rule judges it.
+OF_MODEL = [path for path in value_paths(FULL) if "container_properties" not in path[:-1]]
+
+
 def problems(data: Any) -> tuple[Problem, ...]:
     return load_text(yaml.safe_dump(data, sort_keys=False).encode()).problems
 
@@ -112,7 +116,7 @@ def lines_of(node: yaml.Node | None, path: tuple[str | int, ...]) -> tuple[int, 
     return first, max(first, node.end_mark.line + 1)
 
 
-@pytest.mark.parametrize("path", value_paths(FULL), ids=lambda path: ".".join(map(str, path)))
+@pytest.mark.parametrize("path", OF_MODEL, ids=lambda path: ".".join(map(str, path)))
 def test_every_key_refuses_a_value_of_another_kind(path: tuple[str | int, ...]) -> None:
     data = copy.deepcopy(FULL)
     parent = parent_of(data, path)

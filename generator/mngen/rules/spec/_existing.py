@@ -452,15 +452,14 @@ jobs:
 class HostPathsExist(SpecRule):
     id = "MN414"
     severity = Severity.WARNING
-    title = "A host path in a definition should exist on the instances"
+    title = "A host path should exist on the instances"
     why = (
         "Docker creates a missing path, so the container gets an empty folder on the disk of its "
         "instance. AMIs of mngen have the shared file systems and the folders of the system only."
     )
     remedy = (
         "use a path on a shared file system (the `mount` of `storage.efs` or `storage.fsx`), or an "
-        "AMI of your own "
-        "(`image` of the environment)"
+        "AMI of your own (`image` of the environment)"
     )
     source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_Host.html"
     manual_test = (
@@ -509,9 +508,15 @@ jobs:
         storage = subject.spec.storage
         mounts = [storage.efs.mount, *([storage.fsx.mount] if storage.fsx else [])]
         for job in subject.jobs:
-            if not isinstance(job.spec, JobFromFile):
-                continue
             if any(each.spec.image for each in job.queue.environments):
+                continue
+            if not isinstance(job.spec, JobFromFile):
+                for number, each in enumerate(job.spec.mounts):
+                    if not any(_exists(each.host, mount) for mount in mounts):
+                        yield Match(
+                            ("jobs", job.name, "mounts", number, "host"),
+                            f"AMIs of mngen have no `{each.host}`",
+                        )
                 continue
             for path, container in job.spec.from_file.containers:
                 for number, volume in enumerate(container.get("volumes", [])):

@@ -227,7 +227,8 @@ roles:
 def arns(spec: Spec) -> Iterator[tuple[Path, str]]:
     """Yields every ARN of a role or policy with its place in the spec."""
     roles = spec.roles
-    for key in ("service", "instance_profile", "spot_fleet", "job", "permissions_boundary"):
+    single = ("service", "instance_profile", "spot_fleet", "job", "execution")
+    for key in (*single, "permissions_boundary"):
         value = getattr(roles, key)
         if value is not None and value.startswith("arn:"):
             yield ("roles", key), value

@@ -27,6 +27,10 @@ _CONDITIONS = {
     "onReason": r"[A-Za-z0-9.:\s]{0,511}\*?",
     "onStatusReason": r"[A-Za-z0-9.:\s]{0,511}\*?",
 }
+_ULIMITS = (
+    *("core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc"),
+    *("rss", "rtprio", "rttime", "sigpending", "stack"),
+)
 _CONTAINER_LISTS = (
     "command",
     "environment",
@@ -134,16 +138,19 @@ def check_needs(needs: list[dict[str, Any]]) -> None:
 def check_container(container: dict[str, Any]) -> None:
     """Refuses a container whose task Amazon ECS would refuse.
 
-    The messages are those of RegisterTaskDefinition, which Batch calls for a job. Its documentation
-    does not show whether Batch refuses the job definition already, as it is done here, or lets the
-    job fail.
+    The messages about volumes, secrets and tmpfs are those of RegisterTaskDefinition, which Batch
+    calls for a job. Its documentation does not show whether Batch refuses the job definition
+    already, as it is done here, or lets the job fail. It lists the names of limits.
     Source: https://github.com/ansible/ansible/issues/35751 (volume),
-    https://github.com/fabfuel/ecs-deploy/issues/87 (secrets), and for EFS
+    https://github.com/fabfuel/ecs-deploy/issues/87 (secrets),
+    https://github.com/aws/amazon-ecs-agent/issues/2226 (tmpfs),
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_Ulimit.html, and for EFS
     https://docs.aws.amazon.com/batch/latest/APIReference/API_EFSAuthorizationConfig.html
 
     Raises:
         ClientException: It mounts a volume that it does not have, has secrets and no execution
-            role, or authorization for EFS without what that requires.
+            role, an unknown limit, a tmpfs without a size, or authorization for EFS without what
+            that requires.
     """
     volumes = container.get("volumes") or []
     names = [each.get("name") for each in volumes]
@@ -155,18 +162,30 @@ def check_container(container: dict[str, Any]) -> None:
             "When you are specifying container secrets, you must also specify a value for "
             "'executionRoleArn'."
         )
+    for limit in container.get("ulimits") or []:
+        if limit.get("name") not in _ULIMITS:
+            raise ClientException(f"ulimit name must be one of {' | '.join(_ULIMITS)}")
+    for files in (container.get("linuxParameters") or {}).get("tmpfs") or []:
+        if int(files.get("size") or 0) < 1:
+            raise ClientException(
+                "The container has an invalid tmpfs size value specified. It must be a non-zero, "
+                "non-negative integer."
+            )
     for each in volumes:
-        system = each.get("efsVolumeConfiguration") or {}
-        access = system.get("authorizationConfig") or {}
-        by_role = access.get("iam") == "ENABLED"
-        if not by_role and not access.get("accessPointId"):
-            continue
-        if system.get("transitEncryption") != "ENABLED":
-            raise ClientException("EFS authorization requires transitEncryption ENABLED")
-        if by_role and not container.get("jobRoleArn"):
-            raise ClientException("EFS IAM authorization requires a jobRoleArn")
-        if access.get("accessPointId") and system.get("rootDirectory", "/") != "/":
-            raise ClientException("rootDirectory must be / with an EFS access point")
+        _check_efs(each.get("efsVolumeConfiguration") or {}, container)
+
+
+def _check_efs(system: dict[str, Any], container: dict[str, Any]) -> None:
+    access = system.get("authorizationConfig") or {}
+    by_role = access.get("iam") == "ENABLED"
+    if not by_role and not access.get("accessPointId"):
+        return
+    if system.get("transitEncryption") != "ENABLED":
+        raise ClientException("EFS authorization requires transitEncryption ENABLED")
+    if by_role and not container.get("jobRoleArn"):
+        raise ClientException("EFS IAM authorization requires a jobRoleArn")
+    if access.get("accessPointId") and system.get("rootDirectory", "/") != "/":
+        raise ClientException("rootDirectory must be / with an EFS access point")
 
 
 def register_definition(backend: Any, request: dict[str, Any]) -> JobDefinition:

@@ -1,0 +1,67 @@
+"""What the ECS agent may do when it starts containers that have secrets.
+
+With an execution role, the agent pulls images and writes logs with it too, not with the role of the
+instance. Sources: https://docs.aws.amazon.com/batch/latest/userguide/execution-IAM-role.html,
+https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mngen.cluster._deployment import jobs_with_secrets, repository_name
+from mngen.cluster._properties import credentials_of
+
+if TYPE_CHECKING:
+    from mngen.spec import Spec
+
+_IN_MANAGER = ":secretsmanager:"
+_ECR = re.compile(
+    r"(?P<account>[0-9]{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/"
+    r"(?P<name>[^:@]+)"
+)
+
+
+class ExecutionAccess(msgspec.Struct, frozen=True):
+    """What an execution role needs, each list sorted.
+
+    Attributes:
+        secrets: ARNs of secrets of Secrets Manager.
+        parameters: ARNs of parameters of Systems Manager, or their names in the deployment's
+            region, without a leading slash.
+        repositories: ARNs of ECR repositories without their partition (`ecr:REGION:…`), or names of
+            those in the deployment's region and account.
+    """
+
+    secrets: tuple[str, ...]
+    parameters: tuple[str, ...]
+    repositories: tuple[str, ...]
+
+
+def execution_access(spec: Spec) -> ExecutionAccess:
+    """Returns what the jobs of a spec need of an execution role."""
+    jobs = jobs_with_secrets(spec)
+    places = {place for job in jobs.values() for place in job.secrets.values()}
+    credentials = {credentials_of(spec, job) for job in jobs.values()} - {None}
+    secrets = {place for place in places if _IN_MANAGER in place} | credentials
+    images = {job.image or spec.container.image for job in jobs.values()}
+    return ExecutionAccess(
+        # Behind the ARN may be a key of its JSON, a stage and a version.
+        secrets=tuple(sorted({":".join(str(place).split(":")[:7]) for place in secrets})),
+        parameters=tuple(
+            sorted({place.removeprefix("/") for place in places if _IN_MANAGER not in place})
+        ),
+        repositories=tuple(sorted({name for image in images for name in _repository(spec, image)})),
+    )
+
+
+def _repository(spec: Spec, image: str | None) -> tuple[str, ...]:
+    if image is None:
+        return (repository_name(spec),)
+    found = _ECR.match(image)
+    if found is None:
+        return ()
+    return (f"ecr:{found['region']}:{found['account']}:repository/{found['name']}",)
