@@ -215,7 +215,6 @@ REFUSED = {
     "/nodeProperties/nodeRangeProperties/ecsProperties",
     "/nodeProperties/nodeRangeProperties/eksProperties",
     "/nodeProperties/nodeRangeProperties/instanceTypes",
-    "/nodeProperties/nodeRangeProperties/container/enableExecuteCommand",
     "/nodeProperties/nodeRangeProperties/container/ephemeralStorage",
     "/nodeProperties/nodeRangeProperties/container/fargatePlatformConfiguration",
     "/nodeProperties/nodeRangeProperties/container/networkConfiguration",
@@ -332,7 +331,11 @@ def test_the_definitions_of_the_tests_are_valid() -> None:
             "/linuxParameters/tmpfs/0/size: expected 1 or more (MiB)",
         ),
         (
-            with_value(WAVE, (*INNER, "enableExecuteCommand"), True),
+            with_value(
+                WAVE,
+                (*INNER, "volumes"),
+                [{"name": "a", "s3filesVolumeConfiguration": {"fileSystemArn": "arn:a"}}],
+            ),
             "not supported by the AWS provider",
         ),
         (with_value(WAVE, (*INNER, "runtimePlatform"), {}), "for jobs of Fargate only"),

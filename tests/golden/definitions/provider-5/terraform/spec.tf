@@ -19,7 +19,7 @@ output "spec" {
     jobs = {
       coupled = {
         aws_name   = "coupled"
-        definition = "definitions/coupled.json sha256:5945c7405f22"
+        definition = "definitions/coupled.json sha256:d78e264eaa3f"
         protect    = true
         queue      = "mpi"
       }

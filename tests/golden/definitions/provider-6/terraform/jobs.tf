@@ -54,7 +54,8 @@ module "job_coupled" {
       },
       {
         container = {
-          command = ["worker"]
+          command              = ["worker"]
+          enableExecuteCommand = true
           environment = [
             {
               name  = "CASE"
