@@ -234,8 +234,8 @@ def test_a_piped_table_is_whole_however_narrow_the_terminal(tmp_path: Path) -> N
     rows = {line.split()[0]: re.split(r"  +", line.strip()) for line in lines}
     assert rows["r5.24xlarge"][1:9] == ["96", "48", "2", "48", "768", "x86_64", "no", "yes"]
     assert rows["hpc7a.96xlarge"][4] == "no limit"
-    assert rows["hpc7a.96xlarge"][7:] == ["2", "yes", "no"]
-    assert rows["p5.48xlarge"][7:] == ["32", "yes", "8 H100, 80 GiB"]
+    assert rows["hpc7a.96xlarge"][7:] == ["2", "yes", "no", "no"]
+    assert rows["p5.48xlarge"][7:] == ["32", "yes", "8 H100, 80 GiB", "8 x 3800 GB"]
     assert rows["g6f.xlarge"][9] == "part of L4, 2.79 GiB"
     assert "DescribeInstanceTypes" in err
 
@@ -243,6 +243,10 @@ def test_a_piped_table_is_whole_however_narrow_the_terminal(tmp_path: Path) -> N
 def test_filters_and_machine_readable_output(tmp_path: Path) -> None:
     code, out, _ = mngen("p*", "--no-gpus", "--format", "names", cwd=tmp_path)
     assert code == 1
+    code, out, _ = mngen("c5*", "--disks", "--format", "names", cwd=tmp_path)
+    assert code == 0
+    assert "c5d.18xlarge" in out.splitlines()
+    assert "c5n.18xlarge" not in out.splitlines()
     code, out, _ = mngen("*", "--efa", "--max-cores", "36", "--format", "names", cwd=tmp_path)
     assert code == 0
     assert "c5n.18xlarge" in out.splitlines()

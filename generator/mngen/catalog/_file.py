@@ -10,7 +10,7 @@ import msgspec
 from mngen.catalog._types import InstanceType, natural_key
 from mngen.errors import InputError, Position, Problem
 
-FORMAT = 3
+FORMAT = 4
 
 
 class CatalogFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

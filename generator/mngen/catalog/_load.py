@@ -94,6 +94,7 @@ class Catalog:
         min_memory: int | None = None,
         efa: bool | None = None,
         gpus: bool | None = None,
+        disks: bool | None = None,
         architecture: Architecture | None = None,
     ) -> list[InstanceType]:
         """Returns the types that meet every condition given, in natural order.
@@ -105,6 +106,7 @@ class Catalog:
             min_memory: Least memory in MiB.
             efa: Only types with an Elastic Fabric Adapter, or only those without.
             gpus: Only types with whole GPUs, or only those without.
+            disks: Only types with NVMe instance-store disks, or only those without.
             architecture: Such as `x86_64` or `arm64`.
         """
         pattern = pattern.lower()
@@ -117,6 +119,7 @@ class Catalog:
             and (min_memory is None or each.memory >= min_memory)
             and (efa is None or each.efa is efa)
             and (gpus is None or (each.gpus > 0) is gpus)
+            and (disks is None or (each.scratch_disks > 0) is disks)
             and (architecture is None or each.architecture == architecture)
         ]
 

@@ -74,6 +74,16 @@ class _Gpus(msgspec.Struct, rename="pascal"):
     gpus: list[_Gpu] = []
 
 
+class _Disk(msgspec.Struct, rename="pascal"):
+    count: int
+    size: int = msgspec.field(name="SizeInGB")
+
+
+class _Storage(msgspec.Struct, rename="pascal"):
+    disks: list[_Disk] = []
+    nvme_support: str = "unsupported"
+
+
 class _Record(msgspec.Struct, rename="pascal"):
     """What is read of one `InstanceTypeInfo`; a key without a default must be there."""
 
@@ -89,6 +99,7 @@ class _Record(msgspec.Struct, rename="pascal"):
     hypervisor: str | None = None
     burstable_performance_supported: bool = False
     gpu_info: _Gpus = msgspec.field(default_factory=_Gpus)
+    instance_storage_info: _Storage = msgspec.field(default_factory=_Storage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +189,13 @@ def _convert(record: _Record) -> InstanceType:
             "gpu_name": first.name,
             "gpu_maker": first.manufacturer,
             "gpu_memory": first.memory_info.size if first.memory_info else 0,
+        }
+    storage = record.instance_storage_info
+    if storage.disks:
+        facts |= {
+            "disks": sum(each.count for each in storage.disks),
+            "disk_size": min(each.size for each in storage.disks),
+            "nvme_disks": storage.nvme_support != "unsupported",
         }
     return msgspec.convert(facts, InstanceType)
 

@@ -50,6 +50,12 @@ class InstanceType(
         gpu_maker: Who made them, such as `NVIDIA`; empty likewise.
         gpu_memory: Memory of one GPU, or of the fraction of one, in MiB
             (`GpuInfo.Gpus[].MemoryInfo.SizeInMiB`); 0 where there is no GPU.
+        disks: Instance-store disks, whose content is gone when the instance stops
+            (`InstanceStorageInfo.Disks[].Count`); 0 where there is none.
+        disk_size: Size of one of them, or of the smallest, in GB, that is in units of 10^9 bytes
+            (`InstanceStorageInfo.Disks[].SizeInGB`).
+        nvme_disks: Whether they are NVMe devices, which Linux finds without a block device mapping
+            (`InstanceStorageInfo.NvmeSupport`). Those of older types are not.
     """
 
     name: Name
@@ -75,6 +81,9 @@ class InstanceType(
     gpu_name: str = ""
     gpu_maker: str = ""
     gpu_memory: Count = 0
+    disks: Count = 0
+    disk_size: Count = 0
+    nvme_disks: bool = False
 
     def __post_init__(self) -> None:
         """Refuses a type whose figures contradict each other.
@@ -102,6 +111,14 @@ class InstanceType(
         would throw real cores away.
         """
         return self.cores if self.threads_per_core > 1 else None
+
+    @property
+    def scratch_disks(self) -> int:
+        """Instance-store disks that a node can have its scratch space on: the NVMe ones.
+
+        Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-store-volumes.html
+        """
+        return self.disks if self.nvme_disks else 0
 
     @property
     def efa(self) -> bool:

@@ -49,6 +49,10 @@ def instances(
     gpus: Annotated[
         bool | None, typer.Option("--gpus/--no-gpus", help="Only types with, or without, GPUs")
     ] = None,
+    disks: Annotated[
+        bool | None,
+        typer.Option("--disks/--no-disks", help="Only types with, or without, NVMe instance store"),
+    ] = None,
     arch: Annotated[Arch | None, typer.Option(help="Processor architecture")] = None,
     output_format: Annotated[
         CatalogFormat, typer.Option("--format", help="Output format")
@@ -84,8 +88,8 @@ def instances(
 
     `nr_cpus` is the CPU limit that mngen bakes to turn hyper-threading off, `threads` counts
     threads per core, EFA the adapters, `cluster` whether the type can join a cluster placement
-    group, and GPUs the whole ones with their model and memory. `--format json` prints everything
-    that is known.
+    group, GPUs the whole ones with their model and memory, and disks the instance store that
+    `scratch` uses. `--format json` prints everything that is known.
 
     The data comes with mngen, or from mngen-catalog.json beside the spec. `--refresh` writes that
     file from EC2; commit it with the spec, so that everyone renders from the same data. The memory
@@ -116,6 +120,7 @@ def instances(
         min_memory=None if min_memory is None else min_memory * _MIB_PER_GIB,
         efa=efa,
         gpus=gpus,
+        disks=disks,
         architecture=None if arch is None else arch.value,
     )
     if not found:
@@ -161,7 +166,7 @@ def _as_data(catalog: "Catalog", found: list["InstanceType"]) -> dict[str, Any]:
 
 def _show(catalog: "Catalog", found: list["InstanceType"]) -> None:
     numbers = ("vCPUs", "cores", "threads", "nr_cpus", "mem GiB")
-    shown = table("type", *numbers, "arch", "EFA", "cluster", "GPUs", right=numbers)
+    shown = table("type", *numbers, "arch", "EFA", "cluster", "GPUs", "disks", right=numbers)
     for each in found:
         shown.add_row(
             f"[bold]{each.name}[/bold]",
@@ -174,6 +179,7 @@ def _show(catalog: "Catalog", found: list["InstanceType"]) -> None:
             str(each.max_efa_interfaces) if each.efa else "no",
             "yes" if each.cluster_placement else "no",
             _gpus(each),
+            f"{each.scratch_disks} x {each.disk_size} GB" if each.scratch_disks else "no",
         )
     console().print(shown)
     types = "type" if len(found) == 1 else "types"

@@ -38,6 +38,9 @@ def instance_types(draw: st.DrawFn) -> InstanceType:
         gpus=draw(st.integers(0, 16)),
         gpu_name=draw(st.text()),
         gpu_memory=draw(st.integers(0, 2**20)),
+        disks=draw(st.integers(0, 24)),
+        disk_size=draw(st.integers(0, 2**14)),
+        nvme_disks=draw(st.booleans()),
     )
 
 
@@ -103,19 +106,21 @@ def test_a_file_holds_what_was_put_in_it_whatever_the_order(types: list[Instance
 
 
 @settings(deadline=None)
-@given(unique_types, st.integers(0, 600), st.integers(0, 600), st.booleans(), st.booleans())
+@given(unique_types, st.integers(0, 600), st.integers(0, 600), st.tuples(*[st.booleans()] * 3))
 def test_match_gives_exactly_what_meets_all_conditions(
-    types: list[InstanceType], low: int, high: int, efa: bool, gpus: bool
+    types: list[InstanceType], low: int, high: int, flags: tuple[bool, bool, bool]
 ) -> None:
+    efa, gpus, disks = flags
     catalog = Catalog(types, date=date(2026, 1, 2), source="a test")
     found = catalog.match(
-        "*large", min_cores=low, max_cores=high, efa=efa, min_memory=low, gpus=gpus
+        "*large", min_cores=low, max_cores=high, efa=efa, min_memory=low, gpus=gpus, disks=disks
     )
     expected = [
         each
         for each in types
         if low <= each.cores <= high and each.memory >= low
         if each.efa is efa and bool(each.gpus) is gpus
+        if (each.nvme_disks and each.disks > 0) is disks
     ]
     assert found == expected
 
@@ -187,8 +192,8 @@ def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
         (one_type().replace(b'"cores":48', b'"cores":40'), "96 vCPUs are not 40 cores"),
         (one_type().replace(b'"cores"', b'"kores"'), "kores"),
         (one_type().replace(b"2026-01-02", b"yesterday"), "date"),
-        (one_type().replace(b'"format":3', b'"format":4'), "has format 4"),
-        (one_type().replace(b'"format":3', b'"format":4,"new":[]'), "has format 4"),
+        (one_type().replace(b'"format":4', b'"format":5'), "has format 5"),
+        (one_type().replace(b'"format":4', b'"format":5,"new":[]'), "has format 5"),
         (one_type().replace(b'{"name"', b'{"name":"r5.24xlarge","name"', 1), None),
         (one_type()[:-4] + b",\n" + one_type().splitlines()[1] + b"\n]}\n", "more than once"),
     ],

@@ -139,6 +139,28 @@ def test_gpus_are_read_with_their_maker_and_the_memory_of_one() -> None:
     assert (without.gpus, without.gpu_name) == (0, "")
 
 
+def test_instance_store_disks_are_read_with_their_size() -> None:
+    # As https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceStorageInfo.html
+    # describes them.
+    storage = {
+        "TotalSizeInGB": 3800,
+        "Disks": [
+            {"SizeInGB": 900, "Count": 2, "Type": "ssd"},
+            {"SizeInGB": 1000, "Count": 2, "Type": "ssd"},
+        ],
+        "NvmeSupport": "required",
+        "EncryptionSupport": "required",
+    }
+    record = {**RECORD, "InstanceStorageSupported": True, "InstanceStorageInfo": storage}
+    (instance,) = from_ec2([record]).types
+    assert (instance.disks, instance.disk_size, instance.scratch_disks) == (4, 900, 4)
+    older = {**record, "InstanceStorageInfo": {**storage, "NvmeSupport": "unsupported"}}
+    (mapped,) = from_ec2([older]).types
+    assert (mapped.disks, mapped.scratch_disks) == (4, 0)
+    (without,) = from_ec2([RECORD]).types
+    assert (without.disks, without.disk_size, without.scratch_disks) == (0, 0, 0)
+
+
 def measurements(folder: Path, content: str) -> Path:
     file = folder / "manually_fetched_data.json"
     file.write_text(content, encoding="utf-8")

@@ -79,6 +79,29 @@ def test_gpus(name: str, count: int, model: str, gib: int) -> None:
     assert instance.gpu_maker == ("NVIDIA" if model else "")
 
 
+@pytest.mark.parametrize(
+    ("name", "count", "size"),
+    [
+        # https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-types.html
+        ("c5d.18xlarge", 2, 900),
+        ("hpc6id.32xlarge", 4, 3800),
+        ("i3en.24xlarge", 8, 7500),
+        ("p4d.24xlarge", 8, 1000),
+        ("p5.48xlarge", 8, 3800),
+        ("g5.12xlarge", 1, 3800),
+        ("r5.24xlarge", 0, 0),
+    ],
+)
+def test_instance_store(name: str, count: int, size: int) -> None:
+    instance = load_catalog().require(name)
+    assert (instance.scratch_disks, instance.disk_size) == (count, size)
+
+
+def test_disks_without_nvme_cannot_be_scratch() -> None:
+    instance = load_catalog().require("d2.8xlarge")
+    assert (instance.disks, instance.scratch_disks) == (24, 0)
+
+
 def test_what_else_is_known_of_a_type() -> None:
     instance = load_catalog().require("p4d.24xlarge")
     assert (instance.family, instance.size) == ("p4d", "24xlarge")
