@@ -57,6 +57,9 @@ BOOT_SECONDS = 1800.0
 # end where the kernel cannot go on.
 EXTRA = "mitigations=off cryptomgr.notests fsck.mode=skip no_timer_check panic=-1"
 SHARED = "written by another node"
+# As small as mkfs.xfs makes one; most of it is never written.
+DISK = 512 << 20
+VOLUME = b"a volume of the user's own" * 1000
 # Where a boot could leave something: the programs in /usr are not hashed.
 FOLDERS = ("boot", "etc", "home", "opt", "root", "srv", "usr/local", "var")
 # What a running system writes at every boot, the agent's own state included.
@@ -78,6 +81,7 @@ class Boots:
     export: Path
     after_first: dict[str, str]
     after_second: dict[str, str]
+    volumes: list[bytes]
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +94,16 @@ def boots(tmp_path_factory: pytest.TempPathFactory) -> Boots:
     (export / "shared").write_text(SHARED, encoding="utf-8")
     baked, regenerated = bake(folder)
 
+    def drives(name: str, count: int) -> dict[str, Path]:
+        """Make disks of the instance store, and a volume that must stay as it is."""
+        found = {}
+        for serial in ["vol0123456789abcdef0", *(f"AWS{number}" for number in range(count))]:
+            found[serial] = folder / f"{name}-{serial}"
+            with found[serial].open("wb") as file:
+                file.write(VOLUME)
+                file.truncate(DISK)
+        return found
+
     def boot(
         name: str,
         machine: Machine,
@@ -97,6 +111,7 @@ def boots(tmp_path_factory: pytest.TempPathFactory) -> Boots:
         *,
         resolves_after: float | None = 0,
         served_after: float | None = 0,
+        disks: dict[str, Path],
     ) -> Boot:
         disk = machine.upper.with_name("disk")
         if not disk.exists():
@@ -105,20 +120,25 @@ def boots(tmp_path_factory: pytest.TempPathFactory) -> Boots:
         command_line = f"{options(machine)} {EXTRA}"
         files = (folder / name, kernel, initrd, disk)
         times = (resolves_after, served_after)
-        return Boot(*files, command_line, processors, export, NAME, *times)
+        return Boot(*files, command_line, processors, export, NAME, *times, disks=disks)
 
     two_sockets = Processors(sockets=2, cores=1, as_on_ec2=True)
     siblings_together = Processors(sockets=1, cores=2, as_on_ec2=False)
-    first = boot("late", baked, two_sockets, served_after=LATE_SECONDS)
-    lost = boot("never", regenerated, siblings_together, served_after=None)
+    several = drives("several", 2)
+    first = boot("late", baked, two_sockets, served_after=LATE_SECONDS, disks=several)
+    # One disk alone, for which there is no array.
+    lost = boot("never", regenerated, siblings_together, served_after=None, disks=drives("one", 1))
     with guest(first) as late, guest(lost) as never:
         late.wait(BOOT_SECONDS)
         after_first = contents(first.disk, *FOLDERS)
-        with guest(boot("again", baked, two_sockets, resolves_after=UNKNOWN_SECONDS)) as again:
+        second = boot("again", baked, two_sockets, resolves_after=UNKNOWN_SECONDS, disks=several)
+        with guest(second) as again:
             again.wait(BOOT_SECONDS)
         after_second = contents(first.disk, *FOLDERS)
         never.wait(BOOT_SECONDS)
-    return Boots(options(baked), late, again, never, export, after_first, after_second)
+    volumes = [path.read_bytes() for path in folder.glob("*-vol*")]
+    baked_options = options(baked)
+    return Boots(baked_options, late, again, never, export, after_first, after_second, volumes)
 
 
 def bake(folder: Path) -> tuple[Machine, Machine]:
@@ -127,6 +147,7 @@ def bake(folder: Path) -> tuple[Machine, Machine]:
     place.mkdir()
     extra = variables(BASE, mngen_nr_cpus=CORES, mngen_efs_tls=False, mngen_efs_dns_name=NAME)
     extra["efs_retry_seconds"] = RETRY_SECONDS
+    extra["mngen_scratch"] = "/scratch"
     with booted(place, BASE) as baked:
         done = play(place, extra, machine=baked)
         assert done.code == 0, done.output
@@ -282,6 +303,45 @@ def test_a_node_without_its_file_system_powers_off_and_says_why(boots: Boots) ->
         assert line in console
     # By itself: the test ended no guest.
     assert "Power down" in console
+
+
+def test_all_disks_of_the_instance_store_are_one_file_system(node: Guest) -> None:
+    found = facts(node)
+    source, kind, size = found["scratch"].split()
+    assert (source, kind) == ("/dev/md127", "xfs")
+    # What XFS keeps for its log is 64 MiB or less.
+    assert 2 * DISK - (96 << 20) < int(size) < 2 * DISK
+    assert found["scratch.mode"] == "1777 0"
+    (said,) = node.said("mngen-scratch")
+    assert said.startswith("mngen-scratch: OK: /scratch is mounted: 2 disk(s)")
+    assert said in node.console
+
+
+def test_one_disk_is_formatted_as_it_is(boots: Boots) -> None:
+    (said,) = boots.never.said("mngen-scratch")
+    assert said.startswith("mngen-scratch: OK: /scratch is mounted: 1 disk(s)")
+    assert not any("md127" in str(each["MESSAGE"]) for each in boots.never.journal)
+
+
+def test_no_boot_finds_files_of_an_earlier_one(boots: Boots) -> None:
+    assert [facts(each)["scratch.files"] for each in (boots.late, boots.again)] == ["", ""]
+
+
+def test_volumes_are_left_alone(boots: Boots, node: Guest) -> None:
+    links = facts(node)["links"].split()
+    assert "nvme-Amazon_Elastic_Block_Store_vol0123456789abcdef0" in links
+    assert "nvme-Amazon_EC2_NVMe_Instance_Storage_AWS0" in links
+    assert len(boots.volumes) == 2
+    for volume in boots.volumes:
+        assert volume == VOLUME + bytes(DISK - len(VOLUME))
+
+
+def test_docker_and_the_agent_start_after_the_scratch_space(node: Guest) -> None:
+    scratch, docker, agent = (
+        results(node, unit)[STARTED]
+        for unit in ("mngen-scratch.service", "docker.service", "ecs.service")
+    )
+    assert scratch < docker < agent
 
 
 STARTER = """

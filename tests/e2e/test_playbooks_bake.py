@@ -378,6 +378,15 @@ echo '{mode}' >/srv/efs.mode
 """
 
 
+# What a bake with scratch space has written.
+OTHER_SCRATCH = """
+printf '[Service]\\nExecStart=/bin/true\\n[Install]\\nWantedBy=multi-user.target\\n' \\
+  >/etc/systemd/system/mngen-scratch.service
+echo '[Unit]' >/etc/systemd/system/ecs.service.d/10-mngen-scratch.conf
+systemctl enable mngen-scratch.service
+"""
+
+
 @pytest.mark.parametrize("baked", ["amazon-linux-2023"], indirect=True)
 def test_a_mount_that_fails_at_boot_is_tried_again_and_then_the_power_goes_off(
     baked: Baked, tmp_path: Path
@@ -436,6 +445,7 @@ def test_the_limit_survives_what_writes_the_arguments_anew(baked: Baked, again: 
 def test_baking_with_other_wishes_leaves_nothing_of_the_first(
     baked: Baked, again: Machine, tmp_path: Path
 ) -> None:
+    again.run(OTHER_SCRATCH)
     # Somebody's own limits, in quotes of the other kind, and assigned a second time.
     defaults = "GRUB_CMDLINE_LINUX='audit=0  nr_cpus=12 nr_cpus=13 x=\"y  z\"'\n"
     again.run(f"cat >>/etc/default/grub <<'END'\n{defaults}END")
@@ -477,6 +487,9 @@ def test_baking_with_other_wishes_leaves_nothing_of_the_first(
     assert not again.exists("/etc/systemd/system/mngen-cpu-check.service")
     wants = again.listing("/etc/systemd/system/multi-user.target.wants")
     assert "mngen-cpu-check.service" not in wants
+    assert "mngen-scratch.service" not in wants
+    for name in ("mngen-scratch.service", "ecs.service.d/10-mngen-scratch.conf"):
+        assert not again.exists(f"/etc/systemd/system/{name}")
     assert "ecs.service" in wants
     assert "docker.service" not in wants
 
@@ -518,6 +531,9 @@ PROBLEMS = (
     "/etc/default/grub has nr_cpus=4 where nr_cpus=48 should be: an update of the kernel",
     "ecs.service is disabled, not enabled: it would not start at boot",
     "/etc/systemd/system/mngen-cpu-check.service has no line ExecStart=",
+    "mngen-scratch.service is not-found, not enabled: it would not start at boot",
+    "/etc/systemd/system/mngen-scratch.service has no line ExecStart=/usr/local/libexec/mngen-scra",
+    "/etc/systemd/system/docker.service.d/10-mngen-scratch.conf:Requires=mngen-scratch.service and",
     "mngen_efa is true, but the EFA installer left no /opt/amazon/efa_installed_packages",
     "mngen_gpu is true, but the ECS agent does not offer GPUs (ECS_ENABLE_GPU_SUPPORT): the base",
     "/etc/mngen-image.json does not describe the requested AMI",
@@ -532,7 +548,7 @@ def test_the_verification_tells_everything_that_is_wrong(
     assert (sound.code, sound.changed) == (0, 0), sound.output
     again.run("umount /efs /fsx")
     again.run(BREAK)
-    more = {"mngen_efa": True, "mngen_gpu": True}
+    more = {"mngen_efa": True, "mngen_gpu": True, "mngen_scratch": "/scratch"}
     done = play(tmp_path, baked.extra | more, "--tags", "verify", machine=again)
     assert done.code == 2
     for problem in PROBLEMS:

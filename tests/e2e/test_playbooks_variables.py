@@ -27,6 +27,7 @@ MUST = {
     "mngen_fsx_mount": "it must be an absolute path of letters, digits and . _ - /",
     "mngen_fsx_new": "it must be true or false",
     "mngen_fsx_folders": "it must be a list of folders at the top of the file system",
+    "mngen_scratch": "it must be an absolute path of letters, digits, _ and /",
     "mngen_image": "it must be the name of the image, one line of at most 128 characters",
     "mngen_version": "it must be the version of mngen that bakes",
     "mngen_arch": "it must be x86_64 or arm64",
@@ -45,6 +46,7 @@ DEFAULTED = {
     "mngen_fsx_mount",
     "mngen_fsx_new",
     "mngen_fsx_folders",
+    "mngen_scratch",
 }
 
 
@@ -67,6 +69,7 @@ WRONG: dict[str, dict[str, Any]] = {
         "mngen_fsx_mount": "/fsx\n",
         "mngen_fsx_new": "maybe",
         "mngen_fsx_folders": ["../etc"],
+        "mngen_scratch": "scratch; reboot",
         "mngen_image": "two\nlines",
         "mngen_version": "",
         "mngen_arch": "riscv",
@@ -89,6 +92,7 @@ WRONG: dict[str, dict[str, Any]] = {
         "mngen_fsx_mount": "/fsx/../etc",
         "mngen_fsx_new": None,
         "mngen_fsx_folders": "results",
+        "mngen_scratch": "/scratch\n",
         "mngen_image": "x" * 129,
         "mngen_version": "\x1b[31m",
         "mngen_arch": None,
@@ -99,6 +103,14 @@ WRONG: dict[str, dict[str, Any]] = {
     "one-in-the-other": {"mngen_fsx_id": "fs-0a1b2c3d4e5f60718", "mngen_fsx_mount": "/efs/fast"},
     "over-the-system": {"mngen_efs_mount": "/etc/efs"},
     "in-what-is-cleaned": {"mngen_efs_mount": "/tmp"},
+    "scratch-over-the-system": {"mngen_scratch": "/var/lib/docker"},
+    "scratch-in-the-file-system": {"mngen_scratch": "/efs/scratch"},
+    "file-system-in-scratch": {"mngen_scratch": "/data", "mngen_efs_mount": "/data/efs"},
+    "scratch-in-lustre": {
+        "mngen_scratch": "/fsx/scratch",
+        "mngen_fsx_id": "fs-0a1b2c3d4e5f60718",
+        "mngen_fsx_mount": "/fsx",
+    },
 }
 
 
@@ -143,6 +155,12 @@ def test_gpus_need_x86_64(said: dict[str, str]) -> None:
 
 def test_one_file_system_is_not_mounted_in_the_other(said: dict[str, str]) -> None:
     assert "neither it nor mngen_efs_mount may be inside the other" in said["one-in-the-other"]
+
+
+def test_scratch_is_separate(said: dict[str, str]) -> None:
+    assert "it must be outside the system's own folders" in said["scratch-over-the-system"]
+    for case in ("scratch-in-the-file-system", "file-system-in-scratch", "scratch-in-lustre"):
+        assert "one must not be in the other" in said[case]
 
 
 @pytest.mark.parametrize("case", ["over-the-system", "in-what-is-cleaned"])

@@ -43,6 +43,7 @@ ENVIRONMENTS: dict[str, tuple[Data, Data]] = {
     "placement_group": (_MPI, {"placement_group": "tight"}),
     "zones": (_MPI, {"zones": ["us-east-1b"]}),
     "efa": ({**_MPI, "instance": "c5n.18xlarge"}, {"efa": True}),
+    "scratch": ({**_MPI, "instance": "c5d.18xlarge"}, {"scratch": "/scratch"}),
     "allocation": (_SINGLE, {"allocation": "best-fit"}),
     "root_volume": (_MPI, {"root_volume": 128}),
     "capacity.reservation": (_MPI, {"capacity": {"reservation": _RESERVED}}),
@@ -95,7 +96,7 @@ JOBS: dict[str, Any] = {
 _GPUS = {"instance": "g5.12xlarge", "max_nodes": 4, "multi_node": False}
 """An environment for the one key that needs GPUs; it and its queue bear the key's name."""
 
-_WITH_JOBS = frozenset({"instance", "hyperthreading", "cpus", "efa"})
+_WITH_JOBS = frozenset({"instance", "hyperthreading", "cpus", "efa", "scratch"})
 """Keys of an environment that decide over the defaults of jobs: a queue and a job look at it."""
 
 _BLOCK = "capacity.block"

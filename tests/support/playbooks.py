@@ -53,6 +53,7 @@ def variables(base: str, **others: Any) -> dict[str, Any]:
         "mngen_nr_cpus": 48,
         "mngen_efa": False,
         "mngen_gpu": False,
+        "mngen_scratch": "",
         "mngen_image": "r5-24xlarge",
         "mngen_version": "1.2.3",
         "mngen_arch": "x86_64",

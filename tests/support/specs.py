@@ -59,6 +59,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "execution": ("create", "arn"),
     "boundary": ("no", "yes"),
     "gpus": ("no", "all", "one"),
+    "scratch": ("no", "yes"),
     "machines": ("mpi", "efa", "serial", "spot", "best-fit spot", "arm", "many"),
     "capacity": ("no", "block", "reservation", "group", "group by ARN"),
     "jobs": ("none", "single", "multi", "both"),
@@ -381,7 +382,13 @@ def _environments(choice: Mapping[str, str]) -> dict[str, Data]:
     if choice["gpus"] != "no":
         every["efa"]["instance"] = "p4d.24xlarge"
         every["serial"] |= {"instance": "g5.12xlarge", "hyperthreading": choice["gpus"] == "all"}
+    if choice["scratch"] == "yes":
+        every["mpi"]["instance"] = "r5d.12xlarge"
     _add_capacity(every, choice["capacity"])
+    if choice["scratch"] == "yes":
+        for environment in every.values():
+            if load_catalog().require(environment["instance"]).scratch_disks:
+                environment["scratch"] = "/mnt/local"
     chosen = choice["machines"]
     kept = every if chosen == "many" else {chosen: every[chosen]}
     return {name.replace(" ", "_"): environment for name, environment in kept.items()}

@@ -18,7 +18,14 @@ from mngen.adoption._environments import choose_instance, node_counts
 from mngen.adoption._jobs import containers_of
 from mngen.adoption._lines import Place
 from mngen.adoption._queues import environments_of, limits_of
-from mngen.cluster import DEPLOYMENT_TAG, NR_CPUS_TAG, TAG_PREFIX, default_allocation
+from mngen.cluster import (
+    DEPLOYMENT_TAG,
+    IMAGE_TAG,
+    NR_CPUS_TAG,
+    TAG_PREFIX,
+    default_allocation,
+    scratch_of_image,
+)
 from mngen.cluster.names import aws_name, log_group
 from mngen.spec import DEFAULT_CIDR, CancelAfter, Container, Efs, Environment, Fsx, Network
 
@@ -139,7 +146,7 @@ def _map_environment(draft: Draft, made: Deployed, item: Item, key: str, zones: 
     here = sorted({zones.of[each] for each in resources.take("subnets", []) if each in zones.of})
     group = str(resources.take("placementGroup", ""))
     entry: dict[str, Any] = {"instance": instance.name, **sizes}
-    entry |= _cpus(draft, made, item, instance, path)
+    entry |= _of_ami(draft, made, item, instance, path)
     if spot:
         entry["purchase"] = "spot"
         if resources.take("bidPercentage"):
@@ -196,10 +203,10 @@ def _group(made: Deployed, key: str, group: str, *, several: bool) -> object:
     return None if own == key and several else own
 
 
-def _cpus(
+def _of_ami(
     draft: Draft, made: Deployed, item: Item, instance: InstanceType, path: str
 ) -> dict[str, Any]:
-    """Returns the keys that follow from the AMI: those for its CPUs, or its id."""
+    """Returns the keys that follow from the AMI: those for CPUs and scratch space, or its id."""
     ami = image_of(item.data) or ""
     place = item.at("computeResources", "ec2Configuration")
     tags = made.amis.get(ami)
@@ -222,14 +229,19 @@ def _cpus(
             "correct `hyperthreading` and `cpus`",
         )
         return {"image": ami}
+    found: dict[str, Any] = {}
     limit = int(tags.get(NR_CPUS_TAG) or 0)
     if not limit and instance.nr_cpus is not None:
         draft.kept(place, f"{path}.hyperthreading", "true: the AMI does not limit the CPUs")
-        return {"hyperthreading": True}
-    if limit and limit != instance.nr_cpus:
+        found["hyperthreading"] = True
+    elif limit and limit != instance.nr_cpus:
         draft.kept(place, f"{path}.cpus", f"{limit}: the AMI limits the CPUs to them")
-        return {"cpus": limit}
-    return {}
+        found["cpus"] = limit
+    scratch = scratch_of_image(tags.get(IMAGE_TAG, ""))
+    if scratch is not None:
+        draft.kept(place, f"{path}.scratch", f"{scratch}: the AMI mounts the disks there")
+        found["scratch"] = scratch
+    return found
 
 
 def _map_queue(draft: Draft, made: Deployed, item: Item, keys: dict[str, str]) -> str | None:

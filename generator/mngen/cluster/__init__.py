@@ -106,6 +106,7 @@ if TYPE_CHECKING:
         image_label,
         registered_memory,
         resolve,
+        scratch_of_image,
     )
     from mngen.cluster._retries import FINAL_EXIT_CODES, retry_conditions
     from mngen.cluster._variables import (
@@ -198,6 +199,7 @@ __all__ = [
     "repository_name",
     "resolve",
     "retry_conditions",
+    "scratch_of_image",
     "wanted_keys",
     "zone_numbers",
 ]
@@ -246,6 +248,7 @@ __getattr__ = later(
         "repository_name": "_deployment",
         "resolve": "_resolve",
         "retry_conditions": "_retries",
+        "scratch_of_image": "_resolve",
         "apply_properties": "_properties",
         "container_properties": "_properties",
         "job_ulimits": "_properties",

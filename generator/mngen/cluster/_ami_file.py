@@ -32,6 +32,7 @@ class BakedFrom(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         fsx: Id of the FSx for Lustre file system that it mounts; None for none.
         fsx_mount: Where it mounts that.
         fsx_folders: Folders on it that the bake opened to jobs.
+        scratch: Where it mounts the instance's disks; None for nowhere.
     """
 
     architecture: str
@@ -50,6 +51,7 @@ class BakedFrom(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fsx: str | None = None
     fsx_mount: str | None = None
     fsx_folders: tuple[str, ...] = ()
+    scratch: str | None = None
 
     @property
     def base_kind(self) -> str:

@@ -140,6 +140,7 @@ class MachineImage(msgspec.Struct, frozen=True):
         nr_cpus: The kernel's CPU limit that it sets; None where there is no limit to set.
         efa: Whether it has the software of the Elastic Fabric Adapter.
         gpu: Whether it has the drivers of GPUs.
+        scratch: Where it mounts the instance's disks; None for nowhere.
     """
 
     names: tuple[str, ...]
@@ -147,6 +148,7 @@ class MachineImage(msgspec.Struct, frozen=True):
     nr_cpus: int | None
     efa: bool
     gpu: bool = False
+    scratch: str | None = None
 
     @property
     def name(self) -> str:
@@ -191,6 +193,8 @@ class ResolvedJob(msgspec.Struct, frozen=True):
         nr_cpus: The kernel's CPU limit on each node; None unless every environment of the queue
             sets the same.
         gpus: GPUs of each node; 0 for none.
+        scratch: Where each node has its scratch space; None unless every environment of the queue
+            has it at that path.
     """
 
     name: str
@@ -202,6 +206,7 @@ class ResolvedJob(msgspec.Struct, frozen=True):
     efa_interfaces: int
     nr_cpus: int | None
     gpus: int
+    scratch: str | None = None
 
 
 class Cluster(msgspec.Struct, frozen=True):
@@ -220,11 +225,15 @@ class Cluster(msgspec.Struct, frozen=True):
     @property
     def machine_images(self) -> tuple[MachineImage, ...]:
         """The AMIs to bake, sorted by name; each serves one or more of `images`."""
-        names: dict[tuple[str, int | None, bool, bool], set[str]] = {}
+        names: dict[tuple[str, int | None, bool, bool, str | None], set[str]] = {}
         for each in self.environments:
             if each.spec.image:
                 continue
-            content = (each.instance.architecture, each.nr_cpus, each.spec.efa, each.gpus > 0)
+            instance, wanted = each.instance, each.spec
+            content = (
+                *(instance.architecture, each.nr_cpus, wanted.efa, each.gpus > 0),
+                wanted.scratch,
+            )
             names.setdefault(content, set()).add(each.image)
         images = [MachineImage(tuple(sorted(names[content])), *content) for content in names]
         return tuple(sorted(images, key=lambda image: image.name))
@@ -277,7 +286,20 @@ def image_name(
     base = instance.architecture if limit is None else instance.name
     if environment.cpus is not None:
         base = f"{instance.name}-{environment.cpus}"
-    return base + ("-gpu" if gpu else "") + ("-efa" if environment.efa else "")
+    parts = [base, *(["gpu"] if gpu else []), *(["efa"] if environment.efa else [])]
+    if environment.scratch is not None:
+        # A path has no hyphens, so no two paths give the same name.
+        place = environment.scratch[1:].replace("/", "-")
+        parts += ["scratch"] if place == "scratch" else ["scratch", place]
+    return "-".join(parts)
+
+
+def scratch_of_image(name: str) -> str | None:
+    """Returns where an AMI mounts the instance's disks, by its name; None for nowhere."""
+    _, found, place = name.partition("-scratch")
+    if not found:
+        return None
+    return place.replace("-", "/") or "/scratch"
 
 
 def image_label(name: str) -> str:
@@ -366,6 +388,7 @@ def _job(name: str, job: Job, queue: ResolvedQueue) -> ResolvedJob:
     nodes = queue.environments
     memory = job.memory or min(environment.job_memory for environment in nodes)
     limits = {environment.nr_cpus for environment in nodes}
+    scratch = {environment.spec.scratch for environment in nodes}
     gpus = min(environment.gpus for environment in nodes) if job.gpus is None else job.gpus
     return ResolvedJob(
         name=name,
@@ -377,4 +400,5 @@ def _job(name: str, job: Job, queue: ResolvedQueue) -> ResolvedJob:
         efa_interfaces=min(len(environment.efa_cards) for environment in nodes),
         nr_cpus=limits.pop() if len(limits) == 1 else None,
         gpus=gpus,
+        scratch=scratch.pop() if len(scratch) == 1 else None,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from mngen.cluster.names import CPUS_VARIABLE, KEY_VARIABLES, SHARED_VARIABLE
+from mngen.cluster.names import CPUS_VARIABLE, KEY_VARIABLES, SCRATCH_VARIABLE, SHARED_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,11 +79,13 @@ def registered_ranks(job: ResolvedJob) -> int | None:
 def job_variables(spec: Spec, job: ResolvedJob) -> dict[str, str]:
     """Returns the environment variables of a job's containers, sorted by name.
 
-    The wire-up gets the shared file system, the CPUs that a node must have if the AMIs limit them,
-    and the number of ranks where that does not follow from the CPUs that the job sees. The job's
-    `environment` takes precedence over all of it.
+    The wire-up gets the shared file system and the scratch space, the CPUs that a node must have if
+    the AMIs limit them, and the number of ranks where that does not follow from the CPUs that the
+    job sees. The job's `environment` takes precedence over all of it.
     """
     variables = {SHARED_VARIABLE: spec.storage.efs.mount}
+    if job.scratch is not None:
+        variables[SCRATCH_VARIABLE] = job.scratch
     if job.nr_cpus is not None:
         variables[CPUS_VARIABLE] = str(job.nr_cpus)
     variables |= gpu_variables(job)

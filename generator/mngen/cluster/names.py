@@ -86,6 +86,9 @@ RENDEZVOUS_VARIABLE = "MNGEN_SECRET"
 SHARED_VARIABLE = "MNGEN_SHARED"
 """Where the shared file system is mounted, for the wire-up."""
 
+SCRATCH_VARIABLE = "MNGEN_SCRATCH"
+"""Where a node has its scratch space, for the programs of a job."""
+
 WAIT_VARIABLE = "MNGEN_WAIT"
 """How many seconds the wire-up waits for all nodes."""
 
@@ -98,6 +101,7 @@ WIRE_UP_VARIABLES = frozenset(
         INPUTS_FROM_VARIABLE,
         INPUTS_REGION_VARIABLE,
         RENDEZVOUS_VARIABLE,
+        SCRATCH_VARIABLE,
         SHARED_VARIABLE,
         WAIT_VARIABLE,
         "MNGEN_HEARTBEAT",

@@ -29,6 +29,7 @@ _CHANGES = {
     "fsx": "the FSx for Lustre file system changed",
     "fsx_mount": "the mount point of FSx for Lustre changed",
     "fsx_folders": "the folders that are exported to S3 changed",
+    "scratch": "the scratch space changed",
     "kms_key": "the key of its snapshots changed",
     "playbooks": "the playbooks changed",
 }
@@ -110,6 +111,7 @@ def wanted_inputs(
         fsx=fsx if lustre else None,
         fsx_mount=lustre.mount if lustre else None,
         fsx_folders=fsx_folders(lustre),
+        scratch=image.scratch,
     )
 
 

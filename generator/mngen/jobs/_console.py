@@ -1,8 +1,8 @@
 """What an instance wrote to its console, read for why it does not join its cluster.
 
-The units of mngen's images write to the console (playbooks/roles/efs, fsx and cpu_check), where
-they are seen without a login. Between their lines stand those of the kernel and of systemd, with
-colours.
+The units of mngen's images write to the console (playbooks/roles/efs, fsx, scratch and cpu_check),
+where they are seen without a login. Between their lines stand those of the kernel and of systemd,
+with colours.
 """
 
 from __future__ import annotations

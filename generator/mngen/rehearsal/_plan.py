@@ -58,6 +58,8 @@ class Rehearsal:
         real_ranks_per_node: How many ranks each of them has, if that is known.
         mount: Where nodes see the shared folder, as they would see the EFS.
         lustre_mount: Where nodes see the folder that stands for FSx for Lustre; None for none.
+        scratch: Where each node sees a separate folder, as it would see its scratch space; None
+            for nowhere.
         image: The container image, which container engines run.
         faults: What happens to nodes.
         timeout: Seconds after which the job is stopped, or None.
@@ -82,6 +84,7 @@ class Rehearsal:
     real_ranks_per_node: int | None = None
     mount: str = DEFAULT_MOUNT
     lustre_mount: str | None = None
+    scratch: str | None = None
     image: str | None = None
     faults: tuple[Fault, ...] = ()
     timeout: float | None = None
@@ -124,6 +127,7 @@ def rehearsal_of(cluster: Cluster, job: str | None = None) -> Rehearsal:
         real_ranks_per_node=_ranks(variables, found.vcpus),
         mount=spec.storage.efs.mount,
         lustre_mount=spec.storage.fsx.mount if spec.storage.fsx else None,
+        scratch=found.scratch,
         image=found.spec.image or image_of(cluster),
         timeout=float(found.spec.timeout),
         limits=_limits(found),
@@ -144,9 +148,9 @@ def _limits(job: ResolvedJob) -> dict[str, tuple[int, int]]:
 
 
 def _own_mounts(spec: Spec, job: ResolvedJob) -> tuple[Mount, ...]:
-    """Returns what a job mounts besides the shared file systems, which files mount themselves."""
-    shared = [spec.storage.efs.mount, *([spec.storage.fsx.mount] if spec.storage.fsx else [])]
-    return tuple(each for each in job.spec.mounts if each.path not in shared)
+    """Returns what a job mounts besides the file systems of nodes, which files mount themselves."""
+    known = {*spec.storage.mounts, job.scratch}
+    return tuple(each for each in job.spec.mounts if each.path not in known)
 
 
 def image_of(cluster: Cluster) -> str:
@@ -200,6 +204,8 @@ def nodes_request(
         binds += (Bind(example, f"{rehearsal.mount}/{EXAMPLE}", read_only=True),)
     if rehearsal.lustre_mount is not None:
         binds += (Bind(lustre, rehearsal.lustre_mount),)
+    if rehearsal.scratch is not None:
+        binds += (Bind(None, rehearsal.scratch, private=True),)
     command = rehearsal.command
     if not in_image:
         container = _resources.container()

@@ -41,6 +41,7 @@ class Roots:
         binds: Sequence[tuple[str | None, str, bool]],
         unshared: Sequence[int] = (),
         files: Sequence[tuple[str, Sequence[str]]] = (),
+        private: Sequence[str] = (),
     ) -> None:
         """Prepares.
 
@@ -49,6 +50,7 @@ class Roots:
             binds: Source, or None for a new folder; target; whether the target is read-only.
             unshared: Indexes of nodes that have separate folders in place of the new ones.
             files: Targets of each node's own file systems in memory, with their options.
+            private: Targets of the new folders that each node has for itself.
 
         Raises:
             OSError: A source cannot be opened, or the kernel refuses.
@@ -59,6 +61,7 @@ class Roots:
         self._image = None if image is None else _keep(image, _WORK / "image")
         self._unshared = unshared
         self._files = files
+        self._private = private
         self._new = [target for source, target, _ in binds if source is None]
         self._binds = [
             (_keep(source, _WORK / f"bind{number}"), target, read_only)
@@ -92,7 +95,7 @@ class Roots:
             _linux.bind(str(hosts), str(root / "etc/hosts"))
         for source, target, read_only in self._binds:
             place = _place(root, target, is_folder=source.is_dir())
-            if index in self._unshared and target in self._new:
+            if target in self._private or (index in self._unshared and target in self._new):
                 _keep(None, place)
             else:
                 _linux.bind(str(source), str(place), recursive=True, read_only=read_only)

@@ -106,6 +106,7 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
             each.name: batch_image_type(spec.image.base, gpu=each.gpus > 0)
             for each in cluster.environments
         },
+        "scratch_jobs": any(job.scratch and not job.spec.definition for job in cluster.jobs),
         "gpu_jobs": any(job.gpus and not job.spec.definition for job in cluster.jobs),
         "gateway_endpoint": gateway,
         "interface_endpoints": services,

@@ -44,6 +44,7 @@ def expected_on_aws(
             # The definition gives the container its devices.
             efa=job.efa_interfaces,
             gpus=gpus,
+            scratch=each.instance.scratch_disks * each.instance.disk_size if job.scratch else 0,
             network=each.instance.network_performance,
             placed=each.placement_group is not None,
             ami=amis.get(each.name),
@@ -61,6 +62,7 @@ def expected_on_aws(
         mount=cluster.spec.storage.efs.mount,
         tls=cluster.spec.storage.efs.tls,
         lustre=cluster.spec.storage.fsx.mount if cluster.spec.storage.fsx else "",
+        scratch=job.scratch or "",
         shared_memory=job.shared_memory,
         limits={name: limit.soft for name, limit in job_ulimits(job).items()},
         root_is_expected=(job.spec.user or "").partition(":")[0] in {"root", "0"},
@@ -83,6 +85,7 @@ def record_problem(
         "nr_cpus": (made.nr_cpus, environment.nr_cpus),
         "efa": (made.efa, environment.spec.efa),
         "gpu": (made.gpu, environment.gpus > 0),
+        "scratch": (made.scratch or "none", environment.spec.scratch or "none"),
         "mount": (made.mount, spec.storage.efs.mount),
         "tls": (made.tls, spec.storage.efs.tls),
         "iam": (made.iam, spec.storage.efs.iam),

@@ -61,6 +61,22 @@ class Mount(Struct, frozen=True, tag_field="k", tag="mount"):
     path: str = ""
 
 
+class Scratch(Struct, frozen=True, tag_field="k", tag="scratch"):
+    """What is mounted where the scratch space should be, in GB; an empty type for nothing.
+
+    The root is that of the mount in its file system: a folder, where Docker made one on the disk of
+    the node since nothing was mounted there.
+    """
+
+    node: int
+    path: str
+    type: str
+    root: str
+    size: int
+    free: int
+    wrote: str = ""
+
+
 class Limits(Struct, frozen=True, tag_field="k", tag="limits"):
     """Who the ranks are and what they may have: /dev/shm in MiB, limits in bytes, -1 for none.
 
@@ -148,6 +164,7 @@ Fact = (
     Cpus
     | Ranks
     | Mount
+    | Scratch
     | Limits
     | Metadata
     | Adapters

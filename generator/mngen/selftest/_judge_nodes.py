@@ -12,6 +12,7 @@ from mngen.selftest._facts import (
     Metadata,
     Mount,
     Ranks,
+    Scratch,
     cpus_of,
     nodes_of,
     of_kind,
@@ -199,6 +200,46 @@ def lustre_check(expected: Expected, run: Run) -> Check:
     if wrong:
         return verdict("lustre", title, wrong, seen, _REMOUNT)
     return verdict("lustre", title, loose, seen, "`mngen bake`", State.WARNING)
+
+
+def scratch_check(expected: Expected, run: Run) -> Check:
+    """Whether each node has its scratch space, as large as the disks of its type, and free.
+
+    A file system is somewhat smaller than its disks; one disk less of 24 would be 4 % less. That
+    jobs leave a tenth free is a choice, not a fact.
+    """
+    title = "each node has the scratch space of the spec"
+    if not expected.scratch:
+        return Check(id="scratch", title=title, state=State.OK, seen="the job has none")
+    facts = {fact.node: fact for fact in of_kind(run.facts, Scratch)}
+    wrong: dict[str, set[int]] = defaultdict(set)
+    full: dict[str, set[int]] = defaultdict(set)
+    seen: dict[str, set[int]] = defaultdict(set)
+    for node in (fact.node for fact in of_kind(run.facts, Cpus)):
+        fact, machine = facts.get(node), machine_of(expected, run, node)
+        size = machine.scratch if machine else 0
+        if fact is None or fact.path != expected.scratch:
+            wrong[f"the job definition gives no scratch space at {expected.scratch}"].add(node)
+        elif not fact.type:
+            wrong[f"nothing is mounted at {fact.path}"].add(node)
+        elif fact.root != "/":
+            wrong[f"{fact.path} is a folder on the node's root volume"].add(node)
+        elif fact.wrote:
+            wrong[f"cannot write to {fact.path}: {fact.wrote}"].add(node)
+        elif fact.size < size * 97 // 100:
+            wrong[f"{fact.size} GB instead of {size}"].add(node)
+        elif fact.free * 10 < fact.size:
+            full[f"{fact.free} of {fact.size} GB are free"].add(node)
+        else:
+            seen[f"{fact.type}, {fact.free} of {fact.size} GB are free"].add(node)
+    remedy = (
+        "`journalctl -u mngen-scratch` on the node; `mngen bake` makes images that take no job "
+        "without it, and `mngen apply` registers the definition of the spec"
+    )
+    if wrong:
+        return verdict("scratch", title, wrong, seen, remedy)
+    remedy = "have jobs delete what they leave there: an instance serves one job after the other"
+    return verdict("scratch", title, full, seen, remedy, State.WARNING)
 
 
 def files_check(expected: Expected, run: Run) -> Check:

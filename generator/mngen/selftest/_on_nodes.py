@@ -112,7 +112,7 @@ def mount_facts(path: str, table: str) -> dict[str, Any]:
         path: The mount point.
         table: The text of /proc/self/mountinfo; see man 5 proc_pid_mountinfo.
     """
-    found: dict[str, Any] = {"path": path, "type": "", "source": "", "options": ""}
+    found: dict[str, Any] = {"path": path, "type": "", "source": "", "options": "", "root": ""}
     for line in table.splitlines():
         left, _, right = line.partition(" - ")
         point, kind = left.split(), right.split()
@@ -120,8 +120,33 @@ def mount_facts(path: str, table: str) -> dict[str, Any]:
             len(point) > 5 and len(kind) > 1 and point[4] == path
         ):  # of several, the last one is on top
             options = f"{point[5]},{kind[2] if len(kind) > 2 else ''}"
-            found.update(type=kind[0], source=kind[1][:100], options=options[:600])
+            found.update(
+                type=kind[0], source=kind[1][:100], options=options[:600], root=point[3][:100]
+            )
     return found
+
+
+def scratch_facts(path: str, table: str) -> dict[str, Any]:
+    """Returns what is mounted at a scratch space, how large it is, and why it cannot be written."""
+    trouble, size, mount = "", None, mount_facts(path, table)
+    try:
+        size = os.statvfs(path)
+        name = f"{path}/.mngen-selftest-{os.getpid()}"
+        with open(name, "xb") as file:
+            file.write(bytes(MEGABYTE))
+        os.unlink(name)
+    except OSError as error:
+        trouble = str(error.strerror)
+    blocks = (size.f_blocks, size.f_bavail) if size else (0, 0)
+    unit = size.f_frsize if size else 0
+    return {
+        "path": path,
+        "type": mount["type"],
+        "root": mount["root"],
+        "size": blocks[0] * unit // 10**9,
+        "free": blocks[1] * unit // 10**9,
+        "wrote": trouble,
+    }
 
 
 def limit_facts() -> dict[str, Any]:
@@ -289,6 +314,13 @@ def measure_allreduce(comm: Any, mpi: Any, count: int, seconds: float) -> dict[s
     return {"ranks": size, "bytes": 8 * count, "us": round(spent * 1e6, 2), "right": right}
 
 
+def scratch_lines(node: int) -> list[str]:
+    """Returns the fact on the scratch space where the job has one."""
+    path = os.environ.get("MNGEN_SCRATCH")
+    table = read("/proc/self/mountinfo")
+    return [line("scratch", node=node, **scratch_facts(path, table))] if path else []
+
+
 def run(mpi: Any, mounts: list[str], seconds: float) -> None:
     """Takes part in all checks and measurements; files are written to the first mount."""
     world = mpi.COMM_WORLD
@@ -306,6 +338,7 @@ def run(mpi: Any, mounts: list[str], seconds: float) -> None:
                 for path in mounts
             ),
             line("limits", node=node, **limit_facts()),
+            *scratch_lines(node),
             line("metadata", node=node, **metadata_facts()),
             line("efa", node=node, **efa_facts()),
         ]

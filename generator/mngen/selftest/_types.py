@@ -31,6 +31,7 @@ class Machine(Struct, frozen=True, kw_only=True):
         kernel: Whether the kernel's limit is known at all; on the rehearsing machine it is not.
         efa: Elastic Fabric Adapters in the container.
         gpus: GPUs in the container.
+        scratch: Size of the node's scratch space, in GB; 0 for none.
         network: AWS's words for its network, such as `100 Gigabit`; empty for no promise.
         placed: Whether nodes are in a cluster placement group.
         ami: The AMI that its environment starts; None where it is not known.
@@ -44,6 +45,7 @@ class Machine(Struct, frozen=True, kw_only=True):
     kernel: bool = True
     efa: int = 0
     gpus: int = 0
+    scratch: int = 0
     network: str = ""
     placed: bool = False
     ami: str | None = None
@@ -62,6 +64,7 @@ class Expected(Struct, frozen=True, kw_only=True):
         lustre: Where FSx for Lustre must be; empty for none.
         efs: Whether it must be EFS; a rehearsal has none.
         tls: Whether its traffic must be encrypted.
+        scratch: Where nodes have their scratch space; empty where the job has none.
         shared_memory: Least size of /dev/shm, MiB; 0 where it does not matter.
         limits: Soft limits of processes that the job sets, by name; -1 for none.
         root_is_expected: Whether ranks may run as root without a warning.
@@ -75,6 +78,7 @@ class Expected(Struct, frozen=True, kw_only=True):
     lustre: str = ""
     efs: bool = True
     tls: bool = True
+    scratch: str = ""
     shared_memory: int = 0
     limits: dict[str, int] = {}
     root_is_expected: bool = False

@@ -604,6 +604,11 @@ class Storage(Section, frozen=True, kw_only=True):
         affects(Effect.IN_PLACE),
     ] = None
 
+    @property
+    def mounts(self) -> tuple[str, ...]:
+        """Where nodes and containers have the shared file systems."""
+        return (self.efs.mount, *([self.fsx.mount] if self.fsx else []))
+
 
 class Image(Section, frozen=True, kw_only=True):
     """The AMIs."""
@@ -861,8 +866,9 @@ class Environment(Section, frozen=True, kw_only=True):
             str,
             _text(
                 "An existing AMI, used instead of one that `mngen bake` makes. It must mount the "
-                "file system, run as many CPUs as follow from `cpus` and `hyperthreading`, and "
-                "have the system in `image.base`, and NVIDIA's drivers for GPUs. Bake before you "
+                "file system and `scratch`, run as many CPUs as follow from `cpus` and "
+                "`hyperthreading`, and have the system in `image.base`, and NVIDIA's drivers for "
+                "GPUs. Bake before you "
                 "remove this key.",
                 "the id of an AMI, such as ami-0123456789abcdef0",
                 pattern=_id("ami"),
@@ -931,6 +937,21 @@ class Environment(Section, frozen=True, kw_only=True):
         Meta(description="Elastic Fabric Adapter, on the types that have it."),
         affects(Effect.NEW_AMI, Effect.INSTANCES, Effect.JOBS),
     ] = False
+    scratch: Annotated[
+        Annotated[
+            str,
+            _text(
+                "Where nodes have scratch space, on the host and in the container: one file system "
+                "over all NVMe instance-store disks, which is empty at every boot. Jobs see it "
+                "if all environments of their queue have it at the same path.",
+                "an absolute path of letters, digits, _ and /, such as /scratch",
+                pattern=r"^(/[A-Za-z0-9_]{1,32}){1,4}\Z",
+                examples=("/scratch",),
+            ),
+        ]
+        | None,
+        affects(Effect.NEW_AMI, Effect.INSTANCES, Effect.JOBS),
+    ] = None
     allocation: Annotated[
         Annotated[
             Allocation,

@@ -27,6 +27,7 @@ _KEYS = tuple(f"etc/ssh/ssh_host_{kind}_key" for kind in ("ecdsa", "ed25519", "r
 
 # What a node needs at boot that the sandbox's Debian has not; and what is not waited for here.
 _ENABLED = {
+    "rig-disks.service": "multi-user.target",
     "rig-journal.service": "sysinit.target",
     "rig-report.service": "multi-user.target",
     "rig-shells.service": "multi-user.target",
@@ -55,6 +56,8 @@ _MASKED = (
 )
 # Programs that the sandbox stands in for, and Debian has.
 _REAL = {"usr/sbin/mount.nfs4": "mount.nfs"}
+# Likewise, but as files: a link to itself would lead nowhere.
+_COPIED = ("usr/sbin/mdadm", "usr/sbin/mkfs.xfs")
 # Without metadata and with host keys it has nothing to do, and starts Python to find that out. Its
 # units keep their place in the order.
 _IDLE = ("usr/bin/cloud-init",)
@@ -104,6 +107,9 @@ def _lay_rig(rig: Path, view: Path, root: Path) -> None:
     for name, target in (_REAL | dict.fromkeys(_IDLE, "/usr/bin/true")).items():
         (rig / name).parent.mkdir(parents=True, exist_ok=True)
         (rig / name).symlink_to(target)
+    for name in _COPIED:
+        (rig / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(root / name, rig / name)
     for name in _ABSENT:
         (rig / name).parent.mkdir(parents=True, exist_ok=True)
         os.mknod(rig / name, stat.S_IFCHR, os.makedev(0, 0))

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from tests.support.boot.firmware import QEMU, acpi_table
 from tests.support.boot.madt import SIGNATURE, with_first_threads_first
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
 _MEMORY = 512
@@ -91,6 +91,8 @@ class Boot:
         served_after: Seconds from that question until the server listens; 0: before the guest
             starts; None: never.
         certificate: The server's, with its key; None: it speaks no TLS.
+        disks: NVMe disks, files by their serial numbers. QEMU names no other model than its own,
+            so a rule of the rig's udev adds the links that those of EC2 have.
     """
 
     folder: Path
@@ -104,6 +106,7 @@ class Boot:
     resolves_after: float | None = 0
     served_after: float | None = 0
     certificate: Path | None = None
+    disks: Mapping[str, Path] = field(default_factory=dict)
 
 
 class Guest:
@@ -208,8 +211,15 @@ def _arguments(boot: Boot) -> list[str]:
         *("-serial", f"file:{boot.folder}/console", "-serial", f"file:{boot.folder}/journal"),
         *("-kernel", str(boot.kernel), "-initrd", str(initrd), "-append", boot.command_line),
         *("-drive", f"file={boot.disk},format=raw,if=virtio"),
+        *_disks(boot.disks),
         *("-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="),
     ]
+
+
+def _disks(disks: Mapping[str, Path]) -> Iterator[str]:
+    for serial, file in disks.items():
+        yield from ("-drive", f"file={file},format=raw,if=none,id={serial},discard=unmap")
+        yield from ("-device", f"nvme,drive={serial},serial={serial}")
 
 
 def _archive(folder: Path, table: bytes) -> bytes:

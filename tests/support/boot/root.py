@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _PACKAGES = (
     *("dbus", "initramfs-tools", "kmod", "linux-image-cloud-amd64", "nfs-common"),
     *("systemd-sysv", "udev"),
+    # What makes the scratch space.
+    *("mdadm", "xfsprogs"),
     # What Amazon's mount helper calls, where a developer has it mount.
     *("openssl", "stunnel4"),
 )

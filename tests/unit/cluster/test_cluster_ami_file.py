@@ -104,6 +104,7 @@ def test_the_digest_tells_any_two_inputs_apart() -> None:
         "fsx": "fs-0a1b2c3d4e5f60718",
         "fsx_mount": "/fsx",
         "fsx_folders": ("results",),
+        "scratch": "/scratch",
     }
     assert changes.keys() == set(BakedFrom.__struct_fields__)
     others = {

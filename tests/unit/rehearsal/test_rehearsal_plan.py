@@ -193,6 +193,17 @@ def test_in_an_image_the_wire_up_is_the_entrypoint(tmp_path: Path) -> None:
     assert not request.init
 
 
+def test_each_node_has_a_separate_scratch_space(tmp_path: Path) -> None:
+    disks = TUTORIAL.replace("r5.24xlarge", "r5d.24xlarge").replace(
+        "instance: r5d.24xlarge", "scratch: /scratch\n    instance: r5d.24xlarge"
+    )
+    planned = rehearsal_of(cluster_of(disks))
+    assert planned.scratch == planned.environment["MNGEN_SCRATCH"] == "/scratch"
+    request = nodes_request(planned, tmp_path, in_image=True)
+    assert request.binds == (Bind(tmp_path, "/efs"), Bind(None, "/scratch", private=True))
+    assert rehearsal_of(cluster_of()).scratch is None
+
+
 def test_by_default_the_shared_folder_has_the_example_alone() -> None:
     planned = Rehearsal(name="try", command=("python3", "/efs/mpi_example.py", "/efs/absent.py"))
     request = nodes_request(planned, None, in_image=True)

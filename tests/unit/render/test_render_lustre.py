@@ -101,9 +101,11 @@ def test_events_are_in_the_words_of_aws_and_paths_as_written() -> None:
     assert '"s3://cases/a"' in main
 
 
-def test_jobs_have_it_beside_what_they_mount_themselves() -> None:
+@pytest.mark.parametrize("scratch", [False, True], ids=["alone", "with scratch"])
+def test_jobs_have_it_beside_what_they_mount_themselves(scratch: bool) -> None:
     hello = {"queue": "mpi", "command": ["a"], "mounts": [{"host": "/opt/a", "path": "/a"}]}
-    environment = {"instance": "r5.12xlarge", "max_nodes": 2}
+    environment = {"instance": "r5d.12xlarge", "max_nodes": 2}
+    environment |= {"scratch": "/scratch"} if scratch else {}
     tree = render(
         to_cluster(
             BASE
@@ -116,11 +118,14 @@ def test_jobs_have_it_beside_what_they_mount_themselves() -> None:
         )
     )
     container = tree["terraform/modules/job_definition/container.tf"]
-    wanted = ["var.efs_mount", "var.fsx_mount", "var.properties"]
+    wanted = ["efs_mount", "fsx_mount", *(["scratch_mount"] if scratch else []), "properties"]
     for key in ("mountPoints", "volumes"):
         listed = re.search(
             rf"^ +{key} += concat\(.*?^      \)", container, re.MULTILINE | re.DOTALL
         )
         assert listed
-        assert re.findall(r"var\.\w+", listed[0]) == wanted
-    assert re.search(r'fsx_mount += "/fsx"', tree["terraform/jobs.tf"])
+        # Each once: the one of a condition is on the line of its item too.
+        assert list(dict.fromkeys(re.findall(r"var\.(\w+)", listed[0]))) == wanted
+    jobs = tree["terraform/jobs.tf"]
+    assert re.search(r'fsx_mount += "/fsx"', jobs)
+    assert bool(re.search(r'scratch_mount += "/scratch"', jobs)) == scratch

@@ -59,6 +59,17 @@ class TestPlacesInContainers:
         assert "MN414" not in ids(text + LUSTRE)
         assert "MN414" in ids(text)
 
+    def test_scratch_space_has_its_place_and_is_on_the_nodes(self) -> None:
+        text = job(mounts="[{host: /scratch/a, path: /scratch}]")
+        disks = text.replace("r5.12xlarge,", "r5d.12xlarge, scratch: /scratch,")
+        assert {"MN414", "MN471"} & {*ids(text)} == {"MN414"}
+        assert {"MN414", "MN471"} & {*ids(disks)} == {"MN471"}
+
+    def test_scratch_space_is_apart_from_both_file_systems(self) -> None:
+        for path in ("/efs/scratch", "/fsx/scratch"):
+            text = environment(instance="r5d.12xlarge", scratch=path)
+            assert "MN441" in ids(text + LUSTRE)
+
     def test_mount_points_of_further_properties_have_places_of_their_own(self) -> None:
         points = "{mountPoints: [{sourceVolume: efs, containerPath: PLACE}]}"
         for place, taken in (("/efs/", True), ("/a", True), ("/b", False)):
@@ -240,7 +251,15 @@ class TestRequire:
         ({"zones": "[us-east-11a]"}, ["MN125"]),
         # A burstable type cannot join the group that multi-node environments have by default.
         ({"instance": "t3.2xlarge"}, ["MN123", "MN104"]),
-        ({"instance": "p4d.24xlarge", "efa": "true"}, []),
+        ({"instance": "p4d.24xlarge", "efa": "true"}, ["MN442"]),
+        ({"instance": "p4d.24xlarge", "efa": "true", "scratch": "/scratch"}, []),
+        ({"instance": "p4d.24xlarge", "efa": "true", "image": "ami-0123456789abcdef0"}, []),
+        ({"scratch": "/scratch"}, ["MN440"]),
+        ({"instance": "d2.8xlarge", "scratch": "/scratch", "placement_group": "true"}, ["MN440"]),
+        ({"instance": "c5d.18xlarge", "scratch": "/tmp/scratch"}, ["MN441"]),
+        ({"instance": "c5d.18xlarge", "scratch": "/efs"}, ["MN441"]),
+        ({"instance": "c5d.18xlarge", "scratch": "/mnt"}, ["MN441"]),
+        ({"instance": "c5d.18xlarge", "scratch": "/mnt/nvme"}, []),
         ({"min_nodes": 17}, ["MN116"]),
         ({"hyperthreading": "true"}, []),
     ],

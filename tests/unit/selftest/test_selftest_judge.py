@@ -10,6 +10,7 @@ import pytest
 from mngen.catalog import load_catalog
 from mngen.rules import require
 from mngen.selftest import Card, Run, State, judge
+from mngen.selftest import _on_nodes as program
 from mngen.selftest._expect import expected_on_aws
 from mngen.selftest._facts import complete, cpus_of, nodes_of, parse
 from mngen.selftest._judge_network import promised
@@ -17,6 +18,7 @@ from mngen.selftest._on_nodes import mount_facts
 from mngen.spec import load_text
 from tests.support.selftest import (
     CMDLINE,
+    CONTAINER_ROOT,
     EFS,
     LUSTRE,
     NODE_FOLDER,
@@ -106,6 +108,56 @@ class TestAllIsWell:
         assert by_name["one stream, nodes 0 and 1"].promise == 10
         assert by_name["latency, nodes 0 and 1"].promise is None
         assert by_name["allreduce of 8 bytes, 48 ranks"].value == 60.2
+
+
+DISKS = SPEC.replace("instance: r5.12xlarge", "instance: r5d.12xlarge, scratch: /scratch")
+"""2 disks of 900 GB: r5d.12xlarge in the catalog."""
+# As /proc/self/mountinfo shows a whole XFS on an array, and a folder of the node's root disk.
+STORE = "1291 1270 9:127 / /scratch rw,noatime - xfs /dev/md127 rw,attr2,inode64,sunit=1024"
+FOLDER = "1291 1270 259:1 /scratch /scratch rw,noatime - xfs /dev/nvme0n1p1 rw,attr2,inode64"
+
+
+def scratch_line(node: int, table: str = STORE, **changed: Any) -> str:
+    found = {"path": "/scratch", "size": 1799, "free": 1780, "wrote": ""}
+    mount = program.mount_facts("/scratch", f"{CONTAINER_ROOT}\n{table}\n")
+    facts = {**found, "type": mount["type"], "root": mount["root"], **changed}
+    return fact("scratch", node=node, **facts)
+
+
+class TestScratch:
+    def card(self, node: Path, *lines: str) -> Card:
+        first = [*node_lines(node, 0), scratch_line(0)]
+        types = dict.fromkeys((0, 1), "r5d.12xlarge")
+        return card(whole(first, [*node_lines(node, 1), *lines]), expected(DISKS), types=types)
+
+    def test_as_large_as_the_disks_and_free(self, node: Path) -> None:
+        made = self.card(node, scratch_line(1))
+        assert found(made, "scratch") == ("ok", "xfs, 1780 of 1799 GB are free")
+
+    def test_a_spec_without_scratch_wants_none(self, node: Path) -> None:
+        made = card(whole(node_lines(node, 0), node_lines(node, 1)))
+        assert found(made, "scratch") == ("ok", "the job has none")
+
+    @pytest.mark.parametrize(
+        ("line", "why"),
+        [
+            (scratch_line(1, FOLDER, size=62, free=50), "is a folder on the node's root volume"),
+            (scratch_line(1, ""), "nothing is mounted at /scratch"),
+            (scratch_line(1, size=899, free=880), "899 GB instead of 1800"),
+            (scratch_line(1, wrote="Permission denied"), "cannot write to /scratch: Permission"),
+            (scratch_line(1, path="/old"), "the job definition gives no scratch space at /scratch"),
+            ("", "the job definition gives no scratch space at /scratch"),
+        ],
+    )
+    def test_what_is_wrong_with_one(self, node: Path, line: str, why: str) -> None:
+        state, seen = found(self.card(node, *([line] if line else [])), "scratch")
+        assert state == "error"
+        assert seen.startswith("node 1: ")
+        assert why in seen
+
+    def test_full_is_a_warning(self, node: Path) -> None:
+        made = self.card(node, scratch_line(1, free=100))
+        assert found(made, "scratch") == ("warning", "node 1: 100 of 1799 GB are free")
 
 
 class TestCpus:

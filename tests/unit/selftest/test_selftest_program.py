@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mngen.selftest import _on_nodes as program
-from mngen.selftest._facts import Fatal, parse
+from mngen.selftest._facts import Fatal, Scratch, parse
 from mngen.selftest._program import bare, command
 from tests.support.selftest import (
     CMDLINE,
@@ -202,3 +203,28 @@ class TestMetadata:
         found = program.metadata_facts("127.0.0.1", 1)
         assert not found["reached"]
         assert "refused" in found["why"]
+
+
+def test_a_scratch_space_is_measured_and_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MNGEN_SCRATCH", str(tmp_path))
+    (line,) = program.scratch_lines(3)
+    (found,) = parse([line])
+    assert isinstance(found, Scratch)
+    size = os.statvfs(tmp_path)
+    assert (found.node, found.path, found.wrote) == (3, str(tmp_path), "")
+    assert found.size == size.f_blocks * size.f_frsize // 10**9
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("MNGEN_SCRATCH", str(tmp_path / "absent"))
+    (found,) = parse(program.scratch_lines(3))
+    assert isinstance(found, Scratch)
+    assert (found.type, found.size, found.wrote) == ("", 0, "No such file or directory")
+    monkeypatch.delenv("MNGEN_SCRATCH")
+    assert program.scratch_lines(3) == []
+
+
+def test_a_folder_of_the_node_is_no_scratch_space(tmp_path: Path) -> None:
+    table = f"1291 1270 259:1 /scratch {tmp_path} rw,noatime - xfs /dev/nvme0n1p1 rw,attr2"
+    facts = program.scratch_facts(str(tmp_path), table)
+    assert (facts["type"], facts["root"]) == ("xfs", "/scratch")

@@ -22,7 +22,7 @@ _LIST = (
     "aws ec2 describe-capacity-reservations --query 'CapacityReservations[].[CapacityReservationId,"
     "ReservationType,InstanceType,AvailabilityZone,State,StartDate,EndDate]'"
 )
-_P5 = "{instance: p5.48xlarge, max_nodes: 4, efa: true"
+_P5 = "{instance: p5.48xlarge, max_nodes: 4, efa: true, scratch: /scratch"
 """The beginning of an environment for a capacity block."""
 
 _SOUND = f"""\
@@ -46,6 +46,7 @@ environments:
     instance: p5.48xlarge
     max_nodes: 4
     efa: true
+    scratch: /scratch
     capacity: {block: cr-0123456789abcdef0}
 """
 

@@ -199,7 +199,7 @@ class PathsOnce(SpecRule):
     why = (
         "Docker refuses two mounts in one place and any below /proc, and the container does not "
         "start. The shared file systems are at the paths of `storage.efs.mount` and "
-        "`storage.fsx.mount`."
+        "`storage.fsx.mount`, and the scratch space at that of `scratch` of the environments."
     )
     remedy = "choose another `path`, or remove one of the two"
     source_url = _PROPERTIES
@@ -234,7 +234,7 @@ jobs:
         for job in subject.jobs:
             # A definition in a file mounts the file systems itself.
             own = isinstance(job.spec, JobFromFile)
-            taken = {} if own else dict(_mounted(subject.spec))
+            taken = {} if own else dict(_mounted(subject.spec, job))
             for path, place, what in _places(job):
                 if place in taken:
                     yield Match(path, f"`{place}` is {taken[place]} already")
@@ -243,11 +243,13 @@ jobs:
                 taken.setdefault(place, what)
 
 
-def _mounted(spec: Spec) -> Iterator[tuple[str, str]]:
-    """Yields where every job has a file system of the deployment, and what that is."""
+def _mounted(spec: Spec, job: ResolvedJob) -> Iterator[tuple[str, str]]:
+    """Yields where a job has a file system of its nodes, and what that is."""
     yield spec.storage.efs.mount, "the shared file system"
     if spec.storage.fsx is not None:
         yield spec.storage.fsx.mount, "FSx for Lustre"
+    if job.scratch is not None:
+        yield job.scratch, "the scratch space"
 
 
 def _places(job: ResolvedJob) -> Iterator[tuple[Path, str, str]]:
@@ -531,6 +533,7 @@ jobs:
             if not job.spec.container_properties:
                 continue
             volumes = ["efs", *(["fsx"] if subject.spec.storage.fsx else [])]
+            volumes += ["scratch"] if job.scratch else []
             own = list(_own_properties(job.spec.container_properties, volumes))
             own += _unknown_volumes(job.spec.container_properties, volumes)
             taken = {path for path, _, _ in own}

@@ -302,6 +302,7 @@ environments:
   hpc:
     instance: hpc6id.32xlarge  #! hpc6id.32xlarge
     max_nodes: 4
+    scratch: /scratch
 """
     passing = """\
 environments:
@@ -309,6 +310,7 @@ environments:
     instance: hpc6id.32xlarge
     max_nodes: 4
     multi_node: false
+    scratch: /scratch
 """
 
     @classmethod

@@ -13,7 +13,7 @@ from mngen.rules.spec._rule import SpecRule
 from mngen.spec import JobFromFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from mngen.rules.spec._subject import Subject
     from mngen.spec import Path
@@ -455,7 +455,8 @@ class HostPathsExist(SpecRule):
     title = "A host path should exist on the instances"
     why = (
         "Docker creates a missing path, so the container gets an empty folder on the disk of its "
-        "instance. AMIs of mngen have the shared file systems and the folders of the system only."
+        "instance. AMIs of mngen have the shared file systems, the `scratch` space and the folders "
+        "of the system only."
     )
     remedy = (
         "use a path on a shared file system (the `mount` of `storage.efs` or `storage.fsx`), or an "
@@ -505,14 +506,13 @@ jobs:
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
-        storage = subject.spec.storage
-        mounts = [storage.efs.mount, *([storage.fsx.mount] if storage.fsx else [])]
         for job in subject.jobs:
             if any(each.spec.image for each in job.queue.environments):
                 continue
+            mounts = [*subject.spec.storage.mounts, *([job.scratch] if job.scratch else [])]
             if not isinstance(job.spec, JobFromFile):
                 for number, each in enumerate(job.spec.mounts):
-                    if not any(_exists(each.host, mount) for mount in mounts):
+                    if not _exists(each.host, mounts):
                         yield Match(
                             ("jobs", job.name, "mounts", number, "host"),
                             f"AMIs of mngen have no `{each.host}`",
@@ -521,7 +521,7 @@ jobs:
             for path, container in job.spec.from_file.containers:
                 for number, volume in enumerate(container.get("volumes", [])):
                     host = volume.get("host", {}).get("sourcePath")
-                    if host is not None and not any(_exists(host, each) for each in mounts):
+                    if host is not None and not _exists(host, mounts):
                         place = pointer((*path, "volumes", number, "host", "sourcePath"))
                         yield Match(
                             ("jobs", job.name, "definition"),
@@ -529,9 +529,9 @@ jobs:
                         )
 
 
-def _exists(path: str, mount: str) -> bool:
+def _exists(path: str, mounts: Iterable[str]) -> bool:
     """Returns whether an AMI of mngen has a path, or may have it."""
-    if f"{path}/".startswith(f"{mount}/"):
+    if any(f"{path}/".startswith(f"{mount}/") for mount in mounts):
         return True
     parts = [part for part in path.split("/") if part]
     # A package may make a folder below one of these, but none below the mount points.

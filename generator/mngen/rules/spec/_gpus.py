@@ -39,6 +39,7 @@ environments:
     instance: g5.12xlarge  #! g5.12xlarge
     max_nodes: 2
     multi_node: false
+    scratch: /scratch
 queues:
   graphics: {environments: [graphics]}
 jobs:
@@ -53,6 +54,7 @@ environments:
     instance: g5.12xlarge
     max_nodes: 2
     multi_node: false
+    scratch: /scratch
 queues:
   graphics: {environments: [graphics]}
 jobs:
@@ -111,6 +113,7 @@ environments:
     instance: g5.12xlarge
     max_nodes: 4
     multi_node: false
+    scratch: /scratch
 """
 
     @classmethod
@@ -150,7 +153,7 @@ class GpusFit(SpecRule):
     )
     failing = """\
 environments:
-  gpus: {instance: g5.12xlarge, max_nodes: 4, multi_node: false}
+  gpus: {instance: g5.12xlarge, max_nodes: 4, multi_node: false, scratch: /scratch}
 queues:
   gpus: {environments: [gpus]}
 jobs:
@@ -161,7 +164,7 @@ jobs:
 """
     passing = """\
 environments:
-  gpus: {instance: g5.12xlarge, max_nodes: 4, multi_node: false}
+  gpus: {instance: g5.12xlarge, max_nodes: 4, multi_node: false, scratch: /scratch}
 queues:
   gpus: {environments: [gpus]}
 jobs:
@@ -200,7 +203,7 @@ class OthersGetGpus(SpecRule):
     )
     failing = """\
 environments:
-  gpus: {instance: g5.12xlarge, max_nodes: 4, multi_node: false}
+  gpus: {instance: g5.12xlarge, max_nodes: 4, multi_node: false, scratch: /scratch}
 queues:
   gpus: {environments: [gpus]}
 jobs:
@@ -211,7 +214,7 @@ jobs:
 """
     passing = """\
 environments:
-  gpus: {instance: g5.12xlarge, max_nodes: 4, multi_node: false}
+  gpus: {instance: g5.12xlarge, max_nodes: 4, multi_node: false, scratch: /scratch}
 queues:
   gpus: {environments: [gpus]}
 jobs:

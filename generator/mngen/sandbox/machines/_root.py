@@ -55,6 +55,9 @@ _PROGRAMS = {
     # The package of Amazon Linux 2023, and the topic of amazon-linux-extras.
     f"{_REPOSITORY}/lustre-client/usr/sbin/mount.lustre": "mount_lustre.py",
     f"{_REPOSITORY}/lustre/usr/sbin/mount.lustre": "mount_lustre.py",
+    # The root file system is XFS, so what makes one is there.
+    "usr/sbin/mkfs.xfs": "no_disks.py",
+    f"{_REPOSITORY}/mdadm/usr/sbin/mdadm": "no_disks.py",
 }
 _BASE_PROGRAMS = {
     "amazon-linux-2023": {"usr/bin/dnf": "packages.py", "usr/bin/yum": "packages.py"},

@@ -99,8 +99,8 @@ locals {
   user_data = "#!/bin/sh\nshutdown -h +120\nsystemctl mask --runtime ecs.service\nsystemctl --no-block stop ecs.service\n"
 }
 
-# No limit of CPUs, x86_64, with GPU drivers: for x86_64-gpu.
-source "amazon-ebs" "x86_64-gpu" {
+# No limit of CPUs, x86_64, with GPU drivers, with EFA, with scratch space at /scratch: for x86_64-gpu-efa-scratch.
+source "amazon-ebs" "x86_64-gpu-efa-scratch" {
   region                      = "us-west-2"
   custom_endpoint_ec2         = var.ec2_endpoint
   source_ami                  = var.base_amis["x86_64-gpu"]
@@ -117,7 +117,7 @@ source "amazon-ebs" "x86_64-gpu" {
   ssh_port                  = var.ssh_port
   ssh_timeout               = var.ssh_timeout
   ssh_clear_authorized_keys = true
-  temporary_key_pair_name   = "llm-bake-x86_64-gpu-${var.suffix}"
+  temporary_key_pair_name   = "llm-bake-x86_64-gpu-efa-scratch-${var.suffix}"
 
   metadata_options {
     http_endpoint               = "enabled"
@@ -135,98 +135,19 @@ source "amazon-ebs" "x86_64-gpu" {
     delete_on_termination = true
   }
 
-  ami_name        = "llm-x86_64-gpu-${var.suffix}"
-  run_tags        = merge(local.run_tags, { Name = "llm-bake-x86_64-gpu", "mngen:image" = "x86_64-gpu" })
-  run_volume_tags = merge(local.run_tags, { "mngen:image" = "x86_64-gpu" })
-  snapshot_tags   = merge(local.tags, { "mngen:image" = "x86_64-gpu" })
+  ami_name        = "llm-x86_64-gpu-efa-scratch-${var.suffix}"
+  run_tags        = merge(local.run_tags, { Name = "llm-bake-x86_64-gpu-efa-scratch", "mngen:image" = "x86_64-gpu-efa-scratch" })
+  run_volume_tags = merge(local.run_tags, { "mngen:image" = "x86_64-gpu-efa-scratch" })
+  snapshot_tags   = merge(local.tags, { "mngen:image" = "x86_64-gpu-efa-scratch" })
   tags = merge(local.tags, {
-    "mngen:image"   = "x86_64-gpu"
+    "mngen:image"   = "x86_64-gpu-efa-scratch"
     "mngen:nr-cpus" = "0"
-    "mngen:inputs"  = lookup(var.inputs, "x86_64-gpu", "")
+    "mngen:inputs"  = lookup(var.inputs, "x86_64-gpu-efa-scratch", "")
   })
 }
 
 build {
-  sources = ["source.amazon-ebs.x86_64-gpu"]
-
-  provisioner "ansible" {
-    command       = var.ansible_playbook
-    playbook_file = "${path.root}/../playbooks/image.yml"
-    user          = "ec2-user"
-    use_proxy     = false
-
-    # A builder creates its host key at its first boot, so there is nothing to compare it with.
-    ansible_env_vars = ["ANSIBLE_HOST_KEY_CHECKING=False", "ANSIBLE_SSH_ARGS=${var.ssh_arguments}"]
-    extra_arguments = ["--extra-vars", jsonencode({
-      mngen_arch         = "x86_64"
-      mngen_base         = "amazon-linux-2023"
-      mngen_efa          = false
-      mngen_efs_dns_name = var.efs_dns_name
-      mngen_efs_id       = var.efs_id
-      mngen_efs_mount    = "/efs"
-      mngen_efs_tls      = true
-      mngen_gpu          = true
-      mngen_image        = "x86_64-gpu"
-      mngen_nr_cpus      = 0
-      mngen_version      = "0.1.0"
-    })]
-  }
-
-  post-processor "manifest" {
-    output      = var.manifest
-    custom_data = { image = "x86_64-gpu" }
-  }
-}
-
-# No limit of CPUs, x86_64, with GPU drivers, with EFA: for x86_64-gpu-efa.
-source "amazon-ebs" "x86_64-gpu-efa" {
-  region                      = "us-west-2"
-  custom_endpoint_ec2         = var.ec2_endpoint
-  source_ami                  = var.base_amis["x86_64-gpu"]
-  instance_type               = "t3.micro"
-  subnet_id                   = var.subnet_id
-  security_group_ids          = var.security_group_ids
-  iam_instance_profile        = var.instance_profile
-  associate_public_ip_address = var.ssh_interface == "public_ip" ? true : null
-  shutdown_behavior           = "terminate"
-  user_data                   = local.user_data
-
-  ssh_username              = "ec2-user"
-  ssh_interface             = var.ssh_interface
-  ssh_port                  = var.ssh_port
-  ssh_timeout               = var.ssh_timeout
-  ssh_clear_authorized_keys = true
-  temporary_key_pair_name   = "llm-bake-x86_64-gpu-efa-${var.suffix}"
-
-  metadata_options {
-    http_endpoint               = "enabled"
-    http_tokens                 = "required"
-    http_put_response_hop_limit = 1
-  }
-
-  launch_block_device_mappings {
-    device_name           = "/dev/xvda"
-    volume_type           = "gp3"
-    volume_size           = 30
-    iops                  = 3000
-    throughput            = 125
-    encrypted             = true
-    delete_on_termination = true
-  }
-
-  ami_name        = "llm-x86_64-gpu-efa-${var.suffix}"
-  run_tags        = merge(local.run_tags, { Name = "llm-bake-x86_64-gpu-efa", "mngen:image" = "x86_64-gpu-efa" })
-  run_volume_tags = merge(local.run_tags, { "mngen:image" = "x86_64-gpu-efa" })
-  snapshot_tags   = merge(local.tags, { "mngen:image" = "x86_64-gpu-efa" })
-  tags = merge(local.tags, {
-    "mngen:image"   = "x86_64-gpu-efa"
-    "mngen:nr-cpus" = "0"
-    "mngen:inputs"  = lookup(var.inputs, "x86_64-gpu-efa", "")
-  })
-}
-
-build {
-  sources = ["source.amazon-ebs.x86_64-gpu-efa"]
+  sources = ["source.amazon-ebs.x86_64-gpu-efa-scratch"]
 
   provisioner "ansible" {
     command       = var.ansible_playbook
@@ -245,14 +166,95 @@ build {
       mngen_efs_mount    = "/efs"
       mngen_efs_tls      = true
       mngen_gpu          = true
-      mngen_image        = "x86_64-gpu-efa"
+      mngen_image        = "x86_64-gpu-efa-scratch"
       mngen_nr_cpus      = 0
+      mngen_scratch      = "/scratch"
       mngen_version      = "0.1.0"
     })]
   }
 
   post-processor "manifest" {
     output      = var.manifest
-    custom_data = { image = "x86_64-gpu-efa" }
+    custom_data = { image = "x86_64-gpu-efa-scratch" }
+  }
+}
+
+# No limit of CPUs, x86_64, with GPU drivers, with scratch space at /scratch: for x86_64-gpu-scratch.
+source "amazon-ebs" "x86_64-gpu-scratch" {
+  region                      = "us-west-2"
+  custom_endpoint_ec2         = var.ec2_endpoint
+  source_ami                  = var.base_amis["x86_64-gpu"]
+  instance_type               = "t3.micro"
+  subnet_id                   = var.subnet_id
+  security_group_ids          = var.security_group_ids
+  iam_instance_profile        = var.instance_profile
+  associate_public_ip_address = var.ssh_interface == "public_ip" ? true : null
+  shutdown_behavior           = "terminate"
+  user_data                   = local.user_data
+
+  ssh_username              = "ec2-user"
+  ssh_interface             = var.ssh_interface
+  ssh_port                  = var.ssh_port
+  ssh_timeout               = var.ssh_timeout
+  ssh_clear_authorized_keys = true
+  temporary_key_pair_name   = "llm-bake-x86_64-gpu-scratch-${var.suffix}"
+
+  metadata_options {
+    http_endpoint               = "enabled"
+    http_tokens                 = "required"
+    http_put_response_hop_limit = 1
+  }
+
+  launch_block_device_mappings {
+    device_name           = "/dev/xvda"
+    volume_type           = "gp3"
+    volume_size           = 30
+    iops                  = 3000
+    throughput            = 125
+    encrypted             = true
+    delete_on_termination = true
+  }
+
+  ami_name        = "llm-x86_64-gpu-scratch-${var.suffix}"
+  run_tags        = merge(local.run_tags, { Name = "llm-bake-x86_64-gpu-scratch", "mngen:image" = "x86_64-gpu-scratch" })
+  run_volume_tags = merge(local.run_tags, { "mngen:image" = "x86_64-gpu-scratch" })
+  snapshot_tags   = merge(local.tags, { "mngen:image" = "x86_64-gpu-scratch" })
+  tags = merge(local.tags, {
+    "mngen:image"   = "x86_64-gpu-scratch"
+    "mngen:nr-cpus" = "0"
+    "mngen:inputs"  = lookup(var.inputs, "x86_64-gpu-scratch", "")
+  })
+}
+
+build {
+  sources = ["source.amazon-ebs.x86_64-gpu-scratch"]
+
+  provisioner "ansible" {
+    command       = var.ansible_playbook
+    playbook_file = "${path.root}/../playbooks/image.yml"
+    user          = "ec2-user"
+    use_proxy     = false
+
+    # A builder creates its host key at its first boot, so there is nothing to compare it with.
+    ansible_env_vars = ["ANSIBLE_HOST_KEY_CHECKING=False", "ANSIBLE_SSH_ARGS=${var.ssh_arguments}"]
+    extra_arguments = ["--extra-vars", jsonencode({
+      mngen_arch         = "x86_64"
+      mngen_base         = "amazon-linux-2023"
+      mngen_efa          = false
+      mngen_efs_dns_name = var.efs_dns_name
+      mngen_efs_id       = var.efs_id
+      mngen_efs_mount    = "/efs"
+      mngen_efs_tls      = true
+      mngen_gpu          = true
+      mngen_image        = "x86_64-gpu-scratch"
+      mngen_nr_cpus      = 0
+      mngen_scratch      = "/scratch"
+      mngen_version      = "0.1.0"
+    })]
+  }
+
+  post-processor "manifest" {
+    output      = var.manifest
+    custom_data = { image = "x86_64-gpu-scratch" }
   }
 }

@@ -3,11 +3,11 @@
 # g6.12xlarge: 48 vCPUs, 24 cores, 196608 MiB
 module "environment_g6" {
   source = "./modules/compute_environment"
-  count  = contains(keys(var.amis), "x86_64-gpu") ? 1 : 0
+  count  = contains(keys(var.amis), "x86_64-gpu-scratch") ? 1 : 0
 
   name                = "llm-g6"
   instance_type       = "g6.12xlarge"
-  ami_id              = var.amis["x86_64-gpu"].id
+  ami_id              = var.amis["x86_64-gpu-scratch"].id
   ami_type            = "ECS_AL2023_NVIDIA"
   purchase            = "EC2"
   allocation_strategy = "BEST_FIT_PROGRESSIVE"
@@ -26,11 +26,11 @@ module "environment_g6" {
 # p5.48xlarge: 192 vCPUs, 96 cores, 2097152 MiB
 module "environment_p5" {
   source = "./modules/compute_environment"
-  count  = contains(keys(var.amis), "x86_64-gpu-efa") ? 1 : 0
+  count  = contains(keys(var.amis), "x86_64-gpu-efa-scratch") ? 1 : 0
 
   name                = "llm-p5"
   instance_type       = "p5.48xlarge"
-  ami_id              = var.amis["x86_64-gpu-efa"].id
+  ami_id              = var.amis["x86_64-gpu-efa-scratch"].id
   ami_type            = "ECS_AL2023_NVIDIA"
   purchase            = "EC2"
   allocation_strategy = "BEST_FIT"

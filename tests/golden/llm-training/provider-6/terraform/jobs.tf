@@ -14,9 +14,11 @@ module "job_all-reduce" {
   environment = {
     FI_EFA_USE_HUGE_PAGE = "0"
     MNGEN_RANKS_PER_NODE = "8"
+    MNGEN_SCRATCH        = "/scratch"
     MNGEN_SHARED         = "/efs"
   }
   efs_mount       = "/efs"
+  scratch_mount   = "/scratch"
   gpus            = 8
   efa_devices     = 32
   attempts        = 1
@@ -38,9 +40,11 @@ module "job_evaluate" {
   shared_memory_mib = 10000
   environment = {
     MNGEN_RANKS_PER_NODE = "1"
+    MNGEN_SCRATCH        = "/scratch"
     MNGEN_SHARED         = "/efs"
   }
   efs_mount       = "/efs"
+  scratch_mount   = "/scratch"
   gpus            = 1
   attempts        = 1
   timeout_seconds = 86400
@@ -64,10 +68,12 @@ module "job_train" {
     FI_EFA_USE_HUGE_PAGE = "0"
     MNGEN_LAUNCHER       = "torchrun"
     MNGEN_RANKS_PER_NODE = "8"
+    MNGEN_SCRATCH        = "/scratch"
     MNGEN_SHARED         = "/efs"
     NCCL_DEBUG           = "WARN"
   }
   efs_mount       = "/efs"
+  scratch_mount   = "/scratch"
   gpus            = 8
   efa_devices     = 32
   attempts        = 1

@@ -77,8 +77,8 @@ output "images_to_bake" {
   description = "AMIs that an environment waits for; `mngen bake` bakes them."
   value = setsubtract(
     [
-      "x86_64-gpu",
-      "x86_64-gpu-efa",
+      "x86_64-gpu-efa-scratch",
+      "x86_64-gpu-scratch",
     ],
     keys(var.amis),
   )

@@ -15,6 +15,7 @@ output "spec" {
         max_nodes   = 4
         multi_node  = false
         root_volume = 200
+        scratch     = "/scratch"
       }
       p5 = {
         capacity = {
@@ -24,6 +25,7 @@ output "spec" {
         instance    = "p5.48xlarge"
         max_nodes   = 16
         root_volume = 500
+        scratch     = "/scratch"
       }
     }
     jobs = {

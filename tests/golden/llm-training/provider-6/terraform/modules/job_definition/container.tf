@@ -21,8 +21,23 @@ locals {
       ]
 
       # The instance mounts the file system; the container has it in the same place.
-      mountPoints = [{ containerPath = var.efs_mount, readOnly = false, sourceVolume = "efs" }]
-      volumes     = [{ name = "efs", host = { sourcePath = var.efs_mount } }]
+      # Likewise its scratch space, which jobs that follow on the instance find as it was left.
+      mountPoints = concat(
+        [
+          { containerPath = var.efs_mount, readOnly = false, sourceVolume = "efs" },
+        ],
+        var.scratch_mount == null ? [] : [
+          { containerPath = var.scratch_mount, readOnly = false, sourceVolume = "scratch" },
+        ],
+      )
+      volumes = concat(
+        [
+          { name = "efs", host = { sourcePath = var.efs_mount } },
+        ],
+        var.scratch_mount == null ? [] : [
+          { name = "scratch", host = { sourcePath = var.scratch_mount } },
+        ],
+      )
 
       linuxParameters = merge(
         { sharedMemorySize = var.shared_memory_mib },
