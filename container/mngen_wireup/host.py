@@ -130,7 +130,10 @@ def has_efa(folder: str) -> bool:
 
 
 def count_gpus(folder: str) -> int:
-    """Returns how many NVIDIA GPUs the container has: nvidia0 and so on, but not nvidiactl."""
+    """Returns how many NVIDIA GPUs the container has: nvidia0 and so on, but not nvidiactl.
+
+    Source: https://github.com/NVIDIA/libnvidia-container (src/nvc_internal.h, NV_DEVICE_PATH)
+    """
     return sum(name.startswith("nvidia") and name[6:].isdecimal() for name in os.listdir(folder))
 
 

@@ -161,6 +161,7 @@ def limit_facts() -> dict[str, Any]:
         "gid": os.getgid(),
         "shm": shm,
         # A container has the device files of its GPUs alone: nvidia0 and so on, beside nvidiactl.
+        # Source: https://github.com/NVIDIA/libnvidia-container (src/nvc_internal.h).
         "gpus": len(glob.glob("/dev/nvidia[0-9]*")),
         **{name: resource.getrlimit(number)[0] for name, number in names.items()},
     }

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from mngen.catalog import Catalog, load_catalog
+from mngen.errors import Severity
 from mngen.rules import check
 from mngen.spec import load_text
 
@@ -61,6 +62,16 @@ def test_a_type_that_is_not_served_is_refused_with_its_line_and_the_reason() -> 
     assert "of amazon-linux-2023 does not serve" in volta.message
     new = problems(spec("p6-b200.48xlarge", ALL, base="amazon-linux-2"))[-1]
     assert new.hint == "write `base: amazon-linux-2023`, or leave it out"
+
+
+def test_gpus_that_no_job_wants_are_a_warning() -> None:
+    (idle,) = problems(spec("g5g.16xlarge", NONE))
+    assert (idle.rule, idle.severity) == ("MN105", Severity.WARNING)
+    assert "no job can use them: `g5g.16xlarge` is arm64" in idle.message
+    assert [each.rule for each in problems(spec("g5g.16xlarge", NONE, ALL))] == ["MN409"]
+    # Without a job in the spec, others may come.
+    nothing = spec("g5g.16xlarge").replace("jobs:\n", "")
+    assert [each.rule for each in problems(nothing)] == ["MN409"]
 
 
 def test_gpus_of_another_maker_are_refused() -> None:

@@ -463,8 +463,9 @@ class TestJobDefinitions:
         ("need", "reason"),
         [
             ({"type": "GPUS", "value": "1"}, "Resource type must be one of"),
-            ({"type": "GPU", "value": "0"}, "must be a positive integer"),
-            ({"type": "GPU", "value": "0.5"}, "must be a positive integer"),
+            # https://github.com/nrdg/cloudknot/issues/301
+            ({"type": "GPU", "value": "0"}, "GPU in resourceRequirement must be at least 1, got 0"),
+            ({"type": "GPU", "value": "0.5"}, "Value 0.5 for type GPU in resourceRequirement is"),
         ],
     )
     def test_needs_that_batch_refuses(self, batch: Any, need: Any, reason: str) -> None:

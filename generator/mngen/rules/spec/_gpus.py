@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mngen.catalog import InstanceType
-    from mngen.cluster import ResolvedEnvironment
+    from mngen.cluster import ResolvedEnvironment, ResolvedJob
     from mngen.rules.spec._subject import Subject
 
 _GPU_JOBS = "https://docs.aws.amazon.com/batch/latest/userguide/gpu-jobs.html"
@@ -76,7 +76,14 @@ jobs:
                     "job can request it",
                     "choose a type with whole GPUs (`mngen instances --gpus`), or with none",
                 )
-            jobs = [job for job in subject.jobs if each in job.queue.environments]
+            jobs = jobs_of(subject, each)
+            if instance.gpus and not each.gpus and wants_none(jobs):
+                yield Match(
+                    path,
+                    f"the {instance.gpus} GPU(s) of `{instance.name}` are paid for, and no job can "
+                    f"use them: {_unserved(instance, subject.spec.image.base)[0]}",
+                    "choose a type without GPUs",
+                )
             if each.gpus and jobs and not any(job.gpus for job in jobs):
                 yield Match(
                     path,
@@ -94,7 +101,10 @@ class GpusAreServed(SpecRule):
         "one of Amazon Linux 2 loads modules that do not know P6 and G7. The ECS agent offers no "
         "GPUs on such a type; jobs that request them stay RUNNABLE."
     )
-    remedy = "choose another type with GPUs: `mngen instances --gpus`"
+    remedy = (
+        "choose another type with GPUs (`mngen instances --gpus`), or write `gpus: 0` in the jobs "
+        "of its queues"
+    )
     source_url = _IMAGE_TYPES
     manual_test = (
         "aws ec2 describe-instance-types --instance-types g5g.16xlarge "
@@ -119,9 +129,20 @@ environments:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for each in subject.environments:
-            if each.instance.gpus and not each.gpus:
+            # Without a job that wants them, they are merely idle: another rule warns of that.
+            if each.instance.gpus and not each.gpus and not wants_none(jobs_of(subject, each)):
                 reason, hint = _unserved(each.instance, subject.spec.image.base)
                 yield Match(("environments", each.name, "instance"), reason, hint)
+
+
+def jobs_of(subject: Subject, environment: ResolvedEnvironment) -> list[ResolvedJob]:
+    """Returns the jobs that may be placed on an environment."""
+    return [job for job in subject.jobs if environment in job.queue.environments]
+
+
+def wants_none(jobs: list[ResolvedJob]) -> bool:
+    """Returns whether there are jobs, and each of them has `gpus: 0`."""
+    return bool(jobs) and all(job.spec.gpus == 0 for job in jobs)
 
 
 def _unserved(instance: InstanceType, base: str) -> tuple[str, str | None]:

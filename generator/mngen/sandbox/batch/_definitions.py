@@ -122,17 +122,29 @@ _RESOURCES = ("GPU", "MEMORY", "VCPU")
 def check_needs(needs: list[dict[str, Any]]) -> None:
     """Refuses resource requirements that Batch refuses; GPUs are counted in whole ones.
 
-    Its documentation has the types and what each counts, but not the messages of a refusal.
-    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ResourceRequirement.html
+    Its answer to no GPU was reported with `GPU` and `0`, that to a number with a point with `VCPU`
+    and `1.0`: that it says the latter of GPUs too is inferred, as is the message for another type.
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ResourceRequirement.html,
+    https://github.com/nrdg/cloudknot/issues/301,
+    https://github.com/kestra-io/plugin-aws/issues/504
 
     Raises:
         ClientException: Another type of resource, or a part of a GPU, or none.
     """
     for each in needs:
-        if each["type"] not in _RESOURCES:
+        kind, value = each["type"], str(each["value"])
+        if kind not in _RESOURCES:
             raise ClientException(f"Resource type must be one of {' | '.join(_RESOURCES)}")
-        if each["type"] == "GPU" and not re.fullmatch("[1-9][0-9]*", str(each["value"])):
-            raise ClientException(f"GPU value {each['value']!r} must be a positive integer")
+        if kind == "GPU" and not re.fullmatch("-?[0-9]+", value):
+            raise ClientException(
+                f"Error executing request, Exception : Value {value} for type {kind} in "
+                "resourceRequirement is not valid. Please provide a numeric value."
+            )
+        if kind == "GPU" and int(value) < 1:
+            raise ClientException(
+                "Error executing request, Exception : GPU in resourceRequirement must be at least "
+                f"1, got {value}."
+            )
 
 
 def check_container(container: dict[str, Any]) -> None:

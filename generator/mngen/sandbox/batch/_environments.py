@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _STATES = ("ENABLED", "DISABLED")
 _SERVICE_LINKED_ROLE = "AWSServiceRoleForBatch"
-_IMAGE_TYPES = ("ECS_AL1", "ECS_AL2", "ECS_AL2_NVIDIA", "ECS_AL2023", "ECS_AL2023_NVIDIA")
+_IMAGE_TYPES = ("ECS_AL2", "ECS_AL2_NVIDIA", "ECS_AL2023", "ECS_AL2023_NVIDIA")
+"""Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_Ec2Configuration.html"""
 _SCALING_KEYS = {"minvCpus", "maxvCpus", "desiredvCpus"}
 _CHANGED_IN_GOVCLOUD = {"state", "computeResources", "serviceRole", "unmanagedvCpus"}
 _UPDATABLE_STRATEGIES = {
