@@ -103,6 +103,45 @@ def hold(jobs: Jobs, state: str, job: str = "mpi", **wanted: Any) -> str:
     return identifier
 
 
+def _of_nodes(job: ResolvedJob) -> dict[str, Any]:
+    """Return what follows from the adapters, the GPUs and the disks of a job's nodes."""
+    found: dict[str, Any] = {}
+    limits = {"memlock": -1} if job.efa_interfaces or job.gpus else {}
+    limits |= {"nofile": 1_024_000, "stack": 67_108_864} if job.gpus else {}
+    if limits:
+        found["ulimits"] = [
+            {"name": name, "hardLimit": limit, "softLimit": limit} for name, limit in limits.items()
+        ]
+    if job.efa_interfaces:
+        paths = [f"/dev/infiniband/uverbs{index}" for index in range(job.efa_interfaces)]
+        rights = ["READ", "WRITE", "MKNOD"]
+        found["linuxParameters"] = {
+            "devices": [
+                {"hostPath": path, "containerPath": path, "permissions": rights} for path in paths
+            ]
+        }
+    if job.scratch:
+        mount = {"containerPath": job.scratch, "readOnly": False, "sourceVolume": "scratch"}
+        found["volumes"] = [{"name": "scratch", "host": {"sourcePath": job.scratch}}]
+        found["mountPoints"] = [mount]
+    return found
+
+
+def _merged(container: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
+    """Add further properties to a container, as the module of job definitions does."""
+    merged = {**container, **properties}
+    for key in ("volumes", "mountPoints"):
+        if key in properties:
+            merged[key] = [*container.get(key, []), *properties[key]]
+    if "linuxParameters" in properties:
+        linux = {**container.get("linuxParameters", {}), **properties["linuxParameters"]}
+        devices = container.get("linuxParameters", {}).get("devices", [])
+        if devices:
+            linux["devices"] = [*devices, *properties["linuxParameters"].get("devices", [])]
+        merged["linuxParameters"] = linux
+    return merged
+
+
 class Deployed:
     """A deployment that stands in a sandbox.
 
@@ -312,8 +351,7 @@ class Deployed:
     def _container(self, job: ResolvedJob) -> dict[str, Any]:
         container = self.cluster.spec.container
         image = job.spec.image or container.image or f"{self.repository}:{container.tag}"
-        properties = container_properties(self.cluster.spec, job)
-        return {
+        known = {
             "image": image,
             "command": list(job.spec.command),
             "jobRoleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/{self.job_role}",
@@ -326,6 +364,7 @@ class Deployed:
                 {"name": name, "value": value}
                 for name, value in job_variables(self.cluster.spec, job).items()
             ],
+            **_of_nodes(job),
             "logConfiguration": {
                 "logDriver": "awslogs",
                 "options": {
@@ -334,5 +373,5 @@ class Deployed:
                     "awslogs-stream-prefix": f"{self.name}-{job.name}",
                 },
             },
-            **properties,
         }
+        return _merged(known, container_properties(self.cluster.spec, job))

@@ -7,6 +7,8 @@ where a job would go. Rules judge by what these show; jobs are submitted and exp
 from mngen.account._account import Account
 from mngen.account._definition import (
     ECR_IMAGE,
+    EFA_DEVICE,
+    SCRATCH_VOLUME,
     differences_of,
     environment_wanted,
     image_wanted,
@@ -21,6 +23,8 @@ from mngen.account._target import Intent, Target
 
 __all__ = [
     "ECR_IMAGE",
+    "EFA_DEVICE",
+    "SCRATCH_VOLUME",
     "Account",
     "Intent",
     "Reservation",

@@ -23,6 +23,13 @@ ECR_IMAGE = re.compile(
 """The parts of the name of an image in ECR."""
 
 
+EFA_DEVICE = "/dev/infiniband/uverbs"
+"""What the paths of the devices of Elastic Fabric Adapters start with."""
+
+SCRATCH_VOLUME = "scratch"
+"""The name of the volume of a job's scratch space."""
+
+
 def newest_definition(batch: BatchClient, name: str) -> JobDefinitionTypeDef | None:
     """Returns the newest active revision of a job definition, or None."""
     pages = batch.get_paginator("describe_job_definitions").paginate(
@@ -65,6 +72,8 @@ def differences_of(target: Target) -> list[str]:
         "gpus": (str(job.gpus), needs.get("GPU", "0")),
         "environment": (environment_wanted(target), own),
         "image": (image_wanted(target), image),
+        "efa": (job.efa_interfaces, _efa_devices(container)),
+        "scratch": (job.scratch, _scratch(container)),
         "nodes": (job.spec.nodes, nodes),
         "attempts": (job.spec.attempts, definition.get("retryStrategy", {}).get("attempts", 1)),
         "timeout": (
@@ -78,6 +87,18 @@ def differences_of(target: Target) -> list[str]:
         **{key: (wanted, found[key]) for key, wanted in wanted_keys(spec, job).items()},
     }
     return [name for name, (wanted, there) in pairs.items() if wanted != there]
+
+
+def _efa_devices(container: dict[str, Any]) -> int:
+    devices = container.get("linuxParameters", {}).get("devices", [])
+    return sum(each["hostPath"].startswith(EFA_DEVICE) for each in devices)
+
+
+def _scratch(container: dict[str, Any]) -> str | None:
+    """Returns the path of the scratch space that a container mounts; None for none."""
+    volumes = {each.get("name"): each for each in container.get("volumes", [])}
+    path = volumes.get(SCRATCH_VOLUME, {}).get("host", {}).get("sourcePath")
+    return str(path) if path else None
 
 
 def environment_wanted(target: Target) -> dict[str, str]:

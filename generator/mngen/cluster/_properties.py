@@ -109,7 +109,13 @@ def apply_properties(spec: Spec, job: ResolvedJob, container: dict[str, Any]) ->
     wanted = container_properties(spec, job)
     wanted["ulimits"] = _ulimits(job)
     parameters = container.setdefault("linuxParameters", {})
-    parameters |= {"tmpfs": [], **wanted.pop("linuxParameters", {})}
+    linux = {"tmpfs": [], **wanted.pop("linuxParameters", {})}
+    devices = linux.pop("devices", [])
+    parameters |= linux
+    if devices:
+        own = {each["hostPath"] for each in devices}
+        others = [each for each in parameters.get("devices", []) if each["hostPath"] not in own]
+        parameters["devices"] = [*others, *devices]
     for key, name in (("mountPoints", "sourceVolume"), ("volumes", "name")):
         added = wanted.pop(key, [])
         kept = [

@@ -1,6 +1,6 @@
 """A revision of a job definition that matches the spec, made from the newest one.
 
-What the spec does not know (the job role, the mounts, the log driver) stays as Terraform made it.
+What the spec does not know (the job role, other mounts, the log driver) stays as Terraform made it.
 """
 
 from __future__ import annotations
@@ -8,12 +8,21 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from mngen.account import Target, differences_of, environment_wanted, image_wanted
+from mngen.account import (
+    EFA_DEVICE,
+    SCRATCH_VOLUME,
+    Target,
+    differences_of,
+    environment_wanted,
+    image_wanted,
+)
 from mngen.cluster import apply_properties
 from mngen.jobs._request import retry_strategy
 
 if TYPE_CHECKING:
     from mypy_boto3_batch.type_defs import JobDefinitionTypeDef
+
+    from mngen.cluster import ResolvedJob
 
 _SENT = (
     "jobDefinitionName",
@@ -62,6 +71,7 @@ def revision_wanted(target: Target) -> JobDefinitionTypeDef | None:
             {"type": "VCPU", "value": str(job.vcpus)},
         ]
         container.setdefault("linuxParameters", {})["sharedMemorySize"] = job.shared_memory
+        fit_to_nodes(container, job)
         apply_properties(target.account.cluster.spec, job, container)
     if ranges and job.spec.nodes is not None:
         wanted["nodeProperties"]["numNodes"] = job.spec.nodes
@@ -69,6 +79,44 @@ def revision_wanted(target: Target) -> JobDefinitionTypeDef | None:
     wanted["timeout"] = {"attemptDurationSeconds": job.spec.timeout}
     revised: JobDefinitionTypeDef = wanted
     return revised
+
+
+def fit_to_nodes(container: dict[str, Any], job: ResolvedJob) -> None:
+    """Gives a container what follows from the nodes of its queue, as the rendered module does.
+
+    These are the EFA devices and the scratch space. Other devices and mounts stay.
+
+    Args:
+        container: Its properties, which are changed.
+        job: The job of the spec.
+    """
+    parameters = container.setdefault("linuxParameters", {})
+    devices = [
+        {"hostPath": path, "containerPath": path, "permissions": ["READ", "WRITE", "MKNOD"]}
+        for path in (f"{EFA_DEVICE}{index}" for index in range(job.efa_interfaces))
+    ]
+    devices += [
+        each
+        for each in parameters.pop("devices", [])
+        if not each["hostPath"].startswith(EFA_DEVICE)
+    ]
+    if devices:
+        parameters["devices"] = devices
+    for key, name in (("volumes", "name"), ("mountPoints", "sourceVolume")):
+        kept = [each for each in container.get(key, []) if each.get(name) != SCRATCH_VOLUME]
+        if kept or key in container:
+            container[key] = kept
+    if job.scratch is not None:
+        container.setdefault("volumes", []).append(
+            {"name": SCRATCH_VOLUME, "host": {"sourcePath": job.scratch}}
+        )
+        container.setdefault("mountPoints", []).append(
+            {
+                "containerPath": job.scratch,
+                "readOnly": False,
+                "sourceVolume": SCRATCH_VOLUME,
+            }
+        )
 
 
 def register(target: Target, wanted: JobDefinitionTypeDef) -> str:

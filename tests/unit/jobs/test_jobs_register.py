@@ -1,0 +1,113 @@
+"""A revision of a definition gets what follows from the nodes of its queue."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from mngen.catalog import load_catalog
+from mngen.cluster import apply_properties
+from mngen.jobs._register import fit_to_nodes
+from mngen.rules import require
+from mngen.spec import load_text
+
+if TYPE_CHECKING:
+    from mngen.cluster import Cluster, ResolvedJob
+
+SPEC = """
+name: llm
+region: us-east-1
+network: {vpc: new, zones: [us-east-1a]}
+environments:
+  p4d: {instance: p4d.24xlarge, max_nodes: 4, efa: true, scratch: /scratch}
+  c5n: {instance: c5n.18xlarge, max_nodes: 4, efa: true}
+  r5: {instance: r5.12xlarge, max_nodes: 4}
+queues:
+  p4d: {environments: [p4d]}
+  c5n: {environments: [c5n]}
+  r5: {environments: [r5]}
+jobs:
+  p4d: {queue: p4d, nodes: 2, command: [hostname]}
+  c5n: {queue: c5n, nodes: 2, command: [hostname]}
+  r5: {queue: r5, nodes: 2, command: [hostname]}
+  own:
+    queue: c5n
+    nodes: 2
+    command: [hostname]
+    ulimits: {memlock: 4096}
+    container_properties: {linuxParameters: {devices: [{hostPath: /dev/kvm}]}}
+"""
+# As awslabs/awsome-distributed-ai has them, 1.architectures/3.aws-batch.
+GPU_LIMITS = {"memlock": -1, "stack": 67108864, "nofile": 1024000}
+# A definition as DescribeJobDefinitions gives it, with what a user has added.
+FUSE = {"hostPath": "/dev/fuse", "containerPath": "/dev/fuse", "permissions": ["READ"]}
+EFS = {"name": "efs", "host": {"sourcePath": "/efs"}}
+EFS_MOUNT = {"containerPath": "/efs", "readOnly": False, "sourceVolume": "efs"}
+PLAIN: dict[str, Any] = {
+    "image": "a",
+    "volumes": [EFS],
+    "mountPoints": [EFS_MOUNT],
+    "linuxParameters": {"sharedMemorySize": 64, "devices": [FUSE]},
+    "ulimits": [{"name": "core", "hardLimit": 0, "softLimit": 0}],
+}
+
+
+def cluster() -> Cluster:
+    return require(load_text(SPEC.encode()), load_catalog(), skip=["MN133", "MN142"])
+
+
+def job(name: str) -> ResolvedJob:
+    (found,) = [each for each in cluster().jobs if each.name == name]
+    return found
+
+
+def fitted(container: dict[str, Any], *names: str) -> dict[str, Any]:
+    container = copy.deepcopy(container)
+    for name in names:
+        fit_to_nodes(container, job(name))
+        apply_properties(cluster().spec, job(name), container)
+    return container
+
+
+def limits(container: dict[str, Any]) -> dict[str, int]:
+    assert all(each["hardLimit"] == each["softLimit"] for each in container["ulimits"])
+    return {each["name"]: each["hardLimit"] for each in container["ulimits"]}
+
+
+def devices(container: dict[str, Any]) -> list[str]:
+    return [each["hostPath"] for each in container["linuxParameters"].get("devices", [])]
+
+
+def test_gpus_with_efa_get_all_adapters_limits_and_disks() -> None:
+    found = fitted(PLAIN, "p4d")
+    assert devices(found) == [*(f"/dev/infiniband/uverbs{n}" for n in range(4)), "/dev/fuse"]
+    assert found["linuxParameters"]["devices"][0]["permissions"] == ["READ", "WRITE", "MKNOD"]
+    assert limits(found) == GPU_LIMITS
+    assert found["volumes"] == [EFS, {"name": "scratch", "host": {"sourcePath": "/scratch"}}]
+    assert [each["containerPath"] for each in found["mountPoints"]] == ["/efs", "/scratch"]
+
+
+def test_another_queue_takes_devices_and_disks_away_but_nothing_of_the_user() -> None:
+    assert devices(fitted(PLAIN, "p4d", "c5n")) == ["/dev/infiniband/uverbs0", "/dev/fuse"]
+    found = fitted(PLAIN, "p4d", "r5")
+    assert devices(found) == ["/dev/fuse"]
+    assert (found["volumes"], found["mountPoints"]) == ([EFS], [EFS_MOUNT])
+
+
+def test_limits_are_those_of_the_spec() -> None:
+    assert limits(fitted(PLAIN, "own")) == {"memlock": 4096}
+    assert limits(fitted(PLAIN, "own", "c5n")) == {"memlock": -1}
+    assert limits(fitted(PLAIN, "r5")) == {}
+
+
+def test_devices_of_the_spec_stand_beside_the_adapters() -> None:
+    found = fitted(PLAIN, "own")
+    assert devices(found) == ["/dev/infiniband/uverbs0", "/dev/fuse", "/dev/kvm"]
+
+
+def test_a_second_time_changes_nothing() -> None:
+    for name in ("p4d", "c5n", "r5", "own"):
+        assert fitted(PLAIN, name, name) == fitted(PLAIN, name)
+    untouched: dict[str, Any] = {"linuxParameters": {}}
+    fit_to_nodes(untouched, job("r5"))
+    assert untouched == {"linuxParameters": {}}
