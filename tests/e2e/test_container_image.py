@@ -201,6 +201,16 @@ def test_two_nodes_run_the_example_in_it(root: Path, store: Store, image: str, u
     assert len(re.findall(r"rank [0-3] of 4 runs on node[01]", text)) == 4
 
 
+def with_cuda(store: Store, image: str, folder: Path) -> str:
+    """Return an image with a library where NVIDIA's images have NCCL."""
+    (folder / "libnccl.so.2").touch()
+    container = store.buildah("from", "--pull-never", image)
+    place = "/usr/local/cuda/lib64/libnccl.so.2"
+    store.buildah("copy", "--quiet", container, str(folder / "libnccl.so.2"), place)
+    store.buildah("commit", "--quiet", "--rm", container, "localhost/test/with-cuda:1")
+    return "localhost/test/with-cuda:1"
+
+
 def with_root(store: Store, image: str) -> str:
     """Return an image that differs from another in its user alone, to build on."""
     container = store.buildah("from", "--pull-never", image)
@@ -260,8 +270,17 @@ def test_with_a_bucket_it_has_the_client_that_fetches_inputs(
 
 INSTALLER = """\
 #!/bin/sh -eu
-[ "$*" = "--yes --mpi=openmpi4 --skip-kmod --skip-limit-conf --no-verify" ]
-mkdir -p /opt/amazon/openmpi/bin /opt/amazon/efa/bin
+# As that of 1.50.0: it takes part of a base with CUDA for its own unless it is told not to, and it
+# brings aws-ofi-nccl.
+# Source: https://github.com/awslabs/awsome-distributed-ai (micro-benchmarks/nccl-tests)
+case "$*" in
+  *" --disable-ngc") ngc=" --disable-ngc" ;;
+  *) ngc= ;;
+esac
+[ "$*" = "--yes --mpi=openmpi4 --skip-kmod --skip-limit-conf --no-verify$ngc" ]
+if [ -e /usr/local/cuda ]; then [ -n "$ngc" ]; else [ -z "$ngc" ]; fi
+mkdir -p /opt/amazon/openmpi/bin /opt/amazon/efa/bin /opt/amazon/ofi-nccl/lib
+cp /usr/lib/*-linux-gnu/libm.so.6 /opt/amazon/ofi-nccl/lib/libnccl-net-ofi.so
 echo installed > /opt/amazon/efa/bin/fi_info
 """
 
@@ -310,9 +329,12 @@ def served(folder: Path) -> Iterator[str]:
 def test_efa_is_installed_from_what_the_right_key_has_signed(
     store: Store, folder: Path, image: str, tmp_path: Path, key: str
 ) -> None:
-    """Amazon's installer cannot be had here: one of ours is served, signed with a key of ours."""
+    """Amazon's installer cannot be had here: one of ours is served, signed with a key of ours.
+
+    Neither can NVIDIA's base: the base here has a file where that has NCCL.
+    """
     skip_without("gpg")
-    as_root = with_root(store, image)
+    as_root = with_cuda(store, with_root(store, image), tmp_path)
     # The very Dockerfile, but that it takes files from loopback without TLS.
     context = tmp_path / "context"
     shutil.copytree(folder / "deploy/container", context)
@@ -327,6 +349,7 @@ def test_efa_is_installed_from_what_the_right_key_has_signed(
         done = mngen(
             *("container", "build", "--engine", "buildah", "--tag", key, "--context", str(context)),
             *("--build-arg", f"BASE={as_root}", "--build-arg", "EFA=yes"),
+            *("--build-arg", "CUDA=yes"),
             *("--build-arg", "EFA_VERSION=1.0", "--build-arg", f"EFA_SITE={site}"),
             *("--build-arg", f"EFA_KEY={fingerprint if key == 'right' else '0' * 40}"),
             cwd=folder,
@@ -344,8 +367,27 @@ def test_efa_is_installed_from_what_the_right_key_has_signed(
     assert (root / "etc/ld.so.conf.d/000-mngen-openmpi.conf").read_text() == (
         "/opt/amazon/openmpi/lib\n"
     )
+    # NCCL opens libnccl-net.so if no other name is set:
+    # https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/env.html#nccl-net-plugin
+    plugin = root / "opt/amazon/ofi-nccl/lib/libnccl-net.so"
+    assert plugin.readlink() == Path("libnccl-net-ofi.so")
+    assert (root / "etc/ld.so.conf.d/000-mngen-ofi-nccl.conf").read_text() == (
+        "/opt/amazon/ofi-nccl/lib\n"
+    )
     assert not (root / "usr/bin/curl").exists()
     assert not list((root / "tmp").iterdir())
+
+
+def test_cuda_is_not_built_on_a_base_without_nccl(store: Store, folder: Path, image: str) -> None:
+    done = mngen(
+        *("container", "build", "--engine", "buildah", "--tag", "cuda"),
+        *("--build-arg", f"BASE={with_root(store, image)}", "--build-arg", "CUDA=yes"),
+        cwd=folder,
+        env=store.env,
+        timeout=400,
+    )
+    assert done.returncode == 3
+    assert "the base has no NCCL: BASE must be such as nvcr.io/nvidia/cuda:" in done.stderr
 
 
 def deployed(folder: Path, url: str, env: dict[str, str]) -> None:

@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from mngen.container._engine import Engine
     from mngen.container._plan import ImagePlan
 
+CUDA_BASE = "nvcr.io/nvidia/cuda:13.1.2-runtime-ubuntu22.04"
+"""The base of images for GPUs: CUDA and NCCL for the driver of the ECS GPU-optimized AMI.
+
+CUDA 13 needs driver 580, which the AMI of Amazon Linux 2023 has. AWS builds its image of nccl-tests
+on this version and system, with the compilers as well (`devel` in place of `runtime`).
+Source: https://github.com/awslabs/awsome-distributed-ai (micro-benchmarks/nccl-tests),
+https://docs.nvidia.com/deploy/cuda-compatibility/ and
+https://github.com/aws/amazon-ecs-ami (scripts/al2023/gpu)
+"""
+
 _NAMES = ("Containerfile", "Dockerfile")
 _BASE = re.compile(r"^\s*ARG\s+BASE=(\S+)", re.MULTILINE | re.IGNORECASE)
 _ARGUMENT = re.compile(r"^\s*ARG\s+([A-Za-z_]\w*)", re.MULTILINE | re.IGNORECASE)
@@ -44,7 +54,8 @@ def build_image(
         ToolError: The build failed, or took too long.
         InterruptedRunError: Ctrl-C or SIGTERM; the engine has stopped.
     """
-    arguments = {**_arguments(plan, context), **(build_args or {})}
+    given = build_args or {}
+    arguments = {**_arguments(plan, context, given), **given}
     engine.build(
         context, plan.reference, build_args=arguments, platform=plan.platform, seconds=seconds
     )
@@ -64,10 +75,14 @@ def base_image(context: Path) -> str | None:
     return found[1] if found else None
 
 
-def _arguments(plan: ImagePlan, context: Path) -> dict[str, str]:
+def _arguments(plan: ImagePlan, context: Path, given: Mapping[str, str]) -> dict[str, str]:
     """Returns the arguments that follow from the spec and that the Dockerfile declares."""
     asked = set(_ARGUMENT.findall(_dockerfile(context)))
+    cuda = given.get("CUDA", "yes" if plan.cuda else "no")
     known = {
+        # A Dockerfile that does not ask for CUDA has its own way to it.
+        **({"BASE": CUDA_BASE} if cuda == "yes" and "CUDA" in asked else {}),
+        "CUDA": cuda,
         "EFA": "yes" if plan.efa else "no",
         "S3": "yes" if plan.s3 else "no",
         "VERSION": plan.tag,

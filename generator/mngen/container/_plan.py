@@ -1,4 +1,4 @@
-"""Which image a spec asks for: its name, for which processors, with EFA or S3 or without."""
+"""Which image a spec asks for: its name, for which processors, with EFA, S3, CUDA or without."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class ImagePlan:
         platform: What it is built for; None where that is this machine's own.
         efa: Whether nodes have an Elastic Fabric Adapter.
         s3: Whether inputs may come through a bucket.
+        cuda: Whether jobs that run it have GPUs.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ImagePlan:
     platform: str | None
     efa: bool
     s3: bool
+    cuda: bool = False
 
     @property
     def reference(self) -> str:
@@ -66,6 +68,9 @@ def plan_image(
         platform=target_platform or _platform(cluster),
         efa=any(environment.spec.efa for environment in cluster.environments),
         s3=spec.storage.bucket is not None,
+        cuda=any(
+            job.gpus and not job.spec.image and not job.spec.definition for job in cluster.jobs
+        ),
     )
 
 

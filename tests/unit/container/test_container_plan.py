@@ -12,6 +12,7 @@ import pytest
 
 from mngen import _resources
 from mngen.container import ENGINES, build_image, find_engine, next_tag, plan_image
+from mngen.container._build import CUDA_BASE
 from mngen.errors import InputError, ToolError
 from tests.support.cli import mngen
 from tests.support.programs import program, said
@@ -75,6 +76,38 @@ def test_what_follows_from_the_spec_is_told_to_a_dockerfile_that_asks(
     efa = "yes" if machines == "efa" else "no"
     assert sorted(pairs) == ["A=b=c", f"EFA={efa}", f"S3={bucket}", "VERSION=mine"]
     assert words[-1] == str(tmp_path / "context")
+
+
+GPUS = {"machines": "efa", "gpus": "all", "jobs": "both", "vpc": "new"}
+
+
+@pytest.mark.parametrize(
+    ("choice", "given", "expected"),
+    [
+        ({}, {}, {"CUDA": "no"}),
+        (GPUS, {}, {"CUDA": "yes", "BASE": CUDA_BASE}),
+        (GPUS, {"BASE": "mine"}, {"CUDA": "yes", "BASE": "mine"}),
+        (GPUS, {"CUDA": "no"}, {"CUDA": "no"}),
+        ({}, {"CUDA": "yes"}, {"CUDA": "yes", "BASE": CUDA_BASE}),
+        ({**GPUS, "existing": "definitions"}, {}, {"CUDA": "no"}),
+    ],
+)
+def test_jobs_with_gpus_get_an_image_with_cuda(
+    choice: dict[str, str], given: dict[str, str], expected: dict[str, str], tmp_path: Path
+) -> None:
+    engine = program(tmp_path, "podman")
+    (tmp_path / "Dockerfile").write_text("ARG BASE=x\nFROM ${BASE}\nARG CUDA=no\n", "utf-8")
+    build_image(planned(choice), tmp_path, engine, build_args=given)
+    [call] = said(engine)
+    words = call["arguments"]
+    pairs = dict(
+        words[i + 1].split("=", 1) for i, word in enumerate(words) if word == "--build-arg"
+    )
+    assert pairs == expected
+    # One that knows nothing of CUDA gets no base either.
+    (tmp_path / "Dockerfile").write_text("ARG BASE=x\nFROM ${BASE}\n", "utf-8")
+    build_image(planned(choice), tmp_path, engine)
+    assert "--build-arg" not in said(engine)[-1]["arguments"]
 
 
 def test_a_dockerfile_that_asks_for_nothing_is_told_nothing(tmp_path: Path) -> None:
