@@ -146,6 +146,21 @@ class Allreduce(Struct, frozen=True, tag_field="k", tag="allreduce"):
     right: bool
 
 
+class Nccl(Struct, frozen=True, tag_field="k", tag="nccl"):
+    """How long NCCL's sum over all GPUs takes, or why it cannot be made.
+
+    The bytes are those that the first rank's node has sent.
+    """
+
+    ranks: int = 0
+    bytes: int = 0
+    us: float = 0.0
+    right: bool = False
+    efa_bytes: int = 0
+    net_bytes: int = 0
+    why: str = ""
+
+
 class End(Struct, frozen=True, tag_field="k", tag="end"):
     """The last line: how many there are."""
 
@@ -172,6 +187,7 @@ Fact = (
     | Phase
     | Pair
     | Allreduce
+    | Nccl
     | End
     | Fatal
 )

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mngen.selftest._facts import Cpus, End, Fatal, Phase, complete, nodes_of, of_kind
-from mngen.selftest._judge_network import efa_check, figures_of, network_check, sums_check
+from mngen.selftest._judge_network import (
+    efa_check,
+    figures_of,
+    nccl_check,
+    network_check,
+    sums_check,
+)
 from mngen.selftest._judge_nodes import (
     cpus_check,
     files_check,
@@ -45,6 +51,7 @@ _CHECKS = (
     efa_check,
     network_check,
     sums_check,
+    nccl_check,
 )
 
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from statistics import median
 from typing import TYPE_CHECKING
 
-from mngen.selftest._facts import Adapters, Allreduce, Pair, nodes_of, of_kind
+from mngen.selftest._facts import Adapters, Allreduce, Nccl, Pair, nodes_of, of_kind
 from mngen.selftest._judge_nodes import machine_of, verdict
 from mngen.selftest._types import Check, Figure, State
 
@@ -145,6 +145,57 @@ def sums_check(expected: Expected, run: Run) -> Check:
     return Check(id="sums", title=title, state=State.OK, seen=f"{facts[0].ranks} ranks")
 
 
+def nccl_check(expected: Expected, run: Run) -> Check:
+    """Whether NCCL sums over all GPUs, and over the adapters where nodes have them."""
+    title = "NCCL sums over the GPUs of all nodes"
+    machines = list(expected.machines.values())
+    if not any(each.gpus for each in machines):
+        return Check(id="nccl", title=title, state=State.OK, seen="the job requests no GPUs")
+    facts = of_kind(run.facts, Nccl)
+    if not facts:
+        return Check(id="nccl", title=title, state=State.SKIPPED, seen="it was not reached")
+    (fact,) = facts[:1]
+    image = "`mngen container build` builds an image with CUDA, NCCL and aws-ofi-nccl"
+    if fact.why:
+        return Check(
+            id="nccl",
+            title=title,
+            # Another library, such as PyTorch's own, may still work.
+            state=State.WARNING,
+            seen=fact.why,
+            remedy=f"{image}; or test with a job of your own that its image has what it needs",
+        )
+    wanted = sum(_gpus_of(expected, run))
+    seen = f"{fact.ranks} GPUs"
+    if not fact.right or fact.ranks < wanted:
+        seen += " gave a wrong sum" if not fact.right else f" instead of {wanted}"
+        return Check(
+            id="nccl",
+            title=title,
+            state=State.ERROR,
+            seen=seen,
+            remedy="see the line about GPUs, and run with a rank for each: `ranks_per_node`",
+        )
+    over_efa = fact.efa_bytes > fact.net_bytes
+    if expected.nodes > 1 and all(each.efa for each in machines) and not over_efa:
+        return Check(
+            id="nccl",
+            title=title,
+            state=State.ERROR,
+            seen=f"{seen}: adapters are there, but NCCL sent its data over TCP",
+            remedy=f"{image}: without the last, NCCL does not use the adapters",
+        )
+    return Check(
+        id="nccl", title=title, state=State.OK, seen=f"{seen}, over EFA" if over_efa else seen
+    )
+
+
+def _gpus_of(expected: Expected, run: Run) -> list[int]:
+    """Returns the GPUs that each node must have; 0 where its type is not known."""
+    machines = (machine_of(expected, run, node) for node in range(expected.nodes))
+    return [machine.gpus if machine else 0 for machine in machines]
+
+
 def figures_of(expected: Expected, run: Run) -> tuple[Figure, ...]:
     """Returns all that was measured, with what AWS promises where the nodes are AWS's."""
     figures = []
@@ -178,4 +229,16 @@ def figures_of(expected: Expected, run: Run) -> tuple[Figure, ...]:
     for fact in of_kind(run.facts, Allreduce):
         name = f"allreduce of {fact.bytes} bytes, {fact.ranks} ranks"
         figures.append(Figure(name=name, value=fact.us, unit="µs"))
+    for summed in of_kind(run.facts, Nccl):
+        if summed.us:
+            # As nccl-tests counts it: what each GPU must send, whatever the algorithm.
+            # https://github.com/NVIDIA/nccl-tests/blob/master/doc/PERFORMANCE.md
+            share = 2 * (summed.ranks - 1) / summed.ranks
+            figures.append(
+                Figure(
+                    name=f"NCCL, bus bandwidth of {summed.bytes >> 20} MiB, {summed.ranks} GPUs",
+                    value=round(share * summed.bytes / summed.us / 1000, 2),
+                    unit="GB/s",
+                )
+            )
     return tuple(figures)

@@ -16,6 +16,7 @@ the seconds after which a rank that hangs ends itself, and with it the job.
 from __future__ import annotations
 
 import array
+import ctypes
 import glob
 import http.client
 import json
@@ -322,6 +323,103 @@ def scratch_lines(node: int) -> list[str]:
     return [line("scratch", node=node, **scratch_facts(path, table))] if path else []
 
 
+class Id(ctypes.Structure):
+    """`ncclUniqueId`, which is passed by value."""
+
+    _fields_ = (("internal", ctypes.c_byte * 128),)
+
+
+def library(name: str) -> Any:
+    """Returns a shared library."""
+    return ctypes.CDLL(name)
+
+
+def measure_nccl(comm: Any, device: int, count: int, seconds: float) -> dict[str, Any]:
+    """Measures the sum of so many numbers over the GPUs of all ranks, and checks it.
+
+    Through the libraries themselves, since an image may have no program for it. Constants are those
+    of nccl.h: 7 is ncclFloat32, 0 is ncclSum.
+    Source: https://github.com/NVIDIA/nccl (src/nccl.h.in),
+    https://docs.nvidia.com/cuda/cuda-driver-api/
+
+    Args:
+        comm: One rank for each GPU.
+        device: This rank's GPU, by its index on the node.
+        count: How many numbers of 4 bytes.
+        seconds: How long it may take.
+    """
+    rank, size, why = comm.Get_rank(), comm.Get_size(), ""
+    c, pointer, bytes_ = ctypes, ctypes.byref, ctypes.c_size_t(4 * count)
+    gpu, context, handle = c.c_int(), c.c_void_p(), c.c_void_p()
+    mine, total = c.c_uint64(), c.c_uint64()
+
+    def do(function: Any, *words: Any) -> None:
+        code = function(*words)
+        if code:
+            raise OSError(f"{function.__name__}: error {code}")
+
+    try:
+        cuda, nccl = library("libcuda.so.1"), library("libnccl.so.2")
+        do(cuda.cuInit, 0)
+        do(cuda.cuDeviceGet, pointer(gpu), device)
+        do(cuda.cuDevicePrimaryCtxRetain, pointer(context), gpu)
+        do(cuda.cuCtxSetCurrent, context)
+        for memory in (mine, total):
+            do(cuda.cuMemAlloc_v2, pointer(memory), bytes_)
+        numbers = (c.c_float * count).from_buffer(array.array("f", [rank + 1.0]) * count)
+        do(cuda.cuMemcpyHtoD_v2, mine, numbers, bytes_)
+        name = Id()
+        if rank == 0:
+            do(nccl.ncclGetUniqueId, pointer(name))
+    except OSError as error:
+        why = f"rank {rank}: {error}"[:200]
+    # None goes on alone: it would wait for the others indefinitely.
+    why = max(comm.allgather(why))
+    if why:
+        return {"why": why}
+    name = Id.from_buffer_copy(comm.bcast(bytes(name), root=0))
+    do(nccl.ncclCommInitRank, pointer(handle), size, name, rank)
+    sent, sums = c.c_void_p(mine.value), c.c_void_p(total.value)
+
+    def add() -> None:
+        do(nccl.ncclAllReduce, sent, sums, c.c_size_t(count), 7, 0, handle, c.c_void_p())
+        do(cuda.cuCtxSynchronize)
+
+    before = sent_bytes()
+    spent = timed(comm, seconds, add)
+    after = sent_bytes()
+    do(cuda.cuMemcpyDtoH_v2, numbers, total, bytes_)
+    return {
+        "ranks": size,
+        "bytes": 4 * count,
+        "us": round(spent * 1e6, 2),
+        "right": {*numbers[:99], numbers[count - 1]} == {size * (size + 1) / 2},
+        "efa_bytes": after[0] - before[0],
+        "net_bytes": after[1] - before[1],
+    }
+
+
+def sum_over_gpus(world: Any, place: int, seconds: float) -> None:
+    """Measures NCCL where any node has GPUs; so many ranks of a node take part as it has.
+
+    Args:
+        world: All ranks.
+        place: Number of this rank on its node.
+        seconds: How long it may take.
+    """
+    gpus, first = limit_facts()["gpus"], world.Get_rank() == 0
+    if not max(world.allgather(gpus)):
+        return
+    if first:
+        write(line("phase", at="allreduce of NCCL"))
+    comm = world.Split(place >= gpus, world.Get_rank())
+    if place < gpus:
+        figures = measure_nccl(comm, place, 16 * MEGABYTE, seconds)
+        if first:
+            write(line("nccl", **figures))
+    world.Barrier()
+
+
 def run(mpi: Any, mounts: list[str], seconds: float) -> None:
     """Takes part in all checks and measurements; files are written to the first mount."""
     world = mpi.COMM_WORLD
@@ -368,6 +466,7 @@ def run(mpi: Any, mounts: list[str], seconds: float) -> None:
         figures = measure_allreduce(world, mpi, count, seconds)
         if rank == 0:
             write(line("allreduce", **figures))
+    sum_over_gpus(world, local.Get_rank(), seconds)
     if rank == 0:
         version = mpi.Get_library_version().strip("\0").splitlines()[0][:100]
         write(line("end", lines=lines_written[0] + 1, nodes=len(others) + 1, mpi=version))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import re
 import zlib
 from functools import lru_cache
 from pathlib import Path
@@ -39,9 +40,15 @@ def _packed() -> str:
 
 
 def bare(source: str) -> str:
-    """Returns a program without comments, docstrings and annotations."""
+    """Returns a program without comments, docstrings and annotations, indented by single spaces."""
     tree = _Barer().visit(ast.parse(source))
-    return ast.unparse(ast.fix_missing_locations(tree))
+    return _narrow(ast.unparse(ast.fix_missing_locations(tree)))
+
+
+def _narrow(source: str) -> str:
+    return re.sub(
+        "^(?: {4})+", lambda found: " " * (len(found[0]) // 4), source, flags=re.MULTILINE
+    )
 
 
 class _Barer(ast.NodeTransformer):
@@ -52,6 +59,10 @@ class _Barer(ast.NodeTransformer):
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.body = _without_docstring(node.body) or [ast.Pass()]
         node.returns = None
+        return self.generic_visit(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        node.body = _without_docstring(node.body) or [ast.Pass()]
         return self.generic_visit(node)
 
     def visit_arg(self, node: ast.arg) -> ast.AST:

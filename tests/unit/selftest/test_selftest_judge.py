@@ -30,6 +30,7 @@ from tests.support.selftest import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mngen.cluster import AmiRecord
@@ -48,8 +49,10 @@ jobs:
 """
 
 
-def expected(text: str = SPEC, records: dict[str, AmiRecord] | None = None) -> Expected:
-    cluster = require(load_text(text.encode()), load_catalog())
+def expected(
+    text: str = SPEC, records: dict[str, AmiRecord] | None = None, skip: Sequence[str] = ()
+) -> Expected:
+    cluster = require(load_text(text.encode()), load_catalog(), skip=skip)
     job = cluster.jobs[0]
     return expected_on_aws(cluster, job, job.queue, 2, amis={"r5": AMI}, records=records or {})
 
@@ -158,6 +161,48 @@ class TestScratch:
     def test_full_is_a_warning(self, node: Path) -> None:
         made = self.card(node, scratch_line(1, free=100))
         assert found(made, "scratch") == ("warning", "node 1: 100 of 1799 GB are free")
+
+
+GPUS = SPEC.replace("r5.12xlarge", "p4d.24xlarge").replace("efa: false", "efa: true")
+
+
+class TestNccl:
+    """Figures: of awslabs/awsome-distributed-ai (micro-benchmarks/nccl-tests), p4d.24xlarge."""
+
+    def card(self, node: Path, **changed: Any) -> Card:
+        facts = {"ranks": 16, "bytes": 67108864, "us": 1500.0, "right": True}
+        sent = {"efa_bytes": 900_000_000, "net_bytes": 5_000_000}
+        lines = whole(node_lines(node, 0), node_lines(node, 1))
+        lines.insert(-1, fact("nccl", **(changed if "why" in changed else facts | sent | changed)))
+        wanted = expected(GPUS, skip=["MN133", "MN142", "MN442"])
+        return card(lines, wanted, types=dict.fromkeys((0, 1), "p4d.24xlarge"))
+
+    def test_over_efa(self, node: Path) -> None:
+        made = self.card(node)
+        assert found(made, "nccl") == ("ok", "16 GPUs, over EFA")
+        figures = {each.name: (each.value, each.unit) for each in made.figures}
+        # 2 * 15 / 16 * 67108864 B / 1500 us
+        assert figures["NCCL, bus bandwidth of 64 MiB, 16 GPUs"] == (83.89, "GB/s")
+
+    @pytest.mark.parametrize(
+        ("changed", "state", "seen"),
+        [
+            ({"efa_bytes": 0}, "error", "16 GPUs: adapters are there, but NCCL sent its data ov"),
+            ({"right": False}, "error", "16 GPUs gave a wrong sum"),
+            ({"ranks": 14}, "error", "14 GPUs instead of 16"),
+            ({"why": "rank 3: libnccl.so.2: cannot open"}, "warning", "rank 3: libnccl.so.2: can"),
+        ],
+    )
+    def test_what_is_wrong(
+        self, node: Path, changed: dict[str, Any], state: str, seen: str
+    ) -> None:
+        made = found(self.card(node, **changed), "nccl")
+        assert made[0] == state
+        assert made[1].startswith(seen)
+
+    def test_a_job_without_gpus_needs_none(self, node: Path) -> None:
+        made = card(whole(node_lines(node, 0), node_lines(node, 1)))
+        assert found(made, "nccl") == ("ok", "the job requests no GPUs")
 
 
 class TestCpus:

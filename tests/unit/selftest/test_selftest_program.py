@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import ast
+import ctypes
+import io
 import json
 import os
 import subprocess
 import sys
 import threading
+import tokenize
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
 from mngen.selftest import _on_nodes as program
-from mngen.selftest._facts import Fatal, Scratch, parse
+from mngen.selftest._facts import Fatal, Nccl, Scratch, parse
 from mngen.selftest._program import bare, command
 from tests.support.selftest import (
     CMDLINE,
@@ -49,6 +54,9 @@ def test_what_is_left_out_changes_nothing() -> None:
         each.name for each in ast.walk(ast.parse(SOURCE)) if isinstance(each, ast.FunctionDef)
     ]
     assert not [each for each in ast.walk(left) if isinstance(each, ast.AnnAssign)]
+    # Lines may be indented less: no text goes over several of them.
+    tokens = tokenize.generate_tokens(io.StringIO(bare(SOURCE)).readline)
+    assert all(each.start[0] == each.end[0] for each in tokens)
     assert '"""' not in bare(SOURCE)
 
 
@@ -228,3 +236,118 @@ def test_a_folder_of_the_node_is_no_scratch_space(tmp_path: Path) -> None:
     table = f"1291 1270 259:1 /scratch {tmp_path} rw,noatime - xfs /dev/nvme0n1p1 rw,attr2"
     facts = program.scratch_facts(str(tmp_path), table)
     assert (facts["type"], facts["root"]) == ("xfs", "/scratch")
+
+
+def libraries() -> tuple[dict[str, SimpleNamespace], list[int]]:
+    """Return a driver that has the host's memory, and an NCCL of one rank; and which GPU was asked.
+
+    As the CUDA driver API (https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__MEM.html) and
+    src/nccl.h.in of https://github.com/NVIDIA/nccl describe them.
+    """
+    asked: list[int] = []
+    kept: list[Any] = []
+
+    def get_device(device: Any, ordinal: int) -> int:
+        asked.append(ordinal)
+        device._obj.value = ordinal
+        return 0
+
+    def retain(context: Any, device: Any) -> int:
+        context._obj.value = 4096 + device.value
+        return 0
+
+    def allocate(pointer: Any, size: Any) -> int:
+        kept.append(ctypes.create_string_buffer(size.value))
+        pointer._obj.value = ctypes.addressof(kept[-1])
+        return 0
+
+    def to_device(target: Any, source: Any, size: Any) -> int:
+        ctypes.memmove(target.value, source, size.value)
+        return 0
+
+    def to_host(target: Any, source: Any, size: Any) -> int:
+        ctypes.memmove(target, source.value, size.value)
+        return 0
+
+    def get_name(name: Any) -> int:
+        assert ctypes.sizeof(name._obj) == 128  # NCCL_UNIQUE_ID_BYTES
+        name._obj.internal[127] = 7
+        return 0
+
+    def init(comm: Any, size: int, name: Any, rank: int) -> int:
+        # The structure itself and not a pointer to it, and the one that was made.
+        assert bytes(name)[127] == 7
+        assert (size, rank) == (1, 0)
+        comm._obj.value = 1
+        return 0
+
+    def all_reduce(*words: Any) -> int:
+        sent, received, count, kind, operation, comm, stream = words
+        assert (kind, operation) == (7, 0)  # ncclFloat32, ncclSum
+        assert (comm.value, stream.value) == (1, None)
+        ctypes.memmove(received.value, sent.value, count.value * 4)
+        return 0
+
+    driver = SimpleNamespace(
+        cuInit=bool,
+        cuDeviceGet=get_device,
+        cuDevicePrimaryCtxRetain=retain,
+        cuCtxSetCurrent=lambda context: 0 if context.value >= 4096 else 201,
+        cuMemAlloc_v2=allocate,
+        cuMemcpyHtoD_v2=to_device,
+        cuMemcpyDtoH_v2=to_host,
+        cuCtxSynchronize=lambda: 0,
+    )
+    nccl = SimpleNamespace(
+        ncclGetUniqueId=get_name, ncclCommInitRank=init, ncclAllReduce=all_reduce
+    )
+    return {"libcuda.so.1": driver, "libnccl.so.2": nccl}, asked
+
+
+ALONE = SimpleNamespace(
+    Get_rank=lambda: 0,
+    Get_size=lambda: 1,
+    Barrier=lambda: None,
+    allgather=lambda value: [value],
+    bcast=lambda value, root: value if root == 0 else None,
+)
+"""A communicator of one rank, as mpi4py has it."""
+
+
+def test_nccl_is_called_as_its_header_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, asked = libraries()
+    monkeypatch.setattr(program, "library", found.__getitem__)
+    facts = program.measure_nccl(ALONE, 5, 1000, 0.01)
+    assert (facts["ranks"], facts["bytes"], facts["right"]) == (1, 4000, True)
+    assert facts["us"] > 0
+    assert asked == [5]
+    (fact,) = parse([program.line("nccl", **facts)])
+    assert isinstance(fact, Nccl)
+
+
+def test_without_nccl_the_reason_is_a_fact(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> Any:
+        raise OSError(f"{name}: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setattr(program, "library", absent)
+    found = program.measure_nccl(ALONE, 0, 1000, 0.01)
+    why = "rank 0: libcuda.so.1: cannot open shared object file: No such file or directory"
+    assert found == {"why": why}
+
+
+def test_an_error_of_the_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(device: Any, ordinal: int) -> int:
+        del device, ordinal
+        return 101  # CUDA_ERROR_INVALID_DEVICE
+
+    found, _ = libraries()
+    found["libcuda.so.1"].cuDeviceGet = refused
+    monkeypatch.setattr(program, "library", found.__getitem__)
+    assert program.measure_nccl(ALONE, 8, 1000, 0.01) == {"why": "rank 0: refused: error 101"}
+
+
+def test_a_wrong_sum_is_a_fact(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, _ = libraries()
+    found["libnccl.so.2"].ncclAllReduce = Mock(return_value=0)
+    monkeypatch.setattr(program, "library", found.__getitem__)
+    assert not program.measure_nccl(ALONE, 0, 1000, 0.01)["right"]

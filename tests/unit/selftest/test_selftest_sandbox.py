@@ -167,7 +167,7 @@ def test_it_fails_with_what_to_do_where_they_are_not(
     deployed.control(jobs={running.job: {"seconds": 0}})
     code, out, err = running.end()
     assert code == 1, err
-    assert "failed: 1 of 16 checks" in out
+    assert "failed: 1 of 18 checks" in out
     assert "the metadata service hands out the role seismic-node" in " ".join(out.split())
     assert "help:" in out
 

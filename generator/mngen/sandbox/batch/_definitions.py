@@ -123,7 +123,7 @@ def check_needs(needs: list[dict[str, Any]]) -> None:
     """Refuses resource requirements that Batch refuses; GPUs are counted in whole ones.
 
     Its answer to no GPU was reported with `GPU` and `0`, that to a number with a point with `VCPU`
-    and `1.0`: that it says the latter of GPUs too is inferred, as is the message for another type.
+    and `1.0`: the same message for GPUs is inferred, and so is that for another type.
     Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ResourceRequirement.html,
     https://github.com/nrdg/cloudknot/issues/301,
     https://github.com/kestra-io/plugin-aws/issues/504
