@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mngen.cluster import job_ulimits
 from mngen.selftest._types import Expected, Machine
+from mngen.spec import LAUNCHERS_WITHOUT_MPIRUN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +55,7 @@ def expected_on_aws(
         )
         for each in reversed(environments)  # of two with one type, the first one counts
     }
+    launcher = job.spec.launcher or ""
     types = ", ".join(dict.fromkeys(each.instance.name for each in queue.environments))
     return Expected(
         title=f"{cluster.spec.name}: {nodes} nodes of {types}, queue {queue.name}",
@@ -63,6 +65,7 @@ def expected_on_aws(
         tls=cluster.spec.storage.efs.tls,
         lustre=cluster.spec.storage.fsx.mount if cluster.spec.storage.fsx else "",
         scratch=job.scratch or "",
+        launcher=launcher if launcher in LAUNCHERS_WITHOUT_MPIRUN else "",
         shared_memory=job.shared_memory,
         limits={name: limit.soft for name, limit in job_ulimits(job).items()},
         root_is_expected=(job.spec.user or "").partition(":")[0] in {"root", "0"},

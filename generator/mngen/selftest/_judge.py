@@ -89,7 +89,9 @@ def job_check(expected: Expected, run: Run) -> Check:
         why = fatal[0].why
         remedy = where
         if "mpi4py" in why:
-            remedy = "build the container on mngen's image, which has mpi4py, or use another --job"
+            remedy = _without_mpi(expected) or (
+                "build the container on mngen's image, which has mpi4py, or use another --job"
+            )
             if not expected.real:
                 remedy = "install mpi4py for /usr/bin/python3: on Debian, python3-mpi4py"
         return Check(id="job", title=title, state=State.ERROR, seen=why, remedy=remedy)
@@ -101,7 +103,8 @@ def job_check(expected: Expected, run: Run) -> Check:
             title=title,
             state=State.ERROR,
             seen="; ".join(word for word in words if word) or "it failed",
-            remedy=f"{where}; docs/container.md lists the exit codes",
+            remedy=(_without_mpi(expected) if run.exit_code in _NO_MPIRUN else "")
+            or f"{where}; docs/container.md lists the exit codes",
         )
     if not run.facts:
         return Check(
@@ -121,6 +124,21 @@ def job_check(expected: Expected, run: Run) -> Check:
         title=title,
         state=State.OK,
         seen=f"{expected.nodes} nodes, {version.partition(', ')[0]}",
+    )
+
+
+_NO_MPIRUN = (64, 68)
+"""Exit codes of the wire-up where there is no mpirun, or none that starts."""
+
+
+def _without_mpi(expected: Expected) -> str:
+    """Returns what to do where the job's image may well have no MPI; empty for another job."""
+    if not expected.launcher:
+        return ""
+    return (
+        "the self-test starts its ranks with the mpirun of Open MPI and needs mpi4py, which "
+        f"`launcher: {expected.launcher}` does not: build the container on mngen's image, or use "
+        "another --job"
     )
 
 

@@ -67,6 +67,8 @@ class Expected(Struct, frozen=True, kw_only=True):
         scratch: Where nodes have their scratch space; empty where the job has none.
         shared_memory: Least size of /dev/shm, MiB; 0 where it does not matter.
         limits: Soft limits of processes that the job sets, by name; -1 for none.
+        launcher: The launcher of the job where that starts no mpirun, whose image may lack what the
+            self-test needs; empty for another.
         root_is_expected: Whether ranks may run as root without a warning.
         real: Whether it ran on AWS: a rehearsal's network shows nothing about AWS.
     """
@@ -81,6 +83,7 @@ class Expected(Struct, frozen=True, kw_only=True):
     scratch: str = ""
     shared_memory: int = 0
     limits: dict[str, int] = {}
+    launcher: str = ""
     root_is_expected: bool = False
     real: bool = True
 

@@ -166,6 +166,27 @@ class TestScratch:
 GPUS = SPEC.replace("r5.12xlarge", "p4d.24xlarge").replace("efa: false", "efa: true")
 
 
+class TestTorchrun:
+    """The image of such a job may have no MPI: PyTorch needs none."""
+
+    TEXT = SPEC.replace("command:", "launcher: torchrun, command:")
+
+    @pytest.mark.parametrize("code", [64, 68])
+    def test_without_mpirun(self, code: int) -> None:
+        for text, hint in ((self.TEXT, "`launcher: torchrun` does not"), (SPEC, "exit codes")):
+            made = card([], expected(text), succeeded=False, exit_code=code)
+            assert hint in next(each.remedy for each in made.checks if each.id == "job")
+
+    def test_without_mpi4py(self) -> None:
+        lines = [fact("fatal", why="No module named 'mpi4py'")]
+        made = card(lines, expected(self.TEXT), succeeded=False, exit_code=3)
+        assert "`launcher: torchrun` does not" in made.checks[0].remedy
+
+    def test_another_failure(self) -> None:
+        made = card([], expected(self.TEXT), succeeded=False, exit_code=67)
+        assert "exit codes" in made.checks[0].remedy
+
+
 class TestNccl:
     """Figures: of awslabs/awsome-distributed-ai (micro-benchmarks/nccl-tests), p4d.24xlarge."""
 
