@@ -20,6 +20,22 @@ if TYPE_CHECKING:
 
 _UNLOCKABLE = {errno.EBADF, errno.ENOLCK, errno.EINVAL, errno.ENOTSUP}
 
+# What Python, editors and linters leave beside the files of a checkout.
+_LEFTOVER_FOLDERS = frozenset({"__pycache__"})
+_LEFTOVER_ENDINGS = (".pyc", ".swp", ".orig", ".rej", "~")
+# Hidden files are leftovers as well, but for those that the tools of the rendered folders read.
+_READ_BY_TOOLS = frozenset({".dockerignore"})
+
+
+def is_leftover(path: Path) -> bool:
+    """Returns whether a file is one that programs leave behind, or hidden, by its relative path."""
+    hidden = any(part.startswith(".") for part in path.parts) and path.name not in _READ_BY_TOOLS
+    return (
+        hidden
+        or not _LEFTOVER_FOLDERS.isdisjoint(path.parts)
+        or path.name.endswith(_LEFTOVER_ENDINGS)
+    )
+
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Writes a file wholly or not at all.

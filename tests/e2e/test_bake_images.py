@@ -46,7 +46,8 @@ def test_images_are_what_the_spec_asks_for(
     # less. Two that want the same share an image.
     types = ("c6i.2xlarge",) if engine == "packer" else ("r5.12xlarge", "m5.12xlarge")
     limits = {types[-1]: 4 if engine == "packer" else 24}
-    deployed = Deployed(tmp_path, sandbox, spec_text(*types, name=name), short=False)
+    own = "image: {packages: [nfs-utils], playbooks: [bake/site.yml]}\n"
+    deployed = Deployed(tmp_path, sandbox, spec_text(*types, name=name, more=own), short=False)
     stages: list[tuple[str, str]] = []
     with sandbox.applied():
         survey = look(deployed.cluster, deployed.site, tree=deployed.tree, record=deployed.record)
@@ -109,6 +110,12 @@ def check_inside(sandbox: Sandbox, ami: str, image: str, limit: int) -> None:
         assert f"nr_cpus={limit}" in (root / "etc/default/grub").read_text(encoding="utf-8")
         record = json.loads((root / "etc/mngen-image.json").read_text(encoding="utf-8"))
         assert record["image"] == image
+        # Of the spec's own: packages and a playbook.
+        assert record["packages"] == ["nfs-utils"]
+        installed = root / "var/lib/mngen-machine/installed"
+        assert installed.read_text(encoding="utf-8").split() == ["nfs-utils"]
+        greeting = (root / "etc/motd").read_text(encoding="utf-8")
+        assert greeting == f"This node starts from {image}.\n"
         assert not list((root / "etc/ssh").glob("ssh_host_*"))
         assert not (root / "home/ec2-user/.ssh/authorized_keys").exists()
         assert not (root / "var/lib/ecs/data/agent.db").exists()

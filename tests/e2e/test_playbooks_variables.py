@@ -28,6 +28,7 @@ MUST = {
     "mngen_fsx_new": "it must be true or false",
     "mngen_fsx_folders": "it must be a list of folders at the top of the file system",
     "mngen_scratch": "it must be an absolute path of letters, digits, _ and /",
+    "mngen_packages": "it must be a list of names of packages",
     "mngen_image": "it must be the name of the image, one line of at most 128 characters",
     "mngen_version": "it must be the version of mngen that bakes",
     "mngen_arch": "it must be x86_64 or arm64",
@@ -47,6 +48,7 @@ DEFAULTED = {
     "mngen_fsx_new",
     "mngen_fsx_folders",
     "mngen_scratch",
+    "mngen_packages",
 }
 
 
@@ -70,6 +72,7 @@ WRONG: dict[str, dict[str, Any]] = {
         "mngen_fsx_new": "maybe",
         "mngen_fsx_folders": ["../etc"],
         "mngen_scratch": "scratch; reboot",
+        "mngen_packages": "htop",
         "mngen_image": "two\nlines",
         "mngen_version": "",
         "mngen_arch": "riscv",
@@ -93,6 +96,7 @@ WRONG: dict[str, dict[str, Any]] = {
         "mngen_fsx_new": None,
         "mngen_fsx_folders": "results",
         "mngen_scratch": "/scratch\n",
+        "mngen_packages": ["htop", "https://example.com/x.rpm"],
         "mngen_image": "x" * 129,
         "mngen_version": "\x1b[31m",
         "mngen_arch": None,

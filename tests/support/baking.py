@@ -49,6 +49,30 @@ SHORT_PLAYBOOK = """\
 """
 
 
+# A playbook of the spec, which fails on one image.
+OWN_PLAYBOOK = b"""\
+- name: Greet who logs in
+  hosts: all
+  become: true
+  gather_facts: false
+  tasks:
+    - name: Write the message
+      ansible.builtin.template:
+        src: motd.j2
+        dest: /etc/motd
+        mode: "0644"
+
+    - name: Ask the licence server
+      ansible.builtin.command: sh -c "echo no answer >&2; exit 3"
+      when: mngen_image == "m4.4xlarge"
+      changed_when: false
+"""
+OWN_FILES = {
+    "bake/site.yml": OWN_PLAYBOOK,
+    "bake/templates/motd.j2": b"This node starts from {{ mngen_image }}.\n",
+}
+
+
 def spec_text(*types: str, name: str = "seismic", more: str = "") -> str:
     """Return a spec with an environment for each instance type."""
     environments = "".join(
@@ -79,7 +103,8 @@ class Deployed:
 
     def __init__(self, folder: Path, sandbox: Sandbox, text: str, *, short: bool) -> None:
         self.folder = folder
-        self.cluster: Cluster = require(load_text(text.encode()), load_catalog())
+        loaded = load_text(text.encode(), files=OWN_FILES)
+        self.cluster: Cluster = require(loaded, load_catalog())
         self.tree = folder / "deploy"
         Deployment(self.tree).write(render(self.cluster))
         if short:

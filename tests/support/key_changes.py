@@ -132,6 +132,7 @@ COMMON: dict[Key, Any] = {
     ("storage", "efs", "mount"): "/data",
     ("storage", "fsx", "mount"): "/fast",
     ("image", "base"): "amazon-linux-2",
+    ("image", "packages"): ["htop"],
     ("image", "kms_key"): _KEY,
     ("roles", "instance_profile"): "arn:aws:iam::123456789012:instance-profile/nodes",
     ("roles", "spot_fleet"): "create",

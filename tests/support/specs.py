@@ -70,6 +70,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "provider": ("5", "6"),
     "base": ("amazon-linux-2023", "amazon-linux-2"),
     "key": ("no", "yes"),
+    "software": ("none", "packages"),
     "installer": ("no", "yes"),
     "tags": ("no", "yes"),
     "existing": ("nothing", "definitions", "names", "parts"),
@@ -147,6 +148,8 @@ def make_spec(choice: Mapping[str, str]) -> Data:
     data["image"] = {"base": choice["base"]}
     if choice["key"] == "yes":
         data["image"]["kms_key"] = f"arn:aws:kms:us-east-1:{_ACCOUNT}:key/1234abcd-12ab-34cd"
+    if choice["software"] != "none":
+        data["image"]["packages"] = ["htop", "gcc-c++-11.5.0"]
     # What builders without a way out cannot download is in a bucket.
     if choice["installer"] == "yes" or data["network"].get("nat") is False:
         data["image"]["efa_installer"] = "s3://my-software/efa/"

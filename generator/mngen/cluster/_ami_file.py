@@ -33,6 +33,8 @@ class BakedFrom(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         fsx_mount: Where it mounts that.
         fsx_folders: Folders on it that the bake opened to jobs.
         scratch: Where it mounts the instance's disks; None for nowhere.
+        packages: Packages of the spec, sorted.
+        own_playbooks: Playbooks of the spec, in their order; `playbooks` has their content.
     """
 
     architecture: str
@@ -52,6 +54,8 @@ class BakedFrom(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fsx_mount: str | None = None
     fsx_folders: tuple[str, ...] = ()
     scratch: str | None = None
+    packages: tuple[str, ...] = ()
+    own_playbooks: tuple[str, ...] = ()
 
     @property
     def base_kind(self) -> str:

@@ -9,6 +9,12 @@ UNFINISHED_FILE = "terraform/mngen_render_unfinished.tf"
 DIGESTS_FILE = "container.auto.tfvars.json"
 """Name of the record of pushed container images in the rendered Terraform folder."""
 
+OWN_PLAYBOOKS = "playbooks/own"
+"""Place of the playbooks that the spec names in the rendered tree, with the files beside them."""
+
+STAGES_AFTER_OWN = "verify,clean,seal"
+"""Stages of mngen's playbook that run after those of the spec, as Ansible's tags."""
+
 DEPLOYMENT_TAG = "mngen:deployment"
 """Key of the tag with the deployment's name, on all that mngen makes."""
 

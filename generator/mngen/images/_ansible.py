@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mngen import parts
+from mngen.cluster import OWN_PLAYBOOKS, STAGES_AFTER_OWN
 from mngen.errors import InterruptedRunError, ToolError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from mngen.images._job import Job
 
 SECONDS_TO_CONNECT = 60
@@ -41,6 +44,9 @@ def ssh_options(control: Path) -> str:
 
 
 _FAILED = ("runner_on_failed", "runner_on_unreachable")
+_PLAYBOOK = "image.yml"
+# Without these, a playbook that Ansible cannot read fails without a reason: no task has failed.
+_ERROR = re.compile(r"^(?:\[ERROR\]:|ERROR!) *(.+)", re.MULTILINE)
 _COMMAND_FAILED = "non-zero return code"
 _LAST_LINES = 5
 # What ssh adds to the errors of a command on a terminal, where the module `raw` runs its own: all
@@ -60,7 +66,7 @@ def find_ansible() -> str:
 
 
 def play(job: Job, *, host: str, user: str, key: Path, proxy: str | None = None) -> None:
-    """Runs `image.yml` on one machine; its output goes to the job's log.
+    """Runs the playbooks on one machine; their output goes to the job's log.
 
     Args:
         job: The job.
@@ -73,12 +79,59 @@ def play(job: Job, *, host: str, user: str, key: Path, proxy: str | None = None)
         ToolError: A task failed; has its name and its output.
         InterruptedRunError: The user interrupted.
     """
+    private = job.folder / "ansible"
+    private.mkdir(mode=0o700)
+    for file, tags in playbook_runs(job.target.baked_from.own_playbooks):
+        _play_one(job, file, tags, private, host=host, user=user, key=key, proxy=proxy)
+
+
+def playbook_runs(own: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+    """Returns the playbooks of a bake in their order, each with the choice of its tags.
+
+    Args:
+        own: The playbooks of the spec, which run between two parts of mngen's.
+
+    Returns:
+        Files below `playbooks/`, and the arguments of ansible-runner for their tags.
+    """
+    if not own:
+        return [(_PLAYBOOK, {})]
+    below = OWN_PLAYBOOKS.partition("/")[2]
+    return [
+        (_PLAYBOOK, {"skip_tags": STAGES_AFTER_OWN}),
+        *((f"{below}/{file}", {}) for file in own),
+        (_PLAYBOOK, {"tags": STAGES_AFTER_OWN}),
+    ]
+
+
+def own_place(task_path: str) -> str:
+    """Returns where in the spec's playbooks a task is, such as `bake/site.yml:12`.
+
+    Args:
+        task_path: The file and line that Ansible shows, in the copy of the playbooks for one bake.
+
+    Returns:
+        An empty string for a task of mngen's own.
+    """
+    return task_path.partition(f"/{OWN_PLAYBOOKS}/")[2]
+
+
+def _play_one(
+    job: Job,
+    file: str,
+    tags: Mapping[str, str],
+    private: Path,
+    *,
+    host: str,
+    user: str,
+    key: Path,
+    proxy: str | None,
+) -> None:
     import ansible_runner
 
     failures: list[str] = []
+    errors: list[str] = []
     program = Path(find_ansible())
-    private = job.folder / "ansible"
-    private.mkdir(mode=0o700)
     with tempfile.TemporaryDirectory(prefix="mngen-") as control, job.log.open("a") as log:
         options = ssh_options(Path(control)) + (f' -o ProxyCommand="{proxy}"' if proxy else "")
 
@@ -86,6 +139,7 @@ def play(job: Job, *, host: str, user: str, key: Path, proxy: str | None = None)
             if event.get("stdout"):
                 log.write(event["stdout"] + "\n")
                 log.flush()
+                errors.extend(_ERROR.findall(event["stdout"]))
             data = event.get("event_data", {})
             if event.get("event") == "playbook_on_task_start":
                 job.show(str(data.get("task", "")))
@@ -95,7 +149,8 @@ def play(job: Job, *, host: str, user: str, key: Path, proxy: str | None = None)
 
         result = ansible_runner.run(
             private_data_dir=str(private),
-            playbook=str(job.run.templates / "playbooks" / "image.yml"),
+            playbook=str(job.run.templates / "playbooks" / file),
+            **tags,
             inventory={
                 "all": {
                     "hosts": {
@@ -124,13 +179,19 @@ def play(job: Job, *, host: str, user: str, key: Path, proxy: str | None = None)
     if job.run.cancel.wanted:
         raise InterruptedRunError("interrupted")
     if result.status != "successful":
-        said = failures[-1] if failures else f"it ended as `{result.status}`"
+        said = next(iter([*failures[-1:], *errors, f"it ended as `{result.status}`"]))
         raise ToolError(f"the playbook failed: {said}")
 
 
 def _failure(data: dict[str, Any]) -> str:
     said = reason(data.get("res") or {}) or "no reason given"
-    return f"{data.get('task', 'a task')}: {said}"
+    return f"{task_named(str(data.get('task', 'a task')), str(data.get('task_path', '')))}: {said}"
+
+
+def task_named(task: str, task_path: str) -> str:
+    """Returns a task's name, with its place if it is one of the spec's playbooks."""
+    place = own_place(task_path)
+    return f"{task} ({place})" if place else task
 
 
 def reason(result: dict[str, Any]) -> str:

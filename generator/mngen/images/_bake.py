@@ -333,6 +333,7 @@ def _variables(run: Run, target: Target) -> dict[str, object]:
         "mngen_gpu": image.gpu,
         "mngen_image": image.name,
         "mngen_nr_cpus": image.nr_cpus or 0,
+        "mngen_packages": list(made_of.packages),
         "mngen_scratch": image.scratch or "",
         "mngen_version": __version__,
         **lustre,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mngen.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 _NOT_PLAYED = ("README.md", ".ansible-lint")
@@ -17,25 +19,33 @@ _COPIED = {"files", "templates"}
 """Folders of a role whose files are installed as they are, comments included."""
 
 
-def playbooks_digest(folder: Path) -> str:
+def playbooks_digest(folder: Path, own: Mapping[str, str] = MappingProxyType({})) -> str:
     """Returns the SHA-256 of a folder of playbooks: of all files that are played, with their paths.
 
     Of a playbook, what YAML makes of it counts, so comments and blank lines do not; of a file that
     is copied to the instance, every byte.
 
+    Args:
+        folder: The folder.
+        own: The text of further files, by their paths in the folder.
+
     Raises:
         InputError: There is no playbook in it.
     """
     digest = hashlib.sha256()
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    files |= {name: text.encode() for name, text in own.items()}
     if not (folder / "image.yml").is_file():
         raise InputError(f"there are no playbooks in {folder}", hint="run mngen render")
-    for path in files:
-        name = path.relative_to(folder).as_posix()
+    for name in sorted(files, key=lambda name: name.split("/")):
         if name in _NOT_PLAYED:
             continue
-        content = path.read_bytes()
-        if path.suffix in (".yml", ".yaml") and not _COPIED.intersection(name.split("/")):
+        content = files[name]
+        if name.endswith((".yml", ".yaml")) and not _COPIED.intersection(name.split("/")):
             content = _played(content)
         digest.update(f"{len(name)} {name} {len(content)} ".encode() + content)
     return digest.hexdigest()

@@ -16,7 +16,14 @@ from mngen._aws import client, translated
 from mngen._tags import with_tags
 from mngen.cluster import INPUTS_TAG
 from mngen.errors import InterruptedRunError, ToolError
-from mngen.images._ansible import LOCALE, SECONDS_TO_CONNECT, find_ansible, reason, ssh_options
+from mngen.images._ansible import (
+    LOCALE,
+    SECONDS_TO_CONNECT,
+    find_ansible,
+    reason,
+    ssh_options,
+    task_named,
+)
 from mngen.images._children import run_logged
 from mngen.images._direct import NO_CAPACITY, deregister
 from mngen.images._errors import CapacityError
@@ -46,6 +53,7 @@ _STAGES = (
 _LONGEST_RESULT = 200
 _PLAYBOOK_FAILED = "the playbook failed: "
 _TASK = re.compile(r"TASK \[(?P<task>[^\]]+)\]")
+_TASK_PATH = re.compile(r"\btask path: (?P<path>\S.*)")
 _FATAL = re.compile(r"fatal: \[[^\]]*\]: \w+!? => (?P<result>\{.*)")
 _ERROR = re.compile(
     r"^(?:(?:==>|-->) [^:]*: )?(?P<message>(?:[Ee]rror|Build '.*' errored|Timeout)\b.*)"
@@ -222,6 +230,8 @@ class _Reading:
         elif task := _TASK.search(line):
             self._task = task["task"].rpartition(" : ")[2]
             self._job.show(self._task)
+        elif path := _TASK_PATH.search(line):
+            self._task = task_named(self._task, path["path"])
         elif fatal := _FATAL.search(line):
             self._result = []
             self._take_result(fatal["result"])

@@ -31,6 +31,8 @@ _CHANGES = {
     "fsx_folders": "the folders that are exported to S3 changed",
     "scratch": "the scratch space changed",
     "kms_key": "the key of its snapshots changed",
+    "packages": "the packages changed",
+    "own_playbooks": "the list of playbooks changed",
     "playbooks": "the playbooks changed",
 }
 
@@ -112,6 +114,8 @@ def wanted_inputs(
         fsx_mount=lustre.mount if lustre else None,
         fsx_folders=fsx_folders(lustre),
         scratch=image.scratch,
+        packages=tuple(sorted(spec.image.packages)),
+        own_playbooks=spec.image.playbooks,
     )
 
 

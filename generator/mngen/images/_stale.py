@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mngen import _resources
+from mngen.cluster import OWN_PLAYBOOKS
 from mngen.errors import Problem, Severity
 from mngen.images._digest import playbooks_digest
 from mngen.images._plan import differences, wanted_inputs
+from mngen.spec import ImageFromFiles
 
 if TYPE_CHECKING:
     from mngen.cluster import AmiFile, Cluster
+    from mngen.spec import Image
 
 
 def stale_images(cluster: Cluster, record: AmiFile) -> list[Problem]:
@@ -29,7 +32,7 @@ def stale_images(cluster: Cluster, record: AmiFile) -> list[Problem]:
     records = record.read()
     if not records:
         return []
-    playbooks = playbooks_digest(_resources.playbooks())
+    playbooks = playbooks_digest(_resources.playbooks(), _own(cluster.spec.image))
     efs = cluster.spec.storage.efs.id
     unknown = {"base_ami"} if efs else {"base_ami", "efs"}
     lustre = cluster.spec.storage.fsx
@@ -59,3 +62,11 @@ def stale_images(cluster: Cluster, record: AmiFile) -> list[Problem]:
                     )
                 )
     return problems
+
+
+def _own(image: Image) -> dict[str, str]:
+    """Returns the text of the spec's playbooks, by their paths in the rendered folder."""
+    if not isinstance(image, ImageFromFiles):
+        return {}
+    below = OWN_PLAYBOOKS.partition("/")[2]
+    return {f"{below}/{name}": text for name, text in image.files.items()}

@@ -38,7 +38,7 @@ from mngen.render._hcl import Hcl, comment
 from mngen.render._registered import registered
 from mngen.render._static import static_tree
 from mngen.render._templates import render_template
-from mngen.spec import DEFAULT_CIDR, written
+from mngen.spec import DEFAULT_CIDR, ImageFromFiles, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -81,6 +81,8 @@ def render(cluster: Cluster, *, provider: int | None = None, source: str = "mnge
     tree[images.removesuffix(".j2")] = header + render_template(images, values)
     tree[plugins] = header + (_resources.root() / plugins).read_text(encoding="utf-8")
     tree |= static_tree(_static_folders(spec))
+    if isinstance(spec.image, ImageFromFiles):
+        tree |= {f"{names.OWN_PLAYBOOKS}/{path}": text for path, text in spec.image.files.items()}
     return dict(sorted(tree.items()))
 
 

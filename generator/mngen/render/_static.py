@@ -11,17 +11,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from mngen._files import is_leftover
 from mngen.errors import ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
-
-# What Python, editors and linters leave beside the files of a checkout.
-_LEFTOVER_FOLDERS = frozenset({"__pycache__"})
-_LEFTOVER_ENDINGS = (".pyc", ".swp", ".orig", ".rej", "~")
-# Hidden files are leftovers as well, but for those that the tools of these folders read.
-_READ_BY_TOOLS = frozenset({".dockerignore"})
 
 
 def static_tree(folders: Iterable[tuple[Path, str]]) -> dict[str, str]:
@@ -48,20 +43,11 @@ def _texts(source: Path) -> tuple[tuple[str, str], ...]:
     found = sorted(
         (path.relative_to(source).as_posix(), path)
         for path in source.rglob("*")
-        if path.is_file() and not _is_leftover(path.relative_to(source))
+        if path.is_file() and not is_leftover(path.relative_to(source))
     )
     if not found:
         raise ToolError(f"files of mngen are missing from {source}", hint="install mngen again")
     return tuple((name, _read(path)) for name, path in found)
-
-
-def _is_leftover(path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts) and path.name not in _READ_BY_TOOLS
-    return (
-        hidden
-        or not _LEFTOVER_FOLDERS.isdisjoint(path.parts)
-        or path.name.endswith(_LEFTOVER_ENDINGS)
-    )
 
 
 def _read(path: Path) -> str:

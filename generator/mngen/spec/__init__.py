@@ -41,6 +41,7 @@ from mngen.spec._model import (
     Tmpfs,
     Ulimit,
 )
+from mngen.spec._playbooks import ImageFromFiles
 from mngen.spec._registered import property_faults
 from mngen.spec._schema import schema
 
@@ -62,6 +63,7 @@ __all__ = [
     "FsxLink",
     "FsxType",
     "Image",
+    "ImageFromFiles",
     "Job",
     "JobDefinition",
     "JobFromFile",

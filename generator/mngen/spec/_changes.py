@@ -15,6 +15,7 @@ from mngen.spec._definition import JobFromFile
 from mngen.spec._effects import UPDATE_KEY, Effect
 from mngen.spec._fields import fields_of
 from mngen.spec._model import Spec
+from mngen.spec._playbooks import ImageFromFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -102,11 +103,19 @@ def _plain(value: Any) -> Any:
             **_written(value.given),
             "definition": f"{value.definition} sha256:{digest.hexdigest()[:12]}",
         }
+    if isinstance(value, ImageFromFiles):
+        return _written(value.given) | {"playbooks": _with_digests(value)}
     if isinstance(value, Struct):
         return _written(value)
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in sorted(value.items())}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _with_digests(image: ImageFromFiles) -> list[str]:
+    """Returns the playbooks, each with a digest of all files: with others it is another one."""
+    digest = hashlib.sha256(json.dumps(image.files, sort_keys=True).encode()).hexdigest()[:12]
+    return [f"{name} sha256:{digest}" for name in image.playbooks]
 
 
 def _section(

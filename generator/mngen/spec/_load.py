@@ -95,6 +95,12 @@ def load_text(
         spec, found = with_definitions(spec, document, files)
         problems += (problem for each in found.values() for problem in each)
         dropped |= {("jobs", job) for job in found}
+    if spec.image.playbooks:
+        from mngen.spec._playbooks import with_playbooks
+
+        spec, wrong = with_playbooks(spec, document, files)
+        problems += wrong
+        dropped |= {("image", "playbooks")} if wrong else set()
     return LoadedSpec(spec, document, _in_order(problems), frozenset(dropped))
 
 

@@ -189,6 +189,26 @@ SchedulingPolicyArn = Annotated[
         examples=("arn:aws:batch:us-east-1:123456789012:scheduling-policy/fair",),
     ),
 ]
+PackageName = Annotated[
+    str,
+    _text(
+        "A package of Amazon Linux, or of a repository that the base AMI has.",
+        "the name of a package, such as htop, optionally with its version: letters, digits and "
+        ". _ + : ~ ^ -",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._+:~^-]{0,127}\Z",
+        examples=("htop",),
+    ),
+]
+PlaybookPath = Annotated[
+    str,
+    _text(
+        "A playbook by its path from the spec.",
+        "the path of a playbook in a folder below the spec's, such as bake/site.yml",
+        # Names that mean the same on a command line, in HCL and to Ansible.
+        pattern=r"^(?=.{1,255}\Z)([A-Za-z0-9_][A-Za-z0-9._-]*/)+[A-Za-z0-9_][A-Za-z0-9._-]*\.ya?ml\Z",
+        examples=("bake/site.yml",),
+    ),
+]
 EndpointService = Literal[
     "s3",
     "ecr.api",
@@ -655,6 +675,24 @@ class Image(Section, frozen=True, kw_only=True):
         | None,
         affects(Effect.IN_PLACE),
     ] = None
+    packages: Annotated[
+        tuple[PackageName, ...],
+        Meta(
+            description="Packages to install in every AMI, with their signatures checked.",
+            max_length=100,
+        ),
+        affects(Effect.BAKE),
+    ] = ()
+    playbooks: Annotated[
+        tuple[PlaybookPath, ...],
+        Meta(
+            description="Ansible playbooks of your own, which run in every bake in this order: "
+            "after mngen's and `packages`, before the AMI is verified. Each may use all files of "
+            "its folder, which are part of the rendered tree.",
+            max_length=20,
+        ),
+        affects(Effect.BAKE),
+    ] = ()
     kms_key: Annotated[
         Annotated[
             str,

@@ -105,6 +105,8 @@ def test_the_digest_tells_any_two_inputs_apart() -> None:
         "fsx_mount": "/fsx",
         "fsx_folders": ("results",),
         "scratch": "/scratch",
+        "packages": ("htop",),
+        "own_playbooks": ("bake/site.yml",),
     }
     assert changes.keys() == set(BakedFrom.__struct_fields__)
     others = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mngen.images._ansible import reason
+from mngen.images._ansible import playbook_runs, reason, task_named
 
 # As ansible-core 2.19 returns it.
 COMMAND = {"changed": False, "msg": "non-zero return code", "rc": 1}
@@ -38,3 +38,21 @@ COMMAND = {"changed": False, "msg": "non-zero return code", "rc": 1}
 )
 def test_the_reason_is_what_the_command_wrote(result: dict[str, object], said: str) -> None:
     assert reason(result) == said
+
+
+def test_playbooks_of_the_spec_run_before_the_verification() -> None:
+    assert playbook_runs(()) == [("image.yml", {})]
+    assert playbook_runs(("b/x.yml", "a/y.yml")) == [
+        ("image.yml", {"skip_tags": "verify,clean,seal"}),
+        ("own/b/x.yml", {}),
+        ("own/a/y.yml", {}),
+        ("image.yml", {"tags": "verify,clean,seal"}),
+    ]
+
+
+def test_a_task_of_the_spec_is_shown_with_its_place() -> None:
+    run = "/home/me/.local/state/mngen/bakes/lab-1/playbooks"
+    ours = f"{run}/roles/verify/tasks/main.yml:12"
+    assert task_named("verify : Verify the image", ours) == "verify : Verify the image"
+    own = f"{run}/own/bake/roles/x/tasks/main.yml:7"
+    assert task_named("Ask", own) == "Ask (bake/roles/x/tasks/main.yml:7)"

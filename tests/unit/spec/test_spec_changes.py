@@ -58,6 +58,8 @@ UNPLANNED = {
     # table is an attribute of the endpoint that the provider updates.
     ("network", "subnets"),
     ("network", "route_tables"),
+    # They change nothing that Terraform sees, and their files must be there.
+    ("image", "playbooks"),
     # Planned with a file system that is there: see the end-to-end test.
     ("storage", "efs", "id"),
     ("storage", "efs", "security_group"),
@@ -114,7 +116,8 @@ def test_a_plan_is_made_for_every_key() -> None:
 
 
 def cluster_of(data: Data) -> Cluster:
-    return require(load_text(json.dumps(data).encode()), load_catalog())
+    files = {"bake/site.yml": b"- hosts: all\n"}
+    return require(load_text(json.dumps(data).encode(), files=files), load_catalog())
 
 
 NO_AMIS = {"x86_64": "", "arm64": "", "x86_64-gpu": ""}
@@ -182,6 +185,10 @@ CASES: dict[Key, tuple[Data, Data]] = {
         for key, value in IN_PLACE.items()
         if key not in {("network", "endpoints"), ("image", "ssh_from")}
     },
+    ("image", "playbooks"): (
+        few(),
+        changed(few(), {("image", "playbooks"): ["bake/site.yml"]}),
+    ),
     **{
         ("storage", "fsx", "s3", NAME, key): (
             few(),

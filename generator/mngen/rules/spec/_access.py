@@ -208,6 +208,8 @@ def _lists(subject: Subject) -> Iterator[tuple[Path, tuple[str, ...]]]:
     if network.ssh is not None:
         yield ("network", "ssh", "from"), network.ssh.from_
     yield ("image", "ssh_from"), subject.spec.image.ssh_from
+    yield ("image", "packages"), subject.spec.image.packages
+    yield ("image", "playbooks"), subject.spec.image.playbooks
     yield ("roles", "instance_policies"), subject.spec.roles.instance_policies
     yield ("roles", "job_policies"), subject.spec.roles.job_policies
     for name, environment in subject.spec.environments.items():

@@ -59,6 +59,7 @@ def main() -> int:
     parser.add_argument("action", choices=["install", "clean"])
     parser.add_argument("names", nargs="+")
     parser.add_argument("-y", "--assumeyes", action="store_true")
+    parser.add_argument("--setopt", action="append", default=[])
     options = parser.parse_intermixed_args()
     manager = "dnf" if program == "dnf" else "yum"
     cache = Path("/var/cache") / manager
@@ -75,6 +76,8 @@ def main() -> int:
     if not options.assumeyes:
         print("Operation aborted.", file=sys.stderr)
         return 1
+    if set(options.names) <= set(installed()):
+        print("Nothing to do.")
     for name in options.names:
         install(name)
         if name == "kernel":
