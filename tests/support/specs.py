@@ -70,6 +70,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "provider": ("5", "6"),
     "base": ("amazon-linux-2023", "amazon-linux-2"),
     "key": ("no", "yes"),
+    "own base": ("no", "yes"),
     "software": ("none", "packages"),
     "installer": ("no", "yes"),
     "tags": ("no", "yes"),
@@ -145,14 +146,7 @@ def make_spec(choice: Mapping[str, str]) -> Data:
             data["state"] |= {"key": "here/state", "region": "eu-central-1"}
     data["network"] = _network(choice)
     data["storage"] = _storage(choice)
-    data["image"] = {"base": choice["base"]}
-    if choice["key"] == "yes":
-        data["image"]["kms_key"] = f"arn:aws:kms:us-east-1:{_ACCOUNT}:key/1234abcd-12ab-34cd"
-    if choice["software"] != "none":
-        data["image"]["packages"] = ["htop", "gcc-c++-11.5.0"]
-    # What builders without a way out cannot download is in a bucket.
-    if choice["installer"] == "yes" or data["network"].get("nat") is False:
-        data["image"]["efa_installer"] = "s3://my-software/efa/"
+    data["image"] = _image(choice, reaches_out=data["network"].get("nat") is not False)
     data["roles"] = _roles(choice)
     data["environments"] = _environments(choice)
     data["queues"] = _queues(data["environments"])
@@ -197,6 +191,24 @@ def _in_container(option: str) -> Data:
             "mountPoints": [{"sourceVolume": "of-node", "containerPath": "/of node"}],
         },
     }
+
+
+def _image(choice: Mapping[str, str], *, reaches_out: bool) -> Data:
+    image: Data = {"base": choice["base"]}
+    if choice["key"] == "yes":
+        image["kms_key"] = f"arn:aws:kms:us-east-1:{_ACCOUNT}:key/1234abcd-12ab-34cd"
+    if choice["own base"] == "yes":
+        image["base_amis"] = {
+            "x86_64": f"ami-{_ID}",
+            "arm64": f"ami-{_ID[::-1]}",
+            "gpu": f"ami-{_ID}",
+        }
+    if choice["software"] != "none":
+        image["packages"] = ["htop", "gcc-c++-11.5.0"]
+    # What builders without a way out cannot download is in a bucket.
+    if choice["installer"] == "yes" or not reaches_out:
+        image["efa_installer"] = "s3://my-software/efa/"
+    return image
 
 
 def _add_existing(data: Data, option: str) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _CHANGES = {
     "architecture": "the architecture changed",
     "base": "the base system changed",
-    "base_ami": "there is a newer base image",
+    "base_ami": "there is another base image",
     "nr_cpus": "the limit of CPUs changed",
     "efa": "EFA changed",
     "gpu": "the drivers of GPUs changed",
@@ -90,7 +90,7 @@ def wanted_inputs(
         cluster: The cluster.
         image: One of its images.
         efs: Id of the file system.
-        base_amis: The AMIs to start from, by their kind.
+        base_amis: The AMIs to start from, by their kind, if the spec does not name them.
         playbooks: The playbooks' digest.
         fsx: Id of the FSx for Lustre file system; empty for none.
     """
@@ -99,7 +99,7 @@ def wanted_inputs(
     return BakedFrom(
         architecture=image.architecture,
         base=spec.image.base,
-        base_ami=base_amis[image.base_kind],
+        base_ami=spec.image.base_amis.of(image.base_kind) or base_amis[image.base_kind],
         nr_cpus=image.nr_cpus,
         efa=image.efa,
         efs=efs,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def stale_images(cluster: Cluster, record: AmiFile) -> list[Problem]:
     """Returns for each recorded image how it differs from what would be baked now.
 
-    Whether there is a newer base image, and whether the image is still there, only AWS knows:
+    Only AWS knows whether there is a newer ECS-optimized AMI, and whether the image is still there:
     `mngen check --aws` asks it.
 
     Args:
@@ -34,12 +34,13 @@ def stale_images(cluster: Cluster, record: AmiFile) -> list[Problem]:
         return []
     playbooks = playbooks_digest(_resources.playbooks(), _own(cluster.spec.image))
     efs = cluster.spec.storage.efs.id
-    unknown = {"base_ami"} if efs else {"base_ami", "efs"}
+    unknown = set() if efs else {"efs"}
     lustre = cluster.spec.storage.fsx
     if lustre and lustre.id is None:
         unknown.add("fsx")
     problems = []
     for image in cluster.machine_images:
+        base = cluster.spec.image.base_amis.of(image.base_kind)
         wanted = wanted_inputs(
             cluster,
             image,
@@ -52,7 +53,9 @@ def stale_images(cluster: Cluster, record: AmiFile) -> list[Problem]:
             found = records.get(name)
             if found is None or found.baked_from is None:
                 continue
-            if changed := differences(found.baked_from, wanted, unknown=unknown):
+            if changed := differences(
+                found.baked_from, wanted, unknown=unknown if base else unknown | {"base_ami"}
+            ):
                 problems.append(
                     Problem(
                         f"the AMI `{name}` ({found.id}) is stale: {', '.join(changed)}",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mngen.cluster import AmiFile, Cluster, MachineImage
     from mngen.images._plan import Target
     from mngen.images._site import Site
+    from mngen.spec import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def look(
     chosen = tuple(cluster.machine_images if images is None else images)
     records = record.read()
     playbooks = playbooks_digest(tree / "playbooks")
-    base_amis = _base_amis(region, cluster.spec.image.base, {each.base_kind for each in chosen})
+    base_amis = _base_amis(region, cluster.spec.image, {each.base_kind for each in chosen})
     wanted = {
         image: wanted_inputs(
             cluster,
@@ -120,18 +121,23 @@ def _lustre(region: str, identifier: str | None, *, new: bool) -> Lustre:
     return Lustre(identifier, found["DNSName"], mount_name, new)
 
 
-def _base_amis(region: str, base: str, kinds: Iterable[str]) -> dict[str, str]:
-    """Asks for the newest ECS-optimized AMIs."""
+def _base_amis(region: str, image: Image, kinds: Iterable[str]) -> dict[str, str]:
+    """Returns the AMIs of the spec, and asks for the newest ECS-optimized ones of other kinds."""
     ssm: Any = client("ssm", region)
     found = {}
     for kind in sorted(kinds):
-        path = base_image_parameter(base, kind)
+        own = image.base_amis.of(kind)
+        if own is not None:
+            found[kind] = own
+            continue
+        path = base_image_parameter(image.base, kind)
         with translated():
             try:
                 found[kind] = ssm.get_parameter(Name=path)["Parameter"]["Value"]
             except ssm.exceptions.ParameterNotFound:
                 raise ToolError(
-                    f"there is no ECS-optimized image of {base} for {kind} in {region} ({path})",
+                    f"there is no ECS-optimized image of {image.base} for {kind} in {region} "
+                    f"({path})",
                     hint="choose another base in the spec: `image: {base: amazon-linux-2023}`",
                 ) from None
     return found

@@ -71,7 +71,10 @@ def _baked(scope: Scope) -> Conditions:
 
 
 def _builder(spec: Spec, scope: Scope) -> list[Statement]:
-    """The instance that an image is made of, with its tag from the start, from Amazon's image."""
+    """The instance that an image is made of, with its tag from the start.
+
+    It starts from Amazon's image, or from one that the spec names.
+    """
     vpc = Vpc.of(spec, scope)
 
     def ec2(*kinds: str) -> tuple[str, ...]:
@@ -79,6 +82,13 @@ def _builder(spec: Spec, scope: Scope) -> list[Statement]:
 
     run = ("ec2:RunInstances",)
     groups = (f"security-group/{group}" for group in spec.network.security_groups)
+    # The ARN of an AMI in a request has no account, also if the caller owns it.
+    amis = spec.image.base_amis
+    own = tuple(
+        scope.public_arn("ec2", f"image/{ami}")
+        for ami in (amis.x86_64, amis.arm64, amis.gpu)
+        if ami
+    )
     subnets = Statement("BuilderSubnet", run, ec2("subnet/*"), vpc.conditions)
     if not vpc.new and spec.network.vpc != "default":
         subnets = Statement(
@@ -86,6 +96,7 @@ def _builder(spec: Spec, scope: Scope) -> list[Statement]:
         )
     return [
         Statement("Builder", run, ec2("instance/*", "volume/*"), _begun(scope)),
+        Statement("BuilderFromOwn", run if own else (), own),
         Statement(
             "BuilderFrom",
             run,

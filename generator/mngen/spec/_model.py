@@ -630,6 +630,48 @@ class Storage(Section, frozen=True, kw_only=True):
         return (self.efs.mount, *([self.fsx.mount] if self.fsx else []))
 
 
+AmiId = Annotated[
+    str,
+    _text(
+        "An AMI.",
+        "the id of an AMI, such as ami-0123456789abcdef0",
+        pattern=_id("ami"),
+    ),
+]
+
+
+class BaseAmis(Section, frozen=True, kw_only=True):
+    """AMIs of your own to bake from, made of an ECS-optimized AMI of `base`.
+
+    Each has /dev/xvda as its root device, of 30 GiB at most, and the user ec2-user. Default: the
+    newest ECS-optimized AMI.
+    """
+
+    x86_64: Annotated[
+        Annotated[AmiId, Meta(description="For types with Intel's or AMD's processors.")] | None,
+        affects(Effect.BAKE),
+    ] = None
+    arm64: Annotated[
+        Annotated[AmiId, Meta(description="For types with Graviton processors.")] | None,
+        affects(Effect.BAKE),
+    ] = None
+    gpu: Annotated[
+        Annotated[
+            AmiId,
+            Meta(
+                description="For types whose GPUs jobs can use: made of the GPU-optimized AMI, "
+                "with the kernel and drivers that fit each other."
+            ),
+        ]
+        | None,
+        affects(Effect.BAKE),
+    ] = None
+
+    def of(self, kind: str) -> str | None:
+        """Returns the AMI of a kind, `x86_64`, `arm64` or `x86_64-gpu`; None for the newest."""
+        return {"x86_64": self.x86_64, "arm64": self.arm64}.get(kind, self.gpu)
+
+
 class Image(Section, frozen=True, kw_only=True):
     """The AMIs."""
 
@@ -638,6 +680,7 @@ class Image(Section, frozen=True, kw_only=True):
         Meta(description="The ECS-optimized image to start from."),
         affects(Effect.BAKE, Effect.INSTANCES),
     ] = "amazon-linux-2023"
+    base_amis: BaseAmis = BaseAmis()
     connect: Annotated[
         Annotated[
             Literal["public-ip", "private-ip", "session-manager"],

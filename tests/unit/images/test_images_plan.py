@@ -117,7 +117,7 @@ def test_a_type_added_to_the_spec_gets_the_image_that_serves_it(cluster: Cluster
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"base_ami": "ami-9"}, "there is a newer base image"),
+        ({"base_ami": "ami-9"}, "there is another base image"),
         ({"playbooks": "q"}, "the playbooks changed"),
         ({"efs": "fs-2", "mount": "/x"}, "the file system changed, the mount point changed"),
         ({"nr_cpus": 12}, "the limit of CPUs changed"),

@@ -17,6 +17,7 @@ from mngen.catalog import load_catalog
 from mngen.cluster import AmiRecord, BakedFrom, base_image_parameter
 from mngen.errors import Position, Severity
 from mngen.rules import AWS_RULES, AwsRule, Match, aws_calls, check_aws, require
+from mngen.rules.account._machines import _is_of_a_stranger, _wrong_base
 from mngen.spec import load_text
 from tests.support.sandbox import control
 
@@ -1083,6 +1084,55 @@ class TestImages:
             "the AMI ami-0123456789abcdef0 is not there, or not shared with this account",
         )
 
+    def test_one_to_bake_from_is_like_an_ecs_optimized_one(self, aws: Aws) -> None:
+        def judged(ami: str, key: str = "x86_64") -> list[tuple[str | None, str, str]]:
+            part = f"image: {{base_amis: {{{key}: {ami}}}}}\n"
+            return found(aws.ask(part, skip=("MN433",)))
+
+        newest = base_image_parameter("amazon-linux-2023", "x86_64")
+        ssm: Any = aws.connect("ssm", REGION)
+        base = ssm.get_parameter(Name=newest)["Parameter"]["Value"]
+        assert judged(base) == []
+        path = "image.base_amis.x86_64"
+        assert judged(base, "arm64") == [
+            ("MN255", "image.base_amis.arm64", f"the AMI {base} is for x86_64, not arm64")
+        ]
+        gone = "ami-0123456789abcdef0"
+        missing = f"the AMI {gone} is not there, or not shared with this account"
+        assert judged(gone) == [("MN255", path, missing)]
+        other = next(
+            each["ImageId"]
+            for each in aws.ec2.describe_images()["Images"]
+            if (each["Architecture"], each["RootDeviceName"]) == ("x86_64", "/dev/sda1")
+        )
+        message = f"the AMI {other} has the root device /dev/sda1, not /dev/xvda"
+        assert ("MN255", path, message) in judged(other)
+
+    def test_a_public_one_is_of_amazon_or_of_this_account(self) -> None:
+        public: Any = {"Public": True, "OwnerId": "210987654321"}
+        assert _is_of_a_stranger(public, ACCOUNT_ID)
+        assert not _is_of_a_stranger(public, "210987654321")
+        assert not _is_of_a_stranger(public | {"ImageOwnerAlias": "amazon"}, ACCOUNT_ID)
+        # Its owner has shared it with this account.
+        assert not _is_of_a_stranger(public | {"Public": False}, ACCOUNT_ID)
+
+    def test_one_to_bake_from_fits_on_a_builder(self) -> None:
+        image: Any = {
+            "State": "available",
+            "Architecture": "x86_64",
+            "RootDeviceName": "/dev/xvda",
+            "BlockDeviceMappings": [
+                {"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0"},
+                {"DeviceName": "/dev/sdc", "Ebs": {"VolumeSize": 500}},
+                {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 30}},
+            ],
+        }
+        assert _wrong_base(image, "x86_64") is None
+        image["BlockDeviceMappings"][-1]["Ebs"]["VolumeSize"] = 31
+        said = "has a root volume of 31 GiB, and builders have 30"
+        assert _wrong_base(image, "x86_64") == said
+        assert _wrong_base(image | {"State": "pending"}, "x86_64") == "is pending, not available"
+
     def test_has_an_old_base(self, aws: Aws) -> None:
         ssm: Any = aws.connect("ssm", REGION)
         newest = ssm.get_parameter(Name=base_image_parameter("amazon-linux-2023", "x86_64"))
@@ -1104,6 +1154,13 @@ class TestImages:
             )
             old = base == "ami-0123456789abcdef0"
             assert [each[0] for each in problems] == ["MN219"] * old
+            # One that the spec names is not compared with the newest.
+            own = aws.ask(
+                f"image: {{base_amis: {{x86_64: {base}}}}}\n",
+                images={"r5.12xlarge": AmiRecord(id=image, baked_from=made_of)},
+                skip=("MN255",),
+            )
+            assert found(own) == []
 
 
 def test_identities(aws: Aws) -> None:

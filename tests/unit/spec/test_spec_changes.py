@@ -58,6 +58,9 @@ UNPLANNED = {
     # table is an attribute of the endpoint that the provider updates.
     ("network", "subnets"),
     ("network", "route_tables"),
+    # Of no AMI of the deployment.
+    ("image", "base_amis", "arm64"),
+    ("image", "base_amis", "gpu"),
     # They change nothing that Terraform sees, and their files must be there.
     ("image", "playbooks"),
     # Planned with a file system that is there: see the end-to-end test.

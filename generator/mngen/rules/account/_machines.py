@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mypy_boto3_ec2.type_defs import ImageTypeDef
+    from mypy_boto3_sts.client import STSClient
 
     from mngen.account import Account
     from mngen.catalog import Quota
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from mngen.spec import Path
 
 _ROOT_DEVICE = "/dev/xvda"
+# Size of a builder's root volume, GiB.
+_BUILDER_VOLUME = 30
 _AWS_KEY = "alias/aws/ebs"
 _AUTO_SCALING = "aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
 # Of those that AWS lists for the role, the ones that a grant can name.
@@ -278,6 +281,101 @@ class OwnRootDevice(AwsRule):
                 yield Match(("environments", name, "image"), f"the AMI {ami} has {device}")
 
 
+class BaseAmisFit(AwsRule):
+    id = "MN255"
+    title = "AMIs to bake from must be available and like an ECS-optimized AMI"
+    why = (
+        "A bake starts an instance of the AMI, and gives its root device /dev/xvda an encrypted "
+        "volume of 30 GiB. EC2 refuses a volume that is smaller than its snapshot, and with "
+        "another root device it attaches a second volume beside it."
+    )
+    remedy = "make the AMI of an ECS-optimized one, on an instance with a root volume of 30 GiB"
+    source_url = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_EbsBlockDevice.html"
+    manual_test = (
+        "aws ec2 describe-images --image-ids ami-0123456789abcdef0 "
+        "--query 'Images[].[State,Architecture,RootDeviceName,BlockDeviceMappings]'"
+    )
+    calls = ("ec2:DescribeImages",)
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        images, own = _base_amis(account)
+        for key, ami in own.items():
+            wrong = _wrong_base(images.get(ami), "arm64" if key == "arm64" else "x86_64")
+            if wrong is not None:
+                yield Match(("image", "base_amis", key), f"the AMI {ami} {wrong}")
+
+
+class BaseAmisFromKnownOwners(AwsRule):
+    id = "MN256"
+    severity = Severity.WARNING
+    title = "Public AMIs to bake from should be Amazon's or your own"
+    why = (
+        "Anyone can publish an AMI under any name. What is in it runs as root on every node, with "
+        "the role of the node."
+    )
+    remedy = "copy an AMI that you trust into this account, or let its owner share it with you"
+    source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/usingsharedamis-finding.html"
+    manual_test = (
+        "aws ec2 describe-images --image-ids ami-0123456789abcdef0 "
+        "--query 'Images[].[OwnerId,ImageOwnerAlias,Public]'"
+    )
+    calls = ("ec2:DescribeImages", "sts:GetCallerIdentity")
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        images, own = _base_amis(account)
+        if not own:
+            return
+        sts: STSClient = account.client("sts")
+        caller = sts.get_caller_identity()["Account"]
+        for key, ami in own.items():
+            if ami in images and _is_of_a_stranger(images[ami], caller):
+                owner = images[ami].get("OwnerId")
+                yield Match(
+                    ("image", "base_amis", key), f"the AMI {ami} is public, of the account {owner}"
+                )
+
+
+def _is_of_a_stranger(image: ImageTypeDef, caller: str) -> bool:
+    """Returns whether an AMI is public, and neither Amazon's nor of the caller's account."""
+    known = image.get("ImageOwnerAlias") == "amazon" or image.get("OwnerId") == caller
+    return bool(image.get("Public")) and not known
+
+
+def _base_amis(account: Account) -> tuple[dict[str, ImageTypeDef], dict[str, str]]:
+    """Returns what AWS has of the AMIs to bake from, and these by their keys in the spec."""
+    amis = account.cluster.spec.image.base_amis
+    given = {"x86_64": amis.x86_64, "arm64": amis.arm64, "gpu": amis.gpu}
+    own = {key: ami for key, ami in given.items() if ami is not None}
+    if not own:
+        return {}, {}
+    found = account.ec2.describe_images(
+        Filters=[{"Name": "image-id", "Values": sorted(set(own.values()))}],
+        IncludeDeprecated=True,
+    )
+    return {each["ImageId"]: each for each in found["Images"]}, own
+
+
+def _wrong_base(image: ImageTypeDef | None, architecture: str) -> str | None:
+    if image is None:
+        return "is not there, or not shared with this account"
+    if image.get("State") != "available":
+        return f"is {image.get('State')}, not available"
+    if image.get("Architecture") != architecture:
+        return f"is for {image.get('Architecture')}, not {architecture}"
+    if image.get("RootDeviceName") != _ROOT_DEVICE:
+        return f"has the root device {image.get('RootDeviceName')}, not {_ROOT_DEVICE}"
+    sizes = [
+        each.get("Ebs", {}).get("VolumeSize", 0)
+        for each in image.get("BlockDeviceMappings", [])
+        if each.get("DeviceName") == _ROOT_DEVICE
+    ]
+    if max(sizes, default=0) > _BUILDER_VOLUME:
+        return f"has a root volume of {max(sizes)} GiB, and builders have {_BUILDER_VOLUME}"
+    return None
+
+
 class ImagesAreCurrent(AwsRule):
     id = "MN219"
     severity = Severity.WARNING
@@ -308,8 +406,9 @@ class ImagesAreCurrent(AwsRule):
         found = account.client("ssm").get_parameters(Names=sorted(wanted))["Parameters"]
         newest = {each["Name"]: each["Value"] for each in found}
         for environment, made_of in baked.items():
+            own = account.cluster.spec.image.base_amis.of(made_of.base_kind)
             newer = newest.get(base_image_parameter(base, made_of.base_kind))
-            if newer is not None and newer != made_of.base_ami:
+            if own is None and newer is not None and newer != made_of.base_ami:
                 yield Match(
                     ("environments", environment.name, "instance"),
                     f"the AMI `{environment.image}` was baked from {made_of.base_ami}, "

@@ -197,3 +197,40 @@ environments:
         wanted = any(each.efa for each in subject.spec.environments.values())
         if subject.spec.image.efa_installer and not wanted:
             yield Match(("image", "efa_installer"), "no environment has EFA")
+
+
+class BaseAmisAreUsed(SpecRule):
+    id = "MN433"
+    severity = Severity.WARNING
+    title = "`image.base_amis` requires an AMI of that kind to bake"
+    why = (
+        "An AMI is baked from the base AMI of its kind: the architecture of the instance type, or "
+        "`gpu` for types whose GPUs jobs can use."
+    )
+    remedy = "remove the key, or name the AMI under the kind that the environments need"
+    source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-boot.html"
+    manual_test = "aws ec2 describe-images --owners self --query 'Images[].[ImageId,Architecture]'"
+    failing = """\
+image:
+  base_amis:
+    arm64: ami-0123456789abcdef0  #! ami-
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 4}
+"""
+    passing = """\
+image:
+  base_amis:
+    x86_64: ami-0123456789abcdef0
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 4}
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        if not subject.sound("environments") or not subject.sound("image"):
+            return
+        baked = {each.base_kind for each in subject.cluster.machine_images}
+        amis = subject.spec.image.base_amis
+        for key, kind in (("x86_64", "x86_64"), ("arm64", "arm64"), ("gpu", "x86_64-gpu")):
+            if amis.of(kind) is not None and kind not in baked:
+                yield Match(("image", "base_amis", key), "no AMI of this kind is baked")
