@@ -53,6 +53,8 @@ _STAGES = (
 _LONGEST_RESULT = 200
 _PLAYBOOK_FAILED = "the playbook failed: "
 _TASK = re.compile(r"TASK \[(?P<task>[^\]]+)\]")
+_ANSIBLE_FAILED = "Error executing Ansible"
+_UNPLAYED = re.compile(r"(?:\[ERROR\]:|ERROR!) +(?P<message>\S.*)")
 _TASK_PATH = re.compile(r"\btask path: (?P<path>\S.*)")
 _FATAL = re.compile(r"fatal: \[[^\]]*\]: \w+!? => (?P<result>\{.*)")
 _ERROR = re.compile(
@@ -215,13 +217,18 @@ class _Reading:
         self._job = job
         self._errors: list[str] = []
         self._task = ""
+        self._unplayed = ""
         # The result of a failed task, which Ansible may spread over many lines.
         self._result: list[str] | None = None
 
     @property
     def said(self) -> str:
         """Why it failed; the first reason, since the others follow from it."""
-        return self._errors[0] if self._errors else ""
+        first = self._errors[0] if self._errors else ""
+        # Without a failed task: Ansible could not read a playbook.
+        if self._unplayed and _ANSIBLE_FAILED in first:
+            return _PLAYBOOK_FAILED + self._unplayed
+        return first
 
     def take(self, line: str) -> None:
         """Takes a line of the log."""
@@ -230,6 +237,8 @@ class _Reading:
         elif task := _TASK.search(line):
             self._task = task["task"].rpartition(" : ")[2]
             self._job.show(self._task)
+        elif error := _UNPLAYED.search(line):
+            self._unplayed = error["message"]
         elif path := _TASK_PATH.search(line):
             self._task = task_named(self._task, path["path"])
         elif fatal := _FATAL.search(line):
