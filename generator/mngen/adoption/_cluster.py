@@ -63,8 +63,10 @@ A list has one form for all that is in it, and a tuple the form of one value and
 
 _Fault = tuple[tuple[str | int, ...], str]
 _UNSAYABLE = {
-    "CustomActions": "no scripts run when an instance starts: put what they do into a container",
-    "CustomAmi": "mngen bakes its own AMI: put what this one adds into a container",
+    "CustomActions": "no scripts run when an instance starts: put what they do into a container, "
+    "or into a playbook in `image.playbooks`",
+    "CustomAmi": "mngen bakes its own AMI: put what this one adds into a container, or into "
+    "`image.packages` and `image.playbooks`",
     "Dcv": "no head node, so no remote desktop",
     "S3Access": "add a policy with this access to `roles.job_policies`",
     "Proxy": "no head node: nodes reach AWS through endpoints or a NAT gateway",
