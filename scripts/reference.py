@@ -169,9 +169,9 @@ def _object(definitions: dict[str, Any], node: dict[str, Any], path: str) -> Ite
             facts.append("required")
         elif (default := _default(value)) is not None:
             facts.append(f"default `{default}`")
-        child = _nested(definitions, value)
+        child, suffix = _nested(definitions, value)
         if child is not None:
-            where = f"{inner}.<name>" if "additionalProperties" in _given(value) else inner
+            where = inner + suffix
             nested.append((where, child))
             text.append(f"See [`{where}`](#{_anchor(where)}).")
         text.append(_limits(value))
@@ -193,15 +193,19 @@ def _given(node: dict[str, Any]) -> dict[str, Any]:
     return kinds[0] if len(kinds) == 1 else node
 
 
-def _nested(definitions: dict[str, Any], node: dict[str, Any]) -> dict[str, Any] | None:
-    given = _given(node)
-    mappings = [kind for kind in given.get("anyOf", []) if "$ref" in kind]
+def _nested(definitions: dict[str, Any], node: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
+    """Returns the mapping with fixed keys in a value, and what leads to it from the value."""
+    given, suffix = _given(node), ""
+    for key, below in (("additionalProperties", ".<name>"), ("items", "[]")):
+        # Mappings with fixed keys alone have `false` there.
+        if given.get(key):
+            given, suffix = given[key], below
     # A value of several types has at most one that is a mapping.
-    below = given if "$ref" in given else next(iter(mappings), given.get("additionalProperties"))
-    if isinstance(below, dict) and "$ref" in below:
-        found: dict[str, Any] = definitions[_target(below)]
-        return found
-    return None
+    for kind in (given, *given.get("anyOf", [])):
+        if "$ref" in kind:
+            found: dict[str, Any] = definitions[_target(kind)]
+            return found, suffix
+    return None, ""
 
 
 def _described(node: dict[str, Any]) -> str:
