@@ -33,6 +33,8 @@ pytestmark = [
 ]
 
 TARBALL = "aws-efa-installer-9.9.9.tar.gz"
+# Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/efa-changelog.html, at 1.50.0.
+LAST_OF_AL2 = "aws-efa-installer-1.49.0.tar.gz"
 INSTALLER = """#!/bin/sh
 mkdir -p /opt/amazon
 echo "EFA installer version: 9.9.9, called with $*" >/opt/amazon/efa_installed_packages
@@ -154,19 +156,18 @@ def test_it_is_installed_if_the_signature_holds(tmp_path: Path) -> None:
 def test_it_is_copied_from_a_bucket(tmp_path: Path) -> None:
     site = tmp_path / "site"
     site.mkdir()
-    pack(site / TARBALL, INSTALLER)
-    fingerprint = sign(site / TARBALL)
+    pack(site / LAST_OF_AL2, INSTALLER)
+    fingerprint = sign(site / LAST_OF_AL2)
     folder = tmp_path / "machine"
     folder.mkdir()
-    with booted(folder, "amazon-linux-2023") as machine, serving(machine.pid) as servers:
+    with booted(folder, "amazon-linux-2") as machine, serving(machine.pid) as servers:
         url = f"http://127.0.0.1:{servers.server_port}"
         extra = variables(
-            "amazon-linux-2023",
+            "amazon-linux-2",
             mngen_efa=True,
             mngen_efa_installer="s3://my-software/efa/",
             efa_environment={"MNGEN_METADATA": url, "MNGEN_S3": url},
             efa_site="http://127.0.0.1:9",
-            efa_version="9.9.9",
             efa_fingerprint=fingerprint,
         )
         done = play(tmp_path, extra, "--tags", "efa", machine=machine)

@@ -19,6 +19,7 @@ MUST = {
     "mngen_efs_access_point": "it must be the id of an access point, such as fsap-0123456789abcdef",
     "mngen_nr_cpus": "it must be the number of physical cores, from 1 to 9999, or 0 for no limit",
     "mngen_efa": "it must be true or false",
+    "mngen_efa_version": "it must be a version of the EFA installer, such as 1.49.0, or empty",
     "mngen_efa_installer": "it must be a folder of a bucket, such as s3://software/efa/, or empty",
     "mngen_gpu": "it must be true or false",
     "mngen_fsx_id": "it must be the id of a file system, such as fs-0123456789abcdef0, or empty",
@@ -40,6 +41,7 @@ DEFAULTED = {
     "mngen_efs_access_point",
     "mngen_efa",
     "mngen_efa_installer",
+    "mngen_efa_version",
     "mngen_gpu",
     "mngen_fsx_id",
     "mngen_fsx_dns_name",
@@ -64,6 +66,7 @@ WRONG: dict[str, dict[str, Any]] = {
         "mngen_nr_cpus": -1,
         "mngen_efa": 2,
         "mngen_efa_installer": "s3://b/efa; reboot/",
+        "mngen_efa_version": "latest",
         "mngen_gpu": "H100",
         "mngen_fsx_id": "fs-0123456789abcdef0; reboot",
         "mngen_fsx_dns_name": "a b",
@@ -88,6 +91,7 @@ WRONG: dict[str, dict[str, Any]] = {
         "mngen_nr_cpus": "48 init=/bin/sh",
         "mngen_efa": "",
         "mngen_efa_installer": "s3://my-software/efa/\n",
+        "mngen_efa_version": "1.49.0\n",
         "mngen_gpu": None,
         "mngen_fsx_id": "fs-01234567\n",
         "mngen_fsx_dns_name": "host@tcp:/ /etc lustre\n",
@@ -103,6 +107,7 @@ WRONG: dict[str, dict[str, Any]] = {
     },
     "iam": {"mngen_efs_tls": False, "mngen_efs_iam": True},
     "access-point": {"mngen_efs_tls": False, "mngen_efs_access_point": "fsap-0123456789abcdef0"},
+    "efa-without-amazon-linux-2": {"mngen_base": "amazon-linux-2", "mngen_efa_version": "1.50.0"},
     "gpus-of-arm64": {"mngen_gpu": True, "mngen_arch": "arm64"},
     "one-in-the-other": {"mngen_fsx_id": "fs-0a1b2c3d4e5f60718", "mngen_fsx_mount": "/efs/fast"},
     "over-the-system": {"mngen_efs_mount": "/etc/efs"},
@@ -155,6 +160,13 @@ def test_iam_and_access_points_need_tls(case: str, said: dict[str, str]) -> None
 
 def test_gpus_need_x86_64(said: dict[str, str]) -> None:
     assert "there is a GPU-optimized image for x86_64 only" in said["gpus-of-arm64"]
+
+
+def test_a_version_of_efa_supports_the_base(said: dict[str, str]) -> None:
+    assert (
+        "the last EFA installer for Amazon Linux 2 is 1.49.0" in said["efa-without-amazon-linux-2"]
+    )
+    assert "the last EFA installer" not in said["wrong"]
 
 
 def test_one_file_system_is_not_mounted_in_the_other(said: dict[str, str]) -> None:

@@ -208,6 +208,7 @@ def _image(choice: Mapping[str, str], *, reaches_out: bool) -> Data:
     # What builders without a way out cannot download is in a bucket.
     if choice["installer"] == "yes" or not reaches_out:
         image["efa_installer"] = "s3://my-software/efa/"
+        image["efa_version"] = "1.49.0"
     return image
 
 

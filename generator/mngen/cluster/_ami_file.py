@@ -35,6 +35,7 @@ class BakedFrom(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         scratch: Where it mounts the instance's disks; None for nowhere.
         packages: Packages of the spec, sorted.
         own_playbooks: Playbooks of the spec, in their order; `playbooks` has their content.
+        efa_version: Version of the EFA installer that the spec names; None for that of `playbooks`.
     """
 
     architecture: str
@@ -56,6 +57,7 @@ class BakedFrom(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scratch: str | None = None
     packages: tuple[str, ...] = ()
     own_playbooks: tuple[str, ...] = ()
+    efa_version: str | None = None
 
     @property
     def base_kind(self) -> str:

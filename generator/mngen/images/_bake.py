@@ -324,6 +324,7 @@ def _variables(run: Run, target: Target) -> dict[str, object]:
         "mngen_base": made_of.base,
         "mngen_efa": image.efa,
         "mngen_efa_installer": run.efa_installer if image.efa else "",
+        "mngen_efa_version": made_of.efa_version or "",
         "mngen_efs_access_point": made_of.access_point or "",
         "mngen_efs_dns_name": site.efs_dns_name,
         "mngen_efs_iam": made_of.iam,

@@ -20,6 +20,7 @@ _CHANGES = {
     "base_ami": "there is another base image",
     "nr_cpus": "the limit of CPUs changed",
     "efa": "EFA changed",
+    "efa_version": "the version of the EFA installer changed",
     "gpu": "the drivers of GPUs changed",
     "efs": "the file system changed",
     "mount": "the mount point changed",
@@ -116,6 +117,7 @@ def wanted_inputs(
         scratch=image.scratch,
         packages=tuple(sorted(spec.image.packages)),
         own_playbooks=spec.image.playbooks,
+        efa_version=spec.image.efa_version if image.efa else None,
     )
 
 

@@ -718,6 +718,20 @@ class Image(Section, frozen=True, kw_only=True):
         | None,
         affects(Effect.IN_PLACE),
     ] = None
+    efa_version: Annotated[
+        Annotated[
+            str,
+            _text(
+                "Version of the EFA installer. Default: one that was tested with the base, which "
+                "is the last that supports it for amazon-linux-2.",
+                "a version of the EFA installer, such as 1.49.0",
+                pattern=r"^1\.(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})\Z",
+                examples=("1.49.0",),
+            ),
+        ]
+        | None,
+        affects(Effect.BAKE),
+    ] = None
     packages: Annotated[
         tuple[PackageName, ...],
         Meta(

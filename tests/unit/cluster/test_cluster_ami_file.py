@@ -107,6 +107,7 @@ def test_the_digest_tells_any_two_inputs_apart() -> None:
         "scratch": "/scratch",
         "packages": ("htop",),
         "own_playbooks": ("bake/site.yml",),
+        "efa_version": "1.49.0",
     }
     assert changes.keys() == set(BakedFrom.__struct_fields__)
     others = {

@@ -824,6 +824,18 @@ def test_the_efa_installer_is_in_the_bucket_and_can_be_read(aws: Aws) -> None:
         assert ("denies everyone" in "".join(asked()[0])) is denied
 
 
+@pytest.mark.parametrize(
+    ("part", "version"),
+    [("base: amazon-linux-2", "1.49.0"), ("efa_version: 1.48.0", "1.48.0")],
+)
+def test_the_installer_in_the_bucket_is_that_of_the_base(aws: Aws, part: str, version: str) -> None:
+    s3: Any = aws.connect("s3", REGION)
+    s3.create_bucket(Bucket="software")
+    whole = f"image: {{efa_installer: s3://software/, {part}}}\n"
+    [message] = [each[2] for each in found(aws.ask(whole, environments=EFA)) if each[0] == "MN229"]
+    assert f"aws-efa-installer-{version}.tar.gz.sig" in message
+
+
 def test_an_installer_in_another_region(aws: Aws) -> None:
     s3: Any = aws.connect("s3", "eu-west-1")
     place = {"LocationConstraint": "eu-west-1"}

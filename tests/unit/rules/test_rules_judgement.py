@@ -593,3 +593,24 @@ def test_a_job_cannot_have_the_cores_that_cpus_leaves_unused() -> None:
     ]
     assert path == "jobs.all.vcpus"
     assert message.endswith("registers 24, its `cpus`, of the 96 vCPUs")
+
+
+@pytest.mark.parametrize(
+    ("base", "version", "hint"),
+    [
+        ("amazon-linux-2", "1.49.0", None),
+        ("amazon-linux-2", "1.49.1", "write `efa_version: 1.49.0`, or remove the key"),
+        ("amazon-linux-2", "1.50.0", "write `efa_version: 1.49.0`, or remove the key"),
+        ("amazon-linux-2", "1.9.5", "remove `efa_version`, or name 1.11.0 or newer"),
+        ("amazon-linux-2023", "1.51.0", None),
+        ("amazon-linux-2023", "1.24.1", "remove `efa_version`, or name 1.25.0 or newer"),
+    ],
+)
+def test_the_efa_installer_supports_the_base(base: str, version: str, hint: str | None) -> None:
+    # Sources: the installer's ChangeLog, and for 1.49.0
+    # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/efa-changelog.html (at 1.50.0).
+    text = environment(instance="c5n.18xlarge", efa="true")
+    text += f"image: {{base: {base}, efa_version: {version}}}\n"
+    found = [each for each in problems(text) if each.rule == "MN434"]
+    assert [each.hint for each in found] == ([] if hint is None else [hint])
+    assert all(each.path == "image.efa_version" for each in found)

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
     from mngen.account import Account
+    from mngen.spec import Image
 
 _PATH = ("image", "efa_installer")
 _DEFAULTS = "roles/efa/defaults/main.yml"
-_VERSION = re.compile(r"^efa_version: (\S+)$", re.MULTILINE)
+_VERSION = re.compile(r"^  (amazon-linux-\S+): (\S+)$", re.MULTILINE)
 _MISSING = "404"
 
 
@@ -61,7 +62,7 @@ class EfaInstallerIsThere(AwsRule):
             )
             return
         # What denies everyone denies this look, too.
-        names = _efa_files()
+        names = _efa_files(spec.image)
         partition = partition_of(spec.region)
         files = [f"arn:{partition}:s3:::{bucket}/{folder}{name}" for name in names]
         denied = list(_denied(s3, bucket, files))
@@ -77,10 +78,10 @@ class EfaInstallerIsThere(AwsRule):
             yield from _encrypted(account, there)
 
 
-def _efa_files() -> tuple[str, ...]:
+def _efa_files(image: Image) -> tuple[str, ...]:
     """Returns the names of the files that the playbooks copy: those of their version of EFA."""
     text = (_resources.playbooks() / _DEFAULTS).read_text(encoding="utf-8")
-    [version] = _VERSION.findall(text)
+    version = image.efa_version or dict(_VERSION.findall(text))[image.base]
     tarball = f"aws-efa-installer-{version}.tar.gz"
     return ("aws-efa-installer.key", f"{tarball}.sig", tarball)
 

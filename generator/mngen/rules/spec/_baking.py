@@ -20,6 +20,15 @@ _SESSIONS = (
 )
 _ADDRESSES = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-instance-addressing.html"
 
+# The lowest and the highest version of the EFA installer for each base. From its ChangeLog:
+# Graviton since 1.11.0; up to 1.24.1, no Amazon Linux 2023, so 1.25.0 is the first that may
+# support it. From https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/efa-changelog.html: 1.49.0
+# is the last for Amazon Linux 2.
+_EFA_VERSIONS: dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]] = {
+    "amazon-linux-2": ((1, 11, 0), (1, 49, 0)),
+    "amazon-linux-2023": ((1, 25, 0), None),
+}
+
 
 class BuildersKnowWho(SpecRule):
     id = "MN107"
@@ -176,9 +185,9 @@ environments:
 class EfaInstallerIsUsed(SpecRule):
     id = "MN118"
     severity = Severity.WARNING
-    title = "`image.efa_installer` requires an environment with EFA"
+    title = "`image.efa_installer` and `efa_version` require an environment with EFA"
     why = "The installer is only copied to builders of AMIs with EFA."
-    remedy = "remove `efa_installer`, or write `efa: true` in an environment"
+    remedy = "remove the key, or write `efa: true` in an environment"
     source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/efa-start.html"
     manual_test = "aws s3 ls s3://BUCKET/efa/"
     failing = """\
@@ -195,8 +204,57 @@ environments:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         wanted = any(each.efa for each in subject.spec.environments.values())
-        if subject.spec.image.efa_installer and not wanted:
-            yield Match(("image", "efa_installer"), "no environment has EFA")
+        for key in ("efa_installer", "efa_version"):
+            if getattr(subject.spec.image, key) and not wanted:
+                yield Match(("image", key), "no environment has EFA")
+
+
+class EfaVersionServesBase(SpecRule):
+    id = "MN434"
+    title = "`image.efa_version` must support the base of the AMIs"
+    why = (
+        "Amazon's EFA installer supports Amazon Linux 2 up to version 1.49.0, and there Graviton "
+        "since 1.11.0. No version up to 1.24.1 names Amazon Linux 2023 among those it supports. "
+        "Elsewhere the installer stops, and the bake fails after it has started an instance."
+    )
+    remedy = "remove `efa_version`, or name a version that supports the base"
+    source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/efa-changelog.html"
+    manual_test = "aws s3 ls s3://BUCKET/efa/"
+    failing = """\
+image:
+  efa_version: 1.19.0  #! 1.19.0
+environments:
+  c5n: {instance: c5n.18xlarge, max_nodes: 4, efa: true}
+"""
+    passing = """\
+image:
+  efa_version: 1.49.0
+environments:
+  c5n: {instance: c5n.18xlarge, max_nodes: 4, efa: true}
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        image = subject.spec.image
+        if not subject.sound("image") or image.efa_version is None:
+            return
+        version = tuple(int(part) for part in image.efa_version.split("."))
+        lowest, highest = _EFA_VERSIONS[image.base]
+        path = ("image", "efa_version")
+        if version < lowest:
+            least = ".".join(map(str, lowest))
+            yield Match(
+                path,
+                f"{image.efa_version} does not support {image.base}",
+                f"remove `efa_version`, or name {least} or newer",
+            )
+        elif highest is not None and version > highest:
+            last = ".".join(map(str, highest))
+            yield Match(
+                path,
+                f"{image.efa_version} does not support {image.base}: {last} is the last that does",
+                f"write `efa_version: {last}`, or remove the key",
+            )
 
 
 class BaseAmisAreUsed(SpecRule):
