@@ -133,7 +133,6 @@ COMMON: dict[Key, Any] = {
     ("storage", "fsx", "mount"): "/fast",
     ("image", "base"): "amazon-linux-2",
     ("image", "packages"): ["htop"],
-    ("image", "efa_version"): "1.49.0",
     ("image", "base_amis", "x86_64"): "ami-0a1b2c3d4e5f60718",
     ("image", "kms_key"): _KEY,
     ("roles", "instance_profile"): "arn:aws:iam::123456789012:instance-profile/nodes",

@@ -830,8 +830,8 @@ def test_the_efa_installer_is_in_the_bucket_and_can_be_read(aws: Aws) -> None:
 )
 def test_the_installer_in_the_bucket_is_that_of_the_base(aws: Aws, part: str, version: str) -> None:
     s3: Any = aws.connect("s3", REGION)
-    s3.create_bucket(Bucket="software")
-    whole = f"image: {{efa_installer: s3://software/, {part}}}\n"
+    s3.create_bucket(Bucket="versions")
+    whole = f"image: {{efa_installer: s3://versions/, {part}}}\n"
     [message] = [each[2] for each in found(aws.ask(whole, environments=EFA)) if each[0] == "MN229"]
     assert f"aws-efa-installer-{version}.tar.gz.sig" in message
 

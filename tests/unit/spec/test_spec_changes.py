@@ -61,6 +61,7 @@ UNPLANNED = {
     # Of no AMI of the deployment.
     ("image", "base_amis", "arm64"),
     ("image", "base_amis", "gpu"),
+    ("image", "efa_version"),
     # They change nothing that Terraform sees, and their files must be there.
     ("image", "playbooks"),
     # Planned with a file system that is there: see the end-to-end test.
