@@ -179,11 +179,13 @@ def plans(
             for name, change in changes.items():
                 results[name].set_result(_plan(stack, key_changes.changed(base, change)))
             results["links"].set_result(_plan(stack, key_changes.links_changed()))
+            results["folders"].set_result(_plan(stack, key_changes.links_exchanged()))
 
     env = sandbox.environment("us-east-1", terraform_env)
     changes = {"common": key_changes.COMMON, **key_changes.ALONE}
     changes["service"] = {**changes["service"], **elsewhere}
-    results: dict[str, Future[Plan]] = {name: Future() for name in ("many", "links", *changes)}
+    names = ("many", "links", "folders", *changes)
+    results: dict[str, Future[Plan]] = {name: Future() for name in names}
     with ThreadPoolExecutor(2) as pool:
         for way in (many, few):
             pool.submit(way, results).add_done_callback(lambda done: _fail(results, done))
@@ -474,18 +476,25 @@ def test_keys_of_links_replace_them_or_change_them_in_place(
 ) -> None:
     plan = plans["links"].result()
     assert plan.changes(kind=LUSTRE) == []
-    found = {each["index"]: set(each["change"]["actions"]) for each in plan.changes("fsx", LINK)}
+    found = {each["name"]: set(each["change"]["actions"]) for each in plan.changes("fsx", LINK)}
     # The path of one is another; of the other, the import is switched on and the export off.
-    assert found == {"cases": REPLACE, "results": REPLACE}
+    assert found == {"s3_cases": REPLACE, "s3_results": REPLACE}
     [results] = (
         each["change"]["after"]["s3"]
         for each in plan.changes("fsx", LINK)
-        if each["index"] == "results"
+        if each["name"] == "s3_results"
     )
     assert [each["auto_import_policy"] for each in results] == [[{"events": ["NEW"]}]]
     assert not any(each.get("auto_export_policy") for each in results)
     for key in key_changes.LINKS:
         assert declared("storage", "fsx", "s3", ENTRY, key) == {Effect.LINK}
+
+
+def test_a_link_stays_where_others_come_and_go(plans: dict[str, Future[Plan]]) -> None:
+    """The one that is removed was created before the one that stays, and so is its successor."""
+    plan = plans["folders"].result()
+    found = {each["name"]: each["change"]["actions"] for each in plan.changes("fsx", LINK)}
+    assert found == {"s3_cases": ["delete"], "s3-new_-cases": ["create"]}
 
 
 @pytest.mark.parametrize("key", ["cidr", "vpc"])

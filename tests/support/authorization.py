@@ -13,7 +13,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from tests.support.iam import Request, action_named
+from tests.support.iam import Request, action_named, actions_like
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -322,9 +322,9 @@ class Authorizer:
         """Read a call about FSx for Lustre.
 
         Source of what FSx asks for in the caller's name:
-        https://docs.aws.amazon.com/fsx/latest/LustreGuide/setting-up.html (links to S3), AWS's
-        table of actions (groups), https://docs.aws.amazon.com/fsx/latest/LustreGuide/
-        using-service-linked-roles.html.
+        https://docs.aws.amazon.com/fsx/latest/LustreGuide/setting-up.html and
+        s3-validation-error.html there (links to S3), AWS's table of actions (groups),
+        https://docs.aws.amazon.com/fsx/latest/LustreGuide/using-service-linked-roles.html.
         """
         name, values = f"fsx:{call.operation}", call.values
         if not action_named(name).types:
@@ -347,6 +347,7 @@ class Authorizer:
             yield self._service_linked(*role)
             for action in ("iam:AttachRolePolicy", "iam:PutRolePolicy"):
                 yield Request(action, self._role("aws-service-role/" + "/".join(role)))
+            yield from linked(values["DataRepositoryPath"])
             return
         arn = values.get("ResourceARN") or self._links.get(values.get("AssociationId", ""))
         arn = arn or self._arn(call, f"file-system/{values.get('FileSystemId')}")
@@ -401,6 +402,22 @@ class Authorizer:
         if call.status == 404:
             # A user who may not list gets 403 for what is not there, and Terraform gives up.
             yield Request("s3:ListBucket", bucket)
+
+
+def linked(path: str) -> Iterator[Request]:
+    """Yield what FSx asks for about the S3 path of a link.
+
+    Source: "Ensure the IAM role or user you are using has s3:Get*, s3:List* and s3:PutObject
+    permissions to the S3 bucket prefix",
+    https://docs.aws.amazon.com/fsx/latest/LustreGuide/s3-validation-error.html
+    """
+    bucket, _, prefix = path.removeprefix("s3://").rstrip("/").partition("/")
+    arn = f"arn:aws:s3:::{bucket}"
+    for pattern in ("s3:Get*", "s3:List*", "s3:PutObject"):
+        for name in actions_like(pattern, "bucket"):
+            yield Request(name, arn)
+        for name in actions_like(pattern, "object"):
+            yield Request(name, f"{arn}/{prefix}/a" if prefix else f"{arn}/a")
 
 
 def _sts(call: Call) -> Iterator[Request]:

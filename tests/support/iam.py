@@ -124,6 +124,19 @@ def action_named(name: str) -> Action:
     return Action(types, general, frozenset(depends))
 
 
+@lru_cache
+def actions_like(pattern: str, *kinds: str) -> tuple[str, ...]:
+    """List the actions that a pattern fits, such as `s3:Get*`, and that touch one of some kinds."""
+    service, _, rest = pattern.partition(":")
+    names = [f"{service}:{each}" for each in get_service_prefix_data(service)["privileges"]]
+    return tuple(
+        name
+        for name in sorted(names)
+        if matches(rest, name.partition(":")[2])
+        and any(kind.name in kinds for kind in action_named(name).types)
+    )
+
+
 def overlap(one: str, other: str) -> bool:
     """Return whether any text fits both of two patterns in which `*` is the only wildcard."""
     if "*" not in one:

@@ -282,6 +282,14 @@ def links_changed() -> Data:
     )
 
 
+def links_exchanged() -> Data:
+    """Return `few` with another link in place of its first one."""
+    data = few()
+    links = data["storage"]["fsx"]["s3"]
+    links["new.cases"] = links.pop("cases")
+    return data
+
+
 def changed(data: Data, changes: dict[Key, Any]) -> Data:
     """Return a copy of a spec with other values of some keys."""
     data = copy.deepcopy(data)

@@ -68,6 +68,16 @@ def fsx_links(fsx: Fsx) -> dict[str, dict[str, object]]:
     }
 
 
+def fsx_link_label(folder: str) -> str:
+    """Returns the name of a linked folder's resource in Terraform; no two folders have the same.
+
+    Names in Terraform have no dots: https://developer.hashicorp.com/terraform/language/syntax/configuration
+    """
+    if "." not in folder:
+        return f"s3_{folder}"
+    return "s3-" + folder.replace("_", "__").replace(".", "_-")
+
+
 def fsx_folders(fsx: Fsx | None) -> tuple[str, ...]:
     """Returns the linked folders that jobs write to: those with an export, sorted."""
     if fsx is None or fsx.id is not None:

@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING
 
 from mngen.cluster import (
     AGENT_POLICY,
-    DEPLOYMENT_TAG,
     creates_execution_role,
     creates_spot_fleet_role,
     efa_installer,
     grants_mount,
 )
+from mngen.policy._lustre import lustre_statements
 from mngen.policy._network import network_statements
 from mngen.policy._shared import (
-    Vpc,
     definitions,
-    domain,
     ec2_service,
     file_system,
     instance_role,
@@ -33,6 +31,7 @@ from mngen.policy._shared import (
     queues,
     read_state,
     repository,
+    service_key,
     state_key,
 )
 from mngen.policy._statement import Scope, Statement, merged
@@ -137,7 +136,7 @@ def deployer_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
         *_logs(spec, scope),
         *_registry(spec, scope),
         *_storage(spec, scope),
-        *_lustre(spec, scope),
+        *lustre_statements(spec, scope),
         *_state(spec, scope),
         *network_statements(cluster, scope),
     ]
@@ -454,89 +453,8 @@ def _storage(spec: Spec, scope: Scope) -> list[Statement]:
             scope.own,
         ),
         # https://docs.aws.amazon.com/efs/latest/ug/EFSKMS.html
-        *_service_key(scope, "FileSystemKey", "elasticfilesystem", spec.storage.efs.kms_key),
+        *service_key(scope, "FileSystemKey", "elasticfilesystem", spec.storage.efs.kms_key),
     ]
-
-
-def _lustre(spec: Spec, scope: Scope) -> list[Statement]:
-    """A new FSx for Lustre file system, and its links to S3.
-
-    FSx makes a role for each file system that is linked, with an inline policy for the bucket, in
-    the caller's name; and a grant on the key of a persistent one. It has no condition on what a tag
-    is created with, so a file system without the tag of any deployment can be given this one's.
-
-    Sources: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonfsx.html,
-    https://docs.aws.amazon.com/fsx/latest/LustreGuide/setting-up.html (permissions for S3),
-    https://docs.aws.amazon.com/fsx/latest/LustreGuide/FSXKMS.html
-    """
-    fsx = spec.storage.fsx
-    if fsx is None or fsx.id is not None:
-        return []
-    vpc = Vpc.of(spec, scope)
-    systems = scope.arn("fsx", "file-system/*")
-    links = (scope.arn("fsx", "association/*"),) if fsx.s3 else ()
-    untagged = {"Null": {f"aws:ResourceTag/{DEPLOYMENT_TAG}": ["true"]}}
-    service = "s3.data-source.lustre.fsx.amazonaws.com"
-    return [
-        # FSx asks for the groups in the caller's name.
-        Statement("LustreGroups", ("ec2:GetSecurityGroupsForVpc",), (vpc.arn,), vpc.conditions),
-        Statement(
-            "LustreLook",
-            ("fsx:DescribeDataRepositoryAssociations",) if fsx.s3 else (),
-            ("*",),
-            scope.here,
-        ),
-        Statement("LustreCreate", ("fsx:CreateFileSystem",), (systems,), scope.tagged),
-        Statement(
-            "LustreLinkCreate", ("fsx:CreateDataRepositoryAssociation",), links, scope.tagged
-        ),
-        Statement(
-            "LustreCreateTags",
-            ("fsx:TagResource",),
-            (systems, *links),
-            merged(scope.tagged, untagged),
-        ),
-        Statement(
-            "Lustre",
-            (
-                "fsx:DeleteFileSystem",
-                "fsx:TagResource",
-                "fsx:UntagResource",
-                "fsx:UpdateFileSystem",
-                *(("fsx:CreateDataRepositoryAssociation",) if fsx.s3 else ()),
-            ),
-            (systems,),
-            scope.own,
-        ),
-        Statement(
-            "LustreLink",
-            (
-                "fsx:DeleteDataRepositoryAssociation",
-                "fsx:TagResource",
-                "fsx:UntagResource",
-                "fsx:UpdateDataRepositoryAssociation",
-            ),
-            links,
-            scope.own,
-        ),
-        Statement(
-            "LustreRoles",
-            ("iam:AttachRolePolicy", "iam:CreateServiceLinkedRole", "iam:PutRolePolicy")
-            if fsx.s3
-            else (),
-            (scope.iam_arn(f"role/aws-service-role/{service}/*"),),
-        ),
-        *_service_key(scope, "LustreKey", "fsx", fsx.kms_key),
-    ]
-
-
-def _service_key(scope: Scope, name: str, service: str, key: str | None) -> list[Statement]:
-    """The key of a file system, which the service uses and grants itself in the caller's name."""
-    if key is None:
-        return []
-    via = {"StringEquals": {"kms:ViaService": [f"{service}.{scope.region}.{domain(scope)}"]}}
-    actions = ("CreateGrant", "Decrypt", "DescribeKey", "GenerateDataKeyWithoutPlaintext")
-    return [Statement(name, tuple(f"kms:{each}" for each in actions), (key,), via)]
 
 
 def _state(spec: Spec, scope: Scope) -> list[Statement]:

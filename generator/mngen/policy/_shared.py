@@ -268,3 +268,12 @@ def ec2_service(scope: Scope) -> str:
 def domain(scope: Scope) -> str:
     """Returns the domain of AWS's services in a partition."""
     return "amazonaws.com" + (".cn" if scope.partition == "aws-cn" else "")
+
+
+def service_key(scope: Scope, name: str, service: str, key: str | None) -> list[Statement]:
+    """Returns the use of a file system's key by its service, which asks in the caller's name."""
+    if key is None:
+        return []
+    via = {"StringEquals": {"kms:ViaService": [f"{service}.{scope.region}.{domain(scope)}"]}}
+    actions = ("CreateGrant", "Decrypt", "DescribeKey", "GenerateDataKeyWithoutPlaintext")
+    return [Statement(name, tuple(f"kms:{each}" for each in actions), (key,), via)]

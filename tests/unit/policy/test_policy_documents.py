@@ -24,7 +24,8 @@ from mngen.policy import (
     split,
 )
 from mngen.rules import aws_calls, open_cluster
-from mngen.spec import load_text
+from mngen.spec import Fsx, load_text
+from tests.support.authorization import linked
 from tests.support.iam import Request, action_named, actions, allows, matches, overlap
 from tests.support.specs import make_spec, pairwise, to_yaml
 
@@ -343,6 +344,24 @@ def test_endpoints_are_made_only_where_asked_for() -> None:
     assert "ec2:CreateVpcEndpoint" in gateway
     assert "route53:AssociateVPCWithHostedZone" not in gateway
     assert "route53:AssociateVPCWithHostedZone" in interface
+
+
+def test_links_reach_what_fsx_asks_for_and_nothing_beside_it() -> None:
+    """FSx asks in the caller's name, for a link that only imports as well."""
+    cluster = open_cluster(SPECS / "lustre.yaml")
+    documents = [policy(Part.DEPLOYER, cluster, ACCOUNT)]
+    paths = [link.path for link in (cluster.spec.storage.fsx or Fsx()).s3.values()]
+    assert sorted(paths) == ["s3://my-cases/wing", "s3://my-results/"]
+    asked = [request for path in paths for request in linked(path)]
+    assert len(asked) > 80
+    assert [each for each in asked if not allows(documents, each)] == []
+    for path in ("s3://other/", "s3://my-cases/wing2", "s3://my-cases/"):
+        objects = [each for each in linked(path) if "/" in each.resource]
+        assert not any(allows(documents, each) for each in objects)
+    names = {each.action for each in asked}
+    changing = {each for each in actions(documents) if each.startswith("s3:")} - names
+    assert changing == set()
+    assert not {each for each in granted(Part.DEPLOYER, minimal()) if each.startswith("s3:")}
 
 
 def test_roles_are_no_way_to_more_rights() -> None:

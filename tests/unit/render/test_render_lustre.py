@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mngen.cluster import fsx_link_label
 from mngen.render import render
 from tests.support.specs import make_spec, pairwise, to_cluster
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 BASE: dict[str, Any] = make_spec(pairwise()[0]) | {"storage": {}}
 MODULE = "terraform/modules/fsx/main.tf"
+# What the spec takes as a folder, with few letters, so that names meet.
+FOLDER = r"[a_-][a._-]{0,5}"
 
 
 def rendered(fsx: dict[str, Any] | None) -> dict[str, str]:
@@ -99,6 +107,45 @@ def test_events_are_in_the_words_of_aws_and_paths_as_written() -> None:
     assert re.search(r'import += \["NEW", "DELETED"\]', main)
     assert re.search(r'export += \["CHANGED"\]', main)
     assert '"s3://cases/a"' in main
+
+
+def links(folders: Iterable[str]) -> dict[str, str]:
+    """Return the resource of each linked folder, in the order of the file."""
+    text = rendered({"s3": {each: {"path": f"s3://cases/{each}"} for each in folders}})[MODULE]
+    kind = "aws_fsx_data_repository_association"
+    found = re.findall(
+        rf'^resource "{kind}" "([^"]+)" {{\n(.*?)^}}', text, re.DOTALL | re.MULTILINE
+    )
+    assert len({name for name, _ in found}) == len(found)
+    return dict(found)
+
+
+def test_links_are_made_one_after_the_other() -> None:
+    """https://github.com/hashicorp/terraform-provider-aws/issues/24678"""
+    found = links(["wing", "9.cases", "a-b", "a_b", "a.b"])
+    waits = [re.findall(r"depends_on += \[\w+\.([\w-]+)\]", body) for body in found.values()]
+    assert waits == [[], *([name] for name in list(found)[:-1])]
+    paths = [re.findall(r'file_system_path += "/(.+)"', body) for body in found.values()]
+    assert sorted(paths) == [["9.cases"], ["a-b"], ["a.b"], ["a_b"], ["wing"]]
+
+
+def test_another_link_changes_nothing_of_those_that_are_there() -> None:
+    """A link is replaced where its arguments change, and `depends_on` is none of them."""
+
+    def arguments(folders: list[str]) -> dict[str, str]:
+        found = links(folders).items()
+        return {name: re.sub(r"  depends_on += .+\n\n", "", body) for name, body in found}
+
+    few, more = arguments(["b", "d"]), arguments(["a.a", "b", "c", "d", "e"])
+    assert few.items() <= more.items()
+
+
+@given(st.sets(st.from_regex(FOLDER, fullmatch=True), min_size=2, max_size=2))
+def test_no_two_folders_have_the_same_resource(folders: set[str]) -> None:
+    names = {fsx_link_label(each) for each in folders}
+    assert len(names) == 2
+    # https://developer.hashicorp.com/terraform/language/syntax/configuration
+    assert all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", each) for each in names)
 
 
 @pytest.mark.parametrize("scratch", [False, True], ids=["alone", "with scratch"])

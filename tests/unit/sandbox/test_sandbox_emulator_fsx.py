@@ -182,9 +182,7 @@ def test_links_do_not_overlap_and_exclude_backups(
         "BadRequest"
     )
     other = {**link, "FileSystemPath": "/c", "DataRepositoryPath": "s3://no-such-bucket/"}
-    astray = fsx.create_data_repository_association(**other)["Association"]["AssociationId"]
-    [lost] = fsx.describe_data_repository_associations(AssociationIds=[astray])["Associations"]
-    assert lost["Lifecycle"] == "MISCONFIGURED"
+    assert error_code(fsx.create_data_repository_association, **other) == "BadRequest"
     fsx.delete_data_repository_association(AssociationId=made["AssociationId"])
     assert (
         error_code(
@@ -192,6 +190,40 @@ def test_links_do_not_overlap_and_exclude_backups(
         )
         == "DataRepositoryAssociationNotFound"
     )
+
+
+def test_a_link_fails_while_the_first_one_of_a_file_system_is_made(
+    sandbox: Sandbox, fsx: Any, place: dict[str, Any]
+) -> None:
+    """https://github.com/hashicorp/terraform-provider-aws/issues/24678"""
+    client(sandbox, "s3").create_bucket(Bucket="several")
+    name = fsx.create_file_system(**asked(place, "SCRATCH_2"))["FileSystem"]["FileSystemId"]
+
+    def link(folder: str) -> str:
+        made = fsx.create_data_repository_association(
+            FileSystemId=name,
+            FileSystemPath=f"/{folder}",
+            DataRepositoryPath=f"s3://several/{folder}/",
+        )["Association"]
+        assert made["Lifecycle"] == "CREATING"
+        identifier: str = made["AssociationId"]
+        return identifier
+
+    def state(identifier: str) -> tuple[str, str]:
+        [found] = fsx.describe_data_repository_associations(AssociationIds=[identifier])[
+            "Associations"
+        ]
+        return found["Lifecycle"], found.get("FailureDetails", {}).get("Message", "")
+
+    first, second = link("a"), link("b")
+    lifecycle, why = state(second)
+    assert lifecycle == "FAILED"
+    assert why.startswith("Amazon FSx does not have the required permissions for the S3 bucket.")
+    assert state(first) == ("AVAILABLE", "")
+    fsx.delete_data_repository_association(AssociationId=second)
+    # With the role, more than one is made at a time.
+    third, fourth = link("b"), link("c")
+    assert state(third) == state(fourth) == ("AVAILABLE", "")
 
 
 def test_an_older_lustre_has_no_links(fsx: Any, place: dict[str, Any]) -> None:

@@ -2,20 +2,27 @@
 
 File systems and links are here made, described, changed and deleted as Amazon's API reference has
 it, with what it refuses: sizes, throughput, versions, keys and backups that a deployment type does
-not have; more than one subnet; groups that keep Lustre out; links whose paths overlap. A state
-that takes minutes on AWS is over with the next question: what is created is then available, and
-what is changed or deleted is done.
+not have; more than one subnet; groups that keep Lustre out; links whose paths overlap, or whose
+bucket does not exist. A state that takes minutes on AWS is over with the next question: what is
+created is then available, and what is changed or deleted is done.
+
+The first link of a file system has FSx make the role with which it reads buckets. Another link
+that is asked for meanwhile fails, as users of Terraform report. No source tells what FSx does
+inside: here, meanwhile is until somebody asks for the state of the first one.
 
 Not here: other kinds of file systems, other storage than SSD, EFA, metadata performance, root
-squash, tasks of data repositories, file caches, whether a KMS key exists, and whether FSx may read
-a bucket.
+squash, tasks of data repositories, file caches, whether a KMS key exists, and what the caller and
+FSx may do with a bucket.
 
 Source: the model `fsx` of botocore 1.44 and the API reference that is made from it,
 https://docs.aws.amazon.com/fsx/latest/APIReference/API_CreateFileSystem.html,
 API_CreateFileSystemLustreConfiguration.html, API_UpdateFileSystem.html,
 API_CreateDataRepositoryAssociation.html; for groups,
 https://docs.aws.amazon.com/fsx/latest/LustreGuide/cannot-create-fs.html; for paths of links,
-https://docs.aws.amazon.com/fsx/latest/LustreGuide/create-dra-linked-data-repo.html.
+https://docs.aws.amazon.com/fsx/latest/LustreGuide/create-dra-linked-data-repo.html; for states of
+links, https://docs.aws.amazon.com/fsx/latest/LustreGuide/dra-lifecycles.html; for a bucket that
+FSx does not reach, https://docs.aws.amazon.com/fsx/latest/LustreGuide/s3-validation-error.html; for
+links that fail, https://github.com/hashicorp/terraform-provider-aws/issues/24678.
 """
 
 from __future__ import annotations
@@ -35,6 +42,14 @@ from mngen.sandbox.emulator._patch import patch
 
 _LNET_PORT = 988
 _MOST_LINKS = 8
+_UNREACHABLE = (
+    "Amazon FSx is unable to validate access to the S3 bucket. Ensure the IAM role or user you are "
+    "using has s3:Get*, s3:List* and s3:PutObject permissions to the S3 bucket prefix."
+)
+_NO_ROLE_YET = (
+    "Amazon FSx does not have the required permissions for the S3 bucket. Verify that FSx has "
+    "correct permissions by checking the bucket policy."
+)
 _VERSIONS = ("2.10", "2.12", "2.15")
 _PERSISTENT = {"PERSISTENT_1": (50, 100, 200), "PERSISTENT_2": (125, 250, 500, 1000)}
 _TYPES = ("SCRATCH_1", "SCRATCH_2", *_PERSISTENT)
@@ -90,7 +105,7 @@ class Lustre:
         return json.dumps({"FileSystemId": system["FileSystemId"], "Lifecycle": "DELETING"})
 
     def create_data_repository_association(self) -> str:
-        """Links a folder to S3, or refuses one that overlaps with another."""
+        """Links a folder to S3, or refuses a path that overlaps or that FSx does not reach."""
         link = _link(self.fsx_backend, json.loads(self.body))
         return json.dumps({"Association": {**link, "Lifecycle": "CREATING"}})
 
@@ -102,12 +117,16 @@ class Lustre:
             if name not in links:
                 raise _no_link(name)
         found = [
-            _tagged(self.fsx_backend, link)
+            link
             for name, link in links.items()
             if name in (asked.get("AssociationIds") or links)
             and all(_passes(link, each) for each in asked.get("Filters") or ())
         ]
-        return json.dumps({"Associations": found})
+        for link in found:
+            if link["Lifecycle"] == "CREATING":
+                link["Lifecycle"] = "AVAILABLE"
+        answer = [_tagged(self.fsx_backend, link) for link in found]
+        return json.dumps({"Associations": answer})
 
     def update_data_repository_association(self) -> str:
         """Changes what a link imports and exports; a policy that is not sent stays."""
@@ -315,14 +334,20 @@ def _link(backend: Any, asked: Data) -> Data:
                 "BadRequest", f"{folder} or {path} overlaps with {each['AssociationId']}"
             )
     bucket = path.removeprefix("s3://").partition("/")[0]
-    there = bucket in s3_backends[backend.account_id][backend.partition].buckets
+    if bucket not in s3_backends[backend.account_id][backend.partition].buckets:
+        # AWS has this message for a caller without rights. That a bucket which does not exist is
+        # answered alike is inferred.
+        raise JsonRESTError("BadRequest", _UNREACHABLE)
+    states = {each["Lifecycle"] for each in others}
+    has_role = "AVAILABLE" in states or "CREATING" not in states
     identifier = f"dra-{secrets.token_hex(9)[1:]}"
     link: Data = {
         "AssociationId": identifier,
         "ResourceARN": f"arn:{backend.partition}:fsx:{backend.region_name}:{backend.account_id}"
         f":association/{system['FileSystemId']}/{identifier}",
         "FileSystemId": system["FileSystemId"],
-        "Lifecycle": "AVAILABLE" if there else "MISCONFIGURED",
+        "Lifecycle": "CREATING" if has_role else "FAILED",
+        **({} if has_role else {"FailureDetails": {"Message": _NO_ROLE_YET}}),
         "FileSystemPath": folder,
         "DataRepositoryPath": path,
         "BatchImportMetaDataOnCreate": bool(asked.get("BatchImportMetaDataOnCreate")),

@@ -128,39 +128,59 @@ resource "terraform_data" "switches" {
   }
 }
 
-resource "aws_fsx_data_repository_association" "s3" {
-  for_each = var.links
-
+# One after the other: where FSx is asked for two first links at once, one of them fails for missing
+# permissions on the bucket (https://github.com/hashicorp/terraform-provider-aws/issues/24678). FSx
+# imports the names of all objects before a link is ready, and the provider would wait for ten minutes.
+resource "aws_fsx_data_repository_association" "s3_cases" {
   file_system_id                   = aws_fsx_lustre_file_system.this.id
-  file_system_path                 = "/${each.key}"
-  data_repository_path             = each.value.path
+  file_system_path                 = "/cases"
+  data_repository_path             = var.links["cases"].path
   batch_import_meta_data_on_create = true
 
   s3 {
-    dynamic "auto_import_policy" {
-      for_each = length(each.value.import) == 0 ? [] : [each.value.import]
-
-      content {
-        events = auto_import_policy.value
-      }
-    }
-
-    dynamic "auto_export_policy" {
-      for_each = length(each.value.export) == 0 ? [] : [each.value.export]
-
-      content {
-        events = auto_export_policy.value
-      }
+    auto_import_policy {
+      events = var.links["cases"].import
     }
   }
 
-  # FSx works on one link at a time, and imports the names of all objects before it is ready. The
-  # provider would wait for ten minutes.
   timeouts {
     create = "2h"
   }
 
   lifecycle {
-    replace_triggered_by = [terraform_data.switches[each.key]]
+    replace_triggered_by = [terraform_data.switches["cases"]]
   }
+}
+
+moved {
+  from = aws_fsx_data_repository_association.s3["cases"]
+  to   = aws_fsx_data_repository_association.s3_cases
+}
+
+resource "aws_fsx_data_repository_association" "s3_results" {
+  file_system_id                   = aws_fsx_lustre_file_system.this.id
+  file_system_path                 = "/results"
+  data_repository_path             = var.links["results"].path
+  batch_import_meta_data_on_create = true
+
+  s3 {
+    auto_export_policy {
+      events = var.links["results"].export
+    }
+  }
+
+  timeouts {
+    create = "2h"
+  }
+
+  depends_on = [aws_fsx_data_repository_association.s3_cases]
+
+  lifecycle {
+    replace_triggered_by = [terraform_data.switches["results"]]
+  }
+}
+
+moved {
+  from = aws_fsx_data_repository_association.s3["results"]
+  to   = aws_fsx_data_repository_association.s3_results
 }
