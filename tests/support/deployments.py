@@ -383,7 +383,37 @@ def _with_existing_network(text: str, sandbox: Sandbox, spec: Spec) -> str:
     _make_roles(iam)
     for old, new in made.items():
         text = text.replace(old, new)
-    return text
+    return text.replace("storage:\n", f"storage:\n  fsx: {_existing_lustre(sandbox, spec, made)}\n")
+
+
+def _existing_lustre(sandbox: Sandbox, spec: Spec, made: dict[str, str]) -> str:
+    """Make a file system whose servers reach nothing but each other, and return its section."""
+    ec2, fsx = (client(sandbox, name, spec.region) for name in ("ec2", "fsx"))
+    group = ec2.create_security_group(
+        VpcId=made[spec.network.vpc], GroupName="lustre", Description="existing"
+    )["GroupId"]
+    itself = [
+        {
+            "IpProtocol": "tcp",
+            "FromPort": first,
+            "ToPort": last,
+            "UserIdGroupPairs": [{"GroupId": group}],
+        }
+        for first, last in ((988, 988), (1018, 1023))
+    ]
+    [there] = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+    ec2.revoke_security_group_egress(GroupId=group, IpPermissions=there["IpPermissionsEgress"])
+    for authorize in (ec2.authorize_security_group_ingress, ec2.authorize_security_group_egress):
+        authorize(GroupId=group, IpPermissions=itself)
+    system = fsx.create_file_system(
+        FileSystemType="LUSTRE",
+        FileSystemTypeVersion="2.15",
+        StorageCapacity=1200,
+        SubnetIds=[made[spec.network.subnets[0]]],
+        SecurityGroupIds=[group],
+        LustreConfiguration={"DeploymentType": "SCRATCH_2"},
+    )["FileSystem"]["FileSystemId"]
+    return f"{{id: {system}, security_group: {group}}}"
 
 
 def _make_roles(iam: Any) -> None:

@@ -100,6 +100,7 @@ def network_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
         *(_nat(scope) if nat else ()),
         *_in_vpc(spec, scope, vpc),
         *_mount_targets(spec, scope, vpc),
+        *_lustre_group(spec, scope),
     ]
 
 
@@ -188,5 +189,25 @@ def _mount_targets(spec: Spec, scope: Scope, vpc: Vpc) -> list[Statement]:
                 "ec2:RevokeSecurityGroupIngress",
             ),
             (scope.arn("ec2", f"security-group/{efs.security_group}"),),
+        )
+    ]
+
+
+def _lustre_group(spec: Spec, scope: Scope) -> list[Statement]:
+    """The group of an FSx for Lustre file system that was there before: open in both directions."""
+    fsx = spec.storage.fsx
+    if fsx is None or fsx.security_group is None:
+        return []
+    return [
+        Statement(
+            "LustreGroup",
+            (
+                "ec2:AuthorizeSecurityGroupEgress",
+                "ec2:AuthorizeSecurityGroupIngress",
+                "ec2:ModifySecurityGroupRules",
+                "ec2:RevokeSecurityGroupEgress",
+                "ec2:RevokeSecurityGroupIngress",
+            ),
+            (scope.arn("ec2", f"security-group/{fsx.security_group}"),),
         )
     ]

@@ -64,10 +64,12 @@ def test_ports_are_open_in_both_directions_and_among_servers() -> None:
 
 
 def test_an_existing_one_is_only_opened() -> None:
+    """Its group may have lost the rule that lets everything out, so both directions are added."""
     named = rendered({"id": "fs-0a1b2c3d4e5f60718", "security_group": "sg-0a1b2c3d4e5f60718"})
     nodes, servers = "var.node_security_group_id", "var.security_group_id"
     assert rules(named[MODULE]) == {
         "from_nodes": (servers, nodes),
+        "to_nodes": (servers, nodes),
         "nodes_from_servers": (nodes, servers),
         "nodes_to_servers": (nodes, servers),
     }

@@ -362,18 +362,31 @@ class TestLustre:
     """Ports: https://docs.aws.amazon.com/fsx/latest/LustreGuide/limit-access-security-groups.html."""
 
     def make(
-        self, aws: Aws, zone: str, *, open_to: str | None, version: str = "2.15", vpc: str = ""
+        self,
+        aws: Aws,
+        zone: str,
+        *,
+        open_to: str | None,
+        version: str = "2.15",
+        vpc: str = "",
+        keeps_in: bool = False,
     ) -> tuple[str, str]:
         group = aws.security_group(vpc or None)
-        itself = {"UserIdGroupPairs": [{"GroupId": group}]}
-        rules = [{"IpProtocol": "tcp", "FromPort": 988, "ToPort": 988, **itself}]
-        if open_to is not None:
-            ranges = {"IpRanges": [{"CidrIp": open_to}]}
-            rules += [
-                {"IpProtocol": "tcp", "FromPort": first, "ToPort": last, **ranges}
+
+        def rules(**peer: Any) -> list[dict[str, Any]]:
+            return [
+                {"IpProtocol": "tcp", "FromPort": first, "ToPort": last, **peer}
                 for first, last in ((988, 988), (1018, 1023))
             ]
-        aws.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=rules)
+
+        itself = rules(UserIdGroupPairs=[{"GroupId": group}])
+        nodes = [] if open_to is None else rules(IpRanges=[{"CidrIp": open_to}])
+        aws.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[*itself, *nodes])
+        if keeps_in:
+            [made] = aws.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+            everything = made["IpPermissionsEgress"]
+            aws.ec2.revoke_security_group_egress(GroupId=group, IpPermissions=everything)
+            aws.ec2.authorize_security_group_egress(GroupId=group, IpPermissions=itself)
         if vpc:
             subnet = aws.subnet(vpc, "10.1.0.0/24", zone)
         else:
@@ -429,6 +442,15 @@ class TestLustre:
         [problem] = found(aws.ask(f"storage: {{fsx: {{id: {system}}}}}\n"))
         assert problem[0] == "MN249"
         assert "lets no node in on port 988 and 1018 to 1023" in problem[2]
+
+    def test_opens_no_connection_to_nodes(self, aws: Aws) -> None:
+        system, group = self.make(aws, "us-east-1a", open_to="172.31.0.0/16", keeps_in=True)
+        assert found(aws.ask(f"storage: {{fsx: {{id: {system}}}}}\n")) == [
+            ("MN249", "storage.fsx.id", f"`{system}` reaches no node on port 988 and 1018 to 1023")
+        ]
+        # With the group's name, the rules are added.
+        named = f"storage: {{fsx: {{id: {system}, security_group: {group}}}}}\n"
+        assert found(aws.ask(named)) == []
 
     def test_has_another_group(self, aws: Aws) -> None:
         system, group = self.make(aws, "us-east-1a", open_to="172.31.0.0/16")

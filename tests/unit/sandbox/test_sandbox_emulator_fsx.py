@@ -17,7 +17,11 @@ from tests.support.sandbox import client, error_code, unique
 if TYPE_CHECKING:
     from mngen.sandbox import Sandbox
 
-_LNET = {"IpProtocol": "tcp", "FromPort": 988, "ToPort": 988}
+# https://docs.aws.amazon.com/fsx/latest/LustreGuide/limit-access-security-groups.html
+_LNET = [
+    {"IpProtocol": "tcp", "FromPort": first, "ToPort": last}
+    for first, last in ((988, 988), (1018, 1023))
+]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +36,7 @@ def place(sandbox: Sandbox) -> dict[str, Any]:
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.0/24")["Subnet"]["SubnetId"]
     group = ec2.create_security_group(GroupName=unique("g"), Description="x", VpcId=vpc)["GroupId"]
-    itself = [{**_LNET, "UserIdGroupPairs": [{"GroupId": group}]}]
+    itself = [{**each, "UserIdGroupPairs": [{"GroupId": group}]} for each in _LNET]
     ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=itself)
     return {"SubnetIds": [subnet], "SecurityGroupIds": [group]}
 
@@ -118,16 +122,48 @@ def test_only_one_subnet_is_taken(fsx: Any, place: dict[str, Any]) -> None:
     assert error_code(fsx.create_file_system, **request) == "InvalidNetworkSettings"
 
 
+@pytest.mark.parametrize(
+    ("ingress", "egress", "closed"),
+    [
+        (_LNET, True, ""),
+        ([], True, "988"),
+        (_LNET[1:], True, "988"),
+        (_LNET[:1], True, "1018"),
+        (_LNET, False, "988"),
+    ],
+    ids=["open", "closed", "no 988", "only 988", "no way out"],
+)
+@pytest.mark.parametrize("cidr", ["10.9.0.0/24", "10.9.0.0/25"], ids=["subnet", "half of it"])
 def test_a_group_that_keeps_lustre_out_is_refused(
-    sandbox: Sandbox, fsx: Any, place: dict[str, Any]
+    ingress: list[dict[str, Any]],
+    egress: bool,
+    closed: str,
+    cidr: str,
+    sandbox: Sandbox,
+    fsx: Any,
+    place: dict[str, Any],
 ) -> None:
+    """What cannot-create-fs.html asks for: from the group itself or the full subnet."""
     ec2 = client(sandbox, "ec2")
     [subnet] = ec2.describe_subnets(SubnetIds=place["SubnetIds"])["Subnets"]
-    closed = ec2.create_security_group(
-        GroupName=unique("closed"), Description="x", VpcId=subnet["VpcId"]
+    group = ec2.create_security_group(
+        GroupName=unique("g"), Description="x", VpcId=subnet["VpcId"]
     )["GroupId"]
-    request = {**asked(place, "SCRATCH_2"), "SecurityGroupIds": [closed]}
-    assert error_code(fsx.create_file_system, **request) == "InvalidNetworkSettings"
+    rules = [{**each, "IpRanges": [{"CidrIp": cidr}]} for each in ingress]
+    if rules:
+        ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=rules)
+    if not egress:
+        [made] = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+        ec2.revoke_security_group_egress(GroupId=group, IpPermissions=made["IpPermissionsEgress"])
+    request = {**asked(place, "SCRATCH_2"), "SecurityGroupIds": [group]}
+    if closed or cidr.endswith("/25"):
+        with pytest.raises(fsx.exceptions.InvalidNetworkSettings) as refused:
+            fsx.create_file_system(**request)
+        port = closed if cidr.endswith("/24") else "988"
+        assert refused.value.response["Error"]["Message"].endswith(f"traffic on port {port}")
+    else:
+        made = fsx.create_file_system(**request)["FileSystem"]
+        fsx.delete_file_system(FileSystemId=made["FileSystemId"])
 
 
 def test_a_file_system_grows_and_is_gone_when_it_is_deleted(

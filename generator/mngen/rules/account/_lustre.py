@@ -112,8 +112,8 @@ class LustreLetsNodesIn(AwsRule):
     title = "The FSx for Lustre file system must let the nodes in"
     why = (
         "File servers accept Lustre (TCP ports 988 and 1018 to 1023) only as their security groups "
-        "allow. If they do not allow the nodes, the mount fails, Docker never starts and jobs stay "
-        "RUNNABLE."
+        "allow, and open connections to the nodes on the same ports. If the groups do not allow "
+        "the nodes, the mount fails or hangs, Docker never starts and jobs stay RUNNABLE."
     )
     remedy = "name the file system's `security_group`, to which rules for the nodes are then added"
     source_url = (
@@ -150,8 +150,9 @@ class LustreLetsNodesIn(AwsRule):
             return
         if fsx.security_group is None:
             if closed := closed_ports(account, groups, FSX_PORTS):
-                ports = " and ".join(_named(port) for port in closed)
-                yield Match(_ID, f"`{fsx.id}` lets no node in on port {ports}")
+                yield Match(_ID, f"`{fsx.id}` lets no node in on port {_named(closed)}")
+            if closed := closed_ports(account, groups, FSX_PORTS, outbound=True):
+                yield Match(_ID, f"`{fsx.id}` reaches no node on port {_named(closed)}")
         elif fsx.security_group not in groups:
             yield Match(
                 (*_PATH, "security_group"),
@@ -161,6 +162,7 @@ class LustreLetsNodesIn(AwsRule):
             )
 
 
-def _named(port: tuple[int, int]) -> str:
-    first, last = port
-    return str(first) if first == last else f"{first} to {last}"
+def _named(ports: list[tuple[int, int]]) -> str:
+    return " and ".join(
+        str(first) if first == last else f"{first} to {last}" for first, last in ports
+    )

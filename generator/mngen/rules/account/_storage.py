@@ -272,7 +272,11 @@ def _way_in(policy: str, efs: Efs, arn: str) -> str | None:
 
 
 def closed_ports(
-    account: Account, groups: list[str], ports: Iterable[tuple[int, int]]
+    account: Account,
+    groups: list[str],
+    ports: Iterable[tuple[int, int]],
+    *,
+    outbound: bool = False,
 ) -> list[tuple[int, int]]:
     """Returns at which TCP ports security groups do not let the nodes in.
 
@@ -282,12 +286,17 @@ def closed_ports(
         account: Where the nodes are.
         groups: Ids of the groups of a file system.
         ports: The ports, each as first and last.
+        outbound: Look at what may go to the nodes, not at what may come from them.
     """
     if not groups:
         return list(ports)
     nodes = set(account.cluster.spec.network.security_groups)
     found = account.ec2.describe_security_groups(Filters=[{"Name": "group-id", "Values": groups}])
-    permissions = [rule for group in found["SecurityGroups"] for rule in group["IpPermissions"]]
+    permissions = [
+        rule
+        for group in found["SecurityGroups"]
+        for rule in (group["IpPermissionsEgress"] if outbound else group["IpPermissions"])
+    ]
 
     def is_open(first: int, last: int) -> bool:
         rules = [rule for rule in permissions if _includes(rule, first, last)]

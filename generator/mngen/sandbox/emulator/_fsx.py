@@ -6,6 +6,10 @@ not have; more than one subnet; groups that keep Lustre out; links whose paths o
 bucket does not exist. A state that takes minutes on AWS is over with the next question: what is
 created is then available, and what is changed or deleted is done.
 
+Groups must let Lustre through among the file servers on all ports of AWS's page, in both
+directions; the error that AWS documents speaks of port 988 alone, here it names the first port that
+is closed.
+
 The first link of a file system has FSx make the role with which it reads buckets. Another link
 that is asked for meanwhile fails, as users of Terraform report. No source tells what FSx does
 inside: here, meanwhile is until somebody asks for the state of the first one.
@@ -30,6 +34,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from ipaddress import IPv4Network
 from typing import Any
 
 from moto.core.exceptions import JsonRESTError
@@ -40,7 +45,7 @@ from moto.s3.models import s3_backends
 
 from mngen.sandbox.emulator._patch import patch
 
-_LNET_PORT = 988
+_LNET_PORTS = ((988, 988), (1018, 1023))
 _MOST_LINKS = 8
 _UNREACHABLE = (
     "Amazon FSx is unable to validate access to the S3 bucket. Ensure the IAM role or user you are "
@@ -253,25 +258,35 @@ def _network(backend: Any, asked: Data) -> tuple[Any, list[str]]:
     groups = [ec2.get_security_group_from_id(name) for name in names]
     if None in groups or any(group.vpc_id != subnet.vpc_id for group in groups):
         raise JsonRESTError("InvalidNetworkSettings", f"{names} are not groups of {subnet.vpc_id}")
-    ingress = [rule for group in groups for rule in group.ingress_rules]
-    egress = [rule for group in groups for rule in group.egress_rules]
-    if not all(any(_lets_lustre(rule, names) for rule in rules) for rules in (ingress, egress)):
-        raise JsonRESTError(
-            "InvalidNetworkSettings",
-            "The file system cannot be created because the default security group in the subnet "
-            "provided or the provided security groups do not permit Lustre LNET network traffic on "
-            f"port {_LNET_PORT}",
+    own = IPv4Network(subnet.cidr_block)
+    for first, last in _LNET_PORTS:
+        ways = (
+            [rule for group in groups for rule in group.ingress_rules],
+            [rule for group in groups for rule in group.egress_rules],
         )
+        if not all(any(_lets(rule, first, last, names, own) for rule in way) for way in ways):
+            raise JsonRESTError(
+                "InvalidNetworkSettings",
+                "The file system cannot be created because the default security group in the "
+                "subnet provided or the provided security groups do not permit Lustre LNET network "
+                f"traffic on port {first}",
+            )
     return subnet, names
 
 
-def _lets_lustre(rule: Any, groups: list[str]) -> bool:
-    """Whether a rule is about Lustre's port and the groups themselves, or about all addresses."""
+def _lets(rule: Any, first: int, last: int, groups: list[str], subnet: IPv4Network) -> bool:
+    """Whether a rule is about some ports, and about the groups themselves or the whole subnet."""
     ported = rule.ip_protocol == "-1" or (
-        rule.ip_protocol == "tcp" and int(rule.from_port) <= _LNET_PORT <= int(rule.to_port)
+        rule.ip_protocol == "tcp" and int(rule.from_port) <= first and last <= int(rule.to_port)
     )
-    anyone = rule.source_group.get("GroupId") in groups or rule.ip_range.get("CidrIp")
-    return bool(ported and anyone)
+    cidr = rule.ip_range.get("CidrIp")
+    return bool(
+        ported
+        and (
+            rule.source_group.get("GroupId") in groups
+            or (cidr and subnet.subnet_of(IPv4Network(cidr)))
+        )
+    )
 
 
 def _update(backend: Any, system: Data, asked: Data) -> None:
