@@ -24,10 +24,9 @@ _KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-123456789
 _FAIR = "arn:aws:batch:us-east-1:123456789012:scheduling-policy/fair"
 _DEFINITIONS = Path(__file__).resolve().parents[1] / "specs" / "definitions"
 _POLICY = "arn:aws:iam::aws:policy/PowerUserAccess"
-_KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 _ENDPOINTS = [
     *("s3", "ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs"),
-    *("ssm", "ssmmessages", "ec2messages"),
+    *("ssm", "ssmmessages", "ec2messages", "secretsmanager"),
 ]
 
 ENVIRONMENTS: dict[str, tuple[Data, Data]] = {
