@@ -44,6 +44,8 @@ BAKED = (
     "r5.12xlarge",
     "r5.12xlarge-12",
     "r5.24xlarge",
+    "c5d.18xlarge",
+    "c5d.18xlarge-scratch",
     "c5n.18xlarge",
     "c5n.18xlarge-efa",
     "x86_64",
@@ -544,12 +546,15 @@ def test_a_plan_names_the_keys_that_changed(name: str, plans: dict[str, Future[P
                 for key in key_changes.ENVIRONMENTS
             ),
             *(("queues", key_changes.entry(key[-1]), *key) for key in key_changes.QUEUES),
-            *(("jobs", key_changes.entry(key), key) for key in key_changes.JOBS),
+            # A change of a mapping names its entry.
+            *(
+                ("jobs", key_changes.entry(key), key, *(value if isinstance(value, dict) else ()))
+                for key, value in key_changes.JOBS.items()
+            ),
             *((kind, "removed") for kind in ("environments", "queues", "jobs")),
             *key_changes.IN_PLACE,
             ("environments", key_changes.UNBAKED, "instance"),
         }
-        wanted = {(*path, "A") if path[-1] == "environment" else path for path in wanted}
     else:
         changes = key_changes.COMMON if name == "common" else key_changes.ALONE[name]
         wanted = {(*path, "project") if path == ("tags",) else path for path in changes}
