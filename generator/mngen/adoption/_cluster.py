@@ -378,9 +378,17 @@ def _storage(draft: Draft, cluster: Item) -> dict[str, Any]:
 
 
 def _lustre(draft: Draft, item: Item, folder: str) -> dict[str, Any]:
-    """Returns the section of FSx for Lustre: the existing one, or a new one of the same kind."""
+    """Returns the section of FSx for Lustre: the existing one, or a new one of the same kind.
+
+    Containers of ParallelCluster mount EFS and what the head node shares, and no FSx: its
+    cli/src/pcluster/resources/batch/docker/scripts/entrypoint.sh.
+    """
     fsx: dict[str, Any] = {"mount": folder}
-    draft.kept(item.at("MountDir"), "storage.fsx.mount", folder)
+    draft.changed(
+        item.at("MountDir"),
+        "storage.fsx.mount",
+        f"{folder} on all nodes and in all jobs; ParallelCluster mounts it on the head node alone",
+    )
     settings = item.child(_SETTINGS["fsx"])
     return fsx | _file_system(draft, item, settings, "fsx", "a new, empty one of type scratch-2")
 

@@ -26,6 +26,7 @@ from mngen.adoption._reserved import reserved_in, template_data
 from mngen.cluster import (
     AGENT_POLICY,
     DEPLOYMENT_TAG,
+    FSX_PORTS,
     IMAGE_TAG,
     REGION_TAG,
     UNIQUE_SUFFIX,
@@ -124,6 +125,7 @@ class Deployed(msgspec.Struct, kw_only=True):
         lustre: The FSx for Lustre file system that jobs mount, as AWS describes it; under `Links`
             its links to S3, if the deployment made it. Empty if it is not known which it is.
         own_lustre: Whether the deployment made it.
+        lustre_from: Security groups that take Lustre from its nodes, if it did not make it.
         job_role: Whether it made a role for jobs.
         policies: Policies of that role.
         instance_policies: Policies of the role that it made for nodes, but for the agent's own.
@@ -151,6 +153,7 @@ class Deployed(msgspec.Struct, kw_only=True):
     backup: bool = True
     lustre: dict[str, Any] = {}
     own_lustre: bool = False
+    lustre_from: frozenset[str] = frozenset()
     job_role: bool = False
     policies: tuple[str, ...] = ()
     instance_policies: tuple[str, ...] = ()
@@ -224,6 +227,7 @@ def read_deployed(
     attempt(partial(_read_mount_groups, found, ec2))
     if mount_of(definitions, "fsx"):
         attempt(partial(_read_lustre, found, connect("fsx", region)))
+        attempt(partial(_read_lustre_groups, found, ec2))
     attempt(partial(_read_roles, found, iam, region))
     images = {str(each["image"]) for item in definitions for _, each in containers_of(item)}
     for image in sorted(images):
@@ -355,6 +359,23 @@ def _read_lustre(found: Deployed, fsx: Any) -> None:
         links = links_of(fsx, near[0]["FileSystemId"]) if own else []
         found.lustre = {**near[0], "Links": links}
         found.own_lustre = bool(own)
+
+
+def _read_lustre_groups(found: Deployed, ec2: EC2Client) -> None:
+    """Finds the groups that mngen opened to the nodes: they take the one port of a rule of its."""
+    if found.vpc is None or not found.lustre or found.own_lustre:
+        return
+    here: Any = [{"Name": "vpc-id", "Values": [found.vpc.id]}]
+    port = FSX_PORTS[0]
+    found.lustre_from = frozenset(
+        each["GroupId"]
+        for page in ec2.get_paginator("describe_security_groups").paginate(Filters=here)
+        for each in page["SecurityGroups"]
+        if each["GroupId"] not in found.groups
+        for rule in each.get("IpPermissions", [])
+        if (rule.get("FromPort"), rule.get("ToPort")) == port
+        if {pair.get("GroupId") for pair in rule.get("UserIdGroupPairs", [])} & found.groups
+    )
 
 
 def _read_mount_groups(found: Deployed, ec2: EC2Client) -> None:

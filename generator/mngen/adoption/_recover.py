@@ -348,7 +348,8 @@ def _lustre(
 ) -> dict[str, Any]:
     """Returns the section of FSx for Lustre, which jobs mount.
 
-    Its key and its maintenance window are left out: nothing shows whether AWS chose them.
+    Its key and its maintenance window are left out: nothing shows whether AWS chose them. The
+    report has them.
     """
     section: dict[str, Any] = {}
     if mount != _FSX.mount:
@@ -366,6 +367,8 @@ def _lustre(
     if not made.own_lustre:
         section["id"] = found["FileSystemId"]
         draft.kept(place, "storage.fsx.id", f"{section['id']}: the only one in the VPC")
+        if made.lustre_from:
+            section["security_group"] = min(made.lustre_from)
         return section
     kind = settings["DeploymentType"].lower().replace("_", "-")
     written = {
@@ -388,8 +391,9 @@ def _lustre(
     draft.kept(
         place,
         "storage.fsx",
-        f"{found['FileSystemId']}: mngen's own; without its key and its maintenance window, which "
-        "stay as they are",
+        f"{found['FileSystemId']}: mngen's own; without its maintenance window "
+        f"({settings.get('WeeklyMaintenanceStartTime')}) and its key "
+        f"({found.get('KmsKeyId', 'none')}), which stay as they are",
     )
     return section
 

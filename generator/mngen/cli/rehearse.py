@@ -188,7 +188,7 @@ def _planned(job: str | None, command: tuple[str, ...], file: Path) -> "Rehearsa
             name=command[0],
             command=command,
             mount=storage.efs.mount,
-            lustre_mount=storage.fsx.mount if storage.fsx else None,
+            lustre_mount=storage.fsx_mount,
         )
     planned = rehearsal_of(cluster, job)
     return replace(planned, command=command) if command else planned

@@ -112,7 +112,7 @@ def wanted_inputs(
         kms_key=spec.image.kms_key,
         gpu=image.gpu,
         fsx=fsx if lustre else None,
-        fsx_mount=lustre.mount if lustre else None,
+        fsx_mount=spec.storage.fsx_mount,
         fsx_folders=fsx_folders(lustre),
         scratch=image.scratch,
         packages=tuple(sorted(spec.image.packages)),

@@ -63,7 +63,7 @@ def expected_on_aws(
         machines=machines,
         mount=cluster.spec.storage.efs.mount,
         tls=cluster.spec.storage.efs.tls,
-        lustre=cluster.spec.storage.fsx.mount if cluster.spec.storage.fsx else "",
+        lustre=cluster.spec.storage.fsx_mount or "",
         scratch=job.scratch or "",
         launcher=launcher if launcher in LAUNCHERS_WITHOUT_MPIRUN else "",
         shared_memory=job.shared_memory,
@@ -83,7 +83,6 @@ def record_problem(
     made = record.baked_from
     if made is None:
         return ""
-    lustre = spec.storage.fsx
     wanted = {
         "nr_cpus": (made.nr_cpus, environment.nr_cpus),
         "efa": (made.efa, environment.spec.efa),
@@ -92,7 +91,7 @@ def record_problem(
         "mount": (made.mount, spec.storage.efs.mount),
         "tls": (made.tls, spec.storage.efs.tls),
         "iam": (made.iam, spec.storage.efs.iam),
-        "fsx mount": (made.fsx_mount or "none", lustre.mount if lustre else "none"),
+        "fsx mount": (made.fsx_mount or "none", spec.storage.fsx_mount or "none"),
         "access_point": (made.access_point or "none", spec.storage.efs.access_point or "none"),
     }
     wrong = [f"{name} {was} instead of {now}" for name, (was, now) in wanted.items() if was != now]

@@ -118,7 +118,7 @@ def choose(cluster: Cluster, wish: Wish) -> Choice:
             storage.efs.mount,
             _SECONDS,
             wish.timeout - _MARGIN,
-            storage.fsx.mount if storage.fsx else "",
+            storage.fsx_mount or "",
         ),
         environment=environment,
         vcpus=None if own else min(each.schedulable_vcpus for each in chosen.environments),

@@ -625,9 +625,14 @@ class Storage(Section, frozen=True, kw_only=True):
     ] = None
 
     @property
+    def fsx_mount(self) -> str | None:
+        """Where nodes and containers have FSx for Lustre; None without it."""
+        return None if self.fsx is None else self.fsx.mount
+
+    @property
     def mounts(self) -> tuple[str, ...]:
         """Where nodes and containers have the shared file systems."""
-        return (self.efs.mount, *([self.fsx.mount] if self.fsx else []))
+        return tuple(filter(None, (self.efs.mount, self.fsx_mount)))
 
 
 AmiId = Annotated[

@@ -124,6 +124,12 @@ def test_lustre_of_its_own_id_stays(tmp_path: Path) -> None:
     adoption = adopted(tmp_path, text)
     fsx = {"mount": "/data", "id": "fs-0123456789abcdef0"}
     assert data_of(adoption)["storage"] == {"fsx": fsx}
+    # cli/src/pcluster/resources/batch/docker/scripts/entrypoint.sh mounts NFS, EFS and no FSx.
+    [line] = [each for each in adoption.lines if each.spec == "storage.fsx.mount"]
+    assert line.outcome is Outcome.CHANGED
+    assert line.why == (
+        "/data on all nodes and in all jobs; ParallelCluster mounts it on the head node alone"
+    )
 
 
 def test_lustre_of_the_cluster_is_named_before_it_is_lost(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mngen.adoption._deployed import Deployed, Vpc, _read_lustre
+from mngen.adoption._deployed import Deployed, Vpc, _read_lustre, _read_lustre_groups
 
 LINK = {"FileSystemPath": "/cases", "DataRepositoryPath": "s3://my-cases/"}
 
@@ -33,6 +33,48 @@ class Fsx:
         [by_id] = wanted["Filters"]
         self.asked += by_id["Values"]
         return {"Associations": [LINK]}
+
+
+NODES, LUSTRE = "sg-nodes", "sg-lustre"
+
+
+def group(name: str, *rules: tuple[str, int, int]) -> dict[str, Any]:
+    permissions = [
+        {"FromPort": first, "ToPort": last, "UserIdGroupPairs": [{"GroupId": peer}]}
+        for peer, first, last in rules
+    ]
+    return {"GroupId": name, "IpPermissions": permissions}
+
+
+class Ec2:
+    """A client with the security groups of a VPC."""
+
+    def __init__(self, *groups: dict[str, Any]) -> None:
+        self.groups = groups
+
+    def get_paginator(self, operation: str) -> Ec2:
+        assert operation == "describe_security_groups"
+        return self
+
+    def paginate(self, **wanted: Any) -> list[dict[str, Any]]:
+        assert wanted == {"Filters": [{"Name": "vpc-id", "Values": ["vpc-1"]}]}
+        return [{"SecurityGroups": [each]} for each in self.groups]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_group_that_was_opened_to_the_nodes_is_found(own: bool) -> None:
+    groups = (
+        group(NODES, (NODES, 988, 988), (LUSTRE, 988, 988)),
+        group(LUSTRE, (LUSTRE, 988, 988), (NODES, 988, 988), (NODES, 1018, 1023)),
+        group("sg-wide", (NODES, 0, 65535)),
+        group("sg-nfs", (NODES, 2049, 2049)),
+        group("sg-other", ("sg-others", 988, 988)),
+    )
+    made = Deployed(name="seismic", vpc=Vpc(id="vpc-1"), groups=frozenset({NODES}))
+    made.lustre, made.own_lustre = system("fs-1"), own
+    client: Any = Ec2(*groups)
+    _read_lustre_groups(made, client)
+    assert made.lustre_from == (set() if own else {LUSTRE})
 
 
 @pytest.mark.parametrize(

@@ -246,8 +246,8 @@ jobs:
 def _mounted(spec: Spec, job: ResolvedJob) -> Iterator[tuple[str, str]]:
     """Yields where a job has a file system of its nodes, and what that is."""
     yield spec.storage.efs.mount, "the shared file system"
-    if spec.storage.fsx is not None:
-        yield spec.storage.fsx.mount, "FSx for Lustre"
+    if spec.storage.fsx_mount is not None:
+        yield spec.storage.fsx_mount, "FSx for Lustre"
     if job.scratch is not None:
         yield job.scratch, "the scratch space"
 
