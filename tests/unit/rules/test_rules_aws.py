@@ -465,6 +465,34 @@ class TestLustre:
         ]
 
 
+def test_buckets_that_lustre_is_linked_to(aws: Aws) -> None:
+    """Export may go to another region: LustreGuide/create-dra-linked-data-repo.html."""
+    part = """\
+storage:
+  fsx:
+    s3:
+      cases: {path: s3://lustre-cases/a}
+      results: {path: s3://lustre-results/, import: [], export: [new]}
+"""
+    assert found(aws.ask(part)) == [
+        ("MN250", f"storage.fsx.s3.{folder}.path", f"there is no bucket `lustre-{folder}`")
+        for folder in ("cases", "results")
+    ]
+    s3: Any = aws.connect("s3", REGION)
+    place = {"LocationConstraint": "eu-west-1"}
+    for bucket in ("lustre-cases", "lustre-results"):
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=place)
+    assert found(aws.ask(part)) == [
+        (
+            "MN251",
+            "storage.fsx.s3.cases.path",
+            "the bucket `lustre-cases` is in eu-west-1, and the file system in us-east-1",
+        )
+    ]
+    s3.create_bucket(Bucket="lustre-near")
+    assert found(aws.ask(part.replace("lustre-cases", "lustre-near"))) == []
+
+
 class TestFileSystem:
     def make(self, aws: Aws, zone: str, *, open_to: str | None) -> tuple[str, str]:
         efs: Any = aws.connect("efs", REGION)

@@ -9,6 +9,7 @@ from mngen import _resources
 from mngen.account import concerns, covers, holds, principals, statements
 from mngen.cluster.names import partition_of
 from mngen.rules._rule import Match
+from mngen.rules.account._buckets import region_of
 from mngen.rules.account._rule import AwsRule
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class EfaInstallerIsThere(AwsRule):
             return
         bucket, _, folder = spec.image.efa_installer.removeprefix("s3://").partition("/")
         s3: S3Client = account.client("s3")
-        region = _region_of(s3, bucket)
+        region = region_of(s3, bucket)
         if region is None:
             yield Match(_PATH, f"there is no bucket `{bucket}`")
             return
@@ -84,18 +85,6 @@ def _efa_files(image: Image) -> tuple[str, ...]:
     version = image.efa_version or dict(_VERSION.findall(text))[image.base]
     tarball = f"aws-efa-installer-{version}.tar.gz"
     return ("aws-efa-installer.key", f"{tarball}.sig", tarball)
-
-
-def _region_of(s3: S3Client, bucket: str) -> str | None:
-    """Returns the region of a bucket, "" if S3 does not report it; None if it does not exist."""
-    from botocore.exceptions import ClientError
-
-    try:
-        return s3.head_bucket(Bucket=bucket).get("BucketRegion", "")
-    except ClientError as error:
-        if error.response["Error"]["Code"] == _MISSING:
-            return None
-        raise
 
 
 def _encrypted_by(

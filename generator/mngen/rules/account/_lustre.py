@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 from mngen.cluster import FSX_PORTS
 from mngen.errors import Severity
 from mngen.rules._rule import Match
+from mngen.rules.account._buckets import region_of
 from mngen.rules.account._rule import AwsRule
 from mngen.rules.account._storage import closed_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mypy_boto3_s3.client import S3Client
+
     from mngen.account import Account
+    from mngen.spec import FsxLink, Path
 
 _PATH = ("storage", "fsx")
 _ID = (*_PATH, "id")
@@ -160,6 +164,63 @@ class LustreLetsNodesIn(AwsRule):
                 f"`{fsx.security_group}`",
                 "name the one that the file system has",
             )
+
+
+def _linked(account: Account) -> Iterator[tuple[Path, FsxLink, str, str | None]]:
+    """Yields the links of a new file system: their place, bucket, and what its region is."""
+    fsx = account.cluster.spec.storage.fsx
+    if fsx is None or fsx.id is not None or not fsx.s3:
+        return
+    s3: S3Client = account.client("s3")
+    regions: dict[str, str | None] = {}
+    for folder, link in fsx.s3.items():
+        bucket = link.path.removeprefix("s3://").partition("/")[0]
+        if bucket not in regions:
+            regions[bucket] = region_of(s3, bucket)
+        yield (*_PATH, "s3", folder, "path"), link, bucket, regions[bucket]
+
+
+class LinkedBucketExists(AwsRule):
+    id = "MN250"
+    title = "The bucket of a link of FSx for Lustre must exist"
+    why = (
+        "FSx refuses a link to a bucket that it does not reach, after it has created the file "
+        "system. Terraform does not create the bucket."
+    )
+    remedy = "correct the path, or create the bucket: `aws s3 mb s3://BUCKET`"
+    source_url = "https://docs.aws.amazon.com/fsx/latest/LustreGuide/s3-validation-error.html"
+    manual_test = "aws s3api head-bucket --bucket my-cases"
+    calls = ("s3:ListBucket",)
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        for path, _, bucket, region in _linked(account):
+            if region is None:
+                yield Match(path, f"there is no bucket `{bucket}`")
+
+
+class LinkedBucketNear(AwsRule):
+    id = "MN251"
+    title = "A link of FSx for Lustre that imports must be to a bucket of the region"
+    why = (
+        "FSx imports changes only from a bucket in the region of the file system. It exports to "
+        "any region."
+    )
+    remedy = "set `import: []`, or link a bucket of the region"
+    source_url = (
+        "https://docs.aws.amazon.com/fsx/latest/LustreGuide/create-dra-linked-data-repo.html"
+    )
+    manual_test = "aws s3api head-bucket --bucket my-cases --query BucketRegion"
+    calls = ("s3:ListBucket",)
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        here = account.cluster.spec.region
+        for path, link, bucket, region in _linked(account):
+            if link.import_ and region not in (None, "", here):
+                yield Match(
+                    path, f"the bucket `{bucket}` is in {region}, and the file system in {here}"
+                )
 
 
 def _named(ports: list[tuple[int, int]]) -> str:
