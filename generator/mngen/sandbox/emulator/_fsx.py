@@ -11,8 +11,8 @@ directions; the error that AWS documents speaks of port 988 alone, here it names
 is closed.
 
 The first link of a file system has FSx make the role with which it reads buckets. Another link
-that is asked for meanwhile fails, as users of Terraform report. No source tells what FSx does
-inside: here, meanwhile is until somebody asks for the state of the first one.
+that is asked for meanwhile fails, as users of Terraform report. No source describes what FSx does
+inside: here, meanwhile lasts until the state of the first one is asked for.
 
 Not here: other kinds of file systems, other storage than SSD, EFA, metadata performance, root
 squash, tasks of data repositories, file caches, whether a KMS key exists, and what the caller and
