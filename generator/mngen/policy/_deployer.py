@@ -94,6 +94,7 @@ UNSEEN = {
     ),
     "elasticfilesystem:UntagResource": "a tag was taken out of the spec",
     "elasticfilesystem:UpdateFileSystem": "the throughput changed",
+    "fsx:DescribeFileSystems": "`mngen check --aws`, about an existing one",
     "fsx:UntagResource": "a tag was taken out of the spec",
     "fsx:UpdateDataRepositoryAssociation": "what is imported or exported changed",
     "fsx:UpdateFileSystem": "the size, compression, throughput, backups or maintenance changed",
