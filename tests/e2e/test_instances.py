@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mngen.catalog import CATALOG_NAME, load_catalog, refresh_catalog
+from mngen.catalog import (
+    CATALOG_NAME,
+    PRICES_NAME,
+    load_catalog,
+    load_prices,
+    refresh_catalog,
+    refresh_prices,
+)
 from mngen.catalog._file import encode
 from mngen.errors import InputError, ToolError
 from mngen.sandbox import Sandbox, start_sandbox
@@ -84,14 +91,43 @@ def test_a_refresh_tells_what_changed_and_leaves_nothing_else(box: Sandbox, tmp_
     catalog = load_catalog(tmp_path)
     assert catalog.names == shipped.names
     assert catalog.source == "EC2 DescribeInstanceTypes of an emulator, eu-west-1"
+    assert sorted(each.name for each in tmp_path.iterdir()) == [CATALOG_NAME, PRICES_NAME]
+    prices = load_prices(tmp_path)
+    (region,) = prices.regions
+    assert (region.name, region.currency) == ("eu-west-1", "USD")
+    assert region.source == "AWS Price List GetProducts of an emulator, eu-central-1"
+    # The emulator has one price list for all regions of `aws`, and in it other entries of each
+    # type: of dedicated tenancy, of Windows, and of reserved capacity.
+    assert prices.of_region("eu-west-1") == load_prices().of_region("us-east-1")
+    assert f"{len(prices.of_region('eu-west-1'))} prices in USD, eu-west-1" in out
+    assert "without a price" in out
+    code, out, err = mngen(
+        "--refresh", "--region", "cn-north-1", cwd=tmp_path, env=box.environment()
+    )
+    assert code == 0, err
+    assert "prices in CNY, cn-north-1" in out
+    assert [each.name for each in load_prices(tmp_path).regions] == ["eu-west-1", "cn-north-1"]
+
+
+def test_prices_can_be_left_out_and_govcloud_has_none_to_read(box: Sandbox, tmp_path: Path) -> None:
+    env = box.environment()
+    code, out, err = mngen("--refresh", "--no-prices", cwd=tmp_path, env=env)
+    assert code == 0, err
+    assert "prices" not in out
+    code, out, err = mngen("--refresh", "--region", "us-gov-west-1", cwd=tmp_path, env=env)
+    assert code == 0, err
+    assert "AWS has no price list for GovCloud" in err
     assert [each.name for each in tmp_path.iterdir()] == [CATALOG_NAME]
+    code, _, err = mngen("--no-prices", cwd=tmp_path, env=env)
+    assert code == 2
+    assert "--prices" in err
 
 
 def test_a_refresh_takes_newer_measurements_of_memory_and_keeps_them(
     box: Sandbox, tmp_path: Path
 ) -> None:
     env = box.environment()
-    code, out, err = mngen("--refresh", cwd=tmp_path, env=env)
+    code, out, err = mngen("--refresh", "--no-prices", cwd=tmp_path, env=env)
     assert code == 0, err
     shipped = load_catalog()
     assert load_catalog(tmp_path).memory_source == shipped.memory_source
@@ -100,10 +136,10 @@ def test_a_refresh_takes_newer_measurements_of_memory_and_keeps_them(
         '{"r5.12xlarge": {"ran_at": "2027-01-01T00:00:00Z", "memory": {"total_mb": 380000}}}',
         encoding="utf-8",
     )
-    code, out, err = mngen("--refresh", "--memory", str(seen), cwd=tmp_path, env=env)
+    code, out, err = mngen("--refresh", "--no-prices", "--memory", str(seen), cwd=tmp_path, env=env)
     assert code == 0, err
     assert "changed" in out
-    code, out, err = mngen("--refresh", cwd=tmp_path, env=env)
+    code, out, err = mngen("--refresh", "--no-prices", cwd=tmp_path, env=env)
     assert code == 0, err
     assert "changed" not in out
     catalog = load_catalog(tmp_path)
@@ -120,7 +156,7 @@ def test_a_damaged_catalog_is_mended_by_a_refresh(box: Sandbox, tmp_path: Path) 
     code, _, err = mngen("r5", cwd=tmp_path)
     assert code == 1
     assert f"{CATALOG_NAME}:1:1" in err
-    code, _, _ = mngen("--refresh", cwd=tmp_path, env=box.environment())
+    code, _, _ = mngen("--refresh", "--no-prices", cwd=tmp_path, env=box.environment())
     assert code == 0
     assert mngen("r5", cwd=tmp_path)[0] == 0
 
@@ -221,6 +257,26 @@ def test_what_ec2_answers_is_told_in_the_users_words(
     with pytest.raises(ToolError, match=says):
         refresh_catalog(path, "us-east-1")
     assert ec2.requests == requests
+    assert path.read_text(encoding="utf-8") == "what was there before"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (400, b'{"__type":"AccessDeniedException","Message":"no"}', "denies GetProducts"),
+        (400, b'{"__type":"ThrottlingException","Message":"no"}', "throttling GetProducts"),
+        (200, b'{"FormatVersion":"aws_v1","PriceList":[]}', "no price of an instance type"),
+        (200, b'{"FormatVersion":"aws_v1","PriceList":["{}"]}', "unknown entry"),
+    ],
+)
+def test_what_the_price_list_answers_is_told_and_loses_nothing(
+    ec2: _Ec2, tmp_path: Path, status: int, body: bytes, says: str
+) -> None:
+    ec2.answer = status, body
+    path = tmp_path / PRICES_NAME
+    path.write_text("what was there before", encoding="utf-8")
+    with pytest.raises(ToolError, match=says):
+        refresh_prices(path, "us-east-1")
     assert path.read_text(encoding="utf-8") == "what was there before"
 
 

@@ -72,7 +72,7 @@ def decode(data: bytes, file: str) -> CatalogFile:
     except msgspec.ValidationError as error:
         raise _invalid(data, file, error) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _malformed(data, file, error) from None
+        raise malformed(data, file, error, _WHAT, _MEND) from None
     if content.format != FORMAT:
         raise _wrong_format(content.format, file)
     if len({each.name for each in content.types}) != len(content.types):
@@ -80,13 +80,23 @@ def decode(data: bytes, file: str) -> CatalogFile:
     return content
 
 
+_WHAT = "instance catalog"
 _MEND = (
     "restore the file from version control, or recreate it with "
     "`mngen instances --refresh`, or delete it to use the catalog that mngen ships"
 )
 
 
-def _malformed(data: bytes, file: str, error: Exception) -> InputError:
+def malformed(data: bytes, file: str, error: Exception, what: str, mend: str) -> InputError:
+    """Returns the error for a data file that is not JSON, with the place of the damage.
+
+    Args:
+        data: The file's content.
+        file: Its name.
+        error: What the decoder raised.
+        what: What the file is, such as `instance catalog`.
+        mend: What to do about it.
+    """
     found = re.search(r"byte (\d+)", str(error))
     position = source_line = None
     if found:
@@ -96,7 +106,7 @@ def _malformed(data: bytes, file: str, error: Exception) -> InputError:
         position = Position(data.count(b"\n", 0, offset) + 1, offset - start + 1)
         source_line = line.decode(errors="replace")
     reason = "it ends too early" if "truncated" in str(error) else f"it is not JSON ({error})"
-    problem = Problem(f"cannot read the instance catalog: {reason}", hint=_MEND)
+    problem = Problem(f"cannot read the {what}: {reason}", hint=mend)
     return InputError(problem.at(file, position, source_line))
 
 
@@ -105,8 +115,8 @@ def _invalid(data: bytes, file: str, error: msgspec.ValidationError) -> InputErr
         version = msgspec.json.decode(data, type=_Header).format
     except msgspec.ValidationError:
         version = None
-    except msgspec.DecodeError as malformed:
-        return _malformed(data, file, malformed)
+    except msgspec.DecodeError as damage:
+        return malformed(data, file, damage, _WHAT, _MEND)
     if version not in (None, FORMAT):
         return _wrong_format(version, file)
     return InputError(Problem(f"cannot use the instance catalog: {error}", file=file, hint=_MEND))

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mngen.catalog._beside import path_beside, read_beside
 from mngen.catalog._file import decode
 from mngen.errors import InputError, Problem, did_you_mean
 
@@ -162,7 +163,7 @@ def catalog_path(beside: Path) -> Path:
     Args:
         beside: The spec, or the folder that holds it.
     """
-    return (beside if beside.is_dir() else beside.parent) / CATALOG_NAME
+    return path_beside(beside, CATALOG_NAME)
 
 
 def load_catalog(beside: Path | None = None) -> Catalog:
@@ -181,24 +182,7 @@ def load_catalog(beside: Path | None = None) -> Catalog:
     """
     if beside is None:
         return _shipped()
-    path = catalog_path(beside)
-    try:
-        stat = path.stat()
-        return _read(path, stat.st_mtime_ns, stat.st_size)
-    except FileNotFoundError:
-        if path.is_symlink():
-            raise InputError(
-                Problem("the instance catalog is a broken symbolic link", file=str(path))
-            ) from None
-        return _shipped()
-    except OSError as error:
-        raise InputError(
-            Problem(
-                f"cannot read the instance catalog: {error.strerror}",
-                file=str(path),
-                hint="make the file readable, or remove it to use the catalog that mngen ships",
-            )
-        ) from None
+    return read_beside(catalog_path(beside), _read, _shipped, "instance catalog")
 
 
 @lru_cache(maxsize=1)

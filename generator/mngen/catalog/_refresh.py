@@ -122,7 +122,7 @@ class Refreshed:
 
     Attributes:
         path: The file written.
-        total: Types that it now holds.
+        names: Types that it now holds.
         added: Types that it did not hold before.
         removed: Types that it held before and that EC2 did not name.
         changed: Types with another fact than before.
@@ -130,11 +130,16 @@ class Refreshed:
     """
 
     path: Path
-    total: int
+    names: tuple[str, ...]
     added: tuple[str, ...]
     removed: tuple[str, ...]
     changed: tuple[str, ...]
     left_out: dict[str, str]
+
+    @property
+    def total(self) -> int:
+        """How many types it now holds."""
+        return len(self.names)
 
 
 def from_ec2(records: Iterable[dict[str, Any]]) -> Conversion:
@@ -239,13 +244,14 @@ def refresh(
     content = encode(
         after.values(),
         date=today or datetime.now(UTC).date(),
-        source=source or _origin(ec2),
+        source=source
+        or origin("EC2 DescribeInstanceTypes", ec2.meta.endpoint_url, ec2.meta.region_name),
         memory_source=measured.source,
     )
-    _replace(path, content)
+    replace(path, content, "the instance catalog")
     return Refreshed(
         path=path,
-        total=len(after),
+        names=tuple(after),
         added=tuple(name for name in after if name not in before),
         removed=tuple(name for name in before if name not in after),
         changed=tuple(name for name in after if before.get(name, after[name]) != after[name]),
@@ -253,11 +259,17 @@ def refresh(
     )
 
 
-def _origin(ec2: EC2Client) -> str:
-    """Returns where the facts are from, and never calls an emulator AWS."""
-    host = urlsplit(ec2.meta.endpoint_url).hostname
+def origin(call: str, endpoint_url: str, region: str) -> str:
+    """Returns where facts are from, in words, and never calls an emulator AWS.
+
+    Args:
+        call: The service and its action.
+        endpoint_url: Where it was called.
+        region: The region that answered.
+    """
+    host = urlsplit(endpoint_url).hostname
     emulated = " of an emulator" if host in ("127.0.0.1", "::1", "localhost") else ""
-    return f"EC2 DescribeInstanceTypes{emulated}, {ec2.meta.region_name}"
+    return f"{call}{emulated}, {region}"
 
 
 def _previous(path: Path) -> tuple[dict[str, InstanceType], Measurements | None]:
@@ -288,13 +300,23 @@ def _with_memory(instance: InstanceType, measured: Measurements) -> InstanceType
     return msgspec.structs.replace(instance, measured_memory=memory)
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes, what: str) -> None:
+    """Writes a data file, atomically.
+
+    Args:
+        path: The file.
+        content: What it shall hold.
+        what: What it is, for errors.
+
+    Raises:
+        InputError: It cannot be written.
+    """
     try:
         write_atomically(path, content)
     except OSError as error:
         raise InputError(
             Problem(
-                f"cannot write the instance catalog: {error.strerror}",
+                f"cannot write {what}: {error.strerror}",
                 file=str(path),
                 hint="name another file with `--write FILE`",
             )

@@ -60,7 +60,7 @@ def instances(
     file: FileOption = DEFAULT_FILE,
     refresh: Annotated[
         bool,
-        typer.Option("--refresh", help="Read all types from EC2 and write the catalog file"),
+        typer.Option("--refresh", help="Read all types and prices from AWS and write both files"),
     ] = False,
     region: Annotated[
         str | None,
@@ -82,6 +82,10 @@ def instances(
             help="With --refresh: manually_fetched_data.json of ec2instances.info",
         ),
     ] = None,
+    prices: Annotated[
+        bool | None,
+        typer.Option("--prices/--no-prices", help="With --refresh: also read prices (default)"),
+    ] = None,
     sandbox: SandboxOption = False,
 ) -> None:
     """Show EC2 instance types and their cores.
@@ -94,6 +98,9 @@ def instances(
     The data comes with mngen, or from mngen-catalog.json beside the spec. `--refresh` writes that
     file from EC2; commit it with the spec, so that everyone renders from the same data. The memory
     that Linux has on each type was measured by ec2instances.info: `--memory` reads a newer copy.
+
+    `--refresh` also writes the prices of the region to mngen-prices.json beside it: an hour on
+    demand with Linux, from AWS's price list. Other regions in that file stay as they are.
     """
     from mngen.catalog import load_catalog
     from mngen.errors import InputError
@@ -102,13 +109,17 @@ def instances(
         from mngen.catalog import catalog_path
 
         with account_of(region, sandbox=sandbox):
-            _refresh(write or catalog_path(file), region, source, memory)
+            path = write or catalog_path(file)
+            names = _refresh(path, region, source, memory)
+            if prices is not False:
+                _refresh_prices(path, region, names)
         return
     for name, value in (
         ("--region", region),
         ("--write", write),
         ("--source", source),
         ("--memory", memory),
+        ("--prices", prices),
     ):
         if value is not None:
             raise typer.BadParameter("only with --refresh", param_hint=name)
@@ -133,7 +144,10 @@ def instances(
         _show(catalog, found)
 
 
-def _refresh(path: Path, region: str | None, source: str | None, memory: Path | None) -> None:
+def _refresh(
+    path: Path, region: str | None, source: str | None, memory: Path | None
+) -> tuple[str, ...]:
+    """Writes the catalog file, and returns the names of its types."""
     from mngen.catalog import refresh_catalog
 
     done = refresh_catalog(path, region, source=source, memory=memory)
@@ -146,8 +160,39 @@ def _refresh(path: Path, region: str | None, source: str | None, memory: Path | 
         ("changed", done.changed),
     ):
         if names:
-            shown = ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
-            typer.echo(f"  {verb} {len(names)}: {shown}")
+            typer.echo(f"  {verb} {len(names)}: {_some(names)}")
+    return done.names
+
+
+def _refresh_prices(catalog: Path, region: str | None, names: tuple[str, ...]) -> None:
+    """Writes the prices beside the catalog that was just written.
+
+    Raises:
+        ToolError: AWS could not be asked; the catalog was written all the same.
+    """
+    from dataclasses import replace
+
+    from mngen.catalog import prices_path, refresh_prices
+    from mngen.errors import ToolError
+
+    try:
+        done = refresh_prices(prices_path(catalog.parent), region, names=names)
+    except ToolError as error:
+        first = error.problems[0]
+        message = f"the instance types were written, but no prices: {first.message}"
+        hint = f"{first.hint or 'repeat the command'}; `--no-prices` leaves prices out"
+        raise ToolError(replace(first, message=message, hint=hint)) from error
+    if done is None:
+        report("no prices were read: AWS has no price list for GovCloud regions")
+        return
+    typer.echo(f"{done.path}: {done.total} prices in {done.currency}, {done.region}")
+    for verb, which in (("changed", done.changed), ("without a price", done.missing)):
+        if which:
+            typer.echo(f"  {verb} {len(which)}: {_some(which)}")
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
 
 
 def _as_data(catalog: "Catalog", found: list["InstanceType"]) -> dict[str, Any]:

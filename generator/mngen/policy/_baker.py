@@ -45,6 +45,12 @@ def baker_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
     spec = cluster.spec
     return [
         *look(spec, scope, _READS),
+        # Takes no resources, and is asked in a region that has the price list.
+        Statement(
+            "Prices",
+            () if scope.partition == "aws-us-gov" else ("pricing:GetProducts",),
+            ("*",),
+        ),
         # The ids of the public images to start from.
         Statement(
             "BaseImages",

@@ -15,6 +15,8 @@ not start (`_patch`). One module a service:
 - `_fsx`: FSx for Lustre;
 - `_zones`: VPC endpoints and mount targets, in zones that may lack their service;
 - `_misc`: EFS, Service Quotas, IAM.
+
+AWS's price list, which moto does not have at all, is in `_pricing`.
 """
 
 from __future__ import annotations

@@ -29,6 +29,8 @@ from mngen.sandbox._process import HEALTH_PATH, RESET_PATH
 from mngen.sandbox.emulator._control import PATH as CONTROL_PATH
 from mngen.sandbox.emulator._control import control
 from mngen.sandbox.emulator._gaps import close_gaps
+from mngen.sandbox.emulator._pricing import SERVICE as PRICING
+from mngen.sandbox.emulator._pricing import price_list
 from mngen.sandbox.emulator._protocol import error_document
 from mngen.sandbox.machines._machines import Machines
 
@@ -106,7 +108,8 @@ class Application:
                 if token in self._repeatable:
                     *answer, body = self._repeatable[token]
                 else:
-                    body = b"".join(self._moto(environ, remember))
+                    answers = price_list if _service(environ) == PRICING else self._moto
+                    body = b"".join(answers(environ, remember))
                 if token and answer[0].startswith("200"):
                     self._repeatable[token] = (answer[0], answer[1], body)
                     if len(self._repeatable) > _REMEMBERED:
