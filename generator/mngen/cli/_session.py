@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from mngen.cluster import AmiFile, Cluster
+    from mngen.cost import Estimate
     from mngen.errors import Problem
     from mngen.jobs import Jobs
     from mngen.sandbox import Sandbox
@@ -113,3 +114,24 @@ def stale_amis(file: Path, out: Path) -> "list[Problem]":
     from mngen.images import stale_images
 
     return stale_images(cluster_of(file), record)
+
+
+def estimate_of_spec(file: Path) -> "Estimate | None":
+    """Returns what the deployment of a spec can cost; None for a spec with errors.
+
+    Args:
+        file: The spec.
+
+    Raises:
+        InputError: The price table beside it is damaged.
+    """
+    from mngen.catalog import load_prices
+    from mngen.cost import estimate
+    from mngen.errors import InputError
+
+    try:
+        cluster = cluster_of(file)
+    except InputError:
+        # Rules that found an error may have been skipped.
+        return None
+    return estimate(cluster, load_prices(file))

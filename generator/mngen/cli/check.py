@@ -9,10 +9,11 @@ import typer
 
 from mngen.cli._console import print_json, wants_colour
 from mngen.cli._options import DEFAULT_FILE, DEFAULT_OUT, FileOption, OutOption
-from mngen.cli._session import account_of, stale_amis
+from mngen.cli._session import account_of, estimate_of_spec, stale_amis
 from mngen.errors import InputError, Severity, format_problems
 
 if TYPE_CHECKING:
+    from mngen.cost import Estimate
     from mngen.rules import Report
 
 
@@ -46,6 +47,9 @@ def check(
 ) -> None:
     """Check the spec against every rule.
 
+    A spec without errors is shown with what a job costs at most, and what is billed for while none
+    runs.
+
     With --aws, rules that read the AWS account are checked too. Exit codes: 1 if there is an error,
     3 if there is none but AWS could not answer everything. `mngen rules ID` explains a rule.
     """
@@ -62,9 +66,11 @@ def check(
             aws=aws or sandbox,
             out=out,
         )
+    price = None
     if not found.count(Severity.ERROR):
         found = found.with_more(at_level(stale_amis(file, out), level))
-    _show(found, output_format)
+        price = estimate_of_spec(file)
+    _show(found, price, output_format)
     if found.exit_code:
         raise typer.Exit(found.exit_code)
 
@@ -90,9 +96,9 @@ def _region(file: Path) -> str | None:
     return spec.region if spec else None
 
 
-def _show(found: "Report", output_format: CheckFormat) -> None:
+def _show(found: "Report", price: "Estimate | None", output_format: CheckFormat) -> None:
     if output_format is CheckFormat.JSON:
-        print_json(found.as_dict())
+        print_json({**found.as_dict(), "price": price.as_dict() if price else None})
     elif output_format is CheckFormat.SARIF:
         from mngen.rules import to_sarif
 
@@ -100,4 +106,4 @@ def _show(found: "Report", output_format: CheckFormat) -> None:
     else:
         if found.everything:
             typer.echo(format_problems(found.everything, colour=wants_colour(sys.stdout)) + "\n")
-        typer.echo(found.summary)
+        typer.echo("\n".join([*(price.lines() if price else ()), found.summary]))

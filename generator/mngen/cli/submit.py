@@ -5,7 +5,7 @@ import shlex
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,8 +23,10 @@ from mngen.cli.logs import Printer, follow_job
 from mngen.errors import format_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from mngen.catalog import Prices
+    from mngen.cost import Estimate
     from mngen.jobs import Jobs, Order, Submission
 
 
@@ -101,7 +103,8 @@ def submit(
     otherwise to the spec's bucket, from where the main node fetches them before the command
     starts. The job finds them in the folder MNGEN_INPUTS, which is {inputs} in the command.
     """
-    from mngen.jobs import Order, with_inputs
+    from mngen.catalog import load_prices
+    from mngen.jobs import Order, as_data, with_inputs
 
     order = Order(
         job=job,
@@ -127,31 +130,41 @@ def submit(
         inputs = None if upload is None else jobs.find_inputs(upload)
         if inputs is not None:
             order = with_inputs(order, inputs)
+        prices = load_prices(file)
         if dry_run:
-            _show_plan(jobs, order, sweep, register=register)
+            _show_plan(jobs, order, sweep, prices, register=register)
             return
         if sweep is not None:
             sweep_jobs = partial(jobs.sweep, register=register, again=again, inputs=inputs)
-            _sweep(sweep_jobs, order, sweep, json_wanted=output_format is Format.JSON)
+            sent = _sweep(sweep_jobs, order, sweep, json_wanted=output_format is Format.JSON)
+            if sent:
+                _report_price(_price(jobs, order, prices), sent)
             return
         prepared = jobs.prepare(order, register=register)
         prepared.require(report_problem)
+        price = _price(jobs, order, prices, prepared.definition)
         if inputs is not None:
             with progress_of("files") as progress:
                 jobs.bring(inputs, progress)
         submission = jobs.send(
             prepared,
             again=again,
-            on_progress=lambda each: _on_progress(each, json_wanted=output_format is Format.JSON),
+            on_progress=lambda each: _on_progress(
+                each, price, json_wanted=output_format is Format.JSON
+            ),
         )
         if output_format is Format.JSON:
-            print_json(submission)
+            print_json({**as_data(submission), "price": price and price.as_dict()})
         if follow:
             follow_job(jobs, submission.id, Printer(json_wanted=output_format is Format.JSON))
 
 
-def _sweep(send: "Callable[..., object]", order: "Order", file: Path, *, json_wanted: bool) -> None:
-    """Submits a job for each row, and prints IDs with names as they become known."""
+def _sweep(send: "Callable[..., object]", order: "Order", file: Path, *, json_wanted: bool) -> int:
+    """Submits a job for each row, and prints IDs with names as they become known.
+
+    Returns:
+        How many jobs are new.
+    """
     from mngen.jobs import read_rows
 
     rows = read_rows(file)
@@ -175,9 +188,37 @@ def _sweep(send: "Callable[..., object]", order: "Order", file: Path, *, json_wa
                 report("to continue, repeat the command")
     if json_wanted:
         print_json(done)
+    return sum(not each.existed for each in done)
 
 
-def _on_progress(submission: "Submission", *, json_wanted: bool) -> None:
+def _price(
+    jobs: "Jobs", order: "Order", prices: "Prices", described: "Mapping[str, Any] | None" = None
+) -> "Estimate | None":
+    """Returns what a job costs at most; None where that is unknown.
+
+    Args:
+        jobs: The jobs of the deployment.
+        order: What is asked for, which is valid.
+        prices: The prices of instance types.
+        described: The revision of the definition; None for what the spec has.
+    """
+    from mngen.cost import bound_of, estimate_of
+
+    cluster = jobs.cluster
+    bound = bound_of(
+        cluster,
+        prices,
+        next(each for each in cluster.jobs if each.name == order.job),
+        queue=next((each for each in cluster.queues if each.name == order.queue), None),
+        nodes=order.nodes,
+        attempts=order.attempts,
+        timeout=order.timeout,
+        described=described,
+    )
+    return estimate_of(cluster, prices, bound) if bound else None
+
+
+def _on_progress(submission: "Submission", price: "Estimate | None", *, json_wanted: bool) -> None:
     """Shows the ID first, before anything else can be interrupted; for JSON, on standard error."""
     if json_wanted:
         report(submission.id)
@@ -195,10 +236,19 @@ def _on_progress(submission: "Submission", *, json_wanted: bool) -> None:
         report(
             f"submitted {submission.name} ({submission.definition}{nodes}) to {submission.queue}"
         )
+        _report_price(price)
     report(f"next: mngen status {submission.id}")
 
 
-def _show_plan(jobs: "Jobs", order: "Order", sweep: Path | None, *, register: bool) -> None:
+def _report_price(price: "Estimate | None", count: int = 1) -> None:
+    line = price.job_line() if price else None
+    if line is not None:
+        report(line if count == 1 else f"{line}; times {count} jobs")
+
+
+def _show_plan(
+    jobs: "Jobs", order: "Order", sweep: Path | None, prices: "Prices", *, register: bool
+) -> None:
     """Shows the request, or those of a sweep, and the problems found in it.
 
     Raises:
@@ -217,6 +267,7 @@ def _show_plan(jobs: "Jobs", order: "Order", sweep: Path | None, *, register: bo
     if problems:
         report(format_problems(list(problems), colour=wants_colour(sys.stderr)))
     command = " ".join(shlex.quote(word) for word in order.command)
+    _report_price(_price(jobs, order, prices, prepared[0].definition), len(prepared))
     report("nothing was submitted" + (f"; command: {command}" if command else ""))
     for each in prepared:
         each.require()

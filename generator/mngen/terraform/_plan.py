@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mngen.terraform._keys import RECORD
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -32,6 +34,11 @@ class Plan:
     has_changes: bool
     descriptor: int
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def spec(self) -> Any:
+        """The spec of the deployment afterwards, as the rendered Terraform has it in an output."""
+        return self.data.get("output_changes", {}).get(RECORD, {}).get("after")
 
 
 def plan_path(descriptor: int) -> str:

@@ -476,6 +476,8 @@ class TestCommand:
         (line,) = done.stdout.splitlines()
         assert deployed.job(line)["nodeProperties"]["numNodes"] == 3
         assert "3 nodes) to big" in done.stderr
+        # 3 nodes, the timeout of an hour, 3.024 USD each.
+        assert "price: at most mpi 9.07 USD (3 x r5.12xlarge x 1 h); on demand in" in done.stderr
 
     def test_everything_that_is_wrong_at_once(self, run: Any) -> None:
         done = run("submit", "mpj", "--name", QUOTES, "--queue", "bik", "--timeout", "1")
@@ -496,6 +498,7 @@ class TestCommand:
         assert overrides["command"] == [QUOTES]
         assert variables(overrides) == {"A": QUOTES, "MNGEN_SECRET": "*" * 64}
         assert "nothing was submitted" in done.stderr
+        assert "price: at most mpi 6.05 USD (2 x r5.12xlarge x 1 h); on demand in" in done.stderr
         assert named(deployed, name) == []
         assert run("submit", "mpi", "--dry-run", "--nodes", "5").returncode == 1
 
@@ -526,6 +529,8 @@ class TestCommand:
         assert first["id"] == second["id"]
         assert (first["existed"], second["existed"]) == (False, True)
         assert first["name"] == name
+        # The instance of a job on Spot, for a day at 0.80 USD.
+        assert first["price"]["jobs"][0]["total"] == pytest.approx(24 * 0.80)
 
     def test_a_variable_without_a_value_sign(self, run: Any) -> None:
         done = run("submit", "one", "-e", "A")

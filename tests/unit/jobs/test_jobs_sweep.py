@@ -199,6 +199,8 @@ class TestOptions:
             given = {one["name"]: one["value"] for one in container["environment"]}
             assert given == {**row, "B": "all", "MNGEN_SECRET": "*" * 64}
         assert "nothing was submitted" in done.stderr
+        assert "price: at most mpi 9.07 USD (3 x r5.12xlarge x 1 h)" in done.stderr
+        assert "; times 2 jobs" in done.stderr
         assert jobs.list(name=f"{name}*") == ()
 
     def test_a_dry_run_says_what_is_wrong(self, jobs: Jobs, run: Any, rows: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mngen.catalog import PRICES_NAME
 from mngen.errors import InputError, Severity
 from mngen.rules import RULES, check_file
 from tests.support.cli import mngen
@@ -40,8 +41,30 @@ def spec(tmp_path: Path) -> Path:
 def test_sound_spec(spec: Path) -> None:
     done = mngen("check", cwd=spec.parent)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("mngen.yaml: ")
-    assert done.stdout.endswith(" rules, no problems\n")
+    idle, summary = done.stdout.splitlines()
+    # 0.045 USD by AWS's price list: https://aws.amazon.com/vpc/pricing/
+    assert idle == "idle: 0.045 USD/h: NAT gateway 0.045 USD/h; EFS by what it stores"
+    assert summary.startswith("mngen.yaml: ")
+    assert summary.endswith(" rules, no problems")
+
+
+def test_what_jobs_cost_at_most_is_shown_with_the_date_of_the_prices(spec: Path) -> None:
+    jobs = "jobs:\n  solve: {queue: mpi, nodes: 4, timeout: 7200, command: [run]}\n"
+    spec.write_text(GOOD + jobs, encoding="utf-8")
+    done = mngen("check", cwd=spec.parent)
+    assert done.returncode == 0
+    # 4 nodes, 2 hours, 3.024 USD each.
+    assert done.stdout.splitlines()[0] == (
+        "price: at most solve 24.19 USD (4 x r5.12xlarge x 2 h); on demand in us-east-1, 2026-07-20"
+    )
+    price = json.loads(mngen("check", "--format", "json", cwd=spec.parent).stdout)["price"]
+    (bound,) = price["jobs"]
+    assert bound["total"] == pytest.approx(4 * 2 * 3.024)
+    assert (price["currency"], price["date"], bound["nodes"]) == ("USD", "2026-07-20", 4)
+    (spec.parent / PRICES_NAME).write_text("<<<<<<< HEAD", encoding="utf-8")
+    done = mngen("check", cwd=spec.parent)
+    assert done.returncode == 1
+    assert f"{PRICES_NAME}:1:1" in done.stderr
 
 
 def test_errors_are_shown_with_place_and_help(spec: Path) -> None:

@@ -1,0 +1,32 @@
+"""What jobs can cost, what a deployment costs while none runs, and what jobs did cost.
+
+`estimate` is pure: a cluster and a price table in, an `Estimate` out, whose lines `mngen check`,
+`plan` and `submit` show. All prices are on demand, dated, and of the region; one that is not known
+is None, never 0.
+
+    >>> from mngen.catalog import load_prices
+    >>> from mngen.cost import estimate
+    >>> from mngen.rules import open_cluster
+    >>> estimate(open_cluster("mngen.yaml"), load_prices()).lines()    # doctest: +SKIP
+    ['price: at most mpi-example 12.10 USD (2 x r5.24xlarge x 1 h); on demand in us-east-1, …']
+"""
+
+from mngen.cost._estimate import (
+    Bound,
+    Estimate,
+    bound_of,
+    estimate,
+    estimate_of,
+    recorded_cluster,
+)
+from mngen.cost._standing import Standing
+
+__all__ = [
+    "Bound",
+    "Estimate",
+    "Standing",
+    "bound_of",
+    "estimate",
+    "estimate_of",
+    "recorded_cluster",
+]
