@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from mngen.jobs import Jobs, Order
 from mngen.sandbox import start_sandbox
 from tests.support.cli import mngen
@@ -13,8 +15,6 @@ from tests.support.stack import Stack
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 SPEC = """\
 name: deployed
@@ -89,3 +89,23 @@ def test_a_job_runs_on_what_terraform_made(
             found = jobs.status(identifier)
             assert found.log_group == stack.outputs()["log_group"]
         assert (found.state, found.queue, len(found.nodes)) == ("SUCCEEDED", "mpi", 4)
+        # By hand: 3.024 USD an hour; a day of one node, and 10 minutes of two nodes, twice.
+        planned = stack.mngen("plan")
+        assert planned.returncode == 0, planned.stderr
+        assert planned.stdout.splitlines()[-1] == (
+            "price: at most one 72.58 USD (1 x r5.12xlarge x 24 h); hello 2.02 USD (2 x "
+            "r5.12xlarge x 10 min x 2 attempts); on demand in us-east-1, 2026-07-20"
+        )
+        price = json.loads(stack.mngen("plan", "--format", "json").stdout)["price"]
+        assert [each["job"] for each in price["jobs"]] == ["one", "hello"]
+        cost = mngen(
+            "cost", identifier, "--format", "json", cwd=tmp_path, env=sandbox.environment()
+        )
+        ran = sum(
+            attempt["stoppedAt"] - attempt["startedAt"]
+            for node in client(sandbox, "batch").describe_jobs(
+                jobs=[f"{identifier}#{index}" for index in range(4)]
+            )["jobs"]
+            for attempt in node["attempts"]
+        )
+        assert json.loads(cost.stdout)["total"]["amount"] == pytest.approx(ran / 3.6e6 * 3.024)

@@ -28,6 +28,7 @@ _SECTIONS = {
         "wait",
         "cancel",
         "timeline",
+        "cost",
     ),
     "More": ("sandbox", "demo", "doctor"),
 }

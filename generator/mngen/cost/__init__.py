@@ -1,8 +1,9 @@
 """What jobs can cost, what a deployment costs while none runs, and what jobs did cost.
 
 `estimate` is pure: a cluster and a price table in, an `Estimate` out, whose lines `mngen check`,
-`plan` and `submit` show. All prices are on demand, dated, and of the region; one that is not known
-is None, never 0.
+`plan` and `submit` show. So are `report` and `job_report`: the time that jobs used instances, as
+`mngen.jobs` reads it, in, and what that cost, out. All prices are on demand, dated, and of the
+region; one that is not known is None, never 0.
 
     >>> from mngen.catalog import load_prices
     >>> from mngen.cost import estimate
@@ -19,14 +20,24 @@ from mngen.cost._estimate import (
     estimate_of,
     recorded_cluster,
 )
+from mngen.cost._money import money
+from mngen.cost._spent import By, JobReport, Report, Row, Spent, job_report, report
 from mngen.cost._standing import Standing
 
 __all__ = [
     "Bound",
+    "By",
     "Estimate",
+    "JobReport",
+    "Report",
+    "Row",
+    "Spent",
     "Standing",
     "bound_of",
     "estimate",
     "estimate_of",
+    "job_report",
+    "money",
     "recorded_cluster",
+    "report",
 ]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mngen.jobs._jobs import Jobs, resume_command
     from mngen.jobs._request import with_inputs
     from mngen.jobs._sweep import read_rows
+    from mngen.jobs._usage import NodeUsage, Usage
     from mngen.jobs._wait import WaitedTooLongError
 
 __all__ = [
@@ -39,8 +40,10 @@ __all__ = [
     "Jobs",
     "LogLine",
     "NodeStatus",
+    "NodeUsage",
     "Order",
     "Submission",
+    "Usage",
     "WaitedTooLongError",
     "as_data",
     "read_rows",
@@ -54,6 +57,8 @@ __getattr__ = later(
     {
         "Inputs": "_inputs",
         "Jobs": "_jobs",
+        "NodeUsage": "_usage",
+        "Usage": "_usage",
         "WaitedTooLongError": "_wait",
         "read_rows": "_sweep",
         "resume_command": "_jobs",

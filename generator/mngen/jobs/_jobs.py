@@ -35,6 +35,7 @@ from mngen.jobs._types import (
     State,
     Submission,
 )
+from mngen.jobs._usage import Usage, list_usage, usage_of
 from mngen.jobs._wait import wait_for
 from mngen.jobs._waiting import Explainer
 from mngen.jobs._why import causes_of
@@ -331,6 +332,33 @@ class Jobs:
                     name=name,
                 )
             )
+
+    def usage(self, *, since: float | None = None) -> tuple[Usage, ...]:
+        """Returns how long the jobs of the deployment used instances, the newest first.
+
+        Args:
+            since: Leaves out what was submitted before, in seconds since the epoch; by default
+                everything that Batch remembers.
+
+        Raises:
+            ToolError: AWS does not answer.
+        """
+        with translated():
+            return tuple(list_usage(self.batch, self.cluster, since or 0.0, time.time()))
+
+    def usage_of(self, job: str) -> Usage:
+        """Returns how long each node of a job used its instance.
+
+        Args:
+            job: Its id.
+
+        Raises:
+            InputError: Batch knows no such job.
+            ToolError: AWS does not answer.
+        """
+        with translated():
+            found = describe_one(self.batch, job)
+            return usage_of(self.batch, self.cluster, found, time.time())
 
     def wait(
         self,

@@ -22,6 +22,8 @@
 - `reservations`: capacity reservations by id, with any of `starts` and `ends` (in seconds since the
   epoch), `state` (one that does not follow from them), `owner` (an account that shares it) and
   `elsewhere` (instances in it that no environment of this account has);
+- `copies`: how many jobs there are to be like one that has ended, with its tags and times, by its
+  id: what takes too long to submit one by one;
 - `forget`: ids of jobs of which Batch knows nothing any more, as a week after their end.
 
 A job's own environment can set `MNGEN_SANDBOX_HOLD`, `MNGEN_SANDBOX_SECONDS` and
@@ -82,9 +84,27 @@ def control(body: bytes) -> bytes:
     state.run_seconds = float(wishes.get("run_seconds", state.run_seconds))
     for identifier, wish in wishes.get("jobs", {}).items():
         _direct(backend, state.jobs[identifier], wish)
+    for identifier, count in wishes.get("copies", {}).items():
+        _copy(backend, state.jobs, identifier, int(count))
     for identifier in wishes.get("forget", ()):
         del state.jobs[identifier]
     return b"{}"
+
+
+def _copy(backend: Any, jobs: dict[str, Job], identifier: str, count: int) -> None:
+    """Adds jobs that are like one that has ended."""
+    from dataclasses import replace
+    from uuid import uuid4
+
+    like = jobs[identifier]
+    if not like.ended:
+        raise ValueError(f"job {identifier} has not ended")
+    tags = backend.list_tags_for_resource(like.arn)
+    for _ in range(count):
+        name = str(uuid4())
+        copy = replace(like, id=name, arn=like.arn.replace(identifier, name))
+        jobs[name] = copy
+        backend.tag_resource(copy.arn, tags)
 
 
 def _direct(backend: Any, job: Job, wish: dict[str, Any]) -> None:

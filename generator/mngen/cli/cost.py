@@ -1,0 +1,142 @@
+"""`mngen cost`: what jobs cost, from the time that they used instances."""
+
+import time
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mngen.cli._console import console, print_json, report, table
+from mngen.cli._jobs import moment
+from mngen.cli._options import DEFAULT_FILE, FileOption, SandboxOption
+from mngen.cli._session import opened_jobs
+
+if TYPE_CHECKING:
+    from mngen.cost import JobReport, Report
+
+_KEPT_SECONDS = 7 * 86_400
+
+
+class CostFormat(StrEnum):
+    """Output formats of costs."""
+
+    PRETTY = "pretty"
+    JSON = "json"
+    CSV = "csv"
+
+
+class SumBy(StrEnum):
+    """What costs are summed by."""
+
+    USER = "user"
+    JOB = "job"
+    QUEUE = "queue"
+
+
+def cost(
+    job: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Job ID; default: all jobs, summed")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", help="Only newer jobs: age (2h, 3d, 30d) or ISO time"),
+    ] = None,
+    by: Annotated[
+        SumBy | None, typer.Option("--by", help="Sum by user, job or queue; default: job")
+    ] = None,
+    file: FileOption = DEFAULT_FILE,
+    sandbox: SandboxOption = False,
+    output_format: Annotated[
+        CostFormat, typer.Option("--format", help="Output format")
+    ] = CostFormat.PRETTY,
+) -> None:
+    """Show what jobs cost, by user, job or queue.
+
+    The time of all attempts on all nodes, from the start of the containers to their end, at the
+    price on demand. What AWS bills besides is named below the table. AWS Batch keeps a job for a
+    week after it has finished.
+
+    With an ID, each node of the job is read. Without, a multi-node job counts with the time of the
+    job on all of its nodes, and a single-node job with the part of an instance that it asked for.
+    """
+    from mngen.catalog import load_prices
+    from mngen.cost import By, job_report
+    from mngen.cost import report as summed
+
+    if job is not None and (since is not None or by is not None):
+        raise typer.BadParameter("not with a job ID", param_hint="--since" if since else "--by")
+    prices = load_prices(file)
+    after = moment(since)
+    with opened_jobs(file, sandbox=sandbox) as opened:
+        region = opened.cluster.spec.region
+        if job is not None:
+            _show_job(job_report(opened.usage_of(job), prices, region), output_format)
+            return
+        usages = opened.usage(since=after)
+    found = summed(usages, prices, region, By((by or SumBy.JOB).value))
+    _show(found, output_format)
+    if after is not None and after < time.time() - _KEPT_SECONDS:
+        report("AWS Batch keeps a job for a week after it has finished: older ones may be missing")
+
+
+def _show(found: "Report", output_format: CostFormat) -> None:
+    if output_format is CostFormat.JSON:
+        print_json(found)
+        return
+    if output_format is CostFormat.CSV:
+        typer.echo(found.csv(), nl=False)
+        return
+    if not found.rows:
+        report("No jobs found.")
+        return
+    from rich.markup import escape
+
+    heading = found.currency or "cost"
+    shown = table(
+        found.by.value, "jobs", "node hours", heading, right=("jobs", "node hours", heading)
+    )
+    for each in (*found.rows, found.total):
+        name = escape(each.name) or "unknown"
+        amount = f"{each.amount:,.2f}"
+        if each.unpriced:
+            amount = f"{amount} + ?" if each.unpriced < each.jobs else "?"
+        style = "[bold]{}[/bold]" if each is found.total else "{}"
+        shown.add_row(*map(style.format, (name, str(each.jobs), f"{each.node_hours:,.2f}", amount)))
+    console().print(shown)
+    for reason, count in found.reasons.items():
+        report(f"? = {count} {'job' if count == 1 else 'jobs'} not counted: {reason}")
+    _tell_rest(found)
+
+
+def _show_job(found: "JobReport", output_format: CostFormat) -> None:
+    if output_format is CostFormat.JSON:
+        print_json(found)
+        return
+    if output_format is CostFormat.CSV:
+        typer.echo(found.csv(), nl=False)
+        return
+    heading = found.currency or "cost"
+    shown = table("node", "instance", "hours", heading, right=("node", "hours", heading))
+    for each in found.nodes:
+        instance = each.instance or "-"
+        if each.share < 1 and each.instance:
+            instance = f"{each.share:.3g} of {instance}"
+        shown.add_row(each.name, instance, f"{each.hours:,.4f}", _amount(each.amount))
+    shown.add_row("total", "", f"{found.total.hours:,.4f}", _amount(found.total.amount))
+    console().print(shown)
+    if found.total.reason:
+        report(f"? = {found.total.reason}")
+    _tell_rest(found)
+
+
+def _amount(amount: float | None) -> str:
+    return "?" if amount is None else f"{amount:,.4f}"
+
+
+def _tell_rest(found: "Report | JobReport") -> None:
+    """Prints when the prices were read, and what is not counted."""
+    if found.date is None:
+        report("for prices of this region, run mngen instances --refresh")
+    else:
+        report(f"prices on demand of {found.date}")
+    report(f"not counted: {'; '.join(found.not_counted)}")

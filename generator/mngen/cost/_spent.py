@@ -1,0 +1,270 @@
+"""What jobs cost: how long they used instances, at the price on demand; pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import date
+
+    from mngen.catalog import Prices
+    from mngen.jobs import Usage
+
+NOT_COUNTED = (
+    "the start of instances and the pull of images",
+    "instances that wait for another job before AWS Batch terminates them",
+    "disks, file systems, NAT gateways, data transfer and logs",
+    "discounts, and that Spot instances and reserved capacity have other prices than on demand",
+)
+"""What AWS bills and AWS Batch does not remember of a job."""
+
+IN_BLOCK = "may have run in a capacity block, which is paid in advance"
+EXISTING = "may have run on existing environments, whose instance types the spec does not have"
+
+_SECONDS_PER_HOUR = 3600
+
+
+class By(StrEnum):
+    """What costs are summed by."""
+
+    USER = "user"
+    JOB = "job"
+    QUEUE = "queue"
+
+
+class Spent(Struct, frozen=True, kw_only=True):
+    """What a job or a node cost.
+
+    Attributes:
+        name: The id of the job, or the index of the node.
+        instance: The instance type whose price counts: of several possible ones, the dearest; None
+            where no price counts.
+        share: The part of an instance that counts, from 0 to 1.
+        hours: Hours of its nodes, all attempts together.
+        amount: What they cost; None if that is not known.
+        reason: Why it is not known; empty otherwise.
+    """
+
+    name: str
+    instance: str | None
+    share: float
+    hours: float
+    amount: float | None
+    reason: str = ""
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """What the jobs of a user, a job of the spec, or a queue cost.
+
+    Attributes:
+        name: Whose; empty for jobs whose tags do not show who submitted them.
+        jobs: How many jobs.
+        node_hours: Hours of their nodes, all attempts together.
+        amount: What they cost together, as far as that is known.
+        unpriced: How many of the jobs have no known price, and are not in the amount.
+    """
+
+    name: str
+    jobs: int
+    node_hours: float
+    amount: float
+    unpriced: int
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """What jobs cost.
+
+    Attributes:
+        region: The region.
+        currency: What amounts are in; None if there are no prices of the region.
+        date: The day on which the prices were read; None likewise.
+        by: What the rows are.
+        rows: The dearest first.
+        total: All of them together; its name is `total`.
+        reasons: Why jobs have no known price, with how many those are.
+        not_counted: What AWS bills besides.
+    """
+
+    region: str
+    currency: str | None
+    date: date | None
+    by: By
+    rows: tuple[Row, ...]
+    total: Row
+    reasons: dict[str, int]
+    not_counted: tuple[str, ...] = NOT_COUNTED
+
+    def csv(self) -> str:
+        """Returns the rows as CSV with a header; the total is left to who reads it."""
+        names = (self.by.value, "jobs", "node_hours", "amount", "currency", "unpriced")
+        rows = [
+            (
+                *(each.name, each.jobs, f"{each.node_hours:.6f}", f"{each.amount:.6f}"),
+                *(self.currency or "", each.unpriced),
+            )
+            for each in self.rows
+        ]
+        return _csv(names, rows)
+
+
+class JobReport(Struct, frozen=True, kw_only=True):
+    """What one job cost, node by node.
+
+    Attributes:
+        usage: How long it used instances.
+        currency: What amounts are in; None if there are no prices of the region.
+        date: The day on which the prices were read; None likewise.
+        nodes: Each node.
+        total: All of them together; the amount is None if that of a node is.
+        not_counted: What AWS bills besides.
+    """
+
+    usage: Usage
+    currency: str | None
+    date: date | None
+    nodes: tuple[Spent, ...]
+    total: Spent
+    not_counted: tuple[str, ...] = NOT_COUNTED
+
+    def csv(self) -> str:
+        """Returns the nodes as CSV with a header."""
+        names = ("node", "instance", "hours", "amount", "currency")
+        rows = [
+            (
+                *(each.name, each.instance or "", f"{each.hours:.6f}"),
+                *("" if each.amount is None else f"{each.amount:.6f}", self.currency or ""),
+            )
+            for each in self.nodes
+        ]
+        return _csv(names, rows)
+
+
+def report(usages: Sequence[Usage], prices: Prices, region: str, by: By) -> Report:
+    """Returns what jobs cost, summed.
+
+    Args:
+        usages: How long each job used instances.
+        prices: The prices of instance types.
+        region: The region of the deployment.
+        by: What to sum by.
+    """
+    spent = [(each, _spent(each, prices, region)) for each in usages]
+    groups: dict[str, list[Spent]] = {}
+    for usage, cost in spent:
+        name = {By.USER: usage.user or "", By.JOB: usage.job, By.QUEUE: usage.queue}[by]
+        groups.setdefault(name, []).append(cost)
+    rows = [_row(name, costs) for name, costs in groups.items()]
+    reasons: dict[str, int] = {}
+    for _, cost in spent:
+        if cost.reason:
+            reasons[cost.reason] = reasons.get(cost.reason, 0) + 1
+    place = prices.region(region)
+    return Report(
+        region=region,
+        currency=place.currency if place else None,
+        date=place.date if place else None,
+        by=by,
+        rows=tuple(sorted(rows, key=lambda each: (-each.amount, -each.node_hours, each.name))),
+        total=_row("total", [cost for _, cost in spent]),
+        reasons=dict(sorted(reasons.items())),
+    )
+
+
+def job_report(usage: Usage, prices: Prices, region: str) -> JobReport:
+    """Returns what one job cost.
+
+    Args:
+        usage: How long it and its nodes used instances.
+        prices: The prices of instance types.
+        region: The region of the deployment.
+    """
+    from msgspec.structs import replace
+
+    nodes = [
+        _spent(
+            replace(
+                usage,
+                id=str(node.index),
+                seconds=node.seconds,
+                shares={node.instance: 1.0} if node.instance else usage.shares,
+                # What AWS Batch reports of a node is its type, wherever it ran.
+                is_existing=usage.is_existing and not node.instance,
+            ),
+            prices,
+            region,
+        )
+        for node in usage.by_node
+    ] or [_spent(replace(usage, id="0"), prices, region)]
+    place = prices.region(region)
+    amounts = [each.amount for each in nodes if each.amount is not None]
+    whole = len(amounts) == len(nodes)
+    return JobReport(
+        usage=usage,
+        currency=place.currency if place else None,
+        date=place.date if place else None,
+        nodes=tuple(nodes),
+        total=Spent(
+            name=usage.id,
+            instance=nodes[0].instance if len({each.instance for each in nodes}) == 1 else None,
+            share=nodes[0].share,
+            hours=sum(each.hours for each in nodes),
+            amount=sum(amounts) if whole else None,
+            reason=next((each.reason for each in nodes if each.reason), ""),
+        ),
+    )
+
+
+def _spent(usage: Usage, prices: Prices, region: str) -> Spent:
+    hours = usage.seconds / _SECONDS_PER_HOUR
+    by_type = {name: prices.hourly(name, region) for name in usage.shares}
+    missing = [name for name, price in by_type.items() if price is None]
+    reason = ""
+    if usage.seconds == 0:
+        # What never ran cost nothing, whatever its price.
+        return Spent(name=usage.id, instance=None, share=0.0, hours=0.0, amount=0.0)
+    if usage.in_block:
+        reason = IN_BLOCK
+    elif usage.is_existing:
+        reason = EXISTING
+    elif missing or not by_type:
+        reason = f"no price of {', '.join(missing)} in {region}"
+    if reason:
+        return Spent(
+            name=usage.id, instance=None, share=1.0, hours=hours, amount=None, reason=reason
+        )
+    _, instance = max(
+        ((price or 0.0) * usage.shares[name], name) for name, price in by_type.items()
+    )
+    share = usage.shares[instance]
+    return Spent(
+        name=usage.id,
+        instance=instance,
+        share=share,
+        hours=hours,
+        amount=hours * share * (by_type[instance] or 0.0),
+    )
+
+
+def _row(name: str, costs: Iterable[Spent]) -> Row:
+    found = list(costs)
+    return Row(
+        name=name,
+        jobs=len(found),
+        node_hours=sum(each.hours for each in found),
+        amount=sum(each.amount or 0.0 for each in found),
+        unpriced=sum(each.amount is None for each in found),
+    )
+
+
+def _csv(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)
+    return out.getvalue()

@@ -1,0 +1,228 @@
+"""How long jobs used instances, from what AWS Batch remembers of them, in few calls.
+
+ListJobs gives 1,000 jobs a page by state, but 100 by time, and DescribeJobs describes 100: so
+10,000 jobs take 10 pages and 100 descriptions, and the time of submission is compared here.
+Sources: https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html,
+https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
+
+AWS documents the attempts of a job, but does not state that those of a multi-node job as a whole
+are reported as well as those of its nodes. Where they are missing, the job's own start and end
+count as one attempt.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from mngen.cluster import SUBMITTER_TAG, definition_name, queue_name, registered_memory
+from mngen.jobs._batch import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mypy_boto3_batch.client import BatchClient
+
+    from mngen.cluster import Cluster, ResolvedEnvironment
+
+_STATES = ("RUNNABLE", "STARTING", "RUNNING", "FAILED", "SUCCEEDED")
+"""In the order in which a job moves on, so that one that does meanwhile is not missed."""
+_PAGE = 1000
+
+
+class NodeUsage(Struct, frozen=True, kw_only=True):
+    """How long one node of a job used its instance.
+
+    Attributes:
+        index: Its index, from 0.
+        seconds: The time of all its attempts.
+        attempts: How many there were.
+        instance: The instance type, as AWS Batch reports it; None where it does not.
+    """
+
+    index: int
+    seconds: float
+    attempts: int
+    instance: str | None = None
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """How long a job used instances.
+
+    Attributes:
+        id: Its id.
+        name: Its name.
+        job: The job of the spec, or the name of its definition where it is none of the spec's.
+        queue: The queue of the spec.
+        user: Who submitted it, as far as its tags show; None if they do not.
+        state: Its state.
+        created: When it was submitted, in seconds since the epoch.
+        nodes: How many nodes it has.
+        attempts: How many attempts there were, the one that runs included.
+        seconds: The time of all attempts, from the start of the containers to their end or until
+            now, of all nodes together.
+        shares: The part of an instance that a node takes, from 0 to 1, by the instance types that
+            it can be on. A node of a multi-node job takes all of it.
+        in_block: Whether it may have run in a capacity block.
+        is_existing: Whether it may have run in an environment that the spec does not describe.
+        by_node: Each node on its own; empty where only the job as a whole was asked for.
+    """
+
+    id: str
+    name: str
+    job: str
+    queue: str
+    user: str | None
+    state: str
+    created: float
+    nodes: int
+    attempts: int
+    seconds: float
+    shares: dict[str, float]
+    in_block: bool = False
+    is_existing: bool = False
+    by_node: tuple[NodeUsage, ...] = ()
+
+
+def list_usage(batch: BatchClient, cluster: Cluster, since: float, now: float) -> list[Usage]:
+    """Returns how long the jobs of the deployment's queues used instances, the newest first.
+
+    All nodes of a multi-node job count for as long as the job: AWS Batch stops them with the main
+    node.
+
+    Args:
+        batch: The client.
+        cluster: The deployment.
+        since: Leaves out what was submitted before, in seconds since the epoch.
+        now: Until when a job that runs counts, likewise.
+    """
+    queues = {queue_name(cluster.spec, each.name): each.name for each in cluster.queues}
+    # A queue is there only once its images are baked.
+    there = batch.describe_job_queues(jobQueues=list(queues))["jobQueues"]
+    wanted = {
+        identifier: None
+        for each in there
+        for identifier in _ids(batch, each["jobQueueName"], since)
+    }
+    found = [_usage(cluster, queues, job, now) for job in describe(batch, list(wanted))]
+    return sorted(found, key=lambda each: (-each.created, each.id))
+
+
+def usage_of(batch: BatchClient, cluster: Cluster, job: Mapping[str, Any], now: float) -> Usage:
+    """Returns how long each node of a job used its instance.
+
+    Args:
+        batch: The client.
+        cluster: The deployment.
+        job: What Batch knows of the job.
+        now: Until when a node that runs counts, in seconds since the epoch.
+    """
+    queues = {queue_name(cluster.spec, each.name): each.name for each in cluster.queues}
+    whole = _usage(cluster, queues, job, now)
+    if "nodeProperties" not in job:
+        return whole
+    ids = [f"{job['jobId']}#{index}" for index in range(whole.nodes)]
+    nodes = tuple(
+        NodeUsage(
+            index=int(each["jobId"].rpartition("#")[2]),
+            seconds=sum(times := _attempts(each, now)),
+            attempts=len(times),
+            instance=each.get("container", {}).get("instanceType"),
+        )
+        for each in describe(batch, ids)
+    )
+    import msgspec
+
+    return msgspec.structs.replace(
+        whole,
+        seconds=sum(each.seconds for each in nodes),
+        by_node=tuple(sorted(nodes, key=lambda each: each.index)),
+    )
+
+
+def _ids(batch: BatchClient, queue: str, since: float) -> Iterator[str]:
+    """Yields the ids of the jobs of a queue that have run or may have."""
+    paginator: Any = batch.get_paginator("list_jobs")
+    for state in _STATES:
+        pages = paginator.paginate(
+            jobQueue=queue, jobStatus=state, PaginationConfig={"PageSize": _PAGE}
+        )
+        for page in pages:
+            for job in page["jobSummaryList"]:
+                # What waits has run only if it is tried again.
+                waits = state == "RUNNABLE" and not job.get("startedAt")
+                if job.get("createdAt", 0) >= since * 1000 and not waits:
+                    yield job["jobId"]
+
+
+def _usage(
+    cluster: Cluster, queues: Mapping[str, str], job: Mapping[str, Any], now: float
+) -> Usage:
+    queue = job["jobQueue"].rpartition("/")[2]
+    resolved = next((each for each in cluster.queues if each.name == queues.get(queue)), None)
+    environments = resolved.environments if resolved else ()
+    nodes = job.get("nodeProperties", {}).get("numNodes", 1)
+    times = _attempts(job, now)
+    return Usage(
+        id=job["jobId"],
+        name=job["jobName"],
+        job=_job(cluster, job["jobDefinition"]),
+        queue=queues.get(queue, queue),
+        user=job.get("tags", {}).get(SUBMITTER_TAG),
+        state=job["status"],
+        created=job.get("createdAt", 0) / 1000,
+        nodes=nodes,
+        attempts=len(times),
+        seconds=sum(times) * nodes,
+        shares=_shares(job, environments),
+        in_block=any(each.block for each in environments),
+        is_existing=resolved is None or bool(resolved.spec.legacy),
+    )
+
+
+def _attempts(job: Mapping[str, Any], now: float) -> list[float]:
+    """Returns how long each attempt of a job or a node ran, in seconds."""
+    ended = [
+        (each["stoppedAt"] - each["startedAt"]) / 1000
+        for each in job.get("attempts", [])
+        if each.get("startedAt") and each.get("stoppedAt")
+    ]
+    start, stop = job.get("startedAt"), job.get("stoppedAt")
+    if start and job["status"] == "RUNNING":
+        return [*ended, max(0.0, now - start / 1000)]
+    if start and stop and not job.get("attempts"):
+        return [(stop - start) / 1000]
+    return ended
+
+
+def _job(cluster: Cluster, definition: str) -> str:
+    name = definition.rpartition("/")[2].partition(":")[0]
+    known = {definition_name(cluster.spec, each.name): each.name for each in cluster.jobs}
+    return known.get(name, name)
+
+
+def _shares(
+    job: Mapping[str, Any], environments: tuple[ResolvedEnvironment, ...]
+) -> dict[str, float]:
+    """Returns which part of an instance a node takes: that of what it takes most of.
+
+    A job whose needs AWS Batch does not report counts as a whole instance.
+    """
+    if "nodeProperties" in job:
+        return dict.fromkeys((each.instance.name for each in environments), 1.0)
+    container = job.get("container", {})
+    needs = {"VCPU": container.get("vcpus", 0), "MEMORY": container.get("memory", 0)}
+    needs |= {
+        each["type"]: float(each["value"]) for each in container.get("resourceRequirements", [])
+    }
+    shares: dict[str, float] = {}
+    for each in environments:
+        parts = [
+            needs["VCPU"] / each.schedulable_vcpus,
+            needs["MEMORY"] / registered_memory(each.instance),
+            needs.get("GPU", 0.0) / each.gpus if each.gpus else 0.0,
+        ]
+        name = each.instance.name
+        shares[name] = max(shares.get(name, 0.0), min(1.0, max(parts)) or 1.0)
+    return shares

@@ -1,0 +1,120 @@
+"""What jobs cost, over HTTP against the sandbox: the sum by hand, in few calls."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from mngen.catalog import load_prices
+from mngen.cost import By, report
+from mngen.jobs import Jobs
+from tests.support.batch import Deployed, hold
+from tests.support.faults import Faults
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JOBS = 10_000
+# USD an hour in us-east-1 on demand.
+R5_12XLARGE, M4_4XLARGE = 3.024, 0.80
+
+
+def ended(jobs: Jobs, job: str = "mpi", **wanted: Any) -> str:
+    """Submit a job and wait until it has ended."""
+    variables = {"MNGEN_SANDBOX_SECONDS": "0.3", **wanted.pop("environment", {})}
+    name = f"n{uuid4().hex[:10]}"
+    identifier = jobs.submit(job, name=name, environment=variables, **wanted).id
+    jobs.wait(identifier, timeout=180)
+    return identifier
+
+
+def seconds_of(deployed: Deployed, *identifiers: str) -> float:
+    """Sum the attempts of jobs or nodes, as AWS Batch describes them."""
+    described = [deployed.job(each) for each in identifiers]
+    assert all(each["attempts"] for each in described)
+    milliseconds: int = sum(
+        attempt["stoppedAt"] - attempt["startedAt"]
+        for each in described
+        for attempt in each["attempts"]
+    )
+    return milliseconds / 1000
+
+
+def test_a_job_costs_the_attempts_of_its_nodes(deployed: Deployed, jobs: Jobs, run: Any) -> None:
+    job = ended(jobs, nodes=3, attempts=2, environment={"MNGEN_SANDBOX_EXIT": "1,0"})
+    seconds = seconds_of(deployed, *(f"{job}#{node}" for node in range(3)))
+    done = run("cost", job, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [each["attempts"] for each in found["usage"]["by_node"]] == [2, 2, 2]
+    assert found["total"]["amount"] == pytest.approx(seconds * R5_12XLARGE / 3600)
+    assert (found["currency"], found["date"]) == ("USD", "2026-07-20")
+    shown = run("cost", job)
+    assert shown.stdout.splitlines()[-1].split()[0] == "total"
+    assert "prices on demand of 2026-07-20" in shown.stderr
+    assert "not counted: the start of instances" in shown.stderr
+    lines = run("cost", job, "--format", "csv").stdout.splitlines()
+    assert len(lines) == 4
+    assert run("cost", job, "--by", "user").returncode == 2
+    assert "not found" in run("cost", "00000000-0000-0000-0000-000000000000").stderr
+
+
+def test_jobs_are_summed_by_user_job_and_queue(deployed: Deployed, jobs: Jobs, run: Any) -> None:
+    since = f"{time.time() - 1:.3f}"
+    many = [ended(jobs), ended(jobs, nodes=3)]
+    one = ended(jobs, "one", vcpus=2, memory=1000)
+    running = hold(jobs, "RUNNING")
+    # 2 of the 8 CPUs that the AMI leaves of an m4.4xlarge.
+    expected = {
+        "one": 0.25 * seconds_of(deployed, one) * M4_4XLARGE / 3600,
+        "mpi": (2 * seconds_of(deployed, many[0]) + 3 * seconds_of(deployed, many[1]))
+        * (R5_12XLARGE / 3600),
+    }
+    deployed.control(jobs={running: {"hold": None, "seconds": 0}})
+    jobs.wait(running, timeout=180)
+    expected["mpi"] += 2 * seconds_of(deployed, running) * R5_12XLARGE / 3600
+    read = csv.DictReader(io.StringIO(run("cost", "--since", since, "--format", "csv").stdout))
+    rows = {each["job"]: each for each in read}
+    assert {name: float(each["amount"]) for name, each in rows.items()} == {
+        name: pytest.approx(amount, abs=1e-6) for name, amount in expected.items()
+    }
+    assert (rows["mpi"]["jobs"], rows["one"]["jobs"]) == ("3", "1")
+    by_queue = json.loads(run("cost", "--since", since, "--by", "queue", "--format", "json").stdout)
+    assert {each["name"] for each in by_queue["rows"]} == {"big", "small"}
+    assert by_queue["total"]["amount"] == pytest.approx(sum(expected.values()))
+    by_user = run("cost", "--since", since, "--by", "user")
+    assert len(by_user.stdout.splitlines()) == 3
+    assert "no jobs" in run("cost", "--since", f"{time.time() + 60:.0f}").stderr.lower()
+    assert "older ones may be missing" in run("cost", "--since", "30d").stderr
+
+
+@pytest.fixture
+def faults(
+    large: Deployed, state_home: Any, inside: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Faults]:
+    with Faults(large.sandbox.endpoint) as faults:
+        faults.redirect(monkeypatch)
+        yield faults
+
+
+def test_ten_thousand_jobs_take_at_most_120_calls(large: Deployed, faults: Faults) -> None:
+    jobs = Jobs(large.cluster)
+    job = ended(jobs)
+    large.control(copies={job: JOBS - 1})
+    before = len(faults.calls)
+    usages = jobs.usage()
+    calls = Counter(call.action for call in faults.calls[before:])
+    assert sum(calls.values()) <= 120, calls
+    found = report(usages, load_prices(), "us-east-1", By.USER)
+    assert found.total.jobs == JOBS
+    hours = 2 * seconds_of(large, job) / 3600
+    assert found.total.amount == pytest.approx(JOBS * hours * R5_12XLARGE)
+    assert [each.name for each in found.rows] == [usages[0].user]
+    assert found.rows[0].name
