@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,35 +17,36 @@ from mngen.errors import InputError, format_problems
 SHIPPED = Path(mngen.catalog.__file__).with_name("instance-types.json")
 
 
-@st.composite
-def instance_types(draw: st.DrawFn) -> InstanceType:
-    cores = draw(st.integers(1, 512))
-    threads = draw(st.integers(1, 4))
-    subset = st.lists(st.sampled_from(["cluster", "partition", "spread"]), unique=True).map(tuple)
-    return InstanceType(
-        name=draw(
-            st.from_regex(r"[a-z]{1,3}[0-9]{1,2}[a-z]{0,2}\.[0-9]{0,2}x?large", fullmatch=True)
-        ),
-        vcpus=cores * threads,
-        cores=cores,
-        threads_per_core=threads,
-        memory=draw(st.integers(1, 2**40)),
-        architecture=draw(st.sampled_from(["x86_64", "arm64"])),
-        max_efa_interfaces=draw(st.integers(0, 32)),
-        card_interfaces=draw(st.lists(st.integers(1, 15)).map(tuple)),
-        network_performance=draw(st.text()),
-        placement_strategies=draw(subset),
-        current_generation=draw(st.booleans()),
-        gpus=draw(st.integers(0, 16)),
-        gpu_name=draw(st.text()),
-        gpu_memory=draw(st.integers(0, 2**20)),
-        disks=draw(st.integers(0, 24)),
-        disk_size=draw(st.integers(0, 2**14)),
-        nvme_disks=draw(st.booleans()),
-    )
+def instance_type(*, cores: int, threads: int, **others: Any) -> InstanceType:
+    return InstanceType(vcpus=cores * threads, cores=cores, threads_per_core=threads, **others)
 
 
-unique_types = st.lists(instance_types(), unique_by=lambda each: each.name)
+NAMES = st.from_regex(r"[a-z]{1,3}[0-9]{1,2}[a-z]{0,2}\.[0-9]{0,2}x?large", fullmatch=True)
+STRATEGIES = st.lists(st.sampled_from(["cluster", "partition", "spread"]), unique=True)
+
+# `st.builds` keeps these: a strategy that is made for each drawing takes longer than the drawing.
+instance_types = st.builds(
+    instance_type,
+    name=NAMES,
+    cores=st.integers(1, 512),
+    threads=st.integers(1, 4),
+    memory=st.integers(1, 2**40),
+    architecture=st.sampled_from(["x86_64", "arm64"]),
+    max_efa_interfaces=st.integers(0, 32),
+    card_interfaces=st.lists(st.integers(1, 15)).map(tuple),
+    network_performance=st.text(),
+    placement_strategies=STRATEGIES.map(tuple),
+    current_generation=st.booleans(),
+    gpus=st.integers(0, 16),
+    gpu_name=st.text(),
+    gpu_memory=st.integers(0, 2**20),
+    disks=st.integers(0, 24),
+    disk_size=st.integers(0, 2**14),
+    nvme_disks=st.booleans(),
+)
+
+
+unique_types = st.lists(instance_types, unique_by=lambda each: each.name)
 
 
 def catalog_beside(folder: Path, content: bytes) -> Path:
