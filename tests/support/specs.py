@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import unicodedata
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,15 +110,19 @@ def _carried(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+# Made once and shared: hypothesis looks through a new strategy before it first draws from it, which
+# takes longer than the drawing.
 _CHARACTERS = st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="\ufeff")
 
 
+@cache
 def texts(*, min_size: int = 0) -> st.SearchStrategy[str]:
     """Strategy of all text that a spec may hold, most of it nasty."""
     part = st.one_of(st.sampled_from(FRAGMENTS), st.text(_CHARACTERS, max_size=6))
     return st.lists(part, min_size=min_size, max_size=6).map("".join).map(_carried)
 
 
+@cache
 def names(*, max_size: int = 20) -> st.SearchStrategy[str]:
     """Strategy of the names that AWS Batch takes."""
     letters = "abcXYZ019"
@@ -526,6 +531,7 @@ def _is_free_tag(key: str) -> bool:
     return not key.casefold().startswith(("aws:", "mngen:")) and len(key) <= 128
 
 
+@cache
 def variables() -> st.SearchStrategy[dict[str, str]]:
     """Strategy of a job's environment variables."""
     free = texts(min_size=1).filter(
@@ -534,42 +540,55 @@ def variables() -> st.SearchStrategy[dict[str, str]]:
     return st.dictionaries(free, texts(), max_size=4)
 
 
-@st.composite
-def choices(draw: st.DrawFn) -> Choice:
+def choices() -> st.SearchStrategy[Choice]:
     """Strategy of the features of a spec."""
-    return {name: draw(st.sampled_from(options)) for name, options in FEATURES.items()}
+    return _CHOICES
+
+
+_CHOICES = st.fixed_dictionaries(
+    {name: st.sampled_from(options) for name, options in FEATURES.items()}
+)
+
+_TAGS = st.dictionaries(_TAG.filter(_is_free_tag), _TAG | st.just(""), max_size=4).filter(
+    lambda tags: len({key.casefold() for key in tags}) == len(tags)
+)
+
+_KEY_PAIR = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
+
+_ARGUMENTS = st.lists(texts(), max_size=3)
+
+
+@cache
+def _unique_names(count: int) -> st.SearchStrategy[list[str]]:
+    return st.lists(names(), min_size=count, max_size=count, unique_by=str.lower)
+
+
+def specs() -> st.SearchStrategy[Data]:
+    """Strategy of the data of sound specs."""
+    return _SPECS
 
 
 @st.composite
-def specs(draw: st.DrawFn) -> Data:
-    """Strategy of the data of sound specs."""
-    data = make_spec(draw(choices()))
+def _specs(draw: st.DrawFn) -> Data:
+    data = make_spec(draw(_CHOICES))
     if "tags" in data:
-        data["tags"] = draw(
-            st.dictionaries(_TAG.filter(_is_free_tag), _TAG | st.just(""), max_size=4).filter(
-                lambda tags: len({key.casefold() for key in tags}) == len(tags)
-            )
-        )
+        data["tags"] = draw(_TAGS)
     if "ssh" in data["network"]:
-        data["network"]["ssh"]["key_pair"] = draw(
-            st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
-        )
+        data["network"]["ssh"]["key_pair"] = draw(_KEY_PAIR)
     for job in data["jobs"].values():
         if "definition" in job:
             continue
-        job["command"] = ["run", *draw(st.lists(texts(), max_size=3))]
+        job["command"] = ["run", *draw(_ARGUMENTS)]
         job["environment"] = draw(variables())
         if "mpi_args" in job:
-            job["mpi_args"] = draw(st.lists(texts(), max_size=3))
+            job["mpi_args"] = draw(_ARGUMENTS)
     for section in ("environments", "queues", "jobs"):
         old = list(data[section])
-        new = draw(
-            st.lists(
-                names(), min_size=len(old), max_size=len(old), unique_by=lambda name: name.lower()
-            )
-        )
-        _rename(data, section, dict(zip(old, new, strict=True)))
+        _rename(data, section, dict(zip(old, draw(_unique_names(len(old))), strict=True)))
     return data
+
+
+_SPECS = _specs()
 
 
 def _rename(data: Data, section: str, renamed: dict[str, str]) -> None:
@@ -584,7 +603,9 @@ def _rename(data: Data, section: str, renamed: dict[str, str]) -> None:
 
 def to_yaml(data: Data) -> bytes:
     """Writes a spec's data as YAML."""
-    return yaml.safe_dump(data, allow_unicode=True, sort_keys=False).encode()
+    # PyYAML's writer in C: without it, writing a spec takes longer than what a test asks of it.
+    text: str = yaml.dump(data, Dumper=yaml.CSafeDumper, allow_unicode=True, sort_keys=False)
+    return text.encode()
 
 
 def to_cluster(data: Data) -> Cluster:

@@ -21,7 +21,7 @@ from mngen.rules import check_file, open_cluster, require
 from mngen.spec import LoadedSpec, Spec, load, load_text, merged
 from mngen.spec._extends import NULLS
 from tests.support.cli import mngen
-from tests.support.specs import Data, specs
+from tests.support.specs import Data, specs, to_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,12 +131,12 @@ def test_changes_can_be_merged_first(base: Data, first: Data, second: Data) -> N
 @settings(max_examples=25)
 @given(specs())
 def test_a_spec_that_changes_only_the_name(data: Data) -> None:
-    base = yaml.safe_dump(data, allow_unicode=True)
+    base = to_yaml(data).decode()
     own = f"extends: mngen.yaml\nname: {data['name']}\n"
     state = {key: value for key, value in data.get("state", {}).items() if key != "key"}
     by_hand = {**data, "state": state} if state else data
     found = load_over(own, base).require()
-    assert found == load_text(yaml.safe_dump(by_hand, allow_unicode=True).encode()).require()
+    assert found == load_text(to_yaml(by_hand)).require()
 
 
 def test_the_example_in_the_docs_is_sound(tmp_path: Path) -> None:

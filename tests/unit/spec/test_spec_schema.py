@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mngen import _resources
 from mngen.spec import Spec, initial, load_text, schema
-from tests.support.specs import FEATURES, Data, make_spec, pairwise, specs
+from tests.support.specs import FEATURES, Data, make_spec, pairwise, specs, to_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,4 +121,4 @@ def test_the_schema_knows_no_other_keys(section: tuple[str, ...]) -> None:
         parent = parent[part]
     parent["unknown"] = 1
     assert not VALIDATOR.is_valid(data)
-    assert load_text(yaml.safe_dump(data).encode()).problems
+    assert load_text(to_yaml(data)).problems
