@@ -1,11 +1,17 @@
-"""Running the command line as a user does: in a separate process."""
+"""Running the command line as a user does: in a separate process, or in this one."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+from mngen.cli._main import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +53,33 @@ def mngen(
         timeout=timeout,
         check=False,
     )
+
+
+def mngen_here(
+    *arguments: str, cwd: Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run mngen in this process, with no terminal and no standard input.
+
+    Starting a process takes longer than most commands. A test about signals, terminals, imports or
+    durations needs `mngen`; so does one test of each command.
+
+    Args:
+        arguments: The command with its options.
+        cwd: The folder to run in.
+        env: The whole environment; this process's own by default.
+    """
+    with (
+        Path(os.devnull).open(encoding="utf-8") as nothing,
+        TemporaryFile("w+", encoding="utf-8") as out,
+        TemporaryFile("w+", encoding="utf-8") as err,
+        patch.multiple(sys, argv=["mngen", *arguments], stdin=nothing, stdout=out, stderr=err),
+        patch.dict(os.environ, env or {}, clear=env is not None),
+        chdir(cwd),
+    ):
+        code = run(arguments)
+        for stream in (out, err):
+            stream.seek(0)
+        return subprocess.CompletedProcess(["mngen", *arguments], code, out.read(), err.read())
 
 
 def loads(module: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from mngen.adoption import Adoption, Outcome, Wishes, adopt, look_up, read_clust
 from mngen.catalog import load_catalog
 from mngen.errors import InputError
 from tests.support.adoption import REGION, Account
-from tests.support.cli import mngen, read_tree
+from tests.support.cli import mngen_here, read_tree
 
 CATALOG = load_catalog(Path("mngen.yaml"))
 # The keys and types are those of ParallelCluster's own schema, version 3.15.0:
@@ -283,11 +283,11 @@ def test_bad_file_is_refused_with_its_line(case: str, tmp_path: Path) -> None:
 def test_command_writes_nothing_without_partial(tmp_path: Path) -> None:
     (tmp_path / "cluster.yaml").write_text(CLUSTER, encoding="utf-8")
     arguments = ("import", "--from-pcluster", "cluster.yaml", "--name", "reef")
-    refused = mngen(*arguments, cwd=tmp_path)
+    refused = mngen_here(*arguments, cwd=tmp_path)
     assert refused.returncode == 1
     assert "cannot: cluster.yaml#/SharedStorage/0 -> storage: /apps (Ebs)" in refused.stdout
     assert sorted(read_tree(tmp_path)) == ["cluster.yaml"]
-    done = mngen(*arguments, "--partial", cwd=tmp_path)
+    done = mngen_here(*arguments, "--partial", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert sorted(read_tree(tmp_path)) == ["adoption.md", "cluster.yaml", "mngen.yaml"]
-    assert mngen("check", cwd=tmp_path).returncode == 0
+    assert mngen_here("check", cwd=tmp_path).returncode == 0

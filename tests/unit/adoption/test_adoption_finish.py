@@ -31,7 +31,7 @@ from mngen.cli._finish import finish as run_finish
 from mngen.cli._options import Format
 from mngen.errors import InputError, MngenError, Problem, ToolError
 from tests.support.adoption import ARN, DEFINITION, ENVIRONMENT, QUEUE, REGION, Account, described
-from tests.support.cli import mngen
+from tests.support.cli import mngen, mngen_here
 from tests.support.old_setup import OldSetup
 
 OLD = "TSUNAMI_ON_DEMAND_MAXCPU_12"
@@ -502,7 +502,7 @@ def test_only_the_blocks_of_an_import_are_recognized() -> None:
 def test_options_of_an_import_are_not_for_its_end(
     arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
-    assert mngen("import", *arguments, cwd=tmp_path).returncode == 2
+    assert mngen_here("import", *arguments, cwd=tmp_path).returncode == 2
 
 
 def test_without_a_terminal_it_is_not_asked(file: Path) -> None:

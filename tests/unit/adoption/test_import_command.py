@@ -11,7 +11,7 @@ import pytest
 from mngen.adoption import Adoption, save
 from mngen.errors import InputError, ToolError
 from tests.support.adoption import DEFINITION, ENVIRONMENT, QUEUE, changed, write
-from tests.support.cli import CHECKOUT, mngen, read_tree
+from tests.support.cli import CHECKOUT, mngen, mngen_here, read_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,9 +41,9 @@ def test_files_become_a_spec_that_check_accepts(setup: Path) -> None:
 
 def test_same_files_give_the_same_bytes(setup: Path) -> None:
     arguments = ("import", "--from-json", *SOURCES, "--name", "tsunami")
-    assert mngen(*arguments, cwd=setup).returncode == 0
+    assert mngen_here(*arguments, cwd=setup).returncode == 0
     first = read_tree(setup)
-    assert mngen(*arguments, cwd=setup).returncode == 0
+    assert mngen_here(*arguments, cwd=setup).returncode == 0
     assert read_tree(setup) == first
 
 
@@ -58,7 +58,7 @@ def test_unfilled_files_write_nothing_and_name_each_gap(tmp_path: Path) -> None:
     unfilled = {**changed(ENVIRONMENT, **gaps), "serviceRole": ""}
     write(tmp_path, unfilled, QUEUE)
     arguments = ("import", "--from-json", "0.json", "1.json", "--region", "eu-west-1")
-    done = mngen(*arguments, cwd=tmp_path)
+    done = mngen_here(*arguments, cwd=tmp_path)
     assert done.returncode == 1
     for pointer in (
         "/computeResources/subnets/0",
@@ -71,7 +71,7 @@ def test_unfilled_files_write_nothing_and_name_each_gap(tmp_path: Path) -> None:
         assert f"cannot: 0.json#{pointer}" in done.stdout, pointer
     assert "6 of the values cannot be written in a spec; nothing was written" in done.stderr
     assert sorted(read_tree(tmp_path)) == ["0.json", "1.json"]
-    assert mngen(*arguments, "--partial", cwd=tmp_path).returncode == 0
+    assert mngen_here(*arguments, "--partial", cwd=tmp_path).returncode == 0
     assert "mngen.yaml" in read_tree(tmp_path)
 
 
@@ -84,14 +84,14 @@ def test_unfilled_files_write_nothing_and_name_each_gap(tmp_path: Path) -> None:
     ],
 )
 def test_file_that_cannot_be_read(option: str, name: str, said: str, tmp_path: Path) -> None:
-    done = mngen("import", option, name, cwd=tmp_path)
+    done = mngen_here("import", option, name, cwd=tmp_path)
     assert done.returncode == 1
     assert said in done.stderr
     assert read_tree(tmp_path) == {}
 
 
 def test_dry_run_writes_nothing_and_shows_every_line_as_json(setup: Path) -> None:
-    done = mngen("import", "--from-json", *SOURCES, "--dry-run", "--format", "json", cwd=setup)
+    done = mngen_here("import", "--from-json", *SOURCES, "--dry-run", "--format", "json", cwd=setup)
     assert done.returncode == 0
     shown = json.loads(done.stdout)
     assert shown["written"] == []
@@ -103,18 +103,18 @@ def test_dry_run_writes_nothing_and_shows_every_line_as_json(setup: Path) -> Non
 
 def test_spec_that_exists_is_never_overwritten_unasked(setup: Path) -> None:
     (setup / "mngen.yaml").write_text("name: mine\n", encoding="utf-8")
-    done = mngen("import", "--from-json", *SOURCES, cwd=setup)
+    done = mngen_here("import", "--from-json", *SOURCES, cwd=setup)
     assert done.returncode == 1
     assert "mngen.yaml already exists" in done.stderr
     assert sorted(read_tree(setup)) == sorted([*SOURCES, "mngen.yaml"])
-    assert mngen("import", "--from-json", *SOURCES, "--overwrite", cwd=setup).returncode == 0
+    assert mngen_here("import", "--from-json", *SOURCES, "--overwrite", cwd=setup).returncode == 0
     assert b"name: mine" not in (setup / "mngen.yaml").read_bytes()
 
 
 def test_definition_of_another_is_not_overwritten(setup: Path) -> None:
     (setup / "definitions").mkdir()
     (setup / FILE).write_text("{}", encoding="utf-8")
-    done = mngen("import", "--from-json", *SOURCES, cwd=setup)
+    done = mngen_here("import", "--from-json", *SOURCES, cwd=setup)
     assert done.returncode == 1
     assert f"{FILE} already exists" in done.stderr
     assert sorted(read_tree(setup)) == sorted([*SOURCES, FILE])
@@ -171,6 +171,6 @@ def test_device_is_not_read_as_a_spec_that_exists(tmp_path: Path) -> None:
     ],
 )
 def test_one_source_is_required(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    done = mngen("import", *arguments, cwd=tmp_path)
+    done = mngen_here("import", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert "help: see `mngen import --help`" in done.stderr

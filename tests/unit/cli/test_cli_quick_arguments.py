@@ -11,7 +11,7 @@ import typer
 from mngen.cli import app
 from mngen.cli._options import Format
 from mngen.cli._quick import QuickCommand, _QuickArgument, _QuickOption
-from tests.support.cli import loads, mngen
+from tests.support.cli import loads, mngen, mngen_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,6 +105,6 @@ def test_a_path_with_conditions_is_left_to_typer(settings: dict[str, Any]) -> No
     ids=" ".join,
 )
 def test_pydantic_is_not_imported(tmp_path: Path, arguments: list[str]) -> None:
-    assert mngen("init", cwd=tmp_path).returncode == 0
+    assert mngen_here("init", cwd=tmp_path).returncode == 0
     done = mngen(*arguments, cwd=tmp_path, program=loads("pydantic"), timeout=60)
     assert done.returncode == 0, done.stderr

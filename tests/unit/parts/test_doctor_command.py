@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mngen.parts import NEEDS, PARTS, all_parts_of
-from tests.support.cli import mngen
+from tests.support.cli import mngen, mngen_here
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ def test_it_shows_every_part_that_a_command_uses(tmp_path: Path) -> None:
 def test_a_command_that_lacks_something_fails_and_says_how_to_get_it(
     tmp_path: Path, bare: dict[str, str]
 ) -> None:
-    done = mngen("doctor", "apply", cwd=tmp_path, env=bare)
+    done = mngen_here("doctor", "apply", cwd=tmp_path, env=bare)
     assert done.returncode == 3
     assert done.stdout.splitlines()[-2:] == [
         "plan, apply, output, destroy: does not work",
@@ -60,7 +60,7 @@ def test_without_a_command_nothing_that_is_missing_is_a_failure(
 
 
 def test_json_has_the_same(tmp_path: Path, bare: dict[str, str]) -> None:
-    done = mngen("doctor", "apply", "--format", "json", cwd=tmp_path, env=bare)
+    done = mngen_here("doctor", "apply", "--format", "json", cwd=tmp_path, env=bare)
     data = json.loads(done.stdout)
     assert done.returncode == 3
     assert data["install"] == "pip install 'mngen[embedded]'"
@@ -72,11 +72,11 @@ def test_json_has_the_same(tmp_path: Path, bare: dict[str, str]) -> None:
 
 
 def test_a_command_of_mngen_that_needs_nothing_else(tmp_path: Path) -> None:
-    done = mngen("doctor", "render", cwd=tmp_path)
+    done = mngen_here("doctor", "render", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "render needs nothing but mngen.\n")
 
 
 def test_a_command_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    done = mngen("doctor", "rehaerse", cwd=tmp_path)
+    done = mngen_here("doctor", "rehaerse", cwd=tmp_path)
     assert done.returncode == 1
     assert "error: unknown command `rehaerse`\n  help: did you mean `rehearse`?" in done.stderr

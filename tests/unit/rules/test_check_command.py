@@ -11,7 +11,7 @@ import pytest
 from mngen.catalog import PRICES_NAME
 from mngen.errors import InputError, Severity
 from mngen.rules import RULES, check_file
-from tests.support.cli import mngen
+from tests.support.cli import mngen, mngen_here
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +69,7 @@ def test_what_jobs_cost_at_most_is_shown_with_the_date_of_the_prices(spec: Path)
 
 def test_errors_are_shown_with_place_and_help(spec: Path) -> None:
     spec.write_text(BAD, encoding="utf-8")
-    done = mngen("check", cwd=spec.parent)
+    done = mngen_here("check", cwd=spec.parent)
     assert done.returncode == 1
     assert "error[MN101]: there is no EC2 instance type `r5.12xlrge`" in done.stdout
     assert "  --> mngen.yaml:5:18 (environments.r5.instance)" in done.stdout
@@ -80,25 +80,25 @@ def test_errors_are_shown_with_place_and_help(spec: Path) -> None:
 
 def test_warnings_are_no_failure(spec: Path) -> None:
     spec.write_text(WARNED, encoding="utf-8")
-    assert mngen("check", cwd=spec.parent).returncode == 0
+    assert mngen_here("check", cwd=spec.parent).returncode == 0
 
 
 def test_level_and_skip(spec: Path) -> None:
     spec.write_text(BAD, encoding="utf-8")
-    done = mngen("check", "--level", "error", "--skip", "mn101", cwd=spec.parent)
+    done = mngen_here("check", "--level", "error", "--skip", "mn101", cwd=spec.parent)
     assert (done.returncode, done.stderr) == (0, "")
     assert "MN159" not in done.stdout
 
 
 def test_unknown_rule(spec: Path) -> None:
-    done = mngen("check", "--skip", "MN1", cwd=spec.parent)
+    done = mngen_here("check", "--skip", "MN1", cwd=spec.parent)
     assert done.returncode == 1
     assert "there is no rule `MN1`" in done.stderr
 
 
 def test_json(spec: Path) -> None:
     spec.write_text(BAD, encoding="utf-8")
-    done = mngen("check", "--format", "json", cwd=spec.parent)
+    done = mngen_here("check", "--format", "json", cwd=spec.parent)
     report = json.loads(done.stdout)
     assert done.returncode == 1
     assert report["counts"] == {"error": 1, "warning": 1, "info": 0}
@@ -109,7 +109,7 @@ def test_json(spec: Path) -> None:
 
 def test_sarif(spec: Path) -> None:
     spec.write_text(BAD, encoding="utf-8")
-    done = mngen("check", "--format", "sarif", cwd=spec.parent)
+    done = mngen_here("check", "--format", "sarif", cwd=spec.parent)
     results = json.loads(done.stdout)["runs"][0]["results"]
     assert [each["ruleId"] for each in results] == ["MN101", "MN159"]
 
@@ -117,13 +117,13 @@ def test_sarif(spec: Path) -> None:
 @pytest.mark.parametrize("output", ["pretty", "json", "sarif"])
 def test_file_that_is_no_yaml(spec: Path, output: str) -> None:
     spec.write_text("name: [", encoding="utf-8")
-    done = mngen("check", "--format", output, cwd=spec.parent)
+    done = mngen_here("check", "--format", output, cwd=spec.parent)
     assert (done.returncode, done.stderr) == (1, "")
     assert "not valid YAML" in done.stdout
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    done = mngen("check", cwd=tmp_path)
+    done = mngen_here("check", cwd=tmp_path)
     assert done.returncode == 1
     assert "there is no file mngen.yaml" in done.stdout
     assert "run mngen init to" in done.stdout
@@ -138,7 +138,7 @@ def test_aws_without_credentials(spec: Path) -> None:
 
 def test_aws_is_not_asked_about_an_unsound_spec(spec: Path) -> None:
     spec.write_text(BAD, encoding="utf-8")
-    done = mngen("check", "--aws", "--format", "json", cwd=spec.parent, env=dict(os.environ))
+    done = mngen_here("check", "--aws", "--format", "json", cwd=spec.parent, env=dict(os.environ))
     report = json.loads(done.stdout)
     assert done.returncode == 1
     assert report["asked_aws"] is False
@@ -172,17 +172,17 @@ def test_damaged_file_of_images(spec: Path, sandbox: Sandbox, content: str) -> N
 
 
 def test_rules_are_listed(tmp_path: Path) -> None:
-    done = mngen("rules", cwd=tmp_path)
+    done = mngen_here("rules", cwd=tmp_path)
     assert done.stdout.splitlines()[0] == "MN101  error    Every instance type must exist"
     assert len(done.stdout.splitlines()) == len(RULES)
-    listed = json.loads(mngen("rules", "--format", "json", cwd=tmp_path).stdout)
+    listed = json.loads(mngen_here("rules", "--format", "json", cwd=tmp_path).stdout)
     assert [each["id"] for each in listed] == [rule.id for rule in RULES]
 
 
 def test_rule_is_explained(tmp_path: Path) -> None:
-    done = mngen("rules", "mn120", cwd=tmp_path)
+    done = mngen_here("rules", "mn120", cwd=tmp_path)
     assert done.stdout.startswith("# MN120: ")
-    assert mngen("rules", "MN999", cwd=tmp_path).returncode == 1
+    assert mngen_here("rules", "MN999", cwd=tmp_path).returncode == 1
 
 
 def test_pages_are_written(tmp_path: Path) -> None:
