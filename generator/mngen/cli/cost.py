@@ -136,7 +136,7 @@ def _amount(amount: float | None) -> str:
 def _tell_rest(found: "Report | JobReport") -> None:
     """Prints when the prices were read, and what is not counted."""
     if found.date is None:
-        report("for prices of this region, run mngen instances --refresh")
+        report("for prices of the region, run mngen instances --refresh --region REGION")
     else:
         report(f"prices on demand of {found.date}")
     report(f"not counted: {'; '.join(found.not_counted)}")

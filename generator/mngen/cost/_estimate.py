@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mngen.cluster import Cluster, ResolvedJob, ResolvedQueue
 
 _SHOWN = 3
-_REFRESH = "run mngen instances --refresh"
+_REFRESH = "run mngen instances --refresh --region"
 
 
 class Bound(Struct, frozen=True, kw_only=True):
@@ -102,11 +102,11 @@ class Estimate(Struct, frozen=True, kw_only=True):
         if not self.jobs:
             return None
         if self.currency is None:
-            return f"price: no prices of {self.region}; {_REFRESH}"
+            return f"price: no prices of {self.region}; {_REFRESH} {self.region}"
         parts = [f"{each.job} {each.in_words(self.currency)}" for each in self.jobs[:_SHOWN]]
         if len(self.jobs) > _SHOWN:
             parts.append(f"{len(self.jobs) - _SHOWN} more jobs")
-        end = f"; {_REFRESH}" if any(each.missing for each in self.jobs) else ""
+        end = f"; {_REFRESH} {self.region}" if any(each.missing for each in self.jobs) else ""
         return f"price: at most {'; '.join(parts)}; on demand in {self.region}, {self.date}{end}"
 
     def _standing_line(self) -> str | None:

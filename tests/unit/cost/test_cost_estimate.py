@@ -135,7 +135,7 @@ def test_a_missing_price_is_named_and_never_counts_as_zero() -> None:
     assert found.lines() == [
         (
             "price: at most solve not known (no price of hpc7a.96xlarge); on demand in us-east-1, "
-            "2026-07-20; run mngen instances --refresh"
+            "2026-07-20; run mngen instances --refresh --region us-east-1"
         )
     ]
 
@@ -143,7 +143,9 @@ def test_a_missing_price_is_named_and_never_counts_as_zero() -> None:
 def test_a_region_without_prices_is_named_with_the_remedy() -> None:
     found = estimate_of_text(SPEC.replace("us-east-1", "eu-west-1"))
     assert found.currency is None
-    assert found.lines() == ["price: no prices of eu-west-1; run mngen instances --refresh"]
+    assert found.lines() == [
+        "price: no prices of eu-west-1; run mngen instances --refresh --region eu-west-1"
+    ]
 
 
 def test_prices_in_china_are_in_yuan() -> None:
