@@ -7,6 +7,7 @@ it, so that its lines keep their numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mngen.errors import Position
@@ -43,16 +44,13 @@ def read_example(rule: type[SpecRule], written: str) -> Example:
         rule: The rule.
         written: Its failing or its passing example.
     """
-    import yaml
-
     part, position = _without_mark(written)
     files = {}
     for name, text in rule.files.items():
         files[name], marked = _without_mark(text)
         if name in part:
             position = position or marked
-    rest = yaml.safe_dump(_rest(yaml.safe_load(part)), sort_keys=False)
-    return Example(part, part + rest, position, files)
+    return Example(part, part + _rest_of(part), position, files)
 
 
 def load_example(rule: type[SpecRule], written: str) -> LoadedSpec:
@@ -74,6 +72,14 @@ def _without_mark(written: str) -> tuple[str, Position | None]:
             position = Position(number, shown.index(pointed) + 1)
         lines.append(shown)
     return "\n".join(lines) + "\n", position
+
+
+# A page of the documentation reads an example more than once, and so do the tests.
+@cache
+def _rest_of(part: str) -> str:
+    import yaml
+
+    return yaml.safe_dump(_rest(yaml.safe_load(part)), sort_keys=False)
 
 
 def _rest(data: dict[str, Any]) -> dict[str, Any]:
