@@ -310,10 +310,10 @@ def test_keys_that_are_in_place_change_only_what_they_are_about(
         for module in ("network", "storage", "identity", "registry")
         for each in plan.changes(module)
     ]
-    # The first job with secrets needs a role for them.
-    secrets = {"aws_iam_role.execution"}
+    # The first job with secrets needs a role for them, the first one with a shell permissions.
+    jobs = {"aws_iam_role.execution", "aws_iam_role_policy.job_shell"}
     seen = {f"{each['type']}.{each['name']}" for each in changes}
-    assert seen == efa.union(secrets, *about.values())
+    assert seen == efa.union(jobs, *about.values())
     [file_system] = plan.actions("aws_efs_file_system")
     assert file_system == UPDATE
 

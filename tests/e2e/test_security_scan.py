@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CHECKOV = ROOT / ".venv-scan" / "bin" / "checkov"
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 
-# What no example asks for, but a user may: a new VPC with everything at its defaults, and ssh.
+# What no example asks for, but a user may: a new VPC with everything at its defaults, ssh, and
+# shells.
 NEW_VPC = """
 network:
   vpc: new
@@ -55,7 +56,9 @@ def test_nothing_fails_in_an_example(example: Path, tmp_path: Path) -> None:
 
 def test_nothing_fails_in_a_new_network_with_its_defaults(tmp_path: Path) -> None:
     minimal = (ROOT / "examples" / "minimal.yaml").read_text(encoding="utf-8")
-    assert_clean(minimal + NEW_VPC, tmp_path)
+    with_shell = minimal.replace("nodes: 2,", "nodes: 2, shell: true,")
+    assert with_shell != minimal
+    assert_clean(with_shell + NEW_VPC, tmp_path)
 
 
 def assert_clean(spec: str, folder: Path) -> None:

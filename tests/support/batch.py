@@ -15,7 +15,13 @@ from uuid import uuid4
 import boto3
 
 from mngen.catalog import load_catalog
-from mngen.cluster import batch_image_type, container_properties, job_variables, retry_conditions
+from mngen.cluster import (
+    batch_image_type,
+    container_properties,
+    grants_shell,
+    job_variables,
+    retry_conditions,
+)
 from mngen.rules import require
 from mngen.sandbox import ACCOUNT_ID
 from mngen.spec import JobFromFile, load_text
@@ -256,6 +262,18 @@ class Deployed:
         spec = self.cluster.spec
         self.job_role = f"{self.name}-job-00000000000000000000000000"
         self.iam.create_role(RoleName=self.job_role, AssumeRolePolicyDocument="{}")
+        if grants_shell(spec):
+            actions = [
+                f"ssmmessages:{verb}{kind}Channel"
+                for verb in ("Create", "Open")
+                for kind in ("Control", "Data")
+            ]
+            statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+            self.iam.put_role_policy(
+                RoleName=self.job_role,
+                PolicyName="shell",
+                PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+            )
         if spec.storage.bucket:
             objects = f"arn:aws:s3:::{spec.storage.bucket}/mngen/{self.name}/inputs/*"
             statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": objects}

@@ -67,6 +67,7 @@ jobs:
     nodes: 2
     command: [hostname]
     user: "1000:1000"
+    shell: true
     secrets:
       TOKEN: "arn:aws:secretsmanager:us-west-2:123456789012:secret:lab-AbCdEf:token::"
       LAB_USER: /lab/user

@@ -83,6 +83,7 @@ JOBS: dict[str, Any] = {
     "mounts": [{"host": "/opt", "path": "/opt/of-node", "read_only": True}],
     "user": "root",
     "privileged": True,
+    "shell": True,
     "container_properties": {"readonlyRootFilesystem": True},
     "attempts": 3,
     "timeout": 600,

@@ -163,6 +163,9 @@ def make_spec(choice: Mapping[str, str]) -> Data:
     # Jobs with these keys stand beside others without.
     for job in list(data["jobs"].values())[::2]:
         job.update(_in_container(choice["in container"]))
+        if data["roles"].get("job") == "none":
+            # A shell needs a role.
+            job.pop("shell", None)
     if choice["existing"] != "nothing":
         _add_existing(data, choice["existing"])
     return data
@@ -186,6 +189,7 @@ def _in_container(option: str) -> Data:
         "secrets": {"TOKEN": f"{secrets}:token::", "LAB_USER": "/lab/user"},
         "user": "1000:1000",
         "privileged": True,
+        "shell": True,
         "container_properties": {
             "readonlyRootFilesystem": True,
             "linuxParameters": {

@@ -25,6 +25,7 @@ _SECTIONS = {
         "jobs",
         "status",
         "logs",
+        "shell",
         "wait",
         "cancel",
         "timeline",

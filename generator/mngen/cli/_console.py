@@ -90,6 +90,11 @@ def table(*headings: str, right: tuple[str, ...] = (), whole: tuple[str, ...] = 
     return made
 
 
+def has_terminal() -> bool:
+    """Returns whether standard input is a terminal; one that is closed is none."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def require_terminal(hint: str) -> None:
     """Refuses a command that will ask for confirmation where it cannot: before a long plan.
 
@@ -99,7 +104,7 @@ def require_terminal(hint: str) -> None:
     Raises:
         InputError: Standard input is not a terminal.
     """
-    if not sys.stdin.isatty():
+    if not has_terminal():
         raise InputError("not a terminal: pass --yes to confirm", hint=hint)
 
 

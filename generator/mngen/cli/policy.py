@@ -15,6 +15,7 @@ class RoleName(StrEnum):
     DEPLOYER = "deployer"
     BAKER = "baker"
     SUBMITTER = "submitter"
+    DEBUGGER = "debugger"
     IMPORTER = "importer"
 
 
@@ -23,7 +24,8 @@ def policy(
         RoleName,
         typer.Argument(
             help="deployer: applies Terraform; baker: bakes AMIs and pushes container images; "
-            "submitter: runs jobs; importer: reads what exists, needs no spec"
+            "submitter: runs jobs; debugger: opens shells in running jobs; importer: reads what "
+            "exists, needs no spec"
         ),
     ],
     file: FileOption = DEFAULT_FILE,

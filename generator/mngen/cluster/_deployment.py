@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     from mngen.cluster._resolve import Cluster
     from mngen.spec import Job, Spec
 
+SHELL_ACTIONS = (
+    "ssmmessages:CreateControlChannel",
+    "ssmmessages:CreateDataChannel",
+    "ssmmessages:OpenControlChannel",
+    "ssmmessages:OpenDataChannel",
+)
+"""What a job's role must allow so that shells can be opened in its containers.
+
+Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
+"""
+
 ZONE_RANGES = 7
 """Zones that a new VPC has a range for; the last eighth of the VPC is left for a public subnet."""
 
@@ -39,6 +50,13 @@ def jobs_with_secrets(spec: Spec) -> dict[str, Job]:
 def creates_execution_role(spec: Spec) -> bool:
     """Returns whether an execution role is created: if jobs need one, and the spec names none."""
     return spec.roles.execution == "create" and bool(jobs_with_secrets(spec))
+
+
+def grants_shell(spec: Spec) -> bool:
+    """Returns whether the role that is created for jobs gets the permissions of ECS Exec."""
+    return spec.roles.job == "create" and any(
+        job.shell and not job.definition and not job.role for job in spec.jobs.values()
+    )
 
 
 def creates_roles(spec: Spec) -> bool:

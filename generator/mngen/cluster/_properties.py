@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _MOUNT = "mount-"
 """What the names of the volumes of `mounts` begin with in a job definition."""
 
+_SHELL = "enableExecuteCommand"
 _ADDED_LISTS = ("mountPoints", "volumes")
 """Container properties that are added to those of every job, item by item."""
 _UNLIMITED = Ulimit(soft=-1, hard=-1)
@@ -98,6 +99,8 @@ def _of_job(job: ResolvedJob) -> dict[str, Any]:
         found["user"] = spec.user
     if spec.privileged:
         found["privileged"] = True
+    if spec.shell:
+        found[_SHELL] = True
     return found
 
 
@@ -125,7 +128,7 @@ def apply_properties(spec: Spec, job: ResolvedJob, container: dict[str, Any]) ->
         ]
         container[key] = [*kept, *added]
     container["ulimits"] = wanted.pop("ulimits")
-    for key in ("user", "privileged", "secrets", "repositoryCredentials"):
+    for key in ("user", "privileged", "secrets", "repositoryCredentials", _SHELL):
         container.pop(key, None)
     container |= wanted
 
@@ -162,6 +165,7 @@ def keys_of_properties(job: Job, container: Mapping[str, Any]) -> dict[str, Any]
         ),
         "user": container.get("user"),
         "privileged": bool(container.get("privileged")),
+        "shell": bool(container.get(_SHELL)),
         "container_properties": {
             key: container.get(key)
             for key in job.container_properties

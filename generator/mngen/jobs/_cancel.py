@@ -34,13 +34,22 @@ def cancel(batch: BatchClient, cluster: Cluster, job: JobDetailTypeDef, reason: 
     Raises:
         InputError: It is a job of another deployment.
     """
+    require_own(cluster, job)
+    if job["status"] in ENDED:
+        return False
+    batch.terminate_job(jobId=job["jobId"], reason=reason[:_LONGEST_REASON])
+    return True
+
+
+def require_own(cluster: Cluster, job: JobDetailTypeDef) -> None:
+    """Refuses a job of another deployment, as far as its tags show.
+
+    Raises:
+        InputError: It is one.
+    """
     owner = job.get("tags", {}).get(DEPLOYMENT_TAG)
     if owner is not None and owner != cluster.spec.name:
         raise InputError(
             f"`{job['jobId']}` is a job of the deployment `{owner}`, not of `{cluster.spec.name}`",
             hint="pass its spec with --file",
         )
-    if job["status"] in ENDED:
-        return False
-    batch.terminate_job(jobId=job["jobId"], reason=reason[:_LONGEST_REASON])
-    return True

@@ -19,8 +19,10 @@ from mngen.jobs._inputs import Inputs, bring
 from mngen.jobs._inputs import find as find_inputs
 from mngen.jobs._logs import not_there, read, streams_of
 from mngen.jobs._machines import with_instances
+from mngen.jobs._plugin import Session, connect, require_plugin
 from mngen.jobs._request import make_intent, with_inputs
 from mngen.jobs._retry import RetryPolicy
+from mngen.jobs._shell import find_place, open_session
 from mngen.jobs._status import describe_one, job_id, list_jobs, status_of
 from mngen.jobs._submit import Prepared, Sender, prepare
 from mngen.jobs._sweep import orders_of, prepared_like, send_all
@@ -470,6 +472,40 @@ class Jobs:
             streams = streams_of(status)
             lines = read(self._account.client("logs"), status, streams, None, WIRE_UP_PATTERN)
             return timeline_of(status, lines)
+
+    def shell(self, job: str, *, node: int | None = None, command: Sequence[str] = ()) -> None:
+        """Connects the terminal with a shell, or a command, in the container of a node.
+
+        The job has `shell` in the spec. It returns when the shell has ended.
+
+        Args:
+            job: Its id, or that of one of its nodes.
+            node: Index of the node; None for that of the id, or the main node.
+            command: Program and arguments; none for a shell.
+
+        Raises:
+            InputError: There is no such job or node, it does not run, or it was submitted without
+                `shell`.
+            ToolError: The Session Manager plugin is missing or fails, the agent of ECS Exec does
+                not run in the container, or AWS refuses or does not answer.
+        """
+        plugin = require_plugin()
+        session = self.open_shell(job, node=node, command=command)
+        with translated():
+            endpoint = self._account.client("ssm").meta.endpoint_url
+        connect(plugin, session, self.cluster.spec.region, endpoint)
+
+    def open_shell(
+        self, job: str, *, node: int | None = None, command: Sequence[str] = ()
+    ) -> Session:
+        """Starts a shell in the container of a node, and returns the session to connect to.
+
+        See `shell`.
+        """
+        with translated():
+            ecs = self._account.client("ecs")
+            place = find_place(self.batch, ecs, self.cluster, job, node)
+            return open_session(ecs, place, command)
 
     def _causes(self, job: JobDetailTypeDef) -> tuple[Cause, ...]:
         """Returns why a job waits, by facts of now: what was missing may have been added since."""

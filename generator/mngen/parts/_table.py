@@ -375,6 +375,16 @@ _PARTS = (
         how=_SESSION_MANAGER,
     ),
     Part(
+        name="shell-plugin",
+        title="Session Manager plugin 1.2.498 or newer",
+        # The last version that takes a session only as an argument, which shows its token to all
+        # users of the machine, is 1.2.497:
+        # https://github.com/aws/aws-cli (awscli/customizations/sessionmanager.py)
+        found_by=(Program("session-manager-plugin", minimum="1.2.498"),),
+        packages=_named(homebrew="session-manager-plugin"),
+        how=_SESSION_MANAGER,
+    ),
+    Part(
         name="terraform",
         title="Terraform or OpenTofu",
         # What the rendered tree asks for in `required_version`.
@@ -591,6 +601,12 @@ _NEEDS = (
         name="session-manager",
         title="reach builders through Session Manager",
         parts=("aws", "session-manager-plugin"),
+    ),
+    Need(
+        name="shell",
+        title="open a shell on a node",
+        commands=("shell",),
+        parts=("shell-plugin",),
     ),
     Need(
         name="bake",

@@ -18,6 +18,7 @@ from mngen.cluster import (
     creates_spot_fleet_role,
     efa_installer,
     grants_mount,
+    grants_shell,
 )
 from mngen.policy._lustre import lustre_statements
 from mngen.policy._network import network_statements
@@ -280,12 +281,12 @@ def _identity(cluster: Cluster, scope: Scope) -> list[Statement]:
 def _inline_policies(cluster: Cluster) -> dict[str, tuple[str, ...]]:
     """Returns the kinds of roles to which the templates give an inline policy, by what it is for.
 
-    It lets jobs read their inputs, the ECS agent the secrets of jobs, nodes and builders mount with
-    IAM, and builders read the EFA installer.
+    It lets jobs read their inputs and carry shells, the ECS agent read the secrets of jobs, nodes
+    and builders mount with IAM, and builders read the EFA installer.
     """
     spec = cluster.spec
     found: dict[str, tuple[str, ...]] = {}
-    if spec.storage.bucket and spec.roles.job == "create":
+    if (spec.storage.bucket and spec.roles.job == "create") or grants_shell(spec):
         found["JobPolicy"] = ("job",)
     if creates_execution_role(spec):
         found["ExecutionPolicy"] = ("execution",)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mngen.errors import InputError
 from mngen.policy._baker import baker_statements
+from mngen.policy._debugger import debugger_statements
 from mngen.policy._deployer import deployer_statements
 from mngen.policy._importer import finish_statements, importer_statements
 from mngen.policy._statement import Scope, document, split
@@ -25,6 +26,7 @@ class Part(StrEnum):
     DEPLOYER = "deployer"
     BAKER = "baker"
     SUBMITTER = "submitter"
+    DEBUGGER = "debugger"
     IMPORTER = "importer"
 
 
@@ -32,6 +34,7 @@ _STATEMENTS: dict[Part, Callable[[Cluster, Scope], list[Statement]]] = {
     Part.DEPLOYER: deployer_statements,
     Part.BAKER: baker_statements,
     Part.SUBMITTER: submitter_statements,
+    Part.DEBUGGER: debugger_statements,
     Part.IMPORTER: lambda _, scope: importer_statements(scope),
 }
 

@@ -178,6 +178,22 @@ def definitions(spec: Spec, scope: Scope) -> tuple[str, ...]:
     return tuple(scope.arn("batch", f"job-definition/{name}") for name in names)
 
 
+def ecs_clusters(spec: Spec, scope: Scope) -> list[str]:
+    """Returns patterns of the names of the ECS clusters that Batch creates for the environments.
+
+    With the service-linked role, which may only use clusters of this name, it is
+    `AWSBatch-ENVIRONMENT-UUID`; with another role, it was seen as `ENVIRONMENT_Batch_UUID`. AWS
+    documents neither name, so a spec with another role gets both.
+    Source: https://docs.aws.amazon.com/aws-managed-policy/latest/reference/BatchServiceRolePolicy.html,
+    https://docs.aws.amazon.com/cli/latest/reference/batch/describe-compute-environments.html,
+    https://github.com/hashicorp/terraform-provider-aws/pull/38050
+    """
+    linked = [f"AWSBatch-{scope.name}-*"]
+    if spec.roles.service == "service-linked":
+        return linked
+    return [*linked, f"{scope.name}-*_Batch_*"]
+
+
 def repository(spec: Spec, scope: Scope) -> str:
     """Names the ECR repository: by the deployment's prefix, or by its `aws_name`."""
     return scope.arn("ecr", f"repository/{spec.container.aws_name or f'{scope.name}/*'}")

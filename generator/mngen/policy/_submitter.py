@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mngen.account import ECR_IMAGE
 from mngen.cluster import BATCH_LOG_GROUP, inputs_prefix
-from mngen.policy._shared import definitions, queues, repository, unasked
+from mngen.policy._shared import definitions, ecs_clusters, queues, repository, unasked
 from mngen.policy._statement import Scope, Statement
 from mngen.rules import submission_calls
 from mngen.spec import JobFromFile
@@ -37,7 +37,7 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
     profile = cluster.spec.roles.instance_profile
     bucket = cluster.spec.storage.bucket
     inputs = scope.global_arn("s3", f"{bucket}/{inputs_prefix(cluster.spec.name)}*")
-    clusters = _ecs_clusters(cluster, scope)
+    clusters = ecs_clusters(cluster.spec, scope)
     return [
         # None of these takes resources: a user who sees one queue's jobs sees those of all.
         Statement(
@@ -117,22 +117,6 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
             tuple(scope.arn("logs", f"log-group:{group}") for group in groups),
         ),
     ]
-
-
-def _ecs_clusters(cluster: Cluster, scope: Scope) -> list[str]:
-    """Returns patterns of the names of the ECS clusters that Batch creates for the environments.
-
-    With the service-linked role, which may only use clusters of this name, it is
-    `AWSBatch-ENVIRONMENT-UUID`; with another role, it was seen as `ENVIRONMENT_Batch_UUID`. AWS
-    documents neither name, so a spec with another role gets both.
-    Source: https://docs.aws.amazon.com/aws-managed-policy/latest/reference/BatchServiceRolePolicy.html,
-    https://docs.aws.amazon.com/cli/latest/reference/batch/describe-compute-environments.html,
-    https://github.com/hashicorp/terraform-provider-aws/pull/38050
-    """
-    linked = [f"AWSBatch-{scope.name}-*"]
-    if cluster.spec.roles.service == "service-linked":
-        return linked
-    return [*linked, f"{scope.name}-*_Batch_*"]
 
 
 def _repositories(spec: Spec, scope: Scope) -> list[str]:

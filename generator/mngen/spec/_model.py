@@ -1556,6 +1556,15 @@ class Job(Section, frozen=True, kw_only=True):
         Meta(description="true: the container has all rights of root on the node."),
         affects(Effect.JOBS),
     ] = False
+    shell: Annotated[
+        bool,
+        Meta(
+            description="true: `mngen shell` opens shells in the containers of the running job, by "
+            "ECS Exec. They run as root in the container. The role that mngen creates for jobs "
+            "gets the permissions; your own `role` needs them from you."
+        ),
+        affects(Effect.JOBS),
+    ] = False
     container_properties: Annotated[
         dict[str, Any],
         Meta(

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _OWN = frozenset({"queue", "definition", "aws_name", "protect"})
 """Keys of a job that are not part of its definition."""
 
+_PLAIN = {"user": "user", "privileged": "privileged", "shell": "enableExecuteCommand"}
+"""Keys of a job that have the value of a container property."""
+
 _KEYS = frozenset(Job.__struct_fields__)
 _DEFAULT_SHARED_MEMORY = 64
 """MiB of /dev/shm in a container whose definition has no size: Docker's default."""
@@ -229,9 +232,9 @@ def _container_keys(path: Path, main: dict[str, Any]) -> Iterator[tuple[str, tup
             "secrets",
             ((*path, "secrets"), {each["name"]: each["valueFrom"] for each in main["secrets"]}),
         )
-    for key in ("user", "privileged"):
-        if main.get(key):
-            yield key, ((*path, key), main[key])
+    for key, name in _PLAIN.items():
+        if main.get(name):
+            yield key, ((*path, name), main[name])
 
 
 def _content(data: dict[str, Any]) -> dict[str, Any]:

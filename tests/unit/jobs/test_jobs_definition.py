@@ -219,9 +219,9 @@ def test_a_container_of_before_is_registered_as_the_spec_has_it(lab: Deployed, j
     assert not [each for each in jobs.prepare(order).problems if "differs" in each.message]
     shared = [{"name": "efs", "host": {"sourcePath": "/efs"}}]
     before = {"volumes": shared, "mountPoints": [], "ulimits": [], "linuxParameters": {}}
-    lab.register(job, **before, user="root", privileged=True)
+    lab.register(job, **before, user="root", privileged=True, enableExecuteCommand=True)
     [problem] = [each for each in jobs.prepare(order).problems if "differs" in each.message]
-    for key in ("ulimits", "tmpfs", "mounts", "user", "privileged"):
+    for key in ("ulimits", "tmpfs", "mounts", "user", "privileged", "shell"):
         assert key in problem.message
     jobs.submit("inside", register=True)
     assert not [each for each in jobs.prepare(order).problems if "differs" in each.message]
@@ -232,4 +232,5 @@ def test_a_container_of_before_is_registered_as_the_spec_has_it(lab: Deployed, j
     assert [each["name"] for each in container["volumes"]] == ["efs", "mount-0"]
     assert container["user"] == "1000"
     assert not container.get("privileged")
+    assert not container.get("enableExecuteCommand")
     assert container["linuxParameters"]["tmpfs"] == [{"containerPath": "/work", "size": 64}]

@@ -385,15 +385,19 @@ def test_roles_are_no_way_to_more_rights() -> None:
         assert bool(linked) == (fsx is not None and fsx.id is None and bool(fsx.s3))
         put -= linked
         creates = cluster.spec.roles.job == "create"
-        inputs = creates and cluster.spec.storage.bucket is not None
-        assert any("-job-" in arn for arn in put) == inputs
+        shells = any(
+            job.shell and job.role is None and job.definition is None
+            for job in cluster.spec.jobs.values()
+        )
+        own = creates and (cluster.spec.storage.bucket is not None or shells)
+        assert any("-job-" in arn for arn in put) == own
         installer = efa_installer(cluster) is not None
         mounts = cluster.spec.storage.efs.iam and cluster.spec.roles.instance_profile == "create"
         assert any("-builder-" in arn for arn in put) == (installer or mounts)
         assert any("-instance-" in arn for arn in put) == mounts
         secrets = creates_execution_role(cluster.spec)
         assert any("-execution-" in arn for arn in put) == secrets
-        assert len(put) == sum((inputs, installer or mounts, mounts, secrets))
+        assert len(put) == sum((own, installer or mounts, mounts, secrets))
         if policies := found.get("RolePolicies"):
             attached = policies["Condition"]["ArnEquals"]["iam:PolicyARN"]
             assert not any("*" in arn for arn in attached)

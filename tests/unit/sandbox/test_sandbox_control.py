@@ -26,7 +26,7 @@ def test_a_line_is_later_than_those_of_the_start(ago: float, monkeypatch: Any) -
         times.extend(when for when, _ in lines)
 
     monkeypatch.setattr(_logs, "put", put)
-    script = SimpleNamespace(seconds=1.0, exits=(), reason="", lost=False)
+    script = SimpleNamespace(seconds=1.0, exits=(), reason="", lost=False, agent="RUNNING")
     started = time.time() - ago
     job: Any = SimpleNamespace(script=script, attempts=[SimpleNamespace(started=started)])
     _control._direct(None, job, {"log": {1: ["first", "second"]}})

@@ -178,6 +178,8 @@ def test_what_a_container_has_is_in_the_keys_of_the_job() -> None:
         },
         "user": "1000",
         "privileged": True,
+        "enableExecuteCommand": True,
+        "readonlyRootFilesystem": True,
         "volumes": [{"name": "data", "host": {"sourcePath": "/data"}}, {"name": "scratch"}],
         "mountPoints": [
             {"sourceVolume": "data", "containerPath": "/in", "readOnly": True},
@@ -189,11 +191,16 @@ def test_what_a_container_has_is_in_the_keys_of_the_job() -> None:
     assert job.ulimits == {"stack": Ulimit(soft=8, hard=-1)}
     assert job.tmpfs == (Tmpfs(path="/work", size=64, options=("exec",)),)
     assert job.mounts == (Mount(host="/data", path="/in", read_only=True),)
-    assert (job.user, job.privileged) == ("1000", True)
+    assert (job.user, job.privileged, job.shell) == ("1000", True, True)
     # What a rule finds in them is shown in the file.
     found = loaded(content)
     [problem] = [each for each in check(found, load_catalog()) if each.rule == "MN473"]
     assert problem.message.startswith("/nodeProperties/nodeRangeProperties/0/container/privileged")
+    # Its shells would not open: the root file system is read-only, and there is no role.
+    at = "/nodeProperties/nodeRangeProperties/0/container/enableExecuteCommand: "
+    for rule in ("MN479", "MN480"):
+        [problem] = [each for each in check(found, load_catalog()) if each.rule == rule]
+        assert problem.message.startswith(at)
 
 
 EXCLUDED = [
@@ -202,6 +209,7 @@ EXCLUDED = [
     *("environment: {A: b}", "attempts: 1", "timeout: 600", "image: a/b:1"),
     "role: arn:aws:iam::123456789012:role/a",
     *("ulimits: {stack: -1}", "tmpfs: [{path: /a, size: 1}]", "user: mpi", "privileged: true"),
+    "shell: true",
     *("mounts: [{host: /opt, path: /opt}]", "secrets: {A: /a}"),
     "container_properties: {readonlyRootFilesystem: true}",
     "registry_credentials: arn:aws:secretsmanager:us-east-1:123456789012:secret:a-AbCdEf",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _PROPERTIES = "https://docs.aws.amazon.com/batch/latest/APIReference/API_ContainerProperties.html"
 _OWN_KEYS = {
     ("command",): "command",
+    ("enableExecuteCommand",): "shell",
     ("environment",): "environment",
     ("executionRoleArn",): "roles.execution",
     ("image",): "image",

@@ -19,6 +19,7 @@ from moto.logs.responses import LogsResponse
 from mngen.sandbox.batch import _definitions as jobs
 from mngen.sandbox.batch import _environments as environments
 from mngen.sandbox.batch._actions import JobActions, LogActions
+from mngen.sandbox.batch._exec import ExecActions
 from mngen.sandbox.batch._machines import MachineActions
 from mngen.sandbox.emulator._patch import patch, patch_attribute
 
@@ -198,3 +199,4 @@ def close() -> None:
     patch(BatchResponse, JobActions, adds=("_target",))
     patch(LogsResponse, LogActions)
     patch(EC2ContainerServiceResponse, MachineActions, adds=("_known",))
+    patch(EC2ContainerServiceResponse, ExecActions, adds=("execute_command", "_tasks"))

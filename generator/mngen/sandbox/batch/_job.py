@@ -33,6 +33,7 @@ class Script:
         node_exits: Exit codes of single nodes, by index.
         reason: Batch's reason for the end of the container, such as `OutOfMemoryError: …`.
         lost: Whether each attempt ends with the loss of the main node's instance.
+        agent: The state of the agent of ECS Exec in containers that have it, while they run.
     """
 
     hold: str | None = None
@@ -42,6 +43,7 @@ class Script:
     node_exits: dict[int, int] = field(default_factory=dict)
     reason: str | None = None
     lost: bool = False
+    agent: str = "RUNNING"
 
 
 @dataclass(slots=True)

@@ -16,8 +16,9 @@ module "job_assembly" {
   }
   efs_mount = "/efs"
   properties = {
-    privileged = true
-    user       = "root"
+    enableExecuteCommand = true
+    privileged           = true
+    user                 = "root"
   }
   attempts        = 1
   timeout_seconds = 86400

@@ -24,6 +24,7 @@ output "spec" {
         command    = ["/opt/assemble"]
         privileged = true
         queue      = "mpi"
+        shell      = true
         user       = "root"
       }
       closed = {

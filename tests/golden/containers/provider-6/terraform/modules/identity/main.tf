@@ -121,8 +121,8 @@ resource "aws_iam_role_policy" "execution" {
   })
 }
 
-# Permissions of the containers: none, unless the spec attaches policies. Without this role they
-# would use the role of the instance.
+# Permissions of the containers: carry shells, and the policies that the spec attaches. Without this
+# role they would use the role of the instance.
 resource "aws_iam_role" "job" {
   name_prefix = "${var.name}-job-"
   tags        = { "mngen:region" = "us-east-1" }
@@ -134,6 +134,26 @@ resource "aws_iam_role" "job" {
       Action    = "sts:AssumeRole"
       Principal = { Service = "ecs-tasks.amazonaws.com" }
       Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
+    }]
+  })
+}
+
+# What the agent of ECS Exec in the container needs to carry a shell. IAM knows no resources of it.
+resource "aws_iam_role_policy" "job_shell" {
+  name = "shell"
+  role = aws_iam_role.job.name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect = "Allow"
+      Action = [
+        "ssmmessages:CreateControlChannel",
+        "ssmmessages:CreateDataChannel",
+        "ssmmessages:OpenControlChannel",
+        "ssmmessages:OpenDataChannel",
+      ]
+      Resource = "*"
     }]
   })
 }
