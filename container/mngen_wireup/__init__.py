@@ -17,6 +17,8 @@ Environment: the AWS_BATCH_JOB_* variables of AWS Batch, and
     MNGEN_CPUS_CHECK        warn, fail or off (warn)
     MNGEN_LAUNCHER          openmpi, intelmpi or mpich; main: the main node alone runs the command,
                             with ssh to all; torchrun; none: every node runs it (openmpi)
+    MNGEN_GROUP             the node's group; set: each node runs its own container's command
+    MNGEN_RUNS_BESIDE       yes: a child runs its command beside launcher main's (no)
     MNGEN_RANKS_PER_NODE    ranks on each node (CPUs / MNGEN_THREADS_PER_RANK)
     MNGEN_THREADS_PER_RANK  OMP_NUM_THREADS (1)
     MNGEN_MPI_ARGS          further arguments of mpirun, split as a shell would

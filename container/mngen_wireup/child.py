@@ -19,6 +19,7 @@ from mngen_wireup.sshd import SshServer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from mngen_wireup.log import Log
@@ -46,7 +47,7 @@ class ChildNode(Node):
         self.last_heartbeat = time.monotonic()
         self.reported_end = False
         self.ssh: SshServer | None = None
-        self.host = this_host(plan.node, "")
+        self.host = this_host(plan, "")
 
     def run(self) -> int:
         """Takes part in the job and returns its exit code."""
@@ -199,9 +200,22 @@ class ChildNode(Node):
             raise WireupError(REFUSED, "the main node sent an invalid public key")
         if plan.launcher != "main":
             env["MNGEN_RANKS"] = f"{self.folder}/ranks"
+            if plan.group:
+                self.write_command()
         self.ssh.accept(plan.main_address, key, env, self._on_first_command)
         connection.send(ready=True)
         self.log.write("ready", "accepting ssh from the main node")
+        if plan.launcher == "main" and plan.runs_beside:
+            self._run_beside(connection, env)
+
+    def _run_beside(self, connection: Connection, env: Mapping[str, str]) -> None:
+        """Runs the command of this node while the main node runs its own."""
+        pid = self.start_command(env, self.plan.command)
+        self.run_until(lambda: self.ending or pid in self.loop.exits)
+        # What ends after SIGTERM, ends because the job does.
+        if not self.ending and not self.stopping:
+            connection.send(done=self.loop.exits[pid])
+            self.log.write("running", f"the command ended with exit code {self.loop.exits[pid]}")
 
     def _on_first_command(self) -> None:
         if self.plan.launcher == "main":  # else it is a launcher's, and ranks report themselves

@@ -28,6 +28,8 @@ _TYPES = {
     "cores": int,
     "efa": bool,
     "gpus": int,
+    "ranks": int,
+    "threads": int,
     "port": int,
     "key": str,
 }
@@ -43,6 +45,8 @@ class Host(SimpleNamespace):
         cores: Physical cores among them.
         efa: Whether it has an Elastic Fabric Adapter.
         gpus: NVIDIA GPUs that its container has.
+        ranks: Ranks that its node group asks for; 0 for what the main node's settings give it.
+        threads: Threads of each of them, likewise.
         port: Port of its sshd; 0 for none.
         key: Public host key of that sshd.
     """
@@ -54,6 +58,8 @@ class Host(SimpleNamespace):
     cores: int
     efa: bool
     gpus: int
+    ranks: int
+    threads: int
     port: int
     key: str
 
@@ -81,6 +87,8 @@ def checked_host(values: Any) -> Host:
             and prefix.isdecimal()
             and 0 < host.cores <= host.cpus <= 100_000
             and 0 <= host.gpus <= 1000
+            and 0 <= host.ranks <= 100_000
+            and 0 <= host.threads <= 100_000
             and 0 <= host.port < 65_536
             and (host.key == "" or is_public_key(host.key))
         ):
@@ -99,17 +107,20 @@ def is_public_key(text: str) -> bool:
     )
 
 
-def this_host(node: int, address: str) -> Host:
+def this_host(plan: Plan, address: str) -> Host:
     """Returns this node as seen from inside its container."""
     cpus = os.sched_getaffinity(0)
+    threads = plan.threads if plan.group else 0
     return Host(
-        node=node,
+        node=plan.node,
         address=address,
         network=interface_of(address)[1],
         cpus=len(cpus),
         cores=count_cores(cpus, "/sys/devices/system/cpu"),
         efa=has_efa("/dev/infiniband"),
         gpus=count_gpus("/dev"),
+        ranks=plan.ranks or max(1, len(cpus) // threads) if plan.group else 0,
+        threads=threads,
         port=0,
         key="",
     )

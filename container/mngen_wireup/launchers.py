@@ -6,6 +6,7 @@ import os
 
 from mngen_wireup.errors import WireupError
 from mngen_wireup.image import found_program
+from mngen_wireup.ssh import quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,13 @@ BINDING_VARIABLES = ("OMPI_MCA_hwloc_base_binding_policy", "PRTE_MCA_hwloc_defau
 RANK = ("/bin/sh", "-c", 'echo $$ >"$MNGEN_RANKS"; unset MNGEN_RANKS; exec "$@"', "rank")
 """Reports the PID of a rank to its node, then becomes the application."""
 
+RANK_OF_NODE = (
+    "/bin/sh",
+    "-c",
+    'own=${MNGEN_RANKS%/*}/command; echo $$ >"$MNGEN_RANKS"; unset MNGEN_RANKS; . "$own"',
+)
+"""The same in a job with node groups: it becomes what the node's file `command` starts."""
+
 
 def networks_of(hosts: Iterable[Host]) -> str:
     """Returns the subnets of the hosts, separated by commas."""
@@ -28,7 +36,27 @@ def networks_of(hosts: Iterable[Host]) -> str:
 
 def ranks_on(plan: Plan, host: Host) -> int:
     """Returns how many ranks run on a node."""
-    return plan.ranks or max(1, host.cpus // plan.threads)
+    return host.ranks or plan.ranks or max(1, host.cpus // plan.threads)
+
+
+def threads_on(plan: Plan, host: Host) -> int:
+    """Returns how many threads each rank of a node has."""
+    return host.threads or plan.threads
+
+
+def own_command(plan: Plan, folder: str) -> str:
+    """Returns the script that becomes the command of this node, for `RANK_OF_NODE`.
+
+    A rank would start in the working directory of the main node, which another image may not have.
+
+    Args:
+        plan: The node's own.
+        folder: The working directory of its container.
+    """
+    words = " ".join(quoted(word) for word in plan.command)
+    given = {word.lstrip("-") for word in plan.mpi_args}
+    change = "" if given & {"wdir", "wd"} else f"cd {quoted(folder)} && "
+    return f"{change}exec {words}\n"
 
 
 def hostfile(plan: Plan, hosts: Iterable[Host], form: str) -> str:
@@ -103,13 +131,14 @@ def _openmpi_options(
     yield ("-np", str(sum(ranks_on(plan, host) for host in hosts)))
     if os.geteuid() == 0:
         yield ("--allow-run-as-root",)
-    threads, cores = plan.threads, min(host.cores for host in hosts)
-    needed = max(ranks_on(plan, host) for host in hosts) * threads
+    threads = max(threads_on(plan, host) for host in hosts)
+    fits = all(ranks_on(plan, host) * threads_on(plan, host) <= host.cores for host in hosts)
     # AWS Batch may put several single-node jobs on an instance. Each sees all of its cores, and all
     # would bind their ranks to the first ones. Nodes of a multi-node job run nothing else:
     # https://docs.aws.amazon.com/batch/latest/userguide/multi-node-parallel-jobs.html
-    shared = len(hosts) == 1 and needed < cores
-    fits = needed <= cores and not shared
+    shared = len(hosts) == 1 and ranks_on(plan, hosts[0]) * threads < hosts[0].cores
+    # A mapping has one number of threads for all ranks.
+    fits = fits and not shared and len({threads_on(plan, host) for host in hosts}) == 1
     yield ("--map-by", f"slot:PE={threads}" if threads > 1 and fits else "slot")
     if threads > 1:
         yield ("--bind-to", "core" if fits else "none")

@@ -22,6 +22,7 @@ from mngen_wireup.image import check_user, found_program
 from mngen_wireup.inputs import Inputs
 from mngen_wireup.launchers import (
     RANK,
+    RANK_OF_NODE,
     found_launcher,
     hostfile,
     launcher_command,
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
 
 LOST_GRACE = 2.0
 """Seconds for the ranks of a job that lost a node: they can only close their files."""
+BESIDE_GRACE = 5.0
+"""Seconds for the commands that run beside that of launcher `main`, to end after it has ended; and
+for it to end where one of them has failed, perhaps because it is about to end."""
 FETCH_GRACE = 5.0
 """Seconds to remove inputs that were fetched in part."""
 REPORT_SECONDS = 30.0
@@ -62,7 +66,8 @@ class MainNode(Node):
         ready: Those that accept ssh, or have started the command of a launcher without ssh.
         running: Those on which a rank has started.
         ended: Those on which all ranks have ended after SIGTERM.
-        codes: Exit codes of the commands of launchers without ssh, by node.
+        codes: Exit codes of the commands of launchers without ssh, by node, and of those that run
+            beside launcher `main`.
         lost: What happened to the nodes that were lost.
         launched: PID of the launcher, or of the command that needs none; 0 before.
         ssh: What lets launcher `main` reach this node like the others.
@@ -123,7 +128,7 @@ class MainNode(Node):
             )
         # Not as a name where ssh connects to it: it may have an IPv6 address too.
         alone = "127.0.0.1" if plan.launcher == "main" else "localhost"
-        mine = this_host(plan.node, alone if plan.nodes == 1 else "")
+        mine = this_host(plan, alone if plan.nodes == 1 else "")
         check_cpus(plan, mine.cpus, self.log)
         self.prepare()
         self.inputs.start(self.folder)
@@ -220,8 +225,12 @@ class MainNode(Node):
             env = hydra_environment(env, self.folder, mine.address)
         ranks = sum(ranks_on(plan, host) for host in hosts)
         words = (shortened(word) for word in (*command, *plan.command))
-        self.log.write("launch", f"{ranks} ranks: {' '.join(words)}")
-        self.launched = self.loop.spawn([*command, *RANK, *plan.command], env, {})
+        which = ", on each node its own command; here" if plan.group else ""
+        self.log.write("launch", f"{ranks} ranks{which}: {' '.join(words)}")
+        if plan.group:
+            self.write_command()
+        application = RANK_OF_NODE if plan.group else (*RANK, *plan.command)
+        self.launched = self.loop.spawn([*command, *application], env, {})
         code = self._launched_code()
         if code and not self.ranks and not self.running:
             raise WireupError(
@@ -253,7 +262,21 @@ class MainNode(Node):
         env = command_environment(env, plan, hosts, self.folder)
         env.update(write_hostfiles(plan, hosts, self.folder), PATH=path)
         self.launched = self.start_command(env, plan.command)
-        return self._ended_with(self._launched_code(), "the command")
+        self.run_until(lambda: self.launched in self.loop.exits or any(self.codes.values()))
+        self.run_until(lambda: self.launched in self.loop.exits, BESIDE_GRACE)
+        if self.launched not in self.loop.exits:
+            index, code = next(each for each in self.codes.items() if each[1])
+            self._await_lost_nodes()
+            return self._ended_with(code, f"the command on node {index}")
+        ended = self._ended_with(self._launched_code(), "the command")
+        if plan.group and self.rendezvous:
+            self._stop_beside(self.rendezvous)
+        return ended
+
+    def _stop_beside(self, rendezvous: Rendezvous) -> None:
+        """Asks the commands that have run beside launcher `main` to end, and waits for them."""
+        rendezvous.send_all(stop=True)
+        self.run_until(lambda: self.ended.issuperset(rendezvous.members), BESIDE_GRACE)
 
     def _launched_code(self) -> int:
         """Waits until what was launched has ended; returns its exit code."""
@@ -270,7 +293,8 @@ class MainNode(Node):
 
     def _all_ranks_ended(self) -> bool:
         if self.ssh:  # the launcher that the command has started may end later than the command
-            return not is_group_alive(self.launched)
+            beside = self.rendezvous.members if self.rendezvous and self.plan.group else {}
+            return not is_group_alive(self.launched) and self.ended.issuperset(beside)
         if not self.ranks:  # none was started; or none here, by the user's own arguments
             return self.launched in self.loop.exits
         members = self.rendezvous.members if self.rendezvous else {}

@@ -7,7 +7,7 @@ import time
 
 from mngen_wireup.environment import torch_environment
 from mngen_wireup.errors import BAD_ENVIRONMENT, WireupError
-from mngen_wireup.files import private_folder, remove_folder, tail
+from mngen_wireup.files import private_folder, remove_folder, tail, write_private
 from mngen_wireup.image import found_program
 from mngen_wireup.lean import signal
 from mngen_wireup.loop import Loop
@@ -66,6 +66,12 @@ class Node:
 
     def on_started(self) -> None:
         """Called when the first rank of this node has started."""
+
+    def write_command(self) -> None:
+        """Writes the command of this node for the ranks that a launcher starts here."""
+        from mngen_wireup.launchers import own_command  # a job without groups does not need it
+
+        write_private(f"{self.folder}/command", own_command(self.plan, os.getcwd()))
 
     def make_key(self, name: str) -> int:
         """Starts to make a key pair and returns the PID of the program that does."""

@@ -23,6 +23,9 @@ class Plan(SimpleNamespace):
     Attributes:
         job: Job ID without the node's index.
         main_address: IPv4 address of the main node; empty on the main node itself.
+        group: The node group of this node; empty in a job without groups, all of whose nodes have
+            the same command.
+        runs_beside: Whether this node, not the main one, runs its command beside launcher `main`.
         ranks: Ranks per node; 0 for as many as there are CPUs for.
         wait: Seconds to wait for all nodes.
         heartbeat: Seconds between heartbeats.
@@ -41,6 +44,8 @@ class Plan(SimpleNamespace):
     cpus: int
     cpus_check: str
     launcher: str
+    group: str
+    runs_beside: bool
     ranks: int
     threads: int
     mpi_args: tuple[str, ...]
@@ -131,6 +136,8 @@ def plan_from(environ: Mapping[str, str], command: Sequence[str]) -> Plan:
         cpus=seen.count("MNGEN_CPUS", 0, 0, 100_000),
         cpus_check=seen.choice("MNGEN_CPUS_CHECK", ("warn", "fail", "off")),
         launcher=seen.choice("MNGEN_LAUNCHER", LAUNCHERS),
+        group=seen.text("MNGEN_GROUP"),
+        runs_beside=seen.choice("MNGEN_RUNS_BESIDE", ("no", "yes")) == "yes",
         ranks=seen.count("MNGEN_RANKS_PER_NODE", 0, 0, 100_000),
         threads=seen.count("MNGEN_THREADS_PER_RANK", 1, 1, 100_000),
         mpi_args=seen.words("MNGEN_MPI_ARGS"),

@@ -27,7 +27,9 @@ def run() -> int:
         plan = plan_from(os.environ, sys.argv[1:])
         os.environ.pop("MNGEN_SECRET", None)  # no program that is started here may read it
         kind = "main" if plan.node == plan.main else "child"
-        log.write("start", f"{kind} node of {plan.nodes}, job {plan.job}, attempt {plan.attempt}")
+        group = f", group {plan.group}" if plan.group else ""
+        place = f"{kind} node of {plan.nodes}{group}"
+        log.write("start", f"{place}, job {plan.job}, attempt {plan.attempt}")
         node = _node(plan, log)
     except WireupError as error:
         log.write(error.stage, str(error))

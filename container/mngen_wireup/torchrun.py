@@ -45,7 +45,8 @@ def torchrun_environment(
     named = torch_environment(plan, main_address)
     # Each process has its own, which torchrun sets.
     del named["RANK"], named["WORLD_SIZE"]
-    if plan.ranks:
+    # Node groups may differ in their numbers, which torchrun adds up when the nodes meet.
+    if plan.ranks and not plan.group:
         named["WORLD_SIZE"] = str(plan.nodes * plan.ranks)
     # Without a number, torchrun starts one for each GPU, or for each CPU where there is no GPU.
     named["NPROC_PER_NODE"] = str(plan.ranks or "auto")

@@ -10,6 +10,8 @@ import pytest
 from mngen.rehearsal import Bind
 from tests.support.wireup import (
     PYTHON,
+    WIREUP,
+    WITNESS,
     assert_clean,
     codes,
     job,
@@ -148,3 +150,54 @@ def test_image_without_ssh(program: str, node: int, tmp_path: Path) -> None:
     with job(2, "true", environment=MAIN, binds=binds) as nodes:
         assert codes(nodes) == {0: 68, 1: 68}
         assert f"{program} not found on PATH or in /usr/sbin: install it" in said(nodes, node)
+
+
+WORKER = (
+    "trap 'echo \"$MNGEN_GROUP saved\"; exit 3' TERM;"
+    ' echo "$MNGEN_GROUP works"; touch "/efs/$AWS_BATCH_JOB_NODE_INDEX";'
+    " while :; do sleep 0.1; done"
+)
+DRIVER = (
+    "until [ -e /efs/1 ] && [ -e /efs/2 ]; do sleep 0.1; done;"
+    ' for host in $(cat "$MNGEN_HOSTFILE_PLAIN");'
+    ' do ssh -n "$host" "echo ssh to \\$(hostname)"; done'
+)
+WORKERS = {"MNGEN_GROUP": "workers", "MNGEN_RUNS_BESIDE": "yes"}
+
+
+def test_workers_run_beside_their_driver(tmp_path: Path) -> None:
+    """They end with it, by SIGTERM, and what they then exit with is of no account."""
+    needs()
+    with job(
+        3,
+        "sh",
+        "-c",
+        WORKER,
+        environment={**MAIN, **WORKERS},
+        node_environment={0: {"MNGEN_GROUP": "driver", "MNGEN_RUNS_BESIDE": ""}},
+        node_commands={0: (*WITNESS, *WIREUP, "sh", "-c", DRIVER)},
+        binds=(Bind(tmp_path, "/efs"),),
+    ) as nodes:
+        assert codes(nodes) == {0: 0, 1: 0, 2: 0}
+        for node in range(3):
+            assert f"ssh to node{node}" in said(nodes, 0).splitlines()
+        for node in (1, 2):
+            assert "workers works" in said(nodes, node).splitlines()
+            assert "workers saved" in said(nodes, node).splitlines()
+        assert_clean(nodes, 0, 1, 2)
+
+
+def test_worker_that_fails_ends_the_job() -> None:
+    needs()
+    with job(
+        2,
+        "sh",
+        "-c",
+        "exit 9",
+        environment={**MAIN, **WORKERS},
+        node_environment={0: {"MNGEN_GROUP": "driver", "MNGEN_RUNS_BESIDE": ""}},
+        node_commands={0: (*WITNESS, *WIREUP, "sleep", "600")},
+    ) as nodes:
+        assert codes(nodes) == {0: 9, 1: 9}
+        assert "error: the command on node 1 failed with exit code 9" in said(nodes, 0)
+        assert_clean(nodes, 0, 1)

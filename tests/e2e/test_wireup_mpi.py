@@ -14,6 +14,8 @@ from tests.support.wireup import (
     END,
     EXAMPLE,
     PYTHON,
+    WIREUP,
+    WITNESS,
     assert_clean,
     codes,
     job,
@@ -70,6 +72,44 @@ def test_ranks_have_the_environment_of_their_own_node() -> None:
         assert codes(nodes) == {0: 0, 1: 0}
         for node in (0, 1):
             assert f"{node} 2 <{odd}> eth0" in said(nodes, 0).splitlines()
+
+
+# A coupled model: each program finds those of its own kind, as MPI's manuals show it, and all
+# exchange a sum. https://www.mpi-forum.org/docs/mpi-4.1/mpi41-report/node187.htm
+COUPLED = """\
+import os, sys
+from mpi4py import MPI
+name = sys.argv[1]
+world = MPI.COMM_WORLD
+mine = world.Split(len(name), world.rank)
+threads = os.environ["OMP_NUM_THREADS"]
+total = world.allreduce(world.rank)
+print(f"{name} {mine.rank} of {mine.size}, {world.rank} of {world.size} in all on",
+      f"{os.uname().nodename} in {os.getcwd()}, {threads} threads, sum {total}", flush=True)
+"""
+
+
+def test_node_groups_run_programs_of_their_own() -> None:
+    needs_mpi4py()
+    atmosphere, ocean = ((PYTHON, "-c", COUPLED, name) for name in ("atmosphere", "ocean"))
+    of_ocean = {"MNGEN_GROUP": "ocean", "MNGEN_RANKS_PER_NODE": "1", "MNGEN_THREADS_PER_RANK": "2"}
+    with job(
+        3,
+        *atmosphere,
+        environment={"MNGEN_GROUP": "atmosphere", "MNGEN_RANKS_PER_NODE": "2"},
+        node_environment={2: of_ocean},
+        node_commands={2: (*WITNESS, "env", "-C", "/tmp", *WIREUP, *ocean)},
+    ) as nodes:
+        assert codes(nodes) == {0: 0, 1: 0, 2: 0}
+        lines = said(nodes, 0).splitlines()
+        for rank in range(4):
+            assert (
+                f"atmosphere {rank} of 4, {rank} of 5 in all on node{rank // 2} in /, 1 threads,"
+                " sum 10"
+            ) in lines
+        assert "ocean 0 of 1, 4 of 5 in all on node2 in /tmp, 2 threads, sum 10" in lines
+        assert re.search(r"start: child node of 3, group ocean, job \S+, attempt 1", said(nodes, 2))
+        assert_clean(nodes, 0, 1, 2)
 
 
 def test_slots_are_the_cpus_seen_and_threads_get_cores_of_their_own() -> None:

@@ -21,6 +21,8 @@ def host(
     *,
     efa: bool = False,
     gpus: int = 0,
+    ranks: int = 0,
+    threads: int = 0,
     port: int = 0,
     key: str = "",
 ) -> Host:
@@ -33,6 +35,8 @@ def host(
         cores=cores,
         efa=efa,
         gpus=gpus,
+        ranks=ranks,
+        threads=threads,
         port=port,
         key=key,
     )

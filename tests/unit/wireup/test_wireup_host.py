@@ -71,6 +71,8 @@ def test_host_that_makes_sense() -> None:
         {"efa": 1},
         {"gpus": -1},
         {"gpus": True},
+        {"ranks": -1},
+        {"threads": 100_001},
         {"node": "1"},
     ],
 )

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mngen_wireup.errors import WireupError
-from mngen_wireup.launchers import BINDING_VARIABLES, hostfile, launcher_command
+from mngen_wireup.launchers import (
+    BINDING_VARIABLES,
+    hostfile,
+    launcher_command,
+    own_command,
+)
 from tests.support.wireup_parts import HOSTS, changed, host, plan
 
 if TYPE_CHECKING:
@@ -200,3 +205,28 @@ def test_hostfiles() -> None:
         slots = "10.0.1.10:3\n10.0.1.11:3\n"
         assert hostfile(plan(ranks_per_node="3"), hosts, form) == slots
     assert hostfile(plan(), hosts, "plain") == "10.0.1.10\n10.0.1.11\n"
+
+
+def test_node_groups_have_their_own_ranks() -> None:
+    groups = [
+        changed(HOSTS[0], ranks=4, threads=12),
+        changed(HOSTS[1], ranks=48, threads=1),
+        changed(HOSTS[2], ranks=48, threads=1),
+    ]
+    assert hostfile(plan(), groups, "openmpi") == (
+        "10.0.1.10 slots=4\n10.0.1.11 slots=48\n10.0.2.12 slots=48\n"
+    )
+    assert hostfile(plan(), groups, "mpich") == "10.0.1.10:4\n10.0.1.11:48\n10.0.2.12:48\n"
+    # Open MPI's --map-by slot:PE=N gives the ranks of all nodes N cores.
+    assert " -np 100 " in command(hosts=groups)
+    assert " --map-by slot --bind-to none " in command(hosts=groups)
+    alike = [changed(each, ranks=6, threads=8) for each in HOSTS]
+    assert " --map-by slot:PE=8 --bind-to core " in command(hosts=alike)
+
+
+def test_rank_of_a_group_starts_in_its_own_folder() -> None:
+    words = ["app", "it's", "$HOME", "two\nlines"]
+    script = own_command(changed(plan(), command=tuple(words)), "/my app")
+    assert script == "cd '/my app' && exec 'app' 'it'\\''s' '$HOME' 'two\nlines'\n"
+    asked = changed(plan(mpi_args="--wdir /efs/run"), command=("app",))
+    assert own_command(asked, "/") == "exec 'app'\n"

@@ -31,6 +31,8 @@ def test_defaults() -> None:
         cpus=0,
         cpus_check="warn",
         launcher="openmpi",
+        group="",
+        runs_beside=False,
         ranks=0,
         threads=1,
         mpi_args=(),
@@ -51,6 +53,8 @@ def test_every_variable() -> None:
             "MNGEN_CPUS": "48",
             "MNGEN_CPUS_CHECK": "fail",
             "MNGEN_LAUNCHER": "intelmpi",
+            "MNGEN_GROUP": "ocean",
+            "MNGEN_RUNS_BESIDE": "yes",
             "MNGEN_RANKS_PER_NODE": "12",
             "MNGEN_THREADS_PER_RANK": "4",
             "MNGEN_MPI_ARGS": "-x 'A=b c' --tag",
@@ -64,6 +68,7 @@ def test_every_variable() -> None:
     )
     assert (plan.shared, plan.cpus, plan.cpus_check) == ("/efs", 48, "fail")
     assert (plan.launcher, plan.ranks, plan.threads) == ("intelmpi", 12, 4)
+    assert (plan.group, plan.runs_beside) == ("ocean", True)
     assert plan.mpi_args == ("-x", "A=b c", "--tag")
     assert (plan.wait, plan.heartbeat, plan.port) == (0.5, 2, 7000)
     assert (plan.inputs, plan.inputs_from) == ("/efs/in", "s3://bucket/in/")

@@ -82,3 +82,10 @@ def test_one_node_takes_a_free_port() -> None:
     found = torchrun_environment({}, alone, HERE, "localhost")
     names = {name: value for name, value in found.items() if name.startswith("PET_")}
     assert names == {"PET_NPROC_PER_NODE": "2", "PET_STANDALONE": "1"}
+
+
+def test_processes_of_node_groups_are_added_up_by_torchrun() -> None:
+    of_group = plan(launcher="torchrun", ranks_per_node="8", group="trainers")
+    found = torchrun_environment({}, of_group, HERE, "10.0.1.10")
+    assert found["PET_NPROC_PER_NODE"] == "8"
+    assert "WORLD_SIZE" not in found
