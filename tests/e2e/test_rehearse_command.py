@@ -94,6 +94,31 @@ def test_the_tutorials_job_runs_as_it_is(folder: Path) -> None:
     assert sorted(each.name for each in folder.iterdir()) == ["mngen.yaml", "timeline.svg"]
 
 
+def test_node_groups_run_their_own_commands(folder: Path) -> None:
+    spec = folder / "mngen.yaml"
+    groups = """\
+  coupled:
+    queue: MultiNodeQueue_R5_MAX_48
+    nodes: 3
+    command: [sh, -c, 'echo "$MNGEN_GROUP: ${STEP:-none} of $OMPI_COMM_WORLD_SIZE on $(hostname)"']
+    groups:
+      ocean: {nodes: "1:", environment: {STEP: "600"}}
+      coupler: {nodes: "0:0", command: [sh, -c, 'echo "couples as $OMPI_COMM_WORLD_RANK"']}
+"""
+    spec.write_text(f"{spec.read_text(encoding='utf-8')}\n{groups}", encoding="utf-8")
+    done = rehearse(folder, "coupled", *PACE)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[0] couples as 0\n" in done.stdout
+    for node in (1, 2):
+        assert f"[0] ocean: 600 of 3 on node{node}\n" in done.stdout
+    refused = rehearse(folder, "coupled", "--", "hostname")
+    assert refused.returncode == 1
+    assert "a command would replace that of every node group of `coupled`" in refused.stderr
+    refused = rehearse(folder, "coupled", "--nodes", "1")
+    assert "the node group `ocean` of `coupled` starts at node 1" in refused.stderr
+
+
 def test_more_nodes_and_ranks_and_a_result_as_data(folder: Path) -> None:
     done = rehearse(folder, "--nodes", "4", "--ranks-per-node", "2", "--format", "json")
 

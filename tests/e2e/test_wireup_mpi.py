@@ -112,6 +112,29 @@ def test_node_groups_run_programs_of_their_own() -> None:
         assert_clean(nodes, 0, 1, 2)
 
 
+def test_hydra_runs_the_programs_of_node_groups() -> None:
+    """What Hydra starts needs no MPI to show where it runs."""
+    needs("hydra")
+    ranks = 'echo "$MNGEN_GROUP: rank $PMI_RANK of $PMI_SIZE on $(hostname)"'
+    with job(
+        3,
+        *("sh", "-c", f"{ranks}; exit 0"),
+        environment={
+            "MNGEN_LAUNCHER": "mpich",
+            "MNGEN_GROUP": "air",
+            "MNGEN_RANKS_PER_NODE": "2",
+        },
+        node_environment={2: {"MNGEN_GROUP": "ocean", "MNGEN_RANKS_PER_NODE": "1"}},
+        node_commands={2: (*WITNESS, *WIREUP, "sh", "-c", ranks)},
+    ) as nodes:
+        assert codes(nodes) == {0: 0, 1: 0, 2: 0}
+        lines = said(nodes, 0).splitlines()
+        for rank in range(4):
+            assert f"air: rank {rank} of 5 on node{rank // 2}" in lines
+        assert "ocean: rank 4 of 5 on node2" in lines
+        assert_clean(nodes, 0, 1, 2)
+
+
 def test_slots_are_the_cpus_seen_and_threads_get_cores_of_their_own() -> None:
     cpus = len(os.sched_getaffinity(0))
     with job(2, "sh", "-c", "echo a rank", environment={"MNGEN_RANKS_PER_NODE": ""}) as nodes:

@@ -64,6 +64,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "machines": ("mpi", "efa", "serial", "spot", "best-fit spot", "arm", "many"),
     "capacity": ("no", "block", "reservation", "group", "group by ARN"),
     "jobs": ("none", "single", "multi", "both"),
+    "node groups": ("no", "commands", "all"),
     "container": ("default", "named", "elsewhere"),
     "in container": ("nothing", "limits", "all"),
     "state": ("local", "short", "full"),
@@ -160,6 +161,8 @@ def make_spec(choice: Mapping[str, str]) -> Data:
     elif choice["container"] == "elsewhere":
         data["container"] = {"image": "docker.io/me/app:v1.1"}
     data["jobs"] = _jobs(choice, data["environments"])
+    for job in data["jobs"].values():
+        _add_groups(job, choice["node groups"])
     # Jobs with these keys stand beside others without.
     for job in list(data["jobs"].values())[::2]:
         job.update(_in_container(choice["in container"]))
@@ -169,6 +172,29 @@ def make_spec(choice: Mapping[str, str]) -> Data:
     if choice["existing"] != "nothing":
         _add_existing(data, choice["existing"])
     return data
+
+
+def _add_groups(job: Data, option: str) -> None:
+    """Gives the nodes of a multi-node job groups, which have a command or all that they can."""
+    nodes = job.get("nodes")
+    if option == "no" or nodes is None:
+        return
+    last: Data = {"nodes": f"1:{nodes - 1}"}
+    if option == "all":
+        last = {
+            "nodes": "1:",
+            "command": ["/opt/ocean", "${x}"],
+            "vcpus": 1,
+            "memory": 2048,
+            "gpus": 0,
+            "shared_memory": 128,
+            "ranks_per_node": 1,
+            "threads_per_rank": 1,
+            "environment": {"DEBUG": "2", "STEP": "600"},
+            "image": "docker.io/me/ocean:v3",
+            "registry_credentials": f"arn:aws:secretsmanager:us-east-1:{_ACCOUNT}:secret:r-AbCdEf",
+        }
+    job["groups"] = {"z-last": last, "Main_1": {"nodes": "0:0", "command": ["/opt/coupler"]}}
 
 
 def _in_container(option: str) -> Data:
@@ -584,6 +610,9 @@ def _specs(draw: st.DrawFn) -> Data:
             continue
         job["command"] = ["run", *draw(_ARGUMENTS)]
         job["environment"] = draw(variables())
+        for group in job.get("groups", {}).values():
+            group["command"] = ["run", *draw(st.lists(texts(), max_size=3))]
+            group["environment"] = draw(variables())
         if "mpi_args" in job:
             job["mpi_args"] = draw(_ARGUMENTS)
     for section in ("environments", "queues", "jobs"):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ecr.client import ECRClient
 
     from mngen.account._target import Target
+    from mngen.cluster import ResolvedJob
 
 ECR_IMAGE = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/"
@@ -57,36 +58,54 @@ def differences_of(target: Target) -> list[str]:
     """
     if isinstance(target.intent.job.spec, JobFromFile):
         return []
-    job, container = target.intent.job, target.container
-    spec = target.account.cluster.spec
-    definition: dict[str, Any] = dict(target.definition or {})
-    needs = {each["type"]: each["value"] for each in container.get("resourceRequirements", [])}
-    own = {each["name"]: each["value"] for each in container.get("environment", [])}
-    image = str(container.get("image", ""))
-    nodes = definition.get("nodeProperties", {}).get("numNodes")
-    found = keys_of_properties(job.spec, container)
+    job, definition = target.intent.job, dict[str, Any](target.definition or {})
+    properties = definition.get("nodeProperties", {})
+    targets = [each["targetNodes"] for each in properties.get("nodeRangeProperties", [])]
     pairs = {
-        "command": (list(job.spec.command), list(container.get("command", []))),
-        "vcpus": (str(job.vcpus), needs.get("VCPU")),
-        "memory": (str(job.memory), needs.get("MEMORY")),
-        "gpus": (str(job.gpus), needs.get("GPU", "0")),
-        "environment": (environment_wanted(target), own),
-        "image": (image_wanted(target), image),
-        "efa": (job.efa_interfaces, _efa_devices(container)),
-        "scratch": (job.scratch, _scratch(container)),
-        "nodes": (job.spec.nodes, nodes),
+        "nodes": (job.spec.nodes, properties.get("numNodes")),
         "attempts": (job.spec.attempts, definition.get("retryStrategy", {}).get("attempts", 1)),
         "timeout": (
             job.spec.timeout,
             definition.get("timeout", {}).get("attemptDurationSeconds"),
         ),
-        "shared_memory": (
-            job.shared_memory,
-            container.get("linuxParameters", {}).get("sharedMemorySize", job.shared_memory),
-        ),
-        **{key: (wanted, found[key]) for key, wanted in wanted_keys(spec, job).items()},
     }
-    return [name for name, (wanted, there) in pairs.items() if wanted != there]
+    found = [name for name, (wanted, there) in pairs.items() if wanted != there]
+    if job.groups and targets != [part.target for part in job.groups]:
+        return ["groups", *found]
+    # Of a job without groups, the first range stands for all that a script may have made.
+    of_parts = [
+        name
+        for part, container in zip(job.parts, target.containers, strict=False)
+        for name, (wanted, there) in _pairs(target, part, container).items()
+        if wanted != there
+    ]
+    return list(dict.fromkeys([*of_parts, *found]))
+
+
+def _pairs(
+    target: Target, part: ResolvedJob, container: dict[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """Returns what the spec asks for of a container, and what it has, by the keys of the job."""
+    spec = target.account.cluster.spec
+    needs = {each["type"]: each["value"] for each in container.get("resourceRequirements", [])}
+    own = {each["name"]: each["value"] for each in container.get("environment", [])}
+    image = str(container.get("image", ""))
+    found = keys_of_properties(part.spec, container)
+    return {
+        "command": (list(part.spec.command), list(container.get("command", []))),
+        "vcpus": (str(part.vcpus), needs.get("VCPU")),
+        "memory": (str(part.memory), needs.get("MEMORY")),
+        "gpus": (str(part.gpus), needs.get("GPU", "0")),
+        "environment": (environment_wanted(target, part), own),
+        "image": (image_wanted(target, part), image),
+        "efa": (part.efa_interfaces, _efa_devices(container)),
+        "scratch": (part.scratch, _scratch(container)),
+        "shared_memory": (
+            part.shared_memory,
+            container.get("linuxParameters", {}).get("sharedMemorySize", part.shared_memory),
+        ),
+        **{key: (wanted, found[key]) for key, wanted in wanted_keys(spec, part).items()},
+    }
 
 
 def _efa_devices(container: dict[str, Any]) -> int:
@@ -101,23 +120,28 @@ def _scratch(container: dict[str, Any]) -> str | None:
     return str(path) if path else None
 
 
-def environment_wanted(target: Target) -> dict[str, str]:
-    """Returns the variables that the spec gives to the job; Batch drops those without a value."""
-    variables = job_variables(target.account.cluster.spec, target.intent.job)
+def environment_wanted(target: Target, part: ResolvedJob) -> dict[str, str]:
+    """Returns the variables that the spec gives to a part of the job it is about.
+
+    Batch drops those without a value.
+    """
+    variables = job_variables(target.account.cluster.spec, part)
     return {name: value for name, value in variables.items() if value}
 
 
-def image_wanted(target: Target) -> str:
-    """Returns the container image that the spec names.
+def image_wanted(target: Target, part: ResolvedJob) -> str:
+    """Returns the container image that the spec names for a part of the job it is about.
 
     The address of the deployment's own repository is the account's: it is that of the definition.
     Where that one names the image by its digest, so does this, as long as the spec's tag is there.
     """
     spec = target.account.cluster.spec
-    named = target.intent.job.spec.image or spec.container.image
+    named = part.spec.image or spec.container.image
     if named:
         return named
-    image = str(target.container.get("image", ""))
+    images = [str(each.get("image", "")) for each in target.containers]
+    own = f"/{repository_name(spec)}"
+    image = next((each for each in images if own in each), images[0])
     repository = f"{image.partition('/')[0]}/{repository_name(spec)}"
     found = ECR_IMAGE.fullmatch(image)
     if found is not None and found["digest"]:

@@ -142,15 +142,20 @@ def rehearse(
         },
         nodes or planned.nodes,
     )
+    given = {**(_from_file(env_file) if env_file else {}), **_variables(env or [])}
     planned = replace(
         planned,
         nodes=nodes or planned.nodes,
         ranks_per_node=ranks_per_node,
-        environment={
-            **planned.environment,
-            **(_from_file(env_file) if env_file else {}),
-            **_variables(env or []),
-        },
+        environment={**planned.environment, **given},
+        groups=tuple(
+            replace(
+                group,
+                environment={**group.environment, **given},
+                image=None if image else group.image,
+            )
+            for group in planned.groups
+        ),
         image=image or planned.image,
         faults=faults,
         timeout=timeout or planned.timeout,
@@ -191,6 +196,13 @@ def _planned(job: str | None, command: tuple[str, ...], file: Path) -> "Rehearsa
             lustre_mount=storage.fsx_mount,
         )
     planned = rehearsal_of(cluster, job)
+    if command and planned.groups:
+        from mngen.errors import InputError
+
+        raise InputError(
+            f"a command would replace that of every node group of `{planned.name}`",
+            hint="rehearse it without the job's name, or the job without it",
+        )
     return replace(planned, command=command) if command else planned
 
 

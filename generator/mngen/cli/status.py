@@ -85,7 +85,9 @@ def _table(nodes: "list[NodeStatus]") -> object:
     made = table(*headings, right=("node", "since", "exit"), whole=("instance",))
     for each in nodes:
         made.add_row(
-            f"{each.index}{' main' if each.main else ''}",
+            " ".join(
+                filter(None, [str(each.index), "main" if each.main else "", each.group or ""])
+            ),
             coloured_state(each.state),
             ago(each.since),
             " ".join(filter(None, [each.instance_type, each.instance])) or "-",

@@ -36,15 +36,20 @@ def creates_spot_fleet_role(spec: Spec) -> bool:
 
 
 def jobs_with_secrets(spec: Spec) -> dict[str, Job]:
-    """Returns the jobs whose containers start with an execution role, by name.
+    """Returns the jobs of which containers start with an execution role, by name.
 
     A definition from a file names its own.
     """
     return {
         name: job
         for name, job in spec.jobs.items()
-        if not job.definition and (job.secrets or credentials_of(spec, job))
+        if any(has_secrets(spec, part) for part in job.parts.values())
     }
+
+
+def has_secrets(spec: Spec, part: Job) -> bool:
+    """Returns whether the containers of a part of a job start with an execution role."""
+    return not part.definition and bool(part.secrets or credentials_of(spec, part))
 
 
 def creates_execution_role(spec: Spec) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mngen.cluster._deployment import jobs_with_secrets, repository_name
+from mngen.cluster._deployment import has_secrets, jobs_with_secrets, repository_name
 from mngen.cluster._properties import credentials_of
 
 if TYPE_CHECKING:
@@ -43,11 +43,12 @@ class ExecutionAccess(msgspec.Struct, frozen=True):
 
 def execution_access(spec: Spec) -> ExecutionAccess:
     """Returns what the jobs of a spec need of an execution role."""
-    jobs = jobs_with_secrets(spec)
-    places = {place for job in jobs.values() for place in job.secrets.values()}
-    credentials = {credentials_of(spec, job) for job in jobs.values()} - {None}
+    jobs = jobs_with_secrets(spec).values()
+    parts = [part for job in jobs for part in job.parts.values() if has_secrets(spec, part)]
+    places = {place for part in parts for place in part.secrets.values()}
+    credentials = {credentials_of(spec, part) for part in parts} - {None}
     secrets = {place for place in places if _IN_MANAGER in place} | credentials
-    images = {job.image or spec.container.image for job in jobs.values()}
+    images = {part.image or spec.container.image for part in parts}
     return ExecutionAccess(
         # Behind the ARN may be a key of its JSON, a stage and a version.
         secrets=tuple(sorted({":".join(str(place).split(":")[:7]) for place in secrets})),

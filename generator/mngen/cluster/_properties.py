@@ -79,7 +79,7 @@ def _of_job(job: ResolvedJob) -> dict[str, Any]:
     spec = job.spec
     found: dict[str, Any] = {}
     if spec.ulimits:
-        found["ulimits"] = _ulimits(job)
+        found["ulimits"] = ulimits_of(job)
     if spec.tmpfs:
         found["linuxParameters"] = {"tmpfs": _tmpfs(job)}
     if spec.mounts:
@@ -110,7 +110,7 @@ def apply_properties(spec: Spec, job: ResolvedJob, container: dict[str, Any]) ->
     The file systems, devices and all else that these keys do not stand for stay.
     """
     wanted = container_properties(spec, job)
-    wanted["ulimits"] = _ulimits(job)
+    wanted["ulimits"] = ulimits_of(job)
     parameters = container.setdefault("linuxParameters", {})
     linux = {"tmpfs": [], **wanted.pop("linuxParameters", {})}
     devices = linux.pop("devices", [])
@@ -177,11 +177,12 @@ def keys_of_properties(job: Job, container: Mapping[str, Any]) -> dict[str, Any]
 def wanted_keys(spec: Spec, job: ResolvedJob) -> dict[str, Any]:
     """Returns `keys_of_properties` of the container that the spec asks for."""
     return keys_of_properties(
-        job.spec, {**container_properties(spec, job), "ulimits": _ulimits(job)}
+        job.spec, {**container_properties(spec, job), "ulimits": ulimits_of(job)}
     )
 
 
-def _ulimits(job: ResolvedJob) -> list[dict[str, Any]]:
+def ulimits_of(job: ResolvedJob) -> list[dict[str, Any]]:
+    """Returns `job_ulimits` as AWS Batch takes them."""
     return [
         {"name": name, "hardLimit": limit.hard, "softLimit": limit.soft}
         for name, limit in job_ulimits(job).items()

@@ -10,6 +10,8 @@ from mngen.cluster._base_image import base_kind, gpus_served
 from mngen.spec import ExistingGroup
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mngen.catalog import Catalog, InstanceType
     from mngen.spec import Environment, Job, Queue, Spec
 
@@ -195,6 +197,11 @@ class ResolvedJob(msgspec.Struct, frozen=True):
         gpus: GPUs of each node; 0 for none.
         scratch: Where each node has its scratch space; None unless every environment of the queue
             has it at that path.
+        group: The node group that this is a part of the job for; None for the whole job.
+        target: The nodes of that group, as AWS Batch writes them: `targetNodes`. That of the last
+            nodes has an open end, so that a submission can request another number of nodes.
+        runs_beside: Whether these nodes run their own command beside launcher `main`.
+        groups: The parts of a job with node groups, in the order of their nodes; without, none.
     """
 
     name: str
@@ -207,6 +214,19 @@ class ResolvedJob(msgspec.Struct, frozen=True):
     nr_cpus: int | None
     gpus: int
     scratch: str | None = None
+    group: str | None = None
+    target: str = "0:"
+    runs_beside: bool = False
+    groups: tuple[ResolvedJob, ...] = ()
+
+    @property
+    def parts(self) -> tuple[ResolvedJob, ...]:
+        """The parts for the node groups; of a job without groups, the job itself."""
+        return self.groups or (self,)
+
+    def part_of(self, node: int) -> ResolvedJob:
+        """Returns the part that a node belongs to."""
+        return [each for each in self.parts if int(each.target.partition(":")[0]) <= node][-1]
 
 
 class Cluster(msgspec.Struct, frozen=True):
@@ -401,4 +421,19 @@ def _job(name: str, job: Job, queue: ResolvedQueue) -> ResolvedJob:
         nr_cpus=limits.pop() if len(limits) == 1 else None,
         gpus=gpus,
         scratch=scratch.pop() if len(scratch) == 1 else None,
+        groups=tuple(_parts(name, job, queue)),
     )
+
+
+def _parts(name: str, job: Job, queue: ResolvedQueue) -> Iterator[ResolvedJob]:
+    for group, part in job.parts.items():
+        if group is None:
+            return
+        count = job.nodes or 1
+        first, last = job.groups[group].bounds(count)
+        yield msgspec.structs.replace(
+            _job(name, part, queue),
+            group=group,
+            target=f"{first}:" if last >= count - 1 else f"{first}:{last}",
+            runs_beside=job.groups[group].command is not None and first > 0,
+        )

@@ -5,7 +5,14 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from mngen.cluster.names import CPUS_VARIABLE, KEY_VARIABLES, SCRATCH_VARIABLE, SHARED_VARIABLE
+from mngen.cluster.names import (
+    CPUS_VARIABLE,
+    GROUP_VARIABLE,
+    KEY_VARIABLES,
+    RUNS_BESIDE_VARIABLE,
+    SCRATCH_VARIABLE,
+    SHARED_VARIABLE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,5 +100,11 @@ def job_variables(spec: Spec, job: ResolvedJob) -> dict[str, str]:
     if ranks is not None:
         variables[KEY_VARIABLES["ranks_per_node"]] = str(ranks)
     variables |= key_variables(job.spec)
+    if job.group is not None:
+        variables[GROUP_VARIABLE] = job.group
+    if job.runs_beside:
+        of_launcher = KEY_VARIABLES["launcher"]
+        if {**variables, **job.spec.environment}.get(of_launcher) == "main":
+            variables[RUNS_BESIDE_VARIABLE] = "yes"
     variables |= job.spec.environment
     return dict(sorted(variables.items()))

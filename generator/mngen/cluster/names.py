@@ -86,6 +86,12 @@ KEY_VARIABLES = {
 }
 """Variables by the keys of a job that they carry to the wire-up."""
 
+GROUP_VARIABLE = "MNGEN_GROUP"
+"""The variable with a node's group, in whose job each node runs its own container's command."""
+
+RUNS_BESIDE_VARIABLE = "MNGEN_RUNS_BESIDE"
+"""Whether a node runs its own command beside launcher `main`: `yes`."""
+
 RENDEZVOUS_VARIABLE = "MNGEN_SECRET"
 """The variable that carries the rendezvous secret to the nodes of a job."""
 
@@ -103,10 +109,12 @@ WIRE_UP_VARIABLES = frozenset(
         *KEY_VARIABLES.values(),
         CPUS_VARIABLE,
         CPUS_CHECK_VARIABLE,
+        GROUP_VARIABLE,
         INPUTS_VARIABLE,
         INPUTS_FROM_VARIABLE,
         INPUTS_REGION_VARIABLE,
         RENDEZVOUS_VARIABLE,
+        RUNS_BESIDE_VARIABLE,
         SCRATCH_VARIABLE,
         SHARED_VARIABLE,
         WAIT_VARIABLE,

@@ -69,7 +69,9 @@ def plan_image(
         efa=any(environment.spec.efa for environment in cluster.environments),
         s3=spec.storage.bucket is not None,
         cuda=any(
-            job.gpus and not job.spec.image and not job.spec.definition for job in cluster.jobs
+            part.gpus and not part.spec.image and not part.spec.definition
+            for job in cluster.jobs
+            for part in job.parts
         ),
     )
 

@@ -16,7 +16,7 @@ from mngen.account import (
     environment_wanted,
     image_wanted,
 )
-from mngen.cluster import apply_properties
+from mngen.cluster import GROUP_VARIABLE, apply_properties, definition_name
 from mngen.jobs._request import retry_strategy
 
 if TYPE_CHECKING:
@@ -53,12 +53,15 @@ def revision_wanted(target: Target) -> JobDefinitionTypeDef | None:
         return target.definition
     wanted: Any = copy.deepcopy(target.definition)
     job = target.intent.job
-    ranges = wanted.get("nodeProperties", {}).get("nodeRangeProperties", [])
-    for container in [each["container"] for each in ranges] or [wanted["containerProperties"]]:
-        container["command"] = list(job.spec.command)
-        container["image"] = image_wanted(target)
+    ranges = _ranges_wanted(target, wanted)
+    containers = [each["container"] for each in ranges] or [wanted["containerProperties"]]
+    parts = job.groups or (job,) * len(containers)
+    for part, container in zip(parts, containers, strict=True):
+        container["command"] = list(part.spec.command)
+        container["image"] = image_wanted(target, part)
         container["environment"] = [
-            {"name": name, "value": value} for name, value in environment_wanted(target).items()
+            {"name": name, "value": value}
+            for name, value in environment_wanted(target, part).items()
         ]
         container["resourceRequirements"] = [
             *(
@@ -66,19 +69,51 @@ def revision_wanted(target: Target) -> JobDefinitionTypeDef | None:
                 for each in container.get("resourceRequirements", [])
                 if each["type"] not in ("GPU", "MEMORY", "VCPU")
             ),
-            *([{"type": "GPU", "value": str(job.gpus)}] if job.gpus else []),
-            {"type": "MEMORY", "value": str(job.memory)},
-            {"type": "VCPU", "value": str(job.vcpus)},
+            *([{"type": "GPU", "value": str(part.gpus)}] if part.gpus else []),
+            {"type": "MEMORY", "value": str(part.memory)},
+            {"type": "VCPU", "value": str(part.vcpus)},
         ]
-        container.setdefault("linuxParameters", {})["sharedMemorySize"] = job.shared_memory
-        fit_to_nodes(container, job)
-        apply_properties(target.account.cluster.spec, job, container)
+        container.setdefault("linuxParameters", {})["sharedMemorySize"] = part.shared_memory
+        fit_to_nodes(container, part)
+        apply_properties(target.account.cluster.spec, part, container)
     if ranges and job.spec.nodes is not None:
         wanted["nodeProperties"]["numNodes"] = job.spec.nodes
     wanted["retryStrategy"] = retry_strategy(job.spec.attempts)
     wanted["timeout"] = {"attemptDurationSeconds": job.spec.timeout}
     revised: JobDefinitionTypeDef = wanted
     return revised
+
+
+def _ranges_wanted(target: Target, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns the node ranges of a definition, changed to those of the job's node groups.
+
+    A group that the definition does not have yet begins as the first of its ranges.
+
+    Args:
+        target: A submission with the newest revision.
+        wanted: That revision, which is changed; one of a single node has no ranges.
+    """
+    ranges: list[dict[str, Any]] = wanted.get("nodeProperties", {}).get("nodeRangeProperties", [])
+    job = target.intent.job
+    of_groups = any(
+        each["name"] == GROUP_VARIABLE
+        for container in target.containers
+        for each in container.get("environment", [])
+    )
+    if not ranges or not (job.groups or of_groups):
+        return ranges
+    known = {each["targetNodes"]: each for each in ranges}
+    name = definition_name(target.account.cluster.spec, job.name)
+    found = []
+    for part in job.parts:
+        each = copy.deepcopy(known.get(part.target, ranges[0]))
+        each["targetNodes"] = part.target
+        options = each["container"].get("logConfiguration", {}).get("options", {})
+        if "awslogs-stream-prefix" in options:
+            options["awslogs-stream-prefix"] = f"{name}/{part.group}" if part.group else name
+        found.append(each)
+    wanted["nodeProperties"]["nodeRangeProperties"] = found
+    return found
 
 
 def fit_to_nodes(container: dict[str, Any], job: ResolvedJob) -> None:

@@ -114,7 +114,7 @@ def make_request(
     """
     job = intent.job.spec
     content = job.from_file.content if isinstance(job, JobFromFile) else {}
-    known: dict[str, Any] = dict(described or content)
+    known: dict[str, Any] = dict(described or content or _of_spec(intent.job))
     overrides = _container_overrides(order, intent.job, intent.queue, secret)
     request: dict[str, Any] = {
         "jobName": order.name or intent.job.name,
@@ -142,6 +142,14 @@ def make_request(
         if known.get("schedulingPriority") is None:
             request["schedulingPriorityOverride"] = 0
     return request
+
+
+def _of_spec(job: ResolvedJob) -> dict[str, Any]:
+    """Returns what a definition has in any case that is yet to be registered."""
+    if not job.groups:
+        return {}
+    ranges = [{"targetNodes": part.target} for part in job.groups]
+    return {"nodeProperties": {"numNodes": job.spec.nodes, "nodeRangeProperties": ranges}}
 
 
 def _node_overrides(
@@ -291,8 +299,8 @@ def _faults(order: Order, job: ResolvedJob | None) -> list[Problem]:
                 hint="set `nodes` in the spec to make it a multi-node parallel job, and apply",
             )
         )
-    if job is not None and isinstance(job.spec, JobFromFile):
-        problems += _of_ranges(order, job.spec)
+    if job is not None:
+        problems += _of_ranges(order, job)
     for what, value, least, most in (
         ("nodes", order.nodes, 1, 1000),
         ("vcpus", order.vcpus, 1, None),
@@ -320,9 +328,13 @@ def _faults(order: Order, job: ResolvedJob | None) -> list[Problem]:
     return problems
 
 
-def _of_ranges(order: Order, job: JobFromFile) -> Iterator[Problem]:
+def _of_ranges(order: Order, job: ResolvedJob) -> Iterator[Problem]:
     """Yields what cannot be overridden in a definition whose node ranges differ."""
-    if len(job.from_file.containers) == 1:
+    if isinstance(job.spec, JobFromFile):
+        differ, kind, place = len(job.spec.from_file.containers) > 1, "range", job.spec.definition
+    else:
+        differ, kind, place = bool(job.groups), "group", "`groups`"
+    if not differ:
         return
     asked = {
         "a command": order.command,
@@ -333,6 +345,15 @@ def _of_ranges(order: Order, job: JobFromFile) -> Iterator[Problem]:
     for what, value in asked.items():
         if value:
             yield Problem(
-                f"{what} would replace that of every node range of `{order.job}`",
-                hint=f"submit without it, or change {job.definition} and apply",
+                f"{what} would replace that of every node {kind} of `{order.job}`",
+                hint=f"submit without it, or change {place} and apply",
+            )
+    if job.groups and order.nodes is not None:
+        last = job.groups[-1]
+        first = int(last.target.partition(":")[0])
+        if order.nodes <= first:
+            yield Problem(
+                f"the node group `{last.group}` of `{order.job}` starts at node {first}, and "
+                f"{order.nodes} nodes are requested",
+                hint=f"use more than {first} `--nodes`",
             )

@@ -5,9 +5,12 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from mngen.cluster import (
     BATCH_LOG_GROUP,
     DEPLOYMENT_TAG,
+    GROUP_VARIABLE,
     definition_name,
     log_group_name,
     queue_name,
@@ -59,7 +62,10 @@ def status_of(
         job: What Batch knows of the job.
         progress: Is called with how many nodes were described, and of how many.
     """
-    nodes = tuple(_nodes(batch, job, progress))
+    groups = groups_of(job)
+    nodes = tuple(
+        replace(each, group=groups.get(each.index)) for each in _nodes(batch, job, progress)
+    )
     main = next((each for each in nodes if each.main), None)
     return JobStatus(
         id=job["jobId"],
@@ -77,6 +83,23 @@ def status_of(
         log_group=_log_group(cluster, job),
         nodes=nodes,
     )
+
+
+def groups_of(job: JobDetailTypeDef) -> dict[int, str]:
+    """Returns the names of node groups by the nodes' indexes, as far as the job has groups.
+
+    DescribeJobs shows the ranges with their ends filled in.
+    """
+    found: dict[int, str] = {}
+    described: Any = job
+    for each in described.get("nodeProperties", {}).get("nodeRangeProperties", []):
+        variables = each.get("container", {}).get("environment", [])
+        names = [every["value"] for every in variables if every["name"] == GROUP_VARIABLE]
+        first, _, last = each["targetNodes"].partition(":")
+        end = int(last) if last else described["nodeProperties"]["numNodes"] - 1
+        for name in names:
+            found |= dict.fromkeys(range(int(first or 0), end + 1), name)
+    return found
 
 
 def attempt_of(job: JobDetailTypeDef) -> int:

@@ -119,6 +119,7 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
         exit_code: What its container exited with.
         reason: Why it is in this state, or its container ended.
         log_stream: Name of its log stream.
+        group: The node group that it belongs to; None in a job without groups.
     """
 
     index: int
@@ -135,6 +136,7 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     reason: str | None = None
     log_stream: str | None = None
+    group: str | None = None
 
 
 class Cause(Struct, frozen=True, kw_only=True):

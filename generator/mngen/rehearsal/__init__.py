@@ -21,7 +21,7 @@ are watched, and killed, cut off or frozen. `unavailable` returns why that canno
 from mngen.rehearsal._containers import ContainerEngine
 from mngen.rehearsal._faults import Fault, FaultKind, check_faults, parse_fault
 from mngen.rehearsal._nodes import Line, Nodes
-from mngen.rehearsal._plan import Rehearsal, image_of, rehearsal_of
+from mngen.rehearsal._plan import Rehearsal, RehearsedGroup, image_of, rehearsal_of
 from mngen.rehearsal._rehearse import Engine, Outcome, rehearse
 from mngen.rehearsal._request import Bind, MemoryFiles, NodesRequest
 from mngen.rehearsal._start import NetworkNamespaces, start_nodes, unavailable
@@ -40,6 +40,7 @@ __all__ = [
     "NodesRequest",
     "Outcome",
     "Rehearsal",
+    "RehearsedGroup",
     "RunningNodes",
     "check_faults",
     "image_of",

@@ -36,7 +36,7 @@ class Group:
 
     Attributes:
         engine: The program: `docker` or `podman`.
-        image: The container image, whose entrypoint is the wire-up.
+        image: The container image of nodes without another one; its entrypoint is the wire-up.
         name: Name of the network; the nodes' names begin with it.
         subnet: Which of 512 small networks to use, from 0.
     """
@@ -94,7 +94,8 @@ class Group:
             words += ["--ulimit", f"{name}={soft}:{hard}"]
         for each in request.files:
             words += ["--tmpfs", f"{each.target}:{','.join(each.options)}"]
-        return [*words, self.image, *request.node_commands.get(index, request.command)]
+        image = request.node_images.get(index, self.image)
+        return [*words, image, *request.node_commands.get(index, request.command)]
 
     def kill(self, index: int, number: int) -> list[str]:
         """Returns the command that sends a signal to a node's first process."""

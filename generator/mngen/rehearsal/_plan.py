@@ -46,6 +46,25 @@ MOST_NODES_BY_DEFAULT = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RehearsedGroup:
+    """A node group of a job to be rehearsed.
+
+    Attributes:
+        name: It.
+        first: Its first node. It ends where the next group starts, the last one with the job.
+        command: What its nodes run, which the wire-up gets.
+        environment: Variables besides those of the job, or in their place.
+        image: The container image, which container engines run; None for that of the job.
+    """
+
+    name: str
+    first: int
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    image: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
     """A job to be rehearsed.
 
@@ -73,6 +92,7 @@ class Rehearsal:
             What is not in it is an empty folder.
         user: The user that the job names, by name or number.
         secrets: Variables whose values the job gets from AWS, and a rehearsal from `environment`.
+        groups: The node groups of the job, in the order of their nodes; empty for none.
     """
 
     name: str
@@ -96,6 +116,16 @@ class Rehearsal:
     folders: Mapping[str, Path] = field(default_factory=dict)
     user: str | None = None
     secrets: tuple[str, ...] = ()
+    groups: tuple[RehearsedGroup, ...] = ()
+
+    @property
+    def commands(self) -> tuple[tuple[str, ...], ...]:
+        """The commands of all nodes."""
+        return tuple(group.command for group in self.groups) or (self.command,)
+
+    def group_of(self, node: int) -> RehearsedGroup | None:
+        """Returns the node group that a node belongs to; None in a job without groups."""
+        return next((each for each in self.groups[::-1] if each.first <= node), None)
 
 
 def rehearsal_of(cluster: Cluster, job: str | None = None) -> Rehearsal:
@@ -112,19 +142,22 @@ def rehearsal_of(cluster: Cluster, job: str | None = None) -> Rehearsal:
 
     spec = cluster.spec
     found = _chosen(cluster.jobs, job)
-    if not found.spec.command:
+    command = found.parts[0].spec.command
+    if not command:
         raise InputError(
             f"the job `{found.name}` has no command: its container image has one",
             hint="give a command after --",
         )
     variables = job_variables(spec, found)
+    groups = tuple(_group(spec, part, variables) for part in found.groups)
+    fewest = groups[-1].first + 1 if groups else 1
     return Rehearsal(
         name=found.name,
-        command=found.spec.command,
-        nodes=min(found.spec.nodes or 1, MOST_NODES_BY_DEFAULT),
+        command=command,
+        nodes=max(fewest, min(found.spec.nodes or 1, MOST_NODES_BY_DEFAULT)),
         environment=variables,
         real_nodes=found.spec.nodes or 1,
-        real_ranks_per_node=_ranks(variables, found.vcpus),
+        real_ranks_per_node=None if groups else _ranks(variables, found.vcpus),
         mount=spec.storage.efs.mount,
         lustre_mount=spec.storage.fsx_mount,
         scratch=found.scratch,
@@ -135,6 +168,23 @@ def rehearsal_of(cluster: Cluster, job: str | None = None) -> Rehearsal:
         mounts=_own_mounts(spec, found),
         user=found.spec.user,
         secrets=tuple(sorted(found.spec.secrets)),
+        groups=groups,
+    )
+
+
+def _group(spec: Spec, part: ResolvedJob, of_job: Mapping[str, str]) -> RehearsedGroup:
+    from mngen.cluster import job_variables
+
+    return RehearsedGroup(
+        name=str(part.group),
+        first=int(part.target.partition(":")[0]),
+        command=part.spec.command,
+        environment={
+            name: value
+            for name, value in job_variables(spec, part).items()
+            if of_job.get(name) != value and name != KEY_VARIABLES["ranks_per_node"]
+        },
+        image=part.spec.image,
     )
 
 
@@ -196,7 +246,17 @@ def nodes_request(
         shared: The folder that stands for the EFS; None for a new one with the example program.
         in_image: Whether the nodes are containers of the image, whose entrypoint is the wire-up.
         lustre: The folder that stands for FSx for Lustre; None for a new one.
+
+    Raises:
+        InputError: A node group of the job would have no node, or this machine has no such user.
     """
+    last = rehearsal.groups[-1] if rehearsal.groups else None
+    if last is not None and rehearsal.nodes <= last.first:
+        raise InputError(
+            f"the node group `{last.name}` of `{rehearsal.name}` starts at node {last.first}, and "
+            f"{rehearsal.nodes} nodes are to be rehearsed",
+            hint=f"use more than {last.first} `--nodes`",
+        )
     faults = rehearsal.faults
     binds: tuple[Bind, ...] = (Bind(shared, rehearsal.mount),)
     if shared is None:
@@ -206,14 +266,15 @@ def nodes_request(
         binds += (Bind(lustre, rehearsal.lustre_mount),)
     if rehearsal.scratch is not None:
         binds += (Bind(None, rehearsal.scratch, private=True),)
-    command = rehearsal.command
+    wire_up: tuple[str, ...] = ()
     if not in_image:
         container = _resources.container()
         binds += tuple(
             Bind(container / name, f"{_PLACE}/{name}", read_only=True)
             for name in ("wireup.py", "mngen_wireup")
         )
-        command = ("python3", f"{_PLACE}/wireup.py", *command)
+        wire_up = ("python3", f"{_PLACE}/wireup.py")
+    command = (*wire_up, *rehearsal.command)
     binds += tuple(
         Bind(rehearsal.folders[each.host].absolute(), each.path, read_only=each.read_only)
         for each in rehearsal.mounts
@@ -230,6 +291,7 @@ def nodes_request(
     ranks = rehearsal.ranks_per_node
     # Batch leaves out variables without a value; with one of Open MPI's, PRRTE 3 crashes.
     variables = {**_SHARED_CORES, **rehearsal.environment}
+    groups = {index: rehearsal.group_of(index) for index in range(rehearsal.nodes)}
     return NodesRequest(
         command=command,
         count=rehearsal.nodes,
@@ -241,9 +303,20 @@ def nodes_request(
             # It is about the machines' CPUs, and these are not the job's.
             CPUS_CHECK_VARIABLE: "off",
         },
+        node_environment={index: group.environment for index, group in groups.items() if group},
         node_commands={
-            index: ("taskset", "--cpu-list", cpus, *command)
-            for index, cpus in rehearsal.cpus.items()
+            **{
+                index: (*wire_up, *group.command)
+                for index, group in groups.items()
+                if group is not None
+            },
+            **{
+                index: ("taskset", "--cpu-list", cpus, *command)
+                for index, cpus in rehearsal.cpus.items()
+            },
+        },
+        node_images={
+            index: group.image for index, group in groups.items() if group and group.image
         },
         binds=binds,
         unshared=rehearsal.unshared,
@@ -314,8 +387,7 @@ def _absent(
         return name in known if folder is None else (folder / name).exists()
 
     below = mount.rstrip("/") + "/"
+    words = dict.fromkeys(word for command in rehearsal.commands for word in command)
     return [
-        word
-        for word in rehearsal.command
-        if word.startswith(below) and not is_there(word.removeprefix(below))
+        word for word in words if word.startswith(below) and not is_there(word.removeprefix(below))
     ]

@@ -69,6 +69,7 @@ class NodesRequest:
             Nothing of the caller's environment is passed on.
         node_environment: Further variables by node index; they win over all others.
         node_commands: Another command by node index.
+        node_images: Another container image by node index, for container engines.
         binds: What the nodes see of this machine's files: the folder that stands for the EFS.
         unshared: Indexes of nodes that see separate folders in place of the new ones that the
             others share.
@@ -93,6 +94,7 @@ class NodesRequest:
     environment: Mapping[str, str] = field(default_factory=dict)
     node_environment: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     node_commands: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    node_images: Mapping[int, str] = field(default_factory=dict)
     binds: tuple[Bind, ...] = ()
     unshared: AbstractSet[int] = frozenset()
     root: Path | None = None

@@ -125,7 +125,8 @@ class NetworkNamespaces:
         if launcher in _LAUNCHERS:
             needs.append(_LAUNCHERS[launcher])
         # Of all programs, what the example needs is known.
-        if any(bind.target in request.command for bind in request.binds if bind.read_only):
+        words = {*request.command, *(w for each in request.node_commands.values() for w in each)}
+        if any(bind.target in words for bind in request.binds if bind.read_only):
             needs.append("mpi4py")
         path = request.environment.get("PATH", parts.NODE_PATH)
         parts.require(*needs, node_path=path, otherwise=_OTHERWISE)

@@ -26,14 +26,15 @@ from mngen.cluster import (
     fsx_throughput,
     grants_mount,
     grants_shell,
+    has_secrets,
     job_variables,
-    jobs_with_secrets,
     log_group_name,
     names,
     nat_zone,
     queue_name,
     recorded_spec,
     repository_name,
+    ulimits_of,
     zone_numbers,
 )
 from mngen.errors import ToolError
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from mngen.cluster import Cluster
+    from mngen.cluster import Cluster, ResolvedJob
     from mngen.spec import Job, Queue, Spec
 
 Tree = dict[str, str]
@@ -55,6 +56,8 @@ Tree = dict[str, str]
 
 PROVIDER_RANGES = {5: ">= 5.100.0, < 6.0.0", 6: ">= 6.0.0, < 7.0.0"}
 _PACKER = ("packer/images.pkr.hcl.j2", "packer/plugins.pkr.hcl")
+_OF_EVERY_GROUP = ("linuxParameters", "mountPoints", "volumes")
+"""Container properties that no key of a node group changes, besides the size of /dev/shm."""
 _VPC_TEMPLATES = {"default": "vpc_default.tf.j2", "new": "vpc_new.tf.j2"}
 
 
@@ -93,10 +96,11 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
     spec = cluster.spec
     endpoints = dict.fromkeys(spec.network.endpoints)
     properties = {
-        job.name: {**container_properties(spec, job), **_execution_role(spec, job.name)}
+        job.name: {**container_properties(spec, job), **_execution_role(spec, job.spec)}
         for job in cluster.jobs
         if not job.spec.definition
     }
+    groups = {job.name: [_group(spec, job, part) for part in job.groups] for job in cluster.jobs}
     services = {service: names.endpoint_service(spec.region, service) for service in endpoints}
     gateway = services.pop("s3", None)
     nat = spec.network.nat is not False
@@ -112,7 +116,13 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
             for each in cluster.environments
         },
         "scratch_jobs": any(job.scratch and not job.spec.definition for job in cluster.jobs),
-        "gpu_jobs": any(job.gpus and not job.spec.definition for job in cluster.jobs),
+        "gpu_jobs": any(
+            part.gpus and not part.spec.definition
+            for job in cluster.jobs
+            for part in (job, *job.groups)
+        ),
+        "groups": groups,
+        "grouped_jobs": any(groups.values()),
         "gateway_endpoint": gateway,
         "interface_endpoints": services,
         "nat": nat,
@@ -164,9 +174,38 @@ def _groups_by_name(spec: Spec) -> frozenset[str]:
     return frozenset(group for group in named if group and not group.startswith("arn:"))
 
 
-def _execution_role(spec: Spec, job: str) -> dict[str, str]:
+def _group(spec: Spec, job: ResolvedJob, part: ResolvedJob) -> dict[str, object]:
+    """Returns what a node group has in place of what its job has, and which properties it lacks."""
+    of_job, own = (
+        {
+            **container_properties(spec, each),
+            **_execution_role(spec, each.spec),
+            **({"ulimits": ulimits_of(each)} if ulimits_of(each) else {}),
+        }
+        for each in (job, part)
+    )
+    return {
+        "name": part.group,
+        "nodes": part.target,
+        "image": part.spec.image or Hcl("local.container_image"),
+        "command": part.spec.command,
+        "vcpus": part.vcpus,
+        "memory_mib": part.memory,
+        "shared_memory_mib": part.shared_memory,
+        "environment": job_variables(spec, part),
+        **({"gpus": part.gpus} if part.gpus else {}),
+        "properties": {
+            key: value
+            for key, value in own.items()
+            if key not in _OF_EVERY_GROUP and value != of_job.get(key)
+        },
+        "without": sorted(of_job.keys() - own.keys()),
+    }
+
+
+def _execution_role(spec: Spec, part: Job) -> dict[str, str]:
     """Returns the property with the role that reads a job's secrets; none for a job without."""
-    if job not in jobs_with_secrets(spec):
+    if not has_secrets(spec, part):
         return {}
     role = spec.roles.execution
     created = Hcl("module.identity.execution_role_arn")

@@ -143,17 +143,23 @@ def _queue(cluster: Cluster, name: str | None) -> ResolvedQueue | None:
 
 
 def _job(cluster: Cluster, name: str | None, queue: ResolvedQueue | None) -> ResolvedJob:
-    # A definition from a file may have any image: mngen's own has what is needed.
+    # A definition from a file may have any image: mngen's own has what is needed. Node groups have
+    # their own commands, and perhaps such images.
     jobs = {
         each.name: each
         for each in cluster.jobs
-        if each.spec.nodes is not None and not each.spec.definition
+        if each.spec.nodes is not None and not each.spec.definition and not each.groups
     }
     if name is not None:
         if any(each.name == name and each.spec.definition for each in cluster.jobs):
             raise InputError(
                 f"the definition of `{name}` is from a file: its image may not have what is needed",
                 hint="name a job without `definition`",
+            )
+        if any(each.name == name and each.groups for each in cluster.jobs):
+            raise InputError(
+                f"the nodes of `{name}` have their own commands",
+                hint="name a job without `groups`; one on the same queue tests the same nodes",
             )
         if name not in jobs:
             listed = f"those of several nodes are {', '.join(jobs) or 'none'}"

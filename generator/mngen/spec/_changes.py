@@ -45,8 +45,8 @@ class KeyChange:
     is_entry: bool = False
 
 
-def written(spec: Spec) -> dict[str, Any]:
-    """Returns a spec as JSON-ready data, without the keys that have their default.
+def written(spec: Struct) -> dict[str, Any]:
+    """Returns a spec or a part of it as JSON-ready data, without the keys that have their default.
 
     A key that a later version of mngen adds so leaves the data of older specs as it is.
     """

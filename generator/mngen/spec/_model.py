@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
+from msgspec.structs import replace
 
 from mngen.spec._effects import Effect, affects
 
@@ -1360,6 +1361,122 @@ LAUNCHERS_WITHOUT_MPIRUN: tuple[Launcher, ...] = ("main", "none", "torchrun")
 """Launchers that start the job's command, which has to start ranks itself if there are any."""
 
 
+NodeRange = Annotated[
+    str,
+    _text(
+        "A node range, as AWS Batch writes it: the first and the last node, counted from 0.",
+        'a node range in quotes, such as "0:0" for the main node, "1:8", or "1:" for the rest',
+        pattern=r"^[0-9]{1,3}:[0-9]{0,3}\Z",
+        examples=("0:0", "1:"),
+    ),
+]
+_THAT_OF_JOB = "Default: that of the job."
+
+
+class NodeGroup(Section, frozen=True, kw_only=True):
+    """A node group: nodes of a job with their own command, image or resources.
+
+    Each key but `nodes` takes the place of that of the job.
+    """
+
+    nodes: Annotated[NodeRange, affects(Effect.JOBS)]
+    command: Annotated[
+        Annotated[
+            tuple[str, ...],
+            Meta(
+                description="Program and arguments of these nodes; with launcher `main`, of the "
+                "main node, or of nodes that run them beside the main node's command. "
+                f"{_THAT_OF_JOB}",
+                min_length=1,
+            ),
+        ]
+        | None,
+        affects(Effect.JOBS),
+    ] = None
+    vcpus: Annotated[
+        Annotated[int, Meta(description=f"vCPUs of each node. {_THAT_OF_JOB}", ge=1)] | None,
+        affects(Effect.JOBS),
+    ] = None
+    memory: Annotated[
+        Annotated[int, Meta(description=f"Memory of each node in MiB. {_THAT_OF_JOB}", ge=4)]
+        | None,
+        affects(Effect.JOBS),
+    ] = None
+    gpus: Annotated[
+        Annotated[
+            int,
+            Meta(description=f"GPUs of each node; 0 for none. {_THAT_OF_JOB}", ge=0, le=1024),
+        ]
+        | None,
+        affects(Effect.JOBS),
+    ] = None
+    shared_memory: Annotated[
+        Annotated[int, Meta(description=f"Size of /dev/shm in MiB. {_THAT_OF_JOB}", ge=1)] | None,
+        affects(Effect.JOBS),
+    ] = None
+    ranks_per_node: Annotated[
+        Annotated[
+            int,
+            Meta(
+                description=f"MPI ranks on each node, or processes of torchrun. {_THAT_OF_JOB}",
+                ge=1,
+                le=1024,
+            ),
+        ]
+        | None,
+        affects(Effect.JOBS),
+    ] = None
+    threads_per_rank: Annotated[
+        Annotated[
+            int,
+            Meta(
+                description="Threads of each rank: OMP_NUM_THREADS. Where groups differ in it, "
+                f"Open MPI binds no ranks. {_THAT_OF_JOB}",
+                ge=1,
+                le=1024,
+            ),
+        ]
+        | None,
+        affects(Effect.JOBS),
+    ] = None
+    environment: Annotated[
+        EnvironmentVariables,
+        Meta(description="Environment variables besides those of the job, or in their place."),
+        affects(Effect.JOBS),
+    ] = {}
+    registry_credentials: Annotated[
+        Annotated[
+            SecretArn,
+            Meta(
+                description="Secret with the user name and password of the registry of `image`. "
+                "Default, without `image`: that of the job."
+            ),
+        ]
+        | None,
+        affects(Effect.JOBS),
+    ] = None
+    image: Annotated[
+        Annotated[
+            str,
+            Meta(
+                description=f"Container image, with the wire-up in it. {_THAT_OF_JOB}",
+                min_length=1,
+            ),
+        ]
+        | None,
+        affects(Effect.JOBS),
+    ] = None
+
+    def bounds(self, nodes: int) -> tuple[int, int]:
+        """Returns the first and the last node.
+
+        Args:
+            nodes: Nodes of the job, for a range with an open end.
+        """
+        first, _, last = self.nodes.partition(":")
+        return int(first), int(last) if last else nodes - 1
+
+
 class Job(Section, frozen=True, kw_only=True):
     """A job definition."""
 
@@ -1395,6 +1512,17 @@ class Job(Section, frozen=True, kw_only=True):
         | None,
         affects(Effect.JOBS),
     ] = None
+    groups: Annotated[
+        dict[ResourceName, NodeGroup],
+        Meta(
+            description="Node groups of a multi-node job: nodes with their own command, image "
+            "or resources, by name. Together they have all nodes, each once. Keys that "
+            "a group does not have are those of the job.",
+            # https://docs.aws.amazon.com/batch/latest/userguide/mnp-node-groups.html
+            max_length=5,
+        ),
+        affects(Effect.JOBS),
+    ] = {}
     vcpus: Annotated[
         Annotated[
             int,
@@ -1618,15 +1746,47 @@ class Job(Section, frozen=True, kw_only=True):
         """Refuses a job with nothing to run.
 
         Raises:
-            ValueError: It has neither a command nor a definition.
+            ValueError: It has neither a definition nor a command for each node.
         """
-        if not self.command and self.definition is None:
+        if self.command or self.definition is not None:
+            return
+        if not self.groups or any(group.command is None for group in self.groups.values()):
             raise ValueError("`command` is required without `definition`")
+
+    @property
+    def parts(self) -> dict[str | None, Job]:
+        """The job as each node group has it, by the group's name, in the order of their nodes.
+
+        Of a job without groups, it is the job itself, by None.
+        """
+        if not self.groups:
+            return {None: self}
+        ordered = sorted(self.groups.items(), key=lambda each: each[1].bounds(self.nodes or 1))
+        return {name: self._part(group) for name, group in ordered}
+
+    def _part(self, group: NodeGroup) -> Job:
+        own = {
+            key: getattr(group, key)
+            for key in group.__struct_fields__
+            if key not in ("nodes", "environment") and getattr(group, key) is not None
+        }
+        if group.image is not None:
+            # Those of the job are for its own image.
+            own["registry_credentials"] = group.registry_credentials
+        own["environment"] = {**self.environment, **group.environment}
+        return replace(self, groups={}, **own)
 
     @classmethod
     def needed(cls, given: Mapping[str, Any]) -> tuple[str, ...]:
         """Returns the keys that are required because of those given, or missing."""
-        return ("command",) if given.get("definition") is None else ()
+        if given.get("definition") is not None:
+            return ()
+        groups = given.get("groups")
+        if isinstance(groups, dict) and groups:
+            entries = groups.values()
+            if all(isinstance(each, dict) and each.get("command") for each in entries):
+                return ()
+        return ("command",)
 
 
 class Logs(Section, frozen=True, kw_only=True):

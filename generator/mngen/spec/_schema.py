@@ -10,6 +10,7 @@ from mngen.spec._extends import EXTENDS
 from mngen.spec._model import Spec
 
 _FILE = {"description": "The path of a JSON file in place of a command."}
+_GROUPS = {"description": "Node groups that all have a command, in place of the job's."}
 _EXTENDS = {
     "description": (
         "Another spec, by its path from this one. This spec has all keys of that one, except "
@@ -29,6 +30,16 @@ def schema() -> dict[str, Any]:
     generated["$defs"]["Job"]["anyOf"] = [
         {"required": ["command"]},
         {"required": ["definition"], "properties": {"definition": {"type": "string", **_FILE}}},
+        {
+            "required": ["groups"],
+            "properties": {
+                "groups": {
+                    **_GROUPS,
+                    "minProperties": 1,
+                    "additionalProperties": {"required": ["command"]},
+                }
+            },
+        },
     ]
     # No key of a spec: it is resolved before there is one.
     whole = generated["$defs"]["Spec"]

@@ -287,3 +287,48 @@ def test_a_user_whom_this_machine_does_not_have(user: str) -> None:
         nodes_request(planned, None, in_image=False)
     assert "--engine docker" in str(raised.value.problems[0].hint)
     assert nodes_request(planned, None, in_image=True).container_user == user
+
+
+GROUPS = """\
+  coupled:
+    queue: MultiNodeQueue_R5_MAX_48
+    nodes: 24
+    command: [atmosphere, /efs/absent]
+    environment: {STEP: "60"}
+    groups:
+      ocean: {nodes: "20:", command: [ocean], image: "a/ocean:1", environment: {STEP: "600"}}
+      coupler: {nodes: "0:0", command: [/efs/coupler], ranks_per_node: 2}
+      atmosphere: {nodes: "1:19"}
+"""
+
+
+def grouped() -> Rehearsal:
+    text = TUTORIAL.partition("\njobs:")[0].replace("max_nodes: 16", "max_nodes: 24")
+    return rehearsal_of(cluster_of(f"{text}\njobs:\n{GROUPS}"))
+
+
+def test_each_node_group_has_its_command_its_variables_and_its_image(tmp_path: Path) -> None:
+    planned = grouped()
+    # All groups have a node, though there are more than are started by default.
+    assert (planned.nodes, planned.real_nodes) == (21, 24)
+    request = nodes_request(planned, tmp_path, in_image=True)
+    assert [request.node_commands[index] for index in (0, 1, 19, 20)] == [
+        ("/efs/coupler",),
+        ("atmosphere", "/efs/absent"),
+        ("atmosphere", "/efs/absent"),
+        ("ocean",),
+    ]
+    assert request.node_images == {20: "a/ocean:1"}
+    variables = [environment_of(request, index) for index in (0, 1, 20)]
+    assert [each["MNGEN_GROUP"] for each in variables] == ["coupler", "atmosphere", "ocean"]
+    assert [each["STEP"] for each in variables] == ["60", "60", "600"]
+    # One rank a node, as with every rehearsal.
+    assert {each["MNGEN_RANKS_PER_NODE"] for each in variables} == {"1"}
+    here = nodes_request(planned, tmp_path, in_image=False)
+    assert here.node_commands[20] == ("python3", "/opt/mngen/wireup.py", "ocean")
+    assert absent_files(planned, tmp_path) == ["/efs/coupler", "/efs/absent"]
+
+
+def test_no_node_group_is_left_out(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="`ocean` of `coupled` starts at node 20, and 20 nodes"):
+        nodes_request(replace(grouped(), nodes=20), tmp_path, in_image=True)

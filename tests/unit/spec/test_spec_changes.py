@@ -49,7 +49,25 @@ if TYPE_CHECKING:
 DECLARED = dict(keys())
 NAME = "<name>"
 
+GROUPS: dict[str, Any] = {
+    "nodes": "0:0",
+    "command": ["true"],
+    "vcpus": 2,
+    "memory": 4096,
+    "gpus": 2,
+    "shared_memory": 64,
+    "ranks_per_node": 2,
+    "threads_per_rank": 2,
+    "environment": {"A": "b"},
+    "registry_credentials": "arn:aws:secretsmanager:us-east-1:123456789012:secret:lab-AbCdEf",
+    "image": "docker.io/me/app:v2",
+}
+"""Keys of a node group with another value of each."""
+
 UNPLANNED = {
+    # They are in the job's definition as the keys of the job are.
+    ("jobs", NAME, "groups"),
+    *(("jobs", NAME, "groups", NAME, key) for key in GROUPS),
     # Terraform has another state, or none, where these change.
     ("region",),
     ("provider",),
@@ -151,6 +169,34 @@ def one(data: Data, kind: str, key: str) -> Data:
     return {**data, **{each: {name: data[each][name]} for each, name in only.items()}}
 
 
+def grouped(key: str, change: object = None) -> Data:
+    """Return a deployment of a job with two node groups, of which a key may have another value."""
+    first: Data = {"nodes": "0:1"}
+    second: Data = {"nodes": "2:"}
+    if key == "registry_credentials":
+        first["image"] = "docker.io/me/app:v1"
+    if change is not None:
+        first[key] = change
+    if key == "nodes" and change is not None:
+        second["nodes"] = "1:"
+    instance = "g5.12xlarge" if key == "gpus" else "r5.12xlarge"
+    return {
+        "name": "many",
+        "region": "us-east-1",
+        "network": {"vpc": "default"},
+        "environments": {"e": {"instance": instance, "max_nodes": 4}},
+        "queues": {"q": {"environments": ["e"]}},
+        "jobs": {
+            "coupled": {
+                "queue": "q",
+                "nodes": 3,
+                "command": ["hostname"],
+                "groups": {"first": first, "second": second},
+            }
+        },
+    }
+
+
 def few_ready() -> Data:
     """Return `few` with what some of its changes need: endpoints where it has no NAT gateway, and
     whence its builders are reached."""
@@ -184,6 +230,14 @@ CASES: dict[Key, tuple[Data, Data]] = {
         for key in JOBS
         if key != "queue"
     },
+    **{
+        ("jobs", NAME, "groups", NAME, key): (grouped(key), grouped(key, change))
+        for key, change in GROUPS.items()
+    },
+    ("jobs", NAME, "groups"): (
+        changed(grouped(""), {("jobs", "coupled", "groups"): {}}),
+        grouped(""),
+    ),
     **{
         key: (few_ready(), changed(few_ready(), {key: value}))
         for key, value in IN_PLACE.items()

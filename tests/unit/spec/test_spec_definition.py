@@ -212,6 +212,7 @@ EXCLUDED = [
     "shell: true",
     *("mounts: [{host: /opt, path: /opt}]", "secrets: {A: /a}"),
     "container_properties: {readonlyRootFilesystem: true}",
+    'groups: {a: {nodes: "0:"}}',
     "registry_credentials: arn:aws:secretsmanager:us-east-1:123456789012:secret:a-AbCdEf",
 ]
 REFUSED = {

@@ -182,7 +182,7 @@ def test_a_key_near_to_none_is_told_all() -> None:
         ("environments", "mpi", "max_nodes"),
         ("queues", "two", "environments"),
         ("jobs", "all-mpi", "queue"),
-        ("jobs", "all-mpi", "command"),
+        ("jobs", "one-mpi", "command"),
         ("network", "ssh", "key_pair"),
         ("network", "ssh", "from"),
         ("state", "bucket"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,9 +11,10 @@ from mngen.errors import InputError, Problem, Severity
 from mngen.rules.checks._judge import at_level, chosen, in_order, make_problem
 from mngen.rules.spec import SPEC_RULES
 from mngen.rules.spec._subject import make_subject
+from mngen.spec import written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from mngen.catalog import Catalog
     from mngen.cluster import Cluster
@@ -105,12 +106,48 @@ def _judge(
     return [_hidden(problem, secret_lines) for problem in problems], subject
 
 
-def _matches(rules: Iterable[type[SpecRule]], subject: Subject) -> list[Found]:
-    return [(rule, match) for rule in rules for match in rule.matches(subject)]
+def _matches(rules: Sequence[type[SpecRule]], subject: Subject) -> list[Found]:
+    found = [(rule, match) for rule in rules for match in rule.matches(subject)]
+    return [*found, *_in_groups(rules, subject)]
+
+
+def _in_groups(rules: Sequence[type[SpecRule]], subject: Subject) -> Iterator[Found]:
+    """Yields what is wrong with the keys of node groups.
+
+    Each rule about a job judges each group as a job: with the keys of the group, and else those of
+    the job, of which the rule has judged the values before.
+    """
+    for name, job in subject.spec.jobs.items():
+        for group, part in job.parts.items():
+            if group is None or ("jobs", name) in subject.sections:
+                continue
+            alone = msgspec.structs.replace(subject.spec, jobs={name: part})
+            own = written(job.groups[group])
+            # Of another meaning than the key of the job.
+            del own["nodes"]
+            of_part = make_subject(alone, subject.catalog, subject.dropped)
+            for rule in rules:
+                for match in rule.matches(of_part):
+                    of_job, below = match.path[:2], match.path[2:]
+                    if of_job == ("jobs", name) and _is_there(own, below):
+                        path = (*of_job, "groups", group, *below)
+                        yield rule, msgspec.structs.replace(match, path=path)
+
+
+def _is_there(keys: Any, path: Sequence[str | int]) -> bool:
+    """Whether a path below a node group leads to what the group has itself."""
+    if not path:
+        return False
+    for part in path:
+        if isinstance(keys, dict):
+            if part not in keys:
+                return False
+            keys = keys[part]
+    return True
 
 
 def _beside_unknown_types(
-    rules: list[type[SpecRule]],
+    rules: Sequence[type[SpecRule]],
     spec: Spec,
     catalog: Catalog,
     dropped: frozenset[Path],

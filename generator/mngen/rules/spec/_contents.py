@@ -266,7 +266,10 @@ jobs:
             else:
                 path = ("jobs", name)
                 what = "command and environment take"
-                size = _size(job.command, key_variables(job) | job.environment)
+                size = sum(
+                    _size(part.command, key_variables(part) | part.environment)
+                    for part in job.parts.values()
+                )
             if size > _LARGEST_DEFINITION:
                 yield Match(
                     path,
@@ -371,7 +374,8 @@ def _commands(subject: Subject) -> Iterator[tuple[Path, Sequence[str]]]:
     """Yields every command with its place."""
     for name, job in subject.spec.jobs.items():
         if not isinstance(job, JobFromFile):
-            yield ("jobs", name, "command"), job.command
+            if job.command:
+                yield ("jobs", name, "command"), job.command
             continue
         for path, container in job.from_file.containers:
             if container.get("command"):

@@ -57,6 +57,161 @@ module "job_closed" {
 }
 
 # For mpi.
+module "job_coupled" {
+  source = "./modules/job_definition"
+
+  name              = "lab-coupled"
+  nodes             = 4
+  image             = "registry.example.org/lab/closed:v1"
+  command           = []
+  vcpus             = 24
+  memory_mib        = 373555
+  shared_memory_mib = 93388
+  environment = {
+    CASE           = "north"
+    MNGEN_CPUS     = "24"
+    MNGEN_LAUNCHER = "intelmpi"
+    MNGEN_SHARED   = "/efs"
+    STEP           = "60"
+  }
+  efs_mount = "/efs"
+  properties = {
+    executionRoleArn = module.identity.execution_role_arn
+    repositoryCredentials = {
+      credentialsParameter = "arn:aws:secretsmanager:us-east-1:123456789012:secret:registry-AbCdEf"
+    }
+  }
+  groups = [
+    {
+      command = ["/opt/coupler"]
+      environment = {
+        CASE           = "north"
+        MNGEN_CPUS     = "24"
+        MNGEN_GROUP    = "coupler"
+        MNGEN_LAUNCHER = "intelmpi"
+        MNGEN_SHARED   = "/efs"
+        STEP           = "60"
+      }
+      image             = "registry.example.org/lab/closed:v1"
+      memory_mib        = 65536
+      name              = "coupler"
+      nodes             = "0:0"
+      properties        = {}
+      shared_memory_mib = 16384
+      vcpus             = 8
+      without           = []
+    },
+    {
+      command = ["/opt/ocean", "$${CASE}"]
+      environment = {
+        CASE                   = "north"
+        MNGEN_CPUS             = "24"
+        MNGEN_GROUP            = "ocean"
+        MNGEN_LAUNCHER         = "intelmpi"
+        MNGEN_RANKS_PER_NODE   = "6"
+        MNGEN_SHARED           = "/efs"
+        MNGEN_THREADS_PER_RANK = "4"
+        STEP                   = "600"
+      }
+      image             = "registry.example.org/lab/closed:v1"
+      memory_mib        = 373555
+      name              = "ocean"
+      nodes             = "1:2"
+      properties        = {}
+      shared_memory_mib = 93388
+      vcpus             = 24
+      without           = []
+    },
+    {
+      command = ["/opt/atmosphere"]
+      environment = {
+        CASE           = "north"
+        MNGEN_CPUS     = "24"
+        MNGEN_GROUP    = "rest-of-it"
+        MNGEN_LAUNCHER = "intelmpi"
+        MNGEN_SHARED   = "/efs"
+        STEP           = "60"
+      }
+      image             = "docker.io/lab/atmosphere:v2"
+      memory_mib        = 373555
+      name              = "rest-of-it"
+      nodes             = "3:"
+      properties        = {}
+      shared_memory_mib = 4096
+      vcpus             = 24
+      without           = ["executionRoleArn", "repositoryCredentials"]
+    },
+  ]
+  attempts        = 1
+  timeout_seconds = 86400
+  job_role_arn    = module.identity.job_role_arn
+  log_group       = aws_cloudwatch_log_group.jobs.name
+  log_region      = "us-east-1"
+}
+
+# For mpi.
+module "job_driven" {
+  source = "./modules/job_definition"
+
+  name              = "lab-driven"
+  nodes             = 4
+  image             = local.container_image
+  command           = ["/opt/work"]
+  vcpus             = 24
+  memory_mib        = 373555
+  shared_memory_mib = 93388
+  environment = {
+    MNGEN_CPUS     = "24"
+    MNGEN_LAUNCHER = "main"
+    MNGEN_SHARED   = "/efs"
+  }
+  efs_mount = "/efs"
+  groups = [
+    {
+      command = ["/opt/drive"]
+      environment = {
+        MNGEN_CPUS     = "24"
+        MNGEN_GROUP    = "driver"
+        MNGEN_LAUNCHER = "main"
+        MNGEN_SHARED   = "/efs"
+      }
+      image             = local.container_image
+      memory_mib        = 373555
+      name              = "driver"
+      nodes             = "0:0"
+      properties        = {}
+      shared_memory_mib = 93388
+      vcpus             = 24
+      without           = []
+    },
+    {
+      command = ["/opt/work"]
+      environment = {
+        EMPTY             = ""
+        MNGEN_CPUS        = "24"
+        MNGEN_GROUP       = "workers"
+        MNGEN_LAUNCHER    = "main"
+        MNGEN_RUNS_BESIDE = "yes"
+        MNGEN_SHARED      = "/efs"
+      }
+      image             = local.container_image
+      memory_mib        = 373555
+      name              = "workers"
+      nodes             = "1:"
+      properties        = {}
+      shared_memory_mib = 93388
+      vcpus             = 24
+      without           = []
+    },
+  ]
+  attempts        = 1
+  timeout_seconds = 86400
+  job_role_arn    = module.identity.job_role_arn
+  log_group       = aws_cloudwatch_log_group.jobs.name
+  log_region      = "us-east-1"
+}
+
+# For mpi.
 module "job_fetch" {
   source = "./modules/job_definition"
 

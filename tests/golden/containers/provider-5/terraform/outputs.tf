@@ -69,6 +69,8 @@ output "job_definitions" {
   value = merge(
     { assembly = module.job_assembly.name },
     { closed = module.job_closed.name },
+    { coupled = module.job_coupled.name },
+    { driven = module.job_driven.name },
     { fetch = module.job_fetch.name },
     { plain = module.job_plain.name },
     { wave = module.job_wave.name },

@@ -34,6 +34,59 @@ output "spec" {
         queue                = "mpi"
         registry_credentials = "arn:aws:secretsmanager:us-east-1:123456789012:secret:registry-AbCdEf"
       }
+      coupled = {
+        environment = {
+          CASE = "north"
+          STEP = "60"
+        }
+        groups = {
+          coupler = {
+            command = ["/opt/coupler"]
+            memory  = 65536
+            nodes   = "0:0"
+            vcpus   = 8
+          }
+          ocean = {
+            command = ["/opt/ocean", "$${CASE}"]
+            environment = {
+              STEP = "600"
+            }
+            nodes            = "1:2"
+            ranks_per_node   = 6
+            threads_per_rank = 4
+          }
+          rest-of-it = {
+            command       = ["/opt/atmosphere"]
+            image         = "docker.io/lab/atmosphere:v2"
+            nodes         = "3:3"
+            shared_memory = 4096
+          }
+        }
+        image                = "registry.example.org/lab/closed:v1"
+        launcher             = "intelmpi"
+        nodes                = 4
+        queue                = "mpi"
+        registry_credentials = "arn:aws:secretsmanager:us-east-1:123456789012:secret:registry-AbCdEf"
+      }
+      driven = {
+        command = ["/opt/work"]
+        groups = {
+          driver = {
+            command = ["/opt/drive"]
+            nodes   = "0:0"
+          }
+          workers = {
+            command = ["/opt/work"]
+            environment = {
+              EMPTY = ""
+            }
+            nodes = "1:"
+          }
+        }
+        launcher = "main"
+        nodes    = 4
+        queue    = "mpi"
+      }
       fetch = {
         command = ["/opt/fetch"]
         image   = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/lab/fetch:v1"

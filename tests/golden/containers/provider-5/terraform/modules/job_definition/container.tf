@@ -66,4 +66,37 @@ locals {
       if !contains(["linuxParameters", "mountPoints", "volumes"], key)
     },
   )
+
+  # The containers of node groups: that of the job, with what the group has in its place.
+  groups = [
+    for group in var.groups : {
+      targetNodes = group.nodes
+      container = {
+        for key, value in merge(
+          local.container,
+          {
+            image   = group.image
+            command = group.command
+            resourceRequirements = [
+              { type = "MEMORY", value = tostring(group.memory_mib) },
+              { type = "VCPU", value = tostring(group.vcpus) },
+            ]
+            environment = [
+              for name, value in group.environment : { name = name, value = value } if value != ""
+            ]
+            linuxParameters = merge(
+              local.container.linuxParameters,
+              { sharedMemorySize = group.shared_memory_mib },
+            )
+            logConfiguration = merge(local.container.logConfiguration, {
+              options = merge(local.container.logConfiguration.options, {
+                "awslogs-stream-prefix" = "${var.name}/${group.name}"
+              })
+            })
+          },
+          group.properties,
+        ) : key => value if !contains(group.without, key)
+      }
+    }
+  ]
 }

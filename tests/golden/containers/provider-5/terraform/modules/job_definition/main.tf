@@ -37,13 +37,13 @@ resource "aws_batch_job_definition" "this" {
 
   container_properties = var.nodes == null ? jsonencode(local.container) : null
 
+  # The last range is open, so that a submission can request another number of nodes.
   node_properties = var.nodes == null ? null : jsonencode({
     mainNode = 0
     numNodes = var.nodes
-    nodeRangeProperties = [{
-      # An open range, so that a submission can request another number of nodes.
-      targetNodes = "0:"
-      container   = local.container
-    }]
+    nodeRangeProperties = concat(local.groups, [
+      for whole in [{ targetNodes = "0:", container = local.container }] : whole
+      if length(var.groups) == 0
+    ])
   })
 }

@@ -59,6 +59,12 @@ variable "properties" {
   default     = {}
 }
 
+variable "groups" {
+  description = "Node groups, in the order of their nodes, with what each has in place of what the job has; empty for a job whose nodes are all alike."
+  type        = any
+  default     = []
+}
+
 variable "attempts" {
   description = "Number of attempts, the first one included."
   type        = number
