@@ -349,7 +349,7 @@ class Deployed:
                 "allocationStrategy": each.allocation,
                 "minvCpus": each.min_vcpus,
                 "maxvCpus": each.max_vcpus,
-                "instanceTypes": [each.instance.name],
+                "instanceTypes": [kind.name for kind in each.types],
                 "instanceRole": f"arn:aws:iam::{ACCOUNT_ID}:instance-profile/{self.profile}",
                 "subnets": [subnet["SubnetId"]],
                 "securityGroupIds": [group],

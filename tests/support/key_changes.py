@@ -31,6 +31,7 @@ _ENDPOINTS = [
 
 ENVIRONMENTS: dict[str, tuple[Data, Data]] = {
     "instance": (_MPI, {"instance": "r5.24xlarge"}),
+    "alternatives": (_SINGLE, {"alternatives": ["m5.12xlarge"]}),
     "max_nodes": (_MPI, {"max_nodes": 8}),
     "min_nodes": (_MPI, {"min_nodes": 1}),
     "hyperthreading": (_MPI, {"hyperthreading": True}),
@@ -96,7 +97,7 @@ JOBS: dict[str, Any] = {
 _GPUS = {"instance": "g5.12xlarge", "max_nodes": 4, "multi_node": False}
 """An environment for the one key that needs GPUs; it and its queue bear the key's name."""
 
-_WITH_JOBS = frozenset({"instance", "hyperthreading", "cpus", "efa", "scratch"})
+_WITH_JOBS = frozenset({"alternatives", "instance", "hyperthreading", "cpus", "efa", "scratch"})
 """Keys of an environment that decide over the defaults of jobs: a queue and a job look at it."""
 
 _BLOCK = "capacity.block"
@@ -205,7 +206,8 @@ def many() -> Data:
     jobs: Data = {"removed": {"queue": "plain", "nodes": 2, "command": ["hostname"]}}
     for key in _WITH_JOBS:
         queues[key] = {"environments": [entry(key)]}
-        jobs[f"on-{key}"] = {"queue": key, "nodes": 2, "command": ["hostname"]}
+        nodes = {} if key == "alternatives" else {"nodes": 2}
+        jobs[f"on-{key}"] = {"queue": key, "command": ["hostname"], **nodes}
     # No more than three environments in a queue.
     others = [entry(key) for key in ENVIRONMENTS if key not in {*_WITH_JOBS, _BLOCK}]
     # A capacity block has a queue to itself.

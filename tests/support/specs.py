@@ -61,6 +61,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "boundary": ("no", "yes"),
     "gpus": ("no", "all", "one"),
     "scratch": ("no", "yes"),
+    "types": ("one", "several"),
     "machines": ("mpi", "efa", "serial", "spot", "best-fit spot", "arm", "many"),
     "capacity": ("no", "block", "reservation", "group", "group by ARN"),
     "jobs": ("none", "single", "multi", "both"),
@@ -435,6 +436,14 @@ def _environments(choice: Mapping[str, str]) -> dict[str, Data]:
         every["serial"] |= {"instance": "g5.12xlarge", "hyperthreading": choice["gpus"] == "all"}
     if choice["scratch"] == "yes":
         every["mpi"]["instance"] = "r5d.12xlarge"
+    if choice["types"] == "several":
+        # The types of a reservation are one.
+        every["spot"] |= {
+            "alternatives": ["m5.4xlarge", "m5a.4xlarge"],
+            "allocation": "spot-price-capacity-optimized",
+        }
+        if choice["gpus"] == "no" and choice["capacity"] != "reservation":
+            every["serial"]["alternatives"] = ["r5.4xlarge"]
     _add_capacity(every, choice["capacity"])
     if choice["scratch"] == "yes":
         for environment in every.values():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mngen.adoption._draft import Draft, key_of
-from mngen.adoption._environments import Mapped, choose_instance, node_counts
+from mngen.adoption._environments import Mapped, choose_instances, node_counts
 from mngen.adoption._inventory import Inventory
 from mngen.adoption._item import Item
 from mngen.adoption._lines import Place
@@ -237,9 +237,16 @@ def _environment(draft: Draft, resources: Item, *, spot: bool) -> Mapped | None:
     path = f"environments.{key}"
     types = resources.take("InstanceTypes", [])
     names = [each.strip() for each in types.split(",")] if isinstance(types, str) else types
-    instance = choose_instance(
-        draft, [str(each) for each in names], resources.at("InstanceTypes"), path
+    # The GPUs of a type do not matter where there is only one.
+    chosen = choose_instances(
+        draft,
+        [str(each) for each in names],
+        resources.at("InstanceTypes"),
+        path,
+        base="amazon-linux-2023",
+        most=1,
     )
+    instance = chosen[0] if chosen else None
     given = resources.take("MaxvCpus")
     place = resources.at("MaxvCpus")
     if given is None:

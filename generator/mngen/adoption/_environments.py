@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mngen.adoption._draft import Draft, count, key_of
-from mngen.cluster import UNIQUE_SUFFIX, default_allocation
+from mngen.cluster import UNIQUE_SUFFIX, default_allocation, unlike
 
 if TYPE_CHECKING:
     from mngen.adoption._item import Item
@@ -41,6 +41,7 @@ class Mapped(msgspec.Struct, kw_only=True):
         key: Its key in the spec.
         arn: Its ARN, if it was seen in an account.
         instance: Its instance type.
+        alternatives: Further types that it may start.
         cpus: CPUs that the ECS agent registers on an instance.
         subnets: Its subnets, with their places.
         groups: Its security groups, likewise.
@@ -63,6 +64,17 @@ class Mapped(msgspec.Struct, kw_only=True):
     image: tuple[str, Place] | None = None
     system: tuple[str, Place] | None = None
     spot: bool = False
+    alternatives: tuple[InstanceType, ...] = ()
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The names of all its types."""
+        return frozenset({self.instance.name, *(each.name for each in self.alternatives)})
+
+    @property
+    def single_node(self) -> bool:
+        """Whether the spec has it for single-node jobs only."""
+        return self.spot or bool(self.alternatives)
 
 
 def map_environment(draft: Draft, item: Item, wanted_cpus: frozenset[int]) -> Mapped | None:
@@ -81,14 +93,15 @@ def map_environment(draft: Draft, item: Item, wanted_cpus: frozenset[int]) -> Ma
         return None
     resources = item.child("computeResources")
     types = [str(each) for each in resources.take("instanceTypes", [])]
-    instance = choose_instance(draft, types, resources.at("instanceTypes"), path)
-    sizes = _sizes(draft, resources, path, instance) if instance else None
-    if instance is None or sizes is None:
+    chosen = choose_instances(draft, types, resources.at("instanceTypes"), path, base=base_of(item))
+    sizes = _sizes(draft, resources, path, chosen[0]) if chosen else None
+    if not chosen or sizes is None:
         return None
+    instance, *others = chosen
     kind = str(resources.take("type", "EC2")).upper()
     spot = kind == "SPOT"
     entry: dict[str, Any] = {"instance": instance.name}
-    draft.kept(resources.at("instanceTypes", 0), f"{path}.instance", instance.name)
+    entry |= several_types(draft, chosen, resources, path)
     mapped = Mapped(
         name=name,
         key=key,
@@ -101,6 +114,7 @@ def map_environment(draft: Draft, item: Item, wanted_cpus: frozenset[int]) -> Ma
         key_pair=_one(resources, "ec2KeyPair"),
         image=_one(resources, "imageId"),
         spot=spot,
+        alternatives=tuple(others),
     )
     _image(draft, resources, mapped)
     limit, why = _cpu_limit(name, instance, wanted_cpus, own_image=mapped.image is not None)
@@ -113,6 +127,13 @@ def map_environment(draft: Draft, item: Item, wanted_cpus: frozenset[int]) -> Ma
     _own_settings(draft, item, resources)
     draft.environments[key] = entry
     return mapped
+
+
+def base_of(item: Item) -> str:
+    """Returns the base system of an environment's AMI as a spec names it."""
+    images = item.data.get("computeResources", {}).get("ec2Configuration", [])
+    old = any(each.get("imageType") in {"ECS_AL2", "ECS_AL2_NVIDIA"} for each in images)
+    return "amazon-linux-2" if old else "amazon-linux-2023"
 
 
 def _is_supported(draft: Draft, item: Item, path: str) -> bool:
@@ -153,31 +174,72 @@ def _is_supported(draft: Draft, item: Item, path: str) -> bool:
     return True
 
 
-def choose_instance(draft: Draft, types: list[str], place: Place, path: str) -> InstanceType | None:
-    """Returns the one type of an environment, or reports why there is none.
+def choose_instances(
+    draft: Draft, types: list[str], place: Place, path: str, *, base: str, most: int = 21
+) -> list[InstanceType]:
+    """Returns the types of an environment, or none, and reports why.
 
     Args:
         draft: The spec in the making.
         types: What the environment lists: types, families or `optimal`.
         place: Where.
         path: Path of the environment in the spec.
+        base: The base system as in the spec, such as `amazon-linux-2023`.
+        most: Most types that the environment may have; 1 for multi-node jobs.
     """
-    found = draft.catalog.get(types[0]) if len(types) == 1 else None
-    if found is not None:
-        return found
-    if len(types) != 1:
-        why = f"{count(len(types), 'instance type')}: an environment in a spec has one"
+    found = [draft.catalog.get(each) for each in types]
+    known = [each for each in found if each is not None]
+    differs = [unlike(known[0], each, base) for each in known[1:]] if known else []
+    if known and len(known) == len(types) <= most and not any(differs):
+        return known
+    missing = next((each for each in types if draft.catalog.get(each) is None), None)
+    if len(types) > most:
+        why = f"{count(len(types), 'instance type')}: an environment in a spec has {most} at most"
+        if most == 1:
+            why = f"{count(len(types), 'instance type')}: an environment of multi-node jobs has one"
         todo = "write one environment for each type, and list them in the queue"
-        if not types:
-            why, todo = "no instance type", "write the type of the instances"
-    elif types[0] == "optimal" or "." not in types[0]:
-        why = f'"{types[0]}" lets Batch choose the type; nodes of one job must be alike'
+    elif missing is None and types:
+        pairs = zip(known[1:], differs, strict=True)
+        name, how = next((each.name, how) for each, how in pairs if how)
+        why = f"{count(len(types), 'instance type')} that are not alike: {name} {how}"
+        todo = "write one environment for each size, and list them in the queue"
+    elif missing is None:
+        why, todo = "no instance type", "write the type of the instances"
+    elif missing == "optimal" or "." not in missing:
+        why = f'"{missing}" lets Batch choose the type; nodes of one job must be alike'
         todo = "write the one type that jobs should have, such as r5.24xlarge"
     else:
-        why = f"there is no EC2 instance type {types[0]} in the catalog"
-        todo = draft.catalog.unknown(types[0]).hint or "run mngen instances --refresh"
+        why = f"there is no EC2 instance type {missing} in the catalog"
+        todo = draft.catalog.unknown(missing).hint or "run mngen instances --refresh"
     draft.cannot(place, f"{path}.instance", why, todo)
-    return None
+    return []
+
+
+def several_types(
+    draft: Draft, chosen: list[InstanceType], resources: Item, path: str
+) -> dict[str, Any]:
+    """Returns the keys of an environment of several types, and reports what becomes of them.
+
+    Args:
+        draft: The spec in the making.
+        chosen: Its types.
+        resources: Its compute resources.
+        path: Path of the environment in the spec.
+    """
+    key = "instanceTypes"
+    first, *others = [each.name for each in chosen]
+    draft.kept(resources.at(key, 0), f"{path}.instance", first)
+    if not others:
+        return {}
+    for number, other in enumerate(others, 1):
+        draft.kept(resources.at(key, number), f"{path}.alternatives", other)
+    draft.changed(
+        resources.at(key),
+        f"{path}.multi_node",
+        "false: nodes of a multi-node job have one type (MN435)",
+        "for multi-node jobs, write one environment for each type",
+    )
+    return {"alternatives": others, "multi_node": False}
 
 
 def _sizes(
@@ -345,15 +407,18 @@ def _allocation(
     place = resources.at("allocationStrategy")
     if strategy == default:
         draft.kept(place, f"{path}.allocation", f"{default}, the default")
-    elif strategy == "best-fit-progressive":
+    elif strategy in ("best-fit-progressive", "spot-price-capacity-optimized"):
         entry["allocation"] = strategy
         draft.kept(place, f"{path}.allocation", strategy)
     else:
+        same = "with one type both choose the same instances"
+        if "alternatives" in entry:
+            same = "it uses another type where the first one has no capacity"
         draft.changed(
             place,
             f"{path}.allocation",
-            f"{default} instead of {strategy}: with one type both choose the same instances, and "
-            "Batch can update the environment in place (MN114)",
+            f"{default} instead of {strategy}: {same}, and Batch can update the environment in "
+            "place (MN114)",
         )
 
 

@@ -223,8 +223,8 @@ def _queue_for(item: Item, containers: list[Part], queues: list[MappedQueue]) ->
     def fit(queue: MappedQueue) -> tuple[bool, bool, bool]:
         environments = queue.environments
         return (
-            not several or not any(each.spot for each in environments),
-            not types or {each.instance.name for each in environments} >= types,
+            not several or not any(each.single_node for each in environments),
+            not types or frozenset().union(*(each.types for each in environments)) >= types,
             any(each.cpus == vcpus for each in environments),
         )
 

@@ -14,7 +14,7 @@ import msgspec
 from mngen.account import ECR_IMAGE, image_of, stem_of
 from mngen.adoption._deployed import Deployed, is_made, job_roles, mount_of, role_name
 from mngen.adoption._draft import key_of
-from mngen.adoption._environments import choose_instance, node_counts
+from mngen.adoption._environments import base_of, choose_instances, node_counts
 from mngen.adoption._jobs import containers_of
 from mngen.adoption._lines import Place
 from mngen.adoption._queues import environments_of, limits_of
@@ -126,9 +126,14 @@ def _map_environment(draft: Draft, made: Deployed, item: Item, key: str, zones: 
     path = f"environments.{key}"
     resources = item.child("computeResources")
     types = [str(each) for each in resources.take("instanceTypes", [])]
-    instance = choose_instance(draft, types, resources.at("instanceTypes"), path)
-    if instance is None:
+    at = resources.at("instanceTypes")
+    chosen = choose_instances(draft, types, at, path, base=base_of(item))
+    if not chosen:
         return False
+    # The provider keeps no order of types, but the AMI may have the name of the first one.
+    image = made.amis.get(image_of(item.data) or "", {}).get(IMAGE_TAG, "")
+    chosen.sort(key=lambda each: (not f"{image}-".startswith(f"{each.name}-"), each.name))
+    instance, *others = chosen
     sizes = node_counts(
         draft,
         path,
@@ -141,17 +146,21 @@ def _map_environment(draft: Draft, made: Deployed, item: Item, key: str, zones: 
     draft.kept(
         item.at("computeEnvironmentName"), path, f"{item.data['computeEnvironmentName']}: its name"
     )
-    draft.kept(resources.at("instanceTypes", 0), f"{path}.instance", instance.name)
+    draft.kept(
+        resources.at("instanceTypes", types.index(instance.name)), f"{path}.instance", instance.name
+    )
     spot = str(resources.take("type", "EC2")).upper() == "SPOT"
     here = sorted({zones.of[each] for each in resources.take("subnets", []) if each in zones.of})
     group = str(resources.take("placementGroup", ""))
     entry: dict[str, Any] = {"instance": instance.name, **sizes}
+    if others:
+        entry["alternatives"] = [each.name for each in others]
     entry |= _of_ami(draft, made, item, instance, path)
     if spot:
         entry["purchase"] = "spot"
         if resources.take("bidPercentage"):
             entry["bid_percentage"] = resources.take("bidPercentage")
-    several = not spot and (bool(group) or len(here) <= 1)
+    several = not spot and not others and (bool(group) or len(here) <= 1)
     entry["multi_node"] = several
     if several and not group:
         draft.changed(

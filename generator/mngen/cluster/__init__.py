@@ -52,6 +52,7 @@ from mngen.cluster.names import (
 )
 
 if TYPE_CHECKING:
+    from mngen.cluster._alternatives import unlike
     from mngen.cluster._ami_file import AmiFile, AmiRecord, BakedFrom
     from mngen.cluster._base_image import (
         base_image_parameter,
@@ -216,6 +217,7 @@ __all__ = [
     "retry_conditions",
     "scratch_of_image",
     "ulimits_of",
+    "unlike",
     "wanted_keys",
     "zone_numbers",
 ]
@@ -269,6 +271,7 @@ __getattr__ = later(
         "resolve": "_resolve",
         "retry_conditions": "_retries",
         "scratch_of_image": "_resolve",
+        "unlike": "_alternatives",
         "apply_properties": "_properties",
         "container_properties": "_properties",
         "job_ulimits": "_properties",

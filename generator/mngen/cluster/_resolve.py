@@ -19,6 +19,7 @@ _ALLOCATIONS = {
     "best-fit": "BEST_FIT",
     "best-fit-progressive": "BEST_FIT_PROGRESSIVE",
     "spot-capacity-optimized": "SPOT_CAPACITY_OPTIMIZED",
+    "spot-price-capacity-optimized": "SPOT_PRICE_CAPACITY_OPTIMIZED",
 }
 
 
@@ -52,6 +53,7 @@ class ResolvedEnvironment(msgspec.Struct, frozen=True):
             exists; None for none.
         zones: Availability zones; empty for the network's choice.
         gpus: GPUs that a job on one node can have; 0 where no AMI serves those of the type.
+        alternatives: The facts of further types that AWS Batch may start, in the spec's order.
     """
 
     name: str
@@ -66,6 +68,22 @@ class ResolvedEnvironment(msgspec.Struct, frozen=True):
     placement_group: str | None
     zones: tuple[str, ...]
     gpus: int
+    alternatives: tuple[InstanceType, ...] = ()
+
+    @property
+    def types(self) -> tuple[InstanceType, ...]:
+        """All types that its instances may have: `instance` first."""
+        return (self.instance, *self.alternatives)
+
+    @property
+    def types_in_words(self) -> str:
+        """Their names, such as `m5.24xlarge or m5a.24xlarge`."""
+        return " or ".join(each.name for each in self.types)
+
+    @property
+    def roomiest(self) -> InstanceType:
+        """The type of them that registers most memory."""
+        return max(self.types, key=registered_memory)
 
     @property
     def has_own_group(self) -> bool:
@@ -99,12 +117,21 @@ class ResolvedEnvironment(msgspec.Struct, frozen=True):
 
     @property
     def usable_memory(self) -> int:
-        """Memory that a job on one node can have, MiB: what registers, less EFA's huge pages.
+        """Memory that a job can have on every node, MiB: what registers, less EFA's huge pages.
 
-        They count in what the agent registers, but a container cannot use them as plain memory.
+        They count in what the agent registers, but a container cannot use them as plain memory. Of
+        several types, that with the least memory decides.
         """
+        return min(map(self._usable, self.types))
+
+    @property
+    def most_usable_memory(self) -> int:
+        """Memory that a job can have on one node of the type with most of it, MiB."""
+        return max(map(self._usable, self.types))
+
+    def _usable(self, instance: InstanceType) -> int:
         huge = _HUGE_PAGES * self.schedulable_vcpus if self.spec.efa else 0
-        return max(1, registered_memory(self.instance) - huge)
+        return max(1, registered_memory(instance) - huge)
 
     @property
     def job_memory(self) -> int:
@@ -113,7 +140,8 @@ class ResolvedEnvironment(msgspec.Struct, frozen=True):
         AWS recommends leaving 5 % of the memory to the agent and the system.
         Source: https://docs.aws.amazon.com/batch/latest/userguide/ecs-reserved-memory.html
         """
-        return min(self.instance.memory * 95 // 100, self.usable_memory)
+        least = min(each.memory for each in self.types)
+        return min(least * 95 // 100, self.usable_memory)
 
     @property
     def efa_cards(self) -> tuple[int, ...]:
@@ -300,8 +328,9 @@ def image_name(
 ) -> str:
     """Returns the name of the AMI that an environment needs, by all that makes images differ.
 
-    One whose CPUs are limited fits one instance type only; the others serve any type of an
-    architecture. A limit that the spec sets is part of the name, as one type may have two.
+    One whose CPUs are limited fits types with as many cores, and has the name of one of them; the
+    others serve any type of an architecture. A limit that the spec sets is part of the name, as one
+    type may have two.
     """
     base = instance.architecture if limit is None else instance.name
     if environment.cpus is not None:
@@ -339,7 +368,12 @@ def resolve(spec: Spec, catalog: Catalog) -> Cluster:
         KeyError: The spec names an environment or a queue that it does not have.
     """
     environments = {
-        name: _environment(spec, name, catalog.require(environment.instance))
+        name: _environment(
+            spec,
+            name,
+            catalog.require(environment.instance),
+            tuple(catalog.require(each) for each in environment.alternatives),
+        )
         for name, environment in sorted(spec.environments.items())
     }
     queues = {
@@ -364,7 +398,9 @@ def default_allocation(*, spot: bool, reserved: bool) -> str:
     return "best-fit" if reserved else "best-fit-progressive"
 
 
-def _environment(spec: Spec, name: str, instance: InstanceType) -> ResolvedEnvironment:
+def _environment(
+    spec: Spec, name: str, instance: InstanceType, alternatives: tuple[InstanceType, ...]
+) -> ResolvedEnvironment:
     environment = spec.environments[name]
     gpus = gpus_served(instance, spec.image.base)
     # What feeds GPUs (data loaders, NCCL's proxies) waits more than it computes: AWS's examples
@@ -387,6 +423,7 @@ def _environment(spec: Spec, name: str, instance: InstanceType) -> ResolvedEnvir
         placement_group=_placement_group(name, environment),
         zones=environment.zones or (spec.network.zones[:1] if environment.multi_node else ()),
         gpus=gpus,
+        alternatives=alternatives,
     )
 
 

@@ -160,6 +160,7 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         "jobs_without_role": spec.roles.job == "none"
         and not all(job.role for job in spec.jobs.values() if not job.definition),
         "scheduling_policies": any(queue.scheduling_policy for queue in spec.queues.values()),
+        "chooses": any(each.alternatives for each in cluster.environments),
         "reserves": any(each.spec.capacity for each in cluster.environments),
         "reservation_groups_by_name": _groups_by_name(spec),
         "ssh_interface": cluster.connection.replace("-", "_"),

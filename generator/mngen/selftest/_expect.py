@@ -38,15 +38,15 @@ def expected_on_aws(
     # In another queue than its own the job requests what its smallest node has: see `_order`.
     gpus = job.gpus if queue.name == job.queue.name else min(each.gpus for each in environments)
     machines = {
-        each.instance.name: Machine(
+        kind.name: Machine(
             cpus=each.schedulable_vcpus,
-            threads=each.instance.threads_per_core if each.nr_cpus is None else 1,
+            threads=kind.threads_per_core if each.nr_cpus is None else 1,
             nr_cpus=each.nr_cpus,
             # The definition gives the container its devices.
             efa=job.efa_interfaces,
             gpus=gpus,
-            scratch=each.instance.scratch_disks * each.instance.disk_size if job.scratch else 0,
-            network=each.instance.network_performance,
+            scratch=kind.scratch_disks * kind.disk_size if job.scratch else 0,
+            network=kind.network_performance,
             placed=each.placement_group is not None,
             ami=amis.get(each.name),
             problem=record_problem(
@@ -54,9 +54,12 @@ def expected_on_aws(
             ),
         )
         for each in reversed(environments)  # of two with one type, the first one counts
+        for kind in reversed(each.types)
     }
     launcher = job.spec.launcher or ""
-    types = ", ".join(dict.fromkeys(each.instance.name for each in queue.environments))
+    types = ", ".join(
+        dict.fromkeys(kind.name for each in queue.environments for kind in each.types)
+    )
     return Expected(
         title=f"{cluster.spec.name}: {nodes} nodes of {types}, queue {queue.name}",
         nodes=nodes,

@@ -70,7 +70,9 @@ class Choice(Struct, frozen=True, kw_only=True):
             price: USD for an hour of one instance, if the user gives it.
         """
         minutes = self.nodes * self.timeout / 60
-        types = ", ".join(dict.fromkeys(each.instance.name for each in self.queue.environments))
+        types = ", ".join(
+            dict.fromkeys(kind.name for each in self.queue.environments for kind in each.types)
+        )
         text = (
             f"{self.nodes} nodes of {types}, stopped after {self.timeout / 60:g} min at the "
             f"latest: at most {minutes:g} instance-minutes"

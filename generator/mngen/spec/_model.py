@@ -859,7 +859,12 @@ class Roles(Section, frozen=True, kw_only=True):
     ] = None
 
 
-Allocation = Literal["best-fit-progressive", "best-fit", "spot-capacity-optimized"]
+Allocation = Literal[
+    "best-fit-progressive",
+    "best-fit",
+    "spot-capacity-optimized",
+    "spot-price-capacity-optimized",
+]
 
 
 class ExistingGroup(Section, frozen=True, kw_only=True):
@@ -927,6 +932,16 @@ class Environment(Section, frozen=True, kw_only=True):
     """A compute environment: which instances, how many, how they are bought and placed."""
 
     instance: Annotated[InstanceTypeName, affects(Effect.NEW_AMI, Effect.INSTANCES, Effect.JOBS)]
+    alternatives: Annotated[
+        tuple[InstanceTypeName, ...],
+        Meta(
+            description="Further types that AWS Batch may start in place of `instance`, for "
+            "single-node jobs (`multi_node: false`). They have its architecture, cores, vCPUs and "
+            "GPUs; their memory may differ: jobs without `memory` fit the least.",
+            max_length=20,
+        ),
+        affects(Effect.INSTANCES, Effect.JOBS),
+    ] = ()
     max_nodes: Annotated[
         int,
         Meta(description="Most instances at a time; max_vcpus follows from it.", ge=1, le=10_000),
@@ -1058,8 +1073,8 @@ class Environment(Section, frozen=True, kw_only=True):
             Allocation,
             Meta(
                 description="How Batch chooses instances. Default: best-fit-progressive on demand, "
-                "spot-capacity-optimized on Spot, best-fit with `capacity`. `best-fit` replaces "
-                "the environment when its image changes.",
+                "spot-capacity-optimized on Spot, best-fit with `capacity`. `best-fit` waits for "
+                "the type that fits best, and replaces the environment when its image changes.",
             ),
         ]
         | None,

@@ -115,6 +115,30 @@ def test_tutorial_setup_becomes_a_spec_without_errors(tmp_path: Path) -> None:
     assert errors_of(adoption) == []
 
 
+def test_an_environment_of_several_types_is_taken_over(tmp_path: Path) -> None:
+    several = changed(
+        SPOT,
+        instanceTypes=["m4.4xlarge", "m5.4xlarge", "m5a.4xlarge"],
+        allocationStrategy="SPOT_PRICE_CAPACITY_OPTIMIZED",
+    )
+    adoption = adopted(tmp_path, several)
+    assert not [each for each in cannot(adoption) if "instanceTypes" in each]
+    (entry,) = data_of(adoption)["environments"].values()
+    assert entry["instance"] == "m4.4xlarge"
+    assert entry["alternatives"] == ["m5.4xlarge", "m5a.4xlarge"]
+    assert entry["allocation"] == "spot-price-capacity-optimized"
+    assert entry["multi_node"] is False
+    assert [each for each in errors_of(adoption) if each.path.startswith("environments")] == []
+
+
+def test_types_that_are_not_alike_are_named(tmp_path: Path) -> None:
+    several = changed(SPOT, instanceTypes=["m4.4xlarge", "m5.4xlarge", "m5.8xlarge"])
+    adoption = adopted(tmp_path, several)
+    assert cannot(adoption)[0] == "/computeResources/instanceTypes"
+    line = line_at(adoption, "/computeResources/instanceTypes")
+    assert "m5.8xlarge has 16 cores for jobs, and `m4.4xlarge` has 8" in line_text(line)
+
+
 def test_node_ranges_stay_as_they_are(tmp_path: Path) -> None:
     definition = copy.deepcopy(DEFINITION)
     nodes = definition["nodeProperties"]

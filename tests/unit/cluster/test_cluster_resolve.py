@@ -283,3 +283,25 @@ def test_a_zones_range_does_not_depend_on_the_others(zones: list[str], numbers: 
 def test_the_nat_gateway_is_in_an_ordinary_zone(zones: list[str], zone: str | None) -> None:
     network = {"vpc": "new", "zones": zones} if zones else {}
     assert nat_zone(cluster({"instance": "r5.large"}, network=network).spec) == zone
+
+
+def test_of_several_types_that_with_the_least_memory_decides() -> None:
+    others = ["m5.24xlarge", "m5a.24xlarge"]
+    several = {
+        "instance": "r5.24xlarge",
+        "alternatives": others,
+        "multi_node": False,
+        "purchase": "spot",
+        "allocation": "spot-price-capacity-optimized",
+    }
+    jobs = {"post": {"queue": "q", "command": ["true"]}}
+    found = cluster(several, jobs=jobs)
+    (environment,), (job,) = found.environments, found.jobs
+    assert [each.name for each in environment.types] == ["r5.24xlarge", *others]
+    assert environment.allocation == "SPOT_PRICE_CAPACITY_OPTIMIZED"
+    # One AMI, one number of CPUs, and what Batch counts, whatever starts.
+    assert found.images == ("r5.24xlarge",)
+    assert (environment.schedulable_vcpus, environment.max_vcpus) == (48, 4 * 96)
+    (alone,) = cluster({"instance": "m5.24xlarge"}, jobs=jobs).jobs
+    assert job.memory <= alone.memory < 384 * 1024
+    assert environment.most_usable_memory > 700 * 1024

@@ -159,8 +159,10 @@ def test_another_environment_adds_lines_about_it_and_no_others(data: Data, name:
 
 
 def test_modules_do_not_know_the_environments() -> None:
-    one = rendered(make_spec({**ALL, "machines": "mpi"}))
-    many = rendered(make_spec({**ALL, "machines": "many"}))
+    # Types that an environment may have besides its own are a variable where any has them.
+    choice = {**ALL, "types": "one"}
+    one = rendered(make_spec({**choice, "machines": "mpi"}))
+    many = rendered(make_spec({**choice, "machines": "many"}))
     # The role of the Spot fleet is there for Spot environments alone, and the VPC's default group
     # is opened for EFA alone. A job definition has GPUs if any job has.
     changed = {path for path in one if one[path] != many[path]}

@@ -646,3 +646,20 @@ class TestNetworkInterfaces:
         found = described(batch, name)
         assert found["status"] == ("INVALID" if reason else "VALID")
         assert (reason or "Healthy") in found["statusReason"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"instanceTypes": ["m5.24xlarge", "m6g.16xlarge"]}, "must share the same architecture"),
+        ({"allocationStrategy": "SPOT_PRICE_CAPACITY_OPTIMIZED"}, "only for SPOT"),
+        ({"allocationStrategy": "CHEAPEST"}, "must be one of"),
+    ],
+)
+def test_types_and_strategies_that_batch_does_not_have(
+    batch: Any, resources: Resources, changes: Resources, words: str
+) -> None:
+    # Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html
+    with pytest.raises(ClientError) as raised:
+        make_environment(batch, {**resources, **changes})
+    assert words in str(raised.value)

@@ -326,6 +326,36 @@ class TestWaiting:
         reached(deployed, job, "STARTING", "RUNNING", "SUCCEEDED")
         self.end(deployed, job)
 
+    def test_for_no_type_while_another_has_capacity(self, sandbox: Sandbox) -> None:
+        # Source: https://docs.aws.amazon.com/batch/latest/userguide/allocation-strategies.html
+        several = (
+            "instance: m4.4xlarge, alternatives: [m5.4xlarge], allocation: {}, "
+            "max_nodes: 8, multi_node: false"
+        )
+        texts = spec_text(f"j{uuid4().hex[:10]}").replace(
+            "instance: m4.4xlarge, max_nodes: 8, multi_node: false, purchase: spot",
+            several.format("best-fit-progressive"),
+        )
+        texts = texts.replace("queues:\n", f"  waits: {{{several.format('best-fit')}}}\nqueues:\n")
+        texts = texts.replace("jobs:\n", "  waiting: {environments: [waits]}\njobs:\n", 1)
+        deployed = Deployed(sandbox, texts)
+        deployed.control(exhausted=["m4.4xlarge"])
+
+        def submitted(queue: str) -> str:
+            request = {"jobName": "n", "jobDefinition": f"{deployed.name}-one"}
+            answer = deployed.batch.submit_job(**request, jobQueue=f"{deployed.name}-{queue}")
+            return str(answer["jobId"])
+
+        goes, waits = submitted("small"), submitted("waiting")
+        found = reached(deployed, goes, "STARTING", "RUNNING", "SUCCEEDED")
+        assert found["container"]["instanceType"] == "m5.4xlarge"
+        found = deployed.job(waits)
+        assert found["status"] == "RUNNABLE"
+        assert found["statusReason"].startswith("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - ")
+        deployed.control(exhausted=[])
+        reached(deployed, waits, "STARTING", "RUNNING", "SUCCEEDED")
+        self.end(deployed, goes, waits)
+
     def test_for_the_first_environment_though_the_second_has_room(self, sandbox: Sandbox) -> None:
         two = spec_text(f"j{uuid4().hex[:10]}").replace(
             "  m4:", "  b: {instance: r5.12xlarge, max_nodes: 4, zones: [us-east-1b]}\n  m4:"

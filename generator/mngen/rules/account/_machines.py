@@ -91,9 +91,10 @@ class QuotaSuffices(AwsRule):
             # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-capacity-blocks.html
             if each.block:
                 continue
-            quota = vcpu_quota(each.instance, spot=each.spec.purchase == "spot")
-            if quota is not None:
-                sharing[quota].append(each)
+            spot = each.spec.purchase == "spot"
+            for quota in dict.fromkeys(vcpu_quota(kind, spot=spot) for kind in each.types):
+                if quota is not None:
+                    sharing[quota].append(each)
         for quota, environments in sharing.items():
             value = quota_value(account, quota)
             if value is None:
@@ -139,25 +140,28 @@ class OfferedInZone(AwsRule):
         offered = _offers(account)
         region = account.cluster.spec.region
         for each in account.cluster.environments:
-            where = offered[each.instance.name]
             zones = account.zones_of(each)
-            if not where:
-                yield Match(
-                    ("environments", each.name, "instance"),
-                    f"`{each.instance.name}` is not offered in {region}",
-                    "choose another type, or another region",
-                )
-            elif zones and not where & set(zones):
-                yield Match(
-                    ("environments", each.name, "zones" if each.spec.zones else "instance"),
-                    f"`{each.instance.name}` is not offered in {', '.join(zones)}",
-                    f"it is offered in {', '.join(sorted(where))}",
-                )
+            for index, kind in enumerate(each.types):
+                where = offered[kind.name]
+                place: Path = ("alternatives", index - 1) if index else ("instance",)
+                if not where:
+                    yield Match(
+                        ("environments", each.name, *place),
+                        f"`{kind.name}` is not offered in {region}",
+                        "choose another type, or another region",
+                    )
+                elif zones and not where & set(zones):
+                    place = ("zones",) if each.spec.zones and not index else place
+                    yield Match(
+                        ("environments", each.name, *place),
+                        f"`{kind.name}` is not offered in {', '.join(zones)}",
+                        f"it is offered in {', '.join(sorted(where))}",
+                    )
 
 
 def _offers(account: Account) -> dict[str, set[str]]:
     """Returns the zones that offer each type of the cluster."""
-    types = sorted({each.instance.name for each in account.cluster.environments})
+    types = sorted({kind.name for each in account.cluster.environments for kind in each.types})
     pages = account.ec2.get_paginator("describe_instance_type_offerings").paginate(
         LocationType="availability-zone", Filters=[{"Name": "instance-type", "Values": types}]
     )

@@ -159,7 +159,11 @@ def _beside_unknown_types(
     They are judged with one known type after another in its place: what holds with every one of
     them, in the same words, is not the type's doing.
     """
-    unknown = [name for name, each in spec.environments.items() if each.instance not in catalog]
+    unknown = [
+        name
+        for name, each in spec.environments.items()
+        if any(kind not in catalog for kind in (each.instance, *each.alternatives))
+    ]
     if not unknown or not len(catalog):
         return []
     # The first and the last type of the catalog, should it lack all of the others.
@@ -167,7 +171,9 @@ def _beside_unknown_types(
     judged: list[list[Found]] = []
     for instance in (*stand_ins, catalog.names[-1]):
         environments = {
-            name: msgspec.structs.replace(each, instance=instance) if name in unknown else each
+            name: msgspec.structs.replace(each, instance=instance, alternatives=())
+            if name in unknown
+            else each
             for name, each in spec.environments.items()
         }
         changed = msgspec.structs.replace(spec, environments=environments)

@@ -378,7 +378,7 @@ jobs:
         for job in subject.jobs:
             if not isinstance(job.spec, JobFromFile):
                 continue
-            types = {each.instance.name for each in job.queue.environments}
+            types = {kind.name for each in job.queue.environments for kind in each.types}
             for path, container in job.spec.from_file.containers:
                 wanted = container.get("instanceType")
                 if wanted is not None and wanted not in types:

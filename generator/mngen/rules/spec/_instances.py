@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mngen.rules.spec._subject import Subject
+    from mngen.spec import Path
 
 
 class KnownInstanceType(SpecRule):
@@ -37,10 +38,13 @@ environments:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for name, environment in subject.spec.environments.items():
-            if environment.instance not in subject.catalog:
-                problem = subject.catalog.unknown(environment.instance)
-                path = ("environments", name, "instance")
-                yield Match(path, problem.message, problem.hint)
+            places: list[tuple[Path, str]] = [(("instance",), environment.instance)]
+            others = enumerate(environment.alternatives)
+            places += [(("alternatives", index), each) for index, each in others]
+            for place, each in places:
+                if each not in subject.catalog:
+                    problem = subject.catalog.unknown(each)
+                    yield Match(("environments", name, *place), problem.message, problem.hint)
 
 
 class LinuxInstanceType(SpecRule):

@@ -187,11 +187,12 @@ environments:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for each in subject.environments:
-            if each.placement_group is not None and not each.instance.cluster_placement:
+            unfit = [kind.name for kind in each.types if not kind.cluster_placement]
+            if each.placement_group is not None and unfit:
                 key = "instance" if each.spec.placement_group is None else "placement_group"
                 yield Match(
                     ("environments", each.name, key),
-                    f"`{each.instance.name}` cannot join a cluster placement group"
+                    f"`{unfit[0]}` cannot join a cluster placement group"
                     + (
                         ", which a multi-node environment has by default"
                         if key == "instance"

@@ -81,11 +81,12 @@ environments:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for each in subject.environments:
-            if each.spec.purchase == "spot" and not each.instance.spot:
-                yield Match(
-                    ("environments", each.name, "purchase"),
-                    f"`{each.instance.name}` is not sold on the Spot market",
-                )
+            for kind in each.types:
+                if each.spec.purchase == "spot" and not kind.spot:
+                    yield Match(
+                        ("environments", each.name, "purchase"),
+                        f"`{kind.name}` is not sold on the Spot market",
+                    )
 
 
 class BidOnSpot(SpecRule):

@@ -119,13 +119,13 @@ jobs:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for job in subject.jobs:
-            largest = max(job.queue.environments, key=lambda each: most_memory(each.instance))
-            if job.memory > most_memory(largest.instance):
+            largest = max(job.queue.environments, key=lambda each: most_memory(each.roomiest))
+            if job.memory > most_memory(largest.roomiest):
                 yield Match(
                     ("jobs", job.name, "memory"),
-                    f"the job requests {job.memory} MiB a node; of the {largest.instance.memory} "
-                    f"MiB of `{largest.instance.name}` a job can safely have "
-                    f"{largest.usable_memory}",
+                    f"the job requests {job.memory} MiB a node; of the {largest.roomiest.memory} "
+                    f"MiB of `{largest.roomiest.name}` a job can safely have "
+                    f"{largest.most_usable_memory}",
                 )
 
 
@@ -172,13 +172,14 @@ jobs:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for job in subject.jobs:
-            largest = max(job.queue.environments, key=lambda each: each.usable_memory)
-            if largest.usable_memory < job.memory <= most_memory(largest.instance):
+            largest = max(job.queue.environments, key=lambda each: each.most_usable_memory)
+            kind = largest.roomiest
+            if largest.most_usable_memory < job.memory <= most_memory(kind):
                 yield Match(
                     ("jobs", job.name, "memory"),
-                    f"{job.memory} MiB leaves {largest.instance.memory - job.memory} of the "
-                    f"{largest.instance.memory} MiB of `{largest.instance.name}` to the system; a "
-                    f"job can safely have {largest.usable_memory}",
+                    f"{job.memory} MiB leaves {kind.memory - job.memory} of the {kind.memory} MiB "
+                    f"of `{kind.name}` to the system; a job can safely have "
+                    f"{largest.most_usable_memory}",
                 )
 
 
@@ -229,7 +230,7 @@ jobs:
             wants = (
                 ("nodes", nodes, [each.spec.max_nodes for each in environments]),
                 ("vcpus", job.vcpus, [each.schedulable_vcpus for each in environments]),
-                ("memory", job.memory, [most_memory(each.instance) for each in environments]),
+                ("memory", job.memory, [most_memory(each.roomiest) for each in environments]),
                 ("gpus", job.gpus, [each.gpus for each in environments]),
             )
             for key, want, given in wants:
@@ -239,6 +240,15 @@ jobs:
                         ("jobs", job.name, key),
                         f"the environment `{small}` of the queue `{job.queue.name}` is too small "
                         f"for this job's `{key}`: {want}",
+                    )
+            for each in environments:
+                less = [kind.name for kind in each.types if most_memory(kind) < job.memory]
+                if less and len(less) < len(each.types):
+                    yield Match(
+                        ("jobs", job.name, "memory"),
+                        f"of the types of the environment `{each.name}`, {' and '.join(less)} "
+                        f"{'has' if len(less) == 1 else 'have'} too little memory for this job: "
+                        f"{job.memory} MiB",
                     )
 
 

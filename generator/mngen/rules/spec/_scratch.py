@@ -52,12 +52,12 @@ environments:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for each in subject.environments:
-            instance = each.instance
-            if each.spec.scratch is not None and not instance.scratch_disks:
-                what = "the instance-store disks of `{}` are not NVMe devices"
-                if not instance.disks:
-                    what = "`{}` has no instance-store disks"
-                yield Match(("environments", each.name, "scratch"), what.format(instance.name))
+            for instance in each.types:
+                if each.spec.scratch is not None and not instance.scratch_disks:
+                    what = "the instance-store disks of `{}` are not NVMe devices"
+                    if not instance.disks:
+                        what = "`{}` has no instance-store disks"
+                    yield Match(("environments", each.name, "scratch"), what.format(instance.name))
 
 
 class ScratchPlace(SpecRule):

@@ -86,7 +86,8 @@ def _judgeable(spec: Spec, catalog: Catalog, sections: frozenset[Path]) -> Spec:
     environments = {
         name: environment
         for name, environment in spec.environments.items()
-        if environment.instance in catalog and ("environments", name) not in sections
+        if all(each in catalog for each in (environment.instance, *environment.alternatives))
+        and ("environments", name) not in sections
     }
     queues = {
         name: queue

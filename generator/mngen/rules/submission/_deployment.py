@@ -278,11 +278,17 @@ class QuotaCoversJob(SubmissionRule):
                 # EC2 does not count the instances of capacity blocks:
                 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-capacity-blocks.html
                 return
-            quota = vcpu_quota(each.instance, spot=each.spec.purchase == "spot")
-            value = quota_value(target.account, quota) if quota else None
             needed = target.nodes * each.instance.vcpus
-            if quota is None or value is None or needed <= value:
+            spot = each.spec.purchase == "spot"
+            # One type whose quota suffices is enough; types of a family that has none always do.
+            found = dict.fromkeys(vcpu_quota(kind, spot=spot) for kind in each.types)
+            quotas = [quota for quota in found if quota is not None]
+            values = [quota_value(target.account, quota) for quota in quotas]
+            known = [value for value in values if value is not None]
+            if len(known) < len(found) or max(known) >= needed:
                 return
+            value = max(known)
+            quota = quotas[values.index(value)]
             obstacles.append(
                 Match(
                     ("jobs", target.intent.job.name),

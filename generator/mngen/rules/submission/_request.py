@@ -67,12 +67,12 @@ class MemoryFitsNode(SubmissionRule):
     @classmethod
     def matches(cls, target: Target) -> Iterator[Match]:
         asked = target.resource("MEMORY")
-        largest = max(target.intent.queue.environments, key=lambda each: each.usable_memory)
-        if asked is not None and asked > largest.usable_memory:
+        largest = max(target.intent.queue.environments, key=lambda each: each.most_usable_memory)
+        if asked is not None and asked > largest.most_usable_memory:
             yield Match(
                 ("jobs", target.intent.job.name),
-                f"each node requests {asked} MiB; of the {largest.instance.memory} MiB of "
-                f"`{largest.instance.name}` a job can safely have {largest.usable_memory}",
+                f"each node requests {asked} MiB; of the {largest.roomiest.memory} MiB of "
+                f"`{largest.roomiest.name}` a job can safely have {largest.most_usable_memory}",
             )
 
 

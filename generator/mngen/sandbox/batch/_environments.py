@@ -39,6 +39,9 @@ _UPDATABLE_STRATEGIES = {
 }
 
 
+_STRATEGIES = sorted({"BEST_FIT", "BEST_FIT_PROGRESSIVE_ORDERED", *_UPDATABLE_STRATEGIES})
+
+
 def create_environment(backend: Any, request: dict[str, Any]) -> ComputeEnvironment:
     """Creates a compute environment from a CreateComputeEnvironment request.
 
@@ -54,6 +57,7 @@ def create_environment(backend: Any, request: dict[str, Any]) -> ComputeEnvironm
     resources = copy.deepcopy(request.get("computeResources"))
     if resources is not None:
         _check_spot_role(resources)
+        _check_types(resources)
         _check_image_types(resources)
         check_security_groups(backend.ec2_backend, resources)
     environment: ComputeEnvironment = backend.create_compute_environment(
@@ -105,6 +109,7 @@ def update_environment(backend: Any, request: dict[str, Any]) -> ComputeEnvironm
         merged["desiredvCpus"] = min(
             max(merged.get("desiredvCpus") or 0, merged.get("minvCpus", 0)), merged["maxvCpus"]
         )
+        _check_types(merged)
         _check_image_types(merged)
         check_security_groups(backend.ec2_backend, merged)
         backend.check_compute_resources(with_security_groups(backend.ec2_backend, merged))
@@ -174,6 +179,28 @@ def check_state(state: str | None) -> None:
     """Refuses a state that Batch does not know."""
     if state and state not in _STATES:
         raise ClientException(f"state {state} must be one of {' | '.join(_STATES)}")
+
+
+def _check_types(resources: dict[str, Any]) -> None:
+    """Refuses types of several architectures, and strategies that Batch does not have for a market.
+
+    Its documentation has the rules, but not the words of a refusal.
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html
+    """
+    found = [catalog().get(name) for name in resources.get("instanceTypes") or []]
+    if len({each.architecture for each in found if each is not None}) > 1:
+        raise ClientException(
+            "Error executing request, Exception : Instance types must share the same architecture"
+        )
+    strategy = resources.get("allocationStrategy") or "BEST_FIT"
+    if strategy not in _STRATEGIES:
+        raise ClientException(
+            f"allocationStrategy {strategy} must be one of {' | '.join(_STRATEGIES)}"
+        )
+    if strategy.startswith("SPOT_") and resources.get("type") != "SPOT":
+        raise ClientException(
+            f"Error executing request, Exception : {strategy} is only for SPOT compute environments"
+        )
 
 
 def _check_image_types(resources: dict[str, Any]) -> None:

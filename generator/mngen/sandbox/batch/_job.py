@@ -53,6 +53,7 @@ class Attempt:
     Attributes:
         placed: When an environment took it.
         environment: The environment.
+        instance_type: The type of its instances there.
         started: When its containers started.
         stopped: When they ended.
         exit_code: What the main node's container exited with.
@@ -62,6 +63,7 @@ class Attempt:
 
     placed: float
     environment: ComputeEnvironment
+    instance_type: str
     started: float = 0.0
     stopped: float = 0.0
     exit_code: int | None = None
@@ -283,7 +285,7 @@ def _container(job: Job, node: int) -> dict[str, Any]:
             attempt.environment, "container-instance", job.container_instance(node)
         ),
         "taskArn": ecs_arn(attempt.environment, "task", job.task(node, number)),
-        "instanceType": attempt.environment.compute_resources["instanceTypes"][0],
+        "instanceType": attempt.instance_type,
     }
     if attempt.started:
         found["logStreamName"] = job.stream(node, number)

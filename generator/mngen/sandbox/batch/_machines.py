@@ -126,7 +126,7 @@ def _described(job: Job, node: int) -> dict[str, Any]:
     image: dict[str, str] = next(iter(resources.get("ec2Configuration", [])), {})
     values = {
         "ecs.ami-id": image.get("imageIdOverride"),
-        "ecs.instance-type": resources["instanceTypes"][0],
+        "ecs.instance-type": job.attempts[-1].instance_type,
         "ecs.os-type": "linux",
     }
     return {

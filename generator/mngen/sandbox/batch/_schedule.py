@@ -139,14 +139,14 @@ def _step(backend: Any, state: State, job: Job, this: Round) -> bool:
     if job.status in ("SUBMITTED", "PENDING"):
         return _queue_up(state, job)
     if job.status == "RUNNABLE":
-        environment, job.status_reason = _place(backend, state, job, this)
+        environment, instance_type, job.status_reason = _place(backend, state, job, this)
         if environment is None:
             return False
         wish = state.unjoined.get(environment.name)
         if wish is not None and not scale_up(backend, environment, wish, len(job.containers)):
             return False
         job.status = "STARTING"
-        job.attempts.append(Attempt(this.now, environment))
+        job.attempts.append(Attempt(this.now, environment, instance_type))
         return True
     attempt = job.attempts[-1]
     if job.status == "STARTING":
@@ -247,37 +247,40 @@ def _matches(text: str, pattern: str) -> bool:
 
 def _place(
     backend: Any, state: State, job: Job, this: Round
-) -> tuple[ComputeEnvironment | None, str | None]:
-    """Returns the environment that takes a job, or why none does; neither where it is full."""
+) -> tuple[ComputeEnvironment | None, str, str | None]:
+    """Returns the environment that takes a job with the type of its instances, or why none does.
+
+    Neither where it is full.
+    """
     if job.queue.arn in this.blocked:
-        return None, None
+        return None, "", None
     environments: list[Any] = list(job.queue.environments)
     if code := state.blocked.get(job.queue.name):
         instance_type = environments[0].compute_resources["instanceTypes"][0]
-        return None, reasons.reason(code, instance_type)
+        return None, "", reasons.reason(code, instance_type)
     valid = [each for each in environments if not fault_of(backend, each)]
     if not valid:
-        return None, reasons.reason(reasons.INVALID)
+        return None, "", reasons.reason(reasons.INVALID)
     if all(role_fault(backend, each.service_role) for each in valid):
-        return None, reasons.reason(reasons.SERVICE_ROLE)
+        return None, "", reasons.reason(reasons.SERVICE_ROLE)
     enabled = [each for each in valid if each.state == "ENABLED"]
     if not enabled:
         # The guide has no separate reason for this.
-        return None, reasons.reason(reasons.UNDETERMINED)
+        return None, "", reasons.reason(reasons.UNDETERMINED)
     obstacles = []
     for environment in enabled:
-        obstacle = _obstacle(backend, state, job, environment, this.taken[environment.arn])
+        taken = this.taken[environment.arn]
+        obstacle, instance_type = _obstacle(backend, state, job, environment, taken)
         if obstacle == "":
-            return environment, None
+            return environment, instance_type, None
         obstacles.append(obstacle)
         if job.multi_node and obstacle == reasons.NO_CAPACITY:
             break
     # A full environment is not a fault: the job waits its turn.
     if None in obstacles:
-        return None, None
+        return None, "", None
     code = obstacles[-1] if reasons.NO_CAPACITY in obstacles else obstacles[0]
-    instance_type = enabled[len(obstacles) - 1].compute_resources["instanceTypes"][0]
-    return None, reasons.reason(str(code), instance_type)
+    return None, "", reasons.reason(str(code), instance_type)
 
 
 def _blocks(job: Job) -> bool:
@@ -288,10 +291,37 @@ def _blocks(job: Job) -> bool:
 
 def _obstacle(
     backend: Any, state: State, job: Job, environment: ComputeEnvironment, taken: int
+) -> tuple[str | None, str]:
+    """Returns why an environment does not take a job, "" if it does, and the type in question.
+
+    With BEST_FIT, Batch waits for the type that fits the job best; otherwise it goes on to another
+    one. Which it prefers depends on prices and capacity, which are not known here: it is the first
+    one, in the order that the environment lists them.
+    Source: https://docs.aws.amazon.com/batch/latest/userguide/allocation-strategies.html
+    """
+    found = []
+    strategy = environment.compute_resources.get("allocationStrategy") or "BEST_FIT"
+    for name in environment.compute_resources["instanceTypes"]:
+        obstacle = _type_obstacle(backend, state, job, environment, taken, catalog().get(name))
+        if obstacle == "":
+            return obstacle, name
+        found.append((obstacle, name))
+        if strategy == "BEST_FIT" and obstacle != reasons.JOB_RESOURCE:
+            break
+    # A type that is full or has no capacity now can take the job later; one that is too small not.
+    return next((each for each in found if each[0] != reasons.JOB_RESOURCE), found[0])
+
+
+def _type_obstacle(
+    backend: Any,
+    state: State,
+    job: Job,
+    environment: ComputeEnvironment,
+    taken: int,
+    instance: InstanceType | None,
 ) -> str | None:
-    """Returns why an environment does not take a job: "" if it does, None if it is full."""
+    """Returns why instances of one type do not take a job: "" if they do, None if all are taken."""
     resources = environment.compute_resources
-    instance = catalog().get(resources["instanceTypes"][0])
     spot = resources["type"] == "SPOT"
     if instance is None or (job.multi_node and spot):
         return reasons.UNDETERMINED

@@ -28,12 +28,15 @@ module "environment_c5-mpi" {
 }
 
 # m5.4xlarge: 16 vCPUs, 8 cores, 65536 MiB
+# Or m5a.4xlarge: 65536 MiB
+# Or r5.4xlarge: 131072 MiB
 module "environment_serial" {
   source = "./modules/compute_environment"
   count  = contains(keys(var.amis), "x86_64") ? 1 : 0
 
   name                = "chemistry-serial"
   instance_type       = "m5.4xlarge"
+  alternatives        = ["m5a.4xlarge", "r5.4xlarge"]
   ami_id              = var.amis["x86_64"].id
   ami_type            = "ECS_AL2"
   purchase            = "EC2"

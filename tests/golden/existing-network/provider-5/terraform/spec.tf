@@ -17,6 +17,7 @@ output "spec" {
         zones     = ["eu-central-1a"]
       }
       serial = {
+        alternatives   = ["m5a.4xlarge", "r5.4xlarge"]
         hyperthreading = true
         instance       = "m5.4xlarge"
         max_nodes      = 20

@@ -88,7 +88,7 @@ resource "aws_batch_compute_environment" "this" {
     type                = var.purchase
     allocation_strategy = var.allocation_strategy
     bid_percentage      = var.bid_percentage
-    instance_type       = [var.instance_type]
+    instance_type       = concat([var.instance_type], var.alternatives)
     instance_role       = var.instance_profile_arn
     spot_iam_fleet_role = var.spot_fleet_role_arn
     min_vcpus           = var.min_vcpus

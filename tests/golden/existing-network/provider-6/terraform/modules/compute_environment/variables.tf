@@ -10,6 +10,12 @@ variable "instance_type" {
   type        = string
 }
 
+variable "alternatives" {
+  description = "Further instance types with as many cores, vCPUs and GPUs, which share the AMI."
+  type        = list(string)
+  default     = []
+}
+
 variable "ami_id" {
   description = "The AMI."
   type        = string
