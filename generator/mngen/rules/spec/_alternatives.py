@@ -108,7 +108,7 @@ environments:
 
 class ReservedInstancesHaveOneType(SpecRule):
     id = "MN437"
-    title = "A reservation or a capacity block serves one instance type"
+    title = "An environment with a reservation or a capacity block must have one instance type"
     why = (
         "EC2 reserves instances of one type. An instance of another type that targets the "
         "reservation does not start. A resource group may hold reservations of several types."
