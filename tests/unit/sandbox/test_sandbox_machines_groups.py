@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mngen.sandbox.machines._address import claim_address, is_claimed
+from mngen.sandbox.machines._address import claim_address, unclaimed
 from mngen.sandbox.machines._groups import group_name, remove_abandoned_groups, remove_groups
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
+
+    import pytest
 
 
 def _tops(folder: Path, *ips: str) -> tuple[Path, Path]:
@@ -40,8 +45,29 @@ def test_groups_of_one_machine_are_removed_whole(tmp_path: Path) -> None:
         assert {each.name for each in top.iterdir()} == {"user.slice", group_name("127.64.0.90")}
 
 
+def test_groups_that_another_sandbox_removes_meanwhile_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tops = _tops(tmp_path, "127.64.0.9")
+    scandir = os.scandir
+
+    def removed_before(path: Path | str | int) -> Iterator[os.DirEntry[str]]:
+        if str(path).endswith("payload"):
+            shutil.rmtree(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", removed_before)
+    remove_groups("127.64.0.9", tops)
+    for top in tops:
+        assert {each.name for each in top.iterdir()} == {"user.slice"}
+
+
 def test_an_address_is_claimed_until_it_is_released() -> None:
     address = claim_address()
-    assert is_claimed(address.ip)
+    with unclaimed(address.ip) as free:
+        assert not free
     address.release()
-    assert not is_claimed(address.ip)
+    with unclaimed(address.ip) as free:
+        assert free
+        with unclaimed(address.ip) as twice:
+            assert not twice

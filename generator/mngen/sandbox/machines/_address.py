@@ -5,7 +5,12 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import socket
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MACHINE_SSH_PORT = 2222
 """The port on which the sshd of every machine listens, each on its own address."""
@@ -52,11 +57,13 @@ def claim_address() -> Address:
     raise OSError(f"no address in {_NETWORK} has port {MACHINE_SSH_PORT} free")
 
 
-def is_claimed(ip: str) -> bool:
-    """Returns whether a machine on this host has an address, of whichever sandbox it is."""
+@contextmanager
+def unclaimed(ip: str) -> Iterator[bool]:
+    """Yields whether no machine on this host has an address, and keeps it free of them meanwhile."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as claim:
         try:
             claim.bind((ip, MACHINE_SSH_PORT))
         except OSError:
-            return True
-    return False
+            yield False
+        else:
+            yield True
