@@ -288,7 +288,7 @@ def links_exchanged() -> Data:
     """Return `few` with another link in place of its first one."""
     data = few()
     links = data["storage"]["fsx"]["s3"]
-    links["new.cases"] = links.pop("cases")
+    links["new.cases"] = {**links.pop("cases"), "path": "s3://few-cases/b/"}
     return data
 
 
