@@ -458,7 +458,7 @@ class FsxLink(Section, frozen=True, kw_only=True):
         _text(
             "Bucket or prefix that the folder is linked to; each part of a bucket only once.",
             "a bucket or a prefix in it, such as s3://my-cases/wing/",
-            pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()-]+)*/?\Z",
+            pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.'()-]+)*/?\Z",
             examples=("s3://my-cases/wing/",),
         ),
         affects(Effect.LINK),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mngen.sandbox.machines._address import claim_address, unclaimed
@@ -12,6 +11,7 @@ from mngen.sandbox.machines._groups import group_name, remove_abandoned_groups, 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import pytest
 
@@ -51,8 +51,8 @@ def test_groups_that_another_sandbox_removes_meanwhile_are_passed_over(
     tops = _tops(tmp_path, "127.64.0.9")
     scandir = os.scandir
 
-    def removed_before(path: Path | str | int) -> Iterator[os.DirEntry[str]]:
-        if str(path).endswith("payload"):
+    def removed_before(path: str | int) -> Iterator[os.DirEntry[str]]:
+        if isinstance(path, str) and path.endswith("payload"):
             shutil.rmtree(path)
         return scandir(path)
 

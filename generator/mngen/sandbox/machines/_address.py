@@ -59,7 +59,7 @@ def claim_address() -> Address:
 
 @contextmanager
 def unclaimed(ip: str) -> Iterator[bool]:
-    """Yields whether no machine on this host has an address, and keeps it free of them meanwhile."""
+    """Yields whether no machine on this host has an address, which none gets meanwhile."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as claim:
         try:
             claim.bind((ip, MACHINE_SSH_PORT))
