@@ -25,6 +25,7 @@ NOT_COUNTED = (
 """What AWS bills and AWS Batch does not remember of a job."""
 
 IN_BLOCK = "may have run in a capacity block, which is paid in advance"
+ARRAY = "is an array: run mngen cost ID:INDEX for one of its jobs"
 EXISTING = "may have run on existing environments, whose instance types the spec does not have"
 
 _SECONDS_PER_HOUR = 3600
@@ -225,10 +226,12 @@ def _spent(usage: Usage, prices: Prices, region: str) -> Spent:
     by_type = {name: prices.hourly(name, region) for name in usage.shares}
     missing = [name for name, price in by_type.items() if price is None]
     reason = ""
-    if usage.seconds == 0:
+    if usage.is_array:
+        reason = ARRAY
+    elif usage.seconds == 0:
         # What never ran cost nothing, whatever its price.
         return Spent(name=usage.id, instance=None, share=0.0, hours=0.0, amount=0.0)
-    if usage.in_block:
+    elif usage.in_block:
         reason = IN_BLOCK
     elif usage.is_existing:
         reason = EXISTING

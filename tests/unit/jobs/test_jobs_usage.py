@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from mngen.catalog import load_catalog
+from mngen.catalog import load_catalog, load_prices
 from mngen.cluster import resolve
-from mngen.jobs._usage import usage_of
+from mngen.cost import By, job_report, report
+from mngen.jobs._usage import list_usage, usage_of
 from mngen.spec import load_text
 from tests.support.batch import spec_text
 
@@ -21,13 +22,33 @@ NOW = 10_000.0
 
 
 class Batch:
-    """Answers DescribeJobs with what it is given, by id."""
+    """Answers ListJobs and DescribeJobs with what it is given, by id.
+
+    A summary has no more than AWS answered in https://github.com/aws/aws-sdk-js/issues/4193.
+    """
 
     def __init__(self, **jobs: dict[str, Any]) -> None:
         self.jobs = {key.replace("_", "#"): value for key, value in jobs.items()}
 
+    def describe_job_queues(self, **asked: Any) -> dict[str, Any]:
+        return {"jobQueues": [{"jobQueueName": each} for each in asked["jobQueues"]]}
+
+    def get_paginator(self, name: str) -> Batch:
+        assert name == "list_jobs"
+        return self
+
+    def paginate(self, **asked: Any) -> list[dict[str, Any]]:
+        kept = ("jobName", "createdAt", "status")
+        found = [
+            {"jobId": key, **{name: each[name] for name in kept}}
+            for key, each in self.jobs.items()
+            if each["status"] == asked["jobStatus"]
+            and each["jobQueue"].endswith(f"/{asked['jobQueue']}")
+        ]
+        return [{"jobSummaryList": found}]
+
     def describe_jobs(self, jobs: list[str]) -> dict[str, Any]:
-        return {"jobs": [{"jobId": each, **self.jobs[each]} for each in jobs if each in self.jobs]}
+        return {"jobs": [{**self.jobs[each], "jobId": each} for each in jobs if each in self.jobs]}
 
 
 def job(**keys: Any) -> dict[str, Any]:
@@ -133,3 +154,53 @@ def test_a_job_of_another_queue_ran_on_what_the_spec_does_not_have() -> None:
     elsewhere = job(jobQueue="arn:aws:batch:us-east-1:123456789012:job-queue/other", tags={})
     found = usage_of(batch, CLUSTER, elsewhere, NOW)
     assert (found.queue, found.user, found.is_existing, found.shares) == ("other", None, True, {})
+
+
+def array(**keys: Any) -> dict[str, Any]:
+    """Returns an array of 3 jobs as a whole.
+
+    It has the states SUBMITTED, PENDING, SUCCEEDED and FAILED alone, and stays PENDING while its
+    jobs run. Sources: https://docs.aws.amazon.com/batch/latest/userguide/array_jobs.html and
+    `jobStatus` of https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html
+    """
+    return job(arrayProperties={"size": 3, "statusSummary": {"RUNNING": 3}}, **keys)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"status": "PENDING"},
+        {"status": "SUCCEEDED"},
+        {"status": "FAILED", "startedAt": 1_000, "stoppedAt": 31_000},
+    ],
+)
+def test_an_array_is_not_counted_and_never_costs_zero(keys: dict[str, Any]) -> None:
+    batch: Any = Batch(a=array(**keys))
+    usages = list_usage(batch, CLUSTER, 0.0, NOW)
+    found = report(usages, load_prices(), "us-east-1", By.JOB)
+    assert (found.total.jobs, found.total.unpriced) == (1, 1)
+    ((reason, count),) = found.reasons.items()
+    assert count == 1
+    assert "is an array" in reason
+    assert "mngen cost ID:INDEX" in reason
+    one = job_report(usage_of(batch, CLUSTER, array(**keys), NOW), load_prices(), "us-east-1")
+    assert (one.total.amount, one.total.reason) == (None, reason)
+
+
+def test_a_job_of_an_array_costs_its_own_attempts() -> None:
+    batch: Any = Batch()
+    child = job(jobId="a:1", arrayProperties={"index": 1}, attempts=[attempt(1, 61)])
+    found = job_report(usage_of(batch, CLUSTER, child, NOW), load_prices(), "us-east-1")
+    # An m4.4xlarge costs 0.80 USD an hour.
+    assert found.total.amount == pytest.approx(0.80 / 60)
+
+
+def test_what_waits_counts_if_it_has_run_before() -> None:
+    batch: Any = Batch(
+        first=job(status="RUNNABLE"),
+        again=job(status="RUNNABLE", attempts=[attempt(1, 61)]),
+        depends=job(status="PENDING"),
+    )
+    assert [(each.id, each.seconds) for each in list_usage(batch, CLUSTER, 0.0, NOW)] == [
+        ("again", 60.0)
+    ]
