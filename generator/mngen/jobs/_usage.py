@@ -127,6 +127,8 @@ def list_usage(batch: BatchClient, cluster: Cluster, since: float, now: float) -
 def usage_of(batch: BatchClient, cluster: Cluster, job: Mapping[str, Any], now: float) -> Usage:
     """Returns how long each node of a job used its instance.
 
+    A node that AWS Batch does not describe counts as long as the job.
+
     Args:
         batch: The client.
         cluster: The deployment.
@@ -138,21 +140,25 @@ def usage_of(batch: BatchClient, cluster: Cluster, job: Mapping[str, Any], now: 
     if "nodeProperties" not in job:
         return whole
     ids = [f"{job['jobId']}#{index}" for index in range(whole.nodes)]
-    nodes = tuple(
-        NodeUsage(
-            index=int(each["jobId"].rpartition("#")[2]),
-            seconds=sum(times := _attempts(each, now)),
+    times = _attempts(job, now)
+    by_node = {
+        index: NodeUsage(index=index, seconds=sum(times), attempts=len(times))
+        for index in range(whole.nodes)
+    }
+    for each in describe(batch, ids):
+        index, times = int(each["jobId"].rpartition("#")[2]), _attempts(each, now)
+        by_node[index] = NodeUsage(
+            index=index,
+            seconds=sum(times),
             attempts=len(times),
             instance=each.get("container", {}).get("instanceType"),
         )
-        for each in describe(batch, ids)
-    )
     import msgspec
 
     return msgspec.structs.replace(
         whole,
-        seconds=sum(each.seconds for each in nodes),
-        by_node=tuple(sorted(nodes, key=lambda each: each.index)),
+        seconds=sum(each.seconds for each in by_node.values()),
+        by_node=tuple(by_node.values()),
     )
 
 

@@ -111,12 +111,13 @@ def test_nodes_count_with_their_own_attempts_and_type() -> None:
     }
     batch: Any = Batch(a_0=main, a_1=child)
     found = usage_of(batch, CLUSTER, whole, NOW)
-    # Batch knows nothing of node 2.
+    # Batch does not describe node 2: it counts as long as the job, as in the sum of all jobs.
     assert [(each.index, each.seconds, each.instance) for each in found.by_node] == [
         (0, 100.0, None),
         (1, 40.0, "r5.12xlarge"),
+        (2, 100.0, None),
     ]
-    assert (found.seconds, found.nodes, found.attempts) == (140.0, 3, 1)
+    assert (found.seconds, found.nodes, found.attempts) == (240.0, 3, 1)
     assert (found.job, found.queue, found.user) == ("mpi", "big", "ada")
     assert found.shares == {"r5.12xlarge": 1.0}
 
