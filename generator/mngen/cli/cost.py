@@ -97,9 +97,9 @@ def _show(found: "Report", output_format: CostFormat) -> None:
     )
     for each in (*found.rows, found.total):
         name = escape(each.name) or "unknown"
-        amount = f"{each.amount:,.2f}"
-        if each.unpriced:
-            amount = f"{amount} + ?" if each.unpriced < each.jobs else "?"
+        amount = "?" if each.amount is None else f"{each.amount:,.2f}"
+        if each.amount is not None and each.unpriced:
+            amount += " + ?"
         style = "[bold]{}[/bold]" if each is found.total else "{}"
         shown.add_row(*map(style.format, (name, str(each.jobs), f"{each.node_hours:,.2f}", amount)))
     console().print(shown)

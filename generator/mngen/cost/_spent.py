@@ -67,14 +67,14 @@ class Row(Struct, frozen=True, kw_only=True):
         name: Whose; empty for jobs whose tags do not show who submitted them.
         jobs: How many jobs.
         node_hours: Hours of their nodes, all attempts together.
-        amount: What they cost together, as far as that is known.
+        amount: What those with a known price cost together; None if no job that ran has one.
         unpriced: How many of the jobs have no known price, and are not in the amount.
     """
 
     name: str
     jobs: int
     node_hours: float
-    amount: float
+    amount: float | None
     unpriced: int
 
 
@@ -106,7 +106,7 @@ class Report(Struct, frozen=True, kw_only=True):
         names = (self.by.value, "jobs", "node_hours", "amount", "currency", "unpriced")
         rows = [
             (
-                *(each.name, each.jobs, f"{each.node_hours:.6f}", f"{each.amount:.6f}"),
+                *(each.name, each.jobs, f"{each.node_hours:.6f}", _csv_amount(each.amount)),
                 *(self.currency or "", each.unpriced),
             )
             for each in self.rows
@@ -139,7 +139,7 @@ class JobReport(Struct, frozen=True, kw_only=True):
         rows = [
             (
                 *(each.name, each.instance or "", f"{each.hours:.6f}"),
-                *("" if each.amount is None else f"{each.amount:.6f}", self.currency or ""),
+                *(_csv_amount(each.amount), self.currency or ""),
             )
             for each in self.nodes
         ]
@@ -171,7 +171,9 @@ def report(usages: Sequence[Usage], prices: Prices, region: str, by: By) -> Repo
         currency=place.currency if place else None,
         date=place.date if place else None,
         by=by,
-        rows=tuple(sorted(rows, key=lambda each: (-each.amount, -each.node_hours, each.name))),
+        rows=tuple(
+            sorted(rows, key=lambda each: (-(each.amount or 0.0), -each.node_hours, each.name))
+        ),
         total=_row("total", [cost for _, cost in spent]),
         reasons=dict(sorted(reasons.items())),
     )
@@ -256,13 +258,19 @@ def _spent(usage: Usage, prices: Prices, region: str) -> Spent:
 
 def _row(name: str, costs: Iterable[Spent]) -> Row:
     found = list(costs)
+    known = sum(each.amount or 0.0 for each in found)
+    unpriced = sum(each.amount is None for each in found)
     return Row(
         name=name,
         jobs=len(found),
         node_hours=sum(each.hours for each in found),
-        amount=sum(each.amount or 0.0 for each in found),
-        unpriced=sum(each.amount is None for each in found),
+        amount=known if known or not unpriced else None,
+        unpriced=unpriced,
     )
+
+
+def _csv_amount(amount: float | None) -> str:
+    return "" if amount is None else f"{amount:.6f}"
 
 
 def _csv(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -97,6 +97,18 @@ def test_what_has_no_price_is_counted_as_such_with_the_reason() -> None:
 def test_a_region_without_prices_has_no_currency_and_no_amount() -> None:
     found = report([usage()], load_prices(), "eu-west-1", By.JOB)
     assert (found.currency, found.date, found.total.unpriced) == (None, None, 1)
+    (row,) = found.rows
+    assert (row.amount, found.total.amount) == (None, None)
+    (read,) = csv.DictReader(io.StringIO(found.csv()))
+    assert (read["amount"], read["currency"], read["unpriced"]) == ("", "", "1")
+
+
+def test_what_never_ran_does_not_make_an_unknown_amount_known() -> None:
+    idle = usage(seconds=0.0)
+    found = report([usage(), idle], load_prices(), "eu-west-1", By.JOB)
+    assert (found.total.amount, found.total.jobs, found.total.unpriced) == (None, 2, 1)
+    assert report([idle], load_prices(), "eu-west-1", By.JOB).total.amount == 0.0
+    assert report([], load_prices(), "eu-west-1", By.JOB).total.amount == 0.0
 
 
 def test_csv_has_what_the_rows_have() -> None:
