@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NOT_COUNTED = (
     "the start of instances and the pull of images",
     "instances that wait for another job before AWS Batch terminates them",
-    "disks, file systems, NAT gateways, data transfer and logs",
+    "disks, file systems, NAT gateways, public IPv4 addresses, data transfer and logs",
     "discounts, and that Spot instances and reserved capacity have other prices than on demand",
 )
 """What AWS bills and AWS Batch does not remember of a job."""

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 NAT_GATEWAY = {"us-east-1": 0.045}
 INTERFACE_ENDPOINT = {"us-east-1": 0.01}
 """Of one endpoint in one zone."""
+# Of one address, since 2024-02-01, also of one that a NAT gateway uses:
+# https://aws.amazon.com/blogs/aws/new-aws-public-ipv4-address-charge-public-ip-insights/
+PUBLIC_ADDRESS = {"us-east-1": 0.005}
 EFS = "EFS"
 SERVICES_DATE = date(2026, 8, 1)
 
@@ -88,7 +91,11 @@ def _reserved(cluster: Cluster) -> Iterator[Standing]:
 def _network(cluster: Cluster) -> Iterator[Standing]:
     network, region = cluster.spec.network, cluster.spec.region
     if network.vpc == "new" and network.nat is not False:
-        yield Standing(what="NAT gateway", hourly=NAT_GATEWAY.get(region))
+        gateway, address = NAT_GATEWAY.get(region), PUBLIC_ADDRESS.get(region)
+        yield Standing(
+            what="NAT gateway and its public IPv4 address",
+            hourly=None if gateway is None or address is None else gateway + address,
+        )
     interfaces = len(set(network.endpoints) - {"s3"})
     if not interfaces:
         return

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 
 # USD an hour in us-east-1, by AWS's price list of July 2026: r5.24xlarge 6.048, r5.12xlarge 3.024,
-# c7i.48xlarge 8.568, m4.4xlarge 0.80; NAT gateway 0.045, interface endpoint 0.01 in each zone.
+# c7i.48xlarge 8.568, m4.4xlarge 0.80; NAT gateway 0.045 and its public IPv4 address 0.005
+# since February 2024, interface endpoint 0.01 in each zone.
 SPEC = """\
 name: estimate
 region: us-east-1
@@ -165,9 +166,10 @@ def test_what_is_billed_while_no_job_runs_is_summed_and_named() -> None:
         + "storage: {fsx: {size: 2400}}\n"
     )
     found = estimate_of_text(text)
-    assert found.standing_hourly == pytest.approx(2 * 6.048 + 0.045 + 2 * 2 * 0.01)
+    assert found.standing_hourly == pytest.approx(2 * 6.048 + 0.045 + 0.005 + 2 * 2 * 0.01)
     assert found.lines()[1] == (
-        "idle: 12.18 USD/h: 2 nodes of large (min_nodes) 12.10 USD/h; NAT gateway 0.045 USD/h; "
+        "idle: 12.19 USD/h: 2 nodes of large (min_nodes) 12.10 USD/h; "
+        "NAT gateway and its public IPv4 address 0.05 USD/h; "
         "2 interface endpoints in 2 zones 0.04 USD/h; EFS by what it stores; "
         "FSx for Lustre by its 2400 GiB"
     )

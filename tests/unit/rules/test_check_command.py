@@ -42,8 +42,11 @@ def test_sound_spec(spec: Path) -> None:
     done = mngen("check", cwd=spec.parent)
     assert (done.returncode, done.stderr) == (0, "")
     idle, summary = done.stdout.splitlines()
-    # 0.045 USD by AWS's price list: https://aws.amazon.com/vpc/pricing/
-    assert idle == "idle: 0.045 USD/h: NAT gateway 0.045 USD/h; EFS by what it stores"
+    # 0.045 and 0.005 USD by AWS's price list: https://aws.amazon.com/vpc/pricing/
+    assert idle == (
+        "idle: 0.05 USD/h: NAT gateway and its public IPv4 address 0.05 USD/h; "
+        "EFS by what it stores"
+    )
     assert summary.startswith("mngen.yaml: ")
     assert summary.endswith(" rules, no problems")
 
