@@ -72,8 +72,7 @@ class Usage(Struct, frozen=True, kw_only=True):
             it can be on. A node of a multi-node job takes all of it.
         in_block: Whether it may have run in a capacity block.
         is_existing: Whether it may have run in an environment that the spec does not describe.
-        is_array: Whether it is an array of jobs, which has no attempts of its own; those of its
-            jobs are not read.
+        is_array: Whether it is an array of jobs: attempts are those of its jobs, and are not read.
         by_node: Each node on its own; empty where only the job as a whole was asked for.
     """
 
