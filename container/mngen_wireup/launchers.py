@@ -54,9 +54,13 @@ def own_command(plan: Plan, folder: str) -> str:
         folder: The working directory of its container.
     """
     words = " ".join(quoted(word) for word in plan.command)
-    given = {word.lstrip("-") for word in plan.mpi_args}
-    change = "" if given & {"wdir", "wd"} else f"cd {quoted(folder)} && "
+    change = "" if _names_folder(plan) else f"cd {quoted(folder)} && "
     return f"{change}exec {words}\n"
+
+
+def _names_folder(plan: Plan) -> bool:
+    """Whether the user sets the working directory of the ranks."""
+    return not {"wdir", "wd"}.isdisjoint(word.lstrip("-") for word in plan.mpi_args)
 
 
 def hostfile(plan: Plan, hosts: Iterable[Host], form: str) -> str:
@@ -86,7 +90,14 @@ def launcher_command(plan: Plan, hosts: Sequence[Host], folder: str, version: st
     """
     given = {word.lstrip("-") for word in plan.mpi_args}
     words = [found_launcher(plan.launcher)]
-    for option in _options(plan, hosts, folder, version):
+    options = [*_options(plan, hosts, folder, version)]
+    if plan.group and not _names_folder(plan):
+        # Hydra fails before it starts a rank, and Open MPI goes to $HOME or fails, on a node whose
+        # image lacks the main node's working directory. Ranks change to their own: `own_command`.
+        # Source: https://github.com/pmodels/mpich/blob/main/src/pm/hydra/proxy/pmip_cb.c,
+        # https://github.com/open-mpi/ompi/blob/v4.1.x/orte/util/context_fns.c
+        options.append(("--wdir" if plan.launcher == "openmpi" else "-wdir", "/"))
+    for option in options:
         # `--mca btl tcp` is overridden by `--mca btl`, and `--map-by slot` by `--map-by`.
         name = option[1] if len(option) == 3 else option[0].lstrip("-")
         if name not in given and not (name == "np" and given & {"n", "c"}):

@@ -230,3 +230,14 @@ def test_rank_of_a_group_starts_in_its_own_folder() -> None:
     assert script == "cd '/my app' && exec 'app' 'it'\\''s' '$HOME' 'two\nlines'\n"
     asked = changed(plan(mpi_args="--wdir /efs/run"), command=("app",))
     assert own_command(asked, "/") == "exec 'app'\n"
+
+
+@pytest.mark.parametrize("launcher", ["openmpi", "mpich", "intelmpi"])
+def test_ranks_of_groups_start_where_every_image_has_a_folder(launcher: str) -> None:
+    """The launcher's daemons change to the folder before they start a rank's shell."""
+    option = "--wdir" if launcher == "openmpi" else "-wdir"
+    assert f" {option} / " in f"{command(launcher=launcher, group='ocean')} "
+    assert "wdir" not in command(launcher=launcher)
+    for asked in ("-wdir /efs/run", "--wd /efs/run"):
+        words = command(launcher=launcher, group="ocean", mpi_args=asked).split()
+        assert [each for each in words if each.lstrip("-") in ("wdir", "wd")] == [asked.split()[0]]
