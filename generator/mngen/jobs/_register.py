@@ -9,6 +9,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from mngen.account import (
+    ECR_IMAGE,
     EFA_DEVICE,
     SCRATCH_VOLUME,
     Target,
@@ -16,7 +17,8 @@ from mngen.account import (
     environment_wanted,
     image_wanted,
 )
-from mngen.cluster import GROUP_VARIABLE, apply_properties, definition_name
+from mngen.cluster import GROUP_VARIABLE, apply_properties, definition_name, has_secrets
+from mngen.errors import InputError, Problem
 from mngen.jobs._request import retry_strategy
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ _SENT = (
     "tags",
     "platformCapabilities",
 )
+_EXECUTION_ROLE = "executionRoleArn"
 
 
 def revision_wanted(target: Target) -> JobDefinitionTypeDef | None:
@@ -47,13 +50,19 @@ def revision_wanted(target: Target) -> JobDefinitionTypeDef | None:
 
     Returns:
         The definition as DescribeJobDefinitions would give it; the newest one itself where nothing
-        is to be changed, None where there is none to start from.
+        is to be changed, or where it is for one node and the spec has node groups, of which MN307
+        tells; None where there is none to start from.
+
+    Raises:
+        InputError: Terraform has yet to give a container the role that reads its secrets.
     """
     if target.definition is None or not differences_of(target):
         return target.definition
     wanted: Any = copy.deepcopy(target.definition)
     job = target.intent.job
     ranges = _ranges_wanted(target, wanted)
+    if job.groups and not ranges:
+        return target.definition
     containers = [each["container"] for each in ranges] or [wanted["containerProperties"]]
     parts = job.groups or (job,) * len(containers)
     for part, container in zip(parts, containers, strict=True):
@@ -76,6 +85,7 @@ def revision_wanted(target: Target) -> JobDefinitionTypeDef | None:
         container.setdefault("linuxParameters", {})["sharedMemorySize"] = part.shared_memory
         fit_to_nodes(container, part)
         apply_properties(target.account.cluster.spec, part, container)
+        _give_execution_role(target, part, container)
     if ranges and job.spec.nodes is not None:
         wanted["nodeProperties"]["numNodes"] = job.spec.nodes
     wanted["retryStrategy"] = retry_strategy(job.spec.attempts)
@@ -107,6 +117,9 @@ def _ranges_wanted(target: Target, wanted: dict[str, Any]) -> list[dict[str, Any
     found = []
     for part in job.parts:
         each = copy.deepcopy(known.get(part.target, ranges[0]))
+        if part.target not in known:
+            # With it the agent could pull the images of containers with secrets alone.
+            each["container"].pop(_EXECUTION_ROLE, None)
         each["targetNodes"] = part.target
         options = each["container"].get("logConfiguration", {}).get("options", {})
         if "awslogs-stream-prefix" in options:
@@ -114,6 +127,49 @@ def _ranges_wanted(target: Target, wanted: dict[str, Any]) -> list[dict[str, Any
         found.append(each)
     wanted["nodeProperties"]["nodeRangeProperties"] = found
     return found
+
+
+def _give_execution_role(target: Target, part: ResolvedJob, container: dict[str, Any]) -> None:
+    """Gives a container with secrets a role that may read them, unless it has one.
+
+    Terraform's role may read what containers needed at the last apply: another container has it
+    for the same secrets and repository, or it is not known to be enough.
+
+    Args:
+        target: A submission with the newest revision.
+        part: The part of the job that the container is of.
+        container: Its properties, which are changed.
+
+    Raises:
+        InputError: There is no such role.
+    """
+    spec = target.account.cluster.spec
+    if not has_secrets(spec, part.spec) or container.get(_EXECUTION_ROLE):
+        return
+    named = spec.roles.execution
+    roles = [
+        str(each[_EXECUTION_ROLE])
+        for each in target.containers
+        if each.get(_EXECUTION_ROLE) and _needs(container) <= _needs(each)
+    ]
+    if named == "create" and not roles:
+        of_group = f" of the node group `{part.group}`" if part.group else ""
+        raise InputError(
+            Problem(
+                f"the job definition in AWS has no execution role for the secrets{of_group} of the "
+                f"job `{part.name}`",
+                hint="apply the spec: `mngen apply`",
+            )
+        )
+    container[_EXECUTION_ROLE] = roles[0] if named == "create" else named
+
+
+def _needs(container: dict[str, Any]) -> set[str]:
+    """Returns what an execution role must allow for a container: secrets and a repository."""
+    found = {str(each["valueFrom"]) for each in container.get("secrets") or []}
+    found |= set((container.get("repositoryCredentials") or {}).values())
+    image = ECR_IMAGE.fullmatch(str(container.get("image", "")))
+    return found | ({"/".join(image.group("account", "region", "repository"))} if image else set())
 
 
 def fit_to_nodes(container: dict[str, Any], job: ResolvedJob) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 NAME = f"d{uuid4().hex[:10]}"
 ROLE = f"arn:aws:iam::{ACCOUNT_ID}:role"
+SECRET = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT_ID}:secret:lab-AbCdEf"
 CONTAINER: dict[str, Any] = {"image": "quay.io/lab/wave:1", "vcpus": 4, "memory": 8000}
 CONDITIONS = [{"action": "EXIT", "onReason": "*"}]
 WORKER = {
@@ -75,6 +76,14 @@ jobs:
   ranges: {{queue: mpi, definition: ranges.json, aws_name: lab_ranges_{NAME}}}
   one: {{queue: mpi, definition: one.json}}
   keys: {{queue: mpi, nodes: 2, command: [hostname]}}
+  coupled:
+    queue: mpi
+    nodes: 3
+    command: [hostname]
+    image: quay.io/lab/ocean:1
+    groups:
+      ocean: {{nodes: "0:0"}}
+      ice: {{nodes: "1:", image: "quay.io/lab/ice:1", registry_credentials: "{SECRET}"}}
   inside:
     queue: mpi
     nodes: 2
@@ -149,6 +158,44 @@ def test_a_revision_that_a_script_has_registered_is_submitted_in_its_ranges(
     assert "numNodes" not in shown["nodeOverrides"]
     assert set(overrides(shown)) == {"0:0", "1:1"}
     assert lab.job(jobs.submit("keys").id)["nodeProperties"]["numNodes"] == 2
+
+
+def containers(lab: Deployed, job: str) -> dict[str, dict[str, Any]]:
+    """Return the containers of a job's newest definition by their node ranges."""
+    found = lab.batch.describe_job_definitions(jobDefinitionName=f"{NAME}-{job}")["jobDefinitions"]
+    newest = max(found, key=lambda each: each["revision"])
+    ranges = newest["nodeProperties"]["nodeRangeProperties"]
+    return {each["targetNodes"]: each["container"] for each in ranges}
+
+
+def test_groups_of_a_definition_for_one_node_need_an_apply(lab: Deployed, jobs: Jobs) -> None:
+    lab.batch.register_job_definition(
+        jobDefinitionName=f"{NAME}-coupled", type="container", containerProperties=CONTAINER
+    )
+    with pytest.raises(InputError, match="for one node, and the submission is not") as raised:
+        jobs.submit("coupled", register=True)
+    assert [each.rule for each in raised.value.problems] == ["MN307"]
+
+
+def test_a_group_with_secrets_gets_the_role_that_reads_them(lab: Deployed, jobs: Jobs) -> None:
+    """Without one, the agent cannot pull the image:
+    https://docs.aws.amazon.com/batch/latest/userguide/execution-IAM-role.html."""
+    other = {**WORKER, "repositoryCredentials": {"credentialsParameter": f"{SECRET[:-1]}g"}}
+    for last in (CONTAINER, WORKER, other):
+        lab.batch.register_job_definition(
+            jobDefinitionName=f"{NAME}-coupled", **multi_node(3, _0_1=CONTAINER, _2_=last)
+        )
+        with pytest.raises(InputError, match=r"no execution role .* group `ice`") as raised:
+            jobs.submit("coupled", register=True)
+        assert "mngen apply" in (raised.value.problems[0].hint or "")
+    own = {**WORKER, "repositoryCredentials": {"credentialsParameter": SECRET}}
+    lab.batch.register_job_definition(
+        jobDefinitionName=f"{NAME}-coupled", **multi_node(3, _0_1=own, _2_=CONTAINER)
+    )
+    jobs.submit("coupled", register=True)
+    found = containers(lab, "coupled")
+    roles = {name: each.get("executionRoleArn") for name, each in found.items()}
+    assert roles == {"0:0": None, "1:": WORKER["executionRoleArn"]}
 
 
 def test_other_node_ranges_than_the_definitions_are_refused(lab: Deployed) -> None:

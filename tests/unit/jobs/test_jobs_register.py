@@ -5,9 +5,15 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from mngen.account import Account, Target
 from mngen.catalog import load_catalog
 from mngen.cluster import apply_properties
-from mngen.jobs._register import fit_to_nodes
+from mngen.errors import InputError
+from mngen.jobs import Order
+from mngen.jobs._register import fit_to_nodes, revision_wanted
+from mngen.jobs._request import make_intent
 from mngen.rules import require
 from mngen.spec import load_text
 
@@ -111,3 +117,32 @@ def test_a_second_time_changes_nothing() -> None:
     untouched: dict[str, Any] = {"linuxParameters": {}}
     fit_to_nodes(untouched, job("r5"))
     assert untouched == {"linuxParameters": {}}
+
+
+def with_secret(roles: str) -> dict[str, Any]:
+    """Returns the container of a revision of a job that has just got a secret."""
+    secret = "arn:aws:ssm:us-east-1:123456789012:parameter/token"
+    text = f"{SPEC}  secret: {{queue: r5, command: [hostname], secrets: {{TOKEN: '{secret}'}}}}\n"
+    found = require(
+        load_text(f"{text}roles: {{{roles}}}\n".encode()),
+        load_catalog(),
+        skip=["MN133", "MN142"],
+    )
+    intent = make_intent(found, Order(job="secret"), registering=True)
+    container = {**PLAIN, "image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/llm/mpi:1"}
+    definition: Any = {"jobDefinitionName": "llm-secret", "containerProperties": container}
+    revision: Any = revision_wanted(Target(intent, Account(found, {}), definition))
+    revised: dict[str, Any] = revision["containerProperties"]
+    return revised
+
+
+def test_secrets_come_with_the_role_that_reads_them() -> None:
+    """AWS Batch refuses secrets without one; it is Terraform that makes it:
+    https://docs.aws.amazon.com/batch/latest/userguide/specifying-sensitive-data-parameters.html.
+    """
+    role = "arn:aws:iam::123456789012:role/reads"
+    found = with_secret(f"execution: '{role}'")
+    assert found["secrets"][0]["name"] == "TOKEN"
+    assert found["executionRoleArn"] == role
+    with pytest.raises(InputError, match="no execution role for the secrets of the job `secret`"):
+        with_secret("execution: create")
