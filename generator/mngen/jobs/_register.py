@@ -50,8 +50,8 @@ def revision_wanted(target: Target) -> JobDefinitionTypeDef | None:
 
     Returns:
         The definition as DescribeJobDefinitions would give it; the newest one itself where nothing
-        is to be changed, or where it is for one node and the spec has node groups, of which MN307
-        tells; None where there is none to start from.
+        is to be changed, or where it is for one node and the spec has node groups, which MN307
+        reports; None where there is none to start from.
 
     Raises:
         InputError: Terraform has yet to give a container the role that reads its secrets.
