@@ -120,14 +120,16 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
 
 
 def _repositories(spec: Spec, scope: Scope) -> list[str]:
-    """Returns the ARNs of the ECR repositories that definitions from files name, sorted."""
-    images = {
+    """Returns the ARNs of the ECR repositories of the images that the spec names, sorted."""
+    images = {part.image for job in spec.jobs.values() for part in job.parts.values()}
+    images |= {
         container["image"]
         for job in spec.jobs.values()
         if isinstance(job, JobFromFile)
         for _, container in job.from_file.containers
     }
-    named = [found for found in map(ECR_IMAGE.fullmatch, images) if found]
+    images.add(spec.container.image)
+    named = [found for image in images if image and (found := ECR_IMAGE.fullmatch(image))]
     return sorted(
         {
             f"arn:{scope.partition}:ecr:{each['region']}:{each['account']}:"

@@ -97,6 +97,40 @@ def test_policies_follow_what_definitions_in_files_name() -> None:
         assert allows(deployer, passed) is allowed, role
 
 
+def test_a_submitter_may_look_for_every_image_of_the_spec() -> None:
+    """The service asks for it for each repository:
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html.
+    """
+    registry = "999999999999.dkr.ecr.us-west-2.amazonaws.com"
+    cluster = cluster_of(f"""\
+name: coupled
+region: us-east-1
+environments:
+  r5: {{instance: r5.12xlarge, max_nodes: 4, zones: [us-east-1a]}}
+queues:
+  mpi: {{environments: [r5]}}
+container: {{image: "{registry}/common:1"}}
+jobs:
+  post: {{queue: mpi, command: [hostname], image: "{registry}/tools/post@sha256:{"0" * 64}"}}
+  coupled:
+    queue: mpi
+    nodes: 2
+    command: [hostname]
+    groups:
+      ocean: {{nodes: "0:0"}}
+      ice: {{nodes: "1:", image: "{registry}/ice:1"}}
+""")
+    submitter = [policy(Part.SUBMITTER, cluster, ACCOUNT)]
+    for repository, allowed in (
+        ("common", True),
+        ("tools/post", True),
+        ("ice", True),
+        ("other", False),
+    ):
+        arn = f"arn:aws:ecr:us-west-2:999999999999:repository/{repository}"
+        assert allows(submitter, Request("ecr:DescribeImages", arn)) is allowed, repository
+
+
 @lru_cache
 def specimens() -> list[Cluster]:
     """Few clusters in which every option of a feature meets every option of another."""
