@@ -55,6 +55,11 @@ Tree = dict[str, str]
 """Rendered files by their path below the output folder, with forward slashes."""
 
 PROVIDER_RANGES = {5: ">= 5.100.0, < 6.0.0", 6: ">= 6.0.0, < 7.0.0"}
+_RANGE_BY_PRICE = ">= 6.10.0, < 7.0.0"
+"""Of version 6 where an environment allocates by Spot prices: older ones do not update it in place.
+
+Source: https://github.com/hashicorp/terraform-provider-aws/blob/main/CHANGELOG.md (6.10.0, #40148)
+"""
 _PACKER = ("packer/images.pkr.hcl.j2", "packer/plugins.pkr.hcl")
 _OF_EVERY_GROUP = ("linuxParameters", "mountPoints", "volumes")
 """Container properties that no key of a node group changes, besides the size of /dev/shm."""
@@ -104,12 +109,19 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
     services = {service: names.endpoint_service(spec.region, service) for service in endpoints}
     gateway = services.pop("s3", None)
     nat = spec.network.nat is not False
+    spot_by_price = any(
+        each.allocation == "SPOT_PRICE_CAPACITY_OPTIMIZED" for each in cluster.environments
+    )
     return {
         "spec": spec,
         "cluster": cluster,
         "written": written(recorded_spec(cluster)),
         "tags": deployment_tags(spec),
-        "provider_range": PROVIDER_RANGES[provider],
+        "provider": provider,
+        "provider_range": (
+            _RANGE_BY_PRICE if spot_by_price and provider == 6 else PROVIDER_RANGES[provider]
+        ),
+        "spot_by_price": spot_by_price,
         "name_prefix": Hcl("compute_environment_name_prefix" if provider == 5 else "name_prefix"),
         "image_types": {
             each.name: batch_image_type(spec.image.base, gpu=each.gpus > 0)

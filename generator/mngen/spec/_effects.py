@@ -74,7 +74,8 @@ _MEANINGS = {
         "AWS Batch replaces the instances of the compute environment. New jobs start on new "
         "instances; running jobs may run for 6 more hours on the old ones (30 minutes in GovCloud "
         "regions), and are terminated after that. With `roles.service`, `allocation: best-fit` or "
-        "`capacity` the environment is replaced instead."
+        "`capacity`, and with `spot-price-capacity-optimized` beside `provider: 5`, the "
+        "environment is replaced instead."
     ),
     Effect.ENVIRONMENT: (
         "The compute environment is replaced: a new one is created, the queues switch to it, and "

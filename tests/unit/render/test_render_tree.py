@@ -186,7 +186,7 @@ def test_modules_do_not_know_the_environments() -> None:
 
 
 def test_the_provider_is_one_switch() -> None:
-    data = make_spec(ALL)
+    data = make_spec({**ALL, "types": "one"})
     five, six = rendered(data, provider=5), rendered(data, provider=6)
     assert five.keys() == six.keys()
     assert {path for path in five if five[path] != six[path]} == {
@@ -198,6 +198,27 @@ def test_the_provider_is_one_switch() -> None:
     module = "terraform/modules/compute_environment/main.tf"
     assert "compute_environment_name_prefix" in five[module]
     assert "compute_environment_name_prefix" not in six[module]
+
+
+@pytest.mark.parametrize(
+    ("types", "provider", "versions", "in_place"),
+    [
+        ("one", 5, ">= 5.100.0, < 6.0.0", True),
+        ("one", 6, ">= 6.0.0, < 7.0.0", True),
+        # hashicorp/terraform-provider-aws#38695, mended in 6.10.0.
+        ("several", 5, ">= 5.100.0, < 6.0.0", False),
+        ("several", 6, ">= 6.10.0, < 7.0.0", True),
+    ],
+)
+def test_old_providers_do_not_update_what_allocates_by_spot_prices(
+    types: str, provider: int, versions: str, *, in_place: bool
+) -> None:
+    tree = rendered(make_spec({**ALL, "types": types}), provider=provider)
+    assert f'"{versions}"' in tree["terraform/versions.tf"]
+    module = hcl2.loads(tree["terraform/modules/compute_environment/main.tf"])
+    [found] = [each["updates_in_place"] for each in module["locals"] if "updates_in_place" in each]
+    assert ("SPOT_PRICE_CAPACITY_OPTIMIZED" not in found) is in_place
+    assert "BEST_FIT" in found
 
 
 @pytest.mark.parametrize("provider", [5, 6])

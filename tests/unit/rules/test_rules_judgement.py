@@ -268,6 +268,22 @@ def test_environments(fields: dict[str, object], expected: list[str]) -> None:
     assert ids(environment(**fields)) == expected
 
 
+@pytest.mark.parametrize(
+    ("allocation", "provider", "expected"),
+    [
+        # hashicorp/terraform-provider-aws#38695: version 5 replaces such an environment.
+        ("spot-price-capacity-optimized", 5, ["MN196", "MN114"]),
+        ("spot-price-capacity-optimized", 6, []),
+        ("spot-capacity-optimized", 5, ["MN196"]),
+    ],
+)
+def test_spot_prices_and_versions_of_the_provider(
+    allocation: str, provider: int, expected: list[str]
+) -> None:
+    text = environment(purchase="spot", multi_node="false", allocation=allocation)
+    assert sorted(map(str, ids(f"{text}provider: {provider}\n"))) == sorted(expected)
+
+
 def test_nearest_types_with_efa_are_named() -> None:
     [problem] = problems(environment(instance="c5n.4xlarge", efa="true"))
     assert problem.rule == "MN128"

@@ -163,6 +163,9 @@ environments:
                 )
 
 
+_REPLACED = "every new image or instance type will replace this environment, with the jobs on it"
+
+
 class UpdatesInPlace(SpecRule):
     id = "MN114"
     severity = Severity.WARNING
@@ -170,7 +173,8 @@ class UpdatesInPlace(SpecRule):
     why = (
         "AWS Batch cannot change the AMI, the launch template or the instance type of a BEST_FIT "
         "environment. Each such change, also each new AMI, replaces the environment and terminates "
-        "its jobs. BEST_FIT also waits for the type that it considers cheapest and uses no other."
+        "its jobs. BEST_FIT also waits for the type that it considers cheapest and uses no other. "
+        "Version 5 of the Terraform provider replaces SPOT_PRICE_CAPACITY_OPTIMIZED ones as well."
     )
     remedy = "leave `allocation` out; an environment of one type has nothing to choose from"
     source_url = (
@@ -200,8 +204,14 @@ environments:
             if each.allocation == "BEST_FIT" and each.spec.capacity is None:
                 yield Match(
                     ("environments", each.name, "allocation"),
-                    "every new image or instance type will replace this environment, with the "
-                    "jobs on it",
+                    _REPLACED,
+                )
+            # See https://github.com/hashicorp/terraform-provider-aws/issues/38695.
+            if each.allocation == "SPOT_PRICE_CAPACITY_OPTIMIZED" and subject.spec.provider == 5:
+                yield Match(
+                    ("environments", each.name, "allocation"),
+                    _REPLACED,
+                    "use `provider: 6`, or `spot-capacity-optimized`",
                 )
 
 
