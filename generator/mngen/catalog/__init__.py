@@ -31,6 +31,7 @@ from mngen.catalog._prices import (
     Prices,
     encode_prices,
     load_prices,
+    price_list_region,
     prices_path,
 )
 from mngen.catalog._quotas import Quota, vcpu_quota
@@ -57,6 +58,7 @@ __all__ = [
     "encode_prices",
     "load_catalog",
     "load_prices",
+    "price_list_region",
     "prices_path",
     "refresh_catalog",
     "refresh_prices",
@@ -103,7 +105,8 @@ def refresh_prices(
 ) -> RefreshedPrices | None:
     """Reads the prices of a region from AWS's price list and writes them to a file, atomically.
 
-    What the file has of other regions stays. Needs the permission `pricing:GetProducts` alone.
+    What the file has of other regions stays; a new file also has the prices that mngen ships. Needs
+    the permission `pricing:GetProducts` alone.
 
     Args:
         path: The file; one that is there is compared and replaced.

@@ -20,6 +20,16 @@ from mngen.errors import InputError, Problem
 PRICES_NAME = "mngen-prices.json"
 FORMAT = 1
 
+# Where the price list is served, by the beginning of the region whose prices are wanted. All three
+# of the partition `aws` know the prices of all its regions.
+# Source: https://docs.aws.amazon.com/general/latest/gr/billing.html
+_ENDPOINTS = {
+    "us-gov-": None,
+    "cn-": "cn-northwest-1",
+    "ap-": "ap-south-1",
+    "eu-": "eu-central-1",
+    "": "us-east-1",
+}
 _SHIPPED = Path(__file__).with_name("instance-prices.json")
 _WHAT = "price table"
 _MEND = (
@@ -145,6 +155,15 @@ def decode_prices(data: bytes, file: str, path: Path | None = None) -> Prices:
         for column, region in enumerate(names)
     }
     return Prices(content.regions, hourly, path)
+
+
+def price_list_region(region: str) -> str | None:
+    """Returns the region to ask for the prices of a region; None where none can be asked.
+
+    GovCloud has no price list, and its credentials do not open that of the other regions.
+    Source: https://docs.aws.amazon.com/govcloud-us/latest/UserGuide/using-services.html
+    """
+    return next(found for start, found in _ENDPOINTS.items() if region.startswith(start))
 
 
 def prices_path(beside: Path) -> Path:

@@ -14,7 +14,14 @@ import msgspec
 
 from mngen._aws import client, region_of, translated
 from mngen.catalog._load import load_catalog
-from mngen.catalog._prices import PricedRegion, Prices, decode_prices, encode_prices
+from mngen.catalog._prices import (
+    PricedRegion,
+    Prices,
+    decode_prices,
+    encode_prices,
+    load_prices,
+    price_list_region,
+)
 from mngen.catalog._refresh import origin, replace
 from mngen.errors import InputError, ToolError
 
@@ -23,16 +30,6 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-# Where the price list is served, by the beginning of the region whose prices are wanted. All three
-# of the partition `aws` know the prices of all its regions.
-# Source: https://docs.aws.amazon.com/general/latest/gr/billing.html
-_ENDPOINTS = {
-    "us-gov-": None,
-    "cn-": "cn-northwest-1",
-    "ap-": "ap-south-1",
-    "eu-": "eu-central-1",
-    "": "us-east-1",
-}
 _ON_DEMAND = {
     "operatingSystem": "Linux",
     "preInstalledSw": "NA",
@@ -94,15 +91,6 @@ class RefreshedPrices:
     missing: tuple[str, ...]
 
 
-def endpoint_of(region: str) -> str | None:
-    """Returns the region to ask for the prices of a region; None where none can be asked.
-
-    GovCloud has no price list, and its credentials do not open that of the other regions.
-    Source: https://docs.aws.amazon.com/govcloud-us/latest/UserGuide/using-services.html
-    """
-    return next(found for start, found in _ENDPOINTS.items() if region.startswith(start))
-
-
 def hourly_prices(items: Iterable[str]) -> dict[str, dict[str, float]]:
     """Returns the prices of an hour, by currency and instance type.
 
@@ -140,7 +128,7 @@ def refresh(
 ) -> RefreshedPrices | None:
     """Reads the prices of a region and writes them to a price table; see `refresh_prices`."""
     wanted = region_of(region)
-    asked = endpoint_of(wanted)
+    asked = price_list_region(wanted)
     if asked is None:
         return None
     pricing: Any = client("pricing", asked)
@@ -190,8 +178,12 @@ def _ask(pricing: Any, region: str) -> Iterable[str]:
 
 
 def _previous(path: Path) -> Prices:
-    """Reads what a refresh replaces; a file that is damaged counts as empty, and gets mended."""
+    """Reads what a refresh replaces.
+
+    Where there is no file, or a damaged one, that is what mngen ships: a file beside the spec
+    replaces it, and must not lack the regions that were known without it.
+    """
     try:
         return decode_prices(path.read_bytes(), str(path))
     except (OSError, InputError):
-        return Prices((), {})
+        return load_prices()

@@ -70,7 +70,7 @@ def cost(
     with opened_jobs(file, sandbox=sandbox) as opened:
         region = opened.cluster.spec.region
         if job is not None:
-            _show_job(job_report(opened.usage_of(job), prices, region), output_format)
+            _show_job(job_report(opened.usage_of(job), prices, region), region, output_format)
             return
         usages = opened.usage(since=after)
     found = summed(usages, prices, region, By((by or SumBy.JOB).value))
@@ -105,10 +105,10 @@ def _show(found: "Report", output_format: CostFormat) -> None:
     console().print(shown)
     for reason, count in found.reasons.items():
         report(f"? = {count} {'job' if count == 1 else 'jobs'} not counted: {reason}")
-    _tell_rest(found)
+    _tell_rest(found, found.region)
 
 
-def _show_job(found: "JobReport", output_format: CostFormat) -> None:
+def _show_job(found: "JobReport", region: str, output_format: CostFormat) -> None:
     if output_format is CostFormat.JSON:
         print_json(found)
         return
@@ -126,17 +126,19 @@ def _show_job(found: "JobReport", output_format: CostFormat) -> None:
     console().print(shown)
     if found.total.reason:
         report(f"? = {found.total.reason}")
-    _tell_rest(found)
+    _tell_rest(found, region)
 
 
 def _amount(amount: float | None) -> str:
     return "?" if amount is None else f"{amount:,.4f}"
 
 
-def _tell_rest(found: "Report | JobReport") -> None:
+def _tell_rest(found: "Report | JobReport", region: str) -> None:
     """Prints when the prices were read, and what is not counted."""
+    from mngen.cost import no_prices
+
     if found.date is None:
-        report("for prices of the region, run mngen instances --refresh --region REGION")
+        report(no_prices(region))
     else:
         report(f"prices on demand of {found.date}")
     report(f"not counted: {'; '.join(found.not_counted)}")

@@ -18,6 +18,7 @@ from mngen.cost._estimate import (
     bound_of,
     estimate,
     estimate_of,
+    no_prices,
     recorded_cluster,
 )
 from mngen.cost._money import money
@@ -38,6 +39,7 @@ __all__ = [
     "estimate_of",
     "job_report",
     "money",
+    "no_prices",
     "recorded_cluster",
     "report",
 ]

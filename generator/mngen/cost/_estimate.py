@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+from mngen.catalog import price_list_region
 from mngen.cost._money import length, money
 from mngen.cost._standing import EFS, SERVICES_DATE, Standing, standing_of
 from mngen.spec import JobFromFile, Spec
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from mngen.cluster import Cluster, ResolvedJob, ResolvedQueue
 
 _SHOWN = 3
-_REFRESH = "run mngen instances --refresh --region"
 
 
 class Bound(Struct, frozen=True, kw_only=True):
@@ -102,11 +102,11 @@ class Estimate(Struct, frozen=True, kw_only=True):
         if not self.jobs:
             return None
         if self.currency is None:
-            return f"price: no prices of {self.region}; {_REFRESH} {self.region}"
+            return f"price: {no_prices(self.region)}"
         parts = [f"{each.job} {each.in_words(self.currency)}" for each in self.jobs[:_SHOWN]]
         if len(self.jobs) > _SHOWN:
             parts.append(f"{len(self.jobs) - _SHOWN} more jobs")
-        end = f"; {_REFRESH} {self.region}" if any(each.missing for each in self.jobs) else ""
+        end = _remedy(self.region) if any(each.missing for each in self.jobs) else ""
         return f"price: at most {'; '.join(parts)}; on demand in {self.region}, {self.date}{end}"
 
     def _standing_line(self) -> str | None:
@@ -211,6 +211,11 @@ def bound_of(
     )
 
 
+def no_prices(region: str) -> str:
+    """Returns that a region has no prices, and how to get them where that is possible."""
+    return f"no prices of {region}{_remedy(region)}"
+
+
 def recorded_cluster(record: Any, catalog: Catalog) -> Cluster | None:
     """Returns the deployment of the spec that Terraform keeps in an output; None if it is not one.
 
@@ -225,6 +230,12 @@ def recorded_cluster(record: Any, catalog: Catalog) -> Cluster | None:
         return resolve(msgspec.convert(record, Spec), catalog)
     except (msgspec.ValidationError, InputError, KeyError):
         return None
+
+
+def _remedy(region: str) -> str:
+    """Returns how to get prices of a region; empty for GovCloud, which has no price list."""
+    listed = price_list_region(region) is not None
+    return f"; run mngen instances --refresh --region {region}" if listed else ""
 
 
 def _is_read(job: ResolvedJob) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -19,14 +20,17 @@ from mngen.catalog import (
     encode_prices,
     load_catalog,
     load_prices,
+    price_list_region,
+    refresh_prices,
 )
 from mngen.catalog._prices import decode_prices
-from mngen.catalog._refresh_prices import endpoint_of, hourly_prices
+from mngen.catalog._refresh_prices import hourly_prices
 from mngen.errors import InputError, ToolError
 from mngen.sandbox.emulator._pricing import RefusedError, get_products
 from scripts.karpenter_prices import read_prices
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 # USD an hour in us-east-1 in data/pricing.json of apache-libcloud 3.9.1 (2025-03-02), which reads
@@ -184,7 +188,9 @@ def test_an_entry_that_is_not_one_of_aws_is_an_error_that_names_the_call() -> No
 def test_the_price_list_is_asked_where_botocore_knows_an_endpoint() -> None:
     session = boto3.Session()
     for partition in ("aws", "aws-cn", "aws-us-gov"):
-        asked = {endpoint_of(each) for each in session.get_available_regions("ec2", partition)}
+        asked = {
+            price_list_region(each) for each in session.get_available_regions("ec2", partition)
+        }
         expected = set(session.get_available_regions("pricing", partition))
         assert {each for each in asked if each} == expected
 
@@ -268,3 +274,42 @@ def test_the_emulator_pages_by_a_hundred_and_refuses_what_aws_refuses() -> None:
         with pytest.raises(RefusedError) as caught:
             get_products({**request, **change})
         assert caught.value.code == code
+
+
+class PriceList:
+    """Answers GetProducts as the emulator does, without a network."""
+
+    meta = SimpleNamespace(endpoint_url="http://127.0.0.1:1")
+
+    def get_paginator(self, name: str) -> PriceList:
+        assert name == "get_products"
+        return self
+
+    def paginate(self, **request: Any) -> Iterator[dict[str, Any]]:
+        page = get_products(request)
+        yield page
+        while "NextToken" in page:
+            page = get_products({**request, "NextToken": page["NextToken"]})
+            yield page
+
+
+@pytest.mark.parametrize("before", [None, b"", TABLE])
+def test_a_refresh_keeps_the_prices_of_other_regions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bytes | None
+) -> None:
+    monkeypatch.setattr("mngen.catalog._refresh_prices.client", lambda *_: PriceList())
+    path = tmp_path / PRICES_NAME
+    if before is not None:
+        path.write_bytes(before)
+    done = refresh_prices(path, "ap-south-1")
+    assert done is not None
+    found = load_prices(tmp_path)
+    # A file that can be read has what its group wants; else nothing must be lost that was known.
+    kept = decode_prices(TABLE, "x") if before == TABLE else load_prices()
+    assert [each.name for each in found.regions] == [
+        *(each.name for each in kept.regions),
+        "ap-south-1",
+    ]
+    for each in kept.regions:
+        assert found.region(each.name) == each
+        assert found.of_region(each.name) == kept.of_region(each.name)

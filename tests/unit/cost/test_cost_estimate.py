@@ -149,6 +149,18 @@ def test_a_region_without_prices_is_named_with_the_remedy() -> None:
     ]
 
 
+def test_govcloud_has_no_remedy_since_it_has_no_price_list() -> None:
+    for name, end in (("us-gov-west-1", ""), ("eu-west-1", "--refresh --region eu-west-1")):
+        cluster = cluster_of(SPEC.replace("us-east-1", name))
+        (line,) = estimate(cluster, Prices((), {})).lines()
+        assert line.startswith(f"price: no prices of {name}")
+        assert line.endswith(end or name)
+        region = PricedRegion(name=name, date=load_catalog().date, currency="USD", source="a test")
+        (line,) = estimate(cluster, Prices([region], {name: {"m4.4xlarge": 1.0}})).lines()
+        assert "no price of r5.24xlarge" in line
+        assert line.endswith(end or str(region.date))
+
+
 def test_prices_in_china_are_in_yuan() -> None:
     found = estimate_of_text(SPEC.replace("us-east-1", "cn-north-1"))
     (bound,) = found.jobs
