@@ -284,6 +284,45 @@ def test_spot_prices_and_versions_of_the_provider(
     assert sorted(map(str, ids(f"{text}provider: {provider}\n"))) == sorted(expected)
 
 
+@pytest.mark.parametrize(
+    ("of_job", "of_main", "places"),
+    [
+        ("launcher: mpich, mpi_args: [-genvall]", "", ["mpi_args[0]"]),
+        # The wire-up reads what the container has, and variables win over the keys.
+        (
+            "environment: {MNGEN_LAUNCHER: mpich, MNGEN_MPI_ARGS: '-n 4 -genvall'}",
+            "",
+            ["environment.MNGEN_MPI_ARGS"],
+        ),
+        (
+            "launcher: intelmpi",
+            "environment: {MNGEN_MPI_ARGS: -envall}",
+            ["groups.ocean.environment.MNGEN_MPI_ARGS"],
+        ),
+        (
+            "launcher: mpich, mpi_args: [-genvall], environment: {MNGEN_MPI_ARGS: -prepend-rank}",
+            "",
+            [],
+        ),
+        (
+            "launcher: mpich, mpi_args: [-genvall], environment: {MNGEN_LAUNCHER: openmpi}",
+            "",
+            [],
+        ),
+        ("launcher: mpich, environment: {MNGEN_MPI_ARGS: '\"-genvall'}", "", []),
+    ],
+)
+def test_hydra_gets_no_environment_for_groups_from_keys_or_variables(
+    of_job: str, of_main: str, places: list[str]
+) -> None:
+    text = (
+        f"{HEAD}{R5}{MPI}jobs:\n  a: {{queue: mpi, nodes: 2, command: [hostname], {of_job}, "
+        f"groups: {{ice: {{nodes: '1:'}}, ocean: {{nodes: '0:0', {of_main}}}}}}}\n"
+    )
+    found = [problem.path for problem in problems(text) if problem.rule == "MN421"]
+    assert found == [f"jobs.a.{place}" for place in places]
+
+
 def test_nearest_types_with_efa_are_named() -> None:
     [problem] = problems(environment(instance="c5n.4xlarge", efa="true"))
     assert problem.rule == "MN128"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from mngen.cluster import KEY_VARIABLES, key_variables
 from mngen.rules._rule import Match
 from mngen.rules.spec._rule import SpecRule
 
@@ -11,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mngen.rules.spec._subject import Subject
-    from mngen.spec import Job
+    from mngen.spec import Job, Path
 
 _RANGES = (
     "aws batch describe-job-definitions --status ACTIVE "
@@ -177,11 +180,33 @@ jobs:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for name, job in subject.spec.jobs.items():
-            if not job.groups or job.launcher not in ("mpich", "intelmpi"):
+            if not job.groups:
                 continue
-            for number, word in enumerate(job.mpi_args):
+            # Only the main node, which is the first, starts Hydra.
+            group, part = next(iter(job.parts.items()))
+            variables = key_variables(part) | part.environment
+            if variables.get(KEY_VARIABLES["launcher"], "").strip() not in ("mpich", "intelmpi"):
+                continue
+            for place, word in _mpi_args(part):
                 if word.lstrip("-") in ("genvall", "envall"):
+                    own = group is not None and place[-1] in job.groups[group].environment
                     yield Match(
-                        ("jobs", name, "mpi_args", number),
+                        ("jobs", name, *(("groups", group) if own else ()), *place),
                         f"with {word}, no rank finds the command of its node group",
                     )
+
+
+def _mpi_args(part: Job) -> Iterator[tuple[Path, str]]:
+    """Yields the words that a part of a job gives to mpirun, with their places in it.
+
+    A variable has precedence over the key.
+    """
+    variable = KEY_VARIABLES["mpi_args"]
+    if variable not in part.environment:
+        for number, word in enumerate(part.mpi_args):
+            yield ("mpi_args", number), word
+        return
+    # The wire-up reports a variable that no shell could split.
+    with suppress(ValueError):
+        for word in shlex.split(part.environment[variable]):
+            yield ("environment", variable), word
