@@ -3,10 +3,12 @@
 It takes the arguments and the session as the plugin does, changes the terminal as the plugin does,
 and sends keys where the plugin would send them. It connects with nothing: what would go to the
 container is written to a record, and the session ends when `exit` is typed, or at once if
-`STAND_IN_ENDS` is set, as with a command that ends.
+`STAND_IN_ENDS` is set, as with a command that ends. With `STAND_IN_CHANNEL` it cannot open the
+channel of the session: it gives up (`refused`), or goes on trying (`blocked`).
 
 Source: https://github.com/aws/session-manager-plugin, src/sessionmanagerplugin/session/session.go
-(arguments, variable, messages), session/shellsession/shellsession_unix.go (stty, the end of the
+(arguments, variable, messages), session/sessionhandler.go (a channel that does not open),
+session/shellsession/shellsession_unix.go (stty, the end of the
 input) and session/sessionutil/control_signals_unix.go (keys).
 """
 
@@ -24,9 +26,10 @@ from typing import Any, NoReturn
 VERSION = os.environ.get("STAND_IN_VERSION", "1.2.707.0")
 RECORD = "STAND_IN_RECORD"
 ENDS = "STAND_IN_ENDS"
+CHANNEL = "STAND_IN_CHANNEL"
 
 _PREFIX = "AWS_SSM_START_SESSION_RESPONSE"
-_LEGACY, _ALL = 4, 7
+_LEGACY = 4
 _KEYS = {signal.SIGINT: b"\x03", signal.SIGQUIT: b"\x1c", signal.SIGTSTP: b"\x1a"}
 
 
@@ -63,10 +66,10 @@ def _start(arguments: list[str]) -> None:
     try:
         session = json.loads(response)
     except ValueError as error:
-        print(f"Cannot perform start session: {error}", file=sys.stderr)
+        print(f"Cannot perform start session: {error}")
         return
     if operation != "StartSession":
-        print("Invalid Operation", file=sys.stderr)
+        print("Invalid Operation", end="")
         return
     # Go reads the keys in any case.
     session = {key.lower(): value for key, value in session.items()}
@@ -82,6 +85,15 @@ def _start(arguments: list[str]) -> None:
     with Path(os.environ[RECORD]).open("wb", buffering=0) as record:
         record.write(json.dumps(started).encode() + b"\n")
         print(f"\nStarting session with SessionId: {session['sessionid']}", flush=True)
+        channel = os.environ.get(CHANNEL)
+        if channel == "refused":
+            print("Cannot perform start session: unable to determine SessionType")
+            return
+        if channel == "blocked":
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            print("connecting", flush=True)
+            while True:
+                signal.pause()
         _talk(record, session["sessionid"])
 
 
@@ -97,7 +109,7 @@ def _talk(record: Any, session: str) -> None:
     if os.environ.get(ENDS):
         # The end of the input is there to be read at once; an open one has nothing to read.
         if select.select([0], [], [], 0)[0] and not os.read(0, 1):
-            print("Cannot perform start session: EOF", file=sys.stderr)
+            print("Cannot perform start session: EOF")
             return
         _stop(before, session)
     typed = b""
@@ -106,7 +118,7 @@ def _talk(record: Any, session: str) -> None:
         typed += received
         if b"exit" in typed:
             _stop(before, session)
-    print("Cannot perform start session: EOF", file=sys.stderr)
+    print("Cannot perform start session: EOF")
 
 
 def _stop(before: str, session: str) -> NoReturn:

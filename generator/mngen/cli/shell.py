@@ -28,7 +28,8 @@ def shell(
     spec when it is submitted, and you need the Session Manager plugin and the permissions of
     `mngen policy debugger`. Ctrl-C and Ctrl-Z are sent to the container; `exit` closes the shell.
 
-    The exit code of COMMAND is not transferred.
+    The exit code of COMMAND is not transferred: it is 0 even if the plugin cannot connect. Without
+    a terminal, COMMAND gets no input.
     """
     if not command and not sandbox and not has_terminal():
         raise InputError(

@@ -81,6 +81,8 @@ def connect(plugin: str, session: Session, region: str, endpoint: str) -> None:
 
     Raises:
         ToolError: The plugin cannot be started, or failed.
+        KeyboardInterrupt: Ctrl-C was pressed before the session was open: the plugin, which tries
+            for long to open it, takes no keys until then.
     """
     command = [
         *(plugin, _VARIABLE, region, _OPERATION, os.environ.get("AWS_PROFILE", "")),
@@ -100,6 +102,8 @@ def connect(plugin: str, session: Session, region: str, endpoint: str) -> None:
             if process.poll() is None:
                 process.terminate()
                 process.wait()
+    if code == -signal.SIGINT:
+        raise KeyboardInterrupt
     if code:
         raise ToolError(f"session-manager-plugin failed with exit code {code}")
 

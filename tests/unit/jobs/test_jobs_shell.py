@@ -20,7 +20,7 @@ from tests.support.batch import Deployed, hold, spec_text
 from tests.support.cli import CHECKOUT, mngen
 from tests.support.faults import Faults
 from tests.support.iam import Request, actions, allows
-from tests.support.session_manager_plugin import ENDS, RECORD, install, read_record
+from tests.support.session_manager_plugin import CHANNEL, ENDS, RECORD, install, read_record
 
 if TYPE_CHECKING:
     import subprocess
@@ -106,7 +106,7 @@ def test_a_command_on_a_node(
     for shown in (*started["arguments"], done.stdout, done.stderr):
         assert token not in shown
     assert "Exiting session" in done.stdout
-    assert "EOF" not in done.stderr
+    assert "EOF" not in done.stdout
     jobs.cancel(job)
 
 
@@ -144,6 +144,37 @@ def test_keys_reach_the_container(jobs: Jobs, folder: Path, environment: dict[st
     _, sent = read_record(folder / "record")
     for byte in (b"\x03", b"\x1a", b"\x1c"):
         assert sent.count(byte) == 1, sent
+    jobs.cancel(job)
+
+
+def test_ctrl_c_while_the_channel_does_not_open(
+    jobs: Jobs, folder: Path, environment: dict[str, str]
+) -> None:
+    """The plugin takes no keys before: Ctrl-C kills it."""
+    job = hold(jobs, "RUNNING", "open")
+    terminal: Any = pexpect.spawn(
+        CHECKOUT[0],
+        ["shell", job],
+        cwd=str(folder),
+        env={**environment, CHANNEL: "blocked"},
+        encoding="utf-8",
+        timeout=PATIENCE,
+    )
+    terminal.expect("connecting")
+    terminal.sendcontrol("c")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert "failed with exit code" not in terminal.before
+    assert terminal.exitstatus == 130
+    jobs.cancel(job)
+
+
+def test_a_channel_that_is_refused(jobs: Jobs, shell: Callable[..., Any]) -> None:
+    """The plugin succeeds all the same."""
+    job = hold(jobs, "RUNNING", "open")
+    done = shell("shell", job, "--", "true", **{CHANNEL: "refused"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Cannot perform start session: unable to determine SessionType" in done.stdout
     jobs.cancel(job)
 
 
@@ -317,6 +348,7 @@ def test_a_closed_input_is_no_terminal(
     done = mngen("shell", job, "--", "true", cwd=folder, program=closed, env=ends)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Exiting session" in done.stdout
+    assert "Cannot perform" not in done.stdout
     # What asks for confirmation finds none either.
     done = mngen("cancel", job, cwd=folder, program=closed, env=environment)
     assert done.stderr.startswith("error: not a terminal: pass --yes to confirm\n")
