@@ -77,7 +77,9 @@ def connect(plugin: str, session: Session, region: str, endpoint: str) -> None:
         plugin: Path of the plugin.
         session: The session.
         region: Its region.
-        endpoint: URL of Systems Manager, which the plugin calls when a connection is lost.
+        endpoint: URL of Systems Manager. When a connection is lost, the plugin asks there to resume
+            the session; it is not known whether that works with ECS Exec, and debuggers have no
+            permission for it.
 
     Raises:
         ToolError: The plugin cannot be started, or failed.
