@@ -279,6 +279,30 @@ IAM = {
 }
 
 
+@pytest.mark.parametrize(
+    ("bucket", "shell", "named"),
+    [
+        (True, True, "fetch inputs, carry shells, and the policies"),
+        (True, False, "fetch inputs, and the policies"),
+        (False, True, "carry shells, and the policies"),
+        (False, False, "none, unless the spec attaches policies"),
+    ],
+)
+def test_the_role_of_jobs_says_what_it_permits(*, bucket: bool, shell: bool, named: str) -> None:
+    spec = {
+        "name": "a",
+        "region": "us-east-1",
+        "environments": {"e": {"instance": "r5.large", "max_nodes": 2}},
+        "queues": {"q": {"environments": ["e"]}},
+        "jobs": {"j": {"queue": "q", "command": ["hostname"], "shell": shell}},
+        "storage": {"bucket": "inputs"} if bucket else {},
+    }
+    identity = rendered(spec)["terraform/modules/identity/main.tf"]
+    assert f"# Permissions of the containers: {named}" in identity
+    assert ("s3:GetObject" in identity) == bucket
+    assert ("ssmmessages:OpenDataChannel" in identity) == shell
+
+
 @pytest.mark.parametrize("profile", ["create", "arn:aws:iam::123456789012:instance-profile/mine"])
 def test_mounting_with_iam_gives_rights_to_the_roles_that_mngen_makes(profile: str) -> None:
     environments = {"e": {"instance": "r5.large", "max_nodes": 2}}
