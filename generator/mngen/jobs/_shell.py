@@ -13,6 +13,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mngen._json_text import pointer
 from mngen.cluster import definition_name
 from mngen.errors import InputError, ToolError
 from mngen.jobs._batch import describe
@@ -201,7 +202,8 @@ def _in_task(
     """
     if not task.get("enableExecuteCommand"):
         raise InputError(
-            f"`{job['jobId']}` was submitted without `shell`", hint=_how_to_enable(cluster, job)
+            f"node {index} of `{job['jobId']}` was submitted without `shell`",
+            hint=_how_to_enable(cluster, job, index),
         )
     # Jobs of AWS Batch with `containerProperties` have one container, which it calls `default`.
     container = task["containers"][0]
@@ -225,19 +227,23 @@ def _in_task(
     )
 
 
-def _how_to_enable(cluster: Cluster, job: JobDetailTypeDef) -> str:
-    """Returns what to change so that the next job of the same definition has a shell."""
+def _how_to_enable(cluster: Cluster, job: JobDetailTypeDef, index: int) -> str:
+    """Returns what to change so that a node of the next job of the same definition has a shell."""
     name, _, revision = job["jobDefinition"].rpartition("/")[2].partition(":")
     then = "run mngen apply, and submit the job again: it cannot be added to a running one"
     for each in cluster.jobs:
         if definition_name(cluster.spec, each.name) != name:
             continue
-        if each.spec.shell:
-            return f"it runs revision {revision} of its definition, from before `shell`; {then}"
+        shell = each.spec.shell
         if isinstance(each.spec, JobFromFile):
-            return (
-                f'add `"enableExecuteCommand": true` to the container in {each.spec.definition}, '
-                f"{then}"
-            )
+            path, container = each.spec.from_file.container_of(index)
+            shell = bool(container.get("enableExecuteCommand"))
+            if not shell:
+                return (
+                    f'add `"enableExecuteCommand": true` to {pointer(path)} in '
+                    f"{each.spec.definition}, {then}"
+                )
+        if shell:
+            return f"it runs revision {revision} of its definition, from before `shell`; {then}"
         return f"add `shell: true` to `jobs.{each.name}` in the spec, {then}"
     return f"add `enableExecuteCommand` to its definition {name}, and submit the job again"

@@ -39,15 +39,7 @@ class JobDefinition(msgspec.Struct, frozen=True):
     @property
     def main(self) -> tuple[Path, dict[str, Any]]:
         """The container of the main node, with its path."""
-        nodes = self.content.get("nodeProperties")
-        if nodes is None:
-            return self.containers[0]
-        # Of ranges that overlap, the later one counts.
-        return [
-            each
-            for each, (first, last) in zip(self.containers, _ranges(nodes), strict=True)
-            if first <= nodes["mainNode"] <= last
-        ][-1]
+        return self.container_of(self.content.get("nodeProperties", {}).get("mainNode", 0))
 
     @property
     def roles(self) -> tuple[tuple[Path, str], ...]:
@@ -67,6 +59,28 @@ class JobDefinition(msgspec.Struct, frozen=True):
             for path, container in self.containers
             for number, each in enumerate(container.get("environment", []))
         )
+
+    @property
+    def with_shell(self) -> tuple[tuple[Path, dict[str, Any]], ...]:
+        """The containers that shells open in, with their paths."""
+        return tuple(each for each in self.containers if each[1].get("enableExecuteCommand"))
+
+    def container_of(self, node: int) -> tuple[Path, dict[str, Any]]:
+        """Returns the container of a node, with its path; of a node of no range, the last one.
+
+        Args:
+            node: Index of the node.
+        """
+        nodes = self.content.get("nodeProperties")
+        if nodes is None:
+            return self.containers[0]
+        found = [
+            each
+            for each, (first, last) in zip(self.containers, _ranges(nodes), strict=True)
+            if first <= node and (last is None or node <= last)
+        ]
+        # Of ranges that overlap, the later one counts.
+        return (found or self.containers)[-1]
 
     def locate(self, problem: Problem, path: Path) -> Problem:
         """Returns a problem placed in the file, at its line if it is found.
@@ -135,7 +149,7 @@ def need_of(container: Mapping[str, Any], kind: str) -> tuple[Path, int]:
     return (key,), container.get(key, 0)
 
 
-def _ranges(nodes: dict[str, Any]) -> list[tuple[int, int]]:
-    """Returns the first and the last node of each range."""
+def _ranges(nodes: dict[str, Any]) -> list[tuple[int, int | None]]:
+    """Returns the first and the last node of each range; None for the last one of the job."""
     bounds = [each["targetNodes"].split(":") for each in nodes["nodeRangeProperties"]]
-    return [(int(first or 0), int(last or nodes["numNodes"] - 1)) for first, last in bounds]
+    return [(int(first or 0), int(last) if last else None) for first, last in bounds]

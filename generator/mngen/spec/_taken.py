@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _OWN = frozenset({"queue", "definition", "aws_name", "protect"})
 """Keys of a job that are not part of its definition."""
 
-_PLAIN = {"user": "user", "privileged": "privileged", "shell": "enableExecuteCommand"}
+_PLAIN = {"user": "user", "privileged": "privileged"}
 """Keys of a job that have the value of a container property."""
 
 _KEYS = frozenset(Job.__struct_fields__)
@@ -184,6 +184,10 @@ def _keys(definition: JobDefinition) -> Iterator[tuple[str, tuple[Path, Any]]]:
         variables = {each.get("name", ""): each.get("value", "") for each in main["environment"]}
         yield "environment", ((*path, "environment"), variables)
     yield from _container_keys(path, main)
+    if definition.with_shell:
+        where, opened = definition.with_shell[0]
+        key = "enableExecuteCommand"
+        yield "shell", ((*where, key), opened[key])
     if "jobRoleArn" in main:
         yield "role", ((*path, "jobRoleArn"), main["jobRoleArn"])
     if "attempts" in content.get("retryStrategy", {}):

@@ -14,14 +14,14 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 
-from mngen.errors import InputError
+from mngen.errors import InputError, ToolError
 from mngen.jobs import Jobs, Order
 from mngen.policy import Part, policy
 from mngen.rehearsal import rehearsal_of
 from mngen.sandbox import ACCOUNT_ID
 from mngen.selftest import Wish, choose
-from tests.support.batch import Deployed
-from tests.support.iam import Request, allows
+from tests.support.batch import Deployed, hold
+from tests.support.iam import Request, actions, allows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +62,7 @@ def multi_node(nodes: int, **ranges: dict[str, Any]) -> dict[str, Any]:
 FILES = {
     "closed.json": multi_node(2, _0_1=CONTAINER),
     "ranges.json": multi_node(3, _0_0=CONTAINER, _1_=WORKER),
+    "shells.json": multi_node(3, _0_0=CONTAINER, _1_=WORKER | {"enableExecuteCommand": True}),
     "one.json": {"type": "container", "containerProperties": CONTAINER},
 }
 SPEC = f"""\
@@ -74,6 +75,7 @@ queues:
 jobs:
   closed: {{queue: mpi, definition: closed.json}}
   ranges: {{queue: mpi, definition: ranges.json, aws_name: lab_ranges_{NAME}}}
+  shells: {{queue: mpi, definition: shells.json}}
   one: {{queue: mpi, definition: one.json}}
   keys: {{queue: mpi, nodes: 2, command: [hostname]}}
   coupled:
@@ -240,6 +242,22 @@ def test_a_registration_leaves_it_alone(lab: Deployed, jobs: Jobs) -> None:
 def test_the_log_group_is_the_definitions(lab: Deployed, jobs: Jobs) -> None:
     status = jobs.status(jobs.submit("one", again=True).id, why=False, instances=False)
     assert status.log_group == "/aws/batch/job"
+
+
+def test_shells_in_one_node_range(lab: Deployed, jobs: Jobs) -> None:
+    """Debuggers get the permissions, and the other range's container is named."""
+    debugger = policy(Part.DEBUGGER, lab.cluster, ACCOUNT_ID)
+    assert "ecs:ExecuteCommand" in actions([debugger])
+    job = hold(jobs, "RUNNING", "shells")
+    with pytest.raises(InputError, match=r"node 0 of .* was submitted without `shell`") as raised:
+        jobs.open_shell(job, node=0)
+    hint = raised.value.problems[0].hint or ""
+    container = "/nodeProperties/nodeRangeProperties/0/container"
+    assert f'add `"enableExecuteCommand": true` to {container} in shells.json' in hint
+    # The role of this test has no permissions; ECS knows that the agent is to run.
+    with pytest.raises(ToolError, match="the agent of ECS Exec on node 1"):
+        jobs.open_shell(job, node=1)
+    jobs.cancel(job)
 
 
 def test_policies_follow_the_files(lab: Deployed) -> None:

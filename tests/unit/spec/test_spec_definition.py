@@ -203,6 +203,54 @@ def test_what_a_container_has_is_in_the_keys_of_the_job() -> None:
         assert problem.message.startswith(at)
 
 
+def test_each_container_with_a_shell_is_looked_at() -> None:
+    """ECS starts a task for each node, with the role of its own container."""
+    role = "arn:aws:iam::123456789012:role/wave"
+    main = {**CONTAINER, "jobRoleArn": role, "readonlyRootFilesystem": True}
+    worker = {**CONTAINER, "enableExecuteCommand": True}
+    ranges = ("nodeProperties", "nodeRangeProperties")
+
+    def content(worker: dict[str, Any]) -> dict[str, Any]:
+        both = [
+            {"targetNodes": "0:0", "container": main},
+            {"targetNodes": "1:", "container": worker},
+        ]
+        return with_value(WAVE, ranges, both)
+
+    def found(worker: dict[str, Any]) -> dict[str | None, Problem]:
+        rules = {"MN466", "MN479", "MN480"}
+        problems = check(loaded(content(worker)), load_catalog())
+        return {each.rule: each for each in problems if each.rule in rules}
+
+    assert taken(content(worker)).shell
+    assert not taken(content(CONTAINER)).shell
+    assert found(CONTAINER) == {}
+    at = "/nodeProperties/nodeRangeProperties/1/container/enableExecuteCommand: "
+    # The main node's container has a role, and is the one that is read-only.
+    [(rule, problem)] = found(worker).items()
+    assert (rule, problem.message) == ("MN479", f"{at}the containers have no role")
+    assert problem.position is not None
+    own = {**worker, "jobRoleArn": f"{role}-worker"}
+    assert [each.message for each in found(own).values()] == [
+        f"{at}{role}-worker must allow ECS Exec"
+    ]
+    assert set(found({**own, "readonlyRootFilesystem": True})) == {"MN466", "MN480"}
+
+
+@pytest.mark.parametrize(("node", "number"), [(0, 0), (1, 2), (2, 1), (9, 1)])
+def test_the_container_of_a_node(node: int, number: int) -> None:
+    """Source: API_NodeRangeProperty: a range without end has all nodes to the last one."""
+    ranges = [
+        {"targetNodes": bounds, "container": {**CONTAINER, "user": bounds}}
+        for bounds in ("0:0", "1:", "1:1")
+    ]
+    content = with_value(WAVE, ("nodeProperties",), {**WAVE["nodeProperties"], "numNodes": 3})
+    content["nodeProperties"]["nodeRangeProperties"] = ranges
+    path, container = taken(content).from_file.container_of(node)
+    assert path == ("nodeProperties", "nodeRangeProperties", number, "container")
+    assert container["user"] == ranges[number]["targetNodes"]
+
+
 EXCLUDED = [
     *("nodes: 2", "vcpus: 4", "memory: 4096", "gpus: 1", "shared_memory: 64", "command: [a]"),
     *("ranks_per_node: 2", "threads_per_rank: 2", "launcher: none", "mpi_args: [-v]"),

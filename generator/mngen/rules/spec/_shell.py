@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mngen.cluster import SHELL_ACTIONS
 from mngen.errors import Severity
@@ -11,21 +11,44 @@ from mngen.rules.spec._rule import SpecRule
 from mngen.spec import JobFromFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from mngen.cluster import ResolvedJob
     from mngen.rules.spec._subject import Subject
+    from mngen.spec import Path
 
 _CONSIDERATIONS = "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-exec.html"
 _ROLES = "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html"
 _ENDPOINT = "ssmmessages"
 
 
-def _role_of(subject: Subject, job: ResolvedJob) -> str | None:
-    """Returns the role of a job's containers, `create` for the one that mngen creates; or None."""
-    if job.spec.role or isinstance(job.spec, JobFromFile):
-        return job.spec.role
-    return None if subject.spec.roles.job == "none" else subject.spec.roles.job
+class _Container(NamedTuple):
+    """What is known of containers that shells open in.
+
+    Attributes:
+        path: The place that asks for shells.
+        role: The role, `create` for the one that mngen creates; or None.
+        properties: Further properties.
+        of_file: Whether they are of a definition from a file.
+    """
+
+    path: Path
+    role: str | None
+    properties: Mapping[str, Any]
+    of_file: bool
+
+
+def _containers(subject: Subject) -> Iterator[_Container]:
+    """Yields the containers that shells open in; of a definition from a file, one by one."""
+    created = None if subject.spec.roles.job == "none" else subject.spec.roles.job
+    for job in subject.jobs:
+        if isinstance(job.spec, JobFromFile):
+            for path, found in job.spec.from_file.with_shell:
+                place = ("jobs", job.name, "definition", *path, "enableExecuteCommand")
+                yield _Container(place, found.get("jobRoleArn"), found, of_file=True)
+        elif job.spec.shell:
+            role = job.spec.role or created
+            properties = job.spec.container_properties
+            yield _Container(("jobs", job.name, "shell"), role, properties, of_file=False)
 
 
 class ShellHasRole(SpecRule):
@@ -64,14 +87,10 @@ jobs:
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
-        for job in subject.jobs:
-            if job.spec.shell and _role_of(subject, job) is None:
-                of_file = isinstance(job.spec, JobFromFile)
-                yield Match(
-                    ("jobs", job.name, "shell"),
-                    "the containers have no role",
-                    "add a `jobRoleArn` to the definition" if of_file else None,
-                )
+        for each in _containers(subject):
+            if each.role is None:
+                hint = "add `jobRoleArn` to the same container" if each.of_file else None
+                yield Match(each.path, "the containers have no role", hint)
 
 
 class ShellRoleAllows(SpecRule):
@@ -110,10 +129,9 @@ jobs:
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
-        for job in subject.jobs:
-            role = _role_of(subject, job)
-            if job.spec.shell and role is not None and role != "create":
-                yield Match(("jobs", job.name, "shell"), f"{role} must allow ECS Exec")
+        for each in _containers(subject):
+            if each.role is not None and each.role != "create":
+                yield Match(each.path, f"{each.role} must allow ECS Exec")
 
 
 class ShellWritesFiles(SpecRule):
@@ -153,16 +171,13 @@ jobs:
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
-        for job in subject.jobs:
-            if not job.spec.shell:
-                continue
-            if isinstance(job.spec, JobFromFile):
-                containers = [each for _, each in job.spec.from_file.containers]
-            else:
-                containers = [job.spec.container_properties]
-            if any(each.get("readonlyRootFilesystem") is True for each in containers):
+        for each in _containers(subject):
+            if each.properties.get("readonlyRootFilesystem") is True:
+                key = "enableExecuteCommand" if each.of_file else "shell"
                 yield Match(
-                    ("jobs", job.name, "shell"), "the container's root file system is read-only"
+                    each.path,
+                    "the container's root file system is read-only",
+                    f"remove `readonlyRootFilesystem`, or `{key}`",
                 )
 
 
