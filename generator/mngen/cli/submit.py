@@ -135,10 +135,16 @@ def submit(
             _show_plan(jobs, order, sweep, prices, register=register)
             return
         if sweep is not None:
-            sweep_jobs = partial(jobs.sweep, register=register, again=again, inputs=inputs)
-            sent = _sweep(sweep_jobs, order, sweep, json_wanted=output_format is Format.JSON)
-            if sent:
-                _report_price(_price(jobs, order, prices), sent)
+            sweep_jobs = partial(
+                jobs.sweep,
+                register=register,
+                again=again,
+                inputs=inputs,
+                on_checked=lambda each: _report_price(
+                    _price(jobs, order, prices, each[0].definition), len(each)
+                ),
+            )
+            _sweep(sweep_jobs, order, sweep, json_wanted=output_format is Format.JSON)
             return
         prepared = jobs.prepare(order, register=register)
         prepared.require(report_problem)
@@ -159,12 +165,8 @@ def submit(
             follow_job(jobs, submission.id, Printer(json_wanted=output_format is Format.JSON))
 
 
-def _sweep(send: "Callable[..., object]", order: "Order", file: Path, *, json_wanted: bool) -> int:
-    """Submits a job for each row, and prints IDs with names as they become known.
-
-    Returns:
-        How many jobs are new.
-    """
+def _sweep(send: "Callable[..., object]", order: "Order", file: Path, *, json_wanted: bool) -> None:
+    """Submits a job for each row, and prints IDs with names as they become known."""
     from mngen.jobs import read_rows
 
     rows = read_rows(file)
@@ -188,11 +190,10 @@ def _sweep(send: "Callable[..., object]", order: "Order", file: Path, *, json_wa
                 report("to continue, repeat the command")
     if json_wanted:
         print_json(done)
-    return sum(not each.existed for each in done)
 
 
 def _price(
-    jobs: "Jobs", order: "Order", prices: "Prices", described: "Mapping[str, Any] | None" = None
+    jobs: "Jobs", order: "Order", prices: "Prices", described: "Mapping[str, Any] | None"
 ) -> "Estimate | None":
     """Returns what a job costs at most; None where that is unknown.
 
@@ -200,7 +201,7 @@ def _price(
         jobs: The jobs of the deployment.
         order: What is asked for, which is valid.
         prices: The prices of instance types.
-        described: The revision of the definition; None for what the spec has.
+        described: The revision of the definition; None where none is known.
     """
     from mngen.cost import bound_of, estimate_of
 

@@ -210,6 +210,7 @@ class Jobs:
         inputs: Inputs | None = None,
         on_progress: Callable[[Submission], None] | None = None,
         warn: Callable[[Problem], None] | None = None,
+        on_checked: Callable[[Sequence[Prepared]], None] | None = None,
     ) -> tuple[Submission, ...]:
         """Submits one job for each row, in turn; repeating it continues where it stopped.
 
@@ -225,6 +226,7 @@ class Jobs:
             inputs: Files to copy for all of them, once; the order has their place: `with_inputs`.
             on_progress: Is called with each job as soon as its id is known.
             warn: Is called with each warning of the rules, once.
+            on_checked: Is called with the checked submissions before anything is sent.
 
         Raises:
             InputError: A row breaks a rule; carries every error of every row.
@@ -233,6 +235,8 @@ class Jobs:
         prepared = self.prepare_sweep(order, rows, register=register)
         problems = {problem: None for each in prepared for problem in each.problems}
         msgspec.structs.replace(prepared[0], problems=tuple(problems)).require(warn)
+        if on_checked is not None:
+            on_checked(prepared)
         if inputs is not None:
             self.bring(inputs)
         prefix = f"{order.name or order.job}-"

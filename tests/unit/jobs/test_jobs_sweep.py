@@ -242,6 +242,31 @@ class TestOptions:
         for each in done:
             assert own.job(each["id"])["timeout"] == {"attemptDurationSeconds": 7200}
 
+    def test_the_price_is_that_of_the_revision_in_aws(
+        self, own: Deployed, run: Any, rows: str
+    ) -> None:
+        done = run("submit", "mpi", "--sweep", rows)
+        assert done.returncode == 0, done.stderr
+        # The spec has a timeout of 2 hours by now, the revision one of an hour.
+        assert "price: at most mpi 6.05 USD (2 x r5.12xlarge x 1 h)" in done.stderr
+        assert done.stderr.index("; times 2 jobs") < done.stderr.index("2 of 2 jobs")
+        for line in done.stdout.splitlines():
+            identifier = line.split("\t")[0]
+            assert own.job(identifier)["timeout"] == {"attemptDurationSeconds": 3600}
+
+    def test_checked_submissions_are_shown_before_any_is_sent(self, jobs: Jobs) -> None:
+        name = unique()
+        seen = []
+
+        def look(checked: Any) -> None:
+            assert jobs.list(name=f"{name}-*") == ()
+            seen.append(len(checked))
+
+        sent = jobs.sweep(Order(job="one", name=name), [{"A": "1"}, {"A": "2"}], on_checked=look)
+        assert (seen, len(sent)) == ([2], 2)
+        for each in sent:
+            jobs.cancel(each.id)
+
     def test_inputs_are_brought_once_and_named_to_all(
         self, sandbox: Sandbox, folder: Path, run: Any, rows: str
     ) -> None:
