@@ -105,6 +105,9 @@ def _show(found: "Report", output_format: CostFormat) -> None:
     console().print(shown)
     for reason, count in found.reasons.items():
         report(f"? = {count} {'job' if count == 1 else 'jobs'} not counted: {reason}")
+    if found.dearest:
+        jobs = f"{found.dearest} {'job' if found.dearest == 1 else 'jobs'}"
+        report(f"{jobs} counted at the dearest of several possible instance types")
     _tell_rest(found, found.region)
 
 
@@ -126,6 +129,8 @@ def _show_job(found: "JobReport", region: str, output_format: CostFormat) -> Non
     console().print(shown)
     if found.total.reason:
         report(f"? = {found.total.reason}")
+    for possible in sorted({each.possible for each in found.nodes if each.possible}):
+        report(f"of the possible instance types {', '.join(possible)}, the dearest counts")
     _tell_rest(found, region)
 
 

@@ -184,7 +184,7 @@ def bound_of(
     if blocks or queue.spec.legacy or (job.spec.definition and not _is_read(job)):
         return None
     region = cluster.spec.region
-    types = dict.fromkeys(each.instance.name for each in queue.environments)
+    types = dict.fromkeys(kind.name for each in queue.environments for kind in each.types)
     known = {name: prices.hourly(name, region) for name in types}
     missing = tuple(name for name, price in known.items() if price is None)
     count = nodes or job.spec.nodes or 1

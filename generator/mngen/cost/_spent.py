@@ -50,6 +50,7 @@ class Spent(Struct, frozen=True, kw_only=True):
         hours: Hours of its nodes, all attempts together.
         amount: What they cost; None if that is not known.
         reason: Why it is not known; empty otherwise.
+        possible: The instance types of which the dearest counts, where there are several.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Spent(Struct, frozen=True, kw_only=True):
     hours: float
     amount: float | None
     reason: str = ""
+    possible: tuple[str, ...] = ()
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -89,6 +91,7 @@ class Report(Struct, frozen=True, kw_only=True):
         rows: The dearest first.
         total: All of them together; its name is `total`.
         reasons: Why jobs have no known price, with how many those are.
+        dearest: How many jobs count at the price of the dearest of several possible instance types.
         not_counted: What AWS bills besides.
     """
 
@@ -99,6 +102,7 @@ class Report(Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...]
     total: Row
     reasons: dict[str, int]
+    dearest: int = 0
     not_counted: tuple[str, ...] = NOT_COUNTED
 
     def csv(self) -> str:
@@ -176,6 +180,7 @@ def report(usages: Sequence[Usage], prices: Prices, region: str, by: By) -> Repo
         ),
         total=_row("total", [cost for _, cost in spent]),
         reasons=dict(sorted(reasons.items())),
+        dearest=sum(bool(cost.possible) for _, cost in spent),
     )
 
 
@@ -253,6 +258,7 @@ def _spent(usage: Usage, prices: Prices, region: str) -> Spent:
         share=share,
         hours=hours,
         amount=hours * share * (by_type[instance] or 0.0),
+        possible=tuple(sorted(by_type)) if len(by_type) > 1 else (),
     )
 
 

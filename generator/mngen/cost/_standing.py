@@ -67,10 +67,12 @@ def _nodes(cluster: Cluster, prices: Prices) -> Iterator[Standing]:
     for each in cluster.environments:
         count = each.spec.min_nodes
         if count:
-            hourly = prices.hourly(each.instance.name, cluster.spec.region)
+            known = [prices.hourly(kind.name, cluster.spec.region) for kind in each.types]
+            hourly = [price for price in known if price is not None]
+            kind = ", the dearest type" if each.alternatives else ""
             yield Standing(
-                what=f"{_counted(count, 'node')} of {each.name} (min_nodes)",
-                hourly=None if hourly is None else count * hourly,
+                what=f"{_counted(count, 'node')} of {each.name} (min_nodes{kind})",
+                hourly=count * max(hourly) if len(hourly) == len(known) else None,
             )
 
 

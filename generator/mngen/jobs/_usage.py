@@ -232,7 +232,7 @@ def _shares(
     A job whose needs AWS Batch does not report counts as a whole instance.
     """
     if "nodeProperties" in job:
-        return dict.fromkeys((each.instance.name for each in environments), 1.0)
+        return dict.fromkeys((kind.name for each in environments for kind in each.types), 1.0)
     container = job.get("container", {})
     needs = {"VCPU": container.get("vcpus", 0), "MEMORY": container.get("memory", 0)}
     needs |= {
@@ -240,11 +240,11 @@ def _shares(
     }
     shares: dict[str, float] = {}
     for each in environments:
-        parts = [
-            needs["VCPU"] / each.schedulable_vcpus,
-            needs["MEMORY"] / registered_memory(each.instance),
-            needs.get("GPU", 0.0) / each.gpus if each.gpus else 0.0,
-        ]
-        name = each.instance.name
-        shares[name] = max(shares.get(name, 0.0), min(1.0, max(parts)) or 1.0)
+        for kind in each.types:
+            parts = [
+                needs["VCPU"] / each.schedulable_vcpus,
+                needs["MEMORY"] / registered_memory(kind),
+                needs.get("GPU", 0.0) / each.gpus if each.gpus else 0.0,
+            ]
+            shares[kind.name] = max(shares.get(kind.name, 0.0), min(1.0, max(parts)) or 1.0)
     return shares

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 
 # USD an hour in us-east-1, by AWS's price list of July 2026: r5.24xlarge 6.048, r5.12xlarge 3.024,
-# c7i.48xlarge 8.568, m4.4xlarge 0.80; NAT gateway 0.045 and its public IPv4 address 0.005
-# since February 2024, interface endpoint 0.01 in each zone.
+# m5.24xlarge 4.608, c7i.48xlarge 8.568, m4.4xlarge 0.80; NAT gateway 0.045 and its public IPv4
+# address 0.005 since February 2024, interface endpoint 0.01 in each zone.
 SPEC = """\
 name: estimate
 region: us-east-1
@@ -80,6 +80,32 @@ def test_a_bound_is_nodes_times_price_times_timeout_times_attempts(
     assert bound.total == pytest.approx(total)
     assert f"({words})" in bound.in_words("USD")
     assert str(found.job_line()).endswith("; on demand in us-east-1, 2026-07-20")
+
+
+def with_alternatives(*types: str) -> str:
+    spot = "{instance: m4.4xlarge, max_nodes: 8,"
+    several = f"{{instance: m5.24xlarge, alternatives: [{', '.join(types)}], max_nodes: 8,"
+    assert spot in SPEC
+    text = job(queue="spot", timeout=3600).replace(spot, several)
+    return text.replace("purchase: spot", "purchase: spot, min_nodes: 2")
+
+
+def test_of_alternatives_the_dearest_type_counts() -> None:
+    # An m5.24xlarge is 4.608 USD an hour, an r5.24xlarge 6.048.
+    found = estimate_of_text(with_alternatives("r5.24xlarge", "m4.4xlarge"))
+    (bound,) = found.jobs
+    assert bound.total == pytest.approx(6.048)
+    assert bound.instance == "r5.24xlarge"
+    assert found.standing_hourly == pytest.approx(2 * 6.048)
+    assert "2 nodes of spot (min_nodes, the dearest type) 12.10 USD/h" in found.lines()[1]
+
+
+def test_without_the_price_of_an_alternative_nothing_is_known() -> None:
+    found = estimate_of_text(with_alternatives("r5.24xlarge", "hpc7a.96xlarge"))
+    (bound,) = found.jobs
+    assert (bound.total, bound.missing) == (None, ("hpc7a.96xlarge",))
+    assert found.standing_hourly == 0
+    assert "2 nodes of spot (min_nodes, the dearest type) (price not known)" in found.lines()[1]
 
 
 def test_a_submission_counts_with_what_it_changes() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mngen.catalog import load_prices
+from mngen.cli.cost import CostFormat, _show, _show_job
 from mngen.cost import By, job_report, report
 from mngen.jobs import NodeUsage, Usage
 
@@ -71,6 +72,21 @@ def test_of_several_instance_types_the_dearest_counts_by_the_part_that_is_taken(
     # Half of an r5.12xlarge is 1.512 USD an hour, a quarter of an r5.24xlarge the same and a bit.
     found = rows(By.JOB, usage(seconds=HOUR, shares={"r5.12xlarge": 0.5, "r5.24xlarge": 0.26}))
     assert found["solve"].amount == pytest.approx(0.26 * 6.048)
+
+
+def test_what_counts_at_the_dearest_type_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    several = usage(nodes=1, seconds=HOUR, shares={"r5.24xlarge": 0.26, "r5.12xlarge": 0.5})
+    prices = load_prices()
+    _show(report([usage(), several], prices, "us-east-1", By.JOB), CostFormat.PRETTY)
+    assert "1 job counted at the dearest of several possible" in capsys.readouterr().err
+    _show_job(job_report(several, prices, "us-east-1"), "us-east-1", CostFormat.PRETTY)
+    words = " ".join(capsys.readouterr().err.split())
+    assert "of the possible instance types r5.12xlarge, r5.24xlarge, the dearest counts" in words
+    # AWS Batch reports the type of a node of a multi-node job.
+    node = NodeUsage(index=0, seconds=HOUR, attempts=1, instance="r5.12xlarge")
+    known = usage(nodes=1, shares=several.shares, by_node=(node,))
+    _show_job(job_report(known, prices, "us-east-1"), "us-east-1", CostFormat.PRETTY)
+    assert "possible" not in capsys.readouterr().err
 
 
 def test_what_has_no_price_is_counted_as_such_with_the_reason() -> None:

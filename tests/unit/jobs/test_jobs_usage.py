@@ -150,6 +150,22 @@ def test_a_job_of_one_node_takes_the_part_that_it_asked_for(
     assert not found.is_existing
 
 
+def test_a_job_of_one_node_may_have_run_on_each_alternative() -> None:
+    # An r5.4xlarge has twice the memory of an m5.4xlarge; the AMI leaves 8 CPUs of each.
+    text = spec_text("lab")
+    several = "instance: m5.4xlarge, alternatives: [r5.4xlarge]"
+    assert text.count("instance: m4.4xlarge") == 1
+    text = text.replace("instance: m4.4xlarge", several)
+    cluster = resolve(load_text(text.encode()).require(), load_catalog())
+    needs = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "30000"}]
+    batch: Any = Batch()
+    found = usage_of(batch, cluster, job(container={"resourceRequirements": needs}), NOW)
+    assert list(found.shares) == ["m5.4xlarge", "r5.4xlarge"]
+    # About 30,000 of the 65,536 and 131,072 MiB that EC2 sells, of which Linux takes a little.
+    assert 30_000 / 65_536 < found.shares["m5.4xlarge"] < 0.52
+    assert 30_000 / 131_072 < found.shares["r5.4xlarge"] < 0.26
+
+
 def test_a_job_of_another_queue_ran_on_what_the_spec_does_not_have() -> None:
     batch: Any = Batch()
     elsewhere = job(jobQueue="arn:aws:batch:us-east-1:123456789012:job-queue/other", tags={})
