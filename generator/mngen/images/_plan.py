@@ -187,7 +187,8 @@ def chosen_images(cluster: Cluster, types: Collection[str]) -> tuple[MachineImag
     known: dict[str, set[str]] = {}
     for environment in cluster.environments:
         made = set() if environment.spec.image else {environment.image}
-        known.setdefault(environment.instance.name, set()).update(made)
+        for kind in environment.types:
+            known.setdefault(kind.name, set()).update(made)
     for each in types:
         if each not in known:
             raise InputError(

@@ -83,6 +83,15 @@ def test_instance_types_choose_their_images(cluster: Cluster) -> None:
     assert "`r5.12xlarge`" in str(caught.value.problems[0].hint)
 
 
+def test_an_alternative_chooses_the_image_of_its_environment() -> None:
+    several = "instance: m5.24xlarge, alternatives: [m5a.24xlarge], multi_node: false"
+    text = SPEC.replace("queues:", f"  g: {{{several}, max_nodes: 4}}\nqueues:")
+    cluster = require(load_text(text.encode()), load_catalog())
+    (image,) = chosen_images(cluster, ["m5a.24xlarge"])
+    assert image == chosen_images(cluster, ["m5.24xlarge"])[0]
+    assert "m5.24xlarge" in image.names
+
+
 def test_nothing_recorded_bakes_everything(cluster: Cluster) -> None:
     plan = plan_bake(wanted(cluster), {}, there=())
     assert not plan.kept
