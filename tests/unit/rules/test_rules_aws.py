@@ -1048,6 +1048,38 @@ def test_spot_has_a_quota_of_its_own(aws: Aws) -> None:
     assert [each[0] for each in found(aws.ask(environments=spot))] == ["MN211"]
 
 
+def several(instance: str, *others: str, zone: str = "us-east-1a") -> str:
+    """Return the environment with several types."""
+    types = f"{instance}, alternatives: [{', '.join(others)}], multi_node: false"
+    return ENVIRONMENT.replace("r5.12xlarge", types).replace("us-east-1a", zone)
+
+
+def test_one_type_whose_quota_suffices_is_enough(aws: Aws) -> None:
+    # x2iezn counts against the quota of X instances, r5 against that of standard ones.
+    both = several("r5.12xlarge", "x2iezn.12xlarge")
+    standard, x = "L-1216C47A", "L-7295265B"
+    with aws.quota(x, 48), aws.quota(standard, 192):
+        assert found(aws.ask(environments=both)) == []
+    with aws.quota(x, 192), aws.quota(standard, 48):
+        assert found(aws.ask(environments=both)) == []
+    with aws.quota(x, 96), aws.quota(standard, 48):
+        answers = aws.ask(environments=both)
+    [(rule, path, message)] = found(answers)
+    assert (rule, path) == ("MN211", "environments.r5.max_nodes")
+    assert message.endswith('"Running On-Demand X instances" is 96: enough for 2 nodes')
+
+
+def test_one_type_that_a_zone_offers_is_enough(aws: Aws) -> None:
+    # us-east-1e has m4, and neither r5 nor m5.
+    for types in (("r5.4xlarge", "m4.4xlarge"), ("m4.4xlarge", "r5.4xlarge")):
+        assert found(aws.ask(environments=several(*types, zone="us-east-1e"))) == []
+    environments = several("r5.4xlarge", "m5.4xlarge", zone="us-east-1e")
+    answers = aws.ask(environments=environments)
+    message = "none of `r5.4xlarge`, `m5.4xlarge` is offered in us-east-1e"
+    assert found(answers) == [("MN212", "environments.r5.zones", message)]
+    assert "one of them is offered in us-east-1a, us-east-1b" in str(answers.problems[0].hint)
+
+
 def test_type_is_offered_elsewhere(aws: Aws) -> None:
     # us-east-1e is the zone of old: it has no r5.
     answers = aws.ask(environments=ENVIRONMENT.replace("us-east-1a", "us-east-1e"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from mngen.account import covers, principals, quota_value, statements
@@ -70,7 +69,8 @@ class QuotaSuffices(AwsRule):
     why = (
         "EC2 counts the vCPUs of all running instances of a class of families. At the quota it "
         "starts no further one: jobs wait, and only the console shows why. New accounts start "
-        "low, at 0 for some families."
+        "low, at 0 for some families. One of an environment's types whose quota suffices is "
+        "enough."
     )
     remedy = "request more at Service Quotas, which can take days, or lower `max_nodes`"
     source_url = (
@@ -85,32 +85,35 @@ class QuotaSuffices(AwsRule):
 
     @classmethod
     def matches(cls, account: Account) -> Iterator[Match]:
-        sharing: dict[Quota, list[ResolvedEnvironment]] = defaultdict(list)
+        asked: dict[Quota, float | None] = {}
         for each in account.cluster.environments:
             # EC2 does not count the instances of capacity blocks:
             # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-capacity-blocks.html
             if each.block:
                 continue
             spot = each.spec.purchase == "spot"
-            for quota in dict.fromkeys(vcpu_quota(kind, spot=spot) for kind in each.types):
-                if quota is not None:
-                    sharing[quota].append(each)
-        for quota, environments in sharing.items():
-            value = quota_value(account, quota)
-            if value is None:
+            # One type whose quota suffices is enough; types of a family that has none always do.
+            found = dict.fromkeys(vcpu_quota(kind, spot=spot) for kind in each.types)
+            quotas = [quota for quota in found if quota is not None]
+            for quota in quotas:
+                if quota not in asked:
+                    asked[quota] = quota_value(account, quota)
+            known = [(quota, value) for quota in quotas if (value := asked[quota]) is not None]
+            if len(known) < len(found):
                 continue
-            for each in environments:
-                if each.max_vcpus > value:
-                    fit = int(value) // each.instance.vcpus
-                    yield Match(
-                        ("environments", each.name, "max_nodes"),
-                        f"{each.spec.max_nodes} nodes are {each.max_vcpus} vCPUs, and the quota "
-                        f'"{quota.name}" is {value:g}: enough for {fit} nodes',
-                        f"request more (Service Quotas, code {quota.code}), which can take days, "
-                        f"or lower `max_nodes` to {fit}"
-                        if fit
-                        else None,
-                    )
+            quota, value = max(known, key=lambda item: item[1])
+            if value >= each.max_vcpus:
+                continue
+            fit = int(value) // each.instance.vcpus
+            yield Match(
+                ("environments", each.name, "max_nodes"),
+                f"{each.spec.max_nodes} nodes are {each.max_vcpus} vCPUs, and the quota "
+                f'"{quota.name}" is {value:g}: enough for {fit} nodes',
+                f"request more (Service Quotas, code {quota.code}), which can take days, "
+                f"or lower `max_nodes` to {fit}"
+                if fit
+                else None,
+            )
 
 
 class OfferedInZone(AwsRule):
@@ -118,7 +121,8 @@ class OfferedInZone(AwsRule):
     title = "The zones must offer the instance types"
     why = (
         "Not every zone has every type; HPC types are often in one zone of a region only. In "
-        "another zone, jobs stay RUNNABLE."
+        "another zone, jobs stay RUNNABLE. One of an environment's types that a zone offers is "
+        "enough."
     )
     remedy = "choose a zone that offers the type, or another type"
     source_url = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-discovery.html"
@@ -142,21 +146,24 @@ class OfferedInZone(AwsRule):
         for each in account.cluster.environments:
             zones = account.zones_of(each)
             for index, kind in enumerate(each.types):
-                where = offered[kind.name]
                 place: Path = ("alternatives", index - 1) if index else ("instance",)
-                if not where:
+                if not offered[kind.name]:
                     yield Match(
                         ("environments", each.name, *place),
                         f"`{kind.name}` is not offered in {region}",
                         "choose another type, or another region",
                     )
-                elif zones and not where & set(zones):
-                    place = ("zones",) if each.spec.zones and not index else place
-                    yield Match(
-                        ("environments", each.name, *place),
-                        f"`{kind.name}` is not offered in {', '.join(zones)}",
-                        f"it is offered in {', '.join(sorted(where))}",
-                    )
+            # One type that a zone offers is enough for jobs to run.
+            where = {zone for kind in each.types for zone in offered[kind.name]}
+            if where and zones and not where & set(zones):
+                types = ", ".join(f"`{kind.name}`" for kind in each.types)
+                what = f"none of {types} is" if each.alternatives else f"{types} is not"
+                yield Match(
+                    ("environments", each.name, "zones" if each.spec.zones else "instance"),
+                    f"{what} offered in {', '.join(zones)}",
+                    f"{'one of them' if each.alternatives else 'it'} is offered in "
+                    f"{', '.join(sorted(where))}",
+                )
 
 
 def _offers(account: Account) -> dict[str, set[str]]:
