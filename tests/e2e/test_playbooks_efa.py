@@ -32,12 +32,20 @@ pytestmark = [
     pytest.mark.skipif(LACKING is not None, reason=str(LACKING)),
 ]
 
-TARBALL = "aws-efa-installer-9.9.9.tar.gz"
+VERSION = "1.99.9"
+TARBALL = f"aws-efa-installer-{VERSION}.tar.gz"
 # Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/efa-changelog.html, at 1.50.0.
 LAST_OF_AL2 = "aws-efa-installer-1.49.0.tar.gz"
-INSTALLER = """#!/bin/sh
+# The list begins as `write_package_file` of efa_installer.sh writes it.
+INSTALLER = f"""#!/bin/sh
 mkdir -p /opt/amazon
-echo "EFA installer version: 9.9.9, called with $*" >/opt/amazon/efa_installed_packages
+echo "$*" >/opt/amazon/arguments
+cat >/opt/amazon/efa_installed_packages <<'END'
+# EFA installer version: {VERSION}
+# Debug packages installed: no
+# Packages installed:
+efa-3.0.0-1.amzn2023.noarch
+END
 """
 
 
@@ -117,7 +125,7 @@ def test_it_is_installed_if_the_signature_holds(tmp_path: Path) -> None:
     folder.mkdir()
     listed = "/opt/amazon/efa_installed_packages"
     with booted(folder, "amazon-linux-2023") as machine, served(machine, site) as url:
-        extra = variables("amazon-linux-2023", mngen_efa=True, efa_site=url, efa_version="9.9.9")
+        extra = variables("amazon-linux-2023", mngen_efa=True, efa_site=url, efa_version=VERSION)
 
         # A site that stops answering does not keep the builder running.
         silent = {**extra, "efa_site": "http://127.0.0.1:8081", "efa_seconds": 1}
@@ -147,9 +155,21 @@ def test_it_is_installed_if_the_signature_holds(tmp_path: Path) -> None:
         (site / TARBALL).write_bytes(sound)
         done = play(tmp_path, extra, "--tags", "efa", machine=machine)
         assert done.code == 0, done.output
-        assert machine.read(listed) == ("EFA installer version: 9.9.9, called with -y --minimal\n")
+        assert machine.read(listed).startswith(f"# EFA installer version: {VERSION}\n")
+        assert machine.read("/opt/amazon/arguments") == "-y --minimal\n"
         assert [name for name in machine.listing("/var/tmp") if "efa" in name] == []
         again = play(tmp_path, extra, "--tags", "efa", machine=machine)
+        assert (again.code, again.changed) == (0, 0), again.output
+
+        # A base AMI that has an older one keeps it, until the spec names a version.
+        machine.run(f"sed -i '1s/:.*/: 1.30.0/' {listed}")
+        kept = play(tmp_path, extra, "--tags", "efa", machine=machine)
+        assert (kept.code, kept.changed) == (0, 0), kept.output
+        named = {**extra, "mngen_efa_version": VERSION}
+        done = play(tmp_path, named, "--tags", "efa", machine=machine)
+        assert (done.code, done.changed) == (0, 1), done.output
+        assert machine.read(listed).startswith(f"# EFA installer version: {VERSION}\n")
+        again = play(tmp_path, named, "--tags", "efa", machine=machine)
         assert (again.code, again.changed) == (0, 0), again.output
 
 
