@@ -56,7 +56,8 @@ class ShellHasRole(SpecRule):
     title = "A job with `shell` must have a role"
     why = (
         "The agent of ECS Exec in the container calls Session Manager as the job's role. Amazon "
-        "ECS refuses a task with ECS Exec that has none, so the container does not start."
+        "ECS refuses ECS Exec for a service whose tasks have none. AWS does not document what AWS "
+        "Batch does with such a job; without credentials, no shell opens."
     )
     remedy = "remove `shell`, or give the job a role: `roles: {job: create}`"
     source_url = "https://github.com/aws/aws-toolkit-jetbrains/issues/3649"

@@ -18,6 +18,10 @@ The shapes are those of botocore's model of ECS. Other sources:
 
 A role without the permissions of ECS Exec has an agent that runs and does not connect: AWS
 documents it as a cause of TargetNotConnectedException, not what DescribeTasks shows then.
+
+Two messages are inferred, from the wording of the others: that a container is not in the task, and
+that DescribeTasks is asked for more than 100 tasks. AWS documents the limit, not the message:
+https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
 """
 
 from __future__ import annotations
@@ -84,6 +88,7 @@ class ExecActions:
                 return ActionResult({"tasks": [], "failures": missing})
             return described
         if len(wanted) > _MAX_DESCRIBED:
+            # Inferred.
             raise InvalidParameterException(f"Tasks can have at most {_MAX_DESCRIBED} entries.")
         return ActionResult(
             {
@@ -109,6 +114,7 @@ class ExecActions:
         task, role = known[identifier]
         container = task["containers"][0]
         if self._get_param("container") not in (None, container["name"]):
+            # Inferred.
             raise InvalidParameterException("The specified container was not found in the task.")
         running = [each["lastStatus"] == "RUNNING" for each in container.get("managedAgents", [])]
         if not task["enableExecuteCommand"] or not any(running):
