@@ -14,7 +14,6 @@ from mngen.cluster import (
     KEY_VARIABLES,
     RENDEZVOUS_VARIABLE,
     SHARED_VARIABLE,
-    job_ulimits,
 )
 from mngen.errors import InputError, did_you_mean
 from mngen.rehearsal._faults import FaultKind
@@ -190,6 +189,9 @@ def _group(spec: Spec, part: ResolvedJob, of_job: Mapping[str, str]) -> Rehearse
 
 def _limits(job: ResolvedJob) -> dict[str, tuple[int, int]]:
     """Returns the limits that the job sets, without those that come with EFA and GPUs."""
+    # Loads packages that the Python of the nodes' keeper need not have.
+    from mngen.cluster import job_ulimits
+
     return {
         name: (limit.soft, limit.hard)
         for name, limit in job_ulimits(job).items()
