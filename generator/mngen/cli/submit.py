@@ -5,7 +5,7 @@ import shlex
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,11 +23,11 @@ from mngen.cli.logs import Printer, follow_job
 from mngen.errors import format_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from mngen.catalog import Prices
     from mngen.cost import Estimate
-    from mngen.jobs import Jobs, Order, Submission
+    from mngen.jobs import Jobs, Order, Prepared, Submission
 
 
 def submit(
@@ -140,15 +140,13 @@ def submit(
                 register=register,
                 again=again,
                 inputs=inputs,
-                on_checked=lambda each: _report_price(
-                    _price(jobs, order, prices, each[0].definition), len(each)
-                ),
+                on_checked=lambda each: _report_price(_price(each[0], prices), len(each)),
             )
             _sweep(sweep_jobs, order, sweep, json_wanted=output_format is Format.JSON)
             return
         prepared = jobs.prepare(order, register=register)
         prepared.require(report_problem)
-        price = _price(jobs, order, prices, prepared.definition)
+        price = _price(prepared, prices)
         if inputs is not None:
             with progress_of("files") as progress:
                 jobs.bring(inputs, progress)
@@ -192,29 +190,20 @@ def _sweep(send: "Callable[..., object]", order: "Order", file: Path, *, json_wa
         print_json(done)
 
 
-def _price(
-    jobs: "Jobs", order: "Order", prices: "Prices", described: "Mapping[str, Any] | None"
-) -> "Estimate | None":
-    """Returns what a job costs at most; None where that is unknown.
-
-    Args:
-        jobs: The jobs of the deployment.
-        order: What is asked for, which is valid.
-        prices: The prices of instance types.
-        described: The revision of the definition; None where none is known.
-    """
+def _price(prepared: "Prepared", prices: "Prices") -> "Estimate | None":
+    """Returns what a job costs at most; None where that is unknown."""
     from mngen.cost import bound_of, estimate_of
 
-    cluster = jobs.cluster
+    cluster = prepared.target.account.cluster
     bound = bound_of(
         cluster,
         prices,
-        next(each for each in cluster.jobs if each.name == order.job),
-        queue=next((each for each in cluster.queues if each.name == order.queue), None),
-        nodes=order.nodes,
-        attempts=order.attempts,
-        timeout=order.timeout,
-        described=described,
+        prepared.intent.job,
+        queue=prepared.intent.queue,
+        nodes=prepared.intent.nodes,
+        attempts=prepared.order.attempts,
+        timeout=prepared.order.timeout,
+        described=prepared.definition,
     )
     return estimate_of(cluster, prices, bound) if bound else None
 
@@ -268,7 +257,7 @@ def _show_plan(
     if problems:
         report(format_problems(list(problems), colour=wants_colour(sys.stderr)))
     command = " ".join(shlex.quote(word) for word in order.command)
-    _report_price(_price(jobs, order, prices, prepared[0].definition), len(prepared))
+    _report_price(_price(prepared[0], prices), len(prepared))
     report("nothing was submitted" + (f"; command: {command}" if command else ""))
     for each in prepared:
         each.require()

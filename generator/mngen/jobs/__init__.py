@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mngen.jobs._inputs import Inputs
     from mngen.jobs._jobs import Jobs, resume_command
     from mngen.jobs._request import with_inputs
+    from mngen.jobs._submit import Prepared
     from mngen.jobs._sweep import read_rows
     from mngen.jobs._usage import NodeUsage, Usage
     from mngen.jobs._wait import WaitedTooLongError
@@ -42,6 +43,7 @@ __all__ = [
     "NodeStatus",
     "NodeUsage",
     "Order",
+    "Prepared",
     "Submission",
     "Usage",
     "WaitedTooLongError",
@@ -58,6 +60,7 @@ __getattr__ = later(
         "Inputs": "_inputs",
         "Jobs": "_jobs",
         "NodeUsage": "_usage",
+        "Prepared": "_submit",
         "Usage": "_usage",
         "WaitedTooLongError": "_wait",
         "read_rows": "_sweep",
