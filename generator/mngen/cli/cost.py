@@ -70,22 +70,28 @@ def cost(
     with opened_jobs(file, sandbox=sandbox) as opened:
         region = opened.cluster.spec.region
         if job is not None:
-            _show_job(job_report(opened.usage_of(job), prices, region), region, output_format)
+            _print(job_report(opened.usage_of(job), prices, region), region, output_format)
             return
         usages = opened.usage(since=after)
-    found = summed(usages, prices, region, By((by or SumBy.JOB).value))
-    _show(found, output_format)
+    _print(summed(usages, prices, region, By((by or SumBy.JOB).value)), region, output_format)
     if after is not None and after < time.time() - _KEPT_SECONDS:
         report("AWS Batch keeps a job for a week after it has finished: older ones may be missing")
 
 
-def _show(found: "Report", output_format: CostFormat) -> None:
+def _print(found: "Report | JobReport", region: str, output_format: CostFormat) -> None:
+    from mngen.cost import JobReport
+
     if output_format is CostFormat.JSON:
         print_json(found)
-        return
-    if output_format is CostFormat.CSV:
+    elif output_format is CostFormat.CSV:
         typer.echo(found.csv(), nl=False)
-        return
+    elif isinstance(found, JobReport):
+        _show_job(found, region)
+    else:
+        _show(found)
+
+
+def _show(found: "Report") -> None:
     if not found.rows:
         report("No jobs found.")
         return
@@ -111,13 +117,7 @@ def _show(found: "Report", output_format: CostFormat) -> None:
     _tell_rest(found, found.region)
 
 
-def _show_job(found: "JobReport", region: str, output_format: CostFormat) -> None:
-    if output_format is CostFormat.JSON:
-        print_json(found)
-        return
-    if output_format is CostFormat.CSV:
-        typer.echo(found.csv(), nl=False)
-        return
+def _show_job(found: "JobReport", region: str) -> None:
     heading = found.currency or "cost"
     shown = table("node", "instance", "hours", heading, right=("node", "hours", heading))
     for each in found.nodes:

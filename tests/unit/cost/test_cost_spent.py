@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mngen.catalog import load_prices
-from mngen.cli.cost import CostFormat, _show, _show_job
+from mngen.cli.cost import _show, _show_job
 from mngen.cost import By, job_report, report
 from mngen.jobs import NodeUsage, Usage
 
@@ -77,15 +77,15 @@ def test_of_several_instance_types_the_dearest_counts_by_the_part_that_is_taken(
 def test_what_counts_at_the_dearest_type_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     several = usage(nodes=1, seconds=HOUR, shares={"r5.24xlarge": 0.26, "r5.12xlarge": 0.5})
     prices = load_prices()
-    _show(report([usage(), several], prices, "us-east-1", By.JOB), CostFormat.PRETTY)
+    _show(report([usage(), several], prices, "us-east-1", By.JOB))
     assert "1 job counted at the dearest of several possible" in capsys.readouterr().err
-    _show_job(job_report(several, prices, "us-east-1"), "us-east-1", CostFormat.PRETTY)
+    _show_job(job_report(several, prices, "us-east-1"), "us-east-1")
     words = " ".join(capsys.readouterr().err.split())
     assert "of the possible instance types r5.12xlarge, r5.24xlarge, the dearest counts" in words
     # AWS Batch reports the type of a node of a multi-node job.
     node = NodeUsage(index=0, seconds=HOUR, attempts=1, instance="r5.12xlarge")
     known = usage(nodes=1, shares=several.shares, by_node=(node,))
-    _show_job(job_report(known, prices, "us-east-1"), "us-east-1", CostFormat.PRETTY)
+    _show_job(job_report(known, prices, "us-east-1"), "us-east-1")
     assert "possible" not in capsys.readouterr().err
 
 
