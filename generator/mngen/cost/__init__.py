@@ -21,7 +21,6 @@ from mngen.cost._estimate import (
     no_prices,
     recorded_cluster,
 )
-from mngen.cost._money import money
 from mngen.cost._spent import By, JobReport, Report, Row, Spent, job_report, report
 from mngen.cost._standing import Standing
 
@@ -38,7 +37,6 @@ __all__ = [
     "estimate",
     "estimate_of",
     "job_report",
-    "money",
     "no_prices",
     "recorded_cluster",
     "report",

@@ -181,7 +181,8 @@ def bound_of(
     """
     queue = queue or job.queue
     blocks = any(each.block for each in queue.environments)
-    if blocks or queue.spec.legacy or (job.spec.definition and not _is_read(job)):
+    unread = job.spec.definition and not isinstance(job.spec, JobFromFile)
+    if blocks or queue.spec.legacy or unread:
         return None
     region = cluster.spec.region
     types = dict.fromkeys(kind.name for each in queue.environments for kind in each.types)
@@ -236,10 +237,6 @@ def _remedy(region: str) -> str:
     """Returns how to get prices of a region; empty for GovCloud, which has no price list."""
     listed = price_list_region(region) is not None
     return f"; run mngen instances --refresh --region {region}" if listed else ""
-
-
-def _is_read(job: ResolvedJob) -> bool:
-    return isinstance(job.spec, JobFromFile)
 
 
 def _timeout(job: ResolvedJob) -> int | None:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -192,8 +193,6 @@ def job_report(usage: Usage, prices: Prices, region: str) -> JobReport:
         prices: The prices of instance types.
         region: The region of the deployment.
     """
-    from msgspec.structs import replace
-
     nodes = [
         _spent(
             replace(

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mngen.cluster import SUBMITTER_TAG, definition_name, queue_name, registered_memory
 from mngen.jobs._batch import describe
@@ -105,9 +106,9 @@ def list_usage(batch: BatchClient, cluster: Cluster, since: float, now: float) -
         since: Leaves out what was submitted before, in seconds since the epoch.
         now: Until when a job that runs counts, likewise.
     """
-    queues = {queue_name(cluster.spec, each.name): each.name for each in cluster.queues}
+    queues = [queue_name(cluster.spec, each.name) for each in cluster.queues]
     # A queue is there only once its images are baked.
-    there = batch.describe_job_queues(jobQueues=list(queues))["jobQueues"]
+    there = batch.describe_job_queues(jobQueues=queues)["jobQueues"]
     wanted = {
         identifier: None
         for each in there
@@ -116,7 +117,7 @@ def list_usage(batch: BatchClient, cluster: Cluster, since: float, now: float) -
     found = [
         usage
         for job in describe(batch, list(wanted))
-        if (usage := _usage(cluster, queues, job, now)).seconds
+        if (usage := _usage(cluster, job, now)).seconds
         or usage.is_array
         or usage.state not in _WAITING
     ]
@@ -134,8 +135,7 @@ def usage_of(batch: BatchClient, cluster: Cluster, job: Mapping[str, Any], now: 
         job: What Batch knows of the job.
         now: Until when a node that runs counts, in seconds since the epoch.
     """
-    queues = {queue_name(cluster.spec, each.name): each.name for each in cluster.queues}
-    whole = _usage(cluster, queues, job, now)
+    whole = _usage(cluster, job, now)
     if "nodeProperties" not in job:
         return whole
     ids = [f"{job['jobId']}#{index}" for index in range(whole.nodes)]
@@ -152,9 +152,7 @@ def usage_of(batch: BatchClient, cluster: Cluster, job: Mapping[str, Any], now: 
             attempts=len(times),
             instance=each.get("container", {}).get("instanceType"),
         )
-    import msgspec
-
-    return msgspec.structs.replace(
+    return replace(
         whole,
         seconds=sum(each.seconds for each in by_node.values()),
         by_node=tuple(by_node.values()),
@@ -176,11 +174,10 @@ def _ids(batch: BatchClient, queue: str, since: float) -> Iterator[str]:
                     yield job["jobId"]
 
 
-def _usage(
-    cluster: Cluster, queues: Mapping[str, str], job: Mapping[str, Any], now: float
-) -> Usage:
+def _usage(cluster: Cluster, job: Mapping[str, Any], now: float) -> Usage:
     queue = job["jobQueue"].rpartition("/")[2]
-    resolved = next((each for each in cluster.queues if each.name == queues.get(queue)), None)
+    known = {queue_name(cluster.spec, each.name): each for each in cluster.queues}
+    resolved = known.get(queue)
     environments = resolved.environments if resolved else ()
     nodes = job.get("nodeProperties", {}).get("numNodes", 1)
     is_array = "size" in job.get("arrayProperties", {})
@@ -189,7 +186,7 @@ def _usage(
         id=job["jobId"],
         name=job["jobName"],
         job=_job(cluster, job["jobDefinition"]),
-        queue=queues.get(queue, queue),
+        queue=resolved.name if resolved else queue,
         user=job.get("tags", {}).get(SUBMITTER_TAG),
         state=job["status"],
         created=job.get("createdAt", 0) / 1000,
