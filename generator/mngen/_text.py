@@ -1,4 +1,4 @@
-"""Text from outside, made safe to show."""
+"""Text from outside, made safe to show; and numbers with what they count."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def printable(text: str, *, keep: str = "\t") -> str:
 def replaced(text: str) -> str:
     """Replaces control characters, where a page or a picture cannot show them escaped."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def counted(number: int, what: str) -> str:
+    """Returns a number with what it counts: `1 node`, `2 nodes`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mngen._text import counted
 from mngen.cli._console import console, print_json, report, table
 from mngen.cli._jobs import moment
 from mngen.cli._options import DEFAULT_FILE, FileOption, SandboxOption
@@ -110,9 +111,9 @@ def _show(found: "Report") -> None:
         shown.add_row(*map(style.format, (name, str(each.jobs), f"{each.node_hours:,.2f}", amount)))
     console().print(shown)
     for reason, count in found.reasons.items():
-        report(f"? = {count} {'job' if count == 1 else 'jobs'} not counted: {reason}")
+        report(f"? = {counted(count, 'job')} not counted: {reason}")
     if found.dearest:
-        jobs = f"{found.dearest} {'job' if found.dearest == 1 else 'jobs'}"
+        jobs = counted(found.dearest, "job")
         report(f"{jobs} counted at the dearest of several possible instance types")
     _tell_rest(found, found.region)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mngen._text import counted
 from mngen.cli._console import print_json, report, wants_colour
 from mngen.cli._options import DEFAULT_FILE, FileOption, Format, parse_pair
 from mngen.cli._quick import QuickCommand
@@ -303,11 +304,7 @@ def _introduction(planned: "Rehearsal", engine: EngineName) -> str:
 
 
 def _size(nodes: int, ranks: int) -> str:
-    return f"{_count(nodes, 'node')}, {_count(ranks, 'rank')} each"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{counted(nodes, 'node')}, {counted(ranks, 'rank')} each"
 
 
 class _Printer:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from mngen._text import counted
 from mngen.cost._money import money
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _nodes(cluster: Cluster, prices: Prices) -> Iterator[Standing]:
             hourly = [price for price in known if price is not None]
             kind = ", the dearest type" if each.alternatives else ""
             yield Standing(
-                what=f"{_counted(count, 'node')} of {each.name} (min_nodes{kind})",
+                what=f"{counted(count, 'node')} of {each.name} (min_nodes{kind})",
                 hourly=count * max(hourly) if len(hourly) == len(known) else None,
             )
 
@@ -101,14 +102,14 @@ def _network(cluster: Cluster) -> Iterator[Standing]:
     interfaces = len(set(network.endpoints) - {"s3"})
     if not interfaces:
         return
-    what = _counted(interfaces, "interface endpoint")
+    what = counted(interfaces, "interface endpoint")
     zones = len(network.zones) or len(network.subnets)
     if not zones:
         yield Standing(what=what, note="by the hour in each zone of the VPC")
         return
     hourly = INTERFACE_ENDPOINT.get(region)
     yield Standing(
-        what=f"{what} in {_counted(zones, 'zone')}",
+        what=f"{what} in {counted(zones, 'zone')}",
         hourly=None if hourly is None else interfaces * zones * hourly,
     )
 
@@ -119,7 +120,3 @@ def _storage(cluster: Cluster) -> Iterator[Standing]:
         yield Standing(what=EFS, note="by what it stores")
     if storage.fsx and storage.fsx.size:
         yield Standing(what="FSx for Lustre", note=f"by its {storage.fsx.size} GiB")
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -25,6 +25,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from mngen._text import counted
 from mngen.account import image_of, stem_of
 from mngen.cluster import DEPLOYMENT_TAG, aws_name, queue_name
 from mngen.jobs._console import mount_state, telling_lines
@@ -169,7 +170,7 @@ def _running(
     lost = [each["InstanceId"] for each in instances if members.get(each["InstanceId"]) is False]
     if lost:
         yield Cause(
-            what=f"the ECS agent of {_counted(lost, 'instance')} of `{name}` is not connected: "
+            what=f"the ECS agent of {counted(len(lost), 'instance')} of `{name}` is not connected: "
             f"{_listed(lost)}",
             remedy="terminate them, and AWS Batch starts others; if those lose it too, see whether "
             "the way to ECS is stable (a NAT gateway, or the endpoints ecs, ecs-agent and "
@@ -186,7 +187,7 @@ def _running(
     elif missing:
         ids = [each["InstanceId"] for each in missing]
         yield Cause(
-            what=f"{_counted(ids, 'instance')} of `{name}` started less than "
+            what=f"{counted(len(ids), 'instance')} of `{name}` started less than "
             f"{_JOINS_WITHIN / 60:.0f} minutes ago and will join soon",
             remedy="wait a little, and ask again",
             certain=False,
@@ -271,8 +272,8 @@ def _ended(account: Account, environment: Any, gone: list[dict[str, Any]]) -> It
         why, certain = code or "EC2 gives no reason", False
     ids = [each["InstanceId"] for each in brief]
     yield Cause(
-        what=f"{_counted(ids, 'instance')} of `{environment['computeEnvironmentName']}` started "
-        f"since the job was submitted and ended within minutes ({_listed(ids)}): {why}",
+        what=f"{counted(len(ids), 'instance')} of `{environment['computeEnvironmentName']}` "
+        f"started since the job was submitted and ended within minutes ({_listed(ids)}): {why}",
         remedy=remedy,
         certain=certain,
         see=_STATE_REASON,
@@ -326,10 +327,6 @@ def _console(account: Account, instance: dict[str, Any]) -> str:
             return ""
         return str(answer.get("Output") or "")
     return ""
-
-
-def _counted(ids: list[str], what: str) -> str:
-    return f"{len(ids)} {what}" if len(ids) == 1 else f"{len(ids)} {what}s"
 
 
 def _listed(ids: list[str]) -> str:
