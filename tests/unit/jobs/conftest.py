@@ -12,6 +12,7 @@ from mngen._aws import client as connected_client
 from mngen.jobs import Jobs
 from tests.support.batch import Deployed, spec_text
 from tests.support.cli import mngen
+from tests.support.faults import Faults
 from tests.support.sandbox import client
 
 if TYPE_CHECKING:
@@ -63,6 +64,16 @@ def inside(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process see the sandbox; by the test's own patches, which may go further."""
     for name, value in sandbox.environment().items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def faults(
+    large: Deployed, state_home: Path, inside: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Faults]:
+    """This process's calls for the large deployment, recorded and with faults on request."""
+    with Faults(large.sandbox.endpoint) as faults:
+        faults.redirect(monkeypatch)
+        yield faults
 
 
 @pytest.fixture

@@ -16,10 +16,9 @@ from mngen.catalog import load_prices
 from mngen.cost import By, report
 from mngen.jobs import Jobs
 from tests.support.batch import Deployed, hold
-from tests.support.faults import Faults
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.support.faults import Faults
 
 JOBS = 10_000
 # USD an hour in us-east-1 on demand.
@@ -93,15 +92,6 @@ def test_jobs_are_summed_by_user_job_and_queue(deployed: Deployed, jobs: Jobs, r
     assert len(by_user.stdout.splitlines()) == 3
     assert "no jobs" in run("cost", "--since", f"{time.time() + 60:.0f}").stderr.lower()
     assert "older ones may be missing" in run("cost", "--since", "30d").stderr
-
-
-@pytest.fixture
-def faults(
-    large: Deployed, state_home: Any, inside: None, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Faults]:
-    with Faults(large.sandbox.endpoint) as faults:
-        faults.redirect(monkeypatch)
-        yield faults
 
 
 def test_ten_thousand_jobs_take_at_most_120_calls(large: Deployed, faults: Faults) -> None:

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
-
-import pytest
+from typing import TYPE_CHECKING
 
 from mngen.jobs import Jobs
 from tests.support.batch import Deployed, hold
-from tests.support.faults import Faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mngen.jobs import LogLine
+    from tests.support.faults import Faults
     from tests.support.recording import Call
 
 NODES = 1000
 GET, FILTER = "logs:GetLogEvents", "logs:FilterLogEvents"
-
-
-@pytest.fixture
-def faults(
-    large: Deployed, state_home: Any, inside: None, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Faults]:
-    with Faults(large.sandbox.endpoint) as faults:
-        faults.redirect(monkeypatch)
-        yield faults
 
 
 def write(deployed: Deployed, job: str, *nodes: int, text: str) -> None:
