@@ -19,10 +19,8 @@ from mngen.jobs._inputs import Inputs, bring
 from mngen.jobs._inputs import find as find_inputs
 from mngen.jobs._logs import not_there, read, streams_of
 from mngen.jobs._machines import with_instances
-from mngen.jobs._plugin import Session, connect, require_plugin
 from mngen.jobs._request import make_intent, with_inputs
 from mngen.jobs._retry import RetryPolicy
-from mngen.jobs._shell import find_place, open_session
 from mngen.jobs._status import describe_one, job_id, list_jobs, status_of
 from mngen.jobs._submit import Prepared, Sender, prepare
 from mngen.jobs._sweep import orders_of, prepared_like, send_all
@@ -51,6 +49,7 @@ if TYPE_CHECKING:
 
     from mngen.cluster import Cluster
     from mngen.errors import Problem
+    from mngen.jobs._plugin import Session
     from mngen.timeline import Timeline
 
     OnState = Callable[[State, str | None], None]
@@ -493,6 +492,9 @@ class Jobs:
             ToolError: The Session Manager plugin is missing or fails, the agent of ECS Exec does
                 not run in the container, or AWS refuses or does not answer.
         """
+        # Looking for a program needs `mngen.parts`, which no other method does.
+        from mngen.jobs._plugin import connect, require_plugin
+
         plugin = require_plugin()
         session = self.open_shell(job, node=node, command=command)
         with translated():
@@ -506,6 +508,8 @@ class Jobs:
 
         See `shell`.
         """
+        from mngen.jobs._shell import find_place, open_session
+
         with translated():
             ecs = self._account.client("ecs")
             place = find_place(self.batch, ecs, self.cluster, job, node)
