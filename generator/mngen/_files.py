@@ -10,7 +10,6 @@ import errno
 import fcntl
 import os
 import stat
-import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -151,6 +150,9 @@ def runtime_home() -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and Path(runtime).is_dir() and os.access(runtime, os.W_OK):
         return Path(runtime) / "mngen"
+    # It imports compression and random numbers, which nothing else here needs.
+    import tempfile
+
     return Path(tempfile.gettempdir()) / f"mngen-{os.getuid()}"
 
 
