@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -304,6 +305,12 @@ def _start(marked: Any) -> Position:
     return Position(marked.start_mark.line + 1, marked.start_mark.column + 1)
 
 
+def at_start(problem: Problem, name: str, text: str, marked: Any) -> Problem:
+    """Returns a problem placed where a node or an event of a text begins; None is its beginning."""
+    position = Position(1, 1) if marked is None else _start(marked)
+    return problem.at(name, position, _LINE_BREAK.split(text)[position.line - 1])
+
+
 def _entry(node: yaml.Node | None, key: str | int) -> tuple[yaml.Node, yaml.Node] | None:
     if not isinstance(node, yaml.MappingNode):
         return None
@@ -330,11 +337,37 @@ def parse(name: str, raw: bytes) -> Document:
         offset = len(raw[: error.start].decode())
         problem = Problem("the file is not UTF-8 text", hint="save it in UTF-8")
         raise InputError(_at_offset(problem, name, raw.decode(errors="replace"), offset)) from None
+    with _opened(name, text) as loader:
+        return Document(name, text, loader.get_single_node(), loader)
+
+
+def compose(name: str, text: str) -> yaml.Node | None:
+    """Returns the nodes of a YAML text, whatever its tags mean; None for an empty one.
+
+    Args:
+        name: The file as the user named it, for messages.
+        text: Its text.
+
+    Raises:
+        InputError: It is not YAML, nests absurdly deep, or holds more than one document.
+    """
+    with _opened(name, text) as loader:
+        root: yaml.Node | None = loader.get_single_node()
+        return root
+
+
+@contextmanager
+def _opened(name: str, text: str) -> Iterator[Any]:
+    """Gives a loader of a text, and places what it finds wrong.
+
+    Raises:
+        InputError: The text is not YAML, or nests absurdly deep.
+    """
     loader = None
     try:
         _refuse_nesting(name, text)
         loader = _SafeLoader(text)
-        return Document(name, text, loader.get_single_node(), loader)
+        yield loader
     except yaml.MarkedYAMLError as error:
         raise InputError(_syntax_problem(name, text, error)) from None
     except yaml.reader.ReaderError as error:
@@ -355,11 +388,8 @@ def _refuse_nesting(name: str, text: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > _MAX_DEPTH:
-            raise InputError(
-                Problem(f"the document nests deeper than {_MAX_DEPTH} levels").at(
-                    name, _start(event), _LINE_BREAK.split(text)[_start(event).line - 1]
-                )
-            )
+            problem = Problem(f"the document nests deeper than {_MAX_DEPTH} levels")
+            raise InputError(at_start(problem, name, text, event))
 
 
 def _character_problem(name: str, text: str, error: yaml.reader.ReaderError) -> Problem:

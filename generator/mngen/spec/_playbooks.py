@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,8 @@ import msgspec
 import yaml
 
 from mngen._files import is_leftover
-from mngen.errors import InputError, Position, Problem
+from mngen.errors import InputError, Problem
+from mngen.spec._document import at_start, compose
 from mngen.spec._model import Image
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _MOST_FILES = 500
 _MOST_BYTES = 1_048_576
 _HOSTS = ("all", "localhost")
-_LINE_BREAK = re.compile(r"\r\n|[\r\n]")
 
 
 class ImageFromFiles(Image, frozen=True, kw_only=True):
@@ -123,36 +122,29 @@ def _read(top: FilePath, folder: str) -> dict[str, bytes]:
 
 def _faults(shown: str, text: str) -> Iterator[Problem]:
     """Yields what is wrong with a playbook, at its lines."""
-    lines = _LINE_BREAK.split(text)
 
-    def problem(message: str, mark: yaml.Mark | None, hint: str | None = None) -> Problem:
-        line, column = (min(mark.line, len(lines) - 1), mark.column) if mark else (0, 0)
-        position = Position(line + 1, column + 1)
-        return Problem(message, hint=hint).at(shown, position, lines[line])
+    def problem(message: str, node: yaml.Node | None, hint: str | None = None) -> Problem:
+        return at_start(Problem(message, hint=hint), shown, text, node)
 
     try:
-        root = yaml.compose(text, yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        yield problem(f"not valid YAML: {error.problem or error.context}", error.problem_mark)
-        return
-    except yaml.YAMLError as error:
-        yield problem(f"not valid YAML: {error}", None)
+        root = compose(shown, text)
+    except InputError as error:
+        yield from error.problems
         return
     plays = root.value if isinstance(root, yaml.SequenceNode) else []
     if not plays:
-        mark = root.start_mark if root else None
-        yield problem("not a playbook: expected a list of plays", mark)
+        yield problem("not a playbook: expected a list of plays", root)
     for play in plays:
         if not isinstance(play, yaml.MappingNode):
-            yield problem("not a play: expected a mapping with `hosts`", play.start_mark)
+            yield problem("not a play: expected a mapping with `hosts`", play)
             continue
-        keys = {key.value: value for key, value in play.value}
+        keys = {key.value: value for key, value in play.value if isinstance(key, yaml.ScalarNode)}
         hosts = keys.get("hosts")
         if hosts is None and not any(key.endswith("import_playbook") for key in keys):
-            yield problem("the play has no `hosts`", play.start_mark, "write `hosts: all`")
+            yield problem("the play has no `hosts`", play, "write `hosts: all`")
         elif hosts is not None and hosts.value not in _HOSTS:
             yield problem(
                 "the play would not run: the only host of a bake is the builder",
-                hosts.start_mark,
+                hosts,
                 "write `hosts: all`",
             )

@@ -140,6 +140,10 @@ def test_a_folder_with_everything_in_it_is_refused(tmp_path: Path) -> None:
         (b"- all\n", 1, "not a play: expected a mapping with `hosts`"),
         (b"- hosts: all\n  tasks: [\n", 3, "not valid YAML"),
         (b"- hosts: [all]\n", 1, "the play would not run"),
+        # Where PyYAML's own loader runs out of stack.
+        (b"- hosts: all\n  x: " + b"[" * 5000, 2, "the document nests deeper than 50 levels"),
+        (b"- hosts: all\n  x: \x07\n", 2, "not valid YAML: control characters are not allowed"),
+        (b"- ? [a]\n  : b\n", 1, "the play has no `hosts`"),
     ],
 )
 def test_a_playbook_that_would_bake_nothing_is_refused(
