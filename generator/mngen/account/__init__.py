@@ -17,7 +17,7 @@ from mngen.account._definition import (
 from mngen.account._environment import fault_of, image_of, stem_of
 from mngen.account._instances import instances_of
 from mngen.account._policies import concerns, covers, holds, principals, services, statements
-from mngen.account._quota import quota_value
+from mngen.account._quota import largest_quota, quota_value
 from mngen.account._reservations import Reservation, utc
 from mngen.account._target import Intent, Target
 
@@ -38,6 +38,7 @@ __all__ = [
     "image_of",
     "image_wanted",
     "instances_of",
+    "largest_quota",
     "newest_definition",
     "principals",
     "quota_value",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from mngen.account import covers, principals, quota_value, statements
-from mngen.catalog import vcpu_quota
+from mngen.account import covers, largest_quota, principals, quota_value, statements
 from mngen.cluster import IMAGE_TAG, NR_CPUS_TAG, base_image_parameter
 from mngen.errors import Severity, did_you_mean
 from mngen.rules._rule import Match, Waiting
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sts.client import STSClient
 
     from mngen.account import Account
-    from mngen.catalog import Quota
     from mngen.cluster import ResolvedEnvironment
     from mngen.spec import Path
 
@@ -85,25 +84,13 @@ class QuotaSuffices(AwsRule):
 
     @classmethod
     def matches(cls, account: Account) -> Iterator[Match]:
-        asked: dict[Quota, float | None] = {}
+        # Each is asked for once.
+        value_of = cache(partial(quota_value, account))
         for each in account.cluster.environments:
-            # EC2 does not count the instances of capacity blocks:
-            # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-capacity-blocks.html
-            if each.block:
+            found = largest_quota(each, value_of)
+            if found is None or found[1] >= each.max_vcpus:
                 continue
-            spot = each.spec.purchase == "spot"
-            # One type whose quota suffices is enough; types of a family that has none always do.
-            found = dict.fromkeys(vcpu_quota(kind, spot=spot) for kind in each.types)
-            quotas = [quota for quota in found if quota is not None]
-            for quota in quotas:
-                if quota not in asked:
-                    asked[quota] = quota_value(account, quota)
-            known = [(quota, value) for quota in quotas if (value := asked[quota]) is not None]
-            if len(known) < len(found):
-                continue
-            quota, value = max(known, key=lambda item: item[1])
-            if value >= each.max_vcpus:
-                continue
+            quota, value = found
             fit = int(value) // each.instance.vcpus
             yield Match(
                 ("environments", each.name, "max_nodes"),

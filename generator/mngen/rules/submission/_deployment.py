@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
-from mngen.account import ECR_IMAGE, differences_of, fault_of, image_of, quota_value
-from mngen.catalog import vcpu_quota
+from mngen.account import (
+    ECR_IMAGE,
+    differences_of,
+    fault_of,
+    image_of,
+    largest_quota,
+    quota_value,
+)
 from mngen.cluster import definition_name, queue_name
 from mngen.errors import Severity
 from mngen.rules._rule import Match, Waiting
@@ -274,21 +281,11 @@ class QuotaCoversJob(SubmissionRule):
     def matches(cls, target: Target) -> Iterator[Match]:
         obstacles = []
         for each in target.intent.queue.environments:
-            if each.block:
-                # EC2 does not count the instances of capacity blocks:
-                # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-capacity-blocks.html
-                return
             needed = target.nodes * each.instance.vcpus
-            spot = each.spec.purchase == "spot"
-            # One type whose quota suffices is enough; types of a family that has none always do.
-            found = dict.fromkeys(vcpu_quota(kind, spot=spot) for kind in each.types)
-            quotas = [quota for quota in found if quota is not None]
-            values = [quota_value(target.account, quota) for quota in quotas]
-            known = [value for value in values if value is not None]
-            if len(known) < len(found) or max(known) >= needed:
+            found = largest_quota(each, partial(quota_value, target.account))
+            if found is None or found[1] >= needed:
                 return
-            value = max(known)
-            quota = quotas[values.index(value)]
+            quota, value = found
             obstacles.append(
                 Match(
                     ("jobs", target.intent.job.name),
