@@ -620,7 +620,7 @@ def _specs(draw: st.DrawFn) -> Data:
         job["command"] = ["run", *draw(_ARGUMENTS)]
         job["environment"] = draw(variables())
         for group in job.get("groups", {}).values():
-            group["command"] = ["run", *draw(st.lists(texts(), max_size=3))]
+            group["command"] = ["run", *draw(_ARGUMENTS)]
             group["environment"] = draw(variables())
         if "mpi_args" in job:
             job["mpi_args"] = draw(_ARGUMENTS)

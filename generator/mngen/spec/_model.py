@@ -1280,15 +1280,7 @@ SecretName = Annotated[
         pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}\Z",
     ),
 ]
-KmsKeyArn = Annotated[
-    str,
-    _text(
-        "A KMS key.",
-        "the ARN of a KMS key",
-        pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-z0-9-]{8,64}\Z",
-        examples=("arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",),
-    ),
-]
+KmsKeyArn = Annotated[str, _key("A KMS key.")]
 UlimitName = Literal[
     "core",
     "cpu",
