@@ -13,6 +13,7 @@ from mngen.cluster import (
 )
 from mngen.errors import Severity
 from mngen.rules._rule import Match
+from mngen.rules.spec._contents import DEFINITIONS
 from mngen.rules.spec._rule import SpecRule
 from mngen.spec import JobFromFile, property_faults
 
@@ -45,11 +46,7 @@ _OWN_KEYS = {
 }
 """The keys of the spec that stand for a container property."""
 _LIMITS = "https://docs.docker.com/reference/cli/docker/container/run/#ulimit"
-_DEFINITIONS = (
-    "aws batch describe-job-definitions --status ACTIVE "
-    "--query 'jobDefinitions[].nodeProperties.nodeRangeProperties[].container.{}'"
-)
-_ULIMITS = _DEFINITIONS.format("ulimits")
+_ULIMITS = DEFINITIONS.format("ulimits")
 _CONTROL = (
     "/",
     "/boot",
@@ -204,7 +201,7 @@ class PathsOnce(SpecRule):
     )
     remedy = "choose another `path`, or remove one of the two"
     source_url = _PROPERTIES
-    manual_test = _DEFINITIONS.format("mountPoints")
+    manual_test = DEFINITIONS.format("mountPoints")
     failing = """\
 queues:
   mpi: {environments: [r5]}
@@ -277,7 +274,7 @@ class FilesFitMemory(SpecRule):
     )
     remedy = "lower `size` or `shared_memory`, or raise `memory`"
     source_url = "https://docs.kernel.org/filesystems/tmpfs.html"
-    manual_test = _DEFINITIONS.format("linuxParameters")
+    manual_test = DEFINITIONS.format("linuxParameters")
     failing = """\
 queues:
   mpi: {environments: [r5]}
@@ -325,7 +322,7 @@ class SecretsAreNotVariables(SpecRule):
     source_url = (
         "https://docs.aws.amazon.com/batch/latest/userguide/specifying-sensitive-data-secrets.html"
     )
-    manual_test = _DEFINITIONS.format("secrets")
+    manual_test = DEFINITIONS.format("secrets")
     failing = """\
 queues:
   mpi: {environments: [r5]}
@@ -423,7 +420,7 @@ class CredentialsOfRegistries(SpecRule):
     )
     remedy = "remove `registry_credentials`, or name the `image` that it is for"
     source_url = "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/private-auth.html"
-    manual_test = _DEFINITIONS.format("repositoryCredentials")
+    manual_test = DEFINITIONS.format("repositoryCredentials")
     failing = """\
 container:
   registry_credentials: arn:aws:secretsmanager:us-east-1:123456789012:secret:lab-AbCdEf  #! arn
@@ -614,7 +611,7 @@ class NodesGuarded(SpecRule):
     source_url = (
         "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/security-tasks-containers.html"
     )
-    manual_test = _DEFINITIONS.format("privileged")
+    manual_test = DEFINITIONS.format("privileged")
     failing = """\
 queues:
   mpi: {environments: [r5]}

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from mngen.rules.spec._subject import Subject
     from mngen.spec import Path
 
-_DEFINITIONS = (
+DEFINITIONS = (
     "aws batch describe-job-definitions --status ACTIVE "
     "--query 'jobDefinitions[].nodeProperties.nodeRangeProperties[].container.{}'"
 )
-_ENVIRONMENT = _DEFINITIONS.format("environment")
+"""A command that shows a property of containers, by its name."""
+_ENVIRONMENT = DEFINITIONS.format("environment")
 _VARIABLES = "https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html"
 
 _LARGEST_DEFINITION = 24 * 1024
@@ -48,7 +49,7 @@ class CommandStarts(SpecRule):
     why = "The container stops at once with `exec: no command`, on every node and attempt."
     remedy = "name the program first; a shell, where one is needed, is `[sh, -c, …]`"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_definition_parameters.html"
-    manual_test = _DEFINITIONS.format("command")
+    manual_test = DEFINITIONS.format("command")
     failing = """\
 queues:
   mpi: {environments: [r5]}
@@ -239,7 +240,7 @@ class DefinitionSize(SpecRule):
     )
     remedy = "put the data into a file on the shared file system, and its path into the job"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html"
-    manual_test = _DEFINITIONS.format("[command,environment]")
+    manual_test = DEFINITIONS.format("[command,environment]")
     failing = f"""\
 queues:
   mpi: {{environments: [r5]}}
@@ -303,7 +304,7 @@ class JobImage(SpecRule):
     )
     remedy = "write it as in docker.io/me/app:v1.1, without https://"
     source_url = "https://docs.aws.amazon.com/batch/latest/userguide/job_definition_parameters.html"
-    manual_test = _DEFINITIONS.format("image")
+    manual_test = DEFINITIONS.format("image")
     failing = """\
 queues:
   mpi: {environments: [r5]}
@@ -340,7 +341,7 @@ class FixedImage(SpecRule):
     )
     remedy = "name a version, or a digest (@sha256:…)"
     source_url = "https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-tag-mutability.html"
-    manual_test = _DEFINITIONS.format("image")
+    manual_test = DEFINITIONS.format("image")
     failing = """\
 container:
   tag: latest  #! latest

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mngen.cluster import KEY_VARIABLES, key_variables
 from mngen.rules._rule import Match
+from mngen.rules.spec._contents import DEFINITIONS
 from mngen.rules.spec._rule import SpecRule
 
 if TYPE_CHECKING:
@@ -147,10 +148,7 @@ class RanksHaveNodesEnvironment(SpecRule):
     )
     remedy = "remove the option: each rank has its container's environment"
     source_url = "https://github.com/pmodels/mpich/blob/main/doc/wiki/how_to/Using_the_Hydra_Process_Manager.md"
-    manual_test = (
-        "aws batch describe-job-definitions --status ACTIVE "
-        "--query 'jobDefinitions[].nodeProperties.nodeRangeProperties[].container.environment'"
-    )
+    manual_test = DEFINITIONS.format("environment")
     failing = """\
 queues:
   mpi: {environments: [r5]}

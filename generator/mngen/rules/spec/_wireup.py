@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mngen.cluster import KEY_VARIABLES, VARIABLE_PREFIX, WIRE_UP_VARIABLES, key_variables
 from mngen.errors import Severity, did_you_mean
 from mngen.rules._rule import Match
-from mngen.rules.spec._contents import variables_of
+from mngen.rules.spec._contents import DEFINITIONS, variables_of
 from mngen.rules.spec._rule import SpecRule
 from mngen.spec import LAUNCHERS_WITHOUT_MPIRUN
 
@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from mngen.cluster import ResolvedJob
     from mngen.rules.spec._subject import Subject
 
-_ENVIRONMENT = (
-    "aws batch describe-job-definitions --status ACTIVE "
-    "--query 'jobDefinitions[].nodeProperties.nodeRangeProperties[].container.environment'"
-)
+_ENVIRONMENT = DEFINITIONS.format("environment")
 _VARIABLES = "https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html"
 _THREADS = "https://www.openmp.org/spec-html/5.2/openmpse59.html"
 
