@@ -1086,6 +1086,11 @@ class Environment(Section, frozen=True, kw_only=True):
         affects(Effect.INSTANCES),
     ] = 64
 
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The types that AWS Batch may start, `instance` first."""
+        return (self.instance, *self.alternatives)
+
 
 class CancelAfter(Section, frozen=True, kw_only=True):
     """When Batch cancels a job that heads the queue and cannot be placed, in seconds."""

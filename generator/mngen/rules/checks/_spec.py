@@ -162,7 +162,7 @@ def _beside_unknown_types(
     unknown = [
         name
         for name, each in spec.environments.items()
-        if any(kind not in catalog for kind in (each.instance, *each.alternatives))
+        if any(kind not in catalog for kind in each.types)
     ]
     if not unknown or not len(catalog):
         return []

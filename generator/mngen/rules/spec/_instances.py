@@ -38,11 +38,9 @@ environments:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for name, environment in subject.spec.environments.items():
-            places: list[tuple[Path, str]] = [(("instance",), environment.instance)]
-            others = enumerate(environment.alternatives)
-            places += [(("alternatives", index), each) for index, each in others]
-            for place, each in places:
+            for index, each in enumerate(environment.types):
                 if each not in subject.catalog:
+                    place: Path = ("alternatives", index - 1) if index else ("instance",)
                     problem = subject.catalog.unknown(each)
                     yield Match(("environments", name, *place), problem.message, problem.hint)
 

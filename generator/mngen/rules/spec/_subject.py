@@ -86,7 +86,7 @@ def _judgeable(spec: Spec, catalog: Catalog, sections: frozenset[Path]) -> Spec:
     environments = {
         name: environment
         for name, environment in spec.environments.items()
-        if all(each in catalog for each in (environment.instance, *environment.alternatives))
+        if all(each in catalog for each in environment.types)
         and ("environments", name) not in sections
     }
     queues = {
