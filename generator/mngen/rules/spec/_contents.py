@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 DEFINITIONS = (
     "aws batch describe-job-definitions --status ACTIVE "
-    "--query 'jobDefinitions[].nodeProperties.nodeRangeProperties[].container.{}'"
+    "--query 'jobDefinitions[].[containerProperties,nodeProperties.nodeRangeProperties[].container]"
+    "[][].{}'"
 )
-"""A command that shows a property of containers, by its name."""
+"""A command that shows a property of containers, those of single-node jobs too, by its name."""
 _ENVIRONMENT = DEFINITIONS.format("environment")
 _VARIABLES = "https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html"
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mngen.errors import Severity
 from mngen.rules._rule import Match
+from mngen.rules.spec._contents import DEFINITIONS
 from mngen.rules.spec._rule import SpecRule
 from mngen.spec import JobFromFile
 
@@ -15,11 +16,6 @@ if TYPE_CHECKING:
 
     from mngen.rules.spec._subject import Subject
     from mngen.spec import Path
-
-_DEFINITIONS = (
-    "aws batch describe-job-definitions --status ACTIVE --query "
-    "'jobDefinitions[].nodeProperties.nodeRangeProperties[].container.[{}]'"
-)
 
 
 class RoleForSecrets(SpecRule):
@@ -35,7 +31,7 @@ class RoleForSecrets(SpecRule):
     source_url = (
         "https://docs.aws.amazon.com/batch/latest/userguide/specifying-sensitive-data-secrets.html"
     )
-    manual_test = _DEFINITIONS.format("secrets,executionRoleArn")
+    manual_test = DEFINITIONS.format("[secrets,executionRoleArn]")
     files = MappingProxyType(
         {
             "keyed.json": """\
@@ -112,7 +108,7 @@ class OneTypeInAllRanges(SpecRule):
     source_url = (
         "https://docs.aws.amazon.com/batch/latest/APIReference/API_ContainerProperties.html"
     )
-    manual_test = _DEFINITIONS.format("instanceType")
+    manual_test = DEFINITIONS.format("[instanceType]")
     files = MappingProxyType(
         {
             "mixed.json": """\

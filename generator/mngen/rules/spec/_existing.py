@@ -9,6 +9,7 @@ from mngen._json_text import pointer
 from mngen.cluster import definition_name, names, queue_name
 from mngen.errors import Severity
 from mngen.rules._rule import Match
+from mngen.rules.spec._contents import DEFINITIONS
 from mngen.rules.spec._rule import SpecRule
 from mngen.spec import JobFromFile
 
@@ -463,10 +464,7 @@ class HostPathsExist(SpecRule):
         "AMI of your own (`image` of the environment)"
     )
     source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_Host.html"
-    manual_test = (
-        "aws batch describe-job-definitions --status ACTIVE "
-        "--query 'jobDefinitions[].nodeProperties.nodeRangeProperties[].container.volumes'"
-    )
+    manual_test = DEFINITIONS.format("volumes")
     files = MappingProxyType(
         {
             "post.json": """\

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mngen.errors import Severity
 from mngen.rules._rule import Match
+from mngen.rules.spec._contents import DEFINITIONS
 from mngen.rules.spec._rule import SpecRule
 
 if TYPE_CHECKING:
@@ -262,10 +263,7 @@ class SharedMemoryFits(SpecRule):
     )
     remedy = "lower `shared_memory`, or leave it out for a quarter of `memory`"
     source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_LinuxParameters.html"
-    manual_test = (
-        "aws batch describe-job-definitions --query "
-        "'jobDefinitions[].nodeProperties.nodeRangeProperties[].container.linuxParameters'"
-    )
+    manual_test = DEFINITIONS.format("linuxParameters")
     failing = """\
 environments:
   r5: {instance: r5.12xlarge, max_nodes: 16}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mngen.errors import Severity
 from mngen.rules._rule import Match
+from mngen.rules.spec._contents import DEFINITIONS
 from mngen.rules.spec._rule import SpecRule
 from mngen.rules.spec._storage import covered_folder
 
@@ -153,10 +154,7 @@ class ScratchOfQueue(SpecRule):
     )
     remedy = "give the environments of the queue the same `scratch`"
     source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_Host.html"
-    manual_test = (
-        "aws batch describe-job-definitions --status ACTIVE "
-        "--query 'jobDefinitions[].containerProperties.volumes'"
-    )
+    manual_test = DEFINITIONS.format("volumes")
     failing = """\
 environments:
   disks: {instance: c5d.18xlarge, max_nodes: 4, multi_node: false, scratch: /scratch}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mngen.cluster import SHELL_ACTIONS
 from mngen.errors import Severity
 from mngen.rules._rule import Match
+from mngen.rules.spec._contents import DEFINITIONS
 from mngen.rules.spec._rule import SpecRule
 from mngen.spec import JobFromFile
 
@@ -61,10 +62,7 @@ class ShellHasRole(SpecRule):
     )
     remedy = "remove `shell`, or give the job a role: `roles: {job: create}`"
     source_url = "https://github.com/aws/aws-toolkit-jetbrains/issues/3649"
-    manual_test = (
-        "aws batch describe-job-definitions --status ACTIVE --query "
-        "'jobDefinitions[].containerProperties.[enableExecuteCommand,jobRoleArn]'"
-    )
+    manual_test = DEFINITIONS.format("[enableExecuteCommand,jobRoleArn]")
     failing = """\
 roles: {job: none}
 queues:
