@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
@@ -54,11 +55,12 @@ def with_playbooks(
     top = writer.parent
     problems: list[Problem] = []
     found: dict[str, str] = {}
+    # Playbooks often share a folder.
+    texts_in = cache(lambda folder: _texts(top, folder, files))
     for number, named in enumerate(spec.image.playbooks):
         place = ("image", "playbooks", number)
-        folder = named.rpartition("/")[0]
         try:
-            texts = _texts(top, folder, files)
+            texts = texts_in(named.rpartition("/")[0])
         except InputError as error:
             problems += [
                 document.problem(each.message, place, hint=each.hint) for each in error.problems
