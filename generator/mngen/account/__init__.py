@@ -6,7 +6,6 @@ where a job would go. Rules judge by what these show; jobs are submitted and exp
 
 from mngen.account._account import Account
 from mngen.account._definition import (
-    ECR_IMAGE,
     EFA_DEVICE,
     SCRATCH_VOLUME,
     differences_of,
@@ -22,7 +21,6 @@ from mngen.account._reservations import Reservation, utc
 from mngen.account._target import Intent, Target
 
 __all__ = [
-    "ECR_IMAGE",
     "EFA_DEVICE",
     "SCRATCH_VOLUME",
     "Account",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from mngen.cluster import job_variables, keys_of_properties, repository_name, wanted_keys
+from mngen.cluster import (
+    ECR_IMAGE,
+    job_variables,
+    keys_of_properties,
+    repository_name,
+    wanted_keys,
+)
 from mngen.spec import JobFromFile
 
 if TYPE_CHECKING:
@@ -16,13 +21,6 @@ if TYPE_CHECKING:
 
     from mngen.account._target import Target
     from mngen.cluster import ResolvedJob
-
-ECR_IMAGE = re.compile(
-    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/"
-    r"(?P<repository>[^:@]+)(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
-)
-"""The parts of the name of an image in ECR."""
-
 
 EFA_DEVICE = "/dev/infiniband/uverbs"
 """What the paths of the devices of Elastic Fabric Adapters start with."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mngen._tags import tags_of, with_tags
-from mngen.account import ECR_IMAGE, image_of
+from mngen.account import image_of
 from mngen.adoption._file_systems import (
     MOST_FILE_SYSTEMS,
     all_file_systems,
@@ -26,6 +26,7 @@ from mngen.adoption._reserved import reserved_in, template_data
 from mngen.cluster import (
     AGENT_POLICY,
     DEPLOYMENT_TAG,
+    ECR_IMAGE,
     FSX_PORTS,
     IMAGE_TAG,
     REGION_TAG,

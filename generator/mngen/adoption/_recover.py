@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mngen.account import ECR_IMAGE, image_of, stem_of
+from mngen.account import image_of, stem_of
 from mngen.adoption._deployed import Deployed, is_made, job_roles, mount_of, role_name
 from mngen.adoption._draft import key_of
 from mngen.adoption._environments import base_of, choose_instances, node_counts
@@ -20,6 +20,7 @@ from mngen.adoption._lines import Place
 from mngen.adoption._queues import environments_of, limits_of
 from mngen.cluster import (
     DEPLOYMENT_TAG,
+    ECR_IMAGE,
     IMAGE_TAG,
     NR_CPUS_TAG,
     TAG_PREFIX,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from mngen.account import ECR_IMAGE
 from mngen.adoption._draft import Draft, count
+from mngen.cluster import ECR_IMAGE
 
 if TYPE_CHECKING:
     from mngen.adoption._environments import Mapped

@@ -80,6 +80,7 @@ if TYPE_CHECKING:
         zone_numbers,
     )
     from mngen.cluster._digest_file import DigestFile
+    from mngen.cluster._ecr import ECR_IMAGE
     from mngen.cluster._execution import (
         ExecutionAccess,
         execution_access,
@@ -135,6 +136,7 @@ __all__ = [
     "CPUS_VARIABLE",
     "DEPLOYMENT_TAG",
     "DIGESTS_FILE",
+    "ECR_IMAGE",
     "FINAL_EXIT_CODES",
     "FSX_PORTS",
     "FSX_THROUGHPUT",
@@ -229,6 +231,7 @@ __getattr__ = later(
         "BakedFrom": "_ami_file",
         "Cluster": "_resolve",
         "DigestFile": "_digest_file",
+        "ECR_IMAGE": "_ecr",
         "FINAL_EXIT_CODES": "_retries",
         "FSX_PORTS": "_fsx",
         "FSX_THROUGHPUT": "_fsx",

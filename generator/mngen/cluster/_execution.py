@@ -7,22 +7,18 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_r
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from mngen.cluster._deployment import has_secrets, jobs_with_secrets, repository_name
+from mngen.cluster._ecr import ECR_IMAGE
 from mngen.cluster._properties import credentials_of
 
 if TYPE_CHECKING:
     from mngen.spec import Spec
 
 _IN_MANAGER = ":secretsmanager:"
-_ECR = re.compile(
-    r"(?P<account>[0-9]{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/"
-    r"(?P<name>[^:@]+)"
-)
 
 
 class ExecutionAccess(msgspec.Struct, frozen=True):
@@ -62,7 +58,7 @@ def execution_access(spec: Spec) -> ExecutionAccess:
 def _repository(spec: Spec, image: str | None) -> tuple[str, ...]:
     if image is None:
         return (repository_name(spec),)
-    found = _ECR.match(image)
+    found = ECR_IMAGE.match(image)
     if found is None:
         return ()
-    return (f"ecr:{found['region']}:{found['account']}:repository/{found['name']}",)
+    return (f"ecr:{found['region']}:{found['account']}:repository/{found['repository']}",)

@@ -9,7 +9,6 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from mngen.account import (
-    ECR_IMAGE,
     EFA_DEVICE,
     SCRATCH_VOLUME,
     Target,
@@ -17,7 +16,13 @@ from mngen.account import (
     environment_wanted,
     image_wanted,
 )
-from mngen.cluster import GROUP_VARIABLE, apply_properties, definition_name, has_secrets
+from mngen.cluster import (
+    ECR_IMAGE,
+    GROUP_VARIABLE,
+    apply_properties,
+    definition_name,
+    has_secrets,
+)
 from mngen.errors import InputError, Problem
 from mngen.jobs._request import retry_strategy
 

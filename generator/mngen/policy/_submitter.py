@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mngen.account import ECR_IMAGE
-from mngen.cluster import BATCH_LOG_GROUP, inputs_prefix
+from mngen.cluster import BATCH_LOG_GROUP, ECR_IMAGE, inputs_prefix
 from mngen.policy._shared import definitions, ecs_clusters, queues, repository, unasked
 from mngen.policy._statement import Scope, Statement
 from mngen.rules import submission_calls

@@ -7,14 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mngen.account import (
-    ECR_IMAGE,
     differences_of,
     fault_of,
     image_of,
     largest_quota,
     quota_value,
 )
-from mngen.cluster import definition_name, queue_name
+from mngen.cluster import ECR_IMAGE, definition_name, queue_name
 from mngen.errors import Severity
 from mngen.rules._rule import Match, Waiting
 from mngen.rules.submission._rule import SubmissionRule
