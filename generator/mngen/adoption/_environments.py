@@ -30,6 +30,9 @@ _DESCRIBES = frozenset(
 # The tutorial names an environment after the CPUs that its AMI leaves to Linux.
 _LIMIT = re.compile(r"MAX_?(?:V?CPUS?)?_?(\d+)", re.IGNORECASE)
 _MADE_UNIQUE = re.compile(rf"-{UNIQUE_SUFFIX}\Z")
+AMAZON_LINUX_2 = frozenset({"ECS_AL2", "ECS_AL2_NVIDIA"})
+"""What AWS Batch calls AMIs of Amazon Linux 2 (`imageType`)."""
+
 _PLACE_IN_AWS = "mngen's own setting, or AWS's default, applies"
 
 
@@ -132,7 +135,7 @@ def map_environment(draft: Draft, item: Item, wanted_cpus: frozenset[int]) -> Ma
 def base_of(item: Item) -> str:
     """Returns the base system of an environment's AMI as a spec names it."""
     images = item.data.get("computeResources", {}).get("ec2Configuration", [])
-    old = any(each.get("imageType") in {"ECS_AL2", "ECS_AL2_NVIDIA"} for each in images)
+    old = any(each.get("imageType") in AMAZON_LINUX_2 for each in images)
     return "amazon-linux-2" if old else "amazon-linux-2023"
 
 

@@ -462,10 +462,8 @@ def _storage(draft: Draft, made: Deployed, zones: _Zones) -> dict[str, Any]:
 
 def _image(draft: Draft, made: Deployed) -> dict[str, Any]:
     section: dict[str, Any] = {}
-    for item in draft.inventory.environments:
-        for each in item.data["computeResources"].get("ec2Configuration", []):
-            if each.get("imageType") == "ECS_AL2":
-                section["base"] = "amazon-linux-2"
+    if any(base_of(item) == "amazon-linux-2" for item in draft.inventory.environments):
+        section["base"] = "amazon-linux-2"
     keys = sorted({each.kms_key for each in made.templates.values() if each.kms_key})
     if keys:
         section["kms_key"] = keys[0]

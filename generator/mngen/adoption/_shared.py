@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mngen.adoption._draft import Draft, count
+from mngen.adoption._environments import AMAZON_LINUX_2
 from mngen.cluster import ECR_IMAGE
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def image(draft: Draft, environments: list[Mapped]) -> dict[str, Any]:
         place = found[1]
         system = mapped.system[0] if mapped.system else ""
         kept = "image" in draft.environments[mapped.key]
-        if kept and system in ("ECS_AL2", "ECS_AL2_NVIDIA"):
+        if kept and system in AMAZON_LINUX_2:
             section["base"] = "amazon-linux-2"
             draft.kept(place, "image.base", "amazon-linux-2")
         elif kept and not system:
