@@ -71,7 +71,6 @@ if TYPE_CHECKING:
         grants_mount,
         grants_shell,
         has_secrets,
-        jobs_with_secrets,
         log_group_name,
         nat_zone,
         queue_name,
@@ -81,10 +80,7 @@ if TYPE_CHECKING:
     )
     from mngen.cluster._digest_file import DigestFile
     from mngen.cluster._ecr import ECR_IMAGE
-    from mngen.cluster._execution import (
-        ExecutionAccess,
-        execution_access,
-    )
+    from mngen.cluster._execution import execution_access
     from mngen.cluster._fsx import (
         FSX_PORTS,
         FSX_THROUGHPUT,
@@ -99,7 +95,6 @@ if TYPE_CHECKING:
     from mngen.cluster._properties import (
         apply_properties,
         container_properties,
-        credentials_of,
         job_ulimits,
         keys_of_properties,
         memory_in_files,
@@ -169,7 +164,6 @@ __all__ = [
     "BakedFrom",
     "Cluster",
     "DigestFile",
-    "ExecutionAccess",
     "MachineImage",
     "ResolvedEnvironment",
     "ResolvedJob",
@@ -183,7 +177,6 @@ __all__ = [
     "creates_execution_role",
     "creates_roles",
     "creates_spot_fleet_role",
-    "credentials_of",
     "default_allocation",
     "default_ranks",
     "definition_name",
@@ -204,7 +197,6 @@ __all__ = [
     "inputs_prefix",
     "job_ulimits",
     "job_variables",
-    "jobs_with_secrets",
     "key_variables",
     "keys_of_properties",
     "log_group_name",
@@ -282,11 +274,8 @@ __getattr__ = later(
         "memory_in_files": "_properties",
         "ulimits_of": "_properties",
         "wanted_keys": "_properties",
-        "ExecutionAccess": "_execution",
         "creates_execution_role": "_deployment",
-        "credentials_of": "_properties",
         "execution_access": "_execution",
-        "jobs_with_secrets": "_deployment",
         "zone_numbers": "_deployment",
     },
 )

@@ -76,11 +76,6 @@ class ResolvedEnvironment(msgspec.Struct, frozen=True):
         return (self.instance, *self.alternatives)
 
     @property
-    def types_in_words(self) -> str:
-        """Their names, such as `m5.24xlarge or m5a.24xlarge`."""
-        return " or ".join(each.name for each in self.types)
-
-    @property
     def roomiest(self) -> InstanceType:
         """The type of them that registers most memory."""
         return max(self.types, key=registered_memory)
@@ -251,10 +246,6 @@ class ResolvedJob(msgspec.Struct, frozen=True):
     def parts(self) -> tuple[ResolvedJob, ...]:
         """The parts for the node groups; of a job without groups, the job itself."""
         return self.groups or (self,)
-
-    def part_of(self, node: int) -> ResolvedJob:
-        """Returns the part that a node belongs to."""
-        return [each for each in self.parts if int(each.target.partition(":")[0]) <= node][-1]
 
 
 class Cluster(msgspec.Struct, frozen=True):
