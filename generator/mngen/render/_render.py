@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mngen import __version__, _resources
 from mngen.cluster import (
@@ -101,9 +101,7 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
     spec = cluster.spec
     endpoints = dict.fromkeys(spec.network.endpoints)
     properties = {
-        job.name: {**container_properties(spec, job), **_execution_role(spec, job.spec)}
-        for job in cluster.jobs
-        if not job.spec.definition
+        job.name: _properties(spec, job) for job in cluster.jobs if not job.spec.definition
     }
     groups = {job.name: [_group(spec, job, part) for part in job.groups] for job in cluster.jobs}
     services = {service: names.endpoint_service(spec.region, service) for service in endpoints}
@@ -190,11 +188,7 @@ def _groups_by_name(spec: Spec) -> frozenset[str]:
 def _group(spec: Spec, job: ResolvedJob, part: ResolvedJob) -> dict[str, object]:
     """Returns what a node group has in place of what its job has, and which properties it lacks."""
     of_job, own = (
-        {
-            **container_properties(spec, each),
-            **_execution_role(spec, each.spec),
-            **({"ulimits": ulimits_of(each)} if ulimits_of(each) else {}),
-        }
+        {**_properties(spec, each), **({"ulimits": limits} if (limits := ulimits_of(each)) else {})}
         for each in (job, part)
     )
     return {
@@ -216,13 +210,14 @@ def _group(spec: Spec, job: ResolvedJob, part: ResolvedJob) -> dict[str, object]
     }
 
 
-def _execution_role(spec: Spec, part: Job) -> dict[str, str]:
-    """Returns the property with the role that reads a job's secrets; none for a job without."""
-    if not has_secrets(spec, part):
-        return {}
-    role = spec.roles.execution
-    created = Hcl("module.identity.execution_role_arn")
-    return {"executionRoleArn": created if role == "create" else role}
+def _properties(spec: Spec, job: ResolvedJob) -> dict[str, Any]:
+    """Returns `container_properties` of a job, and of one with secrets the role that reads them."""
+    found = container_properties(spec, job)
+    if has_secrets(spec, job.spec):
+        role = spec.roles.execution
+        created = Hcl("module.identity.execution_role_arn")
+        found["executionRoleArn"] = created if role == "create" else role
+    return found
 
 
 def _header(source: str) -> str:
