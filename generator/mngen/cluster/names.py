@@ -9,8 +9,11 @@ UNFINISHED_FILE = "terraform/mngen_render_unfinished.tf"
 DIGESTS_FILE = "container.auto.tfvars.json"
 """Name of the record of pushed container images in the rendered Terraform folder."""
 
-OWN_PLAYBOOKS = "playbooks/own"
-"""Place of the playbooks that the spec names in the rendered tree, with the files beside them."""
+OWN_FOLDER = "own"
+"""Folder below `playbooks/` with the playbooks that the spec names, and the files beside them."""
+
+OWN_PLAYBOOKS = f"playbooks/{OWN_FOLDER}"
+"""Place of that folder in the rendered tree."""
 
 STAGES_AFTER_OWN = "verify,clean,seal"
 """Stages of mngen's playbook that run after those of the spec, as Ansible's tags."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mngen import parts
-from mngen.cluster import OWN_PLAYBOOKS, STAGES_AFTER_OWN
+from mngen.cluster import OWN_FOLDER, OWN_PLAYBOOKS, STAGES_AFTER_OWN
 from mngen.errors import InterruptedRunError, ToolError
 
 if TYPE_CHECKING:
@@ -96,10 +96,9 @@ def playbook_runs(own: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
     """
     if not own:
         return [(_PLAYBOOK, {})]
-    below = OWN_PLAYBOOKS.partition("/")[2]
     return [
         (_PLAYBOOK, {"skip_tags": STAGES_AFTER_OWN}),
-        *((f"{below}/{file}", {}) for file in own),
+        *((f"{OWN_FOLDER}/{file}", {}) for file in own),
         (_PLAYBOOK, {"tags": STAGES_AFTER_OWN}),
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mngen import _resources
-from mngen.cluster import OWN_PLAYBOOKS
+from mngen.cluster import OWN_FOLDER
 from mngen.errors import Problem, Severity
 from mngen.images._digest import playbooks_digest
 from mngen.images._plan import differences, wanted_inputs
@@ -71,5 +71,4 @@ def _own(image: Image) -> dict[str, str]:
     """Returns the text of the spec's playbooks, by their paths in the rendered folder."""
     if not isinstance(image, ImageFromFiles):
         return {}
-    below = OWN_PLAYBOOKS.partition("/")[2]
-    return {f"{below}/{name}": text for name, text in image.files.items()}
+    return {f"{OWN_FOLDER}/{name}": text for name, text in image.files.items()}
