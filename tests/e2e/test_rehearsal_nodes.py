@@ -203,14 +203,20 @@ def test_a_new_folder_in_memory_is_shared_and_gone_with_the_nodes() -> None:
     own = "echo $AWS_BATCH_JOB_NODE_INDEX > /scratch/index"
     script = f"{own}; echo $AWS_BATCH_JOB_NODE_INDEX > /efs/$(hostname); ls -ld /efs; sleep 1000"
     given = Bind(Path(__file__), "/efs/given.py", read_only=True)
-    binds = (Bind(None, "/efs"), given, Bind(None, "/scratch", private=True))
-    with start_nodes(shell(script, 2, binds=binds)) as nodes:
+    # Below a file system in memory, which must not hide it.
+    below = Bind(Path(__file__), "/scratch/given/below.py", read_only=True)
+    binds = (Bind(None, "/efs"), given, below)
+    files = (MemoryFiles("/scratch", ("mode=1777", "exec")),)
+    with start_nodes(shell(script, 2, binds=binds, files=files)) as nodes:
         for index in range(2):
             assert nodes.wait_for_line("^drwxrwxrwt", SOON, node=index)
         assert nodes.run(0, ["cat", "/efs/node1"]).stdout == "1\n"
         # But for the scratch space, which each node has for itself.
         for index in range(2):
             assert nodes.run(index, ["cat", "/scratch/index"]).stdout == f"{index}\n"
+        assert "below.py" in nodes.run(0, ["cat", "/scratch/given/below.py"]).stdout
+        copied = "cp /bin/true /scratch/program && /scratch/program"
+        assert nodes.run(0, ["sh", "-c", copied]).returncode == 0
         assert "given.py" in nodes.run(1, ["cat", "/efs/given.py"]).stdout
     assert not Path("/efs").exists()
 

@@ -83,9 +83,6 @@ class Group:
         for name in sorted(self.variables(request, index)):
             words += ["--env", name]
         for bind in request.binds:
-            if bind.private:
-                words += ["--mount", f"type=tmpfs,target={bind.target},tmpfs-mode=1777"]
-                continue
             read_only = ",readonly" if bind.read_only else ""
             words += ["--mount", f"type=bind,source={bind.source},target={bind.target}{read_only}"]
         if request.container_user is not None:

@@ -87,13 +87,7 @@ class _Keeper:
             os.set_inheritable(node.pipe, False)
         _linux.make_private("/")
         _linux.mount("proc", "/proc", "proc")
-        roots = Roots(
-            message["root"],
-            message["binds"],
-            message["unshared"],
-            files=message["files"],
-            private=message["private"],
-        )
+        roots = Roots(message["root"], message["binds"], message["unshared"], message["files"])
         _network.run(_network.bridge())
         gates = Gates.create()
         for node in nodes:

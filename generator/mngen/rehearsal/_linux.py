@@ -115,6 +115,8 @@ def mount(source: str, target: str, kind: str, flags: int = 0, options: str = ""
 def mount_in_memory(target: str, options: Sequence[str]) -> None:
     """Mounts a tmpfs as Docker does: without programs, devices and set-user-ID unless asked for.
 
+    Source: https://github.com/moby/moby (daemon/oci_linux.go, `noexec`)
+
     Args:
         target: Where to.
         options: Options as in `docker run --tmpfs PATH:OPTIONS`.

@@ -266,8 +266,6 @@ def nodes_request(
         binds += (Bind(example, f"{rehearsal.mount}/{EXAMPLE}", read_only=True),)
     if rehearsal.lustre_mount is not None:
         binds += (Bind(lustre, rehearsal.lustre_mount),)
-    if rehearsal.scratch is not None:
-        binds += (Bind(None, rehearsal.scratch, private=True),)
     wire_up: tuple[str, ...] = ()
     if not in_image:
         container = _resources.container()
@@ -290,6 +288,8 @@ def nodes_request(
         for each in rehearsal.mounts
         if each.host not in rehearsal.folders
     )
+    if rehearsal.scratch is not None:
+        files += (MemoryFiles(rehearsal.scratch, ("mode=1777", "exec")),)
     ranks = rehearsal.ranks_per_node
     # Batch leaves out variables without a value; with one of Open MPI's, PRRTE 3 crashes.
     variables = {**_SHARED_CORES, **rehearsal.environment}

@@ -36,13 +36,11 @@ class Bind:
             and which is gone with them.
         target: Absolute path in the node; is made where it does not exist.
         read_only: Whether the nodes may only read it.
-        private: Whether each node has a separate new folder, in place of one that all share.
     """
 
     source: Path | None
     target: str
     read_only: bool = False
-    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +182,6 @@ def as_message(request: NodesRequest, pipes: Mapping[int, int]) -> dict[str, Any
             [None if each.source is None else str(each.source), each.target, each.read_only]
             for each in request.binds
         ],
-        "private": [each.target for each in request.binds if each.private],
         "unshared": sorted(request.unshared),
         "root": None if request.root is None else str(request.root),
         "files": [[each.target, each.options] for each in request.files],

@@ -41,7 +41,6 @@ class Roots:
         binds: Sequence[tuple[str | None, str, bool]],
         unshared: Sequence[int] = (),
         files: Sequence[tuple[str, Sequence[str]]] = (),
-        private: Sequence[str] = (),
     ) -> None:
         """Prepares.
 
@@ -50,7 +49,6 @@ class Roots:
             binds: Source, or None for a new folder; target; whether the target is read-only.
             unshared: Indexes of nodes that have separate folders in place of the new ones.
             files: Targets of each node's own file systems in memory, with their options.
-            private: Targets of the new folders that each node has for itself.
 
         Raises:
             OSError: A source cannot be opened, or the kernel refuses.
@@ -60,15 +58,14 @@ class Roots:
         _linux.mount("mngen", str(_WORK), "tmpfs", options="mode=755")
         self._image = None if image is None else _keep(image, _WORK / "image")
         self._unshared = unshared
-        self._files = files
-        self._private = private
+        self._files = dict(files)
         self._new = [target for source, target, _ in binds if source is None]
-        self._binds = [
-            (_keep(source, _WORK / f"bind{number}"), target, read_only)
+        self._binds = {
+            target: (_keep(source, _WORK / f"bind{number}"), read_only)
             for number, (source, (_, target, read_only)) in enumerate(
                 zip(sources, binds, strict=True)
             )
-        ]
+        }
         if self._image is None:
             _show_host()
 
@@ -93,17 +90,25 @@ class Roots:
         hosts.write_text(f"127.0.0.1 localhost\n::1 localhost\n{address} {hostname}\n", "ascii")
         if (root / "etc/hosts").is_file():
             _linux.bind(str(hosts), str(root / "etc/hosts"))
-        for source, target, read_only in self._binds:
-            place = _place(root, target, is_folder=source.is_dir())
-            if target in self._private or (index in self._unshared and target in self._new):
-                _keep(None, place)
-            else:
-                _linux.bind(str(source), str(place), recursive=True, read_only=read_only)
-        for target, options in self._files:
-            _linux.mount_in_memory(str(_place(root, target, is_folder=True)), options)
+        # The outer ones first, as Docker does: one would hide those below it.
+        # Source: https://github.com/moby/moby (daemon/volumes_unix.go, sortMounts)
+        for target in sorted((*self._binds, *self._files), key=lambda each: each.count("/")):
+            self._mount(root, target, index)
         if self._image is None:
             _linux.make_read_only(str(root), recursive=False)
         _linux.enter_root(str(root))
+
+    def _mount(self, root: Path, target: str, index: int) -> None:
+        if target in self._files:
+            place = _place(root, target, is_folder=True)
+            _linux.mount_in_memory(str(place), self._files[target])
+            return
+        source, read_only = self._binds[target]
+        place = _place(root, target, is_folder=source.is_dir())
+        if index in self._unshared and target in self._new:
+            _keep(None, place)
+        else:
+            _linux.bind(str(source), str(place), recursive=True, read_only=read_only)
 
     def _overlay(self, own: Path) -> Path:
         upper, work, root = own / "upper", own / "work", own / "root"

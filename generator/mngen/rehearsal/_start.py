@@ -99,9 +99,11 @@ def _check(request: NodesRequest) -> None:
                 f"no node {index} in a job of {request.count} nodes",
                 hint=f"node indexes are 0 to {request.count - 1}",
             )
+    targets = [each.target for each in request.binds] + [each.target for each in request.files]
+    for target in targets:
+        if not target.startswith("/") or ".." in target.split("/"):
+            raise InputError(f"invalid path in a node: {target}; expected an absolute path")
     for bind in request.binds:
-        if not bind.target.startswith("/") or ".." in bind.target.split("/"):
-            raise InputError(f"invalid path in a node: {bind.target}; expected an absolute path")
         if bind.source is not None and not bind.source.exists():
             raise InputError(f"no such file or folder: {bind.source}")
 

@@ -21,11 +21,8 @@ REQUEST = NodesRequest(
     count=3,
     job="0f2c",
     environment={"MNGEN_SECRET": "s3cret", "MINE": "a=b"},
-    binds=(
-        Bind(Path("/data/shared"), "/efs"),
-        Bind(Path("/data/ro"), "/ro", read_only=True),
-        Bind(None, "/scratch", private=True),
-    ),
+    binds=(Bind(Path("/data/shared"), "/efs"), Bind(Path("/data/ro"), "/ro", read_only=True)),
+    files=(MemoryFiles("/scratch", ("mode=1777", "exec")),),
 )
 
 
@@ -48,7 +45,7 @@ def test_a_node_is_run_with_the_names_of_its_variables() -> None:
         *(word for name in names for word in ("--env", name)),
         *("--mount", "type=bind,source=/data/shared,target=/efs"),
         *("--mount", "type=bind,source=/data/ro,target=/ro,readonly"),
-        *("--mount", "type=tmpfs,target=/scratch,tmpfs-mode=1777"),
+        *("--tmpfs", "/scratch:mode=1777,exec"),
         *("localhost/seismic/mpi:v1", "python3", "/efs/my app.py"),
     ]
     variables = GROUP.variables(REQUEST, 2)

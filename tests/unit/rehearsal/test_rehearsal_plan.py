@@ -200,7 +200,9 @@ def test_each_node_has_a_separate_scratch_space(tmp_path: Path) -> None:
     planned = rehearsal_of(cluster_of(disks))
     assert planned.scratch == planned.environment["MNGEN_SCRATCH"] == "/scratch"
     request = nodes_request(planned, tmp_path, in_image=True)
-    assert request.binds == (Bind(tmp_path, "/efs"), Bind(None, "/scratch", private=True))
+    assert request.binds == (Bind(tmp_path, "/efs"),)
+    # A node's own is mounted so that programs in it run, unlike a tmpfs of Docker by default.
+    assert request.files == (MemoryFiles("/scratch", ("mode=1777", "exec")),)
     assert rehearsal_of(cluster_of()).scratch is None
 
 
