@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mngen import parts
 from mngen.errors import ToolError
 from mngen.rehearsal._nodes import Line
-from mngen.rehearsal._request import batch_environment, hostname_of
+from mngen.rehearsal._request import hostname_of, variables_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,11 +56,7 @@ class Group:
 
     def variables(self, request: NodesRequest, index: int) -> dict[str, str]:
         """Returns the environment variables of a node."""
-        return {
-            **request.environment,
-            **batch_environment(request, index, self.address(request.main)),
-            **request.node_environment.get(index, {}),
-        }
+        return variables_of(request, index, self.address(request.main))
 
     def make_network(self) -> list[str]:
         """Returns the command that makes the network."""

@@ -291,14 +291,13 @@ def nodes_request(
     if rehearsal.scratch is not None:
         files += (MemoryFiles(rehearsal.scratch, ("mode=1777", "exec")),)
     ranks = rehearsal.ranks_per_node
-    # Batch leaves out variables without a value; with one of Open MPI's, PRRTE 3 crashes.
-    variables = {**_SHARED_CORES, **rehearsal.environment}
     groups = {index: rehearsal.group_of(index) for index in range(rehearsal.nodes)}
     return NodesRequest(
         command=command,
         count=rehearsal.nodes,
         environment={
-            **{name: value for name, value in variables.items() if value},
+            **_SHARED_CORES,
+            **rehearsal.environment,
             RENDEZVOUS_VARIABLE: secrets.token_hex(32),
             SHARED_VARIABLE: rehearsal.mount,
             **({} if ranks is None else {KEY_VARIABLES["ranks_per_node"]: str(ranks)}),

@@ -64,7 +64,7 @@ class NodesRequest:
         command: The entrypoint and its arguments; is PID 1 of every node.
         count: Number of nodes that the job expects, 1 to 1000.
         environment: Variables of every node, besides Batch's own and a container's PATH and HOME.
-            Nothing of the caller's environment is passed on.
+            Nothing of the caller's environment is passed on, and none without a value.
         node_environment: Further variables by node index; they win over all others.
         node_commands: Another command by node index.
         node_images: Another container image by node index, for container engines.
@@ -146,15 +146,31 @@ def batch_environment(request: NodesRequest, index: int, main_address: str) -> d
     return variables
 
 
+def variables_of(request: NodesRequest, index: int, main_address: str) -> dict[str, str]:
+    """Returns the variables that a node's container is started with.
+
+    Batch leaves out those without a value; with one of Open MPI's, PRRTE 3 crashes.
+
+    Args:
+        request: The job.
+        index: The node.
+        main_address: IPv4 address of the main node.
+    """
+    variables = {
+        **request.environment,
+        **batch_environment(request, index, main_address),
+        **request.node_environment.get(index, {}),
+    }
+    return {name: value for name, value in variables.items() if value}
+
+
 def environment_of(request: NodesRequest, index: int) -> dict[str, str]:
     """Returns the whole environment of a node's command."""
     return {
         "PATH": NODE_PATH,
         "HOME": "/root",
         "HOSTNAME": hostname_of(index),
-        **request.environment,
-        **batch_environment(request, index, address_of(request.main)),
-        **request.node_environment.get(index, {}),
+        **variables_of(request, index, address_of(request.main)),
     }
 
 

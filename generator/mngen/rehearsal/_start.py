@@ -122,7 +122,7 @@ class NetworkNamespaces:
         Raises:
             ToolError: Something is missing; the hint names its package.
         """
-        launcher = request.environment.get(KEY_VARIABLES["launcher"], "openmpi")
+        launcher = request.environment.get(KEY_VARIABLES["launcher"]) or "openmpi"
         needs = ["rehearse-without-mpi"]
         if launcher in _LAUNCHERS:
             needs.append(_LAUNCHERS[launcher])
@@ -130,7 +130,7 @@ class NetworkNamespaces:
         words = {*request.command, *(w for each in request.node_commands.values() for w in each)}
         if any(bind.target in words for bind in request.binds if bind.read_only):
             needs.append("mpi4py")
-        path = request.environment.get("PATH", parts.NODE_PATH)
+        path = request.environment.get("PATH") or parts.NODE_PATH
         parts.require(*needs, node_path=path, otherwise=_OTHERWISE)
 
     def start(

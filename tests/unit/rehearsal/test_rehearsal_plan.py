@@ -235,7 +235,7 @@ def test_a_variable_without_a_value_is_left_out_as_by_batch(tmp_path: Path) -> N
         unshared={1},
     )
     request = nodes_request(planned, tmp_path, in_image=False)
-    names = set(request.environment)
+    names = set(environment_of(request, 0))
     assert "OMPI_MCA_mpi_yield_when_idle" in names
     assert not names & {"OMPI_MCA_hwloc_base_binding_policy", "EMPTY", "MNGEN_RANKS_PER_NODE"}
     assert request.node_commands == {1: ("taskset", "--cpu-list", "0,2", *request.command)}
@@ -296,9 +296,13 @@ GROUPS = """\
     queue: MultiNodeQueue_R5_MAX_48
     nodes: 24
     command: [atmosphere, /efs/absent]
-    environment: {STEP: "60"}
+    environment: {STEP: "60", SEED: "1"}
     groups:
-      ocean: {nodes: "20:", command: [ocean], image: "a/ocean:1", environment: {STEP: "600"}}
+      ocean:
+        nodes: "20:"
+        command: [ocean]
+        image: "a/ocean:1"
+        environment: {STEP: "600", SEED: "", DEPTH: ""}
       coupler: {nodes: "0:0", command: [/efs/coupler], ranks_per_node: 2}
       atmosphere: {nodes: "1:19"}
 """
@@ -324,6 +328,9 @@ def test_each_node_group_has_its_command_its_variables_and_its_image(tmp_path: P
     variables = [environment_of(request, index) for index in (0, 1, 20)]
     assert [each["MNGEN_GROUP"] for each in variables] == ["coupler", "atmosphere", "ocean"]
     assert [each["STEP"] for each in variables] == ["60", "60", "600"]
+    # Batch leaves out what has no value.
+    assert [each.get("SEED") for each in variables] == ["1", "1", None]
+    assert not any("DEPTH" in each for each in variables)
     # One rank a node, as with every rehearsal.
     assert {each["MNGEN_RANKS_PER_NODE"] for each in variables} == {"1"}
     here = nodes_request(planned, tmp_path, in_image=False)
