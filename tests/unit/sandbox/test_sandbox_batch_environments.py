@@ -651,8 +651,20 @@ class TestNetworkInterfaces:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"instanceTypes": ["m5.24xlarge", "m6g.16xlarge"]}, "must share the same architecture"),
-        ({"allocationStrategy": "SPOT_PRICE_CAPACITY_OPTIMIZED"}, "only for SPOT"),
+        # https://github.com/aws/aws-cdk/issues/31148
+        (
+            {"instanceTypes": ["m5.24xlarge", "m6g.16xlarge"]},
+            "Exception : arm-based instance type cannot be used with other instance types.",
+        ),
+        # https://github.com/seqeralabs/nf-tower/issues/262
+        (
+            {"allocationStrategy": "SPOT_CAPACITY_OPTIMIZED"},
+            "Invalid compute resource allocation strategy SPOT_CAPACITY_OPTIMIZED for type EC2",
+        ),
+        (
+            {"allocationStrategy": "SPOT_PRICE_CAPACITY_OPTIMIZED"},
+            "Invalid compute resource allocation strategy SPOT_PRICE_CAPACITY_OPTIMIZED for type",
+        ),
         ({"allocationStrategy": "CHEAPEST"}, "must be one of"),
     ],
 )

@@ -184,13 +184,16 @@ def check_state(state: str | None) -> None:
 def _check_types(resources: dict[str, Any]) -> None:
     """Refuses types of several architectures, and strategies that Batch does not have for a market.
 
-    Its documentation has the rules, but not the words of a refusal.
-    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html
+    The words about a strategy that exists nowhere are inferred: AWS documents the rules alone.
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html; of the
+    words https://github.com/aws/aws-cdk/issues/31148 (architectures) and
+    https://github.com/seqeralabs/nf-tower/issues/262 (strategies)
     """
     found = [catalog().get(name) for name in resources.get("instanceTypes") or []]
     if len({each.architecture for each in found if each is not None}) > 1:
         raise ClientException(
-            "Error executing request, Exception : Instance types must share the same architecture"
+            "Error executing request, Exception : arm-based instance type cannot be used with "
+            "other instance types."
         )
     strategy = resources.get("allocationStrategy") or "BEST_FIT"
     if strategy not in _STRATEGIES:
@@ -199,7 +202,8 @@ def _check_types(resources: dict[str, Any]) -> None:
         )
     if strategy.startswith("SPOT_") and resources.get("type") != "SPOT":
         raise ClientException(
-            f"Error executing request, Exception : {strategy} is only for SPOT compute environments"
+            "Error executing request, Exception : Invalid compute resource allocation strategy "
+            f"{strategy} for type {resources.get('type')}"
         )
 
 
