@@ -348,6 +348,7 @@ def _numbers(user: str) -> tuple[int, int]:
                 hint="rehearse in the job's image: --engine docker or podman",
             ) from None
         # Docker, too, takes a number without an entry, and the group 0 with it.
+        # Source: https://github.com/moby/sys (user/user.go, GetExecUser)
         number, own = int(name), 0
     if not group:
         return number, own

@@ -150,6 +150,7 @@ def variables_of(request: NodesRequest, index: int, main_address: str) -> dict[s
     """Returns the variables that a node's container is started with.
 
     Batch leaves out those without a value; with one of Open MPI's, PRRTE 3 crashes.
+    Source: https://github.com/hashicorp/terraform-provider-aws/pull/29820
 
     Args:
         request: The job.

@@ -9,7 +9,8 @@ https://github.com/aws/karpenter-provider-aws (pkg/providers/pricing/pricing.go)
 Not as on AWS: a region that mngen ships no prices for has those of us-east-1; dedicated tenancy
 costs a tenth more and Windows twice as much; there are no other products, no reserved instances,
 and few of the attributes. That an unknown service is refused with InvalidParameterException is
-inferred from the model, which lists the error.
+inferred: the model lists the error, and https://github.com/aws/aws-sdk-go-v2/issues/840 shows it
+for a request that names no service.
 """
 
 from __future__ import annotations
