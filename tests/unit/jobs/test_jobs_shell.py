@@ -442,4 +442,7 @@ def test_what_the_emulated_ecs_refuses(
     assert ecs.execute_command(**call)["taskArn"] == arn
     answer = ecs.describe_tasks(cluster=call["cluster"], tasks=[arn, "0" * 32])
     assert [each["reason"] for each in answer["failures"]] == ["MISSING"]
+    # https://github.com/gchq/sleeper/issues/555
+    with pytest.raises(ClientError, match=r"taskIds can have at most 100 items\."):
+        ecs.describe_tasks(cluster=call["cluster"], tasks=[arn] * 101)
     jobs.cancel(job)

@@ -13,15 +13,14 @@ The shapes are those of botocore's model of ECS. Other sources:
   https://github.com/keidarcy/e1s/issues/206 (not enabled, or no agent),
   https://github.com/aws/aws-cli/issues/8080 (not connected),
   https://github.com/aws/copilot-cli/issues/3551 (no tasks),
+  https://github.com/gchq/sleeper/issues/555 (too many tasks),
   https://github.com/evergreen-ci/cocoa (ecs: the task is not there)
 - the session: https://github.com/aws/session-manager-plugin/issues/10
 
 A role without the permissions of ECS Exec has an agent that runs and does not connect: AWS
 documents it as a cause of TargetNotConnectedException, not what DescribeTasks shows then.
 
-Two messages are inferred, from the wording of the others: that a container is not in the task, and
-that DescribeTasks is asked for more than 100 tasks. AWS documents the limit, not the message:
-https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
+One message is inferred, from the wording of the others: that a container is not in the task.
 """
 
 from __future__ import annotations
@@ -78,6 +77,8 @@ class ExecActions:
     def describe_tasks(self) -> Any:
         """Describes tasks by their ids or ARNs, at most 100, and names those that are not there."""
         wanted = self._get_param("tasks") or []
+        if len(wanted) > _MAX_DESCRIBED:
+            raise InvalidParameterException(f"taskIds can have at most {_MAX_DESCRIBED} items.")
         known = self._tasks()
         ids = [each.rpartition("/")[2] for each in wanted]
         if not wanted or not known.keys() & set(ids):
@@ -87,9 +88,6 @@ class ExecActions:
                 missing = [{"arn": each, "reason": "MISSING"} for each in wanted]
                 return ActionResult({"tasks": [], "failures": missing})
             return described
-        if len(wanted) > _MAX_DESCRIBED:
-            # Inferred.
-            raise InvalidParameterException(f"Tasks can have at most {_MAX_DESCRIBED} entries.")
         return ActionResult(
             {
                 "tasks": [known[each][0] for each in ids if each in known],

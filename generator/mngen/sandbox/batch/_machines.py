@@ -38,13 +38,12 @@ class MachineActions:
         """Describes the machines of running jobs, at most 100, and names those that are gone.
 
         A container instance is forgotten soon after its machine has ended; here, with its job.
-        Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeContainerInstances.html
+        Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeContainerInstances.html;
+        of the message, https://github.com/traefik/traefik/issues/3625
         """
         wanted = self._get_param("containerInstances") or []
         if len(wanted) > _MAX_DESCRIBED:
-            raise InvalidParameterException(
-                f"Container instances can have at most {_MAX_DESCRIBED} entries."
-            )
+            raise InvalidParameterException(f"instanceIds can have at most {_MAX_DESCRIBED} items.")
         known = self._known()
         found = [known.get(each.rpartition("/")[2]) for each in wanted]
         gone = [each for each, machine in zip(wanted, found, strict=True) if machine is None]
