@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mngen.cli._console import report_problem
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from mngen.catalog import Prices
     from mngen.cluster import AmiFile, Cluster
     from mngen.cost import Estimate
     from mngen.errors import Problem
@@ -114,6 +118,25 @@ def stale_amis(file: Path, out: Path) -> "list[Problem]":
     from mngen.images import stale_images
 
     return stale_images(cluster_of(file), record)
+
+
+def prices_beside(beside: Path) -> "Prices":
+    """Returns the prices to show, which nothing waits for: of a damaged table, the shipped ones.
+
+    A warning then describes the damage.
+
+    Args:
+        beside: The spec, or the folder that holds it.
+    """
+    from mngen.catalog import load_prices
+    from mngen.errors import InputError, Severity
+
+    try:
+        return load_prices(beside)
+    except InputError as error:
+        for each in error.problems:
+            report_problem(replace(each, severity=Severity.WARNING))
+        return load_prices()
 
 
 def estimate_of_spec(file: Path) -> "Estimate | None":

@@ -7,7 +7,7 @@ import typer
 
 from mngen.cli._console import print_json, report_problem
 from mngen.cli._options import DEFAULT_OUT, Format, FormatOption, OutOption, SandboxOption
-from mngen.cli._session import opened_terraform
+from mngen.cli._session import opened_terraform, prices_beside
 from mngen.cli._terraform import show_summary
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ def _price(planned: "Plan", out: Path) -> "Estimate | None":
 
     Catalog and prices are those beside the spec, which is beside the rendered tree.
     """
-    from mngen.catalog import load_catalog, load_prices
+    from mngen.catalog import load_catalog
     from mngen.cost import estimate, recorded_cluster
 
     folder = out.resolve().parent
     cluster = recorded_cluster(planned.spec, load_catalog(folder))
-    return estimate(cluster, load_prices(folder)) if cluster else None
+    return estimate(cluster, prices_beside(folder)) if cluster else None

@@ -18,7 +18,7 @@ from mngen.cli._options import (
     SandboxOption,
     parse_pair,
 )
-from mngen.cli._session import opened_jobs
+from mngen.cli._session import opened_jobs, prices_beside
 from mngen.cli.logs import Printer, follow_job
 from mngen.errors import format_problems
 
@@ -103,7 +103,6 @@ def submit(
     otherwise to the spec's bucket, from where the main node fetches them before the command
     starts. The job finds them in the folder MNGEN_INPUTS, which is {inputs} in the command.
     """
-    from mngen.catalog import load_prices
     from mngen.jobs import Order, as_data, with_inputs
 
     order = Order(
@@ -130,7 +129,7 @@ def submit(
         inputs = None if upload is None else jobs.find_inputs(upload)
         if inputs is not None:
             order = with_inputs(order, inputs)
-        prices = load_prices(file)
+        prices = prices_beside(file)
         if dry_run:
             _show_plan(jobs, order, sweep, prices, register=register)
             return

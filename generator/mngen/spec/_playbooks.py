@@ -142,7 +142,9 @@ def _faults(shown: str, text: str) -> Iterator[Problem]:
             continue
         keys = {key.value: value for key, value in play.value if isinstance(key, yaml.ScalarNode)}
         hosts = keys.get("hosts")
-        if hosts is None and not any(key.endswith("import_playbook") for key in keys):
+        # A merged mapping may have the hosts, as an imported playbook has.
+        elsewhere = any(key == "<<" or key.endswith("import_playbook") for key in keys)
+        if hosts is None and not elsewhere:
             yield problem("the play has no `hosts`", play, "write `hosts: all`")
         elif hosts is not None and hosts.value not in _HOSTS:
             yield problem(

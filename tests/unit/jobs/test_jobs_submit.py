@@ -391,6 +391,11 @@ class TestRules:
         try:
             assert self.found(jobs, nodes=2) == []
             assert self.found(jobs, nodes=3) == ["MN316"]
+            (problem,) = jobs.prepare(Order(job="mpi", nodes=3)).problems
+            assert "fewer `--nodes`: 2 fit" in str(problem.hint)
+            quotas.request_service_quota_increase(**quota, DesiredValue=40)
+            (problem,) = jobs.prepare(Order(job="mpi", nodes=2)).problems
+            assert str(problem.hint).endswith("which can take days")
         finally:
             quotas.request_service_quota_increase(**quota, DesiredValue=before)
 
@@ -478,6 +483,17 @@ class TestCommand:
         assert "3 nodes) to big" in done.stderr
         # 3 nodes, the timeout of an hour, 3.024 USD each.
         assert "price: at most mpi 9.07 USD (3 x r5.12xlarge x 1 h); on demand in" in done.stderr
+
+    def test_a_damaged_price_table_stops_no_job(self, run: Any, folder: Path) -> None:
+        table = folder / "mngen-prices.json"
+        table.write_text("{", encoding="utf-8")
+        try:
+            done = run("submit", "mpi", "--name", unique())
+        finally:
+            table.unlink()
+        assert done.returncode == 0, done.stderr
+        assert "warning: cannot read the price table" in done.stderr
+        assert "price: at most mpi 6.05 USD" in done.stderr
 
     def test_everything_that_is_wrong_at_once(self, run: Any) -> None:
         done = run("submit", "mpj", "--name", QUOTES, "--queue", "bik", "--timeout", "1")

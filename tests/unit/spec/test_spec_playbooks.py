@@ -227,3 +227,8 @@ def test_the_record_of_the_spec_tells_contents_apart() -> None:
     (change,) = key_changes(before, after)
     assert change.path == ("image", "playbooks")
     assert before["image"]["playbooks"][0].startswith("bake/site.yml sha256:")
+
+
+def test_a_play_may_have_its_hosts_from_a_merged_mapping() -> None:
+    merged = b"- &here {hosts: all, roles: [first]}\n- {<<: *here, roles: [second]}\n"
+    assert places(loaded({"bake/site.yml": merged})) == []

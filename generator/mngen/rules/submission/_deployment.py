@@ -285,13 +285,14 @@ class QuotaCoversJob(SubmissionRule):
             if found is None or found[1] >= needed:
                 return
             quota, value = found
+            fit = int(value) // each.instance.vcpus
+            fewer = f", or submit with fewer `--nodes`: {fit} fit" if fit else ""
             obstacles.append(
                 Match(
                     ("jobs", target.intent.job.name),
                     f"{target.nodes} nodes of `{each.instance.name}` are {needed} vCPUs, and the "
                     f'quota "{quota.name}" is {value:g}',
-                    f"request more (Service Quotas, code {quota.code}), which can take days, or "
-                    f"submit with fewer `--nodes`: {int(value) // each.instance.vcpus} fit",
+                    f"request more (Service Quotas, code {quota.code}), which can take days{fewer}",
                 )
             )
         yield from obstacles
