@@ -173,7 +173,8 @@ def translate(error: Exception) -> ToolError:
 
 def was_throttled(error: Exception) -> bool:
     """Returns whether AWS refused a call for now, without having done anything."""
-    response: dict[str, Any] = getattr(error, "response", {})
+    # That of a request without an answer is None.
+    response: dict[str, Any] = getattr(error, "response", None) or {}
     return (
         response.get("Error", {}).get("Code") in _THROTTLES
         or response.get("ResponseMetadata", {}).get("HTTPStatusCode")

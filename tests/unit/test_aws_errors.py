@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from botocore import exceptions
 
-from mngen._aws import client, region_of, translate
+from mngen._aws import client, region_of, translate, translated
 from mngen.errors import ToolError
+from mngen.jobs import is_temporary
 
 
 def refusal(code: str, message: str = "No.", status: int = 400) -> exceptions.ClientError:
@@ -99,3 +100,25 @@ def test_a_wrong_environment_makes_no_traceback(
     with pytest.raises(ToolError) as caught:
         client("ec2")
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (refusal("ThrottlingException"), True),
+        (refusal("Odd", status=429), True),
+        (refusal("InternalError", status=500), True),
+        (exceptions.EndpointConnectionError(endpoint_url="u"), True),
+        (exceptions.ConnectTimeoutError(endpoint_url="u"), True),
+        # botocore gives these a response that is None.
+        (exceptions.ConnectionClosedError(endpoint_url="u"), True),
+        (exceptions.ReadTimeoutError(endpoint_url="u"), True),
+        (refusal("ExpiredToken"), False),
+        (refusal("AccessDenied", status=403), False),
+        (exceptions.NoCredentialsError(), False),
+    ],
+)
+def test_what_passes_when_it_is_tried_again(error: Exception, passes: bool) -> None:
+    with pytest.raises(ToolError) as caught, translated():
+        raise error
+    assert is_temporary(caught.value) is passes

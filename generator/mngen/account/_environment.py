@@ -17,17 +17,17 @@ def stem_of(environment: Any) -> str:
     return _UNIQUE_SUFFIX.sub("", environment["computeEnvironmentName"])
 
 
-def fault_of(environment: Any) -> str | None:
-    """Returns what keeps an environment of the account from taking jobs, or None.
+def fault_of(described: Any) -> str | None:
+    """Returns what keeps an environment or a queue of the account from taking jobs, or None.
 
     Args:
-        environment: The structure that DescribeComputeEnvironments holds.
+        described: The structure that DescribeComputeEnvironments or DescribeJobQueues holds.
     """
-    if environment.get("status") == "INVALID":
-        return f"is INVALID: {environment.get('statusReason') or 'no reason given'}"
-    if environment.get("state") == "DISABLED":
+    if described.get("status") == "INVALID":
+        return f"is INVALID: {described.get('statusReason') or 'no reason given'}"
+    if described.get("state") == "DISABLED":
         return "is disabled"
-    if environment.get("status") in ("DELETING", "DELETED"):
+    if described.get("status") in ("DELETING", "DELETED"):
         return "is being deleted"
     return None
 

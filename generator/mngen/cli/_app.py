@@ -23,6 +23,7 @@ _SECTIONS = {
         "selftest",
         "submit",
         "jobs",
+        "top",
         "status",
         "logs",
         "shell",

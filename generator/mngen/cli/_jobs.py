@@ -49,5 +49,10 @@ def moment(text: str | None) -> float | None:
 
 def coloured_state(state: str) -> str:
     """Returns a state in the markup of rich."""
-    style = _STATE_STYLES.get(state, "yellow")
+    style = state_style(state)
     return f"[{style}]{state}[/{style}]"
+
+
+def state_style(state: str) -> str:
+    """Returns the style of a state for rich."""
+    return _STATE_STYLES.get(state, "yellow")

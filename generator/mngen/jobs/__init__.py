@@ -28,13 +28,25 @@ if TYPE_CHECKING:
     from mngen.jobs._inputs import Inputs
     from mngen.jobs._jobs import Jobs, resume_command
     from mngen.jobs._request import with_inputs
+    from mngen.jobs._retry import is_temporary
     from mngen.jobs._submit import Prepared
     from mngen.jobs._sweep import read_rows
     from mngen.jobs._usage import NodeUsage, Usage
     from mngen.jobs._wait import WaitedTooLongError
+    from mngen.jobs._watch import (
+        UNFINISHED,
+        ActiveJob,
+        EnvironmentView,
+        Overview,
+        QueueView,
+        Watcher,
+    )
 
 __all__ = [
+    "UNFINISHED",
+    "ActiveJob",
     "Cause",
+    "EnvironmentView",
     "Inputs",
     "JobStatus",
     "JobSummary",
@@ -43,11 +55,15 @@ __all__ = [
     "NodeStatus",
     "NodeUsage",
     "Order",
+    "Overview",
     "Prepared",
+    "QueueView",
     "Submission",
     "Usage",
     "WaitedTooLongError",
+    "Watcher",
     "as_data",
+    "is_temporary",
     "read_rows",
     "resume_command",
     "with_inputs",
@@ -57,12 +73,19 @@ __all__ = [
 __getattr__ = later(
     __name__,
     {
+        "UNFINISHED": "_watch",
+        "ActiveJob": "_watch",
+        "EnvironmentView": "_watch",
         "Inputs": "_inputs",
         "Jobs": "_jobs",
         "NodeUsage": "_usage",
+        "Overview": "_watch",
         "Prepared": "_submit",
+        "QueueView": "_watch",
         "Usage": "_usage",
         "WaitedTooLongError": "_wait",
+        "Watcher": "_watch",
+        "is_temporary": "_retry",
         "read_rows": "_sweep",
         "resume_command": "_jobs",
         "with_inputs": "_request",

@@ -38,6 +38,7 @@ from mngen.jobs._types import (
 from mngen.jobs._usage import Usage, list_usage, usage_of
 from mngen.jobs._wait import wait_for
 from mngen.jobs._waiting import Explainer
+from mngen.jobs._watch import Watcher
 from mngen.jobs._why import causes_of
 
 if TYPE_CHECKING:
@@ -337,6 +338,21 @@ class Jobs:
                     name=name,
                 )
             )
+
+    def watcher(self) -> Watcher:
+        """Returns what looks at the deployment round after round, as `mngen top` does.
+
+        It does not repeat a call that fails: the next round comes soon enough.
+        """
+        region = self.cluster.spec.region
+
+        def connect(service: str) -> Any:
+            if self._connect is client:
+                return client(service, region, attempts=1)
+            # A client of the caller's own retries as the caller has it.
+            return self._account.client(service)
+
+        return Watcher(self.cluster, connect)
 
     def usage(self, *, since: float | None = None) -> tuple[Usage, ...]:
         """Returns how long the jobs of the deployment used instances, the newest first.

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from mngen._aws import may_have_worked, translate, translated, was_throttled
+from mngen._aws import may_have_worked, translated, was_throttled
 from mngen.errors import Problem, ToolError
 
 if TYPE_CHECKING:
@@ -54,12 +54,12 @@ class RetryPolicy:
             except ToolError as error:
                 cause = error.__cause__
                 since = time.monotonic() if since is None else since
-                if not isinstance(cause, Exception) or not _passes(cause):
+                if not is_temporary(error):
                     raise self._ended(error) from cause
                 if time.monotonic() - since > _GIVE_UP_AFTER:
                     raise self._ended(error) from cause
                 if pause == _FIRST_PAUSE:
-                    _LOG.warning("%s; trying again; the job continues", translate(cause))
+                    _LOG.warning("%s; trying again; the job continues", error)
                 self._sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
@@ -78,6 +78,16 @@ class RetryPolicy:
                 for each in error.problems
             )
         )
+
+
+def is_temporary(error: ToolError) -> bool:
+    """Returns whether the same call may succeed later: AWS throttled it, failed or was not reached.
+
+    Args:
+        error: What `mngen._aws.translated` made of an error of a call.
+    """
+    cause = error.__cause__
+    return isinstance(cause, Exception) and _passes(cause)
 
 
 def _passes(error: Exception) -> bool:

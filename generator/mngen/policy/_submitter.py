@@ -86,13 +86,13 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
             ("batch:GetJobQueueSnapshot",),
             queues(cluster.spec, scope),
         ),
-        # The instances of a job join the ECS cluster that Batch makes for each environment. The
-        # console of one that does not shows why.
+        # The instances of a job join the ECS cluster that Batch makes for each environment, which
+        # counts them. The console of one that does not shows why.
         # Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html,
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
         Statement(
             "Joined",
-            ("ecs:ListContainerInstances",),
+            ("ecs:DescribeClusters", "ecs:ListContainerInstances"),
             tuple(scope.arn("ecs", f"cluster/{name}") for name in clusters),
         ),
         Statement(

@@ -36,6 +36,7 @@ def test_all_that_a_submitter_asks(deployed: Deployed, monkeypatch: pytest.Monke
         list(jobs.follow(done.id))
         list(jobs.logs(done.id))
         jobs.list()
+        jobs.watcher().look()
         jobs.timeline(done.id)
         held = jobs.submit("mpi", environment={"MNGEN_SANDBOX_HOLD": "RUNNABLE"})
         assert jobs.status(held.id).causes
@@ -46,6 +47,7 @@ def test_all_that_a_submitter_asks(deployed: Deployed, monkeypatch: pytest.Monke
         jobs.cancel(running)
         asked = {call.action for call in faults.calls}
         submissions = [call for call in faults.calls if call.action == "batch:SubmitJob"]
+        counted = [call for call in faults.calls if call.action == "ecs:DescribeClusters"]
     document = policy(Part.SUBMITTER, deployed.cluster, ACCOUNT_ID)
     granted = actions([document])
     assert asked - granted == set()
@@ -53,6 +55,11 @@ def test_all_that_a_submitter_asks(deployed: Deployed, monkeypatch: pytest.Monke
     assert "ecs:DescribeContainerInstances" in asked
     for arn in machines:
         assert allows([document], Request("ecs:DescribeContainerInstances", arn or ""))
+    clusters = {each for call in counted for each in call.values["clusters"]}
+    assert clusters
+    for arn in clusters:
+        assert allows([document], Request("ecs:DescribeClusters", arn))
+        assert not allows([document], Request("ecs:DescribeClusters", arn.replace("-j", "-x")))
     assert len(submissions) == 3
     # The right to tag a job, and with it the right to submit, is bound to the deployment's tag.
     assert {call.values["tags"]["mngen:deployment"] for call in submissions} == {deployed.name}

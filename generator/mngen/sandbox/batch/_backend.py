@@ -18,9 +18,10 @@ from moto.logs.responses import LogsResponse
 
 from mngen.sandbox.batch import _definitions as jobs
 from mngen.sandbox.batch import _environments as environments
-from mngen.sandbox.batch._actions import JobActions, LogActions
+from mngen.sandbox.batch._actions import JobActions, LogActions, tick
 from mngen.sandbox.batch._exec import ExecActions
 from mngen.sandbox.batch._machines import MachineActions
+from mngen.sandbox.batch._schedule import scaled
 from mngen.sandbox.emulator._patch import patch, patch_attribute
 
 if TYPE_CHECKING:
@@ -88,8 +89,9 @@ class BatchActions:
         """Describes all that was sent, with the defaults that Batch fills in."""
         wanted = json.loads(self.body or "{}").get("computeEnvironments") or []
         backend = self.batch_backend
+        tick(backend)
         chosen = [
-            environments.describe_environment(backend, environment)
+            scaled(backend, environment, environments.describe_environment(backend, environment))
             for arn, environment in backend.environments.items()
             if not wanted or arn in wanted or environment.name in wanted
         ]

@@ -132,6 +132,28 @@ def _held(job: Job) -> dict[str, int]:
     return {job.attempts[-1].environment.arn: len(job.containers)}
 
 
+def scaled(
+    backend: Any, environment: ComputeEnvironment, described: dict[str, Any]
+) -> dict[str, Any]:
+    """Returns a description of an environment with the vCPUs that Batch wants in it.
+
+    Those are what its jobs have, or its minimum. Batch lets instances idle for some minutes; here
+    they go with their job.
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html
+    """
+    vcpus = sum(
+        found.vcpus * len(job.containers)
+        for job in state_of(backend).jobs.values()
+        if environment.arn in _held(job)
+        and (found := catalog().get(job.attempts[-1].instance_type)) is not None
+    )
+    resources = described.get("computeResources")
+    if not vcpus or not resources:
+        return described
+    desired = max(vcpus, int(resources.get("desiredvCpus") or 0))
+    return {**described, "computeResources": {**resources, "desiredvCpus": desired}}
+
+
 def _step(backend: Any, state: State, job: Job, this: Round) -> bool:
     """Takes a job one state further; False where it stays for now."""
     if job.script.hold == job.status:
