@@ -58,13 +58,13 @@ class Round(threading.Thread):
 
 
 class Pace:
-    """When the next round is due, and what to tell about the last one.
+    """When the next round is due, and what to show about the last one.
 
     Args:
         every: Seconds from the end of a round to the next.
 
     Attributes:
-        note: What to tell; empty for nothing.
+        note: What to show; empty for nothing.
     """
 
     def __init__(self, every: float) -> None:
@@ -122,7 +122,7 @@ def live(watcher: "Watcher", every: float) -> None:
 
 
 def _is_quit_pressed() -> bool:
-    """Waits a moment for a key; returns whether it ends the page, as the end of the input does."""
+    """Waits a moment for a key; returns whether it closes the page, as does a closed input."""
     ready, _, _ = select.select([sys.stdin.fileno()], [], [], _TICK)
     if not ready:
         return False

@@ -57,7 +57,7 @@ def page(
         width: Columns of the terminal.
         height: Rows of the terminal, which decide how many jobs are shown; None for all.
         now: The time, in seconds since the epoch.
-        note: What to tell about the last round; empty for nothing.
+        note: What to show about the last round; empty for nothing.
     """
     from datetime import datetime
 

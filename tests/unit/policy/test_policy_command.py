@@ -33,7 +33,7 @@ def test_one_document_is_all_of_standard_output() -> None:
     result = run("submitter", "--account", ACCOUNT)
     assert result.exit_code == 0
     assert json.loads(result.stdout)["Version"] == "2012-10-17"
-    assert result.stderr == "tutorial-submitter: 2517 characters\n"
+    assert result.stderr == "tutorial-submitter: 2540 characters\n"
 
 
 def test_several_documents_are_numbered_and_each_can_be_had_alone() -> None:
