@@ -12,6 +12,8 @@ import typer
 from mngen.errors import InputError, Problem, format_problem
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
     from rich.table import Table
 
@@ -53,6 +55,18 @@ def _as_data(value: Any) -> Any:
     import msgspec
 
     return msgspec.to_builtins(value)
+
+
+def write_picture(path: "Path", svg: str) -> None:
+    """Writes a picture into a file.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    try:
+        path.write_text(svg, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
 
 
 def console(*, err: bool = False) -> "Console":

@@ -2,18 +2,24 @@
 
 import time
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mngen._text import counted
-from mngen.cli._console import console, print_json, report, table
+from mngen.cli._console import console, print_json, report, table, write_picture
 from mngen.cli._jobs import moment
 from mngen.cli._options import DEFAULT_FILE, FileOption, SandboxOption
 from mngen.cli._session import opened_jobs
+from mngen.errors import InputError
 
 if TYPE_CHECKING:
-    from mngen.cost import JobReport, Report
+    from collections.abc import Sequence
+
+    from mngen.catalog import Prices
+    from mngen.cost import JobReport, Report, Spent
+    from mngen.jobs import Usage
 
 _KEPT_SECONDS = 7 * 86_400
 
@@ -45,6 +51,14 @@ def cost(
     by: Annotated[
         SumBy | None, typer.Option("--by", help="Sum by user, job or queue; default: job")
     ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option("--keep", help="CSV file to keep finished jobs in, and to sum as well"),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", help="SVG file for costs by week and user, or as --by has it"),
+    ] = None,
     file: FileOption = DEFAULT_FILE,
     sandbox: SandboxOption = False,
     output_format: Annotated[
@@ -59,13 +73,18 @@ def cost(
 
     With an ID, each node of the job is read. Without, a multi-node job counts with the time of the
     job on all of its nodes, and a single-node job with the part of an instance that it asked for.
+
+    With --keep, finished jobs that the file does not have are added to it, and those that only the
+    file has are summed as well, at the prices of the day on which they were added.
     """
     from mngen.catalog import load_prices
-    from mngen.cost import By, job_report
-    from mngen.cost import report as summed
+    from mngen.cost import By, job_report, summed
 
-    if job is not None and (since is not None or by is not None):
-        raise typer.BadParameter("not with a job ID", param_hint="--since" if since else "--by")
+    given = {"--since": since, "--by": by, "--keep": keep, "--picture": picture}
+    if job is not None and any(given.values()):
+        option = next(name for name, value in given.items() if value)
+        raise typer.BadParameter("not with a job ID", param_hint=option)
+    _refuse_bucket(keep)
     prices = load_prices(file)
     after = moment(since)
     with opened_jobs(file, sandbox=sandbox) as opened:
@@ -73,10 +92,58 @@ def cost(
         if job is not None:
             _print(job_report(opened.usage_of(job), prices, region), region, output_format)
             return
-        usages = opened.usage(since=after)
-    _print(summed(usages, prices, region, By((by or SumBy.JOB).value)), region, output_format)
-    if after is not None and after < time.time() - _KEPT_SECONDS:
-        report("AWS Batch keeps a job for a week after it has finished: older ones may be missing")
+        # All that is remembered is kept; what is shown may be less.
+        usages = opened.usage(since=None if keep else after)
+        deployment = opened.cluster.spec.name
+    spent = _with_kept(usages, prices, keep, (deployment, region), after)
+    found = summed(spent, prices, region, By((by or SumBy.JOB).value))
+    _print(found, region, output_format)
+    if picture is not None:
+        from mngen.cost import to_svg, weeks_of
+
+        weeks = weeks_of(spent, deployment, By((by or SumBy.USER).value), found.currency)
+        write_picture(picture, to_svg(weeks))
+        report(f"picture: {picture}")
+    if after is not None and after < time.time() - _KEPT_SECONDS and keep is None:
+        report(
+            "AWS Batch keeps a job for a week after it has finished: older ones may be missing; "
+            "to keep them: mngen cost --keep FILE.csv"
+        )
+
+
+def _with_kept(
+    usages: "Sequence[Usage]",
+    prices: "Prices",
+    path: Path | None,
+    deployment: tuple[str, str],
+    after: float | None,
+) -> "list[tuple[Usage, Spent]]":
+    """Returns what jobs cost, with those that a file keeps, to which finished ones are added."""
+    from mngen.cost import costs_of, spent_when_kept
+    from mngen.cost import keep as kept_in
+
+    name, region = deployment
+    if path is None:
+        return costs_of(usages, prices, region)
+    kept = kept_in(path, usages, prices, name, region)
+    report(f"{path}: {counted(kept.added, 'job')} added, {len(kept.jobs)} of {name} in all")
+    ids = {each.usage.id for each in kept.jobs}
+    spent = costs_of((each for each in usages if each.id not in ids), prices, region)
+    spent += [(each.usage, spent_when_kept(each, prices)) for each in kept.jobs]
+    return [each for each in spent if after is None or each[0].created >= after]
+
+
+def _refuse_bucket(path: Path | None) -> None:
+    """Refuses what looks like an object in S3.
+
+    Raises:
+        InputError: It does.
+    """
+    if path is not None and path.parts[:1] == ("s3:",):
+        raise InputError(
+            f"--keep takes a file: {path}",
+            hint="copy the file with `aws s3 cp` before and after the command",
+        )
 
 
 def _print(found: "Report | JobReport", region: str, output_format: CostFormat) -> None:

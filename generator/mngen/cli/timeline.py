@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mngen.cli._console import print_json, report, wants_colour
+from mngen.cli._console import print_json, report, wants_colour, write_picture
 from mngen.cli._options import (
     DEFAULT_FILE,
     FileOption,
@@ -18,7 +18,6 @@ from mngen.cli._options import (
     SandboxOption,
 )
 from mngen.cli._session import opened_jobs
-from mngen.errors import InputError
 
 
 def timeline(
@@ -38,10 +37,7 @@ def timeline(
     with opened_jobs(file, sandbox=sandbox) as opened:
         found = opened.timeline(job)
     if svg is not None:
-        try:
-            svg.write_text(to_svg(found), encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"cannot write {svg}: {error.strerror}") from None
+        write_picture(svg, to_svg(found))
     if output_format is Format.JSON:
         print_json(dataclasses.asdict(found))
         return

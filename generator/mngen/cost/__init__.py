@@ -2,8 +2,9 @@
 
 `estimate` is pure: a cluster and a price table in, an `Estimate` out, whose lines `mngen check`,
 `plan` and `submit` show. So are `report` and `job_report`: the time that jobs used instances, as
-`mngen.jobs` reads it, in, and what that cost, out. All prices are on demand, dated, and of the
-region; one that is not known is None, never 0.
+`mngen.jobs` reads it, in, and what that cost, out. `keep` writes finished jobs into a file, since
+AWS Batch forgets them, and `weeks_of` and `to_svg` draw costs by week. All prices are on demand,
+dated, and of the region; one that is not known is None, never 0.
 
     >>> from mngen.catalog import load_prices
     >>> from mngen.cost import estimate
@@ -12,6 +13,9 @@ region; one that is not known is None, never 0.
     ['price: at most mpi-example 12.10 USD (2 x r5.24xlarge x 1 h); on demand in us-east-1, …']
 """
 
+from typing import TYPE_CHECKING
+
+from mngen._later import later
 from mngen.cost._estimate import (
     Bound,
     Estimate,
@@ -21,23 +25,60 @@ from mngen.cost._estimate import (
     no_prices,
     recorded_cluster,
 )
-from mngen.cost._spent import By, JobReport, Report, Row, Spent, job_report, report
+from mngen.cost._spent import (
+    By,
+    JobReport,
+    Report,
+    Row,
+    Spent,
+    costs_of,
+    job_report,
+    report,
+    summed,
+)
 from mngen.cost._standing import Standing
+
+if TYPE_CHECKING:
+    from mngen.cost._kept import Kept, KeptJob, keep, spent_when_kept
+    from mngen.cost._picture import Weeks, to_svg, weeks_of
 
 __all__ = [
     "Bound",
     "By",
     "Estimate",
     "JobReport",
+    "Kept",
+    "KeptJob",
     "Report",
     "Row",
     "Spent",
     "Standing",
+    "Weeks",
     "bound_of",
+    "costs_of",
     "estimate",
     "estimate_of",
     "job_report",
+    "keep",
     "no_prices",
     "recorded_cluster",
     "report",
+    "spent_when_kept",
+    "summed",
+    "to_svg",
+    "weeks_of",
 ]
+
+# What `check`, `plan` and `submit` do without.
+__getattr__ = later(
+    __name__,
+    {
+        "Kept": "_kept",
+        "KeptJob": "_kept",
+        "Weeks": "_picture",
+        "keep": "_kept",
+        "spent_when_kept": "_kept",
+        "to_svg": "_picture",
+        "weeks_of": "_picture",
+    },
+)

@@ -116,7 +116,7 @@ class Report(Struct, frozen=True, kw_only=True):
             )
             for each in self.rows
         ]
-        return _csv(names, rows)
+        return csv_text(names, rows)
 
 
 class JobReport(Struct, frozen=True, kw_only=True):
@@ -148,10 +148,21 @@ class JobReport(Struct, frozen=True, kw_only=True):
             )
             for each in self.nodes
         ]
-        return _csv(names, rows)
+        return csv_text(names, rows)
 
 
-def report(usages: Sequence[Usage], prices: Prices, region: str, by: By) -> Report:
+def costs_of(usages: Iterable[Usage], prices: Prices, region: str) -> list[tuple[Usage, Spent]]:
+    """Returns jobs with what they cost.
+
+    Args:
+        usages: How long each job used instances.
+        prices: The prices of instance types.
+        region: The region of the deployment.
+    """
+    return [(each, spent_of(each, prices, region)) for each in usages]
+
+
+def report(usages: Iterable[Usage], prices: Prices, region: str, by: By) -> Report:
     """Returns what jobs cost, summed.
 
     Args:
@@ -160,11 +171,21 @@ def report(usages: Sequence[Usage], prices: Prices, region: str, by: By) -> Repo
         region: The region of the deployment.
         by: What to sum by.
     """
-    spent = [(each, _spent(each, prices, region)) for each in usages]
+    return summed(costs_of(usages, prices, region), prices, region, by)
+
+
+def summed(spent: Sequence[tuple[Usage, Spent]], prices: Prices, region: str, by: By) -> Report:
+    """Returns what jobs cost, summed, of jobs whose costs are known.
+
+    Args:
+        spent: Jobs with what they cost, such as `costs_of` returns them.
+        prices: The prices of instance types.
+        region: The region of the deployment.
+        by: What to sum by.
+    """
     groups: dict[str, list[Spent]] = {}
     for usage, cost in spent:
-        name = {By.USER: usage.user or "", By.JOB: usage.job, By.QUEUE: usage.queue}[by]
-        groups.setdefault(name, []).append(cost)
+        groups.setdefault(name_by(usage, by), []).append(cost)
     rows = [_row(name, costs) for name, costs in groups.items()]
     reasons: dict[str, int] = {}
     for _, cost in spent:
@@ -185,6 +206,11 @@ def report(usages: Sequence[Usage], prices: Prices, region: str, by: By) -> Repo
     )
 
 
+def name_by(usage: Usage, by: By) -> str:
+    """Returns what a job is summed with; empty where its tags do not show who submitted it."""
+    return {By.USER: usage.user or "", By.JOB: usage.job, By.QUEUE: usage.queue}[by]
+
+
 def job_report(usage: Usage, prices: Prices, region: str) -> JobReport:
     """Returns what one job cost.
 
@@ -194,7 +220,7 @@ def job_report(usage: Usage, prices: Prices, region: str) -> JobReport:
         region: The region of the deployment.
     """
     nodes = [
-        _spent(
+        spent_of(
             replace(
                 usage,
                 id=str(node.index),
@@ -207,7 +233,7 @@ def job_report(usage: Usage, prices: Prices, region: str) -> JobReport:
             region,
         )
         for node in usage.by_node
-    ] or [_spent(replace(usage, id="0"), prices, region)]
+    ] or [spent_of(replace(usage, id="0"), prices, region)]
     place = prices.region(region)
     amounts = [each.amount for each in nodes if each.amount is not None]
     whole = len(amounts) == len(nodes)
@@ -227,7 +253,14 @@ def job_report(usage: Usage, prices: Prices, region: str) -> JobReport:
     )
 
 
-def _spent(usage: Usage, prices: Prices, region: str) -> Spent:
+def spent_of(usage: Usage, prices: Prices, region: str) -> Spent:
+    """Returns what a job or a node cost.
+
+    Args:
+        usage: How long it used instances.
+        prices: The prices of instance types.
+        region: The region of the deployment.
+    """
     hours = usage.seconds / _SECONDS_PER_HOUR
     by_type = {name: prices.hourly(name, region) for name in usage.shares}
     missing = [name for name, price in by_type.items() if price is None]
@@ -278,7 +311,8 @@ def _csv_amount(amount: float | None) -> str:
     return "" if amount is None else f"{amount:.6f}"
 
 
-def _csv(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def csv_text(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Returns rows as CSV with a header."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape
 
-from mngen._text import replaced
+from mngen._svg import number as _number
+from mngen._svg import step as _step
+from mngen._svg import text as _text
 from mngen.timeline._model import Phase
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _row(timeline: Timeline, row: Row, top: float, height: float) -> list[str]:
 
 
 def _axis(seconds: float, plot: float) -> list[str]:
-    step = _step(seconds)
+    step = _step(seconds, _TICKS)
     lines = []
     for number in range(int(seconds / step) + 1 if seconds else 1):
         x = _number(_LEFT + (number * step / seconds * _PLOT if seconds else 0))
@@ -103,14 +103,6 @@ def _axis(seconds: float, plot: float) -> list[str]:
             f"{number * step:g} s</text>"
         )
     return lines
-
-
-def _step(seconds: float) -> float:
-    """Returns a round distance between ticks, so that there are about eight."""
-    if seconds <= 0:
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(seconds / _TICKS))
-    return next(factor * power for factor in (1, 2, 5, 10) if seconds / (factor * power) <= _TICKS)
 
 
 def _legend(timeline: Timeline) -> list[str]:
@@ -128,12 +120,3 @@ def _legend(timeline: Timeline) -> list[str]:
 
 def _x(timeline: Timeline, seconds: float) -> float:
     return _LEFT + (seconds / timeline.seconds * _PLOT if timeline.seconds else 0.0)
-
-
-def _number(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")
-
-
-def _text(text: str) -> str:
-    """Escapes text for XML, which has no way to write most control characters."""
-    return escape(replaced(text))

@@ -18,6 +18,8 @@ from mngen.jobs import Jobs
 from tests.support.batch import Deployed, hold
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.faults import Faults
 
 JOBS = 10_000
@@ -65,7 +67,9 @@ def test_a_job_costs_the_attempts_of_its_nodes(deployed: Deployed, jobs: Jobs, r
     assert "not found" in run("cost", "00000000-0000-0000-0000-000000000000").stderr
 
 
-def test_jobs_are_summed_by_user_job_and_queue(deployed: Deployed, jobs: Jobs, run: Any) -> None:
+def test_jobs_are_summed_by_user_job_and_queue(
+    deployed: Deployed, jobs: Jobs, run: Any, folder: Path
+) -> None:
     since = f"{time.time() - 1:.3f}"
     many = [ended(jobs), ended(jobs, nodes=3)]
     one = ended(jobs, "one", vcpus=2, memory=1000)
@@ -92,6 +96,20 @@ def test_jobs_are_summed_by_user_job_and_queue(deployed: Deployed, jobs: Jobs, r
     assert len(by_user.stdout.splitlines()) == 3
     assert "no jobs" in run("cost", "--since", f"{time.time() + 60:.0f}").stderr.lower()
     assert "older ones may be missing" in run("cost", "--since", "30d").stderr
+    # What AWS Batch forgets is summed from the file, and what is in it is not counted twice.
+    keep = ("cost", "--since", since, "--by", "user", "--keep", "kept.csv", "--format", "json")
+    first = run(*keep, "--picture", "cost.svg")
+    assert "jobs added" in first.stderr, first.stderr
+    deployed.control(forget=[*many, one])
+    for done in (first, run(*keep)):
+        found = json.loads(done.stdout)
+        assert found["total"]["jobs"] == 4
+        assert found["total"]["amount"] == pytest.approx(sum(expected.values()), abs=1e-5)
+    picture = (folder / "cost.svg").read_text(encoding="utf-8")
+    assert f"total {sum(expected.values()):.3g} USD" in picture
+    assert run("cost", running, "--keep", "kept.csv").returncode == 2
+    refused = run("cost", "--keep", "s3://bucket/kept.csv")
+    assert (refused.returncode, "--keep takes a file" in refused.stderr) == (1, True)
 
 
 def test_ten_thousand_jobs_take_at_most_120_calls(large: Deployed, faults: Faults) -> None:

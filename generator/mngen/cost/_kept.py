@@ -1,0 +1,284 @@
+"""What is kept of finished jobs, since AWS Batch forgets them: a CSV file, one line for each job.
+
+A line is written once, with the amount at the prices of that day, and never changed. Each names its
+deployment, so that several can share a file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from mngen._files import locked_folder, write_atomically
+from mngen.cost._spent import ARRAY, EXISTING, IN_BLOCK, Spent, csv_text, spent_of
+from mngen.errors import InputError, Position, Problem, ToolError
+from mngen.jobs import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from mngen.catalog import Prices
+
+_COLUMNS = (
+    "deployment",
+    "region",
+    "id",
+    "name",
+    "job",
+    "queue",
+    "user",
+    "state",
+    "submitted",
+    "nodes",
+    "attempts",
+    "node_seconds",
+    "instances",
+    "amount",
+    "currency",
+    "not_counted",
+)
+_FINISHED = ("SUCCEEDED", "FAILED")
+_MEND = (
+    "the file was not changed; mend the line or restore the file from version control, or keep "
+    "jobs in another file"
+)
+
+
+class KeptJob(Struct, frozen=True, kw_only=True):
+    """A finished job as the file has it.
+
+    Attributes:
+        deployment: The deployment that it ran in.
+        region: The region of that.
+        usage: How long it used instances.
+        amount: What it cost at the prices of the day on which it was kept; None if that was not
+            known.
+        currency: What the amount is in; empty for none.
+    """
+
+    deployment: str
+    region: str
+    usage: Usage
+    amount: float | None
+    currency: str
+
+
+class Kept(Struct, frozen=True, kw_only=True):
+    """What a file keeps of a deployment.
+
+    Attributes:
+        jobs: Its finished jobs.
+        added: How many of them are new in the file.
+    """
+
+    jobs: tuple[KeptJob, ...]
+    added: int
+
+
+def keep(path: Path, usages: Iterable[Usage], prices: Prices, deployment: str, region: str) -> Kept:
+    """Adds the finished jobs that a file lacks to it, and returns all that it has of a deployment.
+
+    If this is killed at any point, the file is the old or the new one. Of two that run at the same
+    time, one waits for the other.
+
+    Args:
+        path: The file; it need not exist yet, but its folder must.
+        usages: How long jobs used instances, finished or not.
+        prices: The prices of instance types.
+        deployment: The deployment of the jobs.
+        region: Its region.
+
+    Raises:
+        InputError: The file is damaged, or is not a file; it was not changed.
+        ToolError: It cannot be read or written.
+    """
+    # A link stays one, also when what it points to is replaced.
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is not a file", hint="pass the path of a CSV file")
+    try:
+        with locked_folder(path.parent, path.name):
+            raw = path.read_bytes() if path.exists() else b""
+            known = _parsed(path, raw)
+            ids = {each.usage.id for each in known}
+            place = prices.region(region)
+            new = [
+                KeptJob(
+                    deployment=deployment,
+                    region=region,
+                    usage=each,
+                    amount=(amount := spent_of(each, prices, region).amount),
+                    currency=place.currency if place and amount is not None else "",
+                )
+                for each in sorted(usages, key=lambda each: (each.created, each.id))
+                if each.state in _FINISHED and each.id not in ids
+            ]
+            if new:
+                write_atomically(path, _appended(raw, new, prices))
+    except OSError as error:
+        raise ToolError(
+            f"cannot keep jobs in {path}: {error.strerror or error}",
+            hint="pass a file in a folder that you can write to",
+        ) from None
+    own = tuple(
+        each for each in (*known, *new) if (each.deployment, each.region) == (deployment, region)
+    )
+    return Kept(jobs=own, added=len(new))
+
+
+def _appended(raw: bytes, new: Sequence[KeptJob], prices: Prices) -> bytes:
+    """Returns the content with further lines; what was there stays as it is."""
+    whole = csv_text(_COLUMNS, (_row(each, prices) for each in new)).encode()
+    if not raw.strip():
+        return whole
+    ended = raw if raw.endswith(b"\n") else raw + b"\n"
+    return ended + whole.partition(b"\n")[2]
+
+
+def _row(kept: KeptJob, prices: Prices) -> tuple[object, ...]:
+    usage = kept.usage
+    submitted = datetime.fromtimestamp(usage.created, UTC).isoformat(timespec="milliseconds")
+    return (
+        *(kept.deployment, kept.region, usage.id, usage.name, usage.job, usage.queue),
+        *(usage.user or "", usage.state, submitted, usage.nodes, usage.attempts),
+        f"{usage.seconds:.3f}",
+        " ".join(f"{name}={share:.6g}" for name, share in sorted(usage.shares.items())),
+        *("" if kept.amount is None else f"{kept.amount:.6f}", kept.currency),
+        spent_of(usage, prices, kept.region).reason,
+    )
+
+
+def _parsed(path: Path, raw: bytes) -> list[KeptJob]:
+    """Returns the jobs of a file; none of an empty one.
+
+    Raises:
+        InputError: A line is damaged.
+    """
+    try:
+        # Spreadsheets begin a file with a mark of its encoding.
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise _damaged(path, line, "", "it is not UTF-8") from None
+    if not text.strip():
+        return []
+    lines = text.splitlines()
+    reader = csv.reader(io.StringIO(text), strict=True)
+    found: dict[str, KeptJob] = {}
+    try:
+        for number, row in enumerate(reader):
+            place = (path, reader.line_num, lines[min(reader.line_num, len(lines)) - 1])
+            if number == 0:
+                if tuple(row) != _COLUMNS:
+                    raise _damaged(*place, f"the header must be {','.join(_COLUMNS)}")
+                continue
+            try:
+                kept = _job(row)
+            except ValueError as error:
+                raise _damaged(*place, str(error)) from None
+            if kept.usage.id in found:
+                raise _damaged(*place, f"the job {kept.usage.id} is in the file twice")
+            found[kept.usage.id] = kept
+    except csv.Error as error:
+        line = reader.line_num
+        raise _damaged(path, line, lines[min(line, len(lines)) - 1], str(error)) from None
+    return list(found.values())
+
+
+def _job(row: Sequence[str]) -> KeptJob:
+    """Returns the job of a line.
+
+    Raises:
+        ValueError: It is damaged; the message has how.
+    """
+    if len(row) != len(_COLUMNS):
+        raise ValueError(f"it has {len(row)} columns, not {len(_COLUMNS)}")
+    cells = dict(zip(_COLUMNS, row, strict=True))
+    if cells["state"] not in _FINISHED or not cells["id"]:
+        raise ValueError("it is not a finished job")
+    created = _read(cells, "submitted", lambda text: datetime.fromisoformat(text).timestamp())
+    seconds = _read(cells, "node_seconds", _amount)
+    reason = cells["not_counted"]
+    usage = Usage(
+        id=cells["id"],
+        name=cells["name"],
+        job=cells["job"],
+        queue=cells["queue"],
+        user=cells["user"] or None,
+        state=cells["state"],
+        created=created,
+        nodes=_read(cells, "nodes", int),
+        attempts=_read(cells, "attempts", int),
+        seconds=seconds,
+        shares=_read(cells, "instances", _shares),
+        in_block=reason == IN_BLOCK,
+        is_existing=reason == EXISTING,
+        is_array=reason == ARRAY,
+    )
+    return KeptJob(
+        deployment=cells["deployment"],
+        region=cells["region"],
+        usage=usage,
+        amount=_read(cells, "amount", _amount) if cells["amount"] else None,
+        currency=cells["currency"],
+    )
+
+
+def _read(cells: dict[str, str], name: str, convert: Any) -> Any:
+    try:
+        return convert(cells[name])
+    except (ValueError, OverflowError):
+        raise ValueError(f'invalid {name} "{cells[name]}"') from None
+
+
+def _amount(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError
+    return value
+
+
+def _shares(text: str) -> dict[str, float]:
+    shares = {}
+    for each in text.split():
+        name, _, share = each.partition("=")
+        shares[name] = _amount(share)
+    return shares
+
+
+def _damaged(path: Path, line: int, text: str, what: str) -> InputError:
+    return InputError(
+        Problem(
+            f"the file of kept jobs is damaged: {what}",
+            file=str(path),
+            position=Position(line, 1),
+            source_line=text,
+            hint=_MEND,
+        )
+    )
+
+
+def spent_when_kept(kept: KeptJob, prices: Prices) -> Spent:
+    """Returns what a kept job cost: at the prices of its day, or at today's if it had none.
+
+    Args:
+        kept: The job.
+        prices: The prices of instance types.
+    """
+    now = spent_of(kept.usage, prices, kept.region)
+    place = prices.region(kept.region)
+    if kept.amount is None or (place and place.currency != kept.currency):
+        return now
+    return Spent(
+        name=now.name,
+        instance=now.instance,
+        share=now.share,
+        hours=now.hours,
+        amount=kept.amount,
+        possible=now.possible,
+    )
