@@ -44,11 +44,13 @@ class Picture:
     def __init__(self, found: Weeks) -> None:
         self.root = ET.fromstring(to_svg(found).encode())
         self.width, self.height = (float(each) for each in self.root.attrib["viewBox"].split()[2:])
-        self.bars = []
+        self.bars: list[tuple[str, float, float, float, float]] = []
         for each in self.root.iter(f"{SVG}rect"):
             if (title := each.find(f"{SVG}title")) is not None:
-                place = [float(each.attrib[key]) for key in ("x", "y", "width", "height")]
-                self.bars.append((str(title.text), *place))
+                x, y, width, height = (
+                    float(each.attrib[key]) for key in ("x", "y", "width", "height")
+                )
+                self.bars.append((str(title.text), x, y, width, height))
         self.labels = [self._label(each) for each in self.root.iter(f"{SVG}text")]
 
     def _label(self, element: ET.Element) -> tuple[str, float, float, float, float]:
