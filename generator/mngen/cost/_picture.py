@@ -29,7 +29,8 @@ _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#
 _REST = "#8c8c8c"
 _STYLE = (
     "text { font: 12px Helvetica, Arial, sans-serif; fill: #1f2328 } "
-    ".title { font-size: 15px } .total { font-weight: bold } .ground { fill: #ffffff } .grid { stroke: #d8dee4 } "
+    ".title { font-size: 15px } .total { font-weight: bold } "
+    ".ground { fill: #ffffff } .grid { stroke: #d8dee4 } "
     "@media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .ground { fill: #0d1117 } "
     ".grid { stroke: #30363d } }"
 )
