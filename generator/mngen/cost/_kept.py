@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mngen._files import locked_folder, write_atomically
-from mngen.cost._spent import ARRAY, EXISTING, IN_BLOCK, Spent, csv_text, spent_of
+from mngen.cost._spent import NO_PRICE, Spent, csv_text, spent_of
 from mngen.errors import InputError, Position, Problem, ToolError
 from mngen.jobs import Usage
 
@@ -59,6 +60,7 @@ class KeptJob(Struct, frozen=True, kw_only=True):
         amount: What it cost at the prices of the day on which it was kept; None if that was not
             known.
         currency: What the amount is in; empty for none.
+        reason: Why the amount was not known; empty otherwise.
     """
 
     deployment: str
@@ -66,6 +68,7 @@ class KeptJob(Struct, frozen=True, kw_only=True):
     usage: Usage
     amount: float | None
     currency: str
+    reason: str
 
 
 class Kept(Struct, frozen=True, kw_only=True):
@@ -106,20 +109,13 @@ def keep(path: Path, usages: Iterable[Usage], prices: Prices, deployment: str, r
             raw = path.read_bytes() if path.exists() else b""
             known = _parsed(path, raw)
             ids = {each.usage.id for each in known}
-            place = prices.region(region)
             new = [
-                KeptJob(
-                    deployment=deployment,
-                    region=region,
-                    usage=each,
-                    amount=(amount := spent_of(each, prices, region).amount),
-                    currency=place.currency if place and amount is not None else "",
-                )
+                _new(each, prices, deployment, region)
                 for each in sorted(usages, key=lambda each: (each.created, each.id))
                 if each.state in _FINISHED and each.id not in ids
             ]
             if new:
-                write_atomically(path, _appended(raw, new, prices))
+                write_atomically(path, _appended(raw, new))
     except OSError as error:
         raise ToolError(
             f"cannot keep jobs in {path}: {error.strerror or error}",
@@ -131,16 +127,28 @@ def keep(path: Path, usages: Iterable[Usage], prices: Prices, deployment: str, r
     return Kept(jobs=own, added=len(new))
 
 
-def _appended(raw: bytes, new: Sequence[KeptJob], prices: Prices) -> bytes:
+def _new(usage: Usage, prices: Prices, deployment: str, region: str) -> KeptJob:
+    spent, place = spent_of(usage, prices, region), prices.region(region)
+    return KeptJob(
+        deployment=deployment,
+        region=region,
+        usage=usage,
+        amount=spent.amount,
+        currency=place.currency if place and spent.amount is not None else "",
+        reason=spent.reason,
+    )
+
+
+def _appended(raw: bytes, new: Sequence[KeptJob]) -> bytes:
     """Returns the content with further lines; what was there stays as it is."""
-    whole = csv_text(_COLUMNS, (_row(each, prices) for each in new)).encode()
+    whole = csv_text(_COLUMNS, map(_row, new)).encode()
     if not raw.strip():
         return whole
     ended = raw if raw.endswith(b"\n") else raw + b"\n"
     return ended + whole.partition(b"\n")[2]
 
 
-def _row(kept: KeptJob, prices: Prices) -> tuple[object, ...]:
+def _row(kept: KeptJob) -> tuple[object, ...]:
     usage = kept.usage
     submitted = datetime.fromtimestamp(usage.created, UTC).isoformat(timespec="milliseconds")
     return (
@@ -149,7 +157,7 @@ def _row(kept: KeptJob, prices: Prices) -> tuple[object, ...]:
         f"{usage.seconds:.3f}",
         " ".join(f"{name}={share:.6g}" for name, share in sorted(usage.shares.items())),
         *("" if kept.amount is None else f"{kept.amount:.6f}", kept.currency),
-        spent_of(usage, prices, kept.region).reason,
+        kept.reason,
     )
 
 
@@ -203,7 +211,6 @@ def _job(row: Sequence[str]) -> KeptJob:
         raise ValueError("it is not a finished job")
     created = _read(cells, "submitted", lambda text: datetime.fromisoformat(text).timestamp())
     seconds = _read(cells, "node_seconds", _amount)
-    reason = cells["not_counted"]
     usage = Usage(
         id=cells["id"],
         name=cells["name"],
@@ -216,9 +223,6 @@ def _job(row: Sequence[str]) -> KeptJob:
         attempts=_read(cells, "attempts", int),
         seconds=seconds,
         shares=_read(cells, "instances", _shares),
-        in_block=reason == IN_BLOCK,
-        is_existing=reason == EXISTING,
-        is_array=reason == ARRAY,
     )
     return KeptJob(
         deployment=cells["deployment"],
@@ -226,6 +230,7 @@ def _job(row: Sequence[str]) -> KeptJob:
         usage=usage,
         amount=_read(cells, "amount", _amount) if cells["amount"] else None,
         currency=cells["currency"],
+        reason=cells["not_counted"],
     )
 
 
@@ -271,14 +276,10 @@ def spent_when_kept(kept: KeptJob, prices: Prices) -> Spent:
         prices: The prices of instance types.
     """
     now = spent_of(kept.usage, prices, kept.region)
+    if kept.amount is None and kept.reason and not kept.reason.startswith(NO_PRICE):
+        # An array, or a job whose instances are not known: that does not change.
+        return replace(now, instance=None, share=1.0, amount=None, reason=kept.reason, possible=())
     place = prices.region(kept.region)
     if kept.amount is None or (place and place.currency != kept.currency):
         return now
-    return Spent(
-        name=now.name,
-        instance=now.instance,
-        share=now.share,
-        hours=now.hours,
-        amount=kept.amount,
-        possible=now.possible,
-    )
+    return replace(now, amount=kept.amount, reason="")

@@ -27,6 +27,7 @@ NOT_COUNTED = (
 
 IN_BLOCK = "may have run in a capacity block, which is paid in advance"
 ARRAY = "is an array: run mngen cost ID:INDEX for one of its jobs"
+NO_PRICE = "no price of"
 EXISTING = "may have run on existing environments, whose instance types the spec does not have"
 
 _SECONDS_PER_HOUR = 3600
@@ -275,7 +276,7 @@ def spent_of(usage: Usage, prices: Prices, region: str) -> Spent:
     elif usage.is_existing:
         reason = EXISTING
     elif missing or not by_type:
-        reason = f"no price of {', '.join(missing)} in {region}"
+        reason = f"{NO_PRICE} {', '.join(missing)} in {region}"
     if reason:
         return Spent(
             name=usage.id, instance=None, share=1.0, hours=hours, amount=None, reason=reason

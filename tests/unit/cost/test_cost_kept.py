@@ -96,6 +96,13 @@ def test_kept_jobs_cost_what_they_did_on_that_day(tmp_path: Path) -> None:
     found = summed(spent, dearer, "us-east-1", By.USER)
     assert found.total.amount == pytest.approx(6.048)
     assert found.total.unpriced == 1
+    # A job that is never counted stays so, whatever the words for it are later.
+    keep(file, [finished("c", seconds=0.0, is_array=True)], PRICES, *HERE)
+    text = file.read_text(encoding="utf-8")
+    assert text.count(ARRAY) == 1
+    file.write_text(text.replace(ARRAY, "was an array"), encoding="utf-8")
+    array = spent_when_kept(keep(file, [], PRICES, *HERE).jobs[2], PRICES)
+    assert (array.amount, array.reason) == (None, "was an array")
     # An amount in another currency is not added to this one.
     yuan = PricedRegion(name="us-east-1", date=place.date, currency="CNY", source="a test")
     found_now = spent_when_kept(kept.jobs[0], Prices([yuan], {"us-east-1": {"r5.24xlarge": 50.0}}))
