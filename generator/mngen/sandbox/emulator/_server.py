@@ -13,10 +13,13 @@ import re
 import socket
 import threading
 import time
+from functools import cache
 from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from moto.core import responses
+from moto.core.utils import method_names_from_class
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -29,6 +32,7 @@ from mngen.sandbox._process import HEALTH_PATH, RESET_PATH
 from mngen.sandbox.emulator._control import PATH as CONTROL_PATH
 from mngen.sandbox.emulator._control import control
 from mngen.sandbox.emulator._gaps import close_gaps
+from mngen.sandbox.emulator._patch import patch_attribute
 from mngen.sandbox.emulator._pricing import SERVICE as PRICING
 from mngen.sandbox.emulator._pricing import price_list
 from mngen.sandbox.emulator._protocol import error_document
@@ -161,6 +165,12 @@ class _Dispatcher(DomainDispatcherApplication):
         return self._backends[host]
 
 
+@cache
+def _actions(service: type) -> frozenset[str]:
+    """Returns the actions of a service; moto inspects its whole class for every request."""
+    return frozenset(method_names_from_class(service))
+
+
 def describe_request(environ: dict[str, Any]) -> str:
     """Names a request for a person: `ec2 DescribeVpcs` or `efs PUT /2015-02-01/file-systems/x`."""
     service = _service(environ) or "unsigned"
@@ -181,6 +191,7 @@ def make_emulator(port: int, application: Application) -> BaseWSGIServer:
     """
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     close_gaps(application.machines)
+    patch_attribute(responses, "method_names_from_class", method_names_from_class, _actions)
     # werkzeug exits if it cannot bind itself.
     with socket.create_server((HOST, port)) as listening:
         return make_server(
