@@ -374,6 +374,14 @@ def test_another_repository_deletes_the_former_one(plans: dict[str, Future[Plan]
     assert declared("container", "repository") == {Effect.REPOSITORY, Effect.JOBS}
 
 
+def test_another_retention_changes_the_log_group_in_place(plans: dict[str, Future[Plan]]) -> None:
+    plan = plans["cidr"].result()
+    assert plan.actions("aws_cloudwatch_log_group") == [UPDATE]
+    [group] = [each for each in summarise(plan.data).changed if each.attributes]
+    assert group.consequence == "the job logs in it that are older than 7 days are deleted"
+    assert declared("logs", "retention") == {Effect.RETENTION}
+
+
 def test_another_name_of_the_repository_deletes_the_former_one(
     plans: dict[str, Future[Plan]],
 ) -> None:

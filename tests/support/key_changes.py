@@ -147,7 +147,11 @@ ALONE: dict[str, dict[Key, Any]] = {
         ("roles", "service"): "create",
         ("container", "image"): "docker.io/me/app:v1",
     },
-    "cidr": {("network", "cidr"): "10.9.0.0/16", ("container", "repository"): "other"},
+    "cidr": {
+        ("network", "cidr"): "10.9.0.0/16",
+        ("container", "repository"): "other",
+        ("logs", "retention"): 7,
+    },
     "zones": {
         ("network", "zones"): ["us-east-1c", "us-east-1b"],
         ("storage", "efs", "tls"): False,

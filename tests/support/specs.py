@@ -78,6 +78,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "installer": ("no", "yes"),
     "tags": ("no", "yes"),
     "existing": ("nothing", "definitions", "names", "parts"),
+    "logs": ("default", "a week", "never"),
 }
 
 # Fragments that mean something to HCL, YAML, a shell, a terminal or a careless template.
@@ -161,6 +162,8 @@ def make_spec(choice: Mapping[str, str]) -> Data:
         data["container"] = {"repository": "my/app", "tag": "v1.1"}
     elif choice["container"] == "elsewhere":
         data["container"] = {"image": "docker.io/me/app:v1.1"}
+    if choice["logs"] != "default":
+        data["logs"] = {"retention": "never" if choice["logs"] == "never" else 7}
     data["jobs"] = _jobs(choice, data["environments"])
     for job in data["jobs"].values():
         _add_groups(job, choice["node groups"])

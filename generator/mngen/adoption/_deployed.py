@@ -33,6 +33,7 @@ from mngen.cluster import (
     UNIQUE_SUFFIX,
     inputs_prefix,
 )
+from mngen.cluster.names import log_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ecr.client import ECRClient
     from mypy_boto3_efs.client import EFSClient
     from mypy_boto3_iam.client import IAMClient
+    from mypy_boto3_logs.client import CloudWatchLogsClient
 
     from mngen.adoption._inventory import FileSystem
     from mngen.adoption._item import Item
@@ -136,6 +138,8 @@ class Deployed(msgspec.Struct, kw_only=True):
         mount_role: Whether nodes may mount the file system with their role.
         access_point: The access point that they may do so through.
         images: Container images in ECR by their name.
+        retention: Days for which its own log group keeps the output of jobs, or `never`; None if
+            there is no such group.
     """
 
     name: str
@@ -164,6 +168,7 @@ class Deployed(msgspec.Struct, kw_only=True):
     mount_role: bool = False
     access_point: str | None = None
     images: dict[str, Image] = {}
+    retention: int | str | None = None
 
 
 def job_roles(definitions: Iterable[Item]) -> list[str]:
@@ -230,6 +235,7 @@ def read_deployed(
         attempt(partial(_read_lustre, found, connect("fsx", region)))
         attempt(partial(_read_lustre_groups, found, ec2))
     attempt(partial(_read_roles, found, iam, region))
+    attempt(partial(_read_logs, found, connect("logs", region)))
     images = {str(each["image"]) for item in definitions for _, each in containers_of(item)}
     for image in sorted(images):
         attempt(partial(_read_image, found, ecr, image))
@@ -458,6 +464,13 @@ def _read_image(found: Deployed, ecr: ECRClient, image: str) -> None:
             repositoryName=repository, imageIds=[{"imageDigest": parts["digest"]}]
         )["imageDetails"]
         found.images[image] = Image(own=own, tag=min(details.get("imageTags", [""])))
+
+
+def _read_logs(found: Deployed, logs: CloudWatchLogsClient) -> None:
+    name = log_group(found.name)
+    for each in logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]:
+        if each.get("logGroupName") == name:
+            found.retention = each.get("retentionInDays", "never")
 
 
 def is_made(name: str, deployment: str, kind: str) -> bool:

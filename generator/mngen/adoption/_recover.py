@@ -28,7 +28,16 @@ from mngen.cluster import (
     scratch_of_image,
 )
 from mngen.cluster.names import aws_name, log_group
-from mngen.spec import DEFAULT_CIDR, CancelAfter, Container, Efs, Environment, Fsx, Network
+from mngen.spec import (
+    DEFAULT_CIDR,
+    DEFAULT_RETENTION,
+    CancelAfter,
+    Container,
+    Efs,
+    Environment,
+    Fsx,
+    Network,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -529,4 +538,8 @@ def _logs(draft: Draft, made: Deployed) -> dict[str, Any]:
         if each.get("logConfiguration", {}).get("options")
     )
     group = min(groups, key=lambda each: (-groups[each], each), default="")
-    return {"group": group} if group and group != log_group(made.name) else {}
+    if group and group != log_group(made.name):
+        return {"group": group}
+    if made.retention in (None, DEFAULT_RETENTION):
+        return {}
+    return {"retention": made.retention}

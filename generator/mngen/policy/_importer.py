@@ -37,6 +37,7 @@ def importer_statements(scope: Scope) -> list[Statement]:
                 "ec2:DescribeVpcs",
                 "fsx:DescribeDataRepositoryAssociations",
                 "fsx:DescribeFileSystems",
+                "logs:DescribeLogGroups",
             ),
             ("*",),
             scope.here,

@@ -42,7 +42,7 @@ from mngen.render._hcl import Hcl, comment
 from mngen.render._registered import registered
 from mngen.render._static import static_tree
 from mngen.render._templates import render_template
-from mngen.spec import DEFAULT_CIDR, ImageFromFiles, written
+from mngen.spec import DEFAULT_CIDR, DEFAULT_RETENTION, ImageFromFiles, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -150,6 +150,8 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         "creates_execution_role": creates_execution_role(spec),
         "execution_access": execution_access(spec),
         "log_group_name": log_group_name(spec),
+        "log_days": _log_days(spec),
+        "default_retention": DEFAULT_RETENTION,
         "creates_spot_fleet_role": creates_spot_fleet_role(spec),
         "efa_installer": efa_installer(cluster),
         "fsx_deployment_type": fsx_deployment_type,
@@ -177,6 +179,12 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         "version": __version__,
         "zone_numbers": zone_numbers(spec),
     }
+
+
+def _log_days(spec: Spec) -> int:
+    """Returns the retention of the log group, as the provider has it: 0 for no end."""
+    kept = spec.logs.retention
+    return DEFAULT_RETENTION if kept is None else 0 if kept == "never" else kept
 
 
 def _groups_by_name(spec: Spec) -> frozenset[str]:

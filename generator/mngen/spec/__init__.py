@@ -17,6 +17,7 @@ from mngen.spec._initial import create, initial, name_from, scalar
 from mngen.spec._load import LoadedSpec, load, load_text
 from mngen.spec._model import (
     DEFAULT_CIDR,
+    DEFAULT_RETENTION,
     LAUNCHERS_WITHOUT_MPIRUN,
     CancelAfter,
     Capacity,
@@ -48,6 +49,7 @@ from mngen.spec._schema import schema
 
 __all__ = [
     "DEFAULT_CIDR",
+    "DEFAULT_RETENTION",
     "LAUNCHERS_WITHOUT_MPIRUN",
     "MAX_BYTES",
     "UPDATE_KEY",

@@ -35,6 +35,7 @@ class Effect(StrEnum):
     QUEUE = "queue"
     REPOSITORY = "repository"
     LOGS = "logs"
+    RETENTION = "retention"
     FILE_SYSTEM = "file-system"
     SIZE = "size"
     LINK = "link"
@@ -90,6 +91,10 @@ _MEANINGS = {
         "jobs fail to start."
     ),
     Effect.LOGS: "The log group that mngen created is deleted with the output of all jobs.",
+    Effect.RETENTION: (
+        "Output of jobs that is older than that is deleted. Jobs continue, and a longer time "
+        "does not restore what is deleted."
+    ),
     Effect.FILE_SYSTEM: (
         "Jobs get another file system. No file is copied, and a file system that mngen created is "
         "deleted with all its files."

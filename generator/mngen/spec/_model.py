@@ -1801,6 +1801,36 @@ class Job(Section, frozen=True, kw_only=True):
         return ("command",)
 
 
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+Retention = Literal[
+    1,
+    3,
+    5,
+    7,
+    14,
+    30,
+    60,
+    90,
+    120,
+    150,
+    180,
+    365,
+    400,
+    545,
+    731,
+    1096,
+    1827,
+    2192,
+    2557,
+    2922,
+    3288,
+    3653,
+    "never",
+]
+DEFAULT_RETENTION = 90
+"""Days for which a new log group keeps the output of jobs, unless the spec has others."""
+
+
 class Logs(Section, frozen=True, kw_only=True):
     """Where the output of jobs goes."""
 
@@ -1809,11 +1839,22 @@ class Logs(Section, frozen=True, kw_only=True):
             LogGroupName,
             Meta(
                 description="An existing log group, which mngen does not manage. Default: a new "
-                "one, /mngen/<deployment>/jobs, kept for 90 days."
+                "one, /mngen/<deployment>/jobs."
             ),
         ]
         | None,
         affects(Effect.LOGS, Effect.JOBS),
+    ] = None
+    retention: Annotated[
+        Annotated[
+            Retention,
+            Meta(
+                description="Days after which CloudWatch deletes the output of jobs, or `never`. "
+                f"Only for a log group that mngen creates. Default: {DEFAULT_RETENTION}."
+            ),
+        ]
+        | None,
+        affects(Effect.RETENTION),
     ] = None
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mngen._text import counted
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -53,10 +55,12 @@ def when_updated(
     """Returns what an update in place interrupts, or None.
 
     Args:
-        resource_type: Such as `aws_batch_compute_environment`, the only one that has any.
+        resource_type: Such as `aws_batch_compute_environment`.
         before: The resource's attributes as they are.
         after: The resource's attributes as planned; those not known yet are missing.
     """
+    if resource_type == "aws_cloudwatch_log_group":
+        return _when_kept_otherwise(before, after)
     if resource_type != "aws_batch_compute_environment":
         return None
     old, new = _block(before, "compute_resources"), _block(after, "compute_resources")
@@ -68,6 +72,14 @@ def when_updated(
         return "its instances are replaced and the jobs running on them ended at once"
     minutes = policy.get("job_execution_timeout_minutes", _DEFAULT_TIMEOUT_MINUTES)
     return f"its instances are replaced; a job that runs on for {minutes} minutes more is ended"
+
+
+def _when_kept_otherwise(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+    # 0 means that nothing is ever deleted.
+    old, new = before.get("retention_in_days"), after.get("retention_in_days")
+    if not new or (old and old <= new):
+        return None
+    return f"the job logs in it that are older than {counted(new, 'day')} are deleted"
 
 
 def _block(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -45,6 +45,7 @@ def test_all_that_an_import_asks(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
     assert deployed.templates
     assert deployed.policies
     assert deployed.bucket == "waves"
+    assert deployed.retention == 7
     assert {each.tag for each in deployed.images.values()} == {"v1", "v9"}
     authorizer = Authorizer(ACCOUNT_ID)
     asked = [each for call in recording.calls for each in authorizer.requests(call)]
@@ -116,6 +117,10 @@ def _deploy(sandbox: Sandbox) -> None:
             AssumeRolePolicyDocument='{"Statement": []}',
             Tags=[{"Key": "mngen:region", "Value": elsewhere}],
         )
+    logs = client(sandbox, "logs", HERE)
+    for name, days in (("/mngen/reef/jobs", 7), ("/mngen/reef/jobs-2", 1)):
+        logs.create_log_group(logGroupName=name)
+        logs.put_retention_policy(logGroupName=name, retentionInDays=days)
     registry = f"{ACCOUNT_ID}.dkr.ecr.{HERE}.amazonaws.com"
     ecr.create_repository(repositoryName="coral", tags=pairs)
     pushed = ecr.put_image(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mngen.render import Tree
 
 ALL = {name: options[-1] for name, options in FEATURES.items()}
+PLAIN = {name: options[0] for name, options in FEATURES.items()}
 
 
 def rendered(data: Data, **options: Any) -> Tree:
@@ -256,6 +257,21 @@ def test_govcloud_gets_no_update_policy(region: str, there: bool) -> None:
     tree = rendered({"name": "a", "region": region, "environments": environments, "queues": queues})
     main = tree["terraform/modules/compute_environment/main.tf"]
     assert ('dynamic "update_policy"' in main) is there
+
+
+@pytest.mark.parametrize(
+    ("kept", "days", "skipped"),
+    [(None, 90, True), (7, 7, True), (90, 90, True), (365, 365, False), ("never", 0, False)],
+)
+def test_output_of_jobs_is_kept_as_long_as_the_spec_says(
+    kept: int | str | None, days: int, *, skipped: bool
+) -> None:
+    data = make_spec(PLAIN) | ({} if kept is None else {"logs": {"retention": kept}})
+    main = render(to_cluster(data))["terraform/main.tf"]
+    [group] = re.findall(r'(?s)resource "aws_cloudwatch_log_group".*?\n\}', main)
+    assert f"  retention_in_days = {days}\n" in group
+    # Less than a year is what the security scanner reports.
+    assert ("CKV_AWS_338" in group) is skipped
 
 
 def test_a_key_is_that_of_nodes_and_of_builders() -> None:

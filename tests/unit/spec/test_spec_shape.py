@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 import yaml
+from botocore.loaders import Loader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +18,7 @@ from mngen.catalog import load_catalog
 from mngen.errors import InputError, Problem, format_problems
 from mngen.rules import check
 from mngen.spec import Spec, load, load_text
+from mngen.spec._model import Retention
 from tests.support.specs import FEATURES, Data, make_spec, specs, to_yaml
 
 HERE = Path(__file__).resolve().parent
@@ -197,6 +200,17 @@ def test_a_missing_key_is_named_with_what_belongs_there(path: tuple[str, ...]) -
     assert problem.path == ".".join(path)
     assert problem.hint is not None
     assert problem.position is not None
+
+
+def test_a_retention_is_one_that_cloudwatch_takes() -> None:
+    # botocore has AWS's own description of the parameter, with every value.
+    model = Loader().load_service_model("logs", "service-2")
+    taken = re.findall(r"\d+", model["shapes"]["Days"]["documentation"].partition("</p>")[0])
+    assert {str(each) for each in get_args(Retention)} == {*taken, "never"}
+    (problem,) = problems(FULL | {"logs": {"retention": 45}})
+    assert problem.path == "logs.retention"
+    assert problem.position is not None
+    assert "30, 60, 90" in f"{problem.message} {problem.hint}"
 
 
 def test_too_many_entries_are_counted() -> None:

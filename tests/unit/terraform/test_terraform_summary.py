@@ -90,6 +90,20 @@ def test_a_replacement_names_the_attribute_that_forces_it_with_both_values() -> 
     )
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "deleted"),
+    [(90, 7, "7 days"), (0, 1, "1 day"), (7, 90, None), (7, 0, None), (0, 0, None)],
+)
+def test_a_shorter_retention_deletes_older_output(
+    before: int, after: int, deleted: str | None
+) -> None:
+    sides = {"before": {"retention_in_days": before}, "after": {"retention_in_days": after}}
+    [change] = summary_of(resource("aws_cloudwatch_log_group.jobs", "update", **sides)).changes
+    expected = deleted and f"the job logs in it that are older than {deleted} are deleted"
+    assert change.consequence == expected
+    assert not change.loses_data
+
+
 def test_a_value_not_known_before_the_apply_is_said_to_be_so() -> None:
     summary = summary_of(
         resource(

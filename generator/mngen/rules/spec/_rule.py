@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class SpecRule(Rule):
-    """A rule that the spec and the instance catalog suffice to judge (MN1xx, MN4xx).
+    """A rule that the spec and the instance catalog suffice to judge (MN1xx, MN4xx, MN5xx).
 
     Attributes:
         failing: Part of a spec that breaks this rule and no other. The line at fault ends in `#!`

@@ -50,9 +50,8 @@ module "registry" {
 # The output of all jobs, one stream per node.
 resource "aws_cloudwatch_log_group" "jobs" {
   #checkov:skip=CKV_AWS_158:CloudWatch encrypts at rest with its own key; a customer's key is billed and needs its own policy
-  #checkov:skip=CKV_AWS_338:job output is kept for a quarter, long enough for a paper's revision; what must last belongs on the file system
   name              = "/mngen/private/jobs"
-  retention_in_days = 90
+  retention_in_days = 365
 }
 
 locals {

@@ -32,6 +32,9 @@ output "spec" {
         timeout  = 172800
       }
     }
+    logs = {
+      retention = 365
+    }
     name = "private"
     network = {
       cidr = "10.40.0.0/16"
