@@ -97,8 +97,14 @@ def test_a_replacement_names_the_attribute_that_forces_it_with_both_values() -> 
 def test_a_shorter_retention_deletes_older_output(
     before: int, after: int, deleted: str | None
 ) -> None:
-    sides = {"before": {"retention_in_days": before}, "after": {"retention_in_days": after}}
-    [change] = summary_of(resource("aws_cloudwatch_log_group.jobs", "update", **sides)).changes
+    [change] = summary_of(
+        resource(
+            "aws_cloudwatch_log_group.jobs",
+            "update",
+            before={"retention_in_days": before},
+            after={"retention_in_days": after},
+        )
+    ).changes
     expected = deleted and f"the job logs in it that are older than {deleted} are deleted"
     assert change.consequence == expected
     assert not change.loses_data
