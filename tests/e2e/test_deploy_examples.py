@@ -15,6 +15,7 @@ from mngen.cluster import resolve
 from mngen.sandbox import ACCOUNT_ID
 from mngen.spec import key_changes, load_text, written
 from tests.support.deployments import NAMES, SECOND, Deployments
+from tests.support.events import blocked_event, fits, job_event, transformed
 from tests.support.iam import action_named, overlap
 from tests.support.stack import only
 
@@ -119,6 +120,63 @@ def _without_choices(spec: Spec) -> dict[str, Any]:
         if environment.get("multi_node", True) and environment.get("zones") == first:
             del environment["zones"]
     return keys
+
+
+def test_messages_about_jobs_are_sent_to_the_topic_alone(deployments: Deployments) -> None:
+    stood = deployments.stood("private-network")
+    rules = {name: each for name, each in stood.event_rules.items() if name.startswith("private-")}
+    assert sorted(rules) == ["private-blocked", "private-jobs"]
+    assert {each["State"] for each in rules.values()} == {"ENABLED"}
+    topic = stood.topics["private-notify"]
+    [subscription] = topic["Subscriptions"]
+    assert subscription["Endpoint"] == "climate@example.org"
+    assert subscription["SubscriptionArn"] == "PendingConfirmation"
+    targets = [target for each in rules.values() for target in each["Targets"]]
+    assert [each["Arn"] for each in targets] == [topic["TopicArn"]] * 2
+    [allowed] = json.loads(topic["Policy"])["Statement"]
+    assert allowed["Principal"] == {"Service": "events.amazonaws.com"}
+    assert allowed["Action"] == "sns:Publish"
+    assert allowed["Resource"] == topic["TopicArn"]
+    [(key, arns)] = allowed["Condition"]["ArnEquals"].items()
+    assert key == "aws:SourceArn"
+    assert sorted(arns) == sorted(each["Arn"] for each in rules.values())
+
+
+@pytest.mark.parametrize(
+    ("event", "rule"),
+    [
+        (job_event("private-ocean-a", "FAILED", reason="Host EC2 terminated"), "private-jobs"),
+        (job_event("private-ocean-b", "SUCCEEDED"), "private-jobs"),
+        (blocked_event("private-ocean-a", "MISCONFIGURATION:JOB"), "private-blocked"),
+        # Each node of a multi-node job and each job of an array would send one as well.
+        (job_event("private-ocean-a", "FAILED", index="#1"), None),
+        (job_event("private-ocean-a", "FAILED", index=":10"), None),
+        (job_event("private-ocean-a", "RUNNING"), None),
+        (job_event("minimal-mpi", "FAILED"), None),
+        (job_event("private-ocean-a-2", "FAILED"), None),
+        (blocked_event("minimal-mpi", "MISCONFIGURATION:JOB"), None),
+    ],
+)
+def test_a_message_is_sent_about_jobs_of_the_deployment(
+    event: Any, rule: str | None, deployments: Deployments
+) -> None:
+    rules = deployments.stood("private-network").event_rules
+    matching = [
+        name for name, each in rules.items() if fits(json.loads(each["EventPattern"]), event)
+    ]
+    assert matching == ([] if rule is None else [rule])
+    if rule is None:
+        return
+    [target] = rules[rule]["Targets"]
+    text = transformed(target["InputTransformer"], event)
+    detail = event["detail"]
+    does = "blocks its queue" if rule == "private-blocked" else detail["status"]
+    assert text.splitlines()[:3] == [
+        f'"private: job event-test {does}"',
+        f'"Reason: {detail.get("statusReason", "")}"',
+        f'"Job: {detail["jobId"]}"',
+    ]
+    assert f'mngen status {detail["jobId"]}"' in text
 
 
 def _belongs(environment: dict[str, object], outputs: dict[str, dict[str, object]]) -> bool:

@@ -408,6 +408,42 @@ def test_a_role_and_a_log_group_that_exist_delete_those_of_the_deployment(
     assert declared("logs", "group") == {Effect.LOGS, Effect.JOBS}
 
 
+def test_keys_of_messages_change_no_other_resource(plans: dict[str, Future[Plan]]) -> None:
+    plan = plans["execution"].result()
+    found = {
+        f"{each['name']}.{each['type']}": each["change"]["actions"]
+        for each in plan.changes("notify")
+        if each["type"] != "aws_sns_topic_subscription"
+    }
+    assert found == {
+        "jobs.aws_cloudwatch_event_rule": ["delete"],
+        "jobs.aws_cloudwatch_event_target": ["delete"],
+        "this.aws_sns_topic": ["update"],
+        "this.aws_sns_topic_policy": ["update"],
+    }
+    subscriptions = {
+        (each["name"], each["index"]): each["change"]["actions"]
+        for each in plan.changes("notify", "aws_sns_topic_subscription")
+    }
+    assert subscriptions == {
+        ("emails", "few@example.org"): ["delete"],
+        ("emails", "other@example.org"): ["create"],
+        ("webhooks", "https://hooks.example.org/few"): ["create"],
+    }
+    for key in ("events", "kms_key"):
+        assert declared("notify", key) == {Effect.IN_PLACE}
+    for key in ("emails", "webhooks"):
+        assert declared("notify", key) == {Effect.NOTIFY}
+
+
+def test_an_existing_topic_deletes_the_one_that_was_made(plans: dict[str, Future[Plan]]) -> None:
+    plan = plans["aws_name"].result()
+    assert plan.actions("aws_sns_topic") == plan.actions("aws_sns_topic_subscription") == [DELETE]
+    assert plan.actions("aws_cloudwatch_event_rule") == []
+    assert plan.actions("aws_cloudwatch_event_target") == [UPDATE, UPDATE]
+    assert declared("notify", "topic") == {Effect.NOTIFY}
+
+
 def test_an_image_from_elsewhere_deletes_the_repository(plans: dict[str, Future[Plan]]) -> None:
     plan = plans["service"].result()
     assert plan.actions("aws_ecr_repository") == [DELETE]

@@ -83,10 +83,12 @@ class Authorizer:
             "ecr": self._ecr,
             "ecs": self._ecs,
             "elasticfilesystem": self._efs,
+            "events": self._events,
             "fsx": self._fsx,
             "iam": self._iam,
             "logs": self._logs,
             "s3": self._s3,
+            "sns": self._sns,
             "sts": _sts,
         }
         found = list(readers[call.service](call))
@@ -391,6 +393,26 @@ class Authorizer:
         yield Request(name, arn)
         if values.get("tags") and call.operation == "CreateLogGroup":
             yield Request("logs:TagResource", arn)
+
+    def _events(self, call: Call) -> Iterator[Request]:
+        """Read a call about a rule of the default bus, which alone gets events of AWS."""
+        values = call.values
+        name = values.get("Rule") or values.get("Name")
+        arn = values.get("ResourceARN") or self._arn(call, f"rule/{name}")
+        yield Request(f"events:{call.operation}", arn)
+        if values.get("Tags") and call.operation == "PutRule":
+            yield Request("events:TagResource", arn)
+
+    def _sns(self, call: Call) -> Iterator[Request]:
+        name, values = f"sns:{call.operation}", call.values
+        if not action_named(name).types:
+            yield Request(name, "*")
+            return
+        arn = values.get("TopicArn") or values.get("ResourceArn")
+        arn = arn or self._arn(call, values["Name"])
+        yield Request(name, arn)
+        if call.operation == "CreateTopic" and _numbered_tags(values, "Tags.member"):
+            yield Request("sns:TagResource", arn)
 
     def _s3(self, call: Call) -> Iterator[Request]:
         action = _S3_ACTIONS[call.operation]

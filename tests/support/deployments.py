@@ -107,6 +107,8 @@ class Account:
         placement_groups: EC2's placement groups.
         endpoints: EC2's VPC endpoints.
         repositories: Names of ECR's repositories.
+        event_rules: EventBridge's rules by name, each with its `Targets`.
+        topics: SNS's topics: their attributes by name, each with its `Subscriptions`.
     """
 
     environments: list[dict[str, Any]]
@@ -114,6 +116,8 @@ class Account:
     placement_groups: list[dict[str, Any]]
     endpoints: list[dict[str, Any]]
     repositories: set[str]
+    event_rules: dict[str, dict[str, Any]]
+    topics: dict[str, dict[str, Any]]
 
 
 @dataclass
@@ -299,7 +303,26 @@ def _look(sandbox: Sandbox, region: str) -> Account:
         ec2.describe_placement_groups()["PlacementGroups"],
         ec2.describe_vpc_endpoints()["VpcEndpoints"],
         {each["repositoryName"] for each in ecr.describe_repositories()["repositories"]},
+        *_messages(sandbox, region),
     )
+
+
+def _messages(
+    sandbox: Sandbox, region: str
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    events, sns = client(sandbox, "events", region), client(sandbox, "sns", region)
+    rules = {
+        each["Name"]: {**each, "Targets": events.list_targets_by_rule(Rule=each["Name"])["Targets"]}
+        for each in events.list_rules()["Rules"]
+    }
+    topics = {
+        arn.rpartition(":")[2]: {
+            **sns.get_topic_attributes(TopicArn=arn)["Attributes"],
+            "Subscriptions": sns.list_subscriptions_by_topic(TopicArn=arn)["Subscriptions"],
+        }
+        for arn in (each["TopicArn"] for each in sns.list_topics()["Topics"])
+    }
+    return rules, topics
 
 
 def _texts(sandbox: Sandbox) -> dict[str, str]:
@@ -488,6 +511,8 @@ def everything(sandbox: Sandbox, region: str) -> dict[str, list[str]]:
             "iam", "list_instance_profiles", "InstanceProfiles", "InstanceProfileName"
         ),
         "policies": names("iam", "list_policies", "Policies", "PolicyName", Scope="Local"),
+        "event rules": names("events", "list_rules", "Rules", "Name"),
+        "topics": names("sns", "list_topics", "Topics", "TopicArn"),
         "log groups": names("logs", "describe_log_groups", "logGroups", "logGroupName"),
         "active job definitions": names(
             "batch",

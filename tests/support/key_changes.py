@@ -158,8 +158,18 @@ ALONE: dict[str, dict[Key, Any]] = {
     },
     "vpc": {("network", "vpc"): "default"},
     "name": {("name",): "other"},
-    "aws_name": {("container", "aws_name"): "lab/app"},
-    "execution": {("roles", "execution"): _ROLE},
+    "aws_name": {
+        ("container", "aws_name"): "lab/app",
+        ("notify", "topic"): "arn:aws:sns:us-east-1:123456789012:lab",
+        ("notify", "emails"): [],
+    },
+    "execution": {
+        ("roles", "execution"): _ROLE,
+        ("notify", "events"): ["blocked"],
+        ("notify", "emails"): ["other@example.org"],
+        ("notify", "webhooks"): ["https://hooks.example.org/few"],
+        ("notify", "kms_key"): _KEY,
+    },
     "jobs": {
         ("roles", "job"): _ROLE,
         ("logs", "group"): "/aws/batch/job",
@@ -268,6 +278,7 @@ def few() -> Data:
                 },
             }
         },
+        "notify": {"emails": ["few@example.org"]},
         "environments": {"mpi": dict(_MPI), "spot": {**_SINGLE, "purchase": "spot"}},
         "queues": {"mpi": {"environments": ["mpi"]}, "spot": {"environments": ["spot"]}},
         "jobs": {

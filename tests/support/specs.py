@@ -79,6 +79,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "tags": ("no", "yes"),
     "existing": ("nothing", "definitions", "names", "parts"),
     "logs": ("default", "a week", "never"),
+    "notify": ("no", "addresses", "with key", "existing topic"),
 }
 
 # Fragments that mean something to HCL, YAML, a shell, a terminal or a careless template.
@@ -162,8 +163,7 @@ def make_spec(choice: Mapping[str, str]) -> Data:
         data["container"] = {"repository": "my/app", "tag": "v1.1"}
     elif choice["container"] == "elsewhere":
         data["container"] = {"image": "docker.io/me/app:v1.1"}
-    if choice["logs"] != "default":
-        data["logs"] = {"retention": "never" if choice["logs"] == "never" else 7}
+    data |= _observed(choice)
     data["jobs"] = _jobs(choice, data["environments"])
     for job in data["jobs"].values():
         _add_groups(job, choice["node groups"])
@@ -404,6 +404,28 @@ def _roles(choice: Mapping[str, str]) -> Data:
     if choice["boundary"] == "yes":
         roles["permissions_boundary"] = f"{_ARN}policy/department-boundary"
     return roles
+
+
+def _observed(choice: Mapping[str, str]) -> Data:
+    """Returns the sections about what a deployment shows of itself."""
+    sections: Data = {}
+    if choice["logs"] != "default":
+        sections["logs"] = {"retention": "never" if choice["logs"] == "never" else 7}
+    if choice["notify"] != "no":
+        sections["notify"] = _notify(choice["notify"])
+    return sections
+
+
+def _notify(option: str) -> Data:
+    if option == "existing topic":
+        return {"topic": f"arn:aws:sns:us-east-1:{_ACCOUNT}:lab"}
+    if option == "addresses":
+        return {"events": ["blocked"], "webhooks": ["https://hooks.example.org/${x}?a=%{b}"]}
+    return {
+        "events": ["succeeded", "failed", "blocked"],
+        "emails": ["lab@example.org", "a${x}%{b}@example.org"],
+        "kms_key": f"arn:aws:kms:us-east-1:{_ACCOUNT}:key/1234abcd-12ab-34cd",
+    }
 
 
 def _environments(choice: Mapping[str, str]) -> dict[str, Data]:

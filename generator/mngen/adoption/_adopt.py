@@ -56,6 +56,7 @@ _ORDER = (
     "queues",
     "container",
     "logs",
+    "notify",
     "jobs",
 )
 _ARN = re.compile(r'"arn:aws[a-z-]*:[a-z0-9-]+:([a-z0-9-]*):(\d{12}):')

@@ -22,6 +22,7 @@ from mngen.adoption._file_systems import (
     mounted,
 )
 from mngen.adoption._jobs import containers_of
+from mngen.adoption._notify import notify_of
 from mngen.adoption._reserved import reserved_in, template_data
 from mngen.cluster import (
     AGENT_POLICY,
@@ -140,6 +141,7 @@ class Deployed(msgspec.Struct, kw_only=True):
         images: Container images in ECR by their name.
         retention: Days for which its own log group keeps the output of jobs, or `never`; None if
             there is no such group.
+        notify: How messages about its jobs are sent, as the spec has it; empty if none are.
     """
 
     name: str
@@ -169,6 +171,7 @@ class Deployed(msgspec.Struct, kw_only=True):
     access_point: str | None = None
     images: dict[str, Image] = {}
     retention: int | str | None = None
+    notify: dict[str, Any] = {}
 
 
 def job_roles(definitions: Iterable[Item]) -> list[str]:
@@ -236,6 +239,7 @@ def read_deployed(
         attempt(partial(_read_lustre_groups, found, ec2))
     attempt(partial(_read_roles, found, iam, region))
     attempt(partial(_read_logs, found, connect("logs", region)))
+    attempt(partial(_read_notify, found, region, connect))
     images = {str(each["image"]) for item in definitions for _, each in containers_of(item)}
     for image in sorted(images):
         attempt(partial(_read_image, found, ecr, image))
@@ -471,6 +475,10 @@ def _read_logs(found: Deployed, logs: CloudWatchLogsClient) -> None:
     for each in logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]:
         if each.get("logGroupName") == name:
             found.retention = each.get("retentionInDays", "never")
+
+
+def _read_notify(found: Deployed, region: str, connect: Connect) -> None:
+    found.notify = notify_of(found.name, region, connect)
 
 
 def is_made(name: str, deployment: str, kind: str) -> bool:

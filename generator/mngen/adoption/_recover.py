@@ -114,6 +114,7 @@ def recover(draft: Draft, made: Deployed) -> tuple[dict[str, Place], dict[str, A
         "roles": _roles(draft, made),
         "container": _container(draft, made),
         "logs": _logs(draft, made),
+        "notify": made.notify,
     }
     return places, own
 

@@ -145,6 +145,22 @@ def log_group(deployment: str) -> str:
     return f"/mngen/{deployment}/jobs"
 
 
+def topic(deployment: str) -> str:
+    """Returns the SNS topic that a deployment creates for messages about its jobs."""
+    return f"{deployment}-notify"
+
+
+def event_rules(deployment: str, events: tuple[str, ...]) -> list[str]:
+    """Returns the EventBridge rules that send these messages.
+
+    Args:
+        deployment: Name of the deployment.
+        events: What messages are sent about, as the spec has it.
+    """
+    kinds = {"blocked": "blocked", "failed": "jobs", "succeeded": "jobs"}
+    return sorted({f"{deployment}-{kinds[event]}" for event in events})
+
+
 def inputs_prefix(deployment: str) -> str:
     """Returns the folder in a bucket that holds a deployment's inputs."""
     return f"mngen/{deployment}/inputs/"

@@ -22,6 +22,7 @@ from mngen.cluster import (
 )
 from mngen.policy._lustre import lustre_statements
 from mngen.policy._network import network_statements
+from mngen.policy._notify import notify_statements
 from mngen.policy._shared import (
     definitions,
     ec2_service,
@@ -95,6 +96,7 @@ UNSEEN = {
     ),
     "elasticfilesystem:UntagResource": "a tag was taken out of the spec",
     "elasticfilesystem:UpdateFileSystem": "the throughput changed",
+    "events:UntagResource": "a tag was taken out of the spec",
     "fsx:DescribeFileSystems": "`mngen check --aws`, about an existing one",
     "fsx:UntagResource": "a tag was taken out of the spec",
     "fsx:UpdateDataRepositoryAssociation": "what is imported or exported changed",
@@ -123,6 +125,8 @@ UNSEEN = {
     "s3:GetBucketVersioning": "`mngen check --aws`",
     "servicequotas:GetAWSDefaultServiceQuota": "`mngen check --aws`",
     "servicequotas:GetServiceQuota": "`mngen check --aws`",
+    "sns:ListSubscriptionsByTopic": "`mngen check --aws`",
+    "sns:UntagResource": "a tag was taken out of the spec",
     "ssm:GetParameters": "`mngen check --aws`",
 }
 """Why a deployer may do what a first apply and a destroy do not, by action."""
@@ -139,6 +143,7 @@ def deployer_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
         *_registry(spec, scope),
         *_storage(spec, scope),
         *lustre_statements(spec, scope),
+        *notify_statements(spec, scope),
         *_state(spec, scope),
         *network_statements(cluster, scope),
     ]

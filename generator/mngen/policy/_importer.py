@@ -52,6 +52,16 @@ def importer_statements(scope: Scope) -> list[Statement]:
             ),
             (scope.arn("elasticfilesystem", "file-system/*"),),
         ),
+        Statement(
+            "Messages",
+            (
+                "events:DescribeRule",
+                "events:ListTargetsByRule",
+                "sns:GetTopicAttributes",
+                "sns:ListSubscriptionsByTopic",
+            ),
+            (scope.arn("events", "rule/*"), scope.arn("sns", "*")),
+        ),
         Statement("Profiles", ("iam:GetInstanceProfile",), (scope.iam_arn("instance-profile/*"),)),
         Statement(
             "Roles",

@@ -105,11 +105,9 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
         Statement(
             "CheckKey",
             tuple(call for call in calls if call.startswith("kms:")),
-            (
-                scope.arn("kms", "key/*")
-                if spec.image.kms_key is None or spec.image.efa_installer
-                else spec.image.kms_key,
-            ),
+            (scope.arn("kms", "key/*"),)
+            if spec.image.kms_key is None or spec.image.efa_installer
+            else (spec.image.kms_key, *_key_of_messages(spec)),
         ),
         Statement(
             "CheckReservationGroups",
@@ -130,6 +128,12 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
             (file_system(spec, scope), *_access_points(spec, scope)),
         ),
     ]
+
+
+def _key_of_messages(spec: Spec) -> tuple[str, ...]:
+    """Names the key of the topic for messages, if the spec has one."""
+    key = spec.notify.kms_key if spec.notify else None
+    return (key,) if key else ()
 
 
 def unasked(spec: Spec) -> set[str]:

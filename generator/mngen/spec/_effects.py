@@ -36,6 +36,7 @@ class Effect(StrEnum):
     REPOSITORY = "repository"
     LOGS = "logs"
     RETENTION = "retention"
+    NOTIFY = "notify"
     FILE_SYSTEM = "file-system"
     SIZE = "size"
     LINK = "link"
@@ -95,6 +96,11 @@ _MEANINGS = {
         "Output of jobs that is older than that is deleted. Jobs continue, and a longer time "
         "does not restore what is deleted."
     ),
+    Effect.NOTIFY: (
+        "Messages go to other addresses, and jobs continue. A new address must confirm its "
+        "subscription before it gets any. A topic that mngen created is deleted with all its "
+        "subscriptions if another takes its place."
+    ),
     Effect.FILE_SYSTEM: (
         "Jobs get another file system. No file is copied, and a file system that mngen created is "
         "deleted with all its files."
@@ -120,9 +126,9 @@ _MEANINGS = {
         "of FSx is replaced, and all its files are deleted."
     ),
     Effect.RENAMED: (
-        "Compute environments, queues, roles, the ECR repository and the job logs are replaced: "
-        "all jobs are terminated, and container images and logs deleted. File systems and the VPC "
-        "stay."
+        "Compute environments, queues, roles, the ECR repository, the job logs and the SNS topic "
+        "are replaced: all jobs are terminated, container images and logs deleted, and addresses "
+        "must confirm again. File systems and the VPC stay."
     ),
     Effect.INIT: (
         "Terraform must be initialized again: `terraform init -migrate-state` for another place of "

@@ -1858,6 +1858,89 @@ class Logs(Section, frozen=True, kw_only=True):
     ] = None
 
 
+NotifyEvent = Literal["failed", "succeeded", "blocked"]
+EmailAddress = Annotated[
+    str,
+    _text(
+        "An e-mail address.",
+        "an e-mail address of ASCII characters, such as lab@example.org",
+        # What browsers accept, a subset of RFC 5322:
+        # https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address
+        pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@"
+        r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+        r"(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+\Z",
+        examples=("lab@example.org",),
+    ),
+]
+WebhookUrl = Annotated[
+    str,
+    _text(
+        "Address of a program that confirms a subscription of Amazon SNS.",
+        "an https:// URL without user name and password",
+        pattern=r"^https://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?(/[!-~]{0,1024})?\Z",
+        examples=("https://hooks.example.org/batch",),
+    ),
+]
+
+
+class Notify(Section, frozen=True, kw_only=True):
+    """Who is told about jobs, by Amazon SNS; off unless this is written."""
+
+    events: Annotated[
+        tuple[NotifyEvent, ...],
+        Meta(
+            description="What a message is sent about: a job that `failed` after its last attempt, "
+            "one that `succeeded`, a queue that is `blocked` by the job at its head. AWS Batch "
+            "sends no event about a compute environment that becomes INVALID.",
+            min_length=1,
+        ),
+        affects(Effect.IN_PLACE),
+    ] = ("failed", "blocked")
+    emails: Annotated[
+        tuple[EmailAddress, ...],
+        Meta(
+            description="E-mail addresses. Amazon SNS sends each a link, which must be opened "
+            "within 48 hours to confirm the subscription.",
+            max_length=50,
+        ),
+        affects(Effect.NOTIFY),
+    ] = ()
+    webhooks: Annotated[
+        tuple[WebhookUrl, ...],
+        Meta(
+            description="URLs that Amazon SNS posts messages to. The program there must confirm "
+            "the subscription. The Terraform state shows the URL: keep tokens out of it.",
+            max_length=50,
+        ),
+        affects(Effect.NOTIFY),
+    ] = ()
+    topic: Annotated[
+        Annotated[
+            str,
+            _text(
+                "An existing SNS topic, in place of a new one; its policy must let EventBridge "
+                "publish. FIFO topics cannot be targets of EventBridge.",
+                "the ARN of an SNS topic that is not FIFO",
+                pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}\Z",
+                examples=("arn:aws:sns:us-east-1:123456789012:lab",),
+            ),
+        ]
+        | None,
+        affects(Effect.NOTIFY),
+    ] = None
+    kms_key: Annotated[
+        Annotated[
+            str,
+            _key(
+                "Key that encrypts messages in the new topic. Its policy must let "
+                "events.amazonaws.com use kms:Decrypt and kms:GenerateDataKey*. Default: none."
+            ),
+        ]
+        | None,
+        affects(Effect.IN_PLACE),
+    ] = None
+
+
 Tags = Annotated[
     dict[
         Annotated[
@@ -1921,6 +2004,7 @@ class Spec(Section, frozen=True, kw_only=True):
     ]
     container: Container = Container()
     logs: Logs = Logs()
+    notify: Notify | None = None
     jobs: Annotated[
         dict[ResourceName, Job], Meta(description="Job definitions by name."), affects(Effect.ENTRY)
     ] = {}

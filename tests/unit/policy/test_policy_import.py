@@ -46,6 +46,7 @@ def test_all_that_an_import_asks(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
     assert deployed.policies
     assert deployed.bucket == "waves"
     assert deployed.retention == 7
+    assert deployed.notify == {"events": ["failed"], "emails": ["reef@example.org"]}
     assert {each.tag for each in deployed.images.values()} == {"v1", "v9"}
     authorizer = Authorizer(ACCOUNT_ID)
     asked = [each for call in recording.calls for each in authorizer.requests(call)]
@@ -121,6 +122,12 @@ def _deploy(sandbox: Sandbox) -> None:
     for name, days in (("/mngen/reef/jobs", 7), ("/mngen/reef/jobs-2", 1)):
         logs.create_log_group(logGroupName=name)
         logs.put_retention_policy(logGroupName=name, retentionInDays=days)
+    events, sns = client(sandbox, "events", HERE), client(sandbox, "sns", HERE)
+    topic = sns.create_topic(Name="reef-notify")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="reef@example.org")
+    detail = {"source": ["aws.batch"], "detail": {"status": ["FAILED"]}}
+    events.put_rule(Name="reef-jobs", EventPattern=json.dumps(detail))
+    events.put_targets(Rule="reef-jobs", Targets=[{"Id": "topic", "Arn": topic}])
     registry = f"{ACCOUNT_ID}.dkr.ecr.{HERE}.amazonaws.com"
     ecr.create_repository(repositoryName="coral", tags=pairs)
     pushed = ecr.put_image(

@@ -204,6 +204,8 @@ def few_ready() -> Data:
     return changed(few(), {key: IN_PLACE[key] for key in needed})
 
 
+NOTIFY: tuple[Key, ...] = (("notify", "emails"), ("notify", "topic"))
+
 CASES: dict[Key, tuple[Data, Data]] = {
     **{key: (few(), changed(few(), {key: value})) for key, value in COMMON.items()},
     **{
@@ -258,6 +260,11 @@ CASES: dict[Key, tuple[Data, Data]] = {
     ("storage", "fsx", "backup_days"): (
         changed(few(), {("storage", "fsx", "s3"): {}}),
         changed(few(), {("storage", "fsx", "s3"): {}, ("storage", "fsx", "backup_days"): 7}),
+    ),
+    # Subscriptions of an existing topic are not the deployment's.
+    ("notify", "topic"): (
+        few(),
+        changed(few(), {key: ALONE["aws_name"][key] for key in NOTIFY}),
     ),
     ("storage", "fsx", "id"): (
         few(),

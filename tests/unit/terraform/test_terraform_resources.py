@@ -15,9 +15,15 @@ ACCEPTED_TWICE = {
     "aws_default_security_group",
     # Each is put over what is there.
     "aws_ecr_lifecycle_policy",
+    "aws_cloudwatch_event_rule",
+    "aws_cloudwatch_event_target",
     "aws_efs_backup_policy",
     "aws_iam_role_policy",
     "aws_iam_role_policy_attachment",
+    # Amazon SNS answers with the one that exists, if its attributes and tags are the same.
+    "aws_sns_topic",
+    "aws_sns_topic_policy",
+    "aws_sns_topic_subscription",
 }
 """Types that AWS takes again where an interrupted apply has left one."""
 

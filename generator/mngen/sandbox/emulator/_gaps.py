@@ -13,6 +13,7 @@ not start (`_patch`). One module a service:
 - `_images`: AMIs, snapshots, the volumes of a launch;
 - `_network`: security groups and their rules, the default VPC;
 - `_fsx`: FSx for Lustre;
+- `_sns`: subscriptions that wait for their confirmation;
 - `_zones`: VPC endpoints and mount targets, in zones that may lack their service;
 - `_misc`: EFS, Service Quotas, IAM.
 
@@ -42,6 +43,7 @@ def close_gaps(machines: Machines) -> None:
         _misc,
         _network,
         _reservations,
+        _sns,
         _zones,
     )
 
@@ -52,5 +54,6 @@ def close_gaps(machines: Machines) -> None:
     _images.close()
     _network.close()
     _fsx.close()
+    _sns.close()
     _zones.close()
     _misc.close()

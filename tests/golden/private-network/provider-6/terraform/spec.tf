@@ -53,6 +53,10 @@ output "spec" {
       vpc   = "new"
       zones = ["us-east-1a", "us-east-1b"]
     }
+    notify = {
+      emails = ["climate@example.org"]
+      events = ["failed", "succeeded", "blocked"]
+    }
     queues = {
       ocean-a = {
         cancel_after = {
