@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mngen.cluster import names
+from mngen.policy._shared import event_rules, topic
 from mngen.policy._statement import Scope, Statement
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def notify_statements(spec: Spec, scope: Scope) -> list[Statement]:
-    """Returns what creating, changing and deleting them needs; or nothing.
+    """Returns what creating, changing and deleting them needs besides looking at them; or nothing.
 
     Sources: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html,
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
@@ -20,7 +20,6 @@ def notify_statements(spec: Spec, scope: Scope) -> list[Statement]:
     notify = spec.notify
     if notify is None:
         return []
-    topic = notify.topic or scope.arn("sns", names.topic(scope.name))
     changes = (
         "sns:CreateTopic",
         "sns:DeleteTopic",
@@ -35,28 +34,19 @@ def notify_statements(spec: Spec, scope: Scope) -> list[Statement]:
             "NotifyRules",
             (
                 "events:DeleteRule",
-                "events:DescribeRule",
                 "events:ListTagsForResource",
-                "events:ListTargetsByRule",
                 "events:PutRule",
                 "events:PutTargets",
                 "events:RemoveTargets",
                 "events:TagResource",
                 "events:UntagResource",
             ),
-            tuple(
-                scope.arn("events", f"rule/{name}")
-                for name in names.event_rules(scope.name, ("failed", "blocked"))
-            ),
+            event_rules(scope),
         ),
         Statement(
             "NotifyTopic",
-            (
-                "sns:GetTopicAttributes",
-                *(() if notify.topic else changes),
-                *(("sns:ListSubscriptionsByTopic", "sns:Subscribe") if subscribes else ()),
-            ),
-            (topic,),
+            (*(() if notify.topic else changes), *(("sns:Subscribe",) if subscribes else ())),
+            (topic(spec, scope),),
         ),
         # These take no resources.
         Statement(

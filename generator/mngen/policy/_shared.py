@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mngen.cluster import names
 from mngen.policy._statement import Scope, Statement
 from mngen.rules import aws_calls
 from mngen.spec import JobFromFile
@@ -115,6 +116,11 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
             groups,
         ),
         *_efa_installer(spec, scope),
+        Statement(
+            "CheckMessages",
+            tuple(call for call in calls if call.startswith(("events:", "sns:"))),
+            (*event_rules(scope), topic(spec, scope)) if spec.notify else (),
+        ),
         # IAM knows no resource of it.
         Statement(
             "LookLustre",
@@ -134,6 +140,18 @@ def _key_of_messages(spec: Spec) -> tuple[str, ...]:
     """Names the key of the topic for messages, if the spec has one."""
     key = spec.notify.kms_key if spec.notify else None
     return (key,) if key else ()
+
+
+def event_rules(scope: Scope) -> tuple[str, ...]:
+    """Names the EventBridge rules that send messages about jobs."""
+    found = names.event_rules(scope.name, ("failed", "blocked"))
+    return tuple(scope.arn("events", f"rule/{name}") for name in found)
+
+
+def topic(spec: Spec, scope: Scope) -> str:
+    """Names the SNS topic of these messages: that of the spec, or the deployment's own."""
+    given = spec.notify.topic if spec.notify else None
+    return given or scope.arn("sns", names.topic(scope.name))
 
 
 def unasked(spec: Spec) -> set[str]:

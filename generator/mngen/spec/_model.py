@@ -1884,7 +1884,7 @@ WebhookUrl = Annotated[
 
 
 class Notify(Section, frozen=True, kw_only=True):
-    """Who is told about jobs, by Amazon SNS; off unless this is written."""
+    """Messages about jobs, by Amazon SNS; off unless this is written."""
 
     events: Annotated[
         tuple[NotifyEvent, ...],

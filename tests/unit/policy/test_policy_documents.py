@@ -267,11 +267,24 @@ def test_the_checks_that_ask_aws_are_covered(part: Part) -> None:
         "state: {bucket: my-state}\nroles: {service: create}\n"
         "image: {efa_installer: s3://my-software/efa/}\n"
         "storage: {fsx: {id: fs-0a1b2c3d4e5f60718}}\n"
+        "notify: {emails: [lab@example.org]}\n"
     )
     given = example("existing-network")
     names = granted(part, everything) | granted(part, given) | granted(part, reserved("lab"))
     # Who one is, AWS tells everyone.
     assert set(aws_calls()) - names == {"sts:GetCallerIdentity"}
+
+
+def test_a_topic_that_exists_is_not_changed() -> None:
+    topic = f"arn:aws:sns:us-east-1:{ACCOUNT}:department"
+    policies = documents(Part.DEPLOYER, minimal(f"notify: {{topic: '{topic}'}}\n"), ACCOUNT)
+    assert allows(policies, Request("sns:GetTopicAttributes", topic))
+    assert {each for each in actions(policies) if each.startswith("sns:")} == {
+        "sns:GetTopicAttributes",
+        "sns:ListSubscriptionsByTopic",
+    }
+    without = granted(Part.DEPLOYER, minimal())
+    assert not any(each.startswith(("events:", "sns:")) for each in without)
 
 
 @pytest.mark.parametrize("part", [Part.DEPLOYER, Part.BAKER])

@@ -121,7 +121,7 @@ class NotifyInRegion(SpecRule):
     title = "The topic and the key of `notify` must be in the region"
     why = (
         "EventBridge sends events to targets in the region of the rule, and Amazon SNS uses keys "
-        "of its own region."
+        "of the region of the topic."
     )
     remedy = "name one of the region of the deployment"
     source_url = "https://repost.aws/knowledge-center/sns-not-getting-eventbridge-notification"

@@ -97,7 +97,7 @@ resource "aws_sns_topic" "this" {
   display_name = "mngen ${var.name}"
 }
 
-# Nobody but these rules, and who has permissions in this account, may publish.
+# Only these rules may publish, and users of this account with the permission to.
 resource "aws_sns_topic_policy" "this" {
   arn = aws_sns_topic.this.arn
 
