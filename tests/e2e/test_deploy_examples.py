@@ -142,6 +142,15 @@ def test_messages_about_jobs_are_sent_to_the_topic_alone(deployments: Deployment
     assert sorted(arns) == sorted(each["Arn"] for each in rules.values())
 
 
+def test_a_budget_counts_what_has_the_tag(deployments: Deployments) -> None:
+    [budget] = deployments.stood("private-network").budgets
+    assert budget["BudgetName"] == "mngen-private-us-east-1"
+    assert budget["BudgetLimit"] == {"Amount": "20000", "Unit": "USD"}
+    # The form of https://docs.aws.amazon.com/cli/latest/reference/budgets/create-budget.html
+    assert budget["CostFilters"] == {"TagKeyValue": ["user:mngen:deployment$private"]}
+    assert (budget["BudgetType"], budget["TimeUnit"]) == ("COST", "MONTHLY")
+
+
 @pytest.mark.parametrize(
     ("event", "rule"),
     [

@@ -436,6 +436,18 @@ def test_keys_of_messages_change_no_other_resource(plans: dict[str, Future[Plan]
         assert declared("notify", key) == {Effect.NOTIFY}
 
 
+def test_a_budget_is_changed_in_place(plans: dict[str, Future[Plan]]) -> None:
+    [budget] = plans["execution"].result().changes(kind="aws_budgets_budget")
+    assert budget["change"]["actions"] == ["update"]
+    after = budget["change"]["after"]
+    assert after["limit_amount"] == "7000"
+    [alert] = after["notification"]
+    assert alert["threshold"] == 50
+    assert alert["subscriber_email_addresses"] == ["other@example.org"]
+    for key in ("monthly", "emails", "alerts"):
+        assert declared("budget", key) == {Effect.IN_PLACE}
+
+
 def test_an_existing_topic_deletes_the_one_that_was_made(plans: dict[str, Future[Plan]]) -> None:
     plan = plans["aws_name"].result()
     assert plan.actions("aws_sns_topic") == plan.actions("aws_sns_topic_subscription") == [DELETE]

@@ -79,6 +79,7 @@ class Authorizer:
         self._learn_associations(call)
         readers: dict[str, Callable[[Call], Iterator[Request]]] = {
             "batch": self._batch,
+            "budgets": self._budgets,
             "ec2": self._ec2,
             "ecr": self._ecr,
             "ecs": self._ecs,
@@ -393,6 +394,24 @@ class Authorizer:
         yield Request(name, arn)
         if values.get("tags") and call.operation == "CreateLogGroup":
             yield Request("logs:TagResource", arn)
+
+    def _budgets(self, call: Call) -> Iterator[Request]:
+        """Read a call about a budget; IAM has two actions for the many of the API.
+
+        Source: https://docs.aws.amazon.com/cost-management/latest/userguide/billing-permissions-ref.html
+        """
+        values = call.values
+        name = values.get("BudgetName") or values.get("Budget", values.get("NewBudget", {})).get(
+            "BudgetName"
+        )
+        arn = values.get("ResourceARN") or f"arn:aws:budgets::{self._account}:budget/{name}"
+        if call.operation.endswith("Resource"):
+            yield Request(f"budgets:{call.operation}", arn)
+            return
+        reads = call.operation.startswith("Describe")
+        yield Request("budgets:ViewBudget" if reads else "budgets:ModifyBudget", arn)
+        if values.get("ResourceTags"):
+            yield Request("budgets:TagResource", arn)
 
     def _events(self, call: Call) -> Iterator[Request]:
         """Read a call about a rule of the default bus, which alone gets events of AWS."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mngen.adoption import Wishes, adopt, read_account
 from mngen.catalog import load_catalog
 from mngen.rules import require
-from mngen.sandbox import WORKSPACE, sandbox_environment
+from mngen.sandbox import ACCOUNT_ID, WORKSPACE, sandbox_environment
 from mngen.spec import ExistingGroup, load_text
 from tests.support.batch import make_block
 from tests.support.recording import Call, Recording
@@ -109,6 +109,7 @@ class Account:
         repositories: Names of ECR's repositories.
         event_rules: EventBridge's rules by name, each with its `Targets`.
         topics: SNS's topics: their attributes by name, each with its `Subscriptions`.
+        budgets: Budgets of the account, of all regions.
     """
 
     environments: list[dict[str, Any]]
@@ -118,6 +119,7 @@ class Account:
     repositories: set[str]
     event_rules: dict[str, dict[str, Any]]
     topics: dict[str, dict[str, Any]]
+    budgets: list[dict[str, Any]]
 
 
 @dataclass
@@ -304,6 +306,7 @@ def _look(sandbox: Sandbox, region: str) -> Account:
         ec2.describe_vpc_endpoints()["VpcEndpoints"],
         {each["repositoryName"] for each in ecr.describe_repositories()["repositories"]},
         *_messages(sandbox, region),
+        client(sandbox, "budgets").describe_budgets(AccountId=ACCOUNT_ID)["Budgets"],
     )
 
 
@@ -511,6 +514,9 @@ def everything(sandbox: Sandbox, region: str) -> dict[str, list[str]]:
             "iam", "list_instance_profiles", "InstanceProfiles", "InstanceProfileName"
         ),
         "policies": names("iam", "list_policies", "Policies", "PolicyName", Scope="Local"),
+        "budgets": names(
+            "budgets", "describe_budgets", "Budgets", "BudgetName", AccountId=ACCOUNT_ID
+        ),
         "event rules": names("events", "list_rules", "Rules", "Name"),
         "topics": names("sns", "list_topics", "Topics", "TopicArn"),
         "log groups": names("logs", "describe_log_groups", "logGroups", "logGroupName"),

@@ -169,6 +169,9 @@ ALONE: dict[str, dict[Key, Any]] = {
         ("notify", "emails"): ["other@example.org"],
         ("notify", "webhooks"): ["https://hooks.example.org/few"],
         ("notify", "kms_key"): _KEY,
+        ("budget", "monthly"): 7000,
+        ("budget", "emails"): ["other@example.org"],
+        ("budget", "alerts"): [50],
     },
     "jobs": {
         ("roles", "job"): _ROLE,
@@ -279,6 +282,7 @@ def few() -> Data:
             }
         },
         "notify": {"emails": ["few@example.org"]},
+        "budget": {"monthly": 5000, "emails": ["few@example.org"]},
         "environments": {"mpi": dict(_MPI), "spot": {**_SINGLE, "purchase": "spot"}},
         "queues": {"mpi": {"environments": ["mpi"]}, "spot": {"environments": ["spot"]}},
         "jobs": {

@@ -80,6 +80,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "existing": ("nothing", "definitions", "names", "parts"),
     "logs": ("default", "a week", "never"),
     "notify": ("no", "addresses", "with key", "existing topic"),
+    "budget": ("no", "yes"),
 }
 
 # Fragments that mean something to HCL, YAML, a shell, a terminal or a careless template.
@@ -413,6 +414,9 @@ def _observed(choice: Mapping[str, str]) -> Data:
         sections["logs"] = {"retention": "never" if choice["logs"] == "never" else 7}
     if choice["notify"] != "no":
         sections["notify"] = _notify(choice["notify"])
+    if choice["budget"] == "yes":
+        emails = ["lab@example.org", "${x}%{y}@example.org"]
+        sections["budget"] = {"monthly": 5000, "emails": emails, "alerts": [100, 50]}
     return sections
 
 

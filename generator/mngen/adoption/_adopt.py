@@ -57,6 +57,7 @@ _ORDER = (
     "container",
     "logs",
     "notify",
+    "budget",
     "jobs",
 )
 _ARN = re.compile(r'"arn:aws[a-z-]*:[a-z0-9-]+:([a-z0-9-]*):(\d{12}):')

@@ -14,6 +14,7 @@ import msgspec
 
 from mngen._tags import tags_of, with_tags
 from mngen.account import image_of
+from mngen.adoption._budget import budget_of
 from mngen.adoption._file_systems import (
     MOST_FILE_SYSTEMS,
     all_file_systems,
@@ -142,6 +143,7 @@ class Deployed(msgspec.Struct, kw_only=True):
         retention: Days for which its own log group keeps the output of jobs, or `never`; None if
             there is no such group.
         notify: How messages about its jobs are sent, as the spec has it; empty if none are.
+        budget: Its budget, likewise.
     """
 
     name: str
@@ -172,6 +174,7 @@ class Deployed(msgspec.Struct, kw_only=True):
     images: dict[str, Image] = {}
     retention: int | str | None = None
     notify: dict[str, Any] = {}
+    budget: dict[str, Any] = {}
 
 
 def job_roles(definitions: Iterable[Item]) -> list[str]:
@@ -240,6 +243,7 @@ def read_deployed(
     attempt(partial(_read_roles, found, iam, region))
     attempt(partial(_read_logs, found, connect("logs", region)))
     attempt(partial(_read_notify, found, region, connect))
+    attempt(partial(_read_budget, found, region, connect))
     images = {str(each["image"]) for item in definitions for _, each in containers_of(item)}
     for image in sorted(images):
         attempt(partial(_read_image, found, ecr, image))
@@ -479,6 +483,10 @@ def _read_logs(found: Deployed, logs: CloudWatchLogsClient) -> None:
 
 def _read_notify(found: Deployed, region: str, connect: Connect) -> None:
     found.notify = notify_of(found.name, region, connect)
+
+
+def _read_budget(found: Deployed, region: str, connect: Connect) -> None:
+    found.budget = budget_of(found.name, region, connect)
 
 
 def is_made(name: str, deployment: str, kind: str) -> bool:

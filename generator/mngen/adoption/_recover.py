@@ -115,6 +115,7 @@ def recover(draft: Draft, made: Deployed) -> tuple[dict[str, Place], dict[str, A
         "container": _container(draft, made),
         "logs": _logs(draft, made),
         "notify": made.notify,
+        "budget": made.budget,
     }
     return places, own
 

@@ -161,6 +161,11 @@ def event_rules(deployment: str, events: tuple[str, ...]) -> list[str]:
     return sorted({f"{deployment}-{kinds[event]}" for event in events})
 
 
+def budget(deployment: str, region: str) -> str:
+    """Returns the budget of a deployment; all regions of an account have their budgets together."""
+    return f"mngen-{deployment}-{region}"
+
+
 def inputs_prefix(deployment: str) -> str:
     """Returns the folder in a bucket that holds a deployment's inputs."""
     return f"mngen/{deployment}/inputs/"

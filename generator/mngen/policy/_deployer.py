@@ -19,6 +19,7 @@ from mngen.cluster import (
     efa_installer,
     grants_mount,
     grants_shell,
+    names,
 )
 from mngen.policy._lustre import lustre_statements
 from mngen.policy._network import network_statements
@@ -65,6 +66,7 @@ UNSEEN = {
     "batch:ListJobs": "`mngen apply` counts the jobs that an update would end",
     "batch:ListTagsForResource": "read where a description comes without its tags",
     "batch:UntagResource": "a tag was taken out of the spec",
+    "budgets:UntagResource": "a tag was taken out of the spec",
     "ec2:CreateLaunchTemplateVersion": "the tags, volumes or adapters of the instances changed",
     "ec2:CreateNetworkInterface": "EFS asks for it in the caller's name to make a mount target",
     "ec2:DeleteNetworkInterface": "EFS asks for it in the caller's name to delete a mount target",
@@ -144,6 +146,7 @@ def deployer_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
         *_storage(spec, scope),
         *lustre_statements(spec, scope),
         *notify_statements(spec, scope),
+        *_budget(spec, scope),
         *_state(spec, scope),
         *network_statements(cluster, scope),
     ]
@@ -385,6 +388,28 @@ def _logs(spec: Spec, scope: Scope) -> list[Statement]:
                 "logs:UntagResource",
             ),
             (scope.arn("logs", f"log-group:/mngen/{scope.name}/*"),),
+        )
+    ]
+
+
+def _budget(spec: Spec, scope: Scope) -> list[Statement]:
+    """A budget, which AWS Budgets knows by its name.
+
+    Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsbudgetservice.html
+    """
+    if spec.budget is None:
+        return []
+    return [
+        Statement(
+            "Budget",
+            (
+                "budgets:ListTagsForResource",
+                "budgets:ModifyBudget",
+                "budgets:TagResource",
+                "budgets:UntagResource",
+                "budgets:ViewBudget",
+            ),
+            (scope.account_arn("budgets", f"budget/{names.budget(scope.name, scope.region)}"),),
         )
     ]
 

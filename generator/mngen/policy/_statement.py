@@ -48,6 +48,10 @@ class Scope:
         """Names what belongs to a region and no account: images, snapshots, public parameters."""
         return f"arn:{self.partition}:{service}:{self.region}::{resource}"
 
+    def account_arn(self, service: str, resource: str) -> str:
+        """Names a resource of a service that has no regions, such as a budget."""
+        return f"arn:{self.partition}:{service}::{self.account}:{resource}"
+
     def iam_arn(self, resource: str) -> str:
         """Names a resource of IAM, which has no regions."""
         return f"arn:{self.partition}:iam::{self.account}:{resource}"

@@ -1941,6 +1941,37 @@ class Notify(Section, frozen=True, kw_only=True):
     ] = None
 
 
+class Budget(Section, frozen=True, kw_only=True):
+    """A budget for the deployment's costs in AWS Budgets; off unless this is written."""
+
+    monthly: Annotated[
+        int,
+        Meta(
+            description="Costs of a month, in USD; in the China regions in CNY. AWS Billing counts "
+            "what has the tag `mngen:deployment`, once you activate it for cost allocation.",
+            ge=1,
+            le=1_000_000_000,
+        ),
+        affects(Effect.IN_PLACE),
+    ]
+    emails: Annotated[
+        tuple[EmailAddress, ...],
+        # https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_budgets_Notification.html
+        Meta(description="Addresses that get the alerts.", min_length=1, max_length=10),
+        affects(Effect.IN_PLACE),
+    ]
+    alerts: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=1_000_000)], ...],
+        Meta(
+            description="Percentages of `monthly`; when costs exceed one, an e-mail is sent. AWS "
+            "updates costs up to three times a day, and stops nothing.",
+            min_length=1,
+            max_length=10,
+        ),
+        affects(Effect.IN_PLACE),
+    ] = (80, 100)
+
+
 Tags = Annotated[
     dict[
         Annotated[
@@ -2005,6 +2036,7 @@ class Spec(Section, frozen=True, kw_only=True):
     container: Container = Container()
     logs: Logs = Logs()
     notify: Notify | None = None
+    budget: Budget | None = None
     jobs: Annotated[
         dict[ResourceName, Job], Meta(description="Job definitions by name."), affects(Effect.ENTRY)
     ] = {}

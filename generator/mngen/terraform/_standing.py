@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mngen._aws import client, translate
 from mngen._tags import tags_of, with_tags
 from mngen.cluster import DEPLOYMENT_TAG
+from mngen.cluster.names import partition_of
 from mngen.terraform._missing import Found, Search, Standing, match
 
 if TYPE_CHECKING:
@@ -286,9 +287,24 @@ def _repositories(connect: Connect, search: Search) -> Iterator[Found]:
         yield Found("aws_ecr_repository", name, name, name, tags_of({"Tags": tags}))
 
 
+def _budgets(connect: Connect, search: Search) -> Iterator[Found]:
+    budgets = connect("budgets")
+    account = connect("sts").get_caller_identity()["Account"]
+    for name in _names(search, "aws_budgets_budget"):
+        try:
+            budgets.describe_budget(AccountId=account, BudgetName=name)
+        except budgets.exceptions.NotFoundException:
+            continue
+        arn = f"arn:{partition_of(search.region)}:budgets::{account}:budget/{name}"
+        tags = budgets.list_tags_for_resource(ResourceARN=arn)["ResourceTags"]
+        identifier = f"{account}:{name}"
+        yield Found("aws_budgets_budget", identifier, identifier, name, tags_of({"Tags": tags}))
+
+
 _FINDERS: dict[str, Finder] = {
     "aws_batch_compute_environment": _environments,
     "aws_batch_job_queue": _queues,
+    "aws_budgets_budget": _budgets,
     "aws_cloudwatch_log_group": _log_groups,
     "aws_ecr_repository": _repositories,
     "aws_efs_file_system": _file_systems,
@@ -308,7 +324,7 @@ _BY_PARENT = frozenset(
     {"aws_fsx_data_repository_association", "aws_route", "aws_route_table_association"}
 )
 
-IF_PLANNED = frozenset({"aws_fsx_lustre_file_system"})
+IF_PLANNED = frozenset({"aws_budgets_budget", "aws_fsx_lustre_file_system"})
 """Types that only a deployment with one is looked for: others may lack the permission."""
 
 SEARCHED = frozenset({*_FINDERS, *_EC2}) - _BY_PARENT - IF_PLANNED

@@ -46,6 +46,11 @@ def test_all_that_an_import_asks(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
     assert deployed.policies
     assert deployed.bucket == "waves"
     assert deployed.retention == 7
+    assert deployed.budget == {
+        "monthly": 5000,
+        "emails": ["reef@example.org"],
+        "alerts": [50, 100],
+    }
     assert deployed.notify == {"events": ["failed"], "emails": ["reef@example.org"]}
     assert {each.tag for each in deployed.images.values()} == {"v1", "v9"}
     authorizer = Authorizer(ACCOUNT_ID)
@@ -55,6 +60,7 @@ def test_all_that_an_import_asks(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
     assert actions(policies) == {each.action for each in asked}
     elsewhere = import_documents("us-west-2", ACCOUNT_ID)
     assert {each.action for each in asked if allows(elsewhere, each)} == {
+        "budgets:ViewBudget",
         "iam:GetInstanceProfile",
         "iam:GetRole",
         "iam:GetRolePolicy",
@@ -128,6 +134,27 @@ def _deploy(sandbox: Sandbox) -> None:
     detail = {"source": ["aws.batch"], "detail": {"status": ["FAILED"]}}
     events.put_rule(Name="reef-jobs", EventPattern=json.dumps(detail))
     events.put_targets(Rule="reef-jobs", Targets=[{"Id": "topic", "Arn": topic}])
+    budgets = client(sandbox, "budgets", HERE)
+    budgets.create_budget(
+        AccountId=ACCOUNT_ID,
+        Budget={
+            "BudgetName": f"mngen-reef-{HERE}",
+            "BudgetType": "COST",
+            "TimeUnit": "MONTHLY",
+            "BudgetLimit": {"Amount": "5000.0", "Unit": "USD"},
+        },
+    )
+    for percent in (50, 100):
+        budgets.create_notification(
+            AccountId=ACCOUNT_ID,
+            BudgetName=f"mngen-reef-{HERE}",
+            Notification={
+                "NotificationType": "ACTUAL",
+                "ComparisonOperator": "GREATER_THAN",
+                "Threshold": percent,
+            },
+            Subscribers=[{"SubscriptionType": "EMAIL", "Address": "reef@example.org"}],
+        )
     registry = f"{ACCOUNT_ID}.dkr.ecr.{HERE}.amazonaws.com"
     ecr.create_repository(repositoryName="coral", tags=pairs)
     pushed = ecr.put_image(

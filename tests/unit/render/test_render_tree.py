@@ -177,6 +177,8 @@ def test_modules_do_not_know_the_environments() -> None:
         ),
         "terraform/modules/network/endpoints.tf",
         "terraform/modules/network/vpc.tf",
+        # Messages are sent about the queues that it names.
+        "terraform/notify.tf",
         "terraform/queues.tf",
         "terraform/jobs.tf",
         "terraform/outputs.tf",
@@ -272,6 +274,17 @@ def test_output_of_jobs_is_kept_as_long_as_the_spec_says(
     assert f"  retention_in_days = {days}\n" in group
     # Less than a year is what the security scanner reports.
     assert ("CKV_AWS_338" in group) is skipped
+
+
+@pytest.mark.parametrize(
+    ("region", "unit"), [("us-east-1", "USD"), ("eu-west-1", "USD"), ("cn-north-1", "CNY")]
+)
+def test_a_budget_is_in_the_currency_of_the_partition(region: str, unit: str) -> None:
+    data = make_spec(PLAIN | {"budget": "yes"}) | {"region": region}
+    budget = render(to_cluster(data))["terraform/budget.tf"]
+    assert f'limit_unit   = "{unit}"' in budget
+    assert budget.index("threshold                  = 50") < budget.index("= 100\n")
+    assert '"$${x}%%{y}@example.org"' in budget
 
 
 def test_a_key_is_that_of_nodes_and_of_builders() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from botocore.loaders import Loader
 
 from mngen.catalog import load_catalog
 from mngen.cluster import names
 from mngen.errors import InputError, Problem, Severity
 from mngen.rules import at_level, check, require
+from mngen.rules.spec._observed import WITHOUT_BUDGETS
 from mngen.rules.spec._ranges import parse_range
 from mngen.spec import load_text
 
@@ -669,3 +671,11 @@ def test_the_efa_installer_supports_the_base(base: str, version: str, hint: str 
     found = [each for each in problems(text) if each.rule == "MN434"]
     assert [each.hint for each in found] == ([] if hint is None else [hint])
     assert all(each.path == "image.efa_version" for each in found)
+
+
+def test_partitions_without_budgets_are_those_without_an_endpoint() -> None:
+    # AWS's own list of endpoints, which botocore has.
+    partitions = Loader().load_data("endpoints")["partitions"]
+    known = {names.partition_of(next(iter(each["regions"]))) for each in partitions}
+    lacking = {each["partition"] for each in partitions if "budgets" not in each["services"]}
+    assert lacking & known == WITHOUT_BUDGETS

@@ -22,6 +22,12 @@ _LONGEST_PATTERN = 2048
 Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
 """
 
+WITHOUT_BUDGETS = frozenset({"aws-us-gov"})
+"""Partitions in which AWS Budgets has no endpoint.
+
+Source: `endpoints.json` of botocore, AWS's own list of endpoints.
+"""
+
 
 class RetentionOfOwnGroup(SpecRule):
     id = "MN520"
@@ -216,3 +222,35 @@ def pattern(spec: Spec) -> dict[str, object]:
             "jobId": [{"anything-but": {"wildcard": ["*#*", "*:*"]}}],
         },
     }
+
+
+class BudgetOffered(SpecRule):
+    id = "MN525"
+    title = "`budget` requires a region whose partition has AWS Budgets"
+    why = (
+        "AWS Budgets has no endpoint in AWS GovCloud (US): the costs are billed to the standard "
+        "account that the GovCloud account is linked to."
+    )
+    remedy = "remove `budget`, and create the budget in the standard account"
+    source_url = "https://docs.aws.amazon.com/govcloud-us/latest/UserGuide/govcloud-abp.html"
+    manual_test = "aws budgets describe-budgets --account-id ACCOUNT"
+    besides = ("MN117",)
+    failing = """\
+region: us-gov-west-1
+budget:  #! budget
+  monthly: 5000
+  emails: [lab@example.org]
+"""
+    passing = """\
+region: us-east-1
+budget:
+  monthly: 5000
+  emails: [lab@example.org]
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        if subject.spec.budget is None or not subject.sound("region"):
+            return
+        if names.partition_of(subject.spec.region) in WITHOUT_BUDGETS:
+            yield Match(("budget",), f"there is no AWS Budgets for {subject.spec.region}", key=True)

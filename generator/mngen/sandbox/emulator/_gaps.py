@@ -13,6 +13,7 @@ not start (`_patch`). One module a service:
 - `_images`: AMIs, snapshots, the volumes of a launch;
 - `_network`: security groups and their rules, the default VPC;
 - `_fsx`: FSx for Lustre;
+- `_budgets`: budgets with tags and alerts;
 - `_sns`: subscriptions that wait for their confirmation;
 - `_zones`: VPC endpoints and mount targets, in zones that may lack their service;
 - `_misc`: EFS, Service Quotas, IAM.
@@ -36,6 +37,7 @@ def close_gaps(machines: Machines) -> None:
     """
     from mngen.sandbox.batch import _backend
     from mngen.sandbox.emulator import (
+        _budgets,
         _ec2,
         _fsx,
         _images,
@@ -55,5 +57,6 @@ def close_gaps(machines: Machines) -> None:
     _network.close()
     _fsx.close()
     _sns.close()
+    _budgets.close()
     _zones.close()
     _misc.close()

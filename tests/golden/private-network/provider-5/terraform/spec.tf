@@ -6,6 +6,10 @@ output "spec" {
   description = "The spec of the last apply, without the keys that have their default."
   sensitive   = true
   value = {
+    budget = {
+      emails  = ["climate@example.org"]
+      monthly = 20000
+    }
     environments = {
       c7i-a = {
         efa       = true
