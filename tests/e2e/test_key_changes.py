@@ -377,7 +377,8 @@ def test_another_repository_deletes_the_former_one(plans: dict[str, Future[Plan]
 def test_another_retention_changes_the_log_group_in_place(plans: dict[str, Future[Plan]]) -> None:
     plan = plans["cidr"].result()
     assert plan.actions("aws_cloudwatch_log_group") == [UPDATE]
-    [group] = [each for each in summarise(plan.data).changed if each.attributes]
+    changed = summarise(plan.data).changed
+    [group] = [each for each in changed if each.type == "aws_cloudwatch_log_group"]
     assert group.consequence == "the job logs in it that are older than 7 days are deleted"
     assert declared("logs", "retention") == {Effect.RETENTION}
 

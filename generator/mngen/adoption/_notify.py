@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     Connect = Callable[[str, str], Any]
 
 _KEYS = {"email": "emails", "https": "webhooks"}
+_EVENTS = ("failed", "succeeded", "blocked")
 
 
 def notify_of(name: str, region: str, connect: Connect) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def notify_of(name: str, region: str, connect: Connect) -> dict[str, Any]:
         return {}
     section: dict[str, Any] = {}
     if found != {"blocked", "failed"}:
-        section["events"] = sorted(found)
+        section["events"] = [each for each in _EVENTS if each in found]
     [arn] = arns
     if not arn.endswith(f":{topic(name)}"):
         return {**section, "topic": arn}

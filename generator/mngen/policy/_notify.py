@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 def notify_statements(spec: Spec, scope: Scope) -> list[Statement]:
     """Returns what creating, changing and deleting them needs besides looking at them; or nothing.
 
+    IAM knows no resource of a subscription: with `emails` or `webhooks`, any of the region can be
+    looked at and deleted.
+
     Sources: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html,
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
     """

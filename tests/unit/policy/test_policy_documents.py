@@ -40,6 +40,8 @@ SPECS = Path(__file__).resolve().parents[2] / "specs"
 NOT_NEEDED = {
     # Of a final backup of FSx for Lustre, which is not asked for.
     "fsx:CreateBackup",
+    # Of budgets with a billing view, which those of mngen do not have.
+    "billing:GetBillingViewData",
     # Of launch templates and machines whose image is named as `resolve:ssm:…`; ours are ids.
     "ssm:GetParameters",
     # Of resource groups that are queries. Capacity reservations are members of theirs, and

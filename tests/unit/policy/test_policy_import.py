@@ -51,7 +51,10 @@ def test_all_that_an_import_asks(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
         "emails": ["reef@example.org"],
         "alerts": [50, 100],
     }
-    assert deployed.notify == {"events": ["failed"], "emails": ["reef@example.org"]}
+    assert deployed.notify == {
+        "events": ["failed", "succeeded", "blocked"],
+        "emails": ["reef@example.org"],
+    }
     assert {each.tag for each in deployed.images.values()} == {"v1", "v9"}
     authorizer = Authorizer(ACCOUNT_ID)
     asked = [each for call in recording.calls for each in authorizer.requests(call)]
@@ -131,9 +134,10 @@ def _deploy(sandbox: Sandbox) -> None:
     events, sns = client(sandbox, "events", HERE), client(sandbox, "sns", HERE)
     topic = sns.create_topic(Name="reef-notify")["TopicArn"]
     sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="reef@example.org")
-    detail = {"source": ["aws.batch"], "detail": {"status": ["FAILED"]}}
-    events.put_rule(Name="reef-jobs", EventPattern=json.dumps(detail))
-    events.put_targets(Rule="reef-jobs", Targets=[{"Id": "topic", "Arn": topic}])
+    for rule, detail in (("jobs", {"status": ["SUCCEEDED", "FAILED"]}), ("blocked", {"a": ["b"]})):
+        pattern = json.dumps({"source": ["aws.batch"], "detail": detail})
+        events.put_rule(Name=f"reef-{rule}", EventPattern=pattern)
+        events.put_targets(Rule=f"reef-{rule}", Targets=[{"Id": "topic", "Arn": topic}])
     budgets = client(sandbox, "budgets", HERE)
     budgets.create_budget(
         AccountId=ACCOUNT_ID,

@@ -29,7 +29,7 @@ class AddressesConfirmed(AwsRule):
     title = "Every address of `notify` should have confirmed its subscription"
     why = (
         "Amazon SNS sends nothing to an address before it has confirmed, and deletes a "
-        "subscription that is not confirmed within 48 hours. Terraform does not notice either."
+        "subscription that is not confirmed within 48 hours. A plan does not show that one waits."
     )
     remedy = "open the link in the e-mail of AWS Notifications; look in the spam folder, too"
     source_url = "https://docs.aws.amazon.com/sns/latest/dg/CleanUp.html"
