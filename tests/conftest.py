@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from scripts.provider_mirror import CONFIG_VARIABLE, terraform_environment
-from tests.support import order
+from tests.support import order, processor_time
 from tests.support.needs import skip_without
 from tests.support.provider import provider_binary
 
@@ -37,9 +37,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what the golden tests render over what they expect",
     )
+    parser.addoption(
+        "--processor-time",
+        action="store_true",
+        help="show the processor time of each group of tests, with all processes that it starts",
+    )
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("processor_time"):
+        workers = config.getoption("numprocesses", default=None) and not hasattr(
+            config, "workerinput"
+        )
+        config.pluginmanager.register(processor_time.plugin(runs_tests=not workers))
     # What collecting makes stays until the end. Python would look through all of it for garbage
     # again and again, which takes half the time of collecting.
     gc.set_threshold(100_000, 10, 10)
