@@ -43,6 +43,7 @@ class Intent(msgspec.Struct, frozen=True):
         overrides: The overrides of one node as the JSON that is sent, with all that is added.
         registering: Whether a new revision of the definition is registered first.
         share: Share identifier for a queue with a fair-share scheduling policy; None for none.
+        after: IDs of the jobs that must succeed before it starts.
     """
 
     job: ResolvedJob
@@ -56,6 +57,7 @@ class Intent(msgspec.Struct, frozen=True):
     overrides: str
     registering: bool = False
     share: str | None = None
+    after: tuple[str, ...] = ()
 
 
 class Target:

@@ -32,7 +32,8 @@ def jobs(
 ) -> None:
     """List the jobs of the deployment.
 
-    The newest comes first. AWS Batch keeps a job for a week after it has finished.
+    The newest comes first. A PENDING job is shown with the jobs that it waits for. AWS Batch keeps
+    a job for a week after it has finished.
     """
     with opened_jobs(file, sandbox=sandbox) as opened:
         found = opened.list(
@@ -52,9 +53,12 @@ def jobs(
 def _show(found: "tuple[JobSummary, ...]") -> None:
     from rich.markup import escape
 
-    headings = ("id", "name", "queue", "nodes", "state", "submitted", "ran")
+    waits = any(each.awaits for each in found)
+    headings = ["id", "name", "queue", "nodes", "state", "submitted", "ran"]
+    headings += ["waits for"] if waits else []
     shown = table(*headings, right=("nodes", "submitted", "ran"), whole=("id",))
     for each in found:
+        awaited = escape("\n".join(f"{one.name} {one.id}" for one in each.awaits))
         ran = "-"
         if each.started is not None:
             ran = (
@@ -68,5 +72,6 @@ def _show(found: "tuple[JobSummary, ...]") -> None:
             coloured_state(each.state),
             ago(each.created),
             ran,
+            *([awaited or "-"] if waits else ()),
         )
     console().print(shown)

@@ -33,8 +33,8 @@ def status(
 ) -> None:
     """Show a job's nodes and why it waits.
 
-    Each cause comes with what to do about it. Of a job with many nodes, only those are shown that
-    differ from the majority.
+    A job that failed because it depends on one that did shows which. Each cause comes with what to
+    do about it. Of a job with many nodes, only those are shown that differ from the majority.
     """
     with opened_jobs(file, sandbox=sandbox) as opened, progress_of("nodes") as progress:
         found = opened.status(job, progress=progress)

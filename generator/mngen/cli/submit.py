@@ -62,6 +62,10 @@ def submit(
         str | None,
         typer.Option("--share", help="Share identifier, if the queue has a fair-share policy"),
     ] = None,
+    after: Annotated[
+        list[str] | None,
+        typer.Option("--after", metavar="ID", help="Job that must succeed first; repeatable"),
+    ] = None,
     upload: Annotated[
         Path | None,
         typer.Option("--upload", help="File or folder to copy to the job, to {inputs}"),
@@ -95,6 +99,9 @@ def submit(
     long as it waits, runs or has succeeded (AWS Batch keeps jobs for a week). Multi-node jobs get a
     new secret each time.
 
+    With --after, the job stays PENDING until the jobs with these IDs (20 at most) have succeeded.
+    If one of them fails, it fails too, without running.
+
     With --sweep, one job is submitted for each row of a CSV file: its columns are environment
     variables, and replace {column} in the command. Repeating the command continues where it
     stopped. --dry-run shows the request of each row.
@@ -118,6 +125,7 @@ def submit(
         attempts=attempts,
         timeout=timeout,
         share=share,
+        after=tuple(after or ()),
     )
     if sweep is not None and follow:
         pattern = shlex.quote(f"{name or job}-*")
@@ -222,8 +230,10 @@ def _on_progress(submission: "Submission", price: "Estimate | None", *, json_wan
         )
     else:
         nodes = f", {submission.nodes} nodes" if submission.nodes > 1 else ""
+        after = f", after {', '.join(submission.after)}" if submission.after else ""
         report(
-            f"submitted {submission.name} ({submission.definition}{nodes}) to {submission.queue}"
+            f"submitted {submission.name} ({submission.definition}{nodes}) to "
+            f"{submission.queue}{after}"
         )
         _report_price(price)
     report(f"next: mngen status {submission.id}")

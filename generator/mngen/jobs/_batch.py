@@ -27,6 +27,11 @@ Source: https://docs.aws.amazon.com/batch/latest/userguide/job_states.html
 """
 
 
+def job_id(text: str) -> str:
+    """Returns the id of a job as a whole from its id, its ARN, or the id of one of its nodes."""
+    return text.strip().rpartition(":job/")[2].partition("#")[0]
+
+
 def describe(batch: BatchClient, ids: Sequence[str]) -> Iterator[JobDetailTypeDef]:
     """Yields what Batch knows of jobs and nodes, a hundred a call; unknown ones are left out."""
     for first in range(0, len(ids), DESCRIBED_AT_ONCE):

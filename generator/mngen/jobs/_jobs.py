@@ -12,8 +12,9 @@ import msgspec
 from mngen._aws import client, translated
 from mngen.account import Account
 from mngen.errors import InputError, did_you_mean
-from mngen.jobs._batch import KEPT_DAYS
+from mngen.jobs._batch import KEPT_DAYS, job_id
 from mngen.jobs._cancel import cancel
+from mngen.jobs._dependencies import failed_causes
 from mngen.jobs._follow import Follower
 from mngen.jobs._inputs import Inputs, bring
 from mngen.jobs._inputs import find as find_inputs
@@ -21,7 +22,7 @@ from mngen.jobs._logs import not_there, read, streams_of
 from mngen.jobs._machines import with_instances
 from mngen.jobs._request import make_intent, with_inputs
 from mngen.jobs._retry import RetryPolicy
-from mngen.jobs._status import describe_one, job_id, list_jobs, status_of
+from mngen.jobs._status import describe_one, list_jobs, status_of
 from mngen.jobs._submit import Prepared, Sender, prepare
 from mngen.jobs._sweep import orders_of, prepared_like, send_all
 from mngen.jobs._timeline import WIRE_UP_PATTERN, timeline_of
@@ -141,7 +142,8 @@ class Jobs:
                 that counts, if someone else submitted the same at the same moment.
             warn: Is called with each warning of the rules.
             wanted: What differs from the definition: `nodes`, `queue`, `name`, `command`,
-                `environment`, `vcpus`, `memory`, `attempts`, `timeout`, `share`; see `Order`.
+                `environment`, `vcpus`, `memory`, `attempts`, `timeout`, `share`, `after`; see
+                `Order`.
 
         Raises:
             InputError: The submission breaks a rule; carries every error, and nothing was sent.
@@ -149,6 +151,8 @@ class Jobs:
         """
         if "command" in wanted:
             wanted["command"] = tuple(wanted["command"])
+        if "after" in wanted:
+            wanted["after"] = tuple(wanted["after"])
         order = Order(job=job, **wanted)
         inputs = None if upload is None else self.find_inputs(upload)
         if inputs is not None:
@@ -272,7 +276,7 @@ class Jobs:
         instances: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> JobStatus:
-        """Returns the state of a job, of each of its nodes, and why it waits.
+        """Returns the state of a job, of each of its nodes, and why it waits or never ran.
 
         Args:
             job: Its id.
@@ -414,7 +418,11 @@ class Jobs:
             ended = wait_for(
                 self.batch, found, retry, timeout=timeout, on_progress=changed, look=look
             )
-            return status_of(self.batch, self.cluster, ended)
+            causes = tuple(failed_causes(self.batch, ended))
+            for each in causes:
+                _LOG.info("%s", each.what)
+            status = status_of(self.batch, self.cluster, ended)
+            return msgspec.structs.replace(status, causes=causes)
 
     def logs(
         self, job: str, *, node: int | None = None, since: float | None = None

@@ -22,6 +22,7 @@ from mngen.cluster import (
     retry_conditions,
 )
 from mngen.errors import InputError, Problem, did_you_mean
+from mngen.jobs._batch import job_id
 from mngen.spec import JobFromFile
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
 SECRET_LENGTH = 64
 MASK = "*" * SECRET_LENGTH
 """Stands in a request for a secret that is not shown, and has its length."""
+
+_MOST_DEPENDENCIES = 20
+"""Most jobs that a job can depend on.
+
+Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html (dependsOn)
+"""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _SHARE = re.compile(r"[A-Za-z0-9]{1,255}")
@@ -80,6 +87,7 @@ def make_intent(cluster: Cluster, order: Order, *, registering: bool = False) ->
         command=order.command,
         environment=order.environment,
         share=order.share,
+        after=_after(order),
         overrides=json.dumps(
             _container_overrides(order, job, queue, MASK if nodes is not None else None),
             separators=(",", ":"),
@@ -135,6 +143,8 @@ def make_request(
                 **known.get("retryStrategy", {}),
                 "attempts": order.attempts,
             }
+    if intent.after:
+        request["dependsOn"] = [{"jobId": each} for each in intent.after]
     if order.timeout is not None:
         request["timeout"] = {"attemptDurationSeconds": order.timeout}
     if order.share is not None:
@@ -249,6 +259,11 @@ def _rank_variables(order: Order, job: ResolvedJob, queue: ResolvedQueue) -> dic
     return {name: str(ranks or 0)}
 
 
+def _after(order: Order) -> tuple[str, ...]:
+    """Returns the IDs of the jobs to wait for, sorted: their order makes no other request."""
+    return tuple(sorted({job_id(each) for each in order.after}))
+
+
 def _job(cluster: Cluster, name: str, problems: list[Problem]) -> ResolvedJob | None:
     jobs = {each.name: each for each in cluster.jobs}
     if name in jobs:
@@ -312,6 +327,15 @@ def _faults(order: Order, job: ResolvedJob | None) -> list[Problem]:
         if value is not None and (value < least or (most is not None and value > most)):
             bounds = f"at least {least}" if most is None else f"between {least} and {most}"
             problems.append(Problem(f"`--{what}` must be {bounds}, not {value}"))
+    if "" in _after(order):
+        problems.append(Problem("`--after` has an empty job ID", hint="mngen jobs lists the jobs"))
+    if len(_after(order)) > _MOST_DEPENDENCIES:
+        problems.append(
+            Problem(
+                f"`--after` takes at most {_MOST_DEPENDENCIES} jobs, not {len(_after(order))}",
+                hint="let one job wait for some of them, and this job for that one",
+            )
+        )
     if RENDEZVOUS_VARIABLE in order.environment:
         problems.append(
             Problem(

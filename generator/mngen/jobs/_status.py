@@ -16,7 +16,8 @@ from mngen.cluster import (
     queue_name,
 )
 from mngen.errors import InputError
-from mngen.jobs._batch import DESCRIBED_AT_ONCE, KEPT_DAYS, describe, list_filtered
+from mngen.jobs._batch import DESCRIBED_AT_ONCE, KEPT_DAYS, describe, job_id, list_filtered
+from mngen.jobs._dependencies import awaited_of, dependencies_of
 from mngen.jobs._types import WAITING, JobStatus, JobSummary, NodeStatus
 
 if TYPE_CHECKING:
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
     from mypy_boto3_batch.type_defs import JobDetailTypeDef, JobSummaryTypeDef
 
     from mngen.cluster import Cluster
-
-
-def job_id(text: str) -> str:
-    """Returns the id of a job as a whole from its id, its ARN, or the id of one of its nodes."""
-    return text.strip().rpartition(":job/")[2].partition("#")[0]
 
 
 def describe_one(batch: BatchClient, identifier: str) -> JobDetailTypeDef:
@@ -82,6 +78,7 @@ def status_of(
         exit_code=main.exit_code if main else None,
         log_group=_log_group(cluster, job),
         nodes=nodes,
+        after=dependencies_of(job),
     )
 
 
@@ -140,7 +137,9 @@ def list_jobs(
         if (not states or job.get("status") in states)
         and (name is None or fnmatchcase(job["jobName"], name))
     ]
-    return sorted(found, key=lambda job: (-job.created, job.id))
+    awaited = awaited_of(batch, [each.id for each in found if each.state == "PENDING"])
+    shown = [replace(each, awaits=awaited.get(each.id, ())) for each in found]
+    return sorted(shown, key=lambda job: (-job.created, job.id))
 
 
 def _summary(cluster: Cluster, queue: str, job: JobSummaryTypeDef) -> JobSummary:

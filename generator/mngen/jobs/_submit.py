@@ -177,6 +177,7 @@ class Sender:
                 nodes=prepared.intent.nodes or 1,
                 token=token,
                 by=request["tags"][SUBMITTER_TAG],
+                after=prepared.intent.after,
             )
             if before is not None:
                 submission = as_submission(before, prepared.intent)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from mngen.cluster import SUBMISSION_TAG, SUBMITTER_TAG
 from mngen.jobs._batch import describe, list_filtered
-from mngen.jobs._types import Submission
+from mngen.jobs._dependencies import dependencies_of, was_cancelled
+from mngen.jobs._types import ENDED, Submission
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,8 +50,13 @@ def find(
 
 
 def counts(job: JobDetailTypeDef) -> bool:
-    """Returns whether a job stands for its request: whether it waits, runs or has succeeded."""
-    return job["status"] != "FAILED"
+    """Returns whether a job stands for its request: whether it waits, runs or has succeeded.
+
+    A job that was cancelled while others had to finish first is PENDING until they have.
+    """
+    if job["status"] in ENDED:
+        return job["status"] == "SUCCEEDED"
+    return not was_cancelled(job)
 
 
 def token_in(job: JobDetailTypeDef) -> str | None:
@@ -70,6 +76,7 @@ def as_submission(job: JobDetailTypeDef, intent: Intent) -> Submission:
         existed=True,
         by=job.get("tags", {}).get(SUBMITTER_TAG),
         state=job["status"],
+        after=dependencies_of(job),
     )
 
 

@@ -40,6 +40,7 @@ class Order(Struct, frozen=True, kw_only=True):
         timeout: Seconds after which an attempt is stopped.
         share: Share identifier, for a queue with a fair-share scheduling policy.
         inputs: The folder of the uploaded inputs; part of what makes two submissions the same.
+        after: IDs of the jobs that must succeed before it starts.
     """
 
     job: str
@@ -55,6 +56,7 @@ class Order(Struct, frozen=True, kw_only=True):
     timeout: int | None = None
     share: str | None = None
     inputs: str | None = None
+    after: tuple[str, ...] = ()
 
 
 class Submission(Struct, frozen=True, kw_only=True):
@@ -70,6 +72,7 @@ class Submission(Struct, frozen=True, kw_only=True):
         existed: Whether the same had been submitted before, and nothing was sent now.
         by: Who submitted it, as far as its tags show.
         state: Its state when it was last seen.
+        after: IDs of the jobs that must succeed before it starts.
     """
 
     id: str
@@ -81,10 +84,39 @@ class Submission(Struct, frozen=True, kw_only=True):
     existed: bool = False
     by: str | None = None
     state: State = "SUBMITTED"
+    after: tuple[str, ...] = ()
+
+
+class Awaited(Struct, frozen=True, kw_only=True):
+    """A job that another one waits for.
+
+    Attributes:
+        id: Its id.
+        name: Its name.
+        state: Its state.
+    """
+
+    id: str
+    name: str
+    state: State
 
 
 class JobSummary(Struct, frozen=True, kw_only=True):
-    """One line of a list of jobs. Times are seconds since the epoch, None for not yet."""
+    """One line of a list of jobs. Times are seconds since the epoch, None for not yet.
+
+    Attributes:
+        id: Its id in Batch.
+        name: Its name.
+        queue: Name of its queue, as in the spec where it is one of the deployment's.
+        state: Its state.
+        nodes: How many nodes it has.
+        created: When it was submitted.
+        started: When its last attempt started to run.
+        stopped: When it ended.
+        exit_code: What its container exited with, as far as Batch lists it.
+        reason: Why it is in its state, in Batch's words.
+        awaits: The unfinished jobs that it waits for, while it is PENDING.
+    """
 
     id: str
     name: str
@@ -96,6 +128,7 @@ class JobSummary(Struct, frozen=True, kw_only=True):
     stopped: float | None = None
     exit_code: int | None = None
     reason: str | None = None
+    awaits: tuple[Awaited, ...] = ()
 
 
 class NodeStatus(Struct, frozen=True, kw_only=True):
@@ -140,7 +173,7 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
 
 
 class Cause(Struct, frozen=True, kw_only=True):
-    """One thing for which a job waits, or may wait.
+    """One thing for which a job waits, or may wait, or failed before it ran.
 
     Attributes:
         what: What it is, in one sentence.
@@ -179,7 +212,9 @@ class JobStatus(Struct, frozen=True, kw_only=True):
         exit_code: What the main node's container exited with.
         log_group: The group that holds its log streams.
         nodes: Its nodes, by index.
-        causes: Why it waits; empty where it does not, or was not asked for.
+        after: IDs of the jobs that must succeed before it starts.
+        causes: Why it waits, or failed before it ran; empty where neither is so, or nothing was
+            asked for.
     """
 
     id: str
@@ -196,6 +231,7 @@ class JobStatus(Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     log_group: str = ""
     nodes: tuple[NodeStatus, ...] = ()
+    after: tuple[str, ...] = ()
     causes: tuple[Cause, ...] = ()
 
     @property

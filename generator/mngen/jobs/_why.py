@@ -1,4 +1,7 @@
-"""Why a job waits: what Batch reports, what the rules find in the account, and who is ahead."""
+"""Why a job waits: what Batch reports, what the rules find in the account, and who is ahead.
+
+Of a job that failed before it ran: which job that it depends on failed.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ from mngen._aws import translated
 from mngen.account import Intent, Target
 from mngen.cluster import definition_name, queue_name
 from mngen.errors import ToolError
-from mngen.jobs._batch import describe
+from mngen.jobs._dependencies import failed_causes, unfinished_causes
 from mngen.jobs._joining import unjoined
 from mngen.jobs._reasons import STUCK, cause_of
-from mngen.jobs._types import ENDED, WAITING, Cause
+from mngen.jobs._types import WAITING, Cause
 from mngen.rules import check_waiting
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ _SOON = 180.0
 
 
 def causes_of(account: Account, job: JobDetailTypeDef) -> tuple[Cause, ...]:
-    """Returns why a job waits, what is certain first; empty where it does not wait.
+    """Returns why a job waits, what is certain first, or why it failed before it ran, if it did.
 
     Args:
         account: The deployment and its account.
@@ -41,10 +44,10 @@ def causes_of(account: Account, job: JobDetailTypeDef) -> tuple[Cause, ...]:
     Raises:
         botocore.exceptions.ClientError: AWS refused to list or describe jobs.
     """
-    if job["status"] not in WAITING:
-        return ()
     batch: BatchClient = account.client("batch")
-    found = [*_dependencies(batch, job)]
+    if job["status"] not in WAITING:
+        return tuple(failed_causes(batch, job))
+    found = [*unfinished_causes(batch, job)]
     if job["status"] == "RUNNABLE":
         target = _target(account, job)
         found += [
@@ -57,17 +60,6 @@ def causes_of(account: Account, job: JobDetailTypeDef) -> tuple[Cause, ...]:
     if not found:
         found = [_unknown(job)]
     return tuple(sorted(found, key=lambda cause: not cause.certain))
-
-
-def _dependencies(batch: BatchClient, job: JobDetailTypeDef) -> Iterator[Cause]:
-    ids = [each["jobId"] for each in job.get("dependsOn", []) if "jobId" in each]
-    for each in describe(batch, ids):
-        if each["status"] not in ENDED:
-            yield Cause(
-                what=f"it depends on the job {each['jobId']} ({each['jobName']}), which is "
-                f"{each['status']}",
-                remedy=f"wait for it, or see why it waits: mngen status {each['jobId']}",
-            )
 
 
 def _said(job: JobDetailTypeDef) -> Iterator[Cause]:

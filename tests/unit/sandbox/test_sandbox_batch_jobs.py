@@ -204,7 +204,33 @@ def test_a_job_waits_for_those_that_it_depends_on(deployed: Deployed, submit: An
     second = submit("one", dependsOn=[{"jobId": first}])
     assert deployed.job(second)["status"] == "PENDING"
     deployed.batch.terminate_job(jobId=first, reason="test")
-    assert deployed.job(second)["statusReason"] == "Dependent Job failed"
+    found = deployed.job(second)
+    assert (found["status"], found["statusReason"]) == ("FAILED", "Dependent Job failed")
+    assert found["attempts"] == []
+    # Batch takes a job whose dependency has failed already, and fails it.
+    third = submit("one", dependsOn=[{"jobId": second}])
+    assert deployed.job(third)["statusReason"] == "Dependent Job failed"
+
+
+@pytest.mark.parametrize("call", ["cancel_job", "terminate_job"])
+def test_a_cancelled_job_is_pending_until_the_others_have_finished(
+    deployed: Deployed, submit: Any, call: str
+) -> None:
+    """Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_CancelJob.html"""
+    held = [{"name": "MNGEN_SANDBOX_HOLD", "value": "RUNNING"}]
+    first = submit("one", containerOverrides={"environment": held})
+    second = submit("one", dependsOn=[{"jobId": first}])
+    getattr(deployed.batch, call)(jobId=second, reason="no more")
+    found = deployed.job(second)
+    assert (found["status"], found["isCancelled"], found["isTerminated"]) == (
+        "PENDING",
+        call == "cancel_job",
+        call == "terminate_job",
+    )
+    deployed.control(jobs={first: {"hold": None, "seconds": 0}})
+    found = reached(deployed, second, *ENDED)
+    assert (found["status"], found["statusReason"]) == ("FAILED", "no more")
+    assert deployed.job(first)["status"] == "SUCCEEDED"
 
 
 @pytest.mark.parametrize(
@@ -220,6 +246,7 @@ def test_a_job_waits_for_those_that_it_depends_on(deployed: Deployed, submit: An
         ("mpi", {"retryStrategy": {"attempts": 11}}, "10"),
         ("mpi", {"timeout": {"attemptDurationSeconds": 59}}, "60"),
         ("mpi", {"dependsOn": [{"jobId": GONE}]}, "does not exist"),
+        ("mpi", {"dependsOn": [{"jobId": GONE}] * 21}, "Job cannot have more than 20 dependencies"),
         ("mpi", {"tags": {str(n): "" for n in range(51)}}, "50"),
         ("one", {"containerOverrides": {"command": ["x" * 8200]}}, "8192"),
         ("mpi", {"parameters": {"x": "y" * 31000}}, "30 KiB"),

@@ -91,7 +91,9 @@ class Job:
         status: Batch's word for its state.
         status_reason: Why it is in that state, or None.
         attempts: The attempts so far, the last one perhaps running.
-        end: What ended it from outside: `cancelled`, `terminated` or an empty string.
+        end: What ended it from outside: `cancelled`, `terminated` or an empty string. Of a job that
+            is PENDING, it takes effect later.
+        end_reason: The reason that was given for it.
     """
 
     id: str
@@ -109,6 +111,7 @@ class Job:
     status_reason: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
     end: str = ""
+    end_reason: str = ""
 
     @property
     def ended(self) -> bool:

@@ -114,10 +114,15 @@ def advance(backend: Any, now: float) -> None:
 
 
 def stop(job: Job, reason: str, how: str, now: float) -> None:
-    """Cancels a job from outside: all its nodes, in any state."""
+    """Cancels a job from outside: all its nodes, in any state.
+
+    One that waits for other jobs is cancelled once they have finished (`_queue_up`).
+    """
     if job.ended:
         return
-    job.end = how
+    job.end, job.end_reason = how, reason
+    if job.status == "PENDING" and job.request.get("dependsOn"):
+        return
     job.status, job.status_reason = "FAILED", reason
     if job.attempts and not job.attempts[-1].stopped:
         attempt = job.attempts[-1]
@@ -181,9 +186,22 @@ def _step(backend: Any, state: State, job: Job, this: Round) -> bool:
 
 
 def _queue_up(state: State, job: Job) -> bool:
+    """Takes a job to RUNNABLE once all that it depends on have succeeded.
+
+    It fails as soon as one of them has failed. One that was cancelled meanwhile fails once all of
+    them have finished. That this also holds for TerminateJob, which "cancels" such a job, is
+    inferred.
+    Source: https://docs.aws.amazon.com/batch/latest/userguide/job_dependencies.html,
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_CancelJob.html; the words of the
+    reason: https://github.com/insitro/redun (redun/executors/aws_batch.py)
+    """
     before = [state.jobs[each["jobId"]] for each in job.request.get("dependsOn") or []]
     if job.status == "SUBMITTED":
         job.status = "PENDING"
+    elif job.end:
+        if not all(each.ended for each in before):
+            return False
+        job.status, job.status_reason = "FAILED", job.end_reason
     elif any(each.status == "FAILED" for each in before):
         job.status, job.status_reason = "FAILED", "Dependent Job failed"
     elif all(each.status == "SUCCEEDED" for each in before):

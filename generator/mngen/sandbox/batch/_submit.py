@@ -3,7 +3,9 @@
 moto takes any request, ignores `nodeOverrides` and runs a Docker container.
 Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html; the messages about
 node ranges: https://github.com/aws/aws-parallelcluster/pull/964,
-https://github.com/aws/aws-cdk/issues/29415
+https://github.com/aws/aws-cdk/issues/29415; about too many dependencies:
+https://github.com/OpenNeuroOrg/openneuro/issues/100. That a dependency of which Batch has no record
+is refused, and in which words, is inferred: no public source shows it.
 """
 
 from __future__ import annotations
@@ -138,7 +140,7 @@ def _check_share(queue: Any, definition: Any, request: dict[str, Any]) -> None:
 
 def _check_limits(request: dict[str, Any]) -> None:
     if len(request.get("dependsOn") or []) > _MAX_DEPENDENCIES:
-        raise ClientException(f"A job can depend on at most {_MAX_DEPENDENCIES} jobs")
+        raise ClientException(f"Job cannot have more than {_MAX_DEPENDENCIES} dependencies")
     if len(request.get("tags") or {}) > _MAX_TAGS:
         raise ClientException(f"A job can have at most {_MAX_TAGS} tags")
     check_retries(request.get("retryStrategy"))
