@@ -88,6 +88,7 @@ JOBS: dict[str, Any] = {
     "container_properties": {"readonlyRootFilesystem": True},
     "attempts": 3,
     "timeout": 600,
+    "after": ["timeout"],
     "image": "docker.io/me/app:v2",
     "role": _ROLE,
     "aws_name": "lab_job",

@@ -65,6 +65,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "machines": ("mpi", "efa", "serial", "spot", "best-fit spot", "arm", "many"),
     "capacity": ("no", "block", "reservation", "group", "group by ARN"),
     "jobs": ("none", "single", "multi", "both"),
+    "chain": ("no", "yes"),
     "node groups": ("no", "commands", "all"),
     "container": ("default", "named", "elsewhere"),
     "in container": ("nothing", "limits", "all"),
@@ -174,9 +175,17 @@ def make_spec(choice: Mapping[str, str]) -> Data:
         if data["roles"].get("job") == "none":
             # A shell needs a role.
             job.pop("shell", None)
+    _add_chain(data["jobs"], choice["chain"])
     if choice["existing"] != "nothing":
         _add_existing(data, choice["existing"])
     return data
+
+
+def _add_chain(jobs: Data, option: str) -> None:
+    """Lets each job be after the one before it, by its name or in a list."""
+    if option == "yes":
+        for number, (earlier, later) in enumerate(itertools.pairwise(jobs)):
+            jobs[later]["after"] = earlier if number % 2 else [earlier]
 
 
 def _add_groups(job: Data, option: str) -> None:

@@ -23,11 +23,11 @@ from mngen.cli.logs import Printer, follow_job
 from mngen.errors import format_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mngen.catalog import Prices
     from mngen.cost import Estimate
-    from mngen.jobs import Jobs, Order, Prepared, Submission
+    from mngen.jobs import Inputs, Jobs, Order, Prepared, Submission
 
 
 def submit(
@@ -66,6 +66,9 @@ def submit(
         list[str] | None,
         typer.Option("--after", metavar="ID", help="Job that must succeed first; repeatable"),
     ] = None,
+    flow: Annotated[
+        bool, typer.Option("--flow", help="First submit the jobs that it is after in the spec")
+    ] = False,
     upload: Annotated[
         Path | None,
         typer.Option("--upload", help="File or folder to copy to the job, to {inputs}"),
@@ -102,6 +105,10 @@ def submit(
     With --after, the job stays PENDING until the jobs with these IDs (20 at most) have succeeded.
     If one of them fails, it fails too, without running.
 
+    With --flow, all jobs that the job is `after` in the spec are submitted first, each once, and
+    their IDs printed. --env, --upload and --share are for all of them, other options for the job
+    itself. Repeating the command continues where it stopped.
+
     With --sweep, one job is submitted for each row of a CSV file: its columns are environment
     variables, and replace {column} in the command. Repeating the command continues where it
     stopped. --dry-run shows the request of each row.
@@ -110,7 +117,7 @@ def submit(
     otherwise to the spec's bucket, from where the main node fetches them before the command
     starts. The job finds them in the folder MNGEN_INPUTS, which is {inputs} in the command.
     """
-    from mngen.jobs import Order, as_data, with_inputs
+    from mngen.jobs import Order, as_data, require_all, with_inputs
 
     order = Order(
         job=job,
@@ -133,13 +140,18 @@ def submit(
             f"not with --sweep: run mngen jobs --name {pattern}",
             param_hint="--follow",
         )
+    if sweep is not None and flow:
+        raise typer.BadParameter(
+            "not with --sweep: submit the earlier jobs first, and pass their IDs with --after",
+            param_hint="--flow",
+        )
     with opened_jobs(file, sandbox=sandbox) as jobs:
         inputs = None if upload is None else jobs.find_inputs(upload)
         if inputs is not None:
             order = with_inputs(order, inputs)
         prices = prices_beside(file)
         if dry_run:
-            _show_plan(jobs, order, sweep, prices, register=register)
+            _show_plan(jobs, order, sweep, prices, register=register, flow=flow)
             return
         if sweep is not None:
             sweep_jobs = partial(
@@ -151,12 +163,22 @@ def submit(
             )
             _sweep(sweep_jobs, order, sweep, json_wanted=output_format is Format.JSON)
             return
+        if flow:
+            planned = jobs.prepare_flow(order, register=register)
+            require_all(planned, report_problem)
+            _bring(jobs, inputs)
+            last = _flow(
+                partial(jobs.send_flow, planned, again=again),
+                [_price(each, prices) for each in planned],
+                json_wanted=output_format is Format.JSON,
+            )
+            if follow:
+                follow_job(jobs, last, Printer(json_wanted=output_format is Format.JSON))
+            return
         prepared = jobs.prepare(order, register=register)
         prepared.require(report_problem)
         price = _price(prepared, prices)
-        if inputs is not None:
-            with progress_of("files") as progress:
-                jobs.bring(inputs, progress)
+        _bring(jobs, inputs)
         submission = jobs.send(
             prepared,
             again=again,
@@ -166,6 +188,7 @@ def submit(
         )
         if output_format is Format.JSON:
             print_json({**as_data(submission), "price": price and price.as_dict()})
+        _report_earlier(prepared)
         if follow:
             follow_job(jobs, submission.id, Printer(json_wanted=output_format is Format.JSON))
 
@@ -197,6 +220,58 @@ def _sweep(send: "Callable[..., object]", order: "Order", file: Path, *, json_wa
         print_json(done)
 
 
+def _flow(
+    send: "Callable[..., tuple[Submission, ...]]",
+    prices: "Sequence[Estimate | None]",
+    *,
+    json_wanted: bool,
+) -> str:
+    """Submits a flow, and prints IDs with names as they become known; returns the last ID."""
+    from mngen.jobs import as_data
+
+    seen: dict[str, Submission] = {}
+
+    def on_progress(submission: "Submission") -> None:
+        seen[submission.name] = submission
+        if not json_wanted:
+            typer.echo(f"{submission.id}\t{submission.name}")
+            sys.stdout.flush()
+        _report_submission(submission, prices[len(seen) - 1])
+
+    try:
+        done = send(on_progress=on_progress)
+    finally:
+        if 0 < len(seen) < len(prices):
+            report("to continue, repeat the command")
+    if json_wanted:
+        print_json(
+            [
+                {**as_data(each), "price": price and price.as_dict()}
+                for each, price in zip(done, prices, strict=True)
+            ]
+        )
+    else:
+        report(f"next: mngen status {done[-1].id}")
+    return done[-1].id
+
+
+def _bring(jobs: "Jobs", inputs: "Inputs | None") -> None:
+    if inputs is not None:
+        with progress_of("files") as progress:
+            jobs.bring(inputs, progress)
+
+
+def _report_earlier(prepared: "Prepared") -> None:
+    """Reminds of the jobs that a job is after in the spec, where it waits for none."""
+    earlier = prepared.intent.job.spec.predecessors
+    if earlier and not prepared.intent.after:
+        names = ", ".join(f"`{each}`" for each in earlier)
+        report(
+            f"`{prepared.intent.job.name}` is after {names} in the spec, but does not wait: "
+            "--flow submits these jobs first, --after waits for submitted ones"
+        )
+
+
 def _price(prepared: "Prepared", prices: "Prices") -> "Estimate | None":
     """Returns what a job costs at most; None where that is unknown."""
     from mngen.cost import bound_of, estimate_of
@@ -222,6 +297,11 @@ def _on_progress(submission: "Submission", price: "Estimate | None", *, json_wan
         return
     typer.echo(submission.id)
     sys.stdout.flush()
+    _report_submission(submission, price)
+    report(f"next: mngen status {submission.id}")
+
+
+def _report_submission(submission: "Submission", price: "Estimate | None") -> None:
     if submission.existed:
         by = f" by {submission.by}" if submission.by else ""
         report(
@@ -236,7 +316,6 @@ def _on_progress(submission: "Submission", price: "Estimate | None", *, json_wan
             f"{submission.queue}{after}"
         )
         _report_price(price)
-    report(f"next: mngen status {submission.id}")
 
 
 def _report_price(price: "Estimate | None", count: int = 1) -> None:
@@ -246,27 +325,38 @@ def _report_price(price: "Estimate | None", count: int = 1) -> None:
 
 
 def _show_plan(
-    jobs: "Jobs", order: "Order", sweep: Path | None, prices: "Prices", *, register: bool
+    jobs: "Jobs",
+    order: "Order",
+    sweep: Path | None,
+    prices: "Prices",
+    *,
+    register: bool,
+    flow: bool,
 ) -> None:
-    """Shows the request, or those of a sweep, and the problems found in it.
+    """Shows the request, or those of a sweep or flow, and the problems found in it.
 
     Raises:
         InputError: One of the problems is an error.
     """
-    from mngen.jobs import read_rows
+    from mngen.jobs import read_rows, require_all
 
-    prepared = (
-        [jobs.prepare(order, register=register)]
-        if sweep is None
-        else list(jobs.prepare_sweep(order, read_rows(sweep), register=register))
-    )
+    if sweep is not None:
+        prepared = jobs.prepare_sweep(order, read_rows(sweep), register=register)
+    elif flow:
+        prepared = jobs.prepare_flow(order, register=register)
+    else:
+        prepared = (jobs.prepare(order, register=register),)
     shown = [each.shown for each in prepared]
-    typer.echo(json.dumps(shown[0] if sweep is None else shown, indent=2, ensure_ascii=False))
+    several = flow or sweep is not None
+    typer.echo(json.dumps(shown if several else shown[0], indent=2, ensure_ascii=False))
     problems = dict.fromkeys(problem for each in prepared for problem in each.problems)
     if problems:
         report(format_problems(list(problems), colour=wants_colour(sys.stderr)))
     command = " ".join(shlex.quote(word) for word in order.command)
-    _report_price(_price(prepared[0], prices), len(prepared))
+    if flow:
+        for each in prepared:
+            _report_price(_price(each, prices))
+    else:
+        _report_price(_price(prepared[0], prices), len(prepared))
     report("nothing was submitted" + (f"; command: {command}" if command else ""))
-    for each in prepared:
-        each.require()
+    require_all(prepared)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mngen.jobs._jobs import Jobs, resume_command
     from mngen.jobs._request import with_inputs
     from mngen.jobs._retry import is_temporary
-    from mngen.jobs._submit import Prepared
+    from mngen.jobs._submit import Prepared, require_all
     from mngen.jobs._sweep import read_rows
     from mngen.jobs._usage import NodeUsage, Usage
     from mngen.jobs._wait import WaitedTooLongError
@@ -65,6 +65,7 @@ __all__ = [
     "as_data",
     "is_temporary",
     "read_rows",
+    "require_all",
     "resume_command",
     "with_inputs",
 ]
@@ -87,6 +88,7 @@ __getattr__ = later(
         "Watcher": "_watch",
         "is_temporary": "_retry",
         "read_rows": "_sweep",
+        "require_all": "_submit",
         "resume_command": "_jobs",
         "with_inputs": "_request",
     },

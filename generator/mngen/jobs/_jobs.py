@@ -15,6 +15,7 @@ from mngen.errors import InputError, did_you_mean
 from mngen.jobs._batch import KEPT_DAYS, job_id
 from mngen.jobs._cancel import cancel
 from mngen.jobs._dependencies import failed_causes
+from mngen.jobs._flow import linked, orders_of_flow, send_flow
 from mngen.jobs._follow import Follower
 from mngen.jobs._inputs import Inputs, bring
 from mngen.jobs._inputs import find as find_inputs
@@ -23,7 +24,7 @@ from mngen.jobs._machines import with_instances
 from mngen.jobs._request import make_intent, with_inputs
 from mngen.jobs._retry import RetryPolicy
 from mngen.jobs._status import describe_one, list_jobs, status_of
-from mngen.jobs._submit import Prepared, Sender, prepare
+from mngen.jobs._submit import Prepared, Sender, prepare, require_all
 from mngen.jobs._sweep import orders_of, prepared_like, send_all
 from mngen.jobs._timeline import WIRE_UP_PATTERN, timeline_of
 from mngen.jobs._types import (
@@ -163,6 +164,51 @@ class Jobs:
             self.bring(inputs)
         return self.send(prepared, again=again, on_progress=on_progress)
 
+    def prepare_flow(self, order: Order, *, register: bool = False) -> tuple[Prepared, ...]:
+        """Checks a job and all that it is after in the spec, and sends nothing; see `send_flow`.
+
+        Args:
+            order: What is asked for of the job itself. Variables, inputs and the share are for all
+                jobs, and the first ones wait for what it is `after`. With a name, the others are
+                named after it.
+            register: As in `submit`, for all jobs.
+
+        Returns:
+            The submissions in their order, the job itself last. The IDs that they will wait for are
+            shown as `(ID of mesh)`.
+
+        Raises:
+            InputError: One of the orders is not valid.
+            ToolError: AWS does not answer.
+        """
+        # The order itself is checked first: it names the others.
+        make_intent(self.cluster, order, registering=register)
+        orders = orders_of_flow(self.cluster, order)
+        ids = {each.job: f"(ID of {each.job})" for each in orders}
+        return tuple(linked(self.prepare(each, register=register), ids) for each in orders)
+
+    def send_flow(
+        self,
+        prepared: Sequence[Prepared],
+        *,
+        again: bool = False,
+        on_progress: Callable[[Submission], None] | None = None,
+    ) -> tuple[Submission, ...]:
+        """Submits what `prepare_flow` has checked, each job after those that it waits for.
+
+        Repeating it continues where it stopped: jobs that wait, run or have succeeded are found.
+        One that failed is submitted again, and so are those after it, which wait for another ID.
+
+        Args:
+            prepared: The submissions.
+            again: Whether to submit all of them even so.
+            on_progress: Is called with each job as soon as its id is known.
+
+        Raises:
+            ToolError: AWS refused one or does not answer; what was submitted stays so.
+        """
+        return send_flow(self._sender, prepared, again=again, on_progress=on_progress)
+
     def find_inputs(self, path: str | Path) -> Inputs:
         """Returns files and where a job would find them; copies nothing yet.
 
@@ -237,8 +283,7 @@ class Jobs:
             ToolError: AWS refused one or does not answer; what was submitted stays so.
         """
         prepared = self.prepare_sweep(order, rows, register=register)
-        problems = {problem: None for each in prepared for problem in each.problems}
-        msgspec.structs.replace(prepared[0], problems=tuple(problems)).require(warn)
+        require_all(prepared, warn)
         if on_checked is not None:
             on_checked(prepared)
         if inputs is not None:

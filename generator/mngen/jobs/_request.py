@@ -87,7 +87,7 @@ def make_intent(cluster: Cluster, order: Order, *, registering: bool = False) ->
         command=order.command,
         environment=order.environment,
         share=order.share,
-        after=_after(order),
+        after=after_of(order),
         overrides=json.dumps(
             _container_overrides(order, job, queue, MASK if nodes is not None else None),
             separators=(",", ":"),
@@ -259,8 +259,11 @@ def _rank_variables(order: Order, job: ResolvedJob, queue: ResolvedQueue) -> dic
     return {name: str(ranks or 0)}
 
 
-def _after(order: Order) -> tuple[str, ...]:
-    """Returns the IDs of the jobs to wait for, sorted: their order makes no other request."""
+def after_of(order: Order) -> tuple[str, ...]:
+    """Returns the IDs of the jobs that an order waits for.
+
+    They are sorted: the order in which they are given makes no other request.
+    """
     return tuple(sorted({job_id(each) for each in order.after}))
 
 
@@ -327,12 +330,12 @@ def _faults(order: Order, job: ResolvedJob | None) -> list[Problem]:
         if value is not None and (value < least or (most is not None and value > most)):
             bounds = f"at least {least}" if most is None else f"between {least} and {most}"
             problems.append(Problem(f"`--{what}` must be {bounds}, not {value}"))
-    if "" in _after(order):
+    if "" in after_of(order):
         problems.append(Problem("`--after` has an empty job ID", hint="mngen jobs lists the jobs"))
-    if len(_after(order)) > _MOST_DEPENDENCIES:
+    if len(after_of(order)) > _MOST_DEPENDENCIES:
         problems.append(
             Problem(
-                f"`--after` takes at most {_MOST_DEPENDENCIES} jobs, not {len(_after(order))}",
+                f"`--after` takes at most {_MOST_DEPENDENCIES} jobs, not {len(after_of(order))}",
                 hint="let one job wait for some of them, and this job for that one",
             )
         )

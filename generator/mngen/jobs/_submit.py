@@ -29,7 +29,7 @@ from mngen.jobs._types import Order, Submission
 from mngen.rules import check_submission
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_batch.type_defs import JobDefinitionTypeDef
@@ -83,12 +83,7 @@ class Prepared(Struct, frozen=True):
         Raises:
             InputError: Carries every error.
         """
-        errors = [each for each in self.problems if each.severity is Severity.ERROR]
-        for each in self.problems:
-            if warn is not None and each.severity is not Severity.ERROR:
-                warn(each)
-        if errors:
-            raise InputError(*errors)
+        require_all([self], warn)
 
     def _request(self, arn: str, secret: str | None) -> dict[str, Any]:
         cluster = self.target.account.cluster
@@ -118,6 +113,27 @@ def prepare(account: Account, order: Order, *, registering: bool = False) -> Pre
         wanted = revision_wanted(target) if registering else newest
     judged = Target(intent, account, wanted)
     return Prepared(order, intent, target, wanted, check_submission(judged))
+
+
+def require_all(
+    prepared: Iterable[Prepared], warn: Callable[[Problem], None] | None = None
+) -> None:
+    """Refuses submissions of which one breaks a rule; what several break is reported once.
+
+    Args:
+        prepared: The submissions.
+        warn: Is called with each warning.
+
+    Raises:
+        InputError: Carries every error.
+    """
+    problems = tuple(dict.fromkeys(problem for each in prepared for problem in each.problems))
+    errors = [each for each in problems if each.severity is Severity.ERROR]
+    for each in problems:
+        if warn is not None and each.severity is not Severity.ERROR:
+            warn(each)
+    if errors:
+        raise InputError(*errors)
 
 
 class Sender:

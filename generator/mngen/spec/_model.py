@@ -1503,7 +1503,7 @@ class Job(Section, frozen=True, kw_only=True):
                 "JSON file of a job definition that is registered as it is, by its path from the "
                 "spec: what `aws batch register-job-definition --cli-input-json` takes, or one "
                 "entry of what `describe-job-definitions` prints. Excludes the other keys, except "
-                "`queue`, `aws_name` and `protect`.",
+                "`queue`, `after`, `aws_name` and `protect`.",
                 "the path of a JSON file: 1 to 1024 characters, none of them a control character",
                 pattern=r"^[^\x00-\x1f\x7f]{1,1024}\Z",
                 examples=("definitions/wave.json",),
@@ -1724,6 +1724,16 @@ class Job(Section, frozen=True, kw_only=True):
         Meta(description="Seconds after which an attempt is ended.", ge=60, le=31_536_000),
         affects(Effect.JOBS),
     ] = 86_400
+    after: Annotated[
+        # A text with limits beside a list crashes msgspec 0.22 when it forgets the type.
+        str | Annotated[tuple[str, ...], Meta(max_length=20)],
+        Meta(
+            description="Jobs that must succeed before this one starts: a name, or a list of at "
+            "most 20. `mngen submit --flow` submits them first. Nothing that is deployed depends "
+            "on it.",
+        ),
+        affects(Effect.NONE),
+    ] = ()
     image: Annotated[
         Annotated[str, Meta(description="Another container image for this job.", min_length=1)]
         | None,
@@ -1764,6 +1774,12 @@ class Job(Section, frozen=True, kw_only=True):
             return
         if not self.groups or any(group.command is None for group in self.groups.values()):
             raise ValueError("`command` is required without `definition`")
+
+    @property
+    def predecessors(self) -> tuple[str, ...]:
+        """The names of the jobs in `after`, each once."""
+        names = (self.after,) if isinstance(self.after, str) else self.after
+        return tuple(dict.fromkeys(names))
 
     @property
     def parts(self) -> dict[str | None, Job]:

@@ -56,10 +56,14 @@ class ShapeCheck:
                 return None
             if len(members) == 1:
                 return self.salvage(value, members[0], path)
-            # Of several types at most one is a mapping, whose faults are at its keys.
+            # Of several types at most one is a mapping, whose faults are at its keys, and at most
+            # one a list, whose faults are at its items.
             section = next((each for each in members if _is_section(each)), None)
             if section is not None and isinstance(value, dict):
                 return self._salvage_section(value, section, path)
+            several = next((each for each in members if _is_list(each)), None)
+            if several is not None and isinstance(value, list):
+                return self._salvage_list(value, *_unwrap(several), path)
         elif _is_section(kind):
             return self._salvage_section(value, kind, path)
         elif get_origin(kind) is dict:
@@ -179,6 +183,10 @@ def _unwrap(kind: Any) -> tuple[Any, Meta | None]:
 
 def _is_section(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Section)
+
+
+def _is_list(kind: Any) -> bool:
+    return get_origin(_unwrap(kind)[0]) is tuple
 
 
 def _is_union(kind: Any) -> bool:

@@ -205,6 +205,7 @@ def few_ready() -> Data:
 
 
 NOTIFY: tuple[Key, ...] = (("notify", "emails"), ("notify", "topic"))
+LATER = {"queue": "mpi", "command": ["hostname"]}
 
 CASES: dict[Key, tuple[Data, Data]] = {
     **{key: (few(), changed(few(), {key: value})) for key, value in COMMON.items()},
@@ -230,8 +231,13 @@ CASES: dict[Key, tuple[Data, Data]] = {
             one({**many(), "jobs": many_changed()["jobs"]}, "jobs", entry(key)),
         )
         for key in JOBS
-        if key != "queue"
+        if key not in {"queue", "after"}
     },
+    # It names another job.
+    ("jobs", NAME, "after"): (
+        changed(few(), {("jobs", "later"): LATER}),
+        changed(few(), {("jobs", "later"): {**LATER, "after": "hello"}}),
+    ),
     **{
         ("jobs", NAME, "groups", NAME, key): (grouped(key), grouped(key, change))
         for key, change in GROUPS.items()

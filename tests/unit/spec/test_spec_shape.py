@@ -277,3 +277,22 @@ def test_golden_all_that_is_wrong_is_said_at_once(*, update_golden: bool) -> Non
     if update_golden:
         expected.write_text(shown, encoding="utf-8")
     assert shown == expected.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("after", "says"),
+    [
+        ("5", r"`after` must be text or a list, not 5"),
+        ("[mesh, 5]", r"`after\[1\]` must be text, not 5"),
+        ("{mesh: 1}", r"`after` must be text or a list, not a mapping"),
+        (str([f"j{n}" for n in range(21)]), r"`after` has 21 items; at most 20 are allowed"),
+    ],
+)
+def test_a_name_or_a_list_of_names(after: str, says: str) -> None:
+    found = load_text(
+        b"name: x\nregion: us-east-1\nenvironments: {r5: {instance: r5.12xlarge, max_nodes: 2}}\n"
+        b"queues: {mpi: {environments: [r5]}}\njobs:\n  mesh: {queue: mpi, command: [hostname]}\n"
+        + f"  later: {{queue: mpi, command: [hostname], after: {after}}}\n".encode()
+    ).problems
+    [problem] = [each for each in found if each.position and each.position.line == 7]
+    assert re.search(says, problem.message)

@@ -1,0 +1,140 @@
+"""Rules about the order of jobs (`after`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mngen.errors import did_you_mean
+from mngen.rules._rule import Match
+from mngen.rules.spec._rule import SpecRule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mngen.rules.spec._subject import Subject
+    from mngen.spec import Job, Path
+
+_DEPENDENCIES = "https://docs.aws.amazon.com/batch/latest/userguide/job_dependencies.html"
+
+
+class EarlierJobExists(SpecRule):
+    id = "MN500"
+    title = "`after` must name other jobs of the spec"
+    why = (
+        "AWS Batch knows the jobs that a job depends on by their IDs. To get these, `mngen submit "
+        "--flow` submits the named jobs first."
+    )
+    remedy = "name a job of this spec"
+    source_url = _DEPENDENCIES
+    manual_test = "aws batch submit-job --depends-on jobId=ID"
+    failing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  mesh: {queue: mpi, command: [blockMesh]}
+  solve:
+    queue: mpi
+    command: [simpleFoam]
+    after: mehs  #! mehs
+"""
+    passing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  mesh: {queue: mpi, command: [blockMesh]}
+  solve:
+    queue: mpi
+    command: [simpleFoam]
+    after: mesh
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        known = subject.spec.jobs
+        if ("jobs",) in subject.dropped:
+            return
+        for name, job in known.items():
+            others = [each for each in known if each != name]
+            for path, earlier in _named(name, job):
+                if earlier in others or ("jobs", earlier) in subject.dropped:
+                    continue
+                those = ", ".join(f"`{each}`" for each in others[:5])
+                hint = f"the other jobs are {those}" if those else "remove `after`"
+                message = f"there is no job `{earlier}`"
+                if earlier == name:
+                    message = f"the job `{name}` cannot wait for itself"
+                else:
+                    hint = did_you_mean(earlier, others) or hint
+                yield Match(path, message, hint)
+
+
+class NoCircle(SpecRule):
+    id = "MN501"
+    title = "Jobs must not wait for each other"
+    why = (
+        "AWS Batch knows the jobs that a job depends on by their IDs, so they must be submitted "
+        "before it. In a circle, none can be the first."
+    )
+    remedy = "remove one of the names from `after`"
+    source_url = _DEPENDENCIES
+    manual_test = "aws batch submit-job --depends-on jobId=ID"
+    failing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  mesh:
+    queue: mpi
+    command: [blockMesh]
+    after: post  #! post
+  solve: {queue: mpi, command: [simpleFoam], after: [mesh]}
+  post: {queue: mpi, command: [foamToVTK], after: [solve]}
+"""
+    passing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  mesh:
+    queue: mpi
+    command: [blockMesh]
+  solve: {queue: mpi, command: [simpleFoam], after: [mesh]}
+  post: {queue: mpi, command: [foamToVTK], after: [solve]}
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        jobs = subject.spec.jobs
+        circles: set[frozenset[str]] = set()
+        for name, job in jobs.items():
+            for path, earlier in _named(name, job):
+                # A job that waits for itself is the other rule's.
+                back = _way(jobs, earlier, name) if earlier != name else None
+                if back is None or frozenset(back) in circles:
+                    continue
+                circles.add(frozenset(back))
+                order = " after ".join(f"`{each}`" for each in (name, *back))
+                yield Match(path, f"the jobs wait for each other: {order}")
+
+
+def _named(name: str, job: Job) -> Iterator[tuple[Path, str]]:
+    """Yields the jobs that a job is after, each once, with their places in the spec."""
+    if isinstance(job.after, str):
+        yield ("jobs", name, "after"), job.after
+        return
+    for number, each in enumerate(job.after):
+        if each not in job.after[:number]:
+            yield ("jobs", name, "after", number), each
+
+
+def _way(jobs: Mapping[str, Job], start: str, end: str) -> tuple[str, ...] | None:
+    """Returns a shortest way from a job to another that it is after, both included, or None."""
+    ways = {start: (start,)}
+    front = [start] if start in jobs else []
+    while front and end not in ways:
+        following = []
+        for name in front:
+            for each in jobs[name].predecessors:
+                if each in jobs and each not in ways:
+                    ways[each] = (*ways[name], each)
+                    following.append(each)
+        front = following
+    return ways.get(end)
