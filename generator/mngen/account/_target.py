@@ -44,6 +44,7 @@ class Intent(msgspec.Struct, frozen=True):
         registering: Whether a new revision of the definition is registered first.
         share: Share identifier for a queue with a fair-share scheduling policy; None for none.
         after: IDs of the jobs that must succeed before it starts.
+        tags: Tags of the job, beside those that mngen gives it.
     """
 
     job: ResolvedJob
@@ -58,6 +59,7 @@ class Intent(msgspec.Struct, frozen=True):
     registering: bool = False
     share: str | None = None
     after: tuple[str, ...] = ()
+    tags: Mapping[str, str] = {}
 
 
 class Target:

@@ -22,6 +22,22 @@ OutOption = Annotated[Path, typer.Option("--out", help="Folder of the rendered t
 SandboxOption = Annotated[bool, typer.Option("--sandbox", help="Use the emulated AWS")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation")]
 FormatOption = Annotated[Format, typer.Option("--format", help="Output format")]
+JobStatusOption = Annotated[
+    list[str] | None,
+    typer.Option("--status", "-s", help="Only this state, such as RUNNING; repeatable"),
+]
+JobQueueOption = Annotated[str | None, typer.Option("--queue", "-q", help="Only this queue")]
+JobNameOption = Annotated[
+    str | None, typer.Option("--name", help="Only matching names; * and ? are wildcards")
+]
+JobSinceOption = Annotated[
+    str | None,
+    typer.Option("--since", help="Only newer ones: age (90s, 15m, 2h, 3d) or ISO time"),
+]
+JobTagOption = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="KEY=VALUE", help="Only with this tag; repeatable"),
+]
 JobArgument = Annotated[str, typer.Argument(metavar="ID", help="Job ID")]
 
 

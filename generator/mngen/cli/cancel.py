@@ -1,33 +1,86 @@
-"""`mngen cancel`: a job, stopped."""
+"""`mngen cancel`: a job, stopped, or all that a filter lists."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mngen.cli._console import ask, print_json, report, require_terminal
+from mngen.cli._console import ask, print_json, progress_of, report, require_terminal
+from mngen.cli._jobs import moment
 from mngen.cli._options import (
     DEFAULT_FILE,
     FileOption,
     Format,
     FormatOption,
-    JobArgument,
+    JobNameOption,
+    JobQueueOption,
+    JobSinceOption,
+    JobStatusOption,
+    JobTagOption,
     SandboxOption,
     YesOption,
+    parse_pair,
 )
 from mngen.cli._session import opened_jobs
 
+if TYPE_CHECKING:
+    from mngen.jobs import Jobs, JobSummary
+
+_REASON = "cancelled with mngen cancel"
+
 
 def cancel(
-    job: JobArgument,
+    job: Annotated[str | None, typer.Argument(metavar="[ID]", help="Job ID")] = None,
     reason: Annotated[
         str, typer.Option("--reason", help="Reason that AWS Batch records")
-    ] = "cancelled with mngen cancel",
+    ] = _REASON,
+    status: JobStatusOption = None,
+    queue: JobQueueOption = None,
+    name: JobNameOption = None,
+    since: JobSinceOption = None,
+    tag: JobTagOption = None,
     yes: YesOption = False,
     file: FileOption = DEFAULT_FILE,
     sandbox: SandboxOption = False,
     output_format: FormatOption = Format.PRETTY,
 ) -> None:
-    """Cancel a job on all its nodes."""
+    """Cancel a job on all its nodes, or all jobs that a filter lists.
+
+    The filters are those of `mngen jobs`: --name 'run-*' cancels all jobs of the sweep `run` that
+    have not finished. AWS Batch cancels a PENDING job once the jobs that it depends on have
+    finished.
+
+    If some jobs cannot be cancelled, they are listed, and the exit code is 3.
+    """
+    filtered = any(each is not None for each in (queue, name, since)) or bool(status or tag)
+    if (job is not None) == filtered:
+        raise typer.BadParameter(
+            "pass a job ID, or filters such as --name 'run-*'"
+            if job is None
+            else "not with filters: pass a job ID or filters",
+            param_hint="ID",
+        )
+    json_wanted = output_format is Format.JSON
+    if job is not None:
+        _cancel_one(job, reason or _REASON, file, yes=yes, sandbox=sandbox, json_wanted=json_wanted)
+        return
+    if not yes:
+        require_terminal("run mngen jobs with the same options to see the jobs")
+    with opened_jobs(file, sandbox=sandbox) as opened:
+        found = opened.list(
+            queue=queue,
+            states=[each.upper() for each in status or ()],
+            name=name,
+            since=moment(since),
+            tags=dict(parse_pair(each, "--tag") for each in tag or ()),
+        )
+        unfinished = [each for each in found if each.state not in ("SUCCEEDED", "FAILED")]
+        _cancel_all(opened, unfinished, reason or _REASON, yes=yes, json_wanted=json_wanted)
+
+
+def _cancel_one(
+    job: str, reason: str, file: Path, *, yes: bool, sandbox: bool, json_wanted: bool
+) -> None:
     if not yes:
         require_terminal(f"run mngen status {job} to see the job")
     with opened_jobs(file, sandbox=sandbox) as opened:
@@ -35,8 +88,32 @@ def cancel(
             found = opened.status(job, why=False, instances=False)
             nodes = f" on {len(found.nodes)} nodes" if len(found.nodes) > 1 else ""
             ask(f"Cancel {found.name}, which is {found.state}{nodes}?")
-        ended = opened.cancel(job, reason or "cancelled with mngen cancel")
-        if output_format is Format.JSON:
+        ended = opened.cancel(job, reason)
+        if json_wanted:
             print_json({"id": job, "ended": ended})
         else:
             report("The job is being cancelled." if ended else "The job has already finished.")
+
+
+def _cancel_all(
+    opened: "Jobs", found: "list[JobSummary]", reason: str, *, yes: bool, json_wanted: bool
+) -> None:
+    from mngen.cli.jobs import show_jobs
+
+    if not found:
+        if json_wanted:
+            print_json([])
+        else:
+            report("No unfinished jobs found.")
+        return
+    count = "1 job" if len(found) == 1 else f"{len(found)} jobs"
+    if not yes:
+        show_jobs(found, err=True)
+        ask(f"Cancel {'this job' if len(found) == 1 else f'these {count}'}?")
+    with progress_of("jobs") as progress:
+        opened.cancel_many(found, reason, progress)
+    if json_wanted:
+        print_json([{"id": each.id, "ended": True} for each in found])
+    else:
+        are = "is" if len(found) == 1 else "are"
+        report(f"{count} {are} being cancelled.")

@@ -1,31 +1,36 @@
 """`mngen jobs`: the jobs of the deployment."""
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from mngen.cli._console import console, print_json, report, table
 from mngen.cli._jobs import ago, coloured_state, duration, moment
-from mngen.cli._options import DEFAULT_FILE, FileOption, Format, FormatOption, SandboxOption
+from mngen.cli._options import (
+    DEFAULT_FILE,
+    FileOption,
+    Format,
+    FormatOption,
+    JobNameOption,
+    JobQueueOption,
+    JobSinceOption,
+    JobStatusOption,
+    JobTagOption,
+    SandboxOption,
+    parse_pair,
+)
 from mngen.cli._session import opened_jobs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mngen.jobs import JobSummary
 
 
 def jobs(
-    status: Annotated[
-        list[str] | None,
-        typer.Option("--status", "-s", help="Only this state, such as RUNNING; repeatable"),
-    ] = None,
-    queue: Annotated[str | None, typer.Option("--queue", "-q", help="Only this queue")] = None,
-    name: Annotated[
-        str | None, typer.Option("--name", help="Only matching names; * and ? are wildcards")
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option("--since", help="Only newer ones: age (90s, 15m, 2h, 3d) or ISO time"),
-    ] = None,
+    status: JobStatusOption = None,
+    queue: JobQueueOption = None,
+    name: JobNameOption = None,
+    since: JobSinceOption = None,
+    tag: JobTagOption = None,
     file: FileOption = DEFAULT_FILE,
     sandbox: SandboxOption = False,
     output_format: FormatOption = Format.PRETTY,
@@ -41,16 +46,23 @@ def jobs(
             states=[each.upper() for each in status or ()],
             name=name,
             since=moment(since),
+            tags=dict(parse_pair(each, "--tag") for each in tag or ()),
         )
     if output_format is Format.JSON:
         print_json(found)
     elif found:
-        _show(found)
+        show_jobs(found)
     else:
         report("No jobs found.")
 
 
-def _show(found: "tuple[JobSummary, ...]") -> None:
+def show_jobs(found: "Sequence[JobSummary]", *, err: bool = False) -> None:
+    """Shows a list of jobs.
+
+    Args:
+        found: The jobs.
+        err: Whether it goes to standard error.
+    """
     from rich.markup import escape
 
     waits = any(each.awaits for each in found)
@@ -74,4 +86,4 @@ def _show(found: "tuple[JobSummary, ...]") -> None:
             ran,
             *([awaited or "-"] if waits else ()),
         )
-    console().print(shown)
+    console(err=err).print(shown)

@@ -69,6 +69,10 @@ def submit(
     flow: Annotated[
         bool, typer.Option("--flow", help="First submit the jobs that it is after in the spec")
     ] = False,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="KEY=VALUE", help="Tag of the job; repeatable"),
+    ] = None,
     upload: Annotated[
         Path | None,
         typer.Option("--upload", help="File or folder to copy to the job, to {inputs}"),
@@ -106,8 +110,8 @@ def submit(
     If one of them fails, it fails too, without running.
 
     With --flow, all jobs that the job is `after` in the spec are submitted first, each once, and
-    their IDs printed. --env, --upload and --share are for all of them, other options for the job
-    itself. Repeating the command continues where it stopped.
+    their IDs printed. --env, --upload, --tag and --share are for all of them, other options for
+    the job itself. Repeating the command continues where it stopped.
 
     With --sweep, one job is submitted for each row of a CSV file: its columns are environment
     variables, and replace {column} in the command. Repeating the command continues where it
@@ -133,6 +137,7 @@ def submit(
         timeout=timeout,
         share=share,
         after=tuple(after or ()),
+        tags=dict(parse_pair(each, "--tag") for each in tag or []),
     )
     if sweep is not None and follow:
         pattern = shlex.quote(f"{name or job}-*")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mngen.cluster import Cluster
 
-_LONGEST_REASON = 256
+LONGEST_REASON = 256
 
 
 def cancel(batch: BatchClient, cluster: Cluster, job: JobDetailTypeDef, reason: str) -> bool:
@@ -37,7 +37,7 @@ def cancel(batch: BatchClient, cluster: Cluster, job: JobDetailTypeDef, reason: 
     require_own(cluster, job)
     if job["status"] in ENDED:
         return False
-    batch.terminate_job(jobId=job["jobId"], reason=reason[:_LONGEST_REASON])
+    batch.terminate_job(jobId=job["jobId"], reason=reason[:LONGEST_REASON])
     return True
 
 

@@ -41,8 +41,8 @@ def jobs_of_flow(cluster: Cluster, job: str) -> tuple[str, ...]:
 def orders_of_flow(cluster: Cluster, order: Order) -> list[Order]:
     """Returns the orders of a flow, in the order in which they are submitted.
 
-    Variables, inputs and the share are for all jobs; the other options are the last job's. The jobs
-    that come first wait for what the order is after.
+    Variables, inputs, tags and the share are for all jobs; the other options are the last job's.
+    The jobs that come first wait for what the order is after.
 
     Args:
         cluster: The deployment.
@@ -61,6 +61,7 @@ def orders_of_flow(cluster: Cluster, order: Order) -> list[Order]:
                 inputs=order.inputs,
                 share=order.share if job.queue.spec.scheduling_policy else None,
                 after=() if job.spec.predecessors else order.after,
+                tags=order.tags,
             )
         )
     return [*orders, msgspec.structs.replace(order, after=() if earlier else order.after)]

@@ -14,6 +14,7 @@ from mngen.account import Account
 from mngen.errors import InputError, did_you_mean
 from mngen.jobs._batch import KEPT_DAYS, job_id
 from mngen.jobs._cancel import cancel
+from mngen.jobs._cancel_many import cancel_many
 from mngen.jobs._dependencies import failed_causes
 from mngen.jobs._flow import linked, orders_of_flow, send_flow
 from mngen.jobs._follow import Follower
@@ -28,6 +29,7 @@ from mngen.jobs._submit import Prepared, Sender, prepare, require_all
 from mngen.jobs._sweep import orders_of, prepared_like, send_all
 from mngen.jobs._timeline import WIRE_UP_PATTERN, timeline_of
 from mngen.jobs._types import (
+    ENDED,
     STATES,
     Cause,
     JobStatus,
@@ -44,7 +46,7 @@ from mngen.jobs._watch import Watcher
 from mngen.jobs._why import causes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mypy_boto3_batch.client import BatchClient
@@ -143,8 +145,8 @@ class Jobs:
                 that counts, if someone else submitted the same at the same moment.
             warn: Is called with each warning of the rules.
             wanted: What differs from the definition: `nodes`, `queue`, `name`, `command`,
-                `environment`, `vcpus`, `memory`, `attempts`, `timeout`, `share`, `after`; see
-                `Order`.
+                `environment`, `vcpus`, `memory`, `attempts`, `timeout`, `share`, `after`,
+                `tags`; see `Order`.
 
         Raises:
             InputError: The submission breaks a rule; carries every error, and nothing was sent.
@@ -168,9 +170,9 @@ class Jobs:
         """Checks a job and all that it is after in the spec, and sends nothing; see `send_flow`.
 
         Args:
-            order: What is asked for of the job itself. Variables, inputs and the share are for all
-                jobs, and the first ones wait for what it is `after`. With a name, the others are
-                named after it.
+            order: What is asked for of the job itself. Variables, inputs, tags and the share are
+                for all jobs, and the first ones wait for what it is `after`. With a name, the
+                others are named after it.
             register: As in `submit`, for all jobs.
 
         Returns:
@@ -351,6 +353,7 @@ class Jobs:
         states: Collection[str] = (),
         name: str | None = None,
         since: float | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> tuple[JobSummary, ...]:
         """Returns the jobs of the deployment's queues, the newest first.
 
@@ -360,6 +363,7 @@ class Jobs:
             name: Pattern that a job's name matches, with `*` and `?`.
             since: Leaves out what was submitted before, in seconds since the epoch; by default
                 what Batch remembers at all.
+            tags: Tags that a job has; None for any.
 
         Raises:
             InputError: There is no such queue or state.
@@ -385,6 +389,7 @@ class Jobs:
                     queue=queue,
                     states=states,
                     name=name,
+                    tags=tags or {},
                 )
             )
 
@@ -605,6 +610,26 @@ class Jobs:
         """
         with translated():
             return cancel(self.batch, self.cluster, describe_one(self.batch, job), reason)
+
+    def cancel_many(
+        self,
+        jobs: Sequence[JobSummary],
+        reason: str = "ended with mngen cancel",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Cancels jobs of a list, fifty a call, with all their nodes; see `list`.
+
+        Args:
+            jobs: The jobs; those that have ended stay as they are.
+            reason: What Batch records.
+            progress: Is called with how many jobs are done, and of how many.
+
+        Raises:
+            ToolError: Some could not be cancelled, or AWS does not answer; the problems name them.
+        """
+        wanted = [each for each in jobs if each.state not in ENDED]
+        with translated():
+            cancel_many(self.batch, wanted, reason, progress=progress)
 
 
 def _changed(state: State, reason: str | None, on_progress: OnState | None) -> None:

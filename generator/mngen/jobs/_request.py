@@ -47,6 +47,8 @@ Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _SHARE = re.compile(r"[A-Za-z0-9]{1,255}")
 _TAG_VALUE = re.compile(r"[^\w .:/=+@-]")
+_LONGEST_KEY = 128
+_LONGEST_VALUE = 256
 
 
 def with_inputs(order: Order, inputs: Inputs) -> Order:
@@ -88,6 +90,7 @@ def make_intent(cluster: Cluster, order: Order, *, registering: bool = False) ->
         environment=order.environment,
         share=order.share,
         after=after_of(order),
+        tags=order.tags,
         overrides=json.dumps(
             _container_overrides(order, job, queue, MASK if nodes is not None else None),
             separators=(",", ":"),
@@ -128,7 +131,7 @@ def make_request(
         "jobName": order.name or intent.job.name,
         "jobQueue": queue_name(cluster.spec, intent.queue.name),
         "jobDefinition": definition,
-        "tags": {DEPLOYMENT_TAG: cluster.spec.name},
+        "tags": {**order.tags, DEPLOYMENT_TAG: cluster.spec.name},
     }
     if intent.nodes is None:
         if overrides:
@@ -205,7 +208,7 @@ def token_of(request: dict[str, Any], order: Order) -> str:
 
 def tag_value(text: str) -> str:
     """Returns a text as the value of a tag: at most 256 of the characters that AWS takes."""
-    return _TAG_VALUE.sub("_", text)[:256]
+    return _TAG_VALUE.sub("_", text)[:_LONGEST_VALUE]
 
 
 def _container_overrides(
@@ -339,6 +342,7 @@ def _faults(order: Order, job: ResolvedJob | None) -> list[Problem]:
                 hint="let one job wait for some of them, and this job for that one",
             )
         )
+    problems += _of_tags(order.tags)
     if RENDEZVOUS_VARIABLE in order.environment:
         problems.append(
             Problem(
@@ -353,6 +357,29 @@ def _faults(order: Order, job: ResolvedJob | None) -> list[Problem]:
     if any("\0" in text for text in (*order.command, *order.environment.values())):
         problems.append(Problem("a command or variable contains a NUL character"))
     return problems
+
+
+def _of_tags(tags: Mapping[str, str]) -> Iterator[Problem]:
+    """Yields what is wrong with the tags of an order.
+
+    Source: https://docs.aws.amazon.com/batch/latest/userguide/using-tags.html
+    """
+    for key, value in tags.items():
+        if not 1 <= len(key) <= _LONGEST_KEY or len(value) > _LONGEST_VALUE:
+            yield Problem(
+                f'invalid tag "{key}"',
+                hint=f"a key has 1 to {_LONGEST_KEY} characters, a value at most {_LONGEST_VALUE}",
+            )
+        elif _TAG_VALUE.search(key) or _TAG_VALUE.search(value):
+            yield Problem(
+                f'invalid tag "{key}={value}"',
+                hint="use letters, digits, spaces and _ . : / = + - @",
+            )
+        elif key.casefold().startswith(("aws:", "mngen:")):
+            yield Problem(
+                f"tag keys starting with `{key.partition(':')[0]}:` are reserved",
+                hint="use another key",
+            )
 
 
 def _of_ranges(order: Order, job: ResolvedJob) -> Iterator[Problem]:

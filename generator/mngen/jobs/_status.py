@@ -21,7 +21,7 @@ from mngen.jobs._dependencies import awaited_of, dependencies_of
 from mngen.jobs._types import WAITING, JobStatus, JobSummary, NodeStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_batch.type_defs import JobDetailTypeDef, JobSummaryTypeDef
@@ -112,6 +112,7 @@ def list_jobs(
     queue: str | None = None,
     states: Collection[str] = (),
     name: str | None = None,
+    tags: Mapping[str, str] = {},
 ) -> list[JobSummary]:
     """Returns the jobs of the deployment's queues, the newest first.
 
@@ -122,6 +123,7 @@ def list_jobs(
         queue: Name of a queue in the spec; None for all.
         states: States to show; empty for all.
         name: Pattern that a job's name matches, with `*` and `?`; None for all.
+        tags: Tags that a job has, which takes a call for each hundred jobs that pass otherwise.
     """
     wanted = [queue_name(cluster.spec, each.name) for each in cluster.queues]
     if queue is not None:
@@ -137,6 +139,12 @@ def list_jobs(
         if (not states or job.get("status") in states)
         and (name is None or fnmatchcase(job["jobName"], name))
     ]
+    if tags:
+        own = {
+            job["jobId"]: job.get("tags", {})
+            for job in describe(batch, [each.id for each in found])
+        }
+        found = [each for each in found if tags.items() <= own.get(each.id, {}).items()]
     awaited = awaited_of(batch, [each.id for each in found if each.state == "PENDING"])
     shown = [replace(each, awaits=awaited.get(each.id, ())) for each in found]
     return sorted(shown, key=lambda job: (-job.created, job.id))

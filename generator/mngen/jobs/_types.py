@@ -41,6 +41,7 @@ class Order(Struct, frozen=True, kw_only=True):
         share: Share identifier, for a queue with a fair-share scheduling policy.
         inputs: The folder of the uploaded inputs; part of what makes two submissions the same.
         after: IDs of the jobs that must succeed before it starts.
+        tags: Tags of the job, beside those that mngen gives it.
     """
 
     job: str
@@ -57,6 +58,7 @@ class Order(Struct, frozen=True, kw_only=True):
     share: str | None = None
     inputs: str | None = None
     after: tuple[str, ...] = ()
+    tags: dict[str, str] = {}
 
 
 class Submission(Struct, frozen=True, kw_only=True):

@@ -27,6 +27,14 @@ ROOT = Path(__file__).resolve().parents[3]
 REGISTERING = "batch:RegisterJobDefinition"
 
 
+# The bulk call has no permission of its own. Source: botocore's model of AWS Batch (TerminateJobs)
+PERMISSIONS = {"batch:TerminateJobs": "batch:TerminateJob"}
+
+
+def running_one(jobs: Jobs) -> str:
+    return hold(jobs, "RUNNING", "one")
+
+
 @pytest.mark.usefixtures("state_home")
 def test_all_that_a_submitter_asks(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     with Faults(deployed.sandbox.endpoint) as faults:
@@ -45,7 +53,10 @@ def test_all_that_a_submitter_asks(deployed: Deployed, monkeypatch: pytest.Monke
         running = hold(jobs, "RUNNING", nodes=3)
         machines = [each.container_instance for each in jobs.status(running).nodes]
         jobs.cancel(running)
-        asked = {call.action for call in faults.calls}
+        later = jobs.submit("one", tags={"project": "x"}, after=[running_one(jobs)])
+        jobs.cancel_many(jobs.list(tags={"project": "x"}))
+        assert jobs.status(later.id).causes
+        asked = {PERMISSIONS.get(call.action, call.action) for call in faults.calls}
         submissions = [call for call in faults.calls if call.action == "batch:SubmitJob"]
         counted = [call for call in faults.calls if call.action == "ecs:DescribeClusters"]
     document = policy(Part.SUBMITTER, deployed.cluster, ACCOUNT_ID)
@@ -60,7 +71,7 @@ def test_all_that_a_submitter_asks(deployed: Deployed, monkeypatch: pytest.Monke
     for arn in clusters:
         assert allows([document], Request("ecs:DescribeClusters", arn))
         assert not allows([document], Request("ecs:DescribeClusters", arn.replace("-j", "-x")))
-    assert len(submissions) == 3
+    assert len(submissions) == 5
     # The right to tag a job, and with it the right to submit, is bound to the deployment's tag.
     assert {call.values["tags"]["mngen:deployment"] for call in submissions} == {deployed.name}
 

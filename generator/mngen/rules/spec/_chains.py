@@ -127,7 +127,7 @@ def _named(name: str, job: Job) -> Iterator[tuple[Path, str]]:
 
 def _way(jobs: Mapping[str, Job], start: str, end: str) -> tuple[str, ...] | None:
     """Returns a shortest way from a job to another that it is after, both included, or None."""
-    ways = {start: (start,)}
+    ways: dict[str, tuple[str, ...]] = {start: (start,)}
     front = [start] if start in jobs else []
     while front and end not in ways:
         following = []

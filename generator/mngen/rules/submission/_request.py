@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mngen.cluster import DEPLOYMENT_TAG, SUBMISSION_TAG, SUBMITTER_TAG
 from mngen.errors import Severity
 from mngen.rules._rule import Match, Waiting
 from mngen.rules.spec._gpus import gpus_in_words
@@ -23,6 +24,8 @@ _REGISTERED = (
     "--query 'containerInstances[].registeredResources'"
 )
 
+MOST_TAGS = 50
+"""Most tags of a job, those of its definition included."""
 LARGEST_OVERRIDES = 8192
 """Most characters of the overrides of one container, as JSON."""
 
@@ -320,4 +323,29 @@ class ShareGiven(SubmissionRule):
                 ("queues", name),
                 f"the queue `{name}` has no scheduling policy",
                 "submit without `--share`",
+            )
+
+
+class TagsFit(SubmissionRule):
+    id = "MN322"
+    title = "A job and its definition must have at most 50 tags together"
+    why = (
+        "AWS Batch adds the tags of the job definition to those of the job. With more than 50, the "
+        "job fails before it starts. mngen needs three for itself."
+    )
+    remedy = "use fewer `--tag`"
+    source_url = _SUBMIT
+    manual_test = "aws batch describe-job-definitions --query 'jobDefinitions[].tags'"
+    calls = ("batch:DescribeJobDefinitions",)
+    waiting = Waiting.NOTHING
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        of_definition = target.definition.get("tags", {}) if target.definition else {}
+        own = {DEPLOYMENT_TAG, SUBMISSION_TAG, SUBMITTER_TAG}
+        count = len({*target.intent.tags, *of_definition, *own})
+        if target.intent.tags and count > MOST_TAGS:
+            yield Match(
+                ("jobs", target.intent.job.name),
+                f"the job would have {count} tags with those of its definition",
             )

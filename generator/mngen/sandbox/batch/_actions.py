@@ -21,6 +21,7 @@ from mngen.sandbox.batch._submit import submit
 _MAX_DESCRIBED = 100
 _WAITING = ("SUBMITTED", "PENDING", "RUNNABLE")
 _KILLED = 137
+_MAX_TERMINATED = 50
 
 
 class JobActions:
@@ -69,6 +70,25 @@ class JobActions:
             stop(job, reason, "terminated", time.time())
             write_output(self.batch_backend)
         return "{}"
+
+    def terminatejobs(self) -> str:
+        """Cancels up to 50 jobs in any state; those that are not there count as cancelled.
+
+        In which words more than 50 are refused is inferred.
+        Source: botocore's model of AWS Batch (TerminateJobs)
+        """
+        request = json.loads(self.body or "{}")
+        wanted = request.get("jobs") or []
+        if not request.get("reason"):
+            raise ClientException("'reason' is a required field (cannot be an empty string)")
+        if not 1 <= len(wanted) <= _MAX_TERMINATED:
+            raise ClientException(f"Expected between 1 and {_MAX_TERMINATED} job ids")
+        state = tick(self.batch_backend)
+        for each in wanted:
+            if each in state.jobs:
+                stop(state.jobs[each], request["reason"], "terminated", time.time())
+        write_output(self.batch_backend)
+        return json.dumps({"successful": wanted, "errors": []})
 
     def _target(self) -> tuple[job_model.Job | None, int | None, str]:
         request = json.loads(self.body or "{}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from moto.batch.exceptions import ClientException, InvalidParameterValueException
 from moto.batch.models import BatchBackend
 from moto.batch.responses import BatchResponse
+from moto.batch.urls import url_paths
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.logs.responses import LogsResponse
 
@@ -22,7 +23,7 @@ from mngen.sandbox.batch._actions import JobActions, LogActions, tick
 from mngen.sandbox.batch._exec import ExecActions
 from mngen.sandbox.batch._machines import MachineActions
 from mngen.sandbox.batch._schedule import scaled
-from mngen.sandbox.emulator._patch import patch, patch_attribute
+from mngen.sandbox.emulator._patch import patch, patch_attribute, patch_table
 
 if TYPE_CHECKING:
     from moto.batch.models import ComputeEnvironment, JobDefinition, JobQueue
@@ -198,7 +199,8 @@ def close() -> None:
         ),
     )
     patch(BatchResponse, BatchActions)
-    patch(BatchResponse, JobActions, adds=("_target",))
+    patch(BatchResponse, JobActions, adds=("_target", "terminatejobs"))
+    patch_table(url_paths, "{0}/v1/terminatejobs$", BatchResponse.dispatch)
     patch(LogsResponse, LogActions)
     patch(EC2ContainerServiceResponse, MachineActions, adds=("_known",))
     patch(EC2ContainerServiceResponse, ExecActions, adds=("execute_command", "_tasks"))

@@ -1,0 +1,113 @@
+"""Cancelling many jobs, fifty a call; what could not be cancelled is reported by job."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from mngen._aws import translate
+from mngen.errors import Problem, ToolError
+from mngen.jobs._cancel import LONGEST_REASON
+from mngen.jobs._types import WAITING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mypy_boto3_batch.client import BatchClient
+
+    from mngen.jobs._types import JobSummary
+
+_AT_ONCE = 50
+"""Most IDs of one call.
+
+Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_TerminateJobs.html
+"""
+_PASSING = ("ThrottlingException", "ServerException")
+"""Codes of errors of a single job after which the same request may succeed.
+
+Source: the description of TerminateJobsErrorDetail in botocore's model of AWS Batch.
+"""
+_ATTEMPTS = 5
+_FIRST_PAUSE = 1.0  # seconds; doubled from one attempt to the next
+
+
+def cancel_many(
+    batch: BatchClient,
+    jobs: Sequence[JobSummary],
+    reason: str,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Cancels jobs in any state, those that wait first, so that none starts as others end.
+
+    Batch answers with success even if single jobs were refused. It takes the permission for the
+    single call, TerminateJob, for each job. One that is gone, or has ended, counts as cancelled.
+
+    Args:
+        batch: The client.
+        jobs: The jobs.
+        reason: What Batch records.
+        progress: Is called with how many jobs are done, and of how many.
+        sleep: How to wait for a number of seconds.
+
+    Raises:
+        ToolError: Some could not be cancelled; carries one problem for each, or one for all that
+            are left if AWS does not answer.
+    """
+    ordered = sorted(jobs, key=lambda job: job.state not in WAITING)
+    refused: dict[str, str] = {}
+    done = 0
+    for first in range(0, len(ordered), _AT_ONCE):
+        part = ordered[first : first + _AT_ONCE]
+        try:
+            refused |= _cancel(batch, [each.id for each in part], reason, sleep)
+        # What was cancelled before stays so, and the user must know what was not.
+        except Exception as error:
+            raise _left(ordered[first:], len(ordered), translate(error)) from error
+        done += len(part)
+        if progress is not None:
+            progress(done, len(ordered))
+    if refused:
+        names = {each.id: each.name for each in jobs}
+        raise ToolError(
+            Problem(
+                f"{len(refused)} of {len(jobs)} jobs could not be cancelled",
+                hint="the others are being cancelled; repeat the command for those that are left",
+            ),
+            *(Problem(f"{each} ({names[each]}): {said}") for each, said in refused.items()),
+        )
+
+
+def _cancel(
+    batch: BatchClient, ids: list[str], reason: str, sleep: Callable[[float], None]
+) -> dict[str, str]:
+    """Returns the jobs of one call that could not be cancelled, with the reason."""
+    refused: dict[str, str] = {}
+    pause = _FIRST_PAUSE
+    for attempt in range(_ATTEMPTS):
+        answer = batch.terminate_jobs(jobs=ids, reason=reason[:LONGEST_REASON])
+        errors = answer["errors"]
+        last = attempt == _ATTEMPTS - 1
+        refused |= {
+            each["job"]: f"{each['code']}: {each['message']}"
+            for each in errors
+            if last or each["code"] not in _PASSING
+        }
+        ids = [each["job"] for each in errors if each["code"] in _PASSING]
+        if not ids or last:
+            break
+        sleep(pause)
+        pause *= 2
+    return refused
+
+
+def _left(jobs: Sequence[JobSummary], total: int, error: ToolError) -> ToolError:
+    return ToolError(
+        *error.problems,
+        Problem(
+            f"{len(jobs)} of {total} jobs are not cancelled, the first {jobs[0].id} "
+            f"({jobs[0].name})",
+            hint="the others are being cancelled; repeat the command for those that are left",
+        ),
+    )
