@@ -58,13 +58,19 @@ def _as_data(value: Any) -> Any:
 
 
 def write_picture(path: "Path", svg: str) -> None:
-    """Writes a picture into a file.
+    """Writes a picture into a file, wholly or not at all.
 
     Raises:
         InputError: It cannot be written.
     """
+    from mngen._files import write_atomically
+
     try:
-        path.write_text(svg, encoding="utf-8")
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            # Nothing takes the place of a link or a pipe, such as /dev/stdout.
+            path.write_text(svg, encoding="utf-8")
+        else:
+            write_atomically(path, svg.encode())
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
 

@@ -1,5 +1,6 @@
 """`mngen cost`: what jobs cost, from the time that they used instances."""
 
+import os
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -84,7 +85,13 @@ def cost(
     if job is not None and any(given.values()):
         option = next(name for name, value in given.items() if value)
         raise typer.BadParameter("not with a job ID", param_hint=option)
-    _refuse_bucket(keep)
+    if keep is not None:
+        if sandbox:
+            # It has no name of its own: its jobs would count as those of the deployment.
+            raise typer.BadParameter("not with --sandbox", param_hint="--keep")
+        _refuse_bucket(keep)
+    if picture is not None:
+        _refuse_other(picture, keep)
     prices = load_prices(file)
     after = moment(since)
     with opened_jobs(file, sandbox=sandbox) as opened:
@@ -133,16 +140,35 @@ def _with_kept(
     return [each for each in spent if after is None or each[0].created >= after]
 
 
-def _refuse_bucket(path: Path | None) -> None:
+def _refuse_bucket(path: Path) -> None:
     """Refuses what looks like an object in S3.
 
     Raises:
         InputError: It does.
     """
-    if path is not None and path.parts[:1] == ("s3:",):
+    if path.parts[:1] == ("s3:",):
         raise InputError(
             f"--keep takes a file: {path}",
             hint="copy the file with `aws s3 cp` before and after the command",
+        )
+
+
+def _refuse_other(picture: Path, keep: Path | None) -> None:
+    """Refuses to write a picture over what is none, above all over the kept jobs.
+
+    Raises:
+        InputError: The file, or what a link of this name points to, is not named as a picture, or
+            is the one to keep jobs in.
+    """
+    # Unlike Path.resolve, it takes a link that points to itself as it is.
+    target = Path(os.path.realpath(picture))
+    if not all(each.name.lower().endswith(".svg") for each in (picture, target)):
+        raise InputError(
+            f"--picture takes an SVG file: {picture}", hint="pass a name that ends in .svg"
+        )
+    if keep is not None and target == Path(os.path.realpath(keep)):
+        raise InputError(
+            f"--picture and --keep are the same file: {picture}", hint="pass two different files"
         )
 
 
