@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mngen.catalog import Prices
-    from mngen.cost import JobReport, Report, Spent
+    from mngen.cost import JobReport, Origin, Report, Spent
     from mngen.jobs import Usage
 
 _KEPT_SECONDS = 7 * 86_400
@@ -79,7 +79,7 @@ def cost(
     file has are summed as well, at the prices of the day on which they were added.
     """
     from mngen.catalog import load_prices
-    from mngen.cost import By, job_report, summed
+    from mngen.cost import By, Origin, costs_of, job_report, summed
 
     given = {"--since": since, "--by": by, "--keep": keep, "--picture": picture}
     if job is not None and any(given.values()):
@@ -102,7 +102,11 @@ def cost(
         # All that is remembered is kept; what is shown may be less.
         usages = opened.usage(since=None if keep else after)
         deployment = opened.cluster.spec.name
-    spent = _with_kept(usages, prices, keep, (deployment, region), after)
+        account = opened.account_id() if keep else ""
+    if keep is None:
+        spent = costs_of(usages, prices, region)
+    else:
+        spent = _with_kept(usages, prices, keep, Origin(deployment, account, region), after)
     found = summed(spent, prices, region, By((by or SumBy.JOB).value))
     _print(found, region, output_format)
     if picture is not None:
@@ -121,21 +125,19 @@ def cost(
 def _with_kept(
     usages: "Sequence[Usage]",
     prices: "Prices",
-    path: Path | None,
-    deployment: tuple[str, str],
+    path: Path,
+    origin: "Origin",
     after: float | None,
 ) -> "list[tuple[Usage, Spent]]":
     """Returns what jobs cost, with those that a file keeps, to which finished ones are added."""
     from mngen.cost import costs_of, spent_when_kept
     from mngen.cost import keep as kept_in
 
-    name, region = deployment
-    if path is None:
-        return costs_of(usages, prices, region)
-    kept = kept_in(path, usages, prices, name, region)
-    report(f"{path}: {counted(kept.added, 'job')} added, {len(kept.jobs)} of {name} in all")
+    kept = kept_in(path, usages, prices, origin)
+    total = f"{len(kept.jobs)} of {origin.deployment} in all"
+    report(f"{path}: {counted(kept.added, 'job')} added, {total}")
     ids = {each.usage.id for each in kept.jobs}
-    spent = costs_of((each for each in usages if each.id not in ids), prices, region)
+    spent = costs_of((each for each in usages if each.id not in ids), prices, origin.region)
     spent += [(each.usage, spent_when_kept(each, prices)) for each in kept.jobs]
     return [each for each in spent if after is None or each[0].created >= after]
 

@@ -39,7 +39,7 @@ from mngen.cost._spent import (
 from mngen.cost._standing import Standing
 
 if TYPE_CHECKING:
-    from mngen.cost._kept import Kept, KeptJob, keep, spent_when_kept
+    from mngen.cost._kept import Kept, KeptJob, Origin, keep, spent_when_kept
     from mngen.cost._picture import Weeks, to_svg, weeks_of
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "JobReport",
     "Kept",
     "KeptJob",
+    "Origin",
     "Report",
     "Row",
     "Spent",
@@ -75,6 +76,7 @@ __getattr__ = later(
     {
         "Kept": "_kept",
         "KeptJob": "_kept",
+        "Origin": "_kept",
         "Weeks": "_picture",
         "keep": "_kept",
         "spent_when_kept": "_kept",

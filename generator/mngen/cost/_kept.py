@@ -1,15 +1,16 @@
 """What is kept of finished jobs, since AWS Batch forgets them: a CSV file, one line for each job.
 
-A line is written once, with the amount at the prices of that day, and never changed. Each names its
-deployment, so that several can share a file.
+A line is written once, with the amount at the prices known on that day, and never changed. Each
+names its deployment and account, so that several can share a file.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     "deployment",
+    "account",
     "region",
     "id",
     "name",
@@ -50,12 +52,25 @@ _MEND = (
 )
 
 
+class Origin(NamedTuple):
+    """Where jobs ran: other accounts and regions can have a deployment of the same name.
+
+    Attributes:
+        deployment: The name of the deployment.
+        account: The number of its account, twelve digits.
+        region: Its region.
+    """
+
+    deployment: str
+    account: str
+    region: str
+
+
 class KeptJob(Struct, frozen=True, kw_only=True):
     """A finished job as the file has it.
 
     Attributes:
-        deployment: The deployment that it ran in.
-        region: The region of that.
+        origin: Where it ran.
         usage: How long it used instances.
         amount: What it cost at the prices of the day on which it was kept; None if that was not
             known.
@@ -63,8 +78,7 @@ class KeptJob(Struct, frozen=True, kw_only=True):
         reason: Why the amount was not known; empty otherwise.
     """
 
-    deployment: str
-    region: str
+    origin: Origin
     usage: Usage
     amount: float | None
     currency: str
@@ -83,7 +97,7 @@ class Kept(Struct, frozen=True, kw_only=True):
     added: int
 
 
-def keep(path: Path, usages: Iterable[Usage], prices: Prices, deployment: str, region: str) -> Kept:
+def keep(path: Path, usages: Iterable[Usage], prices: Prices, origin: Origin) -> Kept:
     """Adds the finished jobs that a file lacks to it, and returns all that it has of a deployment.
 
     If this is killed at any point, the file is the old or the new one. Of two that run at the same
@@ -93,8 +107,7 @@ def keep(path: Path, usages: Iterable[Usage], prices: Prices, deployment: str, r
         path: The file; it need not exist yet, but its folder must.
         usages: How long jobs used instances, finished or not.
         prices: The prices of instance types.
-        deployment: The deployment of the jobs.
-        region: Its region.
+        origin: Where the jobs ran.
 
     Raises:
         InputError: The file is damaged, or is not a file; it was not changed.
@@ -110,7 +123,7 @@ def keep(path: Path, usages: Iterable[Usage], prices: Prices, deployment: str, r
             known = _parsed(path, raw)
             ids = {each.usage.id for each in known}
             new = [
-                _new(each, prices, deployment, region)
+                _new(each, prices, origin)
                 for each in sorted(usages, key=lambda each: (each.created, each.id))
                 if each.state in _FINISHED and each.id not in ids
             ]
@@ -121,17 +134,14 @@ def keep(path: Path, usages: Iterable[Usage], prices: Prices, deployment: str, r
             f"cannot keep jobs in {path}: {error.strerror or error}",
             hint="pass a file in a folder that you can write to",
         ) from None
-    own = tuple(
-        each for each in (*known, *new) if (each.deployment, each.region) == (deployment, region)
-    )
+    own = tuple(each for each in (*known, *new) if each.origin == origin)
     return Kept(jobs=own, added=len(new))
 
 
-def _new(usage: Usage, prices: Prices, deployment: str, region: str) -> KeptJob:
-    spent, place = spent_of(usage, prices, region), prices.region(region)
+def _new(usage: Usage, prices: Prices, origin: Origin) -> KeptJob:
+    spent, place = spent_of(usage, prices, origin.region), prices.region(origin.region)
     return KeptJob(
-        deployment=deployment,
-        region=region,
+        origin=origin,
         usage=usage,
         amount=spent.amount,
         currency=place.currency if place and spent.amount is not None else "",
@@ -152,7 +162,7 @@ def _row(kept: KeptJob) -> tuple[object, ...]:
     usage = kept.usage
     submitted = datetime.fromtimestamp(usage.created, UTC).isoformat(timespec="milliseconds")
     return (
-        *(kept.deployment, kept.region, usage.id, usage.name, usage.job, usage.queue),
+        *(*kept.origin, usage.id, usage.name, usage.job, usage.queue),
         *(usage.user or "", usage.state, submitted, usage.nodes, usage.attempts),
         f"{usage.seconds:.3f}",
         " ".join(f"{name}={share:.6g}" for name, share in sorted(usage.shares.items())),
@@ -225,8 +235,7 @@ def _job(row: Sequence[str]) -> KeptJob:
         shares=_read(cells, "instances", _shares),
     )
     return KeptJob(
-        deployment=cells["deployment"],
-        region=cells["region"],
+        origin=Origin(cells["deployment"], _read(cells, "account", _account), cells["region"]),
         usage=usage,
         amount=_read(cells, "amount", _amount) if cells["amount"] else None,
         currency=cells["currency"],
@@ -239,6 +248,14 @@ def _read(cells: dict[str, str], name: str, convert: Any) -> Any:
         return convert(cells[name])
     except (ValueError, OverflowError):
         raise ValueError(f'invalid {name} "{cells[name]}"') from None
+
+
+def _account(text: str) -> str:
+    # Spreadsheets leave zeros at the beginning out, and write long numbers as 1.23457E+11.
+    number = text.zfill(12)
+    if re.fullmatch("[0-9]{12}", number) is None:
+        raise ValueError
+    return number
 
 
 def _amount(text: str) -> float:
@@ -275,11 +292,11 @@ def spent_when_kept(kept: KeptJob, prices: Prices) -> Spent:
         kept: The job.
         prices: The prices of instance types.
     """
-    now = spent_of(kept.usage, prices, kept.region)
+    now = spent_of(kept.usage, prices, kept.origin.region)
     if kept.amount is None and kept.reason and not kept.reason.startswith(NO_PRICE):
         # An array, or a job whose instances are not known: that does not change.
         return replace(now, instance=None, share=1.0, amount=None, reason=kept.reason, possible=())
-    place = prices.region(kept.region)
+    place = prices.region(kept.origin.region)
     if kept.amount is None or (place and place.currency != kept.currency):
         return now
     return replace(now, amount=kept.amount, reason="")

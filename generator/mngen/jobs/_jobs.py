@@ -408,6 +408,18 @@ class Jobs:
 
         return Watcher(self.cluster, connect)
 
+    def account_id(self) -> str:
+        """Returns the number of the account that the jobs run in; that takes no permission.
+
+        Source: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+
+        Raises:
+            ToolError: AWS does not answer.
+        """
+        with translated():
+            sts = self._account.client("sts")
+            return str(sts.get_caller_identity()["Account"])
+
     def usage(self, *, since: float | None = None) -> tuple[Usage, ...]:
         """Returns how long the jobs of the deployment used instances, the newest first.
 
