@@ -105,7 +105,8 @@ def keep(path: Path, usages: Iterable[Usage], prices: Prices, origin: Origin) ->
 
     Args:
         path: The file; it need not exist yet, but its folder must.
-        usages: How long jobs used instances, finished or not.
+        usages: How long jobs used instances, finished or not; one whose end AWS Batch does not
+            report is not added yet.
         prices: The prices of instance types.
         origin: Where the jobs ran.
 
@@ -125,7 +126,7 @@ def keep(path: Path, usages: Iterable[Usage], prices: Prices, origin: Origin) ->
             new = [
                 _new(each, prices, origin)
                 for each in sorted(usages, key=lambda each: (each.created, each.id))
-                if each.state in _FINISHED and each.id not in ids
+                if each.state in _FINISHED and not each.is_open and each.id not in ids
             ]
             if new:
                 write_atomically(path, _appended(raw, new))

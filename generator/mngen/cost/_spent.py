@@ -27,6 +27,7 @@ NOT_COUNTED = (
 
 IN_BLOCK = "may have run in a capacity block, which is paid in advance"
 ARRAY = "is an array: run mngen cost ID:INDEX for one of its jobs"
+OPEN = "has ended, but AWS Batch does not report when"
 NO_PRICE = "no price of"
 EXISTING = "may have run on existing environments, whose instance types the spec does not have"
 
@@ -229,6 +230,7 @@ def job_report(usage: Usage, prices: Prices, region: str) -> JobReport:
                 shares={node.instance: 1.0} if node.instance else usage.shares,
                 # What AWS Batch reports of a node is its type, wherever it ran.
                 is_existing=usage.is_existing and not node.instance,
+                is_open=node.is_open,
             ),
             prices,
             region,
@@ -268,6 +270,8 @@ def spent_of(usage: Usage, prices: Prices, region: str) -> Spent:
     reason = ""
     if usage.is_array:
         reason = ARRAY
+    elif usage.is_open:
+        reason = OPEN
     elif usage.seconds == 0:
         # What never ran cost nothing, whatever its price.
         return Spent(name=usage.id, instance=None, share=0.0, hours=0.0, amount=0.0)

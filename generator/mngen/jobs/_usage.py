@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from mngen.cluster import SUBMITTER_TAG, definition_name, queue_name, registered_memory
 from mngen.jobs._batch import describe
+from mngen.jobs._types import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,12 +47,14 @@ class NodeUsage(Struct, frozen=True, kw_only=True):
         seconds: The time of all its attempts.
         attempts: How many there were.
         instance: The instance type, as AWS Batch reports it; None where it does not.
+        is_open: Whether it has ended, but AWS Batch does not report when: the time is too short.
     """
 
     index: int
     seconds: float
     attempts: int
     instance: str | None = None
+    is_open: bool = False
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -74,6 +77,7 @@ class Usage(Struct, frozen=True, kw_only=True):
         in_block: Whether it may have run in a capacity block.
         is_existing: Whether it may have run in an environment that the spec does not describe.
         is_array: Whether it is an array of jobs: attempts are those of its jobs, and are not read.
+        is_open: Whether it has ended, but AWS Batch does not report when: the time is too short.
         by_node: Each node on its own; empty where only the job as a whole was asked for.
     """
 
@@ -91,6 +95,7 @@ class Usage(Struct, frozen=True, kw_only=True):
     in_block: bool = False
     is_existing: bool = False
     is_array: bool = False
+    is_open: bool = False
     by_node: tuple[NodeUsage, ...] = ()
 
 
@@ -141,7 +146,9 @@ def usage_of(batch: BatchClient, cluster: Cluster, job: Mapping[str, Any], now: 
     ids = [f"{job['jobId']}#{index}" for index in range(whole.nodes)]
     times = _attempts(job, now)
     by_node = {
-        index: NodeUsage(index=index, seconds=sum(times), attempts=len(times))
+        index: NodeUsage(
+            index=index, seconds=sum(times), attempts=len(times), is_open=whole.is_open
+        )
         for index in range(whole.nodes)
     }
     for each in describe(batch, ids):
@@ -151,10 +158,12 @@ def usage_of(batch: BatchClient, cluster: Cluster, job: Mapping[str, Any], now: 
             seconds=sum(times),
             attempts=len(times),
             instance=each.get("container", {}).get("instanceType"),
+            is_open=_is_open(each),
         )
     return replace(
         whole,
         seconds=sum(each.seconds for each in by_node.values()),
+        is_open=any(each.is_open for each in by_node.values()),
         by_node=tuple(by_node.values()),
     )
 
@@ -197,13 +206,14 @@ def _usage(cluster: Cluster, job: Mapping[str, Any], now: float) -> Usage:
         in_block=any(each.block for each in environments),
         is_existing=resolved is None or bool(resolved.spec.legacy),
         is_array=is_array,
+        is_open=not is_array and _is_open(job),
     )
 
 
 def _attempts(job: Mapping[str, Any], now: float) -> list[float]:
     """Returns how long each attempt of a job or a node ran, in seconds."""
     ended = [
-        (each["stoppedAt"] - each["startedAt"]) / 1000
+        max(0.0, (each["stoppedAt"] - each["startedAt"]) / 1000)
         for each in job.get("attempts", [])
         if each.get("startedAt") and each.get("stoppedAt")
     ]
@@ -211,8 +221,20 @@ def _attempts(job: Mapping[str, Any], now: float) -> list[float]:
     if start and job["status"] == "RUNNING":
         return [*ended, max(0.0, now - start / 1000)]
     if start and stop and not job.get("attempts"):
-        return [(stop - start) / 1000]
+        return [max(0.0, (stop - start) / 1000)]
     return ended
+
+
+def _is_open(job: Mapping[str, Any]) -> bool:
+    """Returns whether a job or a node has ended with an attempt that only has a start.
+
+    Neither time of an attempt is required.
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_AttemptDetail.html
+    """
+    attempts = job.get("attempts") or [job]
+    return job["status"] in ENDED and any(
+        each.get("startedAt") and not each.get("stoppedAt") for each in attempts
+    )
 
 
 def _job(cluster: Cluster, definition: str) -> str:

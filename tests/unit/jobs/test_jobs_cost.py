@@ -100,6 +100,9 @@ def test_jobs_are_summed_by_user_job_and_queue(
     keep = ("cost", "--since", since, "--by", "user", "--keep", "kept.csv", "--format", "json")
     first = run(*keep, "--picture", "cost.svg")
     assert "jobs added" in first.stderr, first.stderr
+    kept = csv.DictReader(io.StringIO((folder / "kept.csv").read_text(encoding="utf-8")))
+    # arn:aws:batch:REGION:ACCOUNT:job/ID
+    assert {each["account"] for each in kept} == {deployed.job(one)["jobArn"].split(":")[4]}
     deployed.control(forget=[*many, one])
     for done in (first, run(*keep)):
         found = json.loads(done.stdout)

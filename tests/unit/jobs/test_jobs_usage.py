@@ -88,12 +88,42 @@ def seconds(described: dict[str, Any], **nodes: dict[str, Any]) -> float:
         # The attempts are missing.
         ({"startedAt": 1_000, "stoppedAt": 31_000}, 30.0),
         ({"status": "FAILED", "stoppedAt": 31_000}, 0.0),
+        # The clocks of two nodes differ.
+        ({"attempts": [attempt(61, 60)]}, 0.0),
+        ({"startedAt": 61_000, "stoppedAt": 60_000}, 0.0),
         # The clock here is behind.
         ({"status": "RUNNING", "startedAt": 99_990_000}, 0.0),
     ],
 )
 def test_the_time_is_that_of_all_attempts(keys: dict[str, Any], expected: float) -> None:
     assert seconds(job(**keys)) == expected
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"attempts": [attempt(1, 61), {"startedAt": 100_000, "container": {}}]},
+        {"attempts": [{"startedAt": 100_000, "container": {}}], "stoppedAt": 160_000},
+        {"startedAt": 100_000, "status": "FAILED"},
+    ],
+)
+def test_an_end_that_is_not_reported_is_not_a_time_of_zero(keys: dict[str, Any]) -> None:
+    batch: Any = Batch(a=job(**keys))
+    (found,) = list_usage(batch, CLUSTER, 0.0, NOW)
+    total = report([found], load_prices(), "us-east-1", By.JOB).total
+    assert (total.amount, total.unpriced) == (None, 1)
+    one = job_report(usage_of(batch, CLUSTER, job(**keys), NOW), load_prices(), "us-east-1").total
+    assert (one.amount, one.reason) == (None, "has ended, but AWS Batch does not report when")
+
+
+def test_a_node_whose_end_is_not_reported_leaves_the_amount_open() -> None:
+    whole = job(nodeProperties={"numNodes": 2, "mainNode": 0}, attempts=[attempt(1, 101)])
+    main = {"status": "SUCCEEDED", "attempts": [attempt(1, 101)]}
+    child = {"status": "FAILED", "attempts": [{"startedAt": 1_000, "container": {}}]}
+    batch: Any = Batch(a_0=main, a_1=child)
+    found = job_report(usage_of(batch, CLUSTER, whole, NOW), load_prices(), "us-east-1")
+    assert [each.amount is None for each in found.nodes] == [False, True]
+    assert found.total.amount is None
 
 
 def test_nodes_count_with_their_own_attempts_and_type() -> None:
