@@ -6,6 +6,7 @@ names its deployment and account, so that several can share a file.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -114,11 +115,11 @@ def keep(path: Path, usages: Iterable[Usage], prices: Prices, origin: Origin) ->
         InputError: The file is damaged, or is not a file; it was not changed.
         ToolError: It cannot be read or written.
     """
-    # A link stays one, also when what it points to is replaced.
-    path = path.resolve()
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path} is not a file", hint="pass the path of a CSV file")
     try:
+        # A link stays one, also when what it points to is replaced.
+        path = path.resolve()
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is not a file", hint="pass the path of a CSV file")
         with locked_folder(path.parent, path.name):
             raw = path.read_bytes() if path.exists() else b""
             known = _parsed(path, raw)
@@ -129,13 +130,17 @@ def keep(path: Path, usages: Iterable[Usage], prices: Prices, origin: Origin) ->
                 if each.state in _FINISHED and not each.is_open and each.id not in ids
             ]
             if new:
-                write_atomically(path, _appended(raw, new))
-    except OSError as error:
+                content = _appended(raw, new)
+                # What could not be read again is not written.
+                known = _parsed(path, content)
+                write_atomically(path, content)
+    except (OSError, RuntimeError) as error:
+        # Before Python 3.13, a link that points to itself is a RuntimeError.
         raise ToolError(
-            f"cannot keep jobs in {path}: {error.strerror or error}",
+            f"cannot keep jobs in {path}: {getattr(error, 'strerror', None) or error}",
             hint="pass a file in a folder that you can write to",
         ) from None
-    own = tuple(each for each in (*known, *new) if each.origin == origin)
+    own = tuple(each for each in known if each.origin == origin)
     return Kept(jobs=own, added=len(new))
 
 
@@ -151,9 +156,9 @@ def _new(usage: Usage, prices: Prices, origin: Origin) -> KeptJob:
 
 
 def _appended(raw: bytes, new: Sequence[KeptJob]) -> bytes:
-    """Returns the content with further lines; what was there stays as it is."""
+    """Returns the content with further lines; what was there stays as it is, unless it is empty."""
     whole = csv_text(_COLUMNS, map(_row, new)).encode()
-    if not raw.strip():
+    if not raw.removeprefix(codecs.BOM_UTF8).strip():
         return whole
     ended = raw if raw.endswith(b"\n") else raw + b"\n"
     return ended + whole.partition(b"\n")[2]
@@ -162,9 +167,11 @@ def _appended(raw: bytes, new: Sequence[KeptJob]) -> bytes:
 def _row(kept: KeptJob) -> tuple[object, ...]:
     usage = kept.usage
     submitted = datetime.fromtimestamp(usage.created, UTC).isoformat(timespec="milliseconds")
+    texts = (*kept.origin, usage.id, usage.name, usage.job, usage.queue, usage.user or "")
     return (
-        *(*kept.origin, usage.id, usage.name, usage.job, usage.queue),
-        *(usage.user or "", usage.state, submitted, usage.nodes, usage.attempts),
+        # The csv module writes a carriage return without quotes, which it refuses to read.
+        *(each.replace("\r", " ") for each in texts),
+        *(usage.state, submitted, usage.nodes, usage.attempts),
         f"{usage.seconds:.3f}",
         " ".join(f"{name}={share:.6g}" for name, share in sorted(usage.shares.items())),
         *("" if kept.amount is None else f"{kept.amount:.6f}", kept.currency),
@@ -186,15 +193,20 @@ def _parsed(path: Path, raw: bytes) -> list[KeptJob]:
         raise _damaged(path, line, "", "it is not UTF-8") from None
     if not text.strip():
         return []
-    lines = text.splitlines()
+    lines = [each.removesuffix("\r") for each in text.split("\n")]
     reader = csv.reader(io.StringIO(text), strict=True)
     found: dict[str, KeptJob] = {}
+    is_headed = False
     try:
-        for number, row in enumerate(reader):
+        for row in reader:
             place = (path, reader.line_num, lines[min(reader.line_num, len(lines)) - 1])
-            if number == 0:
+            if not row:
+                # Editors leave an empty line at the end.
+                continue
+            if not is_headed:
                 if tuple(row) != _COLUMNS:
                     raise _damaged(*place, f"the header must be {','.join(_COLUMNS)}")
+                is_headed = True
                 continue
             try:
                 kept = _job(row)

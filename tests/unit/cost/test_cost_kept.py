@@ -179,6 +179,12 @@ def test_what_is_not_text_or_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="is not a file"):
         keep(tmp_path / "pipe", [finished("a")], PRICES, HERE)
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(ToolError, match=r"cannot keep jobs in .*[Ss]ymlink loop"):
+        keep(loop, [finished("a")], PRICES, HERE)
+    with pytest.raises(ToolError, match=r"cannot keep jobs in .*File name too long"):
+        keep(tmp_path / ("a" * 300), [finished("a")], PRICES, HERE)
     with pytest.raises(ToolError, match=r"cannot keep jobs in .*No such file"):
         keep(tmp_path / "none" / "jobs.csv", [finished("a")], PRICES, HERE)
 
@@ -197,6 +203,40 @@ def test_a_file_of_a_spreadsheet_and_a_link_stay_what_they_are(tmp_path: Path) -
     assert link.is_symlink()
     assert file.read_bytes().startswith(saved + b"\n")
     assert len(keep(file, [], PRICES, HERE).jobs) == 2
+
+
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n", b"\n\n"])
+def test_an_empty_file_of_an_editor_is_begun(before: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "jobs.csv"
+    file.write_bytes(before)
+    keep(file, [finished("a")], PRICES, HERE)
+    assert file.read_bytes().startswith(b"deployment,account,")
+    assert [each.usage.id for each in keep(file, [], PRICES, HERE).jobs] == ["a"]
+
+
+def test_empty_lines_are_no_jobs(tmp_path: Path) -> None:
+    file = tmp_path / "jobs.csv"
+    keep(file, [finished("a")], PRICES, HERE)
+    file.write_bytes(b"\n" + file.read_bytes() + b"\r\n\n")
+    assert keep(file, [finished("b")], PRICES, HERE).added == 1
+    assert [each.usage.id for each in keep(file, [], PRICES, HERE).jobs] == ["a", "b"]
+
+
+@pytest.mark.parametrize("user", ["a\rb", "a\nb", "a\r\nb", 'a"b', "a,b", "a\u2028b"])
+def test_whatever_a_user_is_called_the_file_can_be_read(user: str, tmp_path: Path) -> None:
+    file = tmp_path / "jobs.csv"
+    keep(file, [finished("a", user=user)], PRICES, HERE)
+    kept = keep(file, [finished("b")], PRICES, HERE)
+    assert [each.usage.user for each in kept.jobs] == [user.replace("\r", " "), "ada"]
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    file = tmp_path / "jobs.csv"
+    keep(file, [finished("a")], PRICES, HERE)
+    before = file.read_bytes()
+    with pytest.raises(InputError, match="invalid node_seconds"):
+        keep(file, [finished("b", seconds=-1.0)], PRICES, HERE)
+    assert file.read_bytes() == before
 
 
 _TWO = """
