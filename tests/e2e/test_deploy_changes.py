@@ -7,6 +7,7 @@ there.
 
 from __future__ import annotations
 
+import json
 import shlex
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ class Lab:
 
     def __init__(self, stack: Stack, sandbox: Sandbox, region: str, more: str = "") -> None:
         self.spec = SPEC.replace("us-east-1", region) + more
+        self.region = region
+        self.sandbox = sandbox
         self._batch = client(sandbox, "batch", region)
         self.iam = client(sandbox, "iam")
         self.stack = stack
@@ -137,6 +140,49 @@ def replacements_never_strand_the_queue(lab: Lab) -> None:
     assert lab.queue_order() == [only_one["computeEnvironmentArn"]]
 
 
+def a_queue_gets_and_loses_its_shares(lab: Lab) -> None:
+    """By mngen alone: the provider plans an update, which AWS Batch refuses, or does not do."""
+    queue = "module.queue_mpi[0].aws_batch_job_queue.this"
+    policy = "module.queue_mpi[0].aws_batch_scheduling_policy.this[0]"
+    batch = client(lab.sandbox, "batch", lab.region)
+
+    def applied(old: str, new: str) -> dict[str, str]:
+        lab.spec = lab.spec.replace(old, new)
+        lab.stack.render(lab.spec)
+        plan = lab.stack.mngen("plan", "--format", "json")
+        assert plan.returncode == 0, plan.stderr
+        done = lab.stack.mngen("apply", "--yes")
+        assert done.returncode == 0, done.stderr
+        assert lab.stack.unchanged()
+        return {each["address"]: each["action"] for each in json.loads(plan.stdout)["changes"]}
+
+    def policies() -> list[dict[str, Any]]:
+        [found] = batch.describe_job_queues()["jobQueues"]
+        used = [found[key] for key in ("schedulingPolicyArn",) if key in found]
+        there = [each["arn"] for each in batch.list_scheduling_policies()["schedulingPolicies"]]
+        assert used == there
+        described: Any = batch.describe_scheduling_policies(arns=there) if there else {}
+        return [each["fairsharePolicy"] for each in described.get("schedulingPolicies", [])]
+
+    shares = "shares: {weights: {alice: 0.1, physics*: 999.9999}}"
+    assert applied("[r5-24]}", f"[r5-24], {shares}}}") == {queue: "replace", policy: "create"}
+    [made] = policies()
+    assert made["shareDecaySeconds"] == 86_400
+    weights = {each["shareIdentifier"]: each["weightFactor"] for each in made["shareDistribution"]}
+    assert weights == {"alice": 0.1, "physics*": 999.9999}
+    assert applied("alice: 0.1", "bob: 0.0001") == {policy: "update"}
+    # Another policy: the queue switches to it before the old one is deleted.
+    other = batch.create_scheduling_policy(name="other")["arn"]
+    shares = shares.replace("alice: 0.1", "bob: 0.0001")
+    switched = {queue: "update", policy: "destroy"}
+    assert applied(shares, f"scheduling_policy: '{other}'") == switched
+    [existing] = policies()
+    assert existing["shareDistribution"] == []
+    assert applied(f", scheduling_policy: '{other}'", "") == {queue: "replace"}
+    batch.delete_scheduling_policy(arn=other)
+    assert policies() == []
+
+
 def custom_service_role_replaces_in_order(lab: Lab) -> None:
     lab.stack.record_images("r5.24xlarge", "r5.12xlarge")
     environment = "module.environment_r5-24[0].aws_batch_compute_environment.this"
@@ -221,6 +267,7 @@ class Way:
 WAYS = [
     Way(in_place_changes, "us-east-1"),
     Way(replacements_never_strand_the_queue, "us-east-2"),
+    Way(a_queue_gets_and_loses_its_shares, "eu-west-1"),
     Way(custom_service_role_replaces_in_order, "us-west-2", "roles: {service: create}\n"),
 ]
 

@@ -35,6 +35,7 @@ ENTRY = "<name>"
 
 ENVIRONMENT = "aws_batch_compute_environment"
 QUEUE = "aws_batch_job_queue"
+POLICY = "aws_batch_scheduling_policy"
 JOB = "aws_batch_job_definition"
 TEMPLATE = "aws_launch_template"
 
@@ -117,7 +118,14 @@ def _effects(resource: Data) -> set[Effect]:
     kind, change = resource["type"], resource["change"]
     if kind == JOB:
         return {Effect.JOBS}
+    if kind == POLICY:
+        return {Effect.IN_PLACE} if change["actions"] == ["update"] else set()
     if kind == QUEUE:
+        # AWS Batch does not do what the provider plans here, see API_CreateJobQueue.
+        before, after = (change[side].get("scheduling_policy_arn") for side in ("before", "after"))
+        unknown = change["after_unknown"].get("scheduling_policy_arn")
+        if bool(before) != bool(after or unknown):
+            return {Effect.SCHEDULING}
         return {Effect.QUEUE if set(change["actions"]) == REPLACE else Effect.IN_PLACE}
     if kind != ENVIRONMENT:
         return set()

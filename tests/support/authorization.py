@@ -207,10 +207,13 @@ class Authorizer:
         if not action_named(name).types:
             yield Request(name, "*")
             return
+        policy = call.operation.endswith("SchedulingPolicy")
         arns = []
         for key, value in values.items():
-            if key == "resourceArn":
+            if key == "resourceArn" or (key == "arn" and policy):
                 arns.append(value)
+            elif key == "name" and policy:
+                arns.append(self._arn(call, f"scheduling-policy/{value}"))
             elif key in _BATCH_KINDS:
                 kind = _BATCH_KINDS[key]
                 own = value if value.startswith("arn:") else self._arn(call, f"{kind}/{value}")
@@ -219,6 +222,8 @@ class Authorizer:
         brought = {f"aws:RequestTag/{key}": text for key, text in values.get("tags", {}).items()}
         yield from (Request(name, arn, brought) for arn in arns)
         yield from (Request(name, each["computeEnvironment"], brought) for each in order)
+        if queue_policy := values.get("schedulingPolicyArn"):
+            yield Request(name, queue_policy, brought)
         if brought and call.operation != "TagResource":
             yield from (Request("batch:TagResource", arn, brought) for arn in arns)
         if call.operation == "CreateComputeEnvironment" and not values.get("serviceRole"):

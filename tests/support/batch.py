@@ -243,7 +243,7 @@ class Deployed:
         for environment in self.cluster.environments:
             self._environment(environment)
         for queue in self.cluster.queues:
-            policy = queue.spec.scheduling_policy
+            policy = self._policy(queue.name)
             self.batch.create_job_queue(
                 jobQueueName=queue.spec.aws_name or f"{self.name}-{queue.name}",
                 **({"schedulingPolicyArn": policy} if policy else {}),
@@ -257,6 +257,31 @@ class Deployed:
             )
         for job in self.cluster.jobs:
             self.register(job)
+
+    def _policy(self, queue: str) -> str | None:
+        """Make the scheduling policy that a queue of the spec has or names; return its ARN."""
+        spec = self.cluster.spec.queues[queue]
+        content: dict[str, Any] = {}
+        if spec.shares is not None:
+            name = f"{self.name}-{queue}"
+            content = {
+                "computeReservation": spec.shares.reserve,
+                "shareDecaySeconds": spec.shares.decay,
+                "shareDistribution": [
+                    {"shareIdentifier": share, "weightFactor": weight}
+                    for share, weight in spec.shares.weights.items()
+                ],
+            }
+        elif spec.scheduling_policy is not None:
+            name = spec.scheduling_policy.rpartition("/")[2]
+        else:
+            return None
+        found = self.batch.list_scheduling_policies()["schedulingPolicies"]
+        known = {each["arn"].rpartition("/")[2]: each["arn"] for each in found}
+        if name not in known:
+            made = self.batch.create_scheduling_policy(name=name, fairsharePolicy=content)
+            known[name] = made["arn"]
+        return str(known[name])
 
     def _make_job_role(self) -> None:
         spec = self.cluster.spec

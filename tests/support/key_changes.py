@@ -60,6 +60,10 @@ QUEUES: dict[Key, Any] = {
     ("cancel_after", "misconfiguration"): None,
     ("aws_name",): "LabQueue",
     ("legacy",): ["arn:aws:batch:us-east-1:123456789012:compute-environment/old"],
+    ("shares",): {"weights": {"alice": 0.5}},
+    ("shares", "weights"): {"alice": 0.1, "physics*": 2},
+    ("shares", "decay"): 3600,
+    ("shares", "reserve"): 20,
     ("scheduling_policy",): _FAIR,
     ("protect",): True,
 }
@@ -233,7 +237,8 @@ def many() -> Data:
     for number, first in enumerate(range(0, len(others), 3)):
         queues[f"others-{number}"] = {"environments": others[first : first + 3]}
     for path in QUEUES:
-        queues[entry(path[-1])] = {"environments": ["plain"]}
+        shares = {"shares": {"weights": {"bob": 3}}} if path[0] == "shares" and path[1:] else {}
+        queues[entry(path[-1])] = {"environments": ["plain"], **shares}
     for key in JOBS:
         nodes = {} if key in {"nodes", "gpus"} else {"nodes": 2}
         queue = "gpus" if key == "gpus" else "plain"

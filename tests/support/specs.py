@@ -296,10 +296,12 @@ def _add_parts(data: Data) -> None:
     for number, queue in enumerate(data["queues"].values()):
         if len(queue["environments"]) < 3 and blocks.isdisjoint(queue["environments"]):
             queue["legacy"] = [f"{_BATCH}compute-environment/Old_{number}"]
-        queue |= {
-            "scheduling_policy": f"{_BATCH}scheduling-policy/fair",
-            "protect": number % 2 == 0,
-        }
+        fair = (
+            {"shares": {"weights": {"alice": 0.0001, "physics*": 2}, "reserve": 20}}
+            if number == 0
+            else {"scheduling_policy": f"{_BATCH}scheduling-policy/fair"}
+        )
+        queue |= {**fair, "protect": number % 2 == 0}
     for number, job in enumerate(data["jobs"].values()):
         job["protect"] = number % 2 == 0
         if number % 2:

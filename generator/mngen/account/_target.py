@@ -45,6 +45,7 @@ class Intent(msgspec.Struct, frozen=True):
         share: Share identifier for a queue with a fair-share scheduling policy; None for none.
         after: IDs of the jobs that must succeed before it starts.
         tags: Tags of the job, beside those that mngen gives it.
+        priority: Priority within the share; None for the definition's.
     """
 
     job: ResolvedJob
@@ -60,6 +61,7 @@ class Intent(msgspec.Struct, frozen=True):
     share: str | None = None
     after: tuple[str, ...] = ()
     tags: Mapping[str, str] = {}
+    priority: int | None = None
 
 
 class Target:

@@ -121,6 +121,7 @@ def read_account(
     inventory.deployed = read_deployed(
         owner,
         inventory.environments,
+        inventory.queues,
         inventory.definitions,
         region,
         connect,

@@ -40,6 +40,7 @@ from mngen.cluster.names import log_group
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_ec2.client import EC2Client
     from mypy_boto3_ecr.client import ECRClient
     from mypy_boto3_efs.client import EFSClient
@@ -144,6 +145,7 @@ class Deployed(msgspec.Struct, kw_only=True):
             there is no such group.
         notify: How messages about its jobs are sent, as the spec has it; empty if none are.
         budget: Its budget, likewise.
+        shares: Content of the scheduling policies that it made by their ARN, as Batch has it.
     """
 
     name: str
@@ -175,6 +177,7 @@ class Deployed(msgspec.Struct, kw_only=True):
     retention: int | str | None = None
     notify: dict[str, Any] = {}
     budget: dict[str, Any] = {}
+    shares: dict[str, dict[str, Any]] = {}
 
 
 def job_roles(definitions: Iterable[Item]) -> list[str]:
@@ -203,6 +206,7 @@ def mount_of(definitions: Iterable[Item], volume: str) -> str | None:
 def read_deployed(
     name: str,
     environments: list[Item],
+    queues: list[Item],
     definitions: list[Item],
     region: str,
     connect: Connect,
@@ -213,6 +217,7 @@ def read_deployed(
     Args:
         name: Name of the deployment.
         environments: Its compute environments.
+        queues: Its job queues.
         definitions: Its job definitions.
         region: AWS region.
         connect: Makes a client of a service in a region.
@@ -244,6 +249,9 @@ def read_deployed(
     attempt(partial(_read_logs, found, connect("logs", region)))
     attempt(partial(_read_notify, found, region, connect))
     attempt(partial(_read_budget, found, region, connect))
+    policies = sorted(filter(None, {each.data.get("schedulingPolicyArn") for each in queues}))
+    if policies:
+        attempt(partial(_read_shares, found, connect("batch", region), policies))
     images = {str(each["image"]) for item in definitions for _, each in containers_of(item)}
     for image in sorted(images):
         attempt(partial(_read_image, found, ecr, image))
@@ -261,6 +269,13 @@ def _read_template(found: Deployed, ec2: EC2Client, template: dict[str, Any]) ->
         groups=tuple(interfaces[0].get("Groups", [])) if interfaces else (),
         capacity=reserved_in(data),
     )
+
+
+def _read_shares(found: Deployed, batch: BatchClient, policies: list[str]) -> None:
+    # 100 in a call, and a deployment has fewer queues with one (50 in a region by default).
+    for each in batch.describe_scheduling_policies(arns=policies[:100])["schedulingPolicies"]:
+        if each.get("tags", {}).get(DEPLOYMENT_TAG) == found.name:
+            found.shares[each["arn"]] = dict(each.get("fairsharePolicy", {}))
 
 
 def _read_amis(found: Deployed, ec2: EC2Client, amis: list[str]) -> None:

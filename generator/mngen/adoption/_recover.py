@@ -37,6 +37,7 @@ from mngen.spec import (
     Environment,
     Fsx,
     Network,
+    Shares,
 )
 
 if TYPE_CHECKING:
@@ -295,8 +296,12 @@ def _map_queue(draft: Draft, made: Deployed, item: Item, keys: dict[str, str]) -
         draft.kept(
             item.at("computeEnvironmentOrder"), f"{path}.legacy", "not environments of mngen"
         )
-    if item.take("schedulingPolicyArn"):
-        entry["scheduling_policy"] = item.take("schedulingPolicyArn")
+    policy = item.take("schedulingPolicyArn")
+    if policy in made.shares:
+        entry["shares"] = _shares(made.shares[policy])
+        draft.kept(item.at("schedulingPolicyArn"), f"{path}.shares", f"{policy}: its content")
+    elif policy:
+        entry["scheduling_policy"] = policy
     limits = limits_of(draft, item, path)
     default = msgspec.structs.asdict(CancelAfter())
     limits = {each: value for each, value in limits.items() if value != default[each]}
@@ -304,6 +309,21 @@ def _map_queue(draft: Draft, made: Deployed, item: Item, keys: dict[str, str]) -
         entry["cancel_after"] = limits
     draft.queues[key] = entry
     return key
+
+
+def _shares(policy: dict[str, Any]) -> dict[str, Any]:
+    """Returns the content of a scheduling policy of mngen as the spec has it, without defaults."""
+    default = msgspec.structs.asdict(Shares())
+    found = {
+        "weights": {
+            each["shareIdentifier"]: each.get("weightFactor", 1.0)
+            for each in policy.get("shareDistribution", [])
+        },
+        # 0 stands for 600: API_FairsharePolicy.
+        "decay": policy.get("shareDecaySeconds") or 600,
+        "reserve": policy.get("computeReservation", 0),
+    }
+    return {key: value for key, value in found.items() if value != default[key]}
 
 
 def _tags(draft: Draft, made: Deployed) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from mngen.cli._console import console, print_json, report, table
+from mngen.cli._console import console, print_json, report, report_problem, table
 from mngen.cli._jobs import ago, coloured_state, duration, moment
 from mngen.cli._options import (
     DEFAULT_FILE,
@@ -18,11 +18,12 @@ from mngen.cli._options import (
     parse_pair,
 )
 from mngen.cli._session import opened_jobs
+from mngen.errors import Problem, Severity, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mngen.jobs import JobSummary
+    from mngen.jobs import Jobs, JobSummary, Turns
 
 
 def jobs(
@@ -39,6 +40,9 @@ def jobs(
 
     The newest comes first. A PENDING job is shown with the jobs that it waits for. AWS Batch keeps
     a job for a week after it has finished.
+
+    With --queue, the column `turn` shows the order in which the first 100 RUNNABLE jobs start. For
+    a fair-share queue, each job's share and the vCPUs that each share uses are shown as well.
     """
     with opened_jobs(file, sandbox=sandbox) as opened:
         found = opened.list(
@@ -48,27 +52,61 @@ def jobs(
             since=moment(since),
             tags=dict(parse_pair(each, "--tag") for each in tag or ()),
         )
+        turns = _turns(opened, queue) if queue is not None and found else None
+    if turns is not None:
+        found = tuple(_with_turn(each, turns) for each in found)
     if output_format is Format.JSON:
         print_json(found)
     elif found:
-        show_jobs(found)
+        show_jobs(found, turns)
     else:
         report("No jobs found.")
 
 
-def show_jobs(found: "Sequence[JobSummary]", *, err: bool = False) -> None:
+def _turns(opened: "Jobs", queue: str) -> "Turns | None":
+    """Asks whose turn it is; where that is denied, the list has to do without it."""
+    try:
+        return opened.turns(queue)
+    except ToolError as error:
+        for problem in error.problems:
+            report_problem(
+                Problem(
+                    f"cannot show whose turn it is: {problem.message}",
+                    severity=Severity.INFO,
+                    hint=problem.hint,
+                )
+            )
+        return None
+
+
+def _with_turn(job: "JobSummary", turns: "Turns") -> "JobSummary":
+    from msgspec.structs import replace
+
+    if job.state != "RUNNABLE" or job.id not in turns.jobs:
+        return job
+    return replace(job, turn=turns.jobs.index(job.id) + 1)
+
+
+def show_jobs(
+    found: "Sequence[JobSummary]", turns: "Turns | None" = None, *, err: bool = False
+) -> None:
     """Shows a list of jobs.
 
     Args:
         found: The jobs.
+        turns: Whose turn it is in their queue; None if that was not asked.
         err: Whether it goes to standard error.
     """
     from rich.markup import escape
 
     waits = any(each.awaits for each in found)
+    shared = any(each.share for each in found) and turns is not None
     headings = ["id", "name", "queue", "nodes", "state", "submitted", "ran"]
+    if turns is not None:
+        headings[5:5] = ["turn", "share"] if shared else ["turn"]
     headings += ["waits for"] if waits else []
-    shown = table(*headings, right=("nodes", "submitted", "ran"), whole=("id",))
+    right = tuple(each for each in ("nodes", "turn", "submitted", "ran") if each in headings)
+    shown = table(*headings, right=right, whole=("id",))
     for each in found:
         awaited = escape("\n".join(f"{one.name} {one.id}" for one in each.awaits))
         ran = "-"
@@ -82,8 +120,13 @@ def show_jobs(found: "Sequence[JobSummary]", *, err: bool = False) -> None:
             escape(each.queue),
             str(each.nodes),
             coloured_state(each.state),
+            *([] if turns is None else [str(each.turn or "-")]),
+            *([escape(each.share or "-")] if shared else []),
             ago(each.created),
             ran,
             *([awaited or "-"] if waits else ()),
         )
     console(err=err).print(shown)
+    if turns is not None and turns.shares:
+        uses = ", ".join(f"{each.share} {each.vcpus:g}" for each in turns.shares)
+        report(f"vCPUs in use: {uses}; {turns.vcpus:g} in all")

@@ -60,7 +60,10 @@ def submit(
     ] = None,
     share: Annotated[
         str | None,
-        typer.Option("--share", help="Share identifier, if the queue has a fair-share policy"),
+        typer.Option("--share", help="Share in a fair-share queue; default: your user name"),
+    ] = None,
+    priority: Annotated[
+        int | None, typer.Option("--priority", help="Priority within the share, 0 to 9999")
     ] = None,
     after: Annotated[
         list[str] | None,
@@ -138,6 +141,7 @@ def submit(
         share=share,
         after=tuple(after or ()),
         tags=dict(parse_pair(each, "--tag") for each in tag or []),
+        priority=priority,
     )
     if sweep is not None and follow:
         pattern = shlex.quote(f"{name or job}-*")

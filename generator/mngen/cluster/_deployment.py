@@ -101,6 +101,11 @@ def queue_name(spec: Spec, queue: str) -> str:
     return spec.queues[queue].aws_name or aws_name(spec.name, queue)
 
 
+def policy_name(spec: Spec, queue: str) -> str:
+    """Returns the name of the scheduling policy that is made for a queue with `shares`."""
+    return aws_name(spec.name, queue)
+
+
 def definition_name(spec: Spec, job: str) -> str:
     """Returns the name that the job definition of a job of the spec has in AWS Batch."""
     return spec.jobs[job].aws_name or aws_name(spec.name, job)

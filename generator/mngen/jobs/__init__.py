@@ -20,7 +20,9 @@ from mngen.jobs._types import (
     LogLine,
     NodeStatus,
     Order,
+    ShareUse,
     Submission,
+    Turns,
     as_data,
 )
 
@@ -58,7 +60,9 @@ __all__ = [
     "Overview",
     "Prepared",
     "QueueView",
+    "ShareUse",
     "Submission",
+    "Turns",
     "Usage",
     "WaitedTooLongError",
     "Watcher",

@@ -22,12 +22,13 @@ from mngen.jobs._inputs import Inputs, bring
 from mngen.jobs._inputs import find as find_inputs
 from mngen.jobs._logs import not_there, read, streams_of
 from mngen.jobs._machines import with_instances
-from mngen.jobs._request import make_intent, with_inputs
+from mngen.jobs._request import make_intent, with_inputs, with_share
 from mngen.jobs._retry import RetryPolicy
 from mngen.jobs._status import describe_one, list_jobs, status_of
-from mngen.jobs._submit import Prepared, Sender, prepare, require_all
+from mngen.jobs._submit import Prepared, Sender, prepare, require_all, submitter
 from mngen.jobs._sweep import orders_of, prepared_like, send_all
 from mngen.jobs._timeline import WIRE_UP_PATTERN, timeline_of
+from mngen.jobs._turns import turns_of
 from mngen.jobs._types import (
     ENDED,
     STATES,
@@ -38,6 +39,7 @@ from mngen.jobs._types import (
     Order,
     State,
     Submission,
+    Turns,
 )
 from mngen.jobs._usage import Usage, list_usage, usage_of
 from mngen.jobs._wait import wait_for
@@ -116,6 +118,7 @@ class Jobs:
             InputError: The order itself is not valid.
             ToolError: AWS does not answer.
         """
+        order = with_share(self.cluster, order, submitter())
         return prepare(self._account, order, registering=register)
 
     def submit(
@@ -145,8 +148,8 @@ class Jobs:
                 that counts, if someone else submitted the same at the same moment.
             warn: Is called with each warning of the rules.
             wanted: What differs from the definition: `nodes`, `queue`, `name`, `command`,
-                `environment`, `vcpus`, `memory`, `attempts`, `timeout`, `share`, `after`,
-                `tags`; see `Order`.
+                `environment`, `vcpus`, `memory`, `attempts`, `timeout`, `share`,
+                `priority`, `after`, `tags`; see `Order`.
 
         Raises:
             InputError: The submission breaks a rule; carries every error, and nothing was sent.
@@ -305,6 +308,7 @@ class Jobs:
             InputError: The order itself is not valid, or a column has no use.
             ToolError: AWS does not answer.
         """
+        order = with_share(self.cluster, order, submitter())
         first, *others = orders_of(order, rows)
         like = self.prepare(first, register=register)
         return (
@@ -369,12 +373,8 @@ class Jobs:
             InputError: There is no such queue or state.
             ToolError: AWS does not answer.
         """
-        known = [each.name for each in self.cluster.queues]
-        if queue is not None and queue not in known:
-            raise InputError(
-                f"the spec has no queue `{queue}`",
-                hint=did_you_mean(queue, known) or f"the queues are {', '.join(known)}",
-            )
+        if queue is not None:
+            self._require_queue(queue)
         for state in states:
             if state not in STATES:
                 raise InputError(
@@ -419,6 +419,28 @@ class Jobs:
         with translated():
             sts = self._account.client("sts")
             return str(sts.get_caller_identity()["Account"])
+
+    def turns(self, queue: str) -> Turns:
+        """Returns whose turn it is in a queue, and how much each share uses.
+
+        Args:
+            queue: Name of a queue in the spec.
+
+        Raises:
+            InputError: There is no such queue.
+            ToolError: AWS refuses or does not answer.
+        """
+        self._require_queue(queue)
+        with translated():
+            return turns_of(self.batch, self.cluster, queue)
+
+    def _require_queue(self, queue: str) -> None:
+        known = [each.name for each in self.cluster.queues]
+        if queue not in known:
+            raise InputError(
+                f"the spec has no queue `{queue}`",
+                hint=did_you_mean(queue, known) or f"the queues are {', '.join(known)}",
+            )
 
     def usage(self, *, since: float | None = None) -> tuple[Usage, ...]:
         """Returns how long the jobs of the deployment used instances, the newest first.

@@ -46,6 +46,7 @@ Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _SHARE = re.compile(r"[A-Za-z0-9]{1,255}")
+_NO_SHARE = re.compile(r"[^A-Za-z0-9]")
 _TAG_VALUE = re.compile(r"[^\w .:/=+@-]")
 _LONGEST_KEY = 128
 _LONGEST_VALUE = 256
@@ -64,6 +65,24 @@ def with_inputs(order: Order, inputs: Inputs) -> Order:
         command=tuple(word.replace("{inputs}", inputs.location) for word in order.command),
         environment={**inputs.variables, **order.environment},
     )
+
+
+def with_share(cluster: Cluster, order: Order, submitter: str) -> Order:
+    """Returns an order with the share of its submitter, if its queue needs one and it has none.
+
+    Args:
+        cluster: The deployment.
+        order: What is asked for.
+        submitter: The user's name, of which the letters and digits count.
+    """
+    queue = order.queue
+    if queue is None and order.job in cluster.spec.jobs:
+        queue = cluster.spec.jobs[order.job].queue
+    fair = queue in cluster.spec.queues and cluster.spec.queues[queue].is_fair
+    share = _NO_SHARE.sub("", submitter)[:255]
+    if order.share is not None or not fair or not share:
+        return order
+    return msgspec.structs.replace(order, share=share)
 
 
 def make_intent(cluster: Cluster, order: Order, *, registering: bool = False) -> Intent:
@@ -91,6 +110,7 @@ def make_intent(cluster: Cluster, order: Order, *, registering: bool = False) ->
         share=order.share,
         after=after_of(order),
         tags=order.tags,
+        priority=order.priority,
         overrides=json.dumps(
             _container_overrides(order, job, queue, MASK if nodes is not None else None),
             separators=(",", ":"),
@@ -152,7 +172,9 @@ def make_request(
         request["timeout"] = {"attemptDurationSeconds": order.timeout}
     if order.share is not None:
         request["shareIdentifier"] = order.share
-        if known.get("schedulingPriority") is None:
+        if order.priority is not None:
+            request["schedulingPriorityOverride"] = order.priority
+        elif known.get("schedulingPriority") is None:
             request["schedulingPriorityOverride"] = 0
     return request
 
@@ -329,6 +351,7 @@ def _faults(order: Order, job: ResolvedJob | None) -> list[Problem]:
         ("gpus", order.gpus, 1, None),
         ("attempts", order.attempts, 1, 10),
         ("timeout", order.timeout, 60, 31_536_000),
+        ("priority", order.priority, 0, 9999),
     ):
         if value is not None and (value < least or (most is not None and value > most)):
             bounds = f"at least {least}" if most is None else f"between {least} and {most}"

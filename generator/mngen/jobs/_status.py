@@ -163,6 +163,7 @@ def _summary(cluster: Cluster, queue: str, job: JobSummaryTypeDef) -> JobSummary
         stopped=_seconds(job.get("stoppedAt")),
         exit_code=container.get("exitCode"),
         reason=container.get("reason") or job.get("statusReason"),
+        share=job.get("shareIdentifier"),
     )
 
 

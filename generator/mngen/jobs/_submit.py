@@ -177,7 +177,7 @@ class Sender:
             request, token = prepared.sent(arn)
             if again:
                 token = secrets.token_hex(len(token) // 2)
-            request["tags"] |= {SUBMISSION_TAG: token, SUBMITTER_TAG: tag_value(_who())}
+            request["tags"] |= {SUBMISSION_TAG: token, SUBMITTER_TAG: tag_value(submitter())}
             with recorded(token) as entry:
                 before = None if again else self._before(request, token, entry, known)
                 if before is None:
@@ -291,7 +291,8 @@ def known_jobs(batch: BatchClient, prepared: Prepared, name: str) -> dict[str, A
     return dict(find(batch, queue, f"{name}*"))
 
 
-def _who() -> str:
+def submitter() -> str:
+    """Returns the name of the user on this machine; `unknown` where it has none."""
     try:
         return getpass.getuser()
     # Of a user id without an account there is no name (Python 3.13: OSError).

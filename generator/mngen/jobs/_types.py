@@ -38,7 +38,9 @@ class Order(Struct, frozen=True, kw_only=True):
         gpus: GPUs of each node.
         attempts: How often the job is tried in all.
         timeout: Seconds after which an attempt is stopped.
-        share: Share identifier, for a queue with a fair-share scheduling policy.
+        share: Share identifier, for a queue with a fair-share scheduling policy; by default the
+            submitter's name.
+        priority: Priority among the jobs of the share; higher comes first.
         inputs: The folder of the uploaded inputs; part of what makes two submissions the same.
         after: IDs of the jobs that must succeed before it starts.
         tags: Tags of the job, beside those that mngen gives it.
@@ -56,6 +58,7 @@ class Order(Struct, frozen=True, kw_only=True):
     attempts: int | None = None
     timeout: int | None = None
     share: str | None = None
+    priority: int | None = None
     inputs: str | None = None
     after: tuple[str, ...] = ()
     tags: dict[str, str] = {}
@@ -118,6 +121,9 @@ class JobSummary(Struct, frozen=True, kw_only=True):
         exit_code: What its container exited with, as far as Batch lists it.
         reason: Why it is in its state, in Batch's words.
         awaits: The unfinished jobs that it waits for, while it is PENDING.
+        share: Its share, in a queue with a fair-share scheduling policy.
+        turn: Its place among the RUNNABLE jobs of its queue, from 1; None where that was not asked,
+            or is not among the first 100.
     """
 
     id: str
@@ -131,6 +137,37 @@ class JobSummary(Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     reason: str | None = None
     awaits: tuple[Awaited, ...] = ()
+    share: str | None = None
+    turn: int | None = None
+
+
+class ShareUse(Struct, frozen=True, kw_only=True):
+    """What the jobs of a share use now.
+
+    Attributes:
+        share: The share identifier.
+        vcpus: Their vCPUs.
+    """
+
+    share: str
+    vcpus: float
+
+
+class Turns(Struct, frozen=True, kw_only=True):
+    """Whose turn it is in a queue, as Batch last saw it.
+
+    Attributes:
+        queue: Name of the queue in the spec.
+        jobs: Ids of the first RUNNABLE jobs, at most 100, in the order in which they start.
+        vcpus: vCPUs in use by all jobs of the queue.
+        shares: What the jobs of each share use, the largest use first: at most 20 shares, none
+            without a scheduling policy.
+    """
+
+    queue: str
+    jobs: tuple[str, ...]
+    vcpus: float = 0.0
+    shares: tuple[ShareUse, ...] = ()
 
 
 class NodeStatus(Struct, frozen=True, kw_only=True):

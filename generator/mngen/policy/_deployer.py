@@ -64,8 +64,10 @@ _READS_OF_NAT = (
 UNSEEN = {
     "batch:DescribeSchedulingPolicies": "`mngen check --aws`",
     "batch:ListJobs": "`mngen apply` counts the jobs that an update would end",
+    "batch:ListSchedulingPolicies": "`mngen apply` looks for what an interrupted apply has left",
     "batch:ListTagsForResource": "read where a description comes without its tags",
     "batch:UntagResource": "a tag was taken out of the spec",
+    "batch:UpdateSchedulingPolicy": "the shares of a queue changed",
     "budgets:UntagResource": "a tag was taken out of the spec",
     "ec2:CreateLaunchTemplateVersion": "the tags, volumes or adapters of the instances changed",
     "ec2:CreateNetworkInterface": "EFS asks for it in the caller's name to make a mount target",
@@ -155,6 +157,9 @@ def deployer_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
 def _reads(cluster: Cluster) -> tuple[str, ...]:
     network = cluster.spec.network
     reads: tuple[str, ...] = _READS
+    if any(queue.shares is not None for queue in cluster.spec.queues.values()):
+        # The provider reads a policy by its ARN.
+        reads += ("batch:DescribeSchedulingPolicies", "batch:ListSchedulingPolicies")
     if cluster.placement_groups:
         reads += ("ec2:DescribePlacementGroups",)
     if set(network.endpoints) - {"s3"}:
@@ -179,6 +184,8 @@ def _batch(spec: Spec, scope: Scope) -> list[Statement]:
         for queue in spec.queues.values()
         for arn in (*queue.legacy, *filter(None, [queue.scheduling_policy]))
     ]
+    shared = any(queue.shares is not None for queue in spec.queues.values())
+    policies = (scope.arn("batch", f"scheduling-policy/{scope.name}-*"),) if shared else ()
     return [
         Statement(
             "Batch",
@@ -197,7 +204,19 @@ def _batch(spec: Spec, scope: Scope) -> list[Statement]:
             ),
             (environments, *definitions(spec, scope), *queues(spec, scope)),
         ),
-        Statement("QueueOf", ("batch:CreateJobQueue", "batch:UpdateJobQueue"), tuple(named)),
+        Statement(
+            "SchedulingPolicies",
+            (
+                "batch:CreateSchedulingPolicy",
+                "batch:DeleteSchedulingPolicy",
+                "batch:ListTagsForResource",
+                "batch:TagResource",
+                "batch:UntagResource",
+                "batch:UpdateSchedulingPolicy",
+            ),
+            policies,
+        ),
+        Statement("QueueOf", ("batch:CreateJobQueue", "batch:UpdateJobQueue"), (*named, *policies)),
     ]
 
 

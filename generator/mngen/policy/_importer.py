@@ -27,6 +27,7 @@ def importer_statements(scope: Scope) -> list[Statement]:
                 "batch:DescribeComputeEnvironments",
                 "batch:DescribeJobDefinitions",
                 "batch:DescribeJobQueues",
+                "batch:DescribeSchedulingPolicies",
                 "ec2:DescribeImages",
                 "ec2:DescribeLaunchTemplateVersions",
                 "ec2:DescribeNatGateways",

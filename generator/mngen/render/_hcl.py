@@ -8,6 +8,7 @@ Source of the grammar: https://github.com/hashicorp/hcl/blob/main/hclsyntax/spec
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -59,8 +60,8 @@ def expression(value: object) -> Hcl:
     """Encodes a value as an HCL expression; `layout` indents what spans lines.
 
     Args:
-        value: None, a bool, an int, a str, or lists, tuples and dicts of such; `Hcl` anywhere in
-            it is taken as it stands. Keys are sorted.
+        value: None, a bool, an int, a finite float, a str, or lists, tuples and dicts of such;
+            `Hcl` anywhere in it is taken as it stands. Keys are sorted.
 
     Raises:
         TypeError: The value is of another type; a template printed something it should not.
@@ -75,6 +76,8 @@ def _encode(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and math.isfinite(value):
+        return repr(int(value) if value.is_integer() else value)
     if isinstance(value, int):
         return str(value)
     if isinstance(value, str):

@@ -31,6 +31,7 @@ from mngen.cluster import (
     log_group_name,
     names,
     nat_zone,
+    policy_name,
     queue_name,
     recorded_spec,
     repository_name,
@@ -171,7 +172,9 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         "repository_name": repository_name(spec),
         "jobs_without_role": spec.roles.job == "none"
         and not all(job.role for job in spec.jobs.values() if not job.definition),
-        "scheduling_policies": any(queue.scheduling_policy for queue in spec.queues.values()),
+        "scheduling_policies": any(queue.is_fair for queue in spec.queues.values()),
+        "shares": {name: _shares(spec, name) for name in spec.queues},
+        "any_shares": any(queue.shares is not None for queue in spec.queues.values()),
         "chooses": any(each.alternatives for each in cluster.environments),
         "reserves": any(each.spec.capacity for each in cluster.environments),
         "reservation_groups_by_name": _groups_by_name(spec),
@@ -191,6 +194,19 @@ def _groups_by_name(spec: Spec) -> frozenset[str]:
     """Returns the groups of capacity reservations that the spec names without their ARNs."""
     named = [each.capacity.group for each in spec.environments.values() if each.capacity]
     return frozenset(group for group in named if group and not group.startswith("arn:"))
+
+
+def _shares(spec: Spec, queue: str) -> dict[str, object] | None:
+    """Returns the scheduling policy that mngen makes for a queue, or None."""
+    shares = spec.queues[queue].shares
+    if shares is None:
+        return None
+    return {
+        "policy": policy_name(spec, queue),
+        "weights": shares.weights,
+        "decay_seconds": shares.decay,
+        "reserve_percent": shares.reserve,
+    }
 
 
 def _group(spec: Spec, job: ResolvedJob, part: ResolvedJob) -> dict[str, object]:

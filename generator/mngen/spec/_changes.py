@@ -131,6 +131,9 @@ def _section(
         below = _section_of(kind)
         if get_origin(kind) is dict:
             yield from _mapping(below, effects, _there(old), _there(new), here)
+        elif effects and below is not None and _ABSENT in (old, new):
+            # A section that is null by default, whose appearance does more than its keys.
+            yield KeyChange(here, old is not _ABSENT, new is not _ABSENT, effects, is_entry=True)
         elif below is not None:
             yield from _section(below, _there(old), _there(new), here)
         else:

@@ -33,6 +33,7 @@ class Effect(StrEnum):
     INSTANCES = "instances"
     ENVIRONMENT = "environment"
     QUEUE = "queue"
+    SCHEDULING = "scheduling"
     REPOSITORY = "repository"
     LOGS = "logs"
     RETENTION = "retention"
@@ -86,6 +87,11 @@ _MEANINGS = {
     ),
     Effect.QUEUE: (
         "The job queue is deleted with all jobs that wait or run in it, and created again."
+    ),
+    # https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html
+    Effect.SCHEDULING: (
+        "Another scheduling policy takes effect in place. A queue that gets its first policy, or "
+        "loses its last one, is deleted with all jobs that wait or run in it, and created again."
     ),
     Effect.REPOSITORY: (
         "The ECR repository is deleted with all its container images. Push the image again, or "

@@ -43,7 +43,7 @@ def scalar(value: object) -> str:
     """Writes a scalar as YAML that reads back as that value, or its text; bare where it can be."""
     import yaml
 
-    if value is None or isinstance(value, int):
+    if value is None or isinstance(value, int | float):
         return json.dumps(value)
     text = str(value)
     if re.fullmatch(r"[A-Za-z_/][A-Za-z0-9_./@-]*", text) and yaml.safe_load(text) == text:

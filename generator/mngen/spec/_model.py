@@ -190,6 +190,17 @@ SchedulingPolicyArn = Annotated[
         examples=("arn:aws:batch:us-east-1:123456789012:scheduling-policy/fair",),
     ),
 ]
+Share = Annotated[
+    str,
+    _text(
+        "A share identifier, such as a user or a group, or how some begin, with * at the end.",
+        "1 to 255 letters and digits, the last of which may be *",
+        # Source: the AWS provider's check (internal/service/batch/validate.go), and
+        # https://docs.aws.amazon.com/batch/latest/APIReference/API_ShareAttributes.html
+        pattern=r"^[0-9A-Za-z]{1,254}[0-9A-Za-z*]?\Z",
+        examples=("alice", "physics*"),
+    ),
+]
 PackageName = Annotated[
     str,
     _text(
@@ -1122,6 +1133,51 @@ class CancelAfter(Section, frozen=True, kw_only=True):
     ] = 600
 
 
+class Shares(Section, frozen=True, kw_only=True):
+    """How a queue is shared: jobs of those who used less come first."""
+
+    # The limits: https://docs.aws.amazon.com/batch/latest/APIReference/API_FairsharePolicy.html
+    weights: Annotated[
+        dict[
+            Share,
+            Annotated[
+                float,
+                Meta(
+                    description="By what the use is multiplied: a share with 0.5 gets twice as "
+                    "much as one with 1.",
+                    ge=0.0001,
+                    le=999.9999,
+                ),
+            ],
+        ],
+        Meta(
+            description="Weights of shares, such as {alice: 0.5, physics*: 2}. Lower gets more; "
+            "shares that are not named have 1.",
+            max_length=500,
+        ),
+        affects(Effect.IN_PLACE),
+    ] = {}
+    decay: Annotated[
+        int,
+        Meta(
+            description="Seconds over which past use counts; recent use counts more.",
+            ge=600,
+            le=604_800,
+        ),
+        affects(Effect.IN_PLACE),
+    ] = 86_400
+    reserve: Annotated[
+        int,
+        Meta(
+            description="Percent of the vCPUs that are kept for shares without jobs while one share"
+            " has jobs; with two shares it is the square of that part, and so on.",
+            ge=0,
+            le=99,
+        ),
+        affects(Effect.IN_PLACE),
+    ] = 0
+
+
 class Queue(Section, frozen=True, kw_only=True):
     """A job queue over one to three compute environments."""
 
@@ -1157,17 +1213,25 @@ class Queue(Section, frozen=True, kw_only=True):
         ),
         affects(Effect.IN_PLACE),
     ] = ()
-    scheduling_policy: Annotated[
+    shares: Annotated[
         Annotated[
-            SchedulingPolicyArn,
+            Shares,
             Meta(
-                description="Existing fair-share scheduling policy. Jobs are submitted with "
-                "`mngen submit --share`. AWS Batch can replace a queue's policy, but neither add "
-                "nor remove it.",
+                description="Fair-share scheduling: {} for equal shares. Each job is submitted in "
+                "a share, by default its submitter's (`mngen submit --share`). Default: first in, "
+                "first out.",
             ),
         ]
         | None,
-        affects(Effect.IN_PLACE),
+        affects(Effect.SCHEDULING),
+    ] = None
+    scheduling_policy: Annotated[
+        Annotated[
+            SchedulingPolicyArn,
+            Meta(description="Existing fair-share scheduling policy, in place of `shares`."),
+        ]
+        | None,
+        affects(Effect.SCHEDULING),
     ] = None
     protect: Annotated[
         bool,
@@ -1177,6 +1241,11 @@ class Queue(Section, frozen=True, kw_only=True):
         ),
         affects(Effect.NONE),
     ] = False
+
+    @property
+    def is_fair(self) -> bool:
+        """Whether it has a scheduling policy, so that each job needs a share."""
+        return self.shares is not None or self.scheduling_policy is not None
 
 
 class Container(Section, frozen=True, kw_only=True):

@@ -1,7 +1,11 @@
-"""What a plan deletes at one address and creates at another, though it is the same in AWS.
+"""What the AWS provider plans otherwise than AWS does it: to be kept, or to be replaced.
 
 A queue or a job with `aws_name` keeps its name in AWS if its entry in the spec gets another one.
 Terraform knows it by the entry's name, so it would delete the queue and create it again.
+
+A queue keeps its order, fair or first in, first out, for its whole life. The provider plans another
+one as an update, which AWS Batch refuses, or leaves as it was. Source:
+https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html (schedulingPolicyArn)
 """
 
 from __future__ import annotations
@@ -15,7 +19,9 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_KINDS = {"aws_batch_job_queue": "job queue", "aws_batch_job_definition": "job definition"}
+_QUEUE = "aws_batch_job_queue"
+_POLICY = "scheduling_policy_arn"
+_KINDS = {_QUEUE: "job queue", "aws_batch_job_definition": "job definition"}
 _CALL = re.compile(r"module\.[\w-]+")
 
 
@@ -44,6 +50,33 @@ def moves_of(plan: Mapping[str, Any]) -> dict[str, str]:
         moves[old] = new[identity]
         _logger.info("%s %s: %s is now %s", _KINDS[kind], name, old, moves[old])
     return dict(sorted(moves.items()))
+
+
+def is_rescheduled(resource: Mapping[str, Any]) -> bool:
+    """Whether a planned change gives a queue its first scheduling policy, or takes its last one.
+
+    Args:
+        resource: One of the plan's `resource_changes`.
+    """
+    change = resource["change"]
+    before, after = change.get("before"), change.get("after")
+    if resource["type"] != _QUEUE or not before or not after:
+        return False
+    gets = after.get(_POLICY) or (change.get("after_unknown") or {}).get(_POLICY)
+    return bool(before.get(_POLICY)) != bool(gets)
+
+
+def rescheduled(plan: Mapping[str, Any]) -> list[str]:
+    """Returns the addresses of the queues that have to be replaced for another order of jobs.
+
+    Args:
+        plan: See `moves_of`.
+    """
+    return [
+        each["address"]
+        for each in plan.get("resource_changes", [])
+        if is_rescheduled(each) and each["change"]["actions"] == ["update"]
+    ]
 
 
 def moved_blocks(moves: Mapping[str, str]) -> str:

@@ -245,6 +245,24 @@ def _queues(connect: Connect, search: Search) -> Iterator[Found]:
             yield Found("aws_batch_job_queue", arn, arn, name, each.get("tags", {}))
 
 
+def _policies(connect: Connect, search: Search) -> Iterator[Found]:
+    names = _names(search, "aws_batch_scheduling_policy")
+    if not names:
+        return
+    batch = connect("batch")
+    arns = [
+        each["arn"]
+        for each in _all(batch, "list_scheduling_policies", "schedulingPolicies")
+        if each["arn"].rpartition("/")[2] in names
+    ]
+    # 100 in a call: https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeSchedulingPolicies.html
+    for first in range(0, len(arns), 100):
+        found = batch.describe_scheduling_policies(arns=arns[first : first + 100])
+        for each in found["schedulingPolicies"]:
+            arn, name = each["arn"], each["name"]
+            yield Found("aws_batch_scheduling_policy", arn, arn, name, each.get("tags", {}))
+
+
 def _roles(connect: Connect, search: Search) -> Iterator[Found]:
     iam = connect("iam")
     prefixes = _prefixes(search, "aws_iam_role")
@@ -304,6 +322,7 @@ def _budgets(connect: Connect, search: Search) -> Iterator[Found]:
 _FINDERS: dict[str, Finder] = {
     "aws_batch_compute_environment": _environments,
     "aws_batch_job_queue": _queues,
+    "aws_batch_scheduling_policy": _policies,
     "aws_budgets_budget": _budgets,
     "aws_cloudwatch_log_group": _log_groups,
     "aws_ecr_repository": _repositories,
@@ -324,7 +343,9 @@ _BY_PARENT = frozenset(
     {"aws_fsx_data_repository_association", "aws_route", "aws_route_table_association"}
 )
 
-IF_PLANNED = frozenset({"aws_budgets_budget", "aws_fsx_lustre_file_system"})
+IF_PLANNED = frozenset(
+    {"aws_batch_scheduling_policy", "aws_budgets_budget", "aws_fsx_lustre_file_system"}
+)
 """Types that only a deployment with one is looked for: others may lack the permission."""
 
 SEARCHED = frozenset({*_FINDERS, *_EC2}) - _BY_PARENT - IF_PLANNED

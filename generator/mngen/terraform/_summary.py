@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mngen.terraform._consequences import DATA_TYPES, when_destroyed, when_updated
 from mngen.terraform._keys import RECORD, changed_keys, key_data
+from mngen.terraform._moved import is_rescheduled
 from mngen.terraform._values import change_text, path_text
 
 if TYPE_CHECKING:
@@ -233,6 +234,8 @@ def _reasons(resource: Mapping[str, Any], paths: Sequence[Sequence[str | int]]) 
     change = resource["change"]
     forced = [f"forced by {path_text(path)}: {change_text(change, path)}" for path in paths]
     why = _REASONS.get(resource.get("action_reason", ""))
+    if is_rescheduled(resource):
+        why = "AWS Batch neither adds a scheduling policy to a queue nor removes it"
     return tuple([*forced, why] if why else forced)
 
 

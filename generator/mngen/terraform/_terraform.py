@@ -17,7 +17,7 @@ from mngen.errors import InputError, InterruptedRunError, Problem, ToolError, fo
 from mngen.terraform._events import EventStream, asks_for_init
 from mngen.terraform._hints import ROLE_IS_GONE, Situation, hint_for, service_role_of
 from mngen.terraform._missing import import_blocks
-from mngen.terraform._moved import moved_blocks, moves_of
+from mngen.terraform._moved import moved_blocks, moves_of, rescheduled
 from mngen.terraform._plan import Plan, plan_path
 from mngen.terraform._process import FORCE_AT
 from mngen.terraform._program import find_program
@@ -113,7 +113,8 @@ class Terraform:
         """Works out what is to be done, without doing it.
 
         A queue or job definition that the spec only calls otherwise is kept: the plan has it at its
-        new address.
+        new address. A queue that gets its first scheduling policy, or loses its last one, is
+        replaced: AWS Batch does neither to a queue that exists.
 
         Args:
             destroy: Plan to destroy all that there is.
@@ -135,6 +136,9 @@ class Terraform:
             if moves:
                 blocks += moved_blocks(moves)
                 code, data = self._planned(descriptor, blocks, destroy=destroy)
+            replaced = [] if destroy else rescheduled(data)
+            if replaced:
+                code, data = self._planned(descriptor, blocks, destroy=destroy, replace=replaced)
             yield Plan(
                 summary=summarise(data),
                 is_destroy=destroy,
@@ -143,7 +147,9 @@ class Terraform:
                 data=data,
             )
 
-    def _planned(self, descriptor: int, blocks: str, *, destroy: bool) -> tuple[int, Any]:
+    def _planned(
+        self, descriptor: int, blocks: str, *, destroy: bool, replace: Iterable[str] = ()
+    ) -> tuple[int, Any]:
         """Writes a plan into a file, and returns Terraform's exit code and the plan as data."""
         path = plan_path(descriptor)
         with self._with_blocks(blocks):
@@ -151,6 +157,7 @@ class Terraform:
                 self._commands.plan,
                 out=path,
                 destroy=_flag() if destroy else None,
+                replace=list(replace),
                 descriptors=(descriptor,),
             )
         return code, json.loads(self._ask("show", path, json=_flag(), descriptors=(descriptor,)))

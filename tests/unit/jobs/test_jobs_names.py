@@ -74,14 +74,13 @@ def test_a_job_goes_to_the_queue_and_definition_of_their_names(
     assert [each.id for each in labs.list() if each.id == done.id] == [done.id]
 
 
-def test_a_fair_share_queue_demands_a_share_and_no_other_takes_one(
+def test_a_queue_with_a_policy_takes_a_share_and_no_other_does(
     existing: Existing, labs: Jobs
 ) -> None:
     done = labs.submit("mpi", queue="fair", share="seismic")
     job = existing.job(done.id)
     assert job["shareIdentifier"] == "seismic"
     for queue, share, message in (
-        ("fair", None, "the queue `fair` has a scheduling policy"),
         ("plain", "seismic", "the queue `plain` has no scheduling policy"),
         ("fair", "a b", 'invalid share identifier "a b"'),
     ):

@@ -44,6 +44,7 @@ def test_all_that_an_import_asks(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
     assert deployed.amis
     assert deployed.templates
     assert deployed.policies
+    assert deployed.shares
     assert deployed.bucket == "waves"
     assert deployed.retention == 7
     assert deployed.budget == {
@@ -183,10 +184,12 @@ def _deploy(sandbox: Sandbox) -> None:
             "ec2Configuration": [{"imageType": "ECS_AL2023", "imageIdOverride": image}],
         },
     )["computeEnvironmentArn"]
+    policy = batch.create_scheduling_policy(name="reef-mpi", tags=tags, fairsharePolicy={})["arn"]
     batch.create_job_queue(
         jobQueueName="reef-mpi",
         priority=1,
         tags=tags,
+        schedulingPolicyArn=policy,
         computeEnvironmentOrder=[{"order": 0, "computeEnvironment": environment}],
     )
     for name, image in (("tagged", "reef/mpi:v1"), ("pushed", f"coral@{pushed}")):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import hcl2
@@ -67,6 +68,10 @@ def test_an_expression_parses(value: Any) -> None:
         (None, "null"),
         (True, "true"),
         (0, "0"),
+        (0.0001, "0.0001"),
+        (999.9999, "999.9999"),
+        (2.0, "2"),
+        (1e-7, "1e-07"),
         ("a", '"a"'),
         ("${a}", '"$${a}"'),
         ("$${", '"$$${"'),
@@ -94,7 +99,7 @@ def test_a_long_list_takes_a_line_an_item() -> None:
     assert text == f'[\n"{"x" * 50}",\n"{"y" * 50}",\n]'
 
 
-@pytest.mark.parametrize("value", [1.5, b"a", {1}, object()])
+@pytest.mark.parametrize("value", [math.inf, math.nan, b"a", {1}, object()])
 def test_other_types_are_refused(value: object) -> None:
     with pytest.raises(TypeError, match="as HCL"):
         _hcl.expression(value)

@@ -1365,6 +1365,11 @@ class TestQueueParts:
             ("MN232", "queues.mpi", f"the queue `fair` has the scheduling policy `{policy}`")
         ]
         assert self.judged(aws, "aws_name: fair", f"scheduling_policy: {policy}") == []
+        # One that mngen made, or is to make.
+        assert self.judged(aws, "aws_name: plain", "shares: {}") == [
+            ("MN232", "queues.mpi.shares", "the queue `plain` has no scheduling policy")
+        ]
+        assert self.judged(aws, "aws_name: fair", "shares: {}") == []
 
 
 def test_an_existing_placement_group_is_a_cluster(aws: Aws) -> None:

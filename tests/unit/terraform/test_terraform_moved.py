@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mngen.terraform._moved import moved_blocks, moves_of
+import pytest
+
+from mngen.terraform._moved import moved_blocks, moves_of, rescheduled
+from mngen.terraform._summary import Kind, summarise
 
 QUEUE, DEFINITION = "aws_batch_job_queue", "aws_batch_job_definition"
 
@@ -56,3 +59,49 @@ def test_other_names_kinds_and_actions_stay_as_they_are() -> None:
         )
         == {}
     )
+
+
+POLICY = "arn:aws:batch:us-east-1:123456789012:scheduling-policy/fair"
+UNKNOWN = object()
+
+
+def scheduled(before: str | None, after: object, *actions: str) -> dict[str, Any]:
+    """Return a change of a queue's policy; one that the apply makes is not known before."""
+    found = change("module.queue_mpi[0]", QUEUE, "lab-mpi", *actions)
+    values = found["change"]
+    values["before"] = {"name": "lab-mpi", "scheduling_policy_arn": before}
+    values["after"] = {"name": "lab-mpi"}
+    if after is UNKNOWN:
+        values["after_unknown"] = {"scheduling_policy_arn": True}
+    else:
+        values["after"]["scheduling_policy_arn"] = after
+    return found
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "replaced"),
+    [
+        (None, UNKNOWN, True),
+        (None, POLICY, True),
+        (POLICY, None, True),
+        (POLICY, UNKNOWN, False),
+        (POLICY, POLICY.replace("fair", "other"), False),
+        (None, None, False),
+    ],
+)
+def test_a_queue_is_replaced_for_its_first_or_without_its_last_policy(
+    before: str | None, after: object, *, replaced: bool
+) -> None:
+    plan = {"resource_changes": [scheduled(before, after, "update")]}
+    address = "module.queue_mpi[0].aws_batch_job_queue.this"
+    assert rescheduled(plan) == ([address] if replaced else [])
+    # What is replaced already is not asked for again.
+    planned = scheduled(before, after, "delete", "create")
+    planned["action_reason"] = "replace_by_request"
+    plan = {"resource_changes": [planned]}
+    assert rescheduled(plan) == []
+    [shown] = summarise(plan).changes
+    assert shown.kind is Kind.REPLACE
+    why = "AWS Batch neither adds a scheduling policy to a queue nor removes it"
+    assert (shown.reasons == (why,)) is replaced
+    assert shown.consequence == "every job waiting or running in it is ended"

@@ -6,8 +6,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mngen.catalog import load_catalog
-from mngen.cluster import queue_name
-from mngen.errors import did_you_mean
+from mngen.cluster import policy_name, queue_name
+from mngen.errors import Severity, did_you_mean
 from mngen.rules._rule import Match
 from mngen.rules.account._rule import AwsRule
 
@@ -123,12 +123,13 @@ class SchedulingPolicyExists(AwsRule):
 
 class SchedulingKept(AwsRule):
     id = "MN232"
-    title = "A queue that exists must stay with or without a scheduling policy"
+    severity = Severity.WARNING
+    title = "A queue that exists should stay with or without a scheduling policy"
     why = (
-        "AWS Batch replaces a queue's scheduling policy, but neither adds nor removes one: the "
-        "queue would have to be deleted with all its jobs."
+        "AWS Batch replaces a queue's scheduling policy, but neither adds nor removes one: "
+        "`mngen apply` deletes the queue with all its jobs, and creates it again."
     )
-    remedy = "give the queue another name, and delete the old one when its jobs have finished"
+    remedy = "add a queue beside it, and remove the old one when its jobs have finished"
     source_url = _QUEUE
     manual_test = "aws batch describe-job-queues --query 'jobQueues[].schedulingPolicyArn'"
     calls = ("batch:DescribeJobQueues",)
@@ -140,18 +141,20 @@ class SchedulingKept(AwsRule):
         wanted = {queue_name(spec, name): name for name in spec.queues}
         for each in batch.describe_job_queues(jobQueues=sorted(wanted))["jobQueues"]:
             name = wanted[each["jobQueueName"]]
-            policy = spec.queues[name].scheduling_policy
+            queue = spec.queues[name]
             current = each.get("schedulingPolicyArn")
-            if policy is not None and current is None:
+            if queue.is_fair and current is None:
                 yield Match(
-                    ("queues", name, "scheduling_policy"),
+                    ("queues", name, "shares" if queue.shares else "scheduling_policy"),
                     f"the queue `{each['jobQueueName']}` has no scheduling policy",
                 )
-            elif policy is None and current is not None:
+            elif not queue.is_fair and current is not None:
+                own = current.endswith(f":scheduling-policy/{policy_name(spec, name)}")
+                key = "shares: {}" if own else f"scheduling_policy: {current}"
                 yield Match(
                     ("queues", name),
                     f"the queue `{each['jobQueueName']}` has the scheduling policy `{current}`",
-                    f"write `scheduling_policy: {current}`",
+                    f"write `{key}` to keep it",
                 )
 
 

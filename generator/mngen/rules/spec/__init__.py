@@ -1,4 +1,4 @@
-"""The rules that the spec and the instance catalog suffice to judge (MN1xx, MN4xx).
+"""The rules that the spec and the instance catalog suffice to judge (MN1xx, MN4xx, MN5xx).
 
 Each is a class in a module of this package, which discovers it.
 """

@@ -340,3 +340,100 @@ queues:
 def _those_there(what: str, names: tuple[str, ...]) -> str:
     shown = ", ".join(f"`{name}`" for name in names[:5])
     return f"the {what} are {shown}" + (" and others" if len(names) > 5 else "")
+
+
+_SHARES = "https://docs.aws.amazon.com/batch/latest/APIReference/API_ShareAttributes.html"
+_SHOW_SHARES = (
+    "aws batch describe-scheduling-policies --arns ARN "
+    "--query 'schedulingPolicies[].fairsharePolicy.shareDistribution'"
+)
+
+
+class OnePolicy(SpecRule):
+    id = "MN540"
+    title = "A queue must have `shares` or an existing `scheduling_policy`, not both"
+    why = "An AWS Batch queue has at most one scheduling policy; `shares` creates one."
+    remedy = "remove one of the two"
+    source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html"
+    manual_test = "aws batch describe-job-queues --query 'jobQueues[].schedulingPolicyArn'"
+    failing = """\
+environments:
+  a: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi:
+    environments: [a]
+    shares: {}
+    scheduling_policy: arn:aws:batch:us-east-1:123456789012:scheduling-policy/fair  #! arn
+"""
+    passing = """\
+environments:
+  a: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi:
+    environments: [a]
+    shares: {}
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for name, queue in subject.spec.queues.items():
+            if queue.shares is not None and queue.scheduling_policy is not None:
+                yield Match(
+                    ("queues", name, "scheduling_policy"),
+                    f"the queue `{name}` has `shares` and an existing policy",
+                )
+
+
+class SharesApart(SpecRule):
+    id = "MN541"
+    title = "Shares with a weight must not overlap"
+    why = (
+        "AWS Batch rejects a scheduling policy in which one share identifier begins with what "
+        "another one has before its asterisk."
+    )
+    remedy = "remove one of the two, or choose a longer prefix"
+    source_url = _SHARES
+    manual_test = _SHOW_SHARES
+    failing = """\
+environments:
+  a: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi:
+    environments: [a]
+    shares:
+      weights:
+        physics*: 1
+        physics1: 0.5  #! physics1
+"""
+    passing = """\
+environments:
+  a: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi:
+    environments: [a]
+    shares:
+      weights:
+        physics*: 1
+        chemistry1: 0.5
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for name, queue in subject.spec.queues.items():
+            given = [] if queue.shares is None else list(queue.shares.weights)
+            for index, each in enumerate(given):
+                other = next((every for every in given[:index] if _overlap(each, every)), None)
+                if other is not None:
+                    yield Match(
+                        ("queues", name, "shares", "weights", each),
+                        f"`{each}` overlaps with `{other}`",
+                        key=True,
+                    )
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether some share identifier is meant by both."""
+    return any(
+        prefix.endswith("*") and name.rstrip("*").startswith(prefix[:-1])
+        for prefix, name in ((one, other), (other, one))
+    )

@@ -349,3 +349,25 @@ class TagsFit(SubmissionRule):
                 ("jobs", target.intent.job.name),
                 f"the job would have {count} tags with those of its definition",
             )
+
+
+class PriorityInShare(SubmissionRule):
+    id = "MN340"
+    title = "A submission with a priority must be for a queue with a scheduling policy"
+    why = (
+        "AWS Batch rejects a scheduling priority in a queue without a fair-share scheduling "
+        "policy: jobs start there in the order of their submission."
+    )
+    remedy = "submit without `--priority`"
+    source_url = _SUBMIT
+    manual_test = "aws batch describe-job-queues --query 'jobQueues[].schedulingPolicyArn'"
+    calls = ("batch:DescribeJobQueues",)
+    waiting = Waiting.NOTHING
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        if target.queue is None or target.intent.priority is None:
+            return
+        if target.queue.get("schedulingPolicyArn") is None:
+            name = target.intent.queue.name
+            yield Match(("queues", name), f"the queue `{name}` has no scheduling policy")

@@ -16,6 +16,7 @@ from mngen.sandbox.batch import _job as job_model
 from mngen.sandbox.batch._list import list_jobs
 from mngen.sandbox.batch._logs import write_output
 from mngen.sandbox.batch._schedule import State, advance, state_of, stop
+from mngen.sandbox.batch._shares import snapshot
 from mngen.sandbox.batch._submit import submit
 
 _MAX_DESCRIBED = 100
@@ -53,6 +54,15 @@ class JobActions:
         """Filters, sorts and pages as Batch does; without a state, lists what is RUNNING."""
         request = json.loads(self.body or "{}")
         return json.dumps(list_jobs(self.batch_backend, tick(self.batch_backend), request))
+
+    def getjobqueuesnapshot(self) -> str:
+        """Lists the first jobs of a queue in the order of their dispatch, and its use by share."""
+        name = json.loads(self.body or "{}").get("jobQueue")
+        queue = self.batch_backend.get_job_queue(name)
+        if queue is None:
+            raise ClientException(f"Job queue {name} does not exist")
+        jobs = tick(self.batch_backend).jobs.values()
+        return json.dumps(snapshot(self.batch_backend, queue, jobs, time.time()))
 
     def canceljob(self) -> str:
         """Cancels a job that is not yet placed; silently leaves any other as it is."""

@@ -1,4 +1,4 @@
-"""The gaps of the emulated Batch: compute environments, job queues and job definitions.
+"""The gaps of the emulated Batch: compute environments, job queues and what goes with them.
 
 moto refuses some calls that AWS accepts, accepts many that AWS refuses, and describes less than it
 was sent. Here each description gives back what was sent, and the refusals that decide the order in
@@ -19,6 +19,7 @@ from moto.logs.responses import LogsResponse
 
 from mngen.sandbox.batch import _definitions as jobs
 from mngen.sandbox.batch import _environments as environments
+from mngen.sandbox.batch import _shares as shares
 from mngen.sandbox.batch._actions import JobActions, LogActions, tick
 from mngen.sandbox.batch._exec import ExecActions
 from mngen.sandbox.batch._machines import MachineActions
@@ -26,7 +27,7 @@ from mngen.sandbox.batch._schedule import scaled
 from mngen.sandbox.emulator._patch import patch, patch_attribute, patch_table
 
 if TYPE_CHECKING:
-    from moto.batch.models import ComputeEnvironment, JobDefinition, JobQueue
+    from moto.batch.models import ComputeEnvironment, JobDefinition, JobQueue, SchedulingPolicy
 
 
 class Tables:
@@ -35,6 +36,7 @@ class Tables:
     _compute_environments: dict[str, ComputeEnvironment]
     _job_queues: dict[str, JobQueue]
     _job_definitions: dict[str, JobDefinition]
+    _scheduling_policies: dict[str, SchedulingPolicy]
     _validate_compute_resources: Any
 
     @property
@@ -51,6 +53,11 @@ class Tables:
     def definitions(self) -> dict[str, JobDefinition]:
         """Job definitions, every revision, by ARN."""
         return self._job_definitions
+
+    @property
+    def policies(self) -> dict[str, SchedulingPolicy]:
+        """Scheduling policies by ARN."""
+        return self._scheduling_policies
 
     def check_compute_resources(self, resources: dict[str, Any]) -> None:
         """Checks that what the resources name exists."""
@@ -151,6 +158,21 @@ class BatchActions:
             self.batch_backend.delete_job_queue(name)
         return "{}"
 
+    def createschedulingpolicy(self) -> str:
+        """Refuses weights and shares that Batch refuses."""
+        policy = shares.create_policy(self.batch_backend, json.loads(self.body))
+        return json.dumps(policy.to_dict(create=True))
+
+    def updateschedulingpolicy(self) -> str:
+        """Refuses what a new policy could not have, and a policy that does not exist."""
+        shares.update_policy(self.batch_backend, json.loads(self.body))
+        return "{}"
+
+    def deleteschedulingpolicy(self) -> str:
+        """Refuses a policy that a queue uses."""
+        shares.delete_policy(self.batch_backend, json.loads(self.body)["arn"])
+        return "{}"
+
     def registerjobdefinition(self) -> str:
         """Registers exactly what was sent, inheriting nothing from the revision before."""
         definition = jobs.register_definition(self.batch_backend, json.loads(self.body))
@@ -195,12 +217,14 @@ def close() -> None:
             "environments",
             "queues",
             "definitions",
+            "policies",
             "check_compute_resources",
         ),
     )
     patch(BatchResponse, BatchActions)
-    patch(BatchResponse, JobActions, adds=("_target", "terminatejobs"))
-    patch_table(url_paths, "{0}/v1/terminatejobs$", BatchResponse.dispatch)
+    patch(BatchResponse, JobActions, adds=("_target", "getjobqueuesnapshot", "terminatejobs"))
+    for action in ("getjobqueuesnapshot", "terminatejobs"):
+        patch_table(url_paths, f"{{0}}/v1/{action}$", BatchResponse.dispatch)
     patch(LogsResponse, LogActions)
     patch(EC2ContainerServiceResponse, MachineActions, adds=("_known",))
     patch(EC2ContainerServiceResponse, ExecActions, adds=("execute_command", "_tasks"))

@@ -11,6 +11,7 @@ from moto.batch.models import JobDefinition, JobQueue
 
 from mngen.sandbox.batch import _reasons as reasons
 from mngen.sandbox.batch._environments import check_name, check_state
+from mngen.sandbox.batch._shares import check_policy
 
 if TYPE_CHECKING:
     from moto.batch.models import ComputeEnvironment
@@ -57,6 +58,7 @@ def create_queue(backend: Any, request: dict[str, Any]) -> JobQueue:
     if backend.get_job_queue_by_name(name) is not None:
         raise ClientException("Object already exists")
     _check_time_limits(request)
+    check_policy(backend, request.get("schedulingPolicyArn"))
     environments, order = _resolve_order(backend, request.get("computeEnvironmentOrder") or [])
     # The type checker takes moto's models for abstract; moto makes them in the same way.
     make_queue: Any = JobQueue
@@ -97,6 +99,7 @@ def update_queue(backend: Any, request: dict[str, Any]) -> JobQueue:
         # https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html
         if not queue.schedule_policy:
             raise ClientException("A scheduling policy cannot be added to a FIFO job queue")
+        check_policy(backend, request["schedulingPolicyArn"])
         queue.schedule_policy = request["schedulingPolicyArn"]
     if request.get("jobStateTimeLimitActions") is not None:
         queue.time_limit_actions = request["jobStateTimeLimitActions"]

@@ -119,6 +119,30 @@ class Job:
         return self.status in ENDED
 
     @property
+    def share(self) -> str:
+        """Its share identifier; empty in a queue without a scheduling policy."""
+        return str(self.request.get("shareIdentifier") or "")
+
+    @property
+    def priority(self) -> int | None:
+        """Its priority within its share: the submission's, or else the definition's.
+
+        Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
+        """
+        own: int | None = self.request.get("schedulingPriorityOverride")
+        return getattr(self.definition, "scheduling_priority", None) if own is None else own
+
+    @property
+    def vcpus(self) -> float:
+        """The vCPUs that all its nodes ask for."""
+        return sum(
+            float(each["value"])
+            for container in self.containers
+            for each in container.get("resourceRequirements") or []
+            if each["type"] == "VCPU"
+        )
+
+    @property
     def most_attempts(self) -> int:
         """How often it is tried in all."""
         strategy = self.request.get("retryStrategy") or self.definition.retry_strategy or {}
@@ -185,6 +209,7 @@ def summary(job: Job) -> dict[str, Any]:
         "startedAt": _ms(_started(job)),
         "stoppedAt": _ms(_stopped(job)),
         "jobDefinition": job.definition.arn,
+        "shareIdentifier": job.share or None,
     }
     if job.multi_node:
         found["nodeProperties"] = {"numNodes": len(job.containers)}
@@ -195,11 +220,6 @@ def summary(job: Job) -> dict[str, Any]:
 
 def detail(job: Job, tags: dict[str, str]) -> dict[str, Any]:
     """Returns the structure that DescribeJobs holds for a job as a whole."""
-    # The override comes before the definition's:
-    # https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
-    priority = job.request.get("schedulingPriorityOverride")
-    if priority is None:
-        priority = getattr(job.definition, "scheduling_priority", None)
     found: dict[str, Any] = {
         **summary(job),
         "jobQueue": job.queue.arn,
@@ -207,8 +227,7 @@ def detail(job: Job, tags: dict[str, str]) -> dict[str, Any]:
         "parameters": {**job.definition.parameters, **(job.request.get("parameters") or {})},
         "retryStrategy": {"attempts": job.most_attempts, "evaluateOnExit": job.conditions},
         "timeout": job.timeout or None,
-        "shareIdentifier": job.request.get("shareIdentifier"),
-        "schedulingPriority": priority,
+        "schedulingPriority": job.priority,
         "tags": tags,
         "propagateTags": bool(job.definition.propagate_tags),
         "platformCapabilities": job.definition.platform_capabilities or ["EC2"],

@@ -3,7 +3,8 @@
 Nothing runs in the background. Each request first updates every job to the state that it has
 reached by now, so what is seen depends on the time alone, not on the number of requests: a job is
 RUNNABLE at once, STARTING as soon as an environment of its queue has room for it, RUNNING a moment
-later, and it ends when its script does.
+later, and it ends when its script does. In a queue with a scheduling policy, whose turn it is
+follows from the shares (`_shares`).
 
 A multi-node job does not go on to the next environment of its queue while one before it is out of
 capacity: it stays, and blocks the queue.
@@ -29,6 +30,7 @@ from mngen.sandbox.batch._reserved import (
     reservation_of,
     started,
 )
+from mngen.sandbox.batch._shares import in_turn
 from mngen.sandbox.batch._unjoined import Unjoined, scale_up
 from mngen.sandbox.emulator._misc import granted_vcpus
 
@@ -103,7 +105,7 @@ def advance(backend: Any, now: float) -> None:
     for job in state.jobs.values():
         taken.update(_held(job))
     this = Round(now, taken)
-    for job in state.jobs.values():
+    for job in list(in_turn(backend, state.jobs.values(), now)):
         before = _held(job)
         while not job.ended and _step(backend, state, job, this):
             taken.subtract(before)

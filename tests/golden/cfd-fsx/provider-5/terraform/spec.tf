@@ -29,6 +29,13 @@ output "spec" {
     queues = {
       solvers = {
         environments = ["hpc7a"]
+        shares = {
+          reserve = 10
+          weights = {
+            alice       = 0.5
+            "students*" = 4
+          }
+        }
       }
     }
     region = "eu-north-1"

@@ -7,6 +7,15 @@ module "queue_solvers" {
   name     = "cfd-solvers"
   priority = 1
   # In the order in which AWS Batch tries them.
-  compute_environment_arns   = concat(module.environment_hpc7a[*].arn)
+  compute_environment_arns = concat(module.environment_hpc7a[*].arn)
+  shares = {
+    decay_seconds   = 86400
+    policy          = "cfd-solvers"
+    reserve_percent = 10
+    weights = {
+      alice       = 0.5
+      "students*" = 4
+    }
+  }
   cancel_misconfigured_after = 600
 }

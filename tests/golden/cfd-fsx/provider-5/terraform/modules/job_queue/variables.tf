@@ -10,6 +10,23 @@ variable "priority" {
   type        = number
 }
 
+variable "shares" {
+  description = "Name and content of a new fair-share scheduling policy; lower weights get more. null: none."
+  type = object({
+    policy          = string
+    weights         = map(number)
+    decay_seconds   = number
+    reserve_percent = number
+  })
+  default = null
+}
+
+variable "scheduling_policy_arn" {
+  description = "Existing fair-share scheduling policy; null: that of `shares`, or first in, first out."
+  type        = string
+  default     = null
+}
+
 variable "enabled" {
   description = "Whether the queue accepts new jobs."
   type        = bool

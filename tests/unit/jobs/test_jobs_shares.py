@@ -1,0 +1,202 @@
+"""Queues with shares: whose job is submitted in which share, whose turn it is, who uses how much.
+
+The order is that of AWS's guide: the share with the lowest use times its weight, in a share the
+highest priority (https://docs.aws.amazon.com/batch/latest/userguide/share-identifiers.html).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from mngen.errors import InputError
+from mngen.jobs import Jobs, Order, ShareUse, Turns
+from mngen.policy import Part, policy
+from mngen.sandbox import ACCOUNT_ID
+from tests.support.batch import Deployed, hold
+from tests.support.cli import mngen_here
+from tests.support.iam import Request, allows
+from tests.support.sandbox import error_code
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mngen.sandbox import Sandbox
+
+MARK = uuid4().hex[:10]
+SPEC = f"""\
+name: s{MARK}
+region: us-east-1
+environments:
+  mpi: {{instance: r5.12xlarge, max_nodes: 2, zones: [us-east-1a]}}
+  other: {{instance: r5.12xlarge, max_nodes: 1, zones: [us-east-1a]}}
+queues:
+  fair: {{environments: [mpi], shares: {{weights: {{bob: 4, students*: 0.5}}}}}}
+  plain: {{environments: [other]}}
+jobs:
+  solve: {{queue: fair, nodes: 1, command: [hostname]}}
+  simple: {{queue: plain, nodes: 1, command: [hostname]}}
+"""
+QUEUE = f"s{MARK}-fair"
+
+
+@pytest.fixture(scope="module")
+def shared(sandbox: Sandbox) -> Deployed:
+    return Deployed(sandbox, SPEC)
+
+
+@pytest.fixture
+def jobs(
+    shared: Deployed, state_home: object, inside: None, connect: Callable[[str, str], Any]
+) -> Jobs:
+    return Jobs(shared.cluster, connect)
+
+
+@pytest.fixture
+def user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "jane.doe-2")
+
+
+@pytest.mark.usefixtures("user")
+def test_a_job_is_in_the_share_of_its_submitter(shared: Deployed, jobs: Jobs) -> None:
+    job = shared.job(jobs.submit("solve", name="mine").id)
+    assert (job["shareIdentifier"], job["schedulingPriority"]) == ("janedoe2", 0)
+    job = shared.job(jobs.submit("solve", name="urgent", share="wing", priority=9999).id)
+    assert (job["shareIdentifier"], job["schedulingPriority"]) == ("wing", 9999)
+    assert "shareIdentifier" not in shared.job(jobs.submit("simple").id)
+    rows = [{"case": "a"}, {"case": "b"}]
+    order = Order(job="solve", name="swept", priority=2, environment={"MNGEN_SANDBOX_EXIT": "0"})
+    swept = [shared.job(each.id) for each in jobs.sweep(order, rows)]
+    assert {(each["shareIdentifier"], each["schedulingPriority"]) for each in swept} == {
+        ("janedoe2", 2)
+    }
+
+
+def test_a_user_without_letters_has_to_name_a_share(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "...")
+    with pytest.raises(InputError, match=r"the queue `fair` has a scheduling policy"):
+        jobs.submit("solve")
+
+
+def test_what_batch_would_refuse_is_not_sent(jobs: Jobs) -> None:
+    for wanted, message in (
+        ({"priority": 10_000}, "`--priority` must be between 0 and 9999, not 10000"),
+        ({"priority": -1}, "`--priority` must be between 0 and 9999, not -1"),
+        ({"share": "wing*"}, 'invalid share identifier "wing\\*"'),
+        ({"queue": "plain", "priority": 1}, "the queue `plain` has no scheduling policy"),
+    ):
+        with pytest.raises(InputError, match=message):
+            jobs.submit("solve", **wanted)
+
+
+def test_who_used_less_comes_first(
+    shared: Deployed, jobs: Jobs, tmp_path: Path, user: None
+) -> None:
+    """Two nodes: alice and bob have one each, which counts four times for bob."""
+    running = [hold(jobs, "RUNNING", "solve", share=share) for share in ("alice", "bob")]
+    waiting = {
+        name: hold(jobs, "RUNNABLE", "solve", share=share, priority=priority)
+        for name, share, priority in (
+            ("bob", "bob", 9),
+            ("alice", "alice", 0),
+            ("alice, urgent", "alice", 5),
+            ("student", "students7", 0),
+        )
+    }
+    order = ["student", "alice, urgent", "alice", "bob"]
+    turns = jobs.turns("fair")
+    assert turns == Turns(
+        queue="fair",
+        jobs=tuple(waiting[name] for name in order),
+        vcpus=48,
+        shares=(ShareUse(share="alice", vcpus=24), ShareUse(share="bob", vcpus=24)),
+    )
+    (tmp_path / "mngen.yaml").write_text(SPEC, encoding="utf-8")
+    shown = mngen_here("jobs", "--queue", "fair", "--format", "json", cwd=tmp_path)
+    listed = {each["id"]: each for each in json.loads(shown.stdout)}
+    assert [listed[waiting[name]]["turn"] for name in order] == [1, 2, 3, 4]
+    assert listed[waiting["student"]]["share"] == "students7"
+    assert [listed[each]["turn"] for each in running] == [None, None]
+    shown = mngen_here("jobs", "--queue", "fair", "-s", "RUNNABLE", cwd=tmp_path)
+    assert "turn" in shown.stdout
+    assert "students7" in shown.stdout
+    assert "vCPUs in use: alice 24, bob 24; 48 in all" in shown.stderr
+    # Without a queue, nobody asks whose turn it is.
+    assert "turn" not in mngen_here("jobs", cwd=tmp_path).stdout
+    for each in (*running, *waiting.values()):
+        jobs.cancel(each)
+
+
+def test_the_next_one_starts_when_there_is_room(jobs: Jobs) -> None:
+    first, second = (hold(jobs, "RUNNING", "solve", share=share) for share in ("ann", "ann"))
+    greedy = jobs.submit("solve", name="again", share="ann").id
+    newcomer = jobs.submit("solve", name="newcomer", share="ben").id
+    assert jobs.turns("fair").jobs[:2] == (newcomer, greedy)
+    jobs.cancel(first)
+    assert jobs.turns("fair").jobs[:1] == (greedy,)
+    jobs.cancel(second)
+
+
+def test_a_queue_without_shares_has_turns_too(jobs: Jobs) -> None:
+    running = hold(jobs, "RUNNING", "simple")
+    waiting = [hold(jobs, "RUNNABLE", "simple") for _ in range(2)]
+    turns = jobs.turns("plain")
+    assert (turns.jobs, turns.vcpus, turns.shares) == (tuple(waiting), 24, ())
+    for each in (running, *waiting):
+        jobs.cancel(each)
+    with pytest.raises(InputError, match="the spec has no queue `fare`"):
+        jobs.turns("fare")
+
+
+def test_the_emulator_refuses_policies_that_batch_refuses(shared: Deployed) -> None:
+    batch = shared.batch
+    for content in (
+        {"computeReservation": 100},
+        {"shareDecaySeconds": 604_801},
+        {"shareDistribution": [{"shareIdentifier": "a-b"}]},
+        {"shareDistribution": [{"shareIdentifier": "a", "weightFactor": 0.00001}]},
+        {"shareDistribution": [{"shareIdentifier": "a", "weightFactor": 1000.0}]},
+        {"shareDistribution": [{"shareIdentifier": "User*"}, {"shareIdentifier": "UserA1"}]},
+        {"shareDistribution": [{"shareIdentifier": f"u{n}"} for n in range(501)]},
+    ):
+        call = batch.create_scheduling_policy
+        refused = error_code(call, name=f"p{uuid4().hex[:8]}", fairsharePolicy=content)
+        assert refused == "ClientException", content
+    [arn] = [
+        each["arn"]
+        for each in batch.list_scheduling_policies()["schedulingPolicies"]
+        if each["arn"].endswith(f"/{QUEUE}")
+    ]
+    # A queue uses it: API_DeleteSchedulingPolicy.
+    assert error_code(batch.delete_scheduling_policy, arn=arn) == "ClientException"
+    [found] = batch.describe_scheduling_policies(arns=[arn])["schedulingPolicies"]
+    assert found["fairsharePolicy"]["shareDecaySeconds"] == 86_400
+    queue = {"jobQueueName": f"q{MARK}", "priority": 1, "schedulingPolicyArn": f"{arn}-gone"}
+    order = [{"order": 1, "computeEnvironment": shared.environments["mpi"]}]
+    refused = error_code(batch.create_job_queue, **queue, computeEnvironmentOrder=order)
+    assert refused == "ClientException"
+    assert error_code(batch.get_job_queue_snapshot, jobQueue="none") == "ClientException"
+
+
+def test_a_submitter_may_look_at_the_queue_and_a_deployer_change_its_policy(
+    shared: Deployed,
+) -> None:
+    batch = f"arn:aws:batch:us-east-1:{ACCOUNT_ID}:"
+    submitter, deployer = (
+        [policy(part, shared.cluster, ACCOUNT_ID)] for part in (Part.SUBMITTER, Part.DEPLOYER)
+    )
+    own, other = f"{batch}scheduling-policy/{QUEUE}", f"{batch}scheduling-policy/other"
+    assert allows(submitter, Request("batch:GetJobQueueSnapshot", f"{batch}job-queue/{QUEUE}"))
+    for verb in ("Create", "Update", "Delete"):
+        action = f"batch:{verb}SchedulingPolicy"
+        assert allows(deployer, Request(action, own)), action
+        assert not allows(deployer, Request(action, other)), action
+        assert not allows(submitter, Request(action, own)), action
+    for action in ("batch:CreateJobQueue", "batch:UpdateJobQueue"):
+        assert allows(deployer, Request(action, own)), action
