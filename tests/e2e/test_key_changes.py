@@ -10,14 +10,16 @@ https://docs.aws.amazon.com/batch/latest/userguide/updating-compute-environments
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import botocore.session
 import pytest
 
 from mngen.spec import Effect, keys
-from mngen.terraform import summarise
+from mngen.terraform import render_markdown, summarise
 from tests.support import key_changes
 from tests.support.sandbox import client
 from tests.support.stack import Stack
@@ -32,6 +34,7 @@ pytestmark = [pytest.mark.xdist_group("key changes"), pytest.mark.timeout(1800)]
 
 DECLARED = {path: set(effects) for path, effects in keys()}
 ENTRY = "<name>"
+COMMENT = Path(__file__).parent / "data" / "comment.md"
 
 ENVIRONMENT = "aws_batch_compute_environment"
 QUEUE = "aws_batch_job_queue"
@@ -324,6 +327,19 @@ def test_keys_that_are_in_place_change_only_what_they_are_about(
     assert seen == efa.union(jobs, *about.values())
     [file_system] = plan.actions("aws_efs_file_system")
     assert file_system == UPDATE
+
+
+def test_a_comment_on_a_pull_request_has_the_words_of_a_real_plan(
+    plans: dict[str, Future[Plan]], *, update_golden: bool
+) -> None:
+    data = plans["aws_name"].result().data
+    shown = render_markdown(summarise(data))
+    # What AWS and Terraform number as they go.
+    shown = re.sub(r"\d{18}[0-9a-f]{8}", "<number>", shown)
+    shown = re.sub(r"\b(subnet|vpc|sg|lt|fs|rtb)-[0-9a-f]{8,17}\b", r"\1-<id>", shown)
+    if update_golden:
+        COMMENT.write_text(shown, encoding="utf-8")
+    assert shown == COMMENT.read_text(encoding="utf-8")
 
 
 def test_keys_that_reach_into_an_environment_replace_its_instances(

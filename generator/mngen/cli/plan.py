@@ -1,24 +1,37 @@
 """`mngen plan`: what an apply would do."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mngen.cli._console import print_json, report_problem
-from mngen.cli._options import DEFAULT_OUT, Format, FormatOption, OutOption, SandboxOption
+from mngen.cli._options import DEFAULT_OUT, OutOption, SandboxOption
 from mngen.cli._session import opened_terraform, prices_beside
 from mngen.cli._terraform import show_summary
 
 if TYPE_CHECKING:
     from mngen.cost import Estimate
+    from mngen.errors import Problem
     from mngen.terraform import Plan
+
+
+class PlanFormat(StrEnum):
+    """Output formats of a plan."""
+
+    PRETTY = "pretty"
+    JSON = "json"
+    MARKDOWN = "markdown"
 
 
 def plan(
     out: OutOption = DEFAULT_OUT,
     sandbox: SandboxOption = False,
-    output_format: FormatOption = Format.PRETTY,
+    output_format: Annotated[
+        PlanFormat,
+        typer.Option("--format", help="Output format; markdown for a comment on a pull request"),
+    ] = PlanFormat.PRETTY,
 ) -> None:
     """Show what an apply would change, and why.
 
@@ -29,8 +42,12 @@ def plan(
     from mngen.terraform import announce, running_jobs
 
     with opened_terraform(out, sandbox=sandbox) as terraform, terraform.plan() as planned:
-        price = _price(planned, out)
-        if output_format is Format.JSON:
+        price = _price(planned.spec, out)
+        if output_format is PlanFormat.MARKDOWN:
+            problems = [*running_jobs(planned), *announce(planned, terraform)]
+            typer.echo(_markdown(planned, price, out, problems), nl=False)
+            return
+        if output_format is PlanFormat.JSON:
             print_json({**planned.summary.as_dict(), "price": price.as_dict() if price else None})
         else:
             show_summary(planned.summary, err=False)
@@ -40,8 +57,24 @@ def plan(
             report_problem(problem)
 
 
-def _price(planned: "Plan", out: Path) -> "Estimate | None":
-    """Returns what the deployment can cost afterwards; None if the plan does not have its spec.
+def _markdown(
+    planned: "Plan", price: "Estimate | None", out: Path, problems: "list[Problem]"
+) -> str:
+    from mngen.cost import compare, price_note
+    from mngen.terraform import render_markdown
+
+    if price is None:
+        return render_markdown(planned.summary, problems=problems)
+    return render_markdown(
+        planned.summary,
+        prices=compare(_price(planned.spec_before, out), price),
+        price_note=price_note(price),
+        problems=problems,
+    )
+
+
+def _price(spec: Any, out: Path) -> "Estimate | None":
+    """Returns what the deployment of a recorded spec can cost; None if that is not one.
 
     Catalog and prices are those beside the spec, which is beside the rendered tree.
     """
@@ -49,5 +82,5 @@ def _price(planned: "Plan", out: Path) -> "Estimate | None":
     from mngen.cost import estimate, recorded_cluster
 
     folder = out.resolve().parent
-    cluster = recorded_cluster(planned.spec, load_catalog(folder))
+    cluster = recorded_cluster(spec, load_catalog(folder))
     return estimate(cluster, prices_beside(folder)) if cluster else None

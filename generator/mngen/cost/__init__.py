@@ -16,6 +16,7 @@ dated, and of the region; one that is not known is None, never 0.
 from typing import TYPE_CHECKING
 
 from mngen._later import later
+from mngen.cost._compare import compare, price_note
 from mngen.cost._estimate import (
     Bound,
     Estimate,
@@ -56,12 +57,14 @@ __all__ = [
     "Standing",
     "Weeks",
     "bound_of",
+    "compare",
     "costs_of",
     "estimate",
     "estimate_of",
     "job_report",
     "keep",
     "no_prices",
+    "price_note",
     "recorded_cluster",
     "report",
     "spent_when_kept",

@@ -14,6 +14,7 @@ know, and an interrupt that ends in a saved state and shows what is left to do.
 """
 
 from mngen.terraform._heal import announce, healed_plan
+from mngen.terraform._markdown import PriceRow, render_markdown
 from mngen.terraform._missing import Import, Standing
 from mngen.terraform._plan import Plan
 from mngen.terraform._progress import Progress
@@ -33,12 +34,14 @@ __all__ = [
     "Output",
     "Plan",
     "PlanSummary",
+    "PriceRow",
     "Progress",
     "Standing",
     "Terraform",
     "announce",
     "check_folder",
     "healed_plan",
+    "render_markdown",
     "render_summary",
     "running_jobs",
     "sandbox_folder",

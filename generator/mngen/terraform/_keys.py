@@ -58,10 +58,15 @@ def key_text(change: KeyChange) -> str:
     """Returns a changed key as one line: `queues.mpi.priority: 1 -> 5  (in-place)`."""
     from mngen.spec import dotted
 
-    what = f"{_value(change.before)} -> {_value(change.after)}"
-    if change.is_entry:
-        what = _entry(change)
+    what = _entry(change) if change.is_entry else " -> ".join(value_texts(change))
     return f"{printable(dotted(change.path))}: {what}  ({', '.join(change.effects)})"
+
+
+def value_texts(change: KeyChange) -> tuple[str, str]:
+    """Returns the value of a key before and after in short; of an entry, what became of it."""
+    if change.is_entry:
+        return "", _entry(change)
+    return _value(change.before), _value(change.after)
 
 
 def effects_of(keys: tuple[KeyChange, ...]) -> list[Effect]:

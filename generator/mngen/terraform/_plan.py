@@ -40,6 +40,11 @@ class Plan:
         """The spec of the deployment afterwards, as the rendered Terraform has it in an output."""
         return self.data.get("output_changes", {}).get(RECORD, {}).get("after")
 
+    @property
+    def spec_before(self) -> Any:
+        """The spec of the last apply; None before the first one."""
+        return self.data.get("output_changes", {}).get(RECORD, {}).get("before")
+
 
 def plan_path(descriptor: int) -> str:
     """Returns the name by which a process opens a file that it inherited."""

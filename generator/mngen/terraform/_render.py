@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mngen._text import printable
 from mngen.terraform._keys import effects_of, key_text
 from mngen.terraform._summary import Change, Kind, PlanSummary
+from mngen.terraform._words import detail, stake, tally
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -20,7 +21,6 @@ _MARKS = {
     Kind.DESTROY: ("-", "red"),
     Kind.REPLACE: ("!", "bold red"),
 }
-_VERBS = {Kind.DESTROY: "destroyed", Kind.REPLACE: "replaced", Kind.UPDATE: "changed"}
 
 
 def render_summary(summary: PlanSummary) -> Text:
@@ -60,19 +60,10 @@ def _lines(change: Change) -> list[Text]:
     from rich.text import Text
 
     mark, style = _MARKS[change.kind]
+    more = detail(change)
     head = f"{mark} {printable(change.address)}"
-    if change.kind is Kind.UPDATE and change.attributes:
-        head += f"  ({', '.join(change.attributes)})"
-    elif change.kind is Kind.REPLACE:
-        head += (
-            "  is replaced: the new one is made before the old one is destroyed"
-            if change.create_before_destroy
-            else "  is replaced: the old one is destroyed before the new one is made"
-        )
-    elif change.kind is Kind.MOVE:
-        head += f"  (was {printable(change.previous_address or '')})"
-    elif change.kind is Kind.FORGET:
-        head += "  (left as it is, and no longer managed)"
+    if more:
+        head += f"  {more}"
     return [
         Text(head, style=style),
         *(Text(f"    {reason}", style=style) for reason in change.reasons),
@@ -82,31 +73,10 @@ def _lines(change: Change) -> list[Text]:
 def _stake_line(change: Change) -> Text:
     from rich.text import Text
 
-    verb = _VERBS[change.kind]
-    return Text(f"  {printable(change.address)} is {verb}: {change.consequence}", style="bold red")
+    return Text(f"  {printable(change.address)} {stake(change)}", style="bold red")
 
 
 def _tally(summary: PlanSummary) -> Text:
     from rich.text import Text
 
-    if not summary.changes:
-        if summary.keys and not summary.outputs:
-            return Text("No resource changes; the record of the spec changes.", style="bold")
-        if summary.outputs:
-            names = ", ".join(printable(name) for name in summary.outputs)
-            return Text(f"No resource changes; outputs change: {names}", style="bold")
-        return Text("No changes: the deployment matches the configuration.", style="bold")
-    counts = (
-        (summary.added, "to add"),
-        (summary.changed, "to change"),
-        (summary.replaced, "to replace"),
-        (summary.destroyed, "to destroy"),
-    )
-    rare = (
-        (summary.of(Kind.IMPORT), "to import"),
-        (summary.of(Kind.MOVE), "to move"),
-        (summary.of(Kind.FORGET), "to forget"),
-    )
-    parts = [f"{len(changes)} {word}" for changes, word in counts]
-    parts += [f"{len(changes)} {word}" for changes, word in rare if changes]
-    return Text("Plan: " + ", ".join(parts) + ".", style="bold")
+    return Text(tally(summary), style="bold")

@@ -1,0 +1,179 @@
+"""A plan as a comment on a pull request: what it says, and that nothing in it is markup."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mngen.catalog import load_catalog, load_prices
+from mngen.cost import compare, estimate, price_note, recorded_cluster
+from mngen.errors import Problem
+from mngen.rules import require
+from mngen.spec import load_text, written
+from mngen.terraform import render_markdown, render_summary, summarise
+
+if TYPE_CHECKING:
+    from mngen.cluster import Cluster
+
+BEFORE = """\
+name: lab
+region: us-east-1
+environments:
+  mpi: {instance: r5.24xlarge, max_nodes: 4}
+queues:
+  mpi: {environments: [mpi]}
+jobs:
+  solve: {queue: mpi, nodes: 2, command: [hostname], timeout: 3600}
+  old: {queue: mpi, nodes: 1, command: [hostname], timeout: 3600}
+"""
+AFTER = """\
+name: lab
+region: us-east-1
+environments:
+  mpi: {instance: r5.24xlarge, max_nodes: 8, min_nodes: 1}
+queues:
+  mpi: {environments: [mpi], priority: 5, shares: {}}
+jobs:
+  solve: {queue: mpi, nodes: 4, command: [hostname], timeout: 3600, environment: {A: "b"}}
+"""
+QUEUE = "module.queue_mpi[0].aws_batch_job_queue.this"
+
+
+def cluster_of(text: str) -> Cluster:
+    return require(load_text(text.encode()), load_catalog())
+
+
+def resource(address: str, *actions: str, **more: Any) -> dict[str, Any]:
+    change = {"actions": list(actions), "before": {}, "after": {}, **more.pop("change", {})}
+    kind = address.split(".")[-2]
+    return {"address": address, "mode": "managed", "type": kind, "change": change, **more}
+
+
+def plan(*resources: dict[str, Any]) -> dict[str, Any]:
+    before, after = (written(cluster_of(each).spec) for each in (BEFORE, AFTER))
+    record = {"actions": ["update"], "before": before, "after": after}
+    return {"resource_changes": list(resources), "output_changes": {"spec": record}}
+
+
+def test_a_comment_has_what_changes_why_and_the_price_before_and_after() -> None:
+    data = plan(
+        resource(
+            QUEUE,
+            *("delete", "create"),
+            action_reason="replace_by_request",
+            change={
+                "before": {"name": "lab-mpi"},
+                "after": {"name": "lab-mpi"},
+                "after_unknown": {"scheduling_policy_arn": True},
+            },
+        ),
+        resource("module.job_old.aws_batch_job_definition.this", "delete"),
+        resource(
+            "module.job_solve.aws_batch_job_definition.this", "update", change={"after": {"a": 1}}
+        ),
+    )
+    record = data["output_changes"]["spec"]
+    prices = load_prices()
+    old, new = (
+        estimate(found, prices)
+        for side in ("before", "after")
+        if (found := recorded_cluster(record[side], load_catalog()))
+    )
+    shown = render_markdown(
+        summarise(data),
+        prices=compare(old, new),
+        price_note=price_note(new),
+        problems=[Problem("2 jobs are RUNNING in it", path=QUEUE, hint="wait for them")],
+    )
+    # The sums by hand: nodes times the price of an hour on demand, as the price list has it.
+    hourly = prices.hourly("r5.24xlarge", "us-east-1")
+    assert hourly is not None
+    region = prices.region("us-east-1")
+    assert region is not None
+    hour = "r5.24xlarge x 1 h"
+    listed = f"on demand in us-east-1, {region.date}"
+
+    def cost(nodes: int) -> str:
+        return f"{nodes * hourly:.2f} USD"
+
+    assert shown.splitlines() == [
+        "### Plan: 0 to add, 1 to change, 1 to replace, 1 to destroy.",
+        "",
+        "**Data or jobs at stake**",
+        "",
+        f"- `{QUEUE}` is replaced: every job waiting or running in it is ended",
+        "",
+        "**Now on AWS**",
+        "",
+        f"- `{QUEUE}`: `2 jobs are RUNNING in it` (`wait for them`)",
+        "",
+        "| changed in the spec | before | after | effect |",
+        "| --- | --- | --- | --- |",
+        "| `environments.mpi.max_nodes` | `4` | `8` | in-place |",
+        "| `environments.mpi.min_nodes` | `0` | `1` | in-place |",
+        "| `queues.mpi.priority` | `1` | `5` | in-place |",
+        "| `queues.mpi.shares` |  | `added` | scheduling |",
+        "| `jobs.old` |  | `removed` | entry |",
+        "| `jobs.solve.nodes` | `2` | `4` | new-jobs |",
+        "| `jobs.solve.environment.A` |  | `added` | new-jobs |",
+        "",
+        *(line for line in shown.splitlines() if line.startswith("- **") and ": " in line),
+        "",
+        "| price | before | after |",
+        "| --- | --- | --- |",
+        f"| `job solve` | `{cost(2)} (2 x {hour})` | `{cost(4)} (4 x {hour})` |",
+        f"| `idle: 1 node of mpi (min_nodes)` | `-` | `{cost(1)}/h` |",
+        f"| `job old` | `{cost(1)} (1 x {hour})` | `-` |",
+        "",
+        f"Jobs: at most, with all attempts and the whole timeout, {listed}.",
+        "",
+        "<details>",
+        "<summary>3 resources</summary>",
+        "",
+        f"- **replace** `{QUEUE}` the old one is destroyed before the new one is made",
+        "  - `AWS Batch neither adds a scheduling policy to a queue nor removes it`",
+        "- **destroy** `module.job_old.aws_batch_job_definition.this`",
+        "- **change** `module.job_solve.aws_batch_job_definition.this` (a)",
+        "",
+        "</details>",
+    ]
+    assert "- **scheduling**: Another scheduling policy takes effect in place." in shown
+    # The terminal has the same words.
+    terminal = str(render_summary(summarise(data)))
+    for words in ("every job waiting or running in it is ended", "Plan: 0 to add, 1 to change"):
+        assert words in terminal
+
+
+def test_no_changes() -> None:
+    shown = render_markdown(summarise({"resource_changes": [], "output_changes": {}}))
+    assert shown == "### No changes: the deployment matches the configuration.\n"
+
+
+@pytest.mark.parametrize("name", ["a`b", "``x", "a|b", "a\n# b", "<img src=x>", "@team", "[a](b)"])
+def test_nothing_is_markup(name: str) -> None:
+    address = f'aws_subnet.this["{name}"]'
+    change = {"address": address, "mode": "managed", "type": "aws_efs_file_system"}
+    data = {"resource_changes": [{**change, "change": {"actions": ["delete"]}}]}
+    prices = [(name, name, name)]
+    shown = render_markdown(summarise(data), prices=prices)
+    for line in shown.splitlines():
+        # What is left outside of code spans is ours: the fence is longer than any run inside.
+        outside = re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", line)
+        for mark in ("<img", "@team", "[a]", "`"):
+            assert mark not in outside, line
+    [row] = [line for line in shown.splitlines() if name[-1] in line and line.startswith("| `")]
+    assert len(re.findall(r"(?<!\\)\|", row)) == 4
+
+
+def test_a_comment_fits_into_what_github_takes() -> None:
+    """65,536 characters: https://github.com/orgs/community/discussions/41331."""
+    many = [
+        resource(f'module.network.aws_subnet.private_{number:04}["{"x" * 60}"].this', "create")
+        for number in range(3000)
+    ]
+    shown = render_markdown(summarise({"resource_changes": many}))
+    assert len(shown) < 65_536
+    assert "- 2800 more; `mngen plan` shows them" in shown
+    assert "<summary>3000 resources</summary>" in shown
