@@ -681,6 +681,13 @@ def _rename(data: Data, section: str, renamed: dict[str, str]) -> None:
     if section == "queues":
         for job in data["jobs"].values():
             job["queue"] = renamed[job["queue"]]
+    if section == "jobs":
+        for job in data["jobs"].values():
+            after = job.get("after")
+            if isinstance(after, str):
+                job["after"] = renamed[after]
+            elif after is not None:
+                job["after"] = [renamed[name] for name in after]
 
 
 def to_yaml(data: Data) -> bytes:

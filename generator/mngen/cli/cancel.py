@@ -44,7 +44,7 @@ def cancel(
     sandbox: SandboxOption = False,
     output_format: FormatOption = Format.PRETTY,
 ) -> None:
-    """Cancel a job on all its nodes, or all jobs that a filter lists.
+    """Cancel a job, or all that a filter lists.
 
     The filters are those of `mngen jobs`: --name 'run-*' cancels all jobs of the sweep `run` that
     have not finished. AWS Batch cancels a PENDING job once the jobs that it depends on have
