@@ -24,7 +24,14 @@ import pytest
 from mngen.sandbox import start_sandbox
 from tests.support.cli import CHECKOUT, DEAF, mngen
 from tests.support.deploy import started, wait_until
-from tests.support.images import BASE, LocalRegistry, local_registry, registry_unavailable
+from tests.support.images import (
+    BASE,
+    LocalRegistry,
+    empty_store,
+    local_registry,
+    push_layers,
+    registry_unavailable,
+)
 from tests.support.mpi_image import NAME, SOON, SPEC, build, nodes_of, rendered, store_with, text_of
 from tests.support.needs import skip_without
 from tests.support.processes import mentioned
@@ -488,6 +495,34 @@ def test_a_registry_that_refuses_the_login_is_named(
     assert "unauthorized" in done.stderr or "invalid username/password" in done.stderr
     assert "auth-token" not in done.stderr
     assert not (place / "deploy/terraform/container.auto.tfvars.json").exists()
+
+
+def test_a_pull_fetches_no_layer_that_is_there(tmp_path: Path) -> None:
+    # What a node with a preloaded image asks the registry for, and one without: by another engine
+    # than Docker, with the same rule.
+    skip_without("buildah")
+    if reason := registry_unavailable():
+        pytest.skip(reason)
+    login = ("AWS", "password")
+    with (
+        local_registry(tmp_path / "registry", *login) as registry,
+        empty_store(tmp_path / "store", registry) as node,
+    ):
+        three, four = (
+            push_layers(registry, *login, repository="seismic/mpi", tag=f"v{count}", layers=count)
+            for count in (3, 4)
+        )
+        asked = []
+        for digest in (three, three, four):
+            before = len(registry.requests())
+            place = f"{registry.host}/seismic/mpi@{digest}"
+            node.buildah("pull", "--quiet", "--policy=always", "--creds=" + ":".join(login), place)
+            asked.append([each.split("/")[4] for each in registry.requests()[before:]])
+    without, preloaded, changed = asked
+    assert without == ["manifests", *["blobs"] * 4]
+    # Of the blobs, Docker fetches not even the configuration, see test_playbooks_bake.
+    assert preloaded == ["manifests", "blobs"]
+    assert changed == ["manifests", "blobs", "blobs"]
 
 
 @pytest.fixture

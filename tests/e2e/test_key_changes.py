@@ -301,6 +301,7 @@ def test_keys_that_are_in_place_change_only_what_they_are_about(
         ("image", "connect"): {"aws_iam_role_policy_attachment.builder_sessions"},
         ("image", "ssh_from"): set(),
         ("image", "efa_installer"): {"aws_iam_role_policy.builder_efa_installer"},
+        ("image", "preload"): {"aws_iam_role_policy.builder_preload"},
         ("roles", "instance_policies"): {"aws_iam_role_policy_attachment.instance_further"},
         ("roles", "job_policies"): {"aws_iam_role_policy_attachment.job"},
         ("roles", "secret_keys"): {"aws_iam_role_policy.execution"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import json
 import pickle
@@ -15,6 +16,8 @@ import pytest
 
 from mngen.sandbox.machines._image import kernel_limit
 from mngen.sandbox.machines._root import machine_layers
+from tests.support.images import LocalRegistry, local_registry, push_layers, registry_unavailable
+from tests.support.instance import SECRET, TOKEN, serving
 from tests.support.machines import Machine, booted, copied
 from tests.support.needs import lacking
 from tests.support.playbooks import Play, play, variables
@@ -45,6 +48,11 @@ LUSTRE_FSTAB = (
     "fs-0a1b2c3d4e5f60718.fsx.us-east-1.amazonaws.com@tcp:/abcd1234 /fsx lustre "
     "defaults,noatime,flock,_netdev 0 0"
 )
+# One base gets a container image of three layers, in a registry that has ECR's name.
+ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+PASSWORD = "a password of ECR"
+LOGIN = base64.b64encode(f"AWS:{PASSWORD}".encode()).decode()
+SECRETS = re.compile(b"|".join(re.escape(each.encode()) for each in (LOGIN, PASSWORD)))
 UNITS = ("docker", "ecs")
 BLS = "/boot/loader/entries"
 LIMIT = re.compile(r"(?<!\S)nr_cpus=\S+")
@@ -67,6 +75,7 @@ class Wishes:
     fstab: str
     program: str
     unit: str
+    preloads: bool = False
 
 
 WISHES = {
@@ -77,6 +86,7 @@ WISHES = {
         "fs-0123456789abcdef0:/ /efs efs _netdev,noresvport,tls 0 0",
         "mount.efs",
         "efs.mount",
+        preloads=True,
     ),
     "amazon-linux-2": Wishes(
         "amazon-linux-2",
@@ -89,6 +99,23 @@ WISHES = {
         "mnt-scratch.mount",
     ),
 }
+
+
+@dataclass(frozen=True)
+class Preload:
+    """What came of the container image.
+
+    Attributes:
+        play: The playbook's run.
+        references: The image in the AMI, and one with another layer.
+        baking: What the registry was asked during the bake.
+        starting: What it is asked when a node pulls that image, the other, and that again.
+    """
+
+    play: Play
+    references: tuple[str, str]
+    baking: list[str]
+    starting: tuple[list[str], list[str], list[str]]
 
 
 @dataclass(frozen=True)
@@ -105,6 +132,7 @@ class Baked:
     sealed: str
     booted: str
     console: str
+    preload: Preload | None
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -169,10 +197,73 @@ stat -c '%a %U' /fsx /fsx/results
 """
 
 
+def trusting(machine: Machine, registry: LocalRegistry) -> None:
+    """Have a machine know the registry: by its address, and to Docker by its certificate."""
+    certificate = base64.b64encode(registry.certificate.read_bytes()).decode()
+    machine.run(
+        # The file is not the image's, and cannot be written.
+        f"(cat /etc/hosts; echo 127.0.0.1 {ECR}) >/run/hosts; mount --bind /run/hosts /etc/hosts; "
+        f"mkdir -p /etc/docker/certs.d/{ECR}; "
+        f"echo {certificate} | base64 -d >/etc/docker/certs.d/{ECR}/ca.crt"
+    )
+
+
+def preload(
+    folder: Path, machine: Machine, extra: dict[str, Any]
+) -> tuple[Play, list[str], tuple[str, str]]:
+    place = folder / "registry"
+    with local_registry(place, "AWS", PASSWORD) as registry:
+        digests = [
+            push_layers(
+                registry, "AWS", PASSWORD, repository="seismic/mpi", tag=f"v{layers}", layers=layers
+            )
+            for layers in (3, 4)
+        ]
+    same, other = (f"{ECR}/seismic/mpi@{digest}" for digest in digests)
+    with (
+        local_registry(place, "AWS", PASSWORD, name=ECR, pid=machine.pid) as registry,
+        serving(machine.pid) as servers,
+    ):
+        servers.password = PASSWORD
+        url = f"http://127.0.0.1:{servers.server_port}"
+        trusting(machine, registry)
+        more = {
+            "mngen_preload": [same],
+            "preload_environment": {"MNGEN_METADATA": url, "MNGEN_ECR": url},
+        }
+        done = play(folder, {**extra, **more}, machine=machine, playbook="preload.yml")
+        return done, registry.requests(), (same, other)
+
+
+def pulling(
+    folder: Path, machine: Machine, references: tuple[str, str]
+) -> tuple[list[str], list[str], list[str]]:
+    """Pull as a node does, whose agent has the engine pull every image by its digest."""
+    with local_registry(
+        folder / "registry", "AWS", PASSWORD, name=ECR, pid=machine.pid
+    ) as registry:
+        trusting(machine, registry)
+        config = json.dumps({"auths": {ECR: {"auth": LOGIN}}})
+        machine.run(f"mkdir -p /run/login && echo '{config}' >/run/login/config.json")
+
+        def asked(reference: str) -> list[str]:
+            before = len(registry.requests())
+            machine.run(f"docker --config /run/login pull {reference}")
+            return registry.requests()[before:]
+
+        same, other = references
+        return asked(same), asked(other), asked(same)
+
+
 def bake(folder: Path, wishes: Wishes) -> Baked:
     extra = variables(wishes.base, **wishes.extra)
+    preloaded = None
+    preloads = wishes.preloads and registry_unavailable() is None
     with booted(folder, wishes.base, shared=wishes.shared) as machine:
         machine.run(WORKED)
+        if preloads:
+            preloaded = preload(folder, machine, extra)
+            assert preloaded[0].code == 0, preloaded[0].output
         first = play(folder, extra, machine=machine)
         assert first.code == 0, first.output
         sealed = machine.run(SEALED, check=False).stdout
@@ -191,15 +282,53 @@ def bake(folder: Path, wishes: Wishes) -> Baked:
         asked = BOOTED.format(unit=wishes.unit, mount=extra["mngen_efs_mount"])
         up = machine.run(asked + BOOTED_LUSTRE * ("mngen_fsx_id" in extra)).stdout
         console = machine.console.read_text(encoding="utf-8", errors="replace")
+        starting = pulling(folder, machine, preloaded[2]) if preloaded else ([], [], [])
         second = play(folder, extra, machine=machine)
     assert second.code == 0, second.output
-    return Baked(folder, wishes, machine, first, second, complaints, control, sealed, up, console)
+    result = Preload(preloaded[0], preloaded[2], preloaded[1], starting) if preloaded else None
+    return Baked(
+        folder, wishes, machine, first, second, complaints, control, sealed, up, console, result
+    )
 
 
 def test_a_second_run_changes_nothing(baked: Baked) -> None:
-    assert baked.first.changed >= 8
+    # What keeps the agent from the metadata is in both playbooks.
+    assert baked.first.changed + (baked.preload is not None) >= 8
     assert baked.second.changed == 0, baked.second.output
     assert "[ERROR]" not in baked.first.output
+
+
+def test_a_preloaded_image_is_not_fetched_again(baked: Baked) -> None:
+    if not baked.wishes.preloads:
+        assert not baked.machine.exists("/var/lib/docker/image")
+        return
+    if reason := registry_unavailable():
+        pytest.skip(reason)
+    assert baked.preload
+    blobs = [
+        [request.split("/")[4] for request in requests]
+        for requests in (baked.preload.baking, *baked.preload.starting)
+    ]
+    # What a node without it would fetch: manifest, configuration, three layers.
+    assert blobs[0] == ["manifests", *["blobs"] * 4]
+    # With it: nothing. Of an image with another layer: manifest, configuration and that layer.
+    assert blobs[1:] == [[], ["manifests", "blobs", "blobs"], []]
+
+
+def test_the_login_to_the_registry_does_not_stay(baked: Baked) -> None:
+    if not baked.wishes.preloads:
+        return
+    if reason := registry_unavailable():
+        pytest.skip(reason)
+    assert baked.preload
+    for secret in (SECRET, TOKEN, PASSWORD, LOGIN):
+        assert secret not in baked.preload.play.output
+    held = [
+        path
+        for path in baked.machine.upper.rglob("*")
+        if path.is_file() and not path.is_symlink() and SECRETS.search(path.read_bytes())
+    ]
+    assert held == []
 
 
 def test_fstab_mounts_it_once_and_keeps_the_rest(baked: Baked) -> None:

@@ -9,12 +9,19 @@ the index of a few dozen packages, not that of 60000, and fetches nothing.
 
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
+import io
 import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
+import tarfile
 import time
+import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +35,7 @@ from tests.support.needs import lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from email.message import Message
 
 BASE = "localhost/mngen-test-base:bookworm"
 """The local image that stands for Ubuntu's."""
@@ -50,7 +58,7 @@ version: 0.1
 log: {{level: info, formatter: json}}
 storage: {{filesystem: {{rootdirectory: {folder}/data}}}}
 http:
-  addr: 127.0.0.1:0
+  addr: 127.0.0.1:{port}
   tls: {{certificate: {folder}/certificate, key: {folder}/key}}
 auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}
 """
@@ -136,6 +144,14 @@ class Store:
 
 
 @contextmanager
+def empty_store(folder: Path, registry: LocalRegistry) -> Iterator[Store]:
+    """Make a store without any image, which trusts a registry."""
+    folder.mkdir()
+    yield Store(_environment(folder) | {"SSL_CERT_FILE": str(registry.certificate)})
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def image_store(folder: Path, base: str = BASE) -> Iterator[Store]:
     """Make a store that has a base; what is built in it is some hundred MB, so nothing stays."""
     folder.mkdir()
@@ -218,6 +234,15 @@ class LocalRegistry:
     folder: Path
     log: Path
 
+    def requests(self) -> list[str]:
+        """Return what was asked of it so far: method and path, the newest last."""
+        found = []
+        for line in self.log.read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line) if line.startswith("{") else {}
+            if entry.get("msg") == "response completed":
+                found.append(f"{entry['http.request.method']} {entry['http.request.uri']}")
+        return found
+
 
 def registry_unavailable() -> str | None:
     """Returns why no registry can run here, or None."""
@@ -225,15 +250,26 @@ def registry_unavailable() -> str | None:
 
 
 @contextmanager
-def local_registry(folder: Path, user: str, password: str) -> Iterator[LocalRegistry]:
-    """Run a registry that one user may enter."""
-    folder.mkdir()
-    (folder / "config.yml").write_text(_REGISTRY.format(folder=folder), encoding="utf-8")
+def local_registry(
+    folder: Path, user: str, password: str, *, name: str | None = None, pid: int | None = None
+) -> Iterator[LocalRegistry]:
+    """Run a registry that one user may enter.
+
+    Args:
+        folder: Where it keeps what is pushed; one that was used before serves the same again.
+        user: Who may enter.
+        password: That user's password.
+        name: Its name, which leads to its own loopback address; it then listens at HTTPS's port.
+        pid: A process in whose network it is; None for the test's own.
+    """
+    folder.mkdir(exist_ok=True)
+    settings = _REGISTRY.format(folder=folder, port=443 if name else 0)
+    (folder / "config.yml").write_text(settings, encoding="utf-8")
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
             *("-nodes", "-days", "2", "-subj", "/CN=registry"),
-            *("-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-addext", f"subjectAltName=IP:127.0.0.1{f',DNS:{name}' if name else ''}"),
             *("-keyout", str(folder / "key"), "-out", str(folder / "certificate")),
         ],
         stdin=subprocess.DEVNULL,
@@ -250,9 +286,10 @@ def local_registry(folder: Path, user: str, password: str) -> Iterator[LocalRegi
     assert hashed.startswith("$2y$"), "this perl knows no bcrypt"
     (folder / "htpasswd").write_text(f"{user}:{hashed}\n", encoding="utf-8")
     log = folder / "log"
+    inside = ["nsenter", f"--target={pid}", "--net", "--"] if pid is not None else []
     with log.open("wb") as file:
         process = subprocess.Popen(
-            ["docker-registry", "serve", str(folder / "config.yml")],
+            [*inside, "docker-registry", "serve", str(folder / "config.yml")],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -263,7 +300,78 @@ def local_registry(folder: Path, user: str, password: str) -> Iterator[LocalRegi
             assert process.poll() is None, log.read_text(encoding="utf-8")
             assert time.monotonic() < deadline, "the registry did not start"
             time.sleep(0.05)
-        yield LocalRegistry(f"127.0.0.1:{found[1].decode()}", folder / "certificate", folder, log)
+        host = name or f"127.0.0.1:{found[1].decode()}"
+        yield LocalRegistry(host, folder / "certificate", folder, log)
     finally:
         process.terminate()
         process.wait()
+
+
+def push_layers(
+    registry: LocalRegistry, user: str, password: str, *, repository: str, tag: str, layers: int
+) -> str:
+    """Push an image of random layers as the registry's API has it, and return its digest.
+
+    Source: https://github.com/opencontainers/distribution-spec/blob/main/spec.md#push
+    """
+    login = base64.b64encode(f"{user}:{password}".encode()).decode()
+    trust = ssl.create_default_context(cafile=str(registry.certificate))
+    base = f"https://{registry.host}"
+
+    def send(method: str, url: str, body: bytes = b"", kind: str = "") -> Message:
+        request = urllib.request.Request(
+            url if url.startswith("https:") else base + url,
+            data=body,
+            method=method,
+            headers={
+                "Authorization": f"Basic {login}",
+                "Content-Type": kind or "application/octet-stream",
+            },
+        )
+        with urllib.request.urlopen(request, context=trust) as answer:
+            headers: Message = answer.headers
+            return headers
+
+    def blob(content: bytes, kind: str) -> dict[str, Any]:
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        place = send("POST", f"/v2/{repository}/blobs/uploads/")["Location"]
+        send("PUT", f"{place}{'&' if '?' in place else '?'}digest={digest}", content)
+        return {"mediaType": f"{_DOCKER}.{kind}", "size": len(content), "digest": digest}
+
+    tars = [_layer(number) for number in range(layers)]
+    configuration = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {},
+        "rootfs": {
+            "type": "layers",
+            "diff_ids": [f"sha256:{hashlib.sha256(each).hexdigest()}" for each in tars],
+        },
+    }
+    manifest = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": f"{_DOCKER}.distribution.manifest.v2+json",
+            "config": blob(json.dumps(configuration).encode(), "container.image.v1+json"),
+            "layers": [
+                blob(gzip.compress(each, mtime=0), "image.rootfs.diff.tar.gzip") for each in tars
+            ],
+        }
+    ).encode()
+    kind = f"{_DOCKER}.distribution.manifest.v2+json"
+    answer = send("PUT", f"/v2/{repository}/manifests/{tag}", manifest, kind)
+    return str(answer["Docker-Content-Digest"])
+
+
+_DOCKER = "application/vnd.docker"
+
+
+def _layer(number: int) -> bytes:
+    """Return a layer: the same for the same number."""
+    content = hashlib.sha256(str(number).encode()).digest() * 1000
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        member = tarfile.TarInfo(f"layer-{number}")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return packed.getvalue()

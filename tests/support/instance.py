@@ -1,12 +1,15 @@
-"""What an instance sees of AWS: the metadata service, and an S3 that checks signatures.
+"""What an instance sees of AWS: the metadata service, S3, and the login of ECR.
 
-The S3 checks each request's signature as AWS does: it is made again with botocore, from the request
-that arrived and the secret that the metadata service gave out.
+The signature of each request to S3 and ECR is checked as AWS does: it is made again with botocore,
+from the request that arrived and the secret that the metadata service gave out.
 """
 
 from __future__ import annotations
 
+import base64
 import ctypes
+import hashlib
+import json
 import socket
 import threading
 from contextlib import contextmanager
@@ -16,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from botocore.auth import S3SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
@@ -40,8 +43,12 @@ DOCUMENT = f"""{{
 }}"""
 
 
+LOGIN = "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken"
+"""What the header X-Amz-Target of a request to ECR asks for; from botocore's model of ECR."""
+
+
 class Instance(BaseHTTPRequestHandler):
-    """The metadata service (IMDSv2) and S3, on one port."""
+    """The metadata service (IMDSv2), S3 and ECR, on one port."""
 
     server: Servers
 
@@ -69,30 +76,51 @@ class Instance(BaseHTTPRequestHandler):
         else:
             self.answer(200, self.server.objects[self.path])
 
-    def expected(self) -> str:
-        """Sign what arrived, as botocore does it for S3."""
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers["X-Amz-Target"] != LOGIN or json.loads(body) != {}:
+            self.answer(400, b'{"__type":"UnknownOperationException"}')
+        elif self.server.status:
+            self.answer(self.server.status, b'{"__type":"X","message":"not authorized"}')
+        elif self.headers["Authorization"] != self.expected("ecr", hashlib.sha256(body)):
+            self.answer(403, b'{"__type":"InvalidSignatureException"}')
+        else:
+            # As the API reference shows the answer:
+            # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
+            token = base64.b64encode(f"AWS:{self.server.password}".encode()).decode()
+            data = {
+                "authorizationToken": token,
+                "expiresAt": 1.448878779809e9,
+                "proxyEndpoint": "https://123456789012.dkr.ecr.us-east-1.amazonaws.com",
+            }
+            self.answer(200, json.dumps({"authorizationData": [data]}).encode())
+
+    def expected(self, service: str = "s3", payload: hashlib._Hash | None = None) -> str:
+        """Sign what arrived, as botocore does it for a service."""
         signed = self.headers["Authorization"].partition("SignedHeaders=")[2].partition(",")[0]
         names = signed.split(";")
         # A session token that is not signed is refused by AWS.
         assert {"host", "x-amz-date", "x-amz-security-token"} <= set(names)
+        assert payload is None or "x-amz-target" in names
         parts = urlsplit(self.path)
-        request = AWSRequest("GET", f"http://{self.headers['Host']}{parts.path}")
+        request = AWSRequest(self.command, f"http://{self.headers['Host']}{parts.path}")
         for name in names:
             request.headers[name] = self.headers[name]
         request.context["timestamp"] = self.headers["x-amz-date"]
         request.context["payload_signing_enabled"] = False
         stamp = datetime.strptime(self.headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         assert abs((datetime.now(UTC) - stamp).total_seconds()) < 900
-        auth = S3SigV4Auth(CREDENTIALS, "s3", "us-east-1")
+        kind = S3SigV4Auth if service == "s3" else SigV4Auth
+        auth = kind(CREDENTIALS, service, "us-east-1")
         canonical = "\n".join(
             [
-                "GET",
+                self.command,
                 parts.path,
                 parts.query,
                 *(f"{name}:{' '.join(self.headers[name].split())}" for name in names),
                 "",
                 signed,
-                self.headers["x-amz-content-sha256"],
+                self.headers["x-amz-content-sha256"] if payload is None else payload.hexdigest(),
             ]
         )
         signature = auth.signature(auth.string_to_sign(request, canonical), request)
@@ -123,6 +151,7 @@ class Servers(ThreadingHTTPServer):
         thread.start()
         thread.join()
         self.status = 0
+        self.password = "password of ECR"
         self.objects: dict[str, bytes] = {}
         self.metadata = {
             "placement/region": "us-east-1",

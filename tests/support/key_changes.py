@@ -123,6 +123,7 @@ IN_PLACE: dict[Key, Any] = {
     ("image", "connect"): "private-ip",
     ("image", "ssh_from"): ["10.0.0.0/8"],
     ("image", "efa_installer"): "s3://my-software/efa/",
+    ("image", "preload"): True,
     ("roles", "instance_policies"): [_POLICY],
     ("roles", "job_policies"): [_POLICY],
     ("roles", "secret_keys"): [_KEY],

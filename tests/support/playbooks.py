@@ -62,15 +62,20 @@ def variables(base: str, **others: Any) -> dict[str, Any]:
 
 
 def play(
-    folder: Path, extra: dict[str, Any], *arguments: str, machine: Machine | None = None
+    folder: Path,
+    extra: dict[str, Any],
+    *arguments: str,
+    machine: Machine | None = None,
+    playbook: str = "image.yml",
 ) -> Play:
-    """Run image.yml, on a machine or on none.
+    """Run a playbook, on a machine or on none.
 
     Args:
         folder: Where Ansible keeps its own files.
         extra: The variables, passed in a file.
         arguments: Further ones for ansible-playbook.
         machine: Without one, the host is an address that nothing listens on.
+        playbook: Its file.
     """
     file = folder / "vars.json"
     file.write_text(json.dumps(extra), encoding="utf-8")
@@ -86,7 +91,7 @@ def play(
         "ANSIBLE_SSH_ARGS": " ".join(ssh_options(machine)) if machine else "",
     }
     address = machine.address if machine else "127.0.0.1"
-    command = [str(PROGRAM), "-i", f"{address},", "-u", USER, str(playbooks() / "image.yml")]
+    command = [str(PROGRAM), "-i", f"{address},", "-u", USER, str(playbooks() / playbook)]
     done = subprocess.run(
         [*command, "-e", f"@{file}", *arguments],
         cwd=folder,

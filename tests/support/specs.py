@@ -77,6 +77,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "own base": ("no", "yes"),
     "software": ("none", "packages"),
     "installer": ("no", "yes"),
+    "preload": ("no", "yes"),
     "tags": ("no", "yes"),
     "existing": ("nothing", "definitions", "names", "parts"),
     "logs": ("default", "a week", "never"),
@@ -252,6 +253,8 @@ def _image(choice: Mapping[str, str], *, reaches_out: bool) -> Data:
             "arm64": f"ami-{_ID[::-1]}",
             "gpu": f"ami-{_ID}",
         }
+    if choice["preload"] == "yes":
+        image["preload"] = True
     if choice["software"] != "none":
         image["packages"] = ["htop", "gcc-c++-11.5.0"]
     # What builders without a way out cannot download is in a bucket.

@@ -35,6 +35,8 @@ from mngen.cluster.names import (
     NR_CPUS_TAG,
     OWN_FOLDER,
     OWN_PLAYBOOKS,
+    PRELOAD_FILES,
+    PRELOAD_PLAYBOOK,
     REGION_TAG,
     RENDEZVOUS_VARIABLE,
     RUN_TAG,
@@ -81,7 +83,7 @@ if TYPE_CHECKING:
         zone_numbers,
     )
     from mngen.cluster._digest_file import DigestFile
-    from mngen.cluster._ecr import ECR_IMAGE
+    from mngen.cluster._ecr import ECR_IMAGE, ecr_repository
     from mngen.cluster._execution import execution_access
     from mngen.cluster._fsx import (
         FSX_PORTS,
@@ -94,9 +96,11 @@ if TYPE_CHECKING:
         fsx_size_is_valid,
         fsx_throughput,
     )
+    from mngen.cluster._preload import builder_volume, preloaded_images, pulled_repositories
     from mngen.cluster._properties import (
         apply_properties,
         container_properties,
+        credentials_of,
         job_ulimits,
         keys_of_properties,
         memory_in_files,
@@ -104,6 +108,7 @@ if TYPE_CHECKING:
         wanted_keys,
     )
     from mngen.cluster._resolve import (
+        BUILDER_VOLUME,
         Cluster,
         MachineImage,
         ResolvedEnvironment,
@@ -129,6 +134,7 @@ __all__ = [
     "BATCH_LOG_GROUP",
     "BUILDER_LIFETIME",
     "BUILDER_USER_DATA",
+    "BUILDER_VOLUME",
     "CPUS_CHECK_VARIABLE",
     "CPUS_VARIABLE",
     "DEPLOYMENT_TAG",
@@ -148,6 +154,8 @@ __all__ = [
     "NR_CPUS_TAG",
     "OWN_FOLDER",
     "OWN_PLAYBOOKS",
+    "PRELOAD_FILES",
+    "PRELOAD_PLAYBOOK",
     "REGION_TAG",
     "RENDEZVOUS_VARIABLE",
     "RUN_TAG",
@@ -176,14 +184,17 @@ __all__ = [
     "base_image_parameter",
     "base_kind",
     "batch_image_type",
+    "builder_volume",
     "container_properties",
     "creates_execution_role",
     "creates_roles",
     "creates_spot_fleet_role",
+    "credentials_of",
     "default_allocation",
     "default_ranks",
     "definition_name",
     "deployment_tags",
+    "ecr_repository",
     "efa_installer",
     "execution_access",
     "fsx_deployment_type",
@@ -206,6 +217,8 @@ __all__ = [
     "memory_in_files",
     "nat_zone",
     "policy_name",
+    "preloaded_images",
+    "pulled_repositories",
     "queue_name",
     "recorded_spec",
     "registered_memory",
@@ -223,6 +236,12 @@ __getattr__ = later(
     __name__,
     {
         "AmiFile": "_ami_file",
+        "BUILDER_VOLUME": "_resolve",
+        "builder_volume": "_preload",
+        "credentials_of": "_properties",
+        "ecr_repository": "_ecr",
+        "preloaded_images": "_preload",
+        "pulled_repositories": "_preload",
         "AmiRecord": "_ami_file",
         "BakedFrom": "_ami_file",
         "Cluster": "_resolve",

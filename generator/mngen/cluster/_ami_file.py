@@ -36,6 +36,9 @@ class BakedFrom(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         packages: Packages of the spec, sorted.
         own_playbooks: Playbooks of the spec, in their order; `playbooks` has their content.
         efa_version: Version of the EFA installer that the spec names; None for that of `playbooks`.
+        preload: Container images in it: the digest of one in the deployment's repository, the
+            reference of one elsewhere.
+        volume: Size of its root volume where it has container images, GiB.
     """
 
     architecture: str
@@ -58,6 +61,8 @@ class BakedFrom(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     packages: tuple[str, ...] = ()
     own_playbooks: tuple[str, ...] = ()
     efa_version: str | None = None
+    preload: tuple[str, ...] = ()
+    volume: int | None = None
 
     @property
     def base_kind(self) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mngen.cluster._deployment import has_secrets, jobs_with_secrets, repository_name
-from mngen.cluster._ecr import ECR_IMAGE
+from mngen.cluster._deployment import has_secrets, jobs_with_secrets
+from mngen.cluster._ecr import ecr_repository
 from mngen.cluster._properties import credentials_of
 
 if TYPE_CHECKING:
@@ -51,14 +51,7 @@ def execution_access(spec: Spec) -> ExecutionAccess:
         parameters=tuple(
             sorted({place.removeprefix("/") for place in places if _IN_MANAGER not in place})
         ),
-        repositories=tuple(sorted({name for image in images for name in _repository(spec, image)})),
+        repositories=tuple(
+            sorted({name for image in images for name in ecr_repository(spec, image)})
+        ),
     )
-
-
-def _repository(spec: Spec, image: str | None) -> tuple[str, ...]:
-    if image is None:
-        return (repository_name(spec),)
-    found = ECR_IMAGE.match(image)
-    if found is None:
-        return ()
-    return (f"ecr:{found['region']}:{found['account']}:repository/{found['repository']}",)

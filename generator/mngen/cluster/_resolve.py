@@ -32,6 +32,9 @@ _HUGE_PAGES = 220
 Source: https://github.com/awslabs/awsome-distributed-ai (p4de 21122 MiB of 96, p5 42242 of 192).
 """
 
+BUILDER_VOLUME = 30
+"""Size of a builder's root volume, the least that the ECS-optimized images take, GiB."""
+
 _BUILDERS = {"x86_64": "t3.micro", "arm64": "t4g.micro"}
 
 

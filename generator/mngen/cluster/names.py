@@ -15,6 +15,12 @@ OWN_FOLDER = "own"
 OWN_PLAYBOOKS = f"playbooks/{OWN_FOLDER}"
 """Place of that folder in the rendered tree."""
 
+PRELOAD_PLAYBOOK = "preload.yml"
+"""Playbook that runs before mngen's other one, where an AMI gets container images."""
+
+PRELOAD_FILES = (PRELOAD_PLAYBOOK, "roles/preload/")
+"""What of the playbooks only specs with `image.preload` have: files, or the start of paths."""
+
 STAGES_AFTER_OWN = "verify,clean,seal"
 """Stages of mngen's playbook that run after those of the spec, as Ansible's tags."""
 

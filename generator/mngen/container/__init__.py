@@ -16,7 +16,7 @@ from mngen.container._list import RegistryImage, list_images
 from mngen.container._plan import ImagePlan, plan_image
 from mngen.container._process import EngineError
 from mngen.container._push import Pushed, next_tag, push_image
-from mngen.container._registry import Registry, open_registry
+from mngen.container._registry import Registry, Stored, open_registry
 
 __all__ = [
     "ENGINES",
@@ -26,6 +26,7 @@ __all__ = [
     "Pushed",
     "Registry",
     "RegistryImage",
+    "Stored",
     "base_image",
     "build_image",
     "find_engine",

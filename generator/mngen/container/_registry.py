@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mypy_boto3_ecr import ECRClient
-    from mypy_boto3_ecr.type_defs import ImageDetailTypeDef
+    from mypy_boto3_ecr.type_defs import ImageDetailTypeDef, ImageIdentifierTypeDef
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +87,24 @@ class Registry:
             InputError: The repository is not there.
             ToolError: AWS refused.
         """
+        return self._find({"imageTag": tag})
+
+    def find_digest(self, digest: str) -> Stored | None:
+        """Returns the image with a digest; None where there is none.
+
+        Raises:
+            InputError: The repository is not there.
+            ToolError: AWS refused.
+        """
+        return self._find({"imageDigest": digest})
+
+    def _find(self, identifier: ImageIdentifierTypeDef) -> Stored | None:
         from botocore.exceptions import ClientError
 
         with self._explained():
             try:
                 answer = self._client.describe_images(
-                    repositoryName=self.name, imageIds=[{"imageTag": tag}]
+                    repositoryName=self.name, imageIds=[identifier]
                 )
             except ClientError as error:
                 if error.response["Error"]["Code"] == "ImageNotFoundException":

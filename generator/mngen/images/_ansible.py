@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mngen import parts
-from mngen.cluster import OWN_FOLDER, OWN_PLAYBOOKS, STAGES_AFTER_OWN
+from mngen.cluster import OWN_FOLDER, OWN_PLAYBOOKS, PRELOAD_PLAYBOOK, STAGES_AFTER_OWN
 from mngen.errors import InterruptedRunError, ToolError
 
 if TYPE_CHECKING:
@@ -81,22 +81,26 @@ def play(job: Job, *, host: str, user: str, key: Path, proxy: str | None = None)
     """
     private = job.folder / "ansible"
     private.mkdir(mode=0o700)
-    for file, tags in playbook_runs(job.target.baked_from.own_playbooks):
+    made_of = job.target.baked_from
+    for file, tags in playbook_runs(made_of.own_playbooks, preload=bool(made_of.preload)):
         _play_one(job, file, tags, private, host=host, user=user, key=key, proxy=proxy)
 
 
-def playbook_runs(own: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+def playbook_runs(own: Sequence[str], *, preload: bool = False) -> list[tuple[str, dict[str, str]]]:
     """Returns the playbooks of a bake in their order, each with the choice of its tags.
 
     Args:
         own: The playbooks of the spec, which run between two parts of mngen's.
+        preload: Whether the AMI gets container images, while Docker waits for no file system yet.
 
     Returns:
         Files below `playbooks/`, and the arguments of ansible-runner for their tags.
     """
+    before: list[tuple[str, dict[str, str]]] = [(PRELOAD_PLAYBOOK, {})] if preload else []
     if not own:
-        return [(_PLAYBOOK, {})]
+        return [*before, (_PLAYBOOK, {})]
     return [
+        *before,
         (_PLAYBOOK, {"skip_tags": STAGES_AFTER_OWN}),
         *((f"{OWN_FOLDER}/{file}", {}) for file in own),
         (_PLAYBOOK, {"tags": STAGES_AFTER_OWN}),

@@ -21,6 +21,7 @@ from mngen.images._cancel import Cancel
 from mngen.images._errors import CapacityError
 from mngen.images._job import Job, Run
 from mngen.images._lock import only_bake, run_folder
+from mngen.images._preload import pulled
 from mngen.images._session import require_session_manager
 from mngen.images._survey import Survey, finished_before
 
@@ -51,6 +52,8 @@ class Options:
         ssh_from: Who may connect; empty for the spec's ranges, or else the caller's address.
         ssh_seconds: How long to wait until a builder lets us in.
         keep: Leave a builder running whose bake failed, to look at it.
+        pulls: Whether builders can pull container images. Those of the emulated AWS cannot: its ECR
+            has no layers.
     """
 
     connection: str | None = None
@@ -58,13 +61,19 @@ class Options:
     ssh_from: tuple[str, ...] = ()
     ssh_seconds: int = 600
     keep: bool = False
+    pulls: bool = True
 
     @classmethod
     def for_sandbox(cls) -> Options:
         """Returns how builders of the emulated AWS are reached: on loopback addresses."""
         from mngen.sandbox import MACHINE_SSH_PORT
 
-        return cls(connection="private-ip", ssh_port=MACHINE_SSH_PORT, ssh_from=("127.0.0.0/8",))
+        return cls(
+            connection="private-ip",
+            ssh_port=MACHINE_SSH_PORT,
+            ssh_from=("127.0.0.0/8",),
+            pulls=False,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +234,7 @@ def _prepared(
         efa_installer=spec.image.efa_installer or "",
         kms_key=spec.image.kms_key or "",
         lustre=survey.lustre,
+        pulls=options.pulls,
         templates=folder,
         keep=options.keep,
         cancel=cancel,
@@ -310,6 +320,9 @@ def _variables(run: Run, target: Target) -> dict[str, object]:
     """Returns the playbook's variables."""
     image, made_of, site = target.image, target.baked_from, run.site
     lustre: dict[str, object] = {}
+    preload: dict[str, object] = {}
+    if made_of.preload:
+        preload["mngen_preload"] = pulled(made_of, site) if run.pulls else []
     if run.lustre is not None:
         lustre = {
             "mngen_fsx_dns_name": run.lustre.dns_name,
@@ -338,6 +351,7 @@ def _variables(run: Run, target: Target) -> dict[str, object]:
         "mngen_scratch": image.scratch or "",
         "mngen_version": __version__,
         **lustre,
+        **preload,
     }
 
 

@@ -6,6 +6,7 @@ import hashlib
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from mngen.cluster import PRELOAD_FILES
 from mngen.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ _COPIED = {"files", "templates"}
 """Folders of a role whose files are installed as they are, comments included."""
 
 
-def playbooks_digest(folder: Path, own: Mapping[str, str] = MappingProxyType({})) -> str:
+def playbooks_digest(
+    folder: Path, own: Mapping[str, str] = MappingProxyType({}), *, preload: bool = False
+) -> str:
     """Returns the SHA-256 of a folder of playbooks: of all files that are played, with their paths.
 
     Of a playbook, what YAML makes of it counts, so comments and blank lines do not; of a file that
@@ -28,6 +31,7 @@ def playbooks_digest(folder: Path, own: Mapping[str, str] = MappingProxyType({})
     Args:
         folder: The folder.
         own: The text of further files, by their paths in the folder.
+        preload: Whether those count that put container images into an AMI.
 
     Raises:
         InputError: There is no playbook in it.
@@ -42,7 +46,7 @@ def playbooks_digest(folder: Path, own: Mapping[str, str] = MappingProxyType({})
     if not (folder / "image.yml").is_file():
         raise InputError(f"there are no playbooks in {folder}", hint="run mngen render")
     for name in sorted(files, key=lambda name: name.split("/")):
-        if name in _NOT_PLAYED:
+        if name in _NOT_PLAYED or (name.startswith(PRELOAD_FILES) and not preload):
             continue
         content = files[name]
         if name.endswith((".yml", ".yaml")) and not _COPIED.intersection(name.split("/")):

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 USER = "ec2-user"
 """The user of Amazon Linux who may become root."""
 
-VOLUME_GIB = 30
-"""The least that the ECS-optimized images take."""
-
 NO_CAPACITY = frozenset(
     {"InsufficientInstanceCapacity", "InsufficientHostCapacity", "Unsupported", "CapacityExceeded"}
 )
@@ -164,7 +161,7 @@ def _launch(ec2: EC2Client, job: Job) -> str:
                     "Encrypted": True,
                     **({"KmsKeyId": run.kms_key} if run.kms_key else {}),
                     "VolumeType": "gp3",
-                    "VolumeSize": VOLUME_GIB,
+                    "VolumeSize": job.volume,
                     "DeleteOnTermination": True,
                 },
             }

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from mngen.cluster import IMAGE_TAG, INPUTS_TAG, NR_CPUS_TAG, RUN_TAG
+from mngen.cluster import BUILDER_VOLUME, IMAGE_TAG, INPUTS_TAG, NR_CPUS_TAG, RUN_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,6 +35,7 @@ class Run:
         efa_installer: Where the EFA installer is copied from; empty for AWS's own site.
         kms_key: ARN of the key that volumes are encrypted with; empty for the account's default.
         lustre: The FSx for Lustre file system to mount; None for none.
+        pulls: Whether builders can pull container images.
         templates: The rendered tree's `packer/` and `playbooks/`, copied for this bake.
         keep: Leave a builder running whose bake failed, to look at it.
         cancel: The user's interrupt.
@@ -54,6 +55,7 @@ class Run:
     efa_installer: str
     kms_key: str
     lustre: Lustre | None
+    pulls: bool
     templates: Path
     keep: bool
     cancel: Cancel
@@ -96,6 +98,11 @@ class Job:
     def name(self) -> str:
         """The image's name."""
         return self.target.image.name
+
+    @property
+    def volume(self) -> int:
+        """Size of the builder's root volume, GiB."""
+        return self.target.baked_from.volume or BUILDER_VOLUME
 
     @property
     def resource_name(self) -> str:

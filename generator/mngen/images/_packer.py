@@ -291,6 +291,7 @@ def _values(job: Job, ssh: str) -> dict[str, Any]:
         ),
         "inputs": {job.name: job.target.baked_from.digest},
         "instance_profile": run.site.instance_profile,
+        **({"preload": job.variables["mngen_preload"]} if job.target.baked_from.preload else {}),
         "manifest": str(job.folder / "manifest.json"),
         "security_group_ids": list(run.security_group_ids),
         "ssh_arguments": ssh,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mngen.cluster import BakedFrom, fsx_folders
+from mngen.cluster import BakedFrom, builder_volume, fsx_folders, preloaded_images
 from mngen.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mngen.cluster import AmiRecord, Cluster, MachineImage
 
-_CHANGES = {
+CHANGES = {
     "architecture": "the architecture changed",
     "base": "the base system changed",
     "base_ami": "there is another base image",
@@ -35,7 +35,10 @@ _CHANGES = {
     "packages": "the packages changed",
     "own_playbooks": "the list of playbooks changed",
     "playbooks": "the playbooks changed",
+    "preload": "the container image to preload changed",
+    "volume": "the size of the root volume changed",
 }
+"""What is reported of an input of an AMI that is no longer as wanted."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -84,6 +87,7 @@ def wanted_inputs(
     base_amis: Mapping[str, str],
     playbooks: str,
     fsx: str = "",
+    digest: str = "",
 ) -> BakedFrom:
     """Returns what an image of a cluster is made of.
 
@@ -94,8 +98,10 @@ def wanted_inputs(
         base_amis: The AMIs to start from, by their kind, if the spec does not name them.
         playbooks: The playbooks' digest.
         fsx: Id of the FSx for Lustre file system; empty for none.
+        digest: That of the container image in the deployment's repository, for AMIs that get it.
     """
     spec = cluster.spec
+    preload = tuple(each or digest for each in preloaded_images(cluster, image))
     lustre = spec.storage.fsx
     return BakedFrom(
         architecture=image.architecture,
@@ -118,6 +124,8 @@ def wanted_inputs(
         packages=tuple(sorted(spec.image.packages)),
         own_playbooks=spec.image.playbooks,
         efa_version=spec.image.efa_version if image.efa else None,
+        preload=preload,
+        volume=builder_volume(cluster, image) if preload else None,
     )
 
 
@@ -162,7 +170,7 @@ def differences(
     """
     return [
         words
-        for name, words in _CHANGES.items()
+        for name, words in CHANGES.items()
         if name not in unknown and getattr(old, name) != getattr(new, name)
     ]
 

@@ -39,6 +39,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         security_group_ids: The nodes' security groups, which the file system lets in.
         instance_profile: Name of the builders' instance profile.
         fsx_id: The FSx for Lustre file system; None for none.
+        repository_url: What references to images in the deployment's repository start with; None
+            where it has none.
     """
 
     efs_id: str
@@ -48,6 +50,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     security_group_ids: tuple[str, ...]
     instance_profile: str
     fsx_id: str | None = None
+    repository_url: str | None = None
 
     @classmethod
     def from_outputs(cls, outputs: Mapping[str, Any]) -> Site:
@@ -77,6 +80,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
             security_group_ids=tuple(network["security_group_ids"]),
             instance_profile=outputs["builder_profile_arn"].rpartition("/")[2],
             fsx_id=fsx["id"] if fsx else None,
+            repository_url=outputs.get("repository_url"),
         )
 
 

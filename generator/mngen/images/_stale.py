@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mngen import _resources
-from mngen.cluster import OWN_FOLDER
+from mngen.cluster import DIGESTS_FILE, OWN_FOLDER, DigestFile
 from mngen.errors import Problem, Severity
 from mngen.images._digest import playbooks_digest
-from mngen.images._plan import differences, wanted_inputs
+from mngen.images._plan import CHANGES, differences, wanted_inputs
 from mngen.spec import ImageFromFiles
 
 if TYPE_CHECKING:
-    from mngen.cluster import AmiFile, Cluster
+    from pathlib import Path
+
+    from mngen.cluster import AmiFile, AmiRecord, BakedFrom, Cluster
     from mngen.spec import Image
 
 
@@ -32,12 +34,14 @@ def stale_images(cluster: Cluster, record: AmiFile) -> list[Problem]:
     records = record.read()
     if not records:
         return []
-    playbooks = playbooks_digest(_resources.playbooks(), _own(cluster.spec.image))
+    preload = cluster.spec.image.preload
+    playbooks = playbooks_digest(_resources.playbooks(), _own(cluster.spec.image), preload=preload)
     efs = cluster.spec.storage.efs.id
     unknown = set() if efs else {"efs"}
     lustre = cluster.spec.storage.fsx
     if lustre and lustre.id is None:
         unknown.add("fsx")
+    digest = DigestFile(record.path.with_name(DIGESTS_FILE)).read().get(cluster.spec.container.tag)
     problems = []
     for image in cluster.machine_images:
         base = cluster.spec.image.base_amis.of(image.base_kind)
@@ -48,23 +52,39 @@ def stale_images(cluster: Cluster, record: AmiFile) -> list[Problem]:
             base_amis={image.base_kind: ""},
             playbooks=playbooks,
             fsx=(lustre and lustre.id) or "",
+            digest=digest or "",
         )
+        missing = set(unknown) if base else unknown | {"base_ami"}
+        if "" in wanted.preload:
+            # Where it was pushed is recorded elsewhere, or it was not pushed yet.
+            missing.add("preload")
         for name in image.names:
             found = records.get(name)
             if found is None or found.baked_from is None:
                 continue
-            if changed := differences(
-                found.baked_from, wanted, unknown=unknown if base else unknown | {"base_ami"}
-            ):
-                problems.append(
-                    Problem(
-                        f"the AMI `{name}` ({found.id}) is stale: {', '.join(changed)}",
-                        severity=Severity.WARNING,
-                        file=str(record.path),
-                        hint="run mngen bake; until then, nodes start from the old AMI",
-                    )
-                )
+            if changed := differences(found.baked_from, wanted, unknown=missing):
+                problems.append(_problem(name, found, changed, wanted, record.path))
     return problems
+
+
+def _problem(
+    name: str, found: AmiRecord, changed: list[str], wanted: BakedFrom, file: Path
+) -> Problem:
+    old = found.baked_from
+    if old and old.preload and wanted.preload and changed == [CHANGES["preload"]]:
+        return Problem(
+            f"the AMI `{name}` ({found.id}) has a previous container image: nodes fetch what "
+            "changed when a job starts",
+            severity=Severity.INFO,
+            file=str(file),
+            hint="run mngen bake, and nodes have all of it again",
+        )
+    return Problem(
+        f"the AMI `{name}` ({found.id}) is stale: {', '.join(changed)}",
+        severity=Severity.WARNING,
+        file=str(file),
+        hint="run mngen bake; until then, nodes start from the old AMI",
+    )
 
 
 def _own(image: Image) -> dict[str, str]:

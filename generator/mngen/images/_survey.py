@@ -11,6 +11,7 @@ from mngen.cluster import DEPLOYMENT_TAG, INPUTS_TAG, base_image_parameter
 from mngen.errors import ToolError
 from mngen.images._digest import playbooks_digest
 from mngen.images._plan import BakePlan, plan_bake, wanted_inputs
+from mngen.images._preload import pushed_digest
 from mngen.images._site import Lustre
 
 if TYPE_CHECKING:
@@ -66,14 +67,16 @@ def look(
         force: Bake them whatever is recorded.
 
     Raises:
-        InputError: The record is damaged, or the tree has no playbooks.
+        InputError: A record is damaged, the tree has no playbooks, or the container image to
+            preload was not pushed yet or does not fit.
         ToolError: AWS did not answer, or does not know the base image or the file system.
     """
     region = cluster.spec.region
     chosen = tuple(cluster.machine_images if images is None else images)
     records = record.read()
-    playbooks = playbooks_digest(tree / "playbooks")
+    playbooks = playbooks_digest(tree / "playbooks", preload=cluster.spec.image.preload)
     base_amis = _base_amis(region, cluster.spec.image, {each.base_kind for each in chosen})
+    digest = pushed_digest(cluster, site, chosen, record)
     wanted = {
         image: wanted_inputs(
             cluster,
@@ -82,6 +85,7 @@ def look(
             base_amis=base_amis,
             playbooks=playbooks,
             fsx=site.fsx_id or "",
+            digest=digest,
         )
         for image in chosen
     }

@@ -20,6 +20,7 @@ from mngen.cluster import (
     grants_mount,
     grants_shell,
     names,
+    pulled_repositories,
 )
 from mngen.policy._lustre import lustre_statements
 from mngen.policy._network import network_statements
@@ -309,7 +310,7 @@ def _inline_policies(cluster: Cluster) -> dict[str, tuple[str, ...]]:
     """Returns the kinds of roles to which the templates give an inline policy, by what it is for.
 
     It lets jobs read their inputs and carry shells, the ECS agent read the secrets of jobs, nodes
-    and builders mount with IAM, and builders read the EFA installer.
+    and builders mount with IAM, and builders read the EFA installer and pull container images.
     """
     spec = cluster.spec
     found: dict[str, tuple[str, ...]] = {}
@@ -319,7 +320,7 @@ def _inline_policies(cluster: Cluster) -> dict[str, tuple[str, ...]]:
         found["ExecutionPolicy"] = ("execution",)
     if grants_mount(spec):
         found["MountPolicy"] = ("builder", "instance")
-    if efa_installer(cluster):
+    if efa_installer(cluster) or pulled_repositories(cluster):
         found["BuilderPolicy"] = ("builder",)
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from mngen import __version__, _resources
@@ -11,6 +11,7 @@ from mngen.cluster import (
     FSX_VERSION,
     SHELL_ACTIONS,
     batch_image_type,
+    builder_volume,
     container_properties,
     creates_execution_role,
     creates_roles,
@@ -32,6 +33,8 @@ from mngen.cluster import (
     names,
     nat_zone,
     policy_name,
+    preloaded_images,
+    pulled_repositories,
     queue_name,
     recorded_spec,
     repository_name,
@@ -62,6 +65,7 @@ _RANGE_BY_PRICE = ">= 6.10.0, < 7.0.0"
 Source: https://github.com/hashicorp/terraform-provider-aws/blob/main/CHANGELOG.md (6.10.0, #40148)
 """
 _PACKER = ("packer/images.pkr.hcl.j2", "packer/plugins.pkr.hcl")
+_PRELOAD = tuple(f"playbooks/{path}" for path in names.PRELOAD_FILES)
 _OF_EVERY_GROUP = ("linuxParameters", "mountPoints", "volumes")
 """Container properties that no key of a node group changes, besides the size of /dev/shm."""
 _VPC_TEMPLATES = {"default": "vpc_default.tf.j2", "new": "vpc_new.tf.j2"}
@@ -92,7 +96,11 @@ def render(cluster: Cluster, *, provider: int | None = None, source: str = "mnge
     images, plugins = _PACKER
     tree[images.removesuffix(".j2")] = header + render_template(images, values)
     tree[plugins] = header + (_resources.root() / plugins).read_text(encoding="utf-8")
-    tree |= static_tree(_static_folders(spec))
+    tree |= {
+        path: text
+        for path, text in static_tree(_static_folders(spec)).items()
+        if spec.image.preload or not path.startswith(_PRELOAD)
+    }
     if isinstance(spec.image, ImageFromFiles):
         tree |= {f"{names.OWN_PLAYBOOKS}/{path}": text for path, text in spec.image.files.items()}
     return dict(sorted(tree.items()))
@@ -154,6 +162,7 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         "log_days": _log_days(spec),
         "default_retention": DEFAULT_RETENTION,
         "creates_spot_fleet_role": creates_spot_fleet_role(spec),
+        "builder_volume": partial(builder_volume, cluster),
         "efa_installer": efa_installer(cluster),
         "fsx_deployment_type": fsx_deployment_type,
         "fsx_folders": fsx_folders(spec.storage.fsx),
@@ -166,6 +175,9 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         "grants_shell": grants_shell(spec),
         "shell_actions": SHELL_ACTIONS,
         "names": names,
+        "preloaded": partial(preloaded_images, cluster),
+        "preloads": any(preloaded_images(cluster, each) for each in cluster.machine_images),
+        "pulled_repositories": pulled_repositories(cluster),
         "queue_name": queue_name,
         "definition_name": definition_name,
         "registered": registered,

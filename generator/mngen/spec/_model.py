@@ -767,6 +767,16 @@ class Image(Section, frozen=True, kw_only=True):
         ),
         affects(Effect.BAKE),
     ] = ()
+    preload: Annotated[
+        bool,
+        Meta(
+            description="Put the container images of the jobs into the AMIs: nodes then fetch only "
+            "what changed since the bake, and start jobs minutes earlier. Needs a pushed image. "
+            "The role that mngen creates for builders gets the permissions to pull; a "
+            "`roles.instance_profile` of your own needs them from you.",
+        ),
+        affects(Effect.BAKE, Effect.IN_PLACE),
+    ] = False
     kms_key: Annotated[
         Annotated[
             str,

@@ -108,6 +108,8 @@ def test_the_digest_tells_any_two_inputs_apart() -> None:
         "packages": ("htop",),
         "own_playbooks": ("bake/site.yml",),
         "efa_version": "1.49.0",
+        "preload": (f"sha256:{'1' * 64}",),
+        "volume": 64,
     }
     assert changes.keys() == set(BakedFrom.__struct_fields__)
     others = {

@@ -42,6 +42,11 @@ def test_the_reason_is_what_the_command_wrote(result: dict[str, object], said: s
 
 def test_playbooks_of_the_spec_run_before_the_verification() -> None:
     assert playbook_runs(()) == [("image.yml", {})]
+    assert playbook_runs((), preload=True) == [("preload.yml", {}), ("image.yml", {})]
+    assert playbook_runs(("b/x.yml",), preload=True)[:2] == [
+        ("preload.yml", {}),
+        ("image.yml", {"skip_tags": "verify,clean,seal"}),
+    ]
     assert playbook_runs(("b/x.yml", "a/y.yml")) == [
         ("image.yml", {"skip_tags": "verify,clean,seal"}),
         ("own/b/x.yml", {}),

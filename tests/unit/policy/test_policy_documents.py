@@ -10,7 +10,7 @@ import pytest
 from botocore.session import Session
 
 from mngen.catalog import load_catalog
-from mngen.cluster import creates_execution_role, efa_installer, resolve
+from mngen.cluster import creates_execution_role, efa_installer, pulled_repositories, resolve
 from mngen.cluster.names import partition_of
 from mngen.errors import InputError
 from mngen.policy import (
@@ -440,7 +440,7 @@ def test_roles_are_no_way_to_more_rights() -> None:
         )
         own = creates and (cluster.spec.storage.bucket is not None or shells)
         assert any("-job-" in arn for arn in put) == own
-        installer = efa_installer(cluster) is not None
+        installer = efa_installer(cluster) is not None or bool(pulled_repositories(cluster))
         mounts = cluster.spec.storage.efs.iam and cluster.spec.roles.instance_profile == "create"
         assert any("-builder-" in arn for arn in put) == (installer or mounts)
         assert any("-instance-" in arn for arn in put) == mounts

@@ -6,7 +6,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from mngen.account import covers, largest_quota, principals, quota_value, statements
-from mngen.cluster import IMAGE_TAG, NR_CPUS_TAG, base_image_parameter
+from mngen.cluster import BUILDER_VOLUME, IMAGE_TAG, NR_CPUS_TAG, base_image_parameter
 from mngen.errors import Severity, did_you_mean
 from mngen.rules._rule import Match, Waiting
 from mngen.rules.account._rule import AwsRule
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from mngen.spec import Path
 
 _ROOT_DEVICE = "/dev/xvda"
-# Size of a builder's root volume, GiB.
-_BUILDER_VOLUME = 30
 _AWS_KEY = "alias/aws/ebs"
 _AUTO_SCALING = "aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
 # Of those that AWS lists for the role, the ones that a grant can name.
@@ -369,8 +367,8 @@ def _wrong_base(image: ImageTypeDef | None, architecture: str) -> str | None:
         for each in image.get("BlockDeviceMappings", [])
         if each.get("DeviceName") == _ROOT_DEVICE
     ]
-    if max(sizes, default=0) > _BUILDER_VOLUME:
-        return f"has a root volume of {max(sizes)} GiB, and builders have {_BUILDER_VOLUME}"
+    if max(sizes, default=0) > BUILDER_VOLUME:
+        return f"has a root volume of {max(sizes)} GiB, and builders have {BUILDER_VOLUME}"
     return None
 
 

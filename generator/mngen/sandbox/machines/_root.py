@@ -44,6 +44,7 @@ _PROGRAMS = {
     "usr/sbin/grubby": "grubby.py",
     "usr/sbin/grub2-mkconfig": "grub2_mkconfig.py",
     "usr/bin/cloud-init": "cloud_init.py",
+    "usr/bin/docker": "docker.py",
     # The ECS-optimized images have amazon-efs-utils; it can also be installed where it was removed.
     # Source: github.com/aws/amazon-ecs-ami, variables.pkr.hcl
     "usr/sbin/mount.efs": "mount_efs.py",
