@@ -59,10 +59,12 @@ def revision_wanted(target: Target) -> JobDefinitionTypeDef | None:
         reports; None where there is none to start from.
 
     Raises:
-        InputError: Terraform has yet to give a container the role that reads its secrets.
+        InputError: Terraform has yet to give a container the role that reads its secrets, or the
+            newest revision has properties of ECS tasks or of Kubernetes.
     """
     if target.definition is None or not differences_of(target):
         return target.definition
+    _require_one_container(target.definition)
     wanted: Any = copy.deepcopy(target.definition)
     job = target.intent.job
     ranges = _ranges_wanted(target, wanted)
@@ -97,6 +99,29 @@ def revision_wanted(target: Target) -> JobDefinitionTypeDef | None:
     wanted["timeout"] = {"attemptDurationSeconds": job.spec.timeout}
     revised: JobDefinitionTypeDef = wanted
     return revised
+
+
+def _require_one_container(definition: JobDefinitionTypeDef) -> None:
+    """Refuses a revision that describes ECS tasks or pods in place of containers.
+
+    Terraform makes none such; someone else has registered it since.
+    """
+    described: dict[str, Any] = dict(definition)
+    ranges = described.get("nodeProperties", {}).get("nodeRangeProperties", [])
+    owners, key = (ranges, "container") if ranges else ([described], "containerProperties")
+    other = next((each for each in owners if each.get(key) is None), None)
+    if other is None:
+        return
+    found = next((name for name in ("ecsProperties", "eksProperties") if name in other), None)
+    name = f"{described['jobDefinitionName']}:{described['revision']}"
+    has = f"has `{found}`" if found else f"has no `{key}`"
+    raise InputError(
+        Problem(
+            f"{name}, the newest revision of the job definition in AWS, {has}, and cannot be "
+            "changed to match the spec",
+            hint=f"deregister it: `aws batch deregister-job-definition --job-definition {name}`",
+        )
+    )
 
 
 def _ranges_wanted(target: Target, wanted: dict[str, Any]) -> list[dict[str, Any]]:

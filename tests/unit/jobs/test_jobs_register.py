@@ -146,3 +146,41 @@ def test_secrets_come_with_the_role_that_reads_them() -> None:
     assert found["executionRoleArn"] == role
     with pytest.raises(InputError, match="no execution role for the secrets of the job `secret`"):
         with_secret("execution: create")
+
+
+TASK: dict[str, Any] = {"taskProperties": [{"containers": [{"name": "a", "image": "a"}]}]}
+
+
+@pytest.mark.parametrize(
+    ("definition", "has"),
+    [
+        ({"type": "container", "ecsProperties": TASK}, "has `ecsProperties`"),
+        ({"type": "container", "eksProperties": {"podProperties": {}}}, "has `eksProperties`"),
+        (
+            {
+                "type": "multinode",
+                "nodeProperties": {
+                    "numNodes": 2,
+                    "mainNode": 0,
+                    "nodeRangeProperties": [
+                        {"targetNodes": "0:0", "container": PLAIN},
+                        {"targetNodes": "1:", "ecsProperties": TASK},
+                    ],
+                },
+            },
+            "has `ecsProperties`",
+        ),
+    ],
+    ids=["one node", "Kubernetes", "several nodes"],
+)
+def test_a_revision_that_someone_else_registered_is_named(
+    definition: dict[str, Any], has: str
+) -> None:
+    intent = make_intent(cluster(), Order(job="r5"), registering=True)
+    newest: Any = {"jobDefinitionName": "llm-r5", "revision": 7, **definition}
+    with pytest.raises(InputError, match=f"llm-r5:7, the newest revision .*, {has}") as caught:
+        revision_wanted(Target(intent, Account(cluster(), {}), newest))
+    (problem,) = caught.value.problems
+    assert problem.hint == (
+        "deregister it: `aws batch deregister-job-definition --job-definition llm-r5:7`"
+    )
