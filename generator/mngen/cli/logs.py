@@ -47,7 +47,8 @@ def logs(
 ) -> None:
     """Show what a job writes.
 
-    Lines of all nodes are ordered by time, each node in its own colour. With --follow, Ctrl-C stops
+    Lines of all nodes are ordered by time, each node in its own colour and with the name of its
+    node group. With --follow, Ctrl-C stops
     following and the job continues; the exit code is 0 if the job succeeded and 1 if it failed.
     `--format json` prints an object per line.
     """
@@ -107,7 +108,8 @@ class Printer:
         """
         self.last = max(self.last, line.time)
         if self._json:
-            text = json.dumps({"node": line.node, "time": line.time, "text": line.text})
+            group = {"group": line.group} if line.group else {}
+            text = json.dumps({"node": line.node, **group, "time": line.time, "text": line.text})
         else:
             text = self._prefixed(line)
         try:
@@ -119,7 +121,7 @@ class Printer:
             raise typer.Exit from None
 
     def _prefixed(self, line: "LogLine") -> str:
-        prefix = f"{line.node:>3} |"
+        prefix = f"{line.node:>3} {line.group} |" if line.group else f"{line.node:>3} |"
         if self._colour:
             prefix = f"\x1b[{_COLOURS[line.node % len(_COLOURS)]}m{prefix}\x1b[0m"
         if self._timestamps:

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from mngen.jobs._logs import STREAMS_AT_ONCE, gone, is_stream_missing, streams_of
+from mngen.jobs._logs import STREAMS_AT_ONCE, gone, in_groups, is_stream_missing, streams_of
 from mngen.jobs._status import attempt_of
 from mngen.jobs._tail import Bundle, Stream, regrouped
 
@@ -94,7 +94,7 @@ class Follower:
         self._add(status)
         while True:
             lines = self._round(status)
-            yield from lines
+            yield from in_groups(lines, status)
             quiet = 0 if lines else quiet + 1
             if status.ended and quiet >= _QUIET_ROUNDS and self._all_silent():
                 return

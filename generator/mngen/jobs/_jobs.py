@@ -20,7 +20,7 @@ from mngen.jobs._flow import linked, orders_of_flow, send_flow
 from mngen.jobs._follow import Follower
 from mngen.jobs._inputs import Inputs, bring
 from mngen.jobs._inputs import find as find_inputs
-from mngen.jobs._logs import not_there, read, streams_of
+from mngen.jobs._logs import in_groups, not_there, read, streams_of
 from mngen.jobs._machines import with_instances
 from mngen.jobs._request import make_intent, with_inputs, with_share
 from mngen.jobs._retry import RetryPolicy
@@ -527,7 +527,8 @@ class Jobs:
             streams = streams_of(status, node)
             if not streams:
                 raise InputError(not_there(status), hint=f"mngen status {status.id}")
-            yield from read(self._account.client("logs"), status, streams, since)
+            lines = read(self._account.client("logs"), status, streams, since)
+            yield from in_groups(lines, status)
 
     def follow(
         self,

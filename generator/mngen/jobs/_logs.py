@@ -10,6 +10,8 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from mngen.errors import InputError, ToolError
 from mngen.jobs._types import WAITING, JobStatus, LogLine
 
@@ -68,6 +70,13 @@ def read(
         for first in range(0, len(names), STREAMS_AT_ONCE)
     ]
     yield from _merged(parts)
+
+
+def in_groups(lines: Iterable[LogLine], status: JobStatus) -> Iterator[LogLine]:
+    """Yields lines with the names of their nodes' groups, if the job has groups."""
+    groups = {each.index: each.group for each in status.nodes if each.group}
+    for line in lines:
+        yield replace(line, group=groups.get(line.node)) if groups else line
 
 
 def not_there(status: JobStatus) -> str:

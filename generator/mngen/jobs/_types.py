@@ -286,11 +286,13 @@ class LogLine(Struct, frozen=True):
         node: Index of the node.
         time: When it was written, in milliseconds since the epoch.
         text: The line, without its end.
+        group: The name of the node's group; None where the job has none.
     """
 
     node: int
     time: int
     text: str
+    group: str | None = None
 
 
 def as_data(value: Any) -> Any:
