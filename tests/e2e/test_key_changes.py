@@ -445,7 +445,6 @@ def test_keys_of_messages_change_no_other_resource(plans: dict[str, Future[Plan]
         "jobs.aws_cloudwatch_event_rule": ["delete"],
         "jobs.aws_cloudwatch_event_target": ["delete"],
         "this.aws_sns_topic": ["update"],
-        "this.aws_sns_topic_policy": ["update"],
     }
     subscriptions = {
         (each["name"], each["index"]): each["change"]["actions"]

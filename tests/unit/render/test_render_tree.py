@@ -287,6 +287,18 @@ def test_a_budget_is_in_the_currency_of_the_partition(region: str, unit: str) ->
     assert '"$${x}%%{y}@example.org"' in budget
 
 
+def test_eventbridge_may_publish_without_a_condition() -> None:
+    """AWS: "You can't use `Condition` blocks in Amazon SNS topic policies for EventBridge".
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
+    """
+    data = make_spec(PLAIN | {"notify": "addresses"})
+    main = render(to_cluster(data))["terraform/modules/notify/main.tf"]
+    [policy] = re.findall(r'(?s)resource "aws_sns_topic_policy".*?\n\}', main)
+    assert 'Principal = { Service = "events.amazonaws.com" }' in policy
+    assert "Condition" not in policy
+
+
 def test_a_key_is_that_of_nodes_and_of_builders() -> None:
     key = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd"
     tree = rendered(make_spec(ALL))

@@ -97,7 +97,8 @@ resource "aws_sns_topic" "this" {
   display_name = "mngen ${var.name}"
 }
 
-# Only these rules may publish, and users of this account with the permission to.
+# Without a condition on these rules or this account: AWS supports none for EventBridge.
+# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sns-permissions
 resource "aws_sns_topic_policy" "this" {
   arn = aws_sns_topic.this.arn
 
@@ -108,14 +109,6 @@ resource "aws_sns_topic_policy" "this" {
       Principal = { Service = "events.amazonaws.com" }
       Action    = "sns:Publish"
       Resource  = aws_sns_topic.this.arn
-      Condition = {
-        ArnEquals = {
-          "aws:SourceArn" = [
-            aws_cloudwatch_event_rule.jobs.arn,
-            aws_cloudwatch_event_rule.blocked.arn,
-          ]
-        }
-      }
     }]
   })
 }
