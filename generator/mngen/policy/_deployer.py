@@ -122,6 +122,7 @@ UNSEEN = {
     ),
     "kms:GetKeyPolicy": "`mngen check --aws`",
     "kms:ListGrants": "`mngen check --aws`",
+    "logs:DeleteRetentionPolicy": "the retention changed to `never`",
     "logs:DescribeLogGroups": "`mngen check --aws`; read of a log group that is created",
     "logs:UntagResource": "a tag was taken out of the spec",
     "resource-groups:GetGroupConfiguration": "`mngen check --aws`",
@@ -402,6 +403,7 @@ def _logs(spec: Spec, scope: Scope) -> list[Statement]:
             (
                 "logs:CreateLogGroup",
                 "logs:DeleteLogGroup",
+                "logs:DeleteRetentionPolicy",
                 "logs:ListTagsForResource",
                 "logs:PutRetentionPolicy",
                 "logs:TagResource",

@@ -289,6 +289,18 @@ def test_a_topic_that_exists_is_not_changed() -> None:
     assert not any(each.startswith(("events:", "sns:")) for each in without)
 
 
+def test_the_retention_of_output_may_change_to_any() -> None:
+    """The provider puts days, and deletes the setting for `never`, as its source shows.
+
+    https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/logs/group.go
+    """
+    policies = documents(Part.DEPLOYER, minimal("logs: {retention: never}\n"), ACCOUNT)
+    group = f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:/mngen/minimal/jobs"
+    for action in ("logs:PutRetentionPolicy", "logs:DeleteRetentionPolicy"):
+        assert allows(policies, Request(action, group))
+        assert not allows(policies, Request(action, group.replace("minimal", "other")))
+
+
 @pytest.mark.parametrize("part", [Part.DEPLOYER, Part.BAKER])
 def test_reserved_capacity_is_looked_at_where_the_spec_names_it(part: Part) -> None:
     arn = f"arn:aws:resource-groups:us-east-1:{ACCOUNT}:group/lab"
