@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from botocore import exceptions
+from botocore.session import Session
 
 from mngen._aws import client, region_of, translate, translated
 from mngen.errors import ToolError
@@ -59,6 +60,15 @@ def test_an_error_of_aws_says_what_to_do(error: Exception, says: str, advises: s
     assert says in problem.message
     assert problem.hint is None if advises is None else advises in str(problem.hint)
     assert "Encoded" not in problem.message
+
+
+def test_a_denial_of_sns_has_a_code_of_its_own() -> None:
+    """It is in botocore's model of the service."""
+    model = Session().get_service_model("sns")
+    code = model.shape_for("AuthorizationErrorException").metadata["error"]["code"]
+    (problem,) = translate(refusal(code, "You are not", 403)).problems
+    assert "AWS denies" in problem.message
+    assert "mngen policy" in str(problem.hint)
 
 
 def test_a_refusal_without_any_detail_is_still_told() -> None:
