@@ -167,7 +167,7 @@ def test_an_existing_topic_lets_eventbridge_publish(lab: Lab) -> None:
     assert lab.ask(notify) == [("MN262", "notify.topic", f"there is no topic `{OTHER}`")]
     lab.sns.create_topic(Name="department")
     # The policy that a topic comes with is for its own account.
-    said = "the policy of the topic allows sns:Publish to no events.amazonaws.com"
+    said = "its policy does not allow events.amazonaws.com sns:Publish without Condition"
     assert lab.ask(notify) == [("MN262", "notify.topic", said)]
     statement = {
         "Effect": "Allow",
@@ -175,8 +175,17 @@ def test_an_existing_topic_lets_eventbridge_publish(lab: Lab) -> None:
         "Action": "sns:Publish",
         "Resource": OTHER,
     }
-    for resource, problems in ((TOPIC, [("MN262", "notify.topic", said)]), (OTHER, [])):
-        policy = {"Version": "2012-10-17", "Statement": [{**statement, "Resource": resource}]}
+    refused = [("MN262", "notify.topic", said)]
+    own = {"StringEquals": {"aws:SourceAccount": ACCOUNT_ID}}
+    changes: list[tuple[dict[str, Any], list[tuple[str, str, str]]]] = [
+        ({"Resource": TOPIC}, refused),
+        # AWS: "You can't use `Condition` blocks in Amazon SNS topic policies for EventBridge".
+        ({"Condition": own}, refused),
+        ({"Principal": "*", "Condition": own}, refused),
+        ({}, []),
+    ]
+    for change, problems in changes:
+        policy = {"Version": "2012-10-17", "Statement": [statement | change]}
         lab.sns.set_topic_attributes(
             TopicArn=OTHER, AttributeName="Policy", AttributeValue=json.dumps(policy)
         )
@@ -194,9 +203,22 @@ def test_a_key_lets_eventbridge_use_it(lab: Lab) -> None:
         "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
         "Resource": "*",
     }
-    policy = {"Version": "2012-10-17", "Statement": [statement]}
-    lab.kms.put_key_policy(KeyId=arn, PolicyName="default", Policy=json.dumps(policy))
-    assert lab.ask(notify) == []
+    refused = [("MN263", "notify.kms_key", said)]
+    own = {"StringEquals": {"aws:SourceAccount": ACCOUNT_ID}}
+    organization = {"StringEquals": {"aws:PrincipalOrgID": "o-1234567890"}}
+    context = {"ArnLike": {"kms:EncryptionContext:aws:sns:topicArn": TOPIC}}
+    changes: list[tuple[dict[str, Any], list[tuple[str, str, str]]]] = [
+        # AWS: not "supported for EventBridge-to-encrypted topics".
+        ({"Condition": own}, refused),
+        ({"Principal": "*", "Condition": own}, refused),
+        ({"Principal": "*", "Condition": organization}, refused),
+        ({"Condition": context}, []),
+        ({}, []),
+    ]
+    for change, problems in changes:
+        policy = {"Version": "2012-10-17", "Statement": [statement | change]}
+        lab.kms.put_key_policy(KeyId=arn, PolicyName="default", Policy=json.dumps(policy))
+        assert lab.ask(notify) == problems
     gone = f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
     assert lab.ask({**notify, "kms_key": gone}) == [
         ("MN263", "notify.kms_key", f"there is no key `{gone}`")

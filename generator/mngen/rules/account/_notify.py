@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mngen.account import concerns, covers, services, statements
+from mngen.account import concerns, covers, holds, services, statements
 from mngen.cluster import names, queue_name
 from mngen.errors import Severity
 from mngen.rules._rule import Match
@@ -93,10 +93,13 @@ class EventRulesEnabled(AwsRule):
 class TopicTakesEvents(AwsRule):
     id = "MN262"
     title = "The topic in `notify.topic` must exist and let EventBridge publish"
-    why = "EventBridge publishes to a topic only if the policy of the topic allows it."
+    why = (
+        "EventBridge publishes to a topic only if the policy of the topic allows it in a statement "
+        "without `Condition`, which AWS does not support there."
+    )
     remedy = (
         "add a statement to the policy of the topic: Allow sns:Publish to the service "
-        "events.amazonaws.com"
+        "events.amazonaws.com, without Condition"
     )
     source_url = (
         "https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html"
@@ -120,9 +123,13 @@ class TopicTakesEvents(AwsRule):
             services(each) & {_EVENTBRIDGE, "*"}
             and covers(each, "sns:Publish")
             and concerns(each, notify.topic)
+            and not each.get("Condition")
             for each in statements(policy, "Allow")
         ):
-            yield Match(path, f"the policy of the topic allows sns:Publish to no {_EVENTBRIDGE}")
+            yield Match(
+                path,
+                f"its policy does not allow {_EVENTBRIDGE} sns:Publish without Condition",
+            )
 
 
 class KeyTakesEvents(AwsRule):
@@ -130,13 +137,14 @@ class KeyTakesEvents(AwsRule):
     title = "The policy of `notify.kms_key` must let EventBridge use it"
     why = (
         "EventBridge encrypts what it publishes to the topic with its own permissions, which it "
-        "has from the policy of the key alone."
+        "has from the policy of the key alone. AWS does not support conditions on "
+        "`aws:SourceAccount`, `aws:SourceArn` or `aws:SourceOrgID` there."
     )
     remedy = (
         "add a statement to the policy of the key: Allow kms:Decrypt and kms:GenerateDataKey* to "
-        "the service events.amazonaws.com"
+        "the service events.amazonaws.com, without conditions on its source"
     )
-    source_url = "https://repost.aws/knowledge-center/sns-not-getting-eventbridge-notification"
+    source_url = "https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html"
     manual_test = "aws kms get-key-policy --key-id KEY --policy-name default"
     calls = ("kms:GetKeyPolicy",)
 
@@ -156,7 +164,7 @@ class KeyTakesEvents(AwsRule):
             action
             for action in ("kms:Decrypt", "kms:GenerateDataKey")
             if not any(
-                services(each) & {_EVENTBRIDGE, "*"} and covers(each, action)
+                covers(each, action) and _is_for_messages(each)
                 for each in statements(policy, "Allow")
             )
         ]
@@ -164,6 +172,19 @@ class KeyTakesEvents(AwsRule):
             yield Match(
                 path, f"the policy of the key allows {_EVENTBRIDGE} no {', '.join(missing)}"
             )
+
+
+def _is_for_messages(statement: dict[str, Any]) -> bool:
+    """Returns whether a statement of a key's policy is for EventBridge that publishes to topics.
+
+    Its calls have none of the keys on the source. What other keys of a condition hold is not known:
+    it counts where the statement names EventBridge, which is then meant.
+
+    Source: https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+    """
+    held = holds(statement, {"aws:source*": None})
+    named = services(statement)
+    return (_EVENTBRIDGE in named and held is not False) or ("*" in named and held is True)
 
 
 def _subscriptions(account: Account) -> dict[str, str] | None:
