@@ -2013,8 +2013,8 @@ class Notify(Section, frozen=True, kw_only=True):
         Annotated[
             str,
             _text(
-                "An existing SNS topic, in place of a new one; its policy must let EventBridge "
-                "publish. FIFO topics cannot be targets of EventBridge.",
+                "An existing SNS topic of the same account, in place of a new one; its policy must "
+                "let EventBridge publish. FIFO topics cannot be targets of EventBridge.",
                 "the ARN of an SNS topic that is not FIFO",
                 pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}\Z",
                 examples=("arn:aws:sns:us-east-1:123456789012:lab",),

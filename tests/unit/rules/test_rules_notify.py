@@ -192,6 +192,16 @@ def test_an_existing_topic_lets_eventbridge_publish(lab: Lab) -> None:
         assert lab.ask(notify) == problems
 
 
+def test_a_topic_of_another_account_is_refused(lab: Lab) -> None:
+    """EventBridge takes it as a target only with an execution role.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-cross-account.html
+    """
+    other = f"arn:aws:sns:{REGION}:999999999999:department"
+    said = f"the topic is of account 999999999999, the deployment of {ACCOUNT_ID}"
+    assert lab.ask({"topic": other}) == [("MN262", "notify.topic", said)]
+
+
 def test_a_key_lets_eventbridge_use_it(lab: Lab) -> None:
     arn = lab.kms.create_key()["KeyMetadata"]["Arn"]
     notify = {"emails": ["a@example.org"], "kms_key": arn}

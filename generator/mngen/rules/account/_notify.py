@@ -92,10 +92,11 @@ class EventRulesEnabled(AwsRule):
 
 class TopicTakesEvents(AwsRule):
     id = "MN262"
-    title = "The topic in `notify.topic` must exist and let EventBridge publish"
+    title = "The topic in `notify.topic` must be of the account and let EventBridge publish"
     why = (
         "EventBridge publishes to a topic only if the policy of the topic allows it in a statement "
-        "without `Condition`, which AWS does not support there."
+        "without `Condition`, which AWS does not support there. For a topic of another account it "
+        "needs an execution role, which mngen does not create."
     )
     remedy = (
         "add a statement to the policy of the topic: Allow sns:Publish to the service "
@@ -105,7 +106,7 @@ class TopicTakesEvents(AwsRule):
         "https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html"
     )
     manual_test = "aws sns get-topic-attributes --topic-arn ARN --query Attributes.Policy"
-    calls = ("sns:GetTopicAttributes",)
+    calls = ("sns:GetTopicAttributes", "sts:GetCallerIdentity")
 
     @classmethod
     def matches(cls, account: Account) -> Iterator[Match]:
@@ -114,6 +115,16 @@ class TopicTakesEvents(AwsRule):
             return
         sns: Any = account.client("sns")
         path = ("notify", "topic")
+        own = account.client("sts").get_caller_identity()["Account"]
+        given = notify.topic.split(":")[4]
+        if given != own:
+            # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-cross-account.html
+            yield Match(
+                path,
+                f"the topic is of account {given}, the deployment of {own}",
+                "name a topic of the deployment's account",
+            )
+            return
         try:
             policy = sns.get_topic_attributes(TopicArn=notify.topic)["Attributes"]["Policy"]
         except sns.exceptions.NotFoundException:
