@@ -18,6 +18,7 @@ from mngen.account._instances import instances_of
 from mngen.account._policies import concerns, covers, holds, principals, services, statements
 from mngen.account._quota import largest_quota, quota_value
 from mngen.account._reservations import Reservation, utc
+from mngen.account._subscriptions import subscriptions
 from mngen.account._target import Intent, Target
 
 __all__ = [
@@ -43,5 +44,6 @@ __all__ = [
     "services",
     "statements",
     "stem_of",
+    "subscriptions",
     "utc",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from mngen.account import subscriptions
 from mngen.cluster.names import event_rules, topic
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _EVENTS = ("failed", "succeeded", "blocked")
 def notify_of(name: str, region: str, connect: Connect) -> dict[str, Any]:
     """Returns the section `notify` of a deployment; empty if it sends no messages.
 
-    Addresses that have not confirmed yet are in it, those that SNS has deleted are not.
+    Addresses that have not confirmed yet are in it, those whose subscription was deleted are not.
 
     Args:
         name: Name of the deployment.
@@ -48,9 +49,8 @@ def notify_of(name: str, region: str, connect: Connect) -> dict[str, Any]:
     if not arn.endswith(f":{topic(name)}"):
         return {**section, "topic": arn}
     sns = connect("sns", region)
-    for page in sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=arn):
-        for each in page["Subscriptions"]:
-            if each["Protocol"] in _KEYS:
-                section.setdefault(_KEYS[each["Protocol"]], []).append(each["Endpoint"])
+    for each in subscriptions(sns, arn):
+        if each["Protocol"] in _KEYS:
+            section.setdefault(_KEYS[each["Protocol"]], []).append(each["Endpoint"])
     key = sns.get_topic_attributes(TopicArn=arn)["Attributes"].get("KmsMasterKeyId")
     return {**section, "kms_key": key} if key else section

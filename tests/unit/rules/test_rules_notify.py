@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mngen.adoption._notify import notify_of
 from mngen.catalog import load_catalog
 from mngen.rules import AWS_RULES, check_aws, require
 from mngen.sandbox import ACCOUNT_ID
@@ -119,6 +120,35 @@ def test_an_address_that_has_not_confirmed(lab: Lab) -> None:
         topic, _, token = arn.rpartition(":")
         lab.sns.confirm_subscription(TopicArn=topic, Token=token)
     assert lab.ask(notify) == [unknown]
+
+
+def test_an_address_that_has_cancelled(lab: Lab) -> None:
+    """AWS lists it for some time: https://github.com/ansible/ansible/pull/20086."""
+    lab.make("a@example.org")
+    listed = {
+        "SubscriptionArn": "Deleted",
+        "Owner": ACCOUNT_ID,
+        "Protocol": "email",
+        "Endpoint": "a@example.org",
+        "TopicArn": TOPIC,
+    }
+    # Of another protocol, SNS has an address once more.
+    confirmed = {**listed, "SubscriptionArn": f"{TOPIC}:1", "Protocol": "email-json"}
+
+    def answer(parsed: dict[str, Any], **_: Any) -> None:
+        parsed["Subscriptions"] = [listed, confirmed]
+
+    place = "after-call.sns.ListSubscriptionsByTopic"
+    lab.sns.meta.events.register(place, answer)
+    try:
+        [(rule, path, message)] = lab.ask({"emails": ["a@example.org"]})
+        lab.make_rule("lab-jobs", target=TOPIC)
+        imported = notify_of("lab", REGION, lab.connect)
+    finally:
+        lab.sns.meta.events.unregister(place, answer)
+    assert (rule, path) == ("MN260", "notify.emails[0]")
+    assert message.startswith("`a@example.org` has no subscription")
+    assert imported == {"events": ["failed"]}
 
 
 def _missing(lab: Lab) -> None:

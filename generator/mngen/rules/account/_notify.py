@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mngen.account import concerns, covers, holds, services, statements
+from mngen.account import concerns, covers, holds, services, statements, subscriptions
 from mngen.cluster import names, queue_name
 from mngen.errors import Severity
 from mngen.rules._rule import Match
@@ -45,9 +45,12 @@ class AddressesConfirmed(AwsRule):
         if found is None:
             # Nothing is applied yet.
             return
-        for key, addresses in (("emails", notify.emails), ("webhooks", notify.webhooks)):
+        for key, protocol, addresses in (
+            ("emails", "email", notify.emails),
+            ("webhooks", "https", notify.webhooks),
+        ):
             for index, address in enumerate(addresses):
-                arn = found.get(address)
+                arn = found.get((protocol, address))
                 if arn == _PENDING:
                     yield Match(("notify", key, index), f"`{address}` has not confirmed yet")
                 elif arn is None:
@@ -198,8 +201,11 @@ def _is_for_messages(statement: dict[str, Any]) -> bool:
     return (_EVENTBRIDGE in named and held is not False) or ("*" in named and held is True)
 
 
-def _subscriptions(account: Account) -> dict[str, str] | None:
-    """Returns the subscriptions of the deployment's topic by their address; None without it."""
+def _subscriptions(account: Account) -> dict[tuple[str, str], str] | None:
+    """Returns the ARNs of the deployment's subscriptions by protocol and address.
+
+    None without the topic.
+    """
     spec = account.cluster.spec
     sns: Any = account.client("sns")
     own = account.client("sts").get_caller_identity()["Account"]
@@ -207,9 +213,8 @@ def _subscriptions(account: Account) -> dict[str, str] | None:
     topic = f"arn:{partition}:sns:{spec.region}:{own}:{names.topic(spec.name)}"
     try:
         return {
-            each["Endpoint"]: each["SubscriptionArn"]
-            for page in sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
-            for each in page["Subscriptions"]
+            (each["Protocol"], each["Endpoint"]): each["SubscriptionArn"]
+            for each in subscriptions(sns, topic)
         }
     except sns.exceptions.NotFoundException:
         return None
