@@ -124,8 +124,9 @@ def _without_choices(spec: Spec) -> dict[str, Any]:
 
 def test_messages_about_jobs_are_sent_to_the_topic_alone(deployments: Deployments) -> None:
     stood = deployments.stood("private-network")
-    rules = {name: each for name, each in stood.event_rules.items() if name.startswith("private-")}
-    assert sorted(rules) == ["private-blocked", "private-jobs"]
+    prefix = "mngen-private-"
+    rules = {name: each for name, each in stood.event_rules.items() if name.startswith(prefix)}
+    assert sorted(rules) == ["mngen-private-blocked", "mngen-private-jobs"]
     assert {each["State"] for each in rules.values()} == {"ENABLED"}
     topic = stood.topics["private-notify"]
     [subscription] = topic["Subscriptions"]
@@ -154,9 +155,12 @@ def test_a_budget_counts_what_has_the_tag(deployments: Deployments) -> None:
 @pytest.mark.parametrize(
     ("event", "rule"),
     [
-        (job_event("private-ocean-a", "FAILED", reason="Host EC2 terminated"), "private-jobs"),
-        (job_event("private-ocean-b", "SUCCEEDED"), "private-jobs"),
-        (blocked_event("private-ocean-a", "MISCONFIGURATION:JOB"), "private-blocked"),
+        (
+            job_event("private-ocean-a", "FAILED", reason="Host EC2 terminated"),
+            "mngen-private-jobs",
+        ),
+        (job_event("private-ocean-b", "SUCCEEDED"), "mngen-private-jobs"),
+        (blocked_event("private-ocean-a", "MISCONFIGURATION:JOB"), "mngen-private-blocked"),
         # Each node of a multi-node job and each job of an array would send one as well.
         (job_event("private-ocean-a", "FAILED", index="#1"), None),
         (job_event("private-ocean-a", "FAILED", index=":10"), None),
@@ -179,7 +183,7 @@ def test_a_message_is_sent_about_jobs_of_the_deployment(
     [target] = rules[rule]["Targets"]
     text = transformed(target["InputTransformer"], event)
     detail = event["detail"]
-    does = "blocks its queue" if rule == "private-blocked" else detail["status"]
+    does = "blocks its queue" if rule == "mngen-private-blocked" else detail["status"]
     assert text.splitlines()[:3] == [
         f'"private: job event-test {does}"',
         f'"Reason: {detail.get("statusReason", "")}"',

@@ -159,12 +159,15 @@ def topic(deployment: str) -> str:
 def event_rules(deployment: str, events: tuple[str, ...]) -> list[str]:
     """Returns the EventBridge rules that send these messages.
 
+    Creating a rule replaces one of the same name, which could be the user's own.
+    Source: https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
+
     Args:
         deployment: Name of the deployment.
         events: What messages are sent about, as the spec has it.
     """
     kinds = {"blocked": "blocked", "failed": "jobs", "succeeded": "jobs"}
-    return sorted({f"{deployment}-{kinds[event]}" for event in events})
+    return sorted({f"mngen-{deployment}-{kinds[event]}" for event in events})
 
 
 def budget(deployment: str, region: str) -> str:

@@ -137,8 +137,8 @@ def _deploy(sandbox: Sandbox) -> None:
     sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="reef@example.org")
     for rule, detail in (("jobs", {"status": ["SUCCEEDED", "FAILED"]}), ("blocked", {"a": ["b"]})):
         pattern = json.dumps({"source": ["aws.batch"], "detail": detail})
-        events.put_rule(Name=f"reef-{rule}", EventPattern=pattern)
-        events.put_targets(Rule=f"reef-{rule}", Targets=[{"Id": "topic", "Arn": topic}])
+        events.put_rule(Name=f"mngen-reef-{rule}", EventPattern=pattern)
+        events.put_targets(Rule=f"mngen-reef-{rule}", Targets=[{"Id": "topic", "Arn": topic}])
     budgets = client(sandbox, "budgets", HERE)
     budgets.create_budget(
         AccountId=ACCOUNT_ID,

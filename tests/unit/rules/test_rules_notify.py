@@ -142,7 +142,7 @@ def test_an_address_that_has_cancelled(lab: Lab) -> None:
     lab.sns.meta.events.register(place, answer)
     try:
         [(rule, path, message)] = lab.ask({"emails": ["a@example.org"]})
-        lab.make_rule("lab-jobs", target=TOPIC)
+        lab.make_rule("mngen-lab-jobs", target=TOPIC)
         imported = notify_of("lab", REGION, lab.connect)
     finally:
         lab.sns.meta.events.unregister(place, answer)
@@ -156,24 +156,24 @@ def _missing(lab: Lab) -> None:
 
 
 def _disabled(lab: Lab) -> None:
-    lab.make_rule("lab-jobs", state="DISABLED", target=TOPIC)
+    lab.make_rule("mngen-lab-jobs", state="DISABLED", target=TOPIC)
 
 
 def _without_target(lab: Lab) -> None:
-    lab.make_rule("lab-jobs")
+    lab.make_rule("mngen-lab-jobs")
 
 
 def _elsewhere(lab: Lab) -> None:
-    lab.make_rule("lab-jobs", target=OTHER)
+    lab.make_rule("mngen-lab-jobs", target=OTHER)
 
 
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (_missing, "there is no EventBridge rule `lab-jobs` in us-east-1"),
-        (_disabled, "the EventBridge rule `lab-jobs` is disabled"),
-        (_without_target, "the EventBridge rule `lab-jobs` does not send to the topic"),
-        (_elsewhere, "the EventBridge rule `lab-jobs` does not send to the topic"),
+        (_missing, "there is no EventBridge rule `mngen-lab-jobs` in us-east-1"),
+        (_disabled, "the EventBridge rule `mngen-lab-jobs` is disabled"),
+        (_without_target, "the EventBridge rule `mngen-lab-jobs` does not send to the topic"),
+        (_elsewhere, "the EventBridge rule `mngen-lab-jobs` does not send to the topic"),
     ],
 )
 def test_a_rule_that_someone_changed_by_hand(
@@ -188,7 +188,7 @@ def test_a_rule_that_someone_changed_by_hand(
     assert lab.ask(notify) == []
     lab.make_queue()
     assert lab.ask(notify) == [("MN261", "notify", message)]
-    lab.make_rule("lab-jobs", target=TOPIC)
+    lab.make_rule("mngen-lab-jobs", target=TOPIC)
     assert lab.ask(notify) == []
 
 

@@ -11,7 +11,7 @@ locals {
 }
 
 resource "aws_cloudwatch_event_rule" "jobs" {
-  name        = "${var.name}-jobs"
+  name        = "mngen-${var.name}-jobs"
   description = "Jobs of ${var.name} that ended"
   # Written, so that an apply enables a rule again that was disabled by hand.
   state = "ENABLED"
@@ -54,7 +54,7 @@ resource "aws_cloudwatch_event_target" "jobs" {
 }
 
 resource "aws_cloudwatch_event_rule" "blocked" {
-  name        = "${var.name}-blocked"
+  name        = "mngen-${var.name}-blocked"
   description = "Queues of ${var.name} that a job blocks"
   state       = "ENABLED"
 
