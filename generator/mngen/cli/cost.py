@@ -76,7 +76,8 @@ def cost(
     job on all of its nodes, and a single-node job with the part of an instance that it asked for.
 
     With --keep, finished jobs that the file does not have are added to it, and those that only the
-    file has are summed as well, at the prices of the day on which they were added.
+    file has are summed as well, at the prices that mngen knew when they were added. AWS Batch lists
+    no jobs of a deleted queue: run it before `mngen destroy`.
     """
     from mngen.catalog import load_prices
     from mngen.cost import By, Origin, costs_of, job_report, summed

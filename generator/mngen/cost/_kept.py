@@ -73,8 +73,7 @@ class KeptJob(Struct, frozen=True, kw_only=True):
     Attributes:
         origin: Where it ran.
         usage: How long it used instances.
-        amount: What it cost at the prices of the day on which it was kept; None if that was not
-            known.
+        amount: What it cost at the prices known when it was kept; None if there was none.
         currency: What the amount is in; empty for none.
         reason: Why the amount was not known; empty otherwise.
     """
@@ -299,7 +298,7 @@ def _damaged(path: Path, line: int, text: str, what: str) -> InputError:
 
 
 def spent_when_kept(kept: KeptJob, prices: Prices) -> Spent:
-    """Returns what a kept job cost: at the prices of its day, or at today's if it had none.
+    """Returns what a kept job cost: at the price known then, or at today's if there was none.
 
     Args:
         kept: The job.

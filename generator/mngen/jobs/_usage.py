@@ -12,6 +12,7 @@ count as one attempt.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from mypy_boto3_batch.client import BatchClient
 
     from mngen.cluster import Cluster, ResolvedEnvironment
+
+_LOG = logging.getLogger(__name__)
 
 _STATES = ("PENDING", "RUNNABLE", "RUNNING", "FAILED", "SUCCEEDED")
 """In the order in which a job moves on, so that one that does meanwhile is not missed.
@@ -103,7 +106,8 @@ def list_usage(batch: BatchClient, cluster: Cluster, since: float, now: float) -
     """Returns how long the jobs of the deployment's queues used instances, the newest first.
 
     All nodes of a multi-node job count for as long as the job: AWS Batch stops them with the main
-    node. A job that waits is left out, unless it is an array or has run before.
+    node. A job that waits is left out, unless it is an array or has run before. Logs each queue of
+    the spec that AWS Batch does not have.
 
     Args:
         batch: The client.
@@ -114,6 +118,10 @@ def list_usage(batch: BatchClient, cluster: Cluster, since: float, now: float) -
     queues = [queue_name(cluster.spec, each.name) for each in cluster.queues]
     # A queue is there only once its images are baked.
     there = batch.describe_job_queues(jobQueues=queues)["jobQueues"]
+    names = {each["jobQueueName"] for each in there}
+    for queue in cluster.queues:
+        if queue_name(cluster.spec, queue.name) not in names:
+            _LOG.warning("queue %s is not in AWS Batch: jobs it had cannot be read", queue.name)
     wanted = {
         identifier: None
         for each in there

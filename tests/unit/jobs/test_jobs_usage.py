@@ -27,11 +27,14 @@ class Batch:
     A summary has no more than AWS answered in https://github.com/aws/aws-sdk-js/issues/4193.
     """
 
+    missing = ""
+
     def __init__(self, **jobs: dict[str, Any]) -> None:
         self.jobs = {key.replace("_", "#"): value for key, value in jobs.items()}
 
     def describe_job_queues(self, **asked: Any) -> dict[str, Any]:
-        return {"jobQueues": [{"jobQueueName": each} for each in asked["jobQueues"]]}
+        there = [each for each in asked["jobQueues"] if each != self.missing]
+        return {"jobQueues": [{"jobQueueName": each} for each in there]}
 
     def get_paginator(self, name: str) -> Batch:
         assert name == "list_jobs"
@@ -251,3 +254,15 @@ def test_what_waits_counts_if_it_has_run_before() -> None:
     assert [(each.id, each.seconds) for each in list_usage(batch, CLUSTER, 0.0, NOW)] == [
         ("again", 60.0)
     ]
+
+
+def test_a_queue_that_is_gone_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    # AWS Batch answers with the queues that it has, and names no other.
+    batch: Any = Batch(a=job(attempts=[attempt(1, 61)]))
+    batch.missing = "lab-big"
+    assert [each.id for each in list_usage(batch, CLUSTER, 0.0, NOW)] == ["a"]
+    assert caplog.messages == ["queue big is not in AWS Batch: jobs it had cannot be read"]
+    caplog.clear()
+    batch.missing = ""
+    list_usage(batch, CLUSTER, 0.0, NOW)
+    assert not caplog.messages
