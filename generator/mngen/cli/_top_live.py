@@ -142,8 +142,7 @@ def _terminal() -> Iterator[Callable[["Overview | None", str], None]]:
     console = Console(highlight=False)
 
     def show(overview: "Overview | None", note: str) -> None:
-        # Not what COLUMNS names: the terminal's size can change.
-        width, height = os.get_terminal_size(sys.stdout.fileno())
+        width, height = _size(sys.stdout.fileno())
         console.size = ConsoleDimensions(width, height)
         lines = _lines(overview, note, width, height)
         screen.update(Text("\n", no_wrap=True, overflow="crop").join(lines), refresh=True)
@@ -164,6 +163,13 @@ def _terminal() -> Iterator[Callable[["Overview | None", str], None]]:
             yield show
     finally:
         termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+
+
+def _size(terminal: int) -> tuple[int, int]:
+    """Returns the columns and rows of a terminal, of which a serial one knows none."""
+    # Not what COLUMNS names: the terminal's size can change.
+    width, height = os.get_terminal_size(terminal)
+    return width or 80, height or 24
 
 
 def _lines(overview: "Overview | None", note: str, width: int, height: int) -> "list[Text]":

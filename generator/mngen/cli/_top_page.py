@@ -96,7 +96,7 @@ def _queue_columns(queues: "tuple[QueueView, ...]", now: float) -> list[_Column]
         cells = [str(each.counts.get(state, _UNKNOWN)) for each in queues]
         columns.append(_Column(state.lower(), cells, weight, right=True))
     oldest = [_UNKNOWN if each.oldest is None else duration(now - each.oldest) for each in queues]
-    return [*columns, _Column("waits for", oldest, 5, right=True)]
+    return [*columns, _Column("oldest", oldest, 5, right=True)]
 
 
 def _queue_faults(queues: "tuple[QueueView, ...]") -> list[str]:

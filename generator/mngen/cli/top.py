@@ -30,22 +30,22 @@ def top(
 ) -> None:
     """Watch queues, instances and jobs live.
 
-    Press q to quit. Shows the jobs of each queue by state and how long the oldest RUNNABLE one has
-    waited, the instances of each compute environment that run, that AWS Batch wants, and that it
-    may have, and all jobs that have not finished, with what is left of their timeout. A round
-    takes at most 12 calls. If AWS does not answer, the last page stays, and rounds become rarer.
+    Press q to quit. Shows the jobs of each queue by state and how long ago the oldest RUNNABLE one
+    was submitted, the instances of each compute environment that run, that AWS Batch wants, and
+    that it may have, and all jobs that have not finished, with what is left of their timeout. A
+    round takes at most 12 calls. If AWS does not answer, the last page stays, and rounds become
+    rarer.
 
     Without a terminal, and with `--format json`, it prints one page, like --once.
     """
     with opened_jobs(file, sandbox=sandbox) as opened:
-        watcher = opened.watcher()
         terminal = sys.stdout.isatty() and has_terminal() and os.environ.get("TERM") != "dumb"
         if terminal and not once and output_format is not Format.JSON:
             from mngen.cli._top_live import live
 
-            live(watcher, float(every))
+            live(opened.watcher(), float(every))
         else:
-            _print(watcher, output_format)
+            _print(opened.watcher(repeat=True), output_format)
 
 
 def _print(watcher: "Watcher", output_format: Format) -> None:

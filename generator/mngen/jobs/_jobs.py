@@ -393,15 +393,17 @@ class Jobs:
                 )
             )
 
-    def watcher(self) -> Watcher:
+    def watcher(self, *, repeat: bool = False) -> Watcher:
         """Returns what looks at the deployment round after round, as `mngen top` does.
 
-        It does not repeat a call that fails: the next round comes soon enough.
+        Args:
+            repeat: Whether it repeats a call that fails for now. For a live page, the next round
+                comes soon enough.
         """
         region = self.cluster.spec.region
 
         def connect(service: str) -> Any:
-            if self._connect is client:
+            if self._connect is client and not repeat:
                 return client(service, region, attempts=1)
             # A client of the caller's own retries as the caller has it.
             return self._account.client(service)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from mngen.cli._top_live import Pace
+from mngen.cli._top_live import Pace, _size
 from mngen.cli._top_page import page
 from mngen.errors import ToolError
 from mngen.jobs import UNFINISHED, ActiveJob, EnvironmentView, Overview, QueueView
@@ -94,7 +95,7 @@ def test_what_a_wide_page_shows() -> None:
     assert {key.strip(): text.strip() for key, text in row_after("queue", shown).items()} == {
         "queue": "big",
         **{state.lower(): "12" for state in UNFINISHED},
-        "waits for": "12 min",
+        "oldest": "12 min",
     }
     assert {key.strip(): text.strip() for key, text in row_after("environment", shown).items()} == {
         # 97 vCPUs are more than two instances of 48.
@@ -135,7 +136,7 @@ def test_columns_of_jobs_go_by_importance(width: int, expected: list[str]) -> No
 def test_60_columns_show_how_jobs_of_a_queue_and_instances_are() -> None:
     shown = lines(overview(queues=(queue("a-queue-of-a-long-name" * 2),)), 60)
     headings = next(each for each in shown if each.startswith("queue")).split()
-    assert {"queue", "runnable", "starting", "running", "waits"} <= {*headings}
+    assert {"queue", "runnable", "starting", "running", "oldest"} <= {*headings}
     headings = next(each for each in shown if each.startswith("environment")).split()
     assert headings == ["environment", "running", "desired", "max", "instance"]
 
@@ -168,6 +169,17 @@ def test_a_page_is_as_high_as_the_terminal() -> None:
     assert len(lines(found, 80)) == 500 + len(shown) - 15
     assert lines(overview(jobs=()))[-1] == "No jobs run or wait."
     assert lines(overview(jobs=(job(array=20),)))[-1].startswith("mpi-example[20]")
+
+
+def test_a_terminal_that_knows_no_size_has_one() -> None:
+    # Until it is told, a new one has neither columns nor rows, as a serial console.
+    ours, theirs = os.openpty()
+    try:
+        assert os.get_terminal_size(theirs) == (0, 0)
+        assert _size(theirs) == (80, 24)
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 _NAMES = st.text("abcdef-_", min_size=1, max_size=60)

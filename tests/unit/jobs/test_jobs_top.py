@@ -99,6 +99,17 @@ def test_a_page_that_cannot_be_had(deployed: Deployed, run: Any) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("output_format", ["pretty", "json"])
+def test_a_page_that_is_printed_outlasts_a_throttled_call(
+    output_format: str, deployed: Deployed, run: Any
+) -> None:
+    with Faults(deployed.sandbox.endpoint) as faults:
+        faults.fail("batch:ListJobs", "TooManyRequestsException", status=429, times=1)
+        done = run("top", "--format", output_format, env=faults.environment())
+        assert faults.count("batch:ListJobs", status=429) == 1
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 class Live:
     """The command on a terminal of 60 columns and 24 rows, in a shell that shows its settings.
 
