@@ -3,7 +3,7 @@
 Columns that do not fit are left out, the least important first.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
@@ -20,6 +20,8 @@ _SHORTEST = 8
 _LONGEST = 32
 _FEWEST_JOBS = 3
 _UNKNOWN = "-"
+
+_Row = TypeVar("_Row")
 
 
 class _Column(NamedTuple):
@@ -55,7 +57,8 @@ def page(
     Args:
         overview: The deployment.
         width: Columns of the terminal.
-        height: Rows of the terminal, which decide how many jobs are shown; None for all.
+        height: Rows of the terminal, which decide how many queues, environments and jobs are shown;
+            None for all.
         now: The time, in seconds since the epoch.
         note: What to show about the last round; empty for nothing.
     """
@@ -67,15 +70,20 @@ def page(
     if overview.complete and oldest >= 1:
         title += f"  figures of the last {duration(oldest)}"
     lines = [_cut(title, width, "bold"), *([_cut(_plain(note), width, "yellow")] if note else [])]
-    lines += [Text(), *_table(_queue_columns(overview.queues, now), width)]
-    lines += [_cut(text, width, "red") for text in _queue_faults(overview.queues)]
-    if overview.environments:
-        lines += [Text(), *_table(_environment_columns(overview.environments), width)]
+    queues, environments = overview.queues, overview.environments
+    if height is not None:
+        queues, environments = _fitting(overview, height - len(lines))
+    lines += [Text(), *_table(_queue_columns(queues, now), width)]
+    lines += [_cut(text, width, "red") for each in queues if (text := _queue_fault(each))]
+    lines += _more(len(overview.queues) - len(queues), "queue", width)
+    if environments:
+        lines += [Text(), *_table(_environment_columns(environments), width)]
         lines += [
             _cut(f"{each.name} {_plain(each.fault)}", width, "red")
-            for each in overview.environments
+            for each in environments
             if each.fault
         ]
+        lines += _more(len(overview.environments) - len(environments), "environment", width)
     lines.append(Text())
     jobs = overview.jobs
     if not jobs:
@@ -84,9 +92,54 @@ def page(
     room = len(jobs) if height is None else max(_FEWEST_JOBS, height - len(lines) - 2)
     shown = jobs if len(jobs) <= room else jobs[:room]
     lines += _table(_job_columns(shown, now), width)
-    if len(shown) < len(jobs):
-        lines.append(_cut(f"and {counted(len(jobs) - len(shown), 'more job')}", width, "dim"))
-    return lines
+    return [*lines, *_more(len(jobs) - len(shown), "job", width)]
+
+
+def _fitting(
+    overview: "Overview", height: int
+) -> "tuple[tuple[QueueView, ...], tuple[EnvironmentView, ...]]":
+    """Returns the queues and environments that leave half of the lines to the jobs, if need be.
+
+    Args:
+        overview: The deployment.
+        height: How many lines there are for all three.
+    """
+    queues = [
+        (each, 1 + bool(_queue_fault(each)), bool(sum(each.counts.values())))
+        for each in overview.queues
+    ]
+    environments = [
+        (each, 1 + bool(each.fault), bool(each.running or each.desired_vcpus))
+        for each in overview.environments
+    ]
+    # Those of the headings, those between the tables, and the one for how many more jobs there are.
+    left = height - 7
+    left -= min(len(overview.jobs), max(_FEWEST_JOBS, left // 2))
+    need = sum(lines for _, lines, _ in queues)
+    room = max(left // 2, left - sum(lines for _, lines, _ in environments))
+    return _chosen(queues, room), _chosen(environments, left - min(need, room))
+
+
+def _chosen(rows: "list[tuple[_Row, int, bool]]", room: int) -> "tuple[_Row, ...]":
+    """Returns the rows that fit, in their order: those with a fault first, then those in use.
+
+    Args:
+        rows: Each with the lines that it takes, two with a fault, and whether it is in use.
+        room: How many lines there are; if not all fit, the last says how many more rows there are.
+    """
+    if sum(lines for _, lines, _ in rows) <= room:
+        return tuple(each for each, _, _ in rows)
+    order = sorted(range(len(rows)), key=lambda index: (-rows[index][1], not rows[index][2]))
+    taken, chosen = 1, set[int]()
+    for index in order:
+        if taken + rows[index][1] <= room or not chosen:
+            taken += rows[index][1]
+            chosen.add(index)
+    return tuple(each for index, (each, _, _) in enumerate(rows) if index in chosen)
+
+
+def _more(count: int, what: str, width: int) -> list[Text]:
+    return [_cut(f"and {counted(count, f'more {what}')}", width, "dim")] if count else []
 
 
 def _queue_columns(queues: "tuple[QueueView, ...]", now: float) -> list[_Column]:
@@ -99,9 +152,10 @@ def _queue_columns(queues: "tuple[QueueView, ...]", now: float) -> list[_Column]
     return [*columns, _Column("oldest", oldest, 5, right=True)]
 
 
-def _queue_faults(queues: "tuple[QueueView, ...]") -> list[str]:
-    missing = [f"{each.name} does not exist: run mngen apply" for each in queues if not each.exists]
-    return missing + [f"{each.name} {_plain(each.fault)}" for each in queues if each.fault]
+def _queue_fault(queue: "QueueView") -> str:
+    if not queue.exists:
+        return f"{queue.name} does not exist: run mngen apply"
+    return f"{queue.name} {_plain(queue.fault)}" if queue.fault else ""
 
 
 def _environment_columns(environments: "tuple[EnvironmentView, ...]") -> list[_Column]:

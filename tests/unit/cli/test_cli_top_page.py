@@ -171,6 +171,41 @@ def test_a_page_is_as_high_as_the_terminal() -> None:
     assert lines(overview(jobs=(job(array=20),)))[-1].startswith("mpi-example[20]")
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 6, 14, 40])
+@pytest.mark.parametrize("jobs", [0, 1, 5, 500])
+def test_a_page_is_no_higher_than_the_terminal_and_has_jobs(count: int, jobs: int) -> None:
+    idle: dict[str, Any] = {"counts": dict.fromkeys(UNFINISHED, 0), "oldest": None}
+    found = overview(
+        queues=(
+            *(queue(f"q{number}", **idle) for number in range(count)),
+            queue("used"),
+            queue("broken", **idle, fault="is disabled"),
+        ),
+        environments=(
+            *(environment(f"e{n}", running=0, desired_vcpus=0) for n in range(count)),
+            environment("full"),
+            environment("invalid", fault="is INVALID", running=0, desired_vcpus=0),
+        ),
+        jobs=tuple(job(f"job-{number}") for number in range(jobs)),
+    )
+    shown = lines(found, 80, height=24, note="AWS is throttling ListJobs")
+    assert len(shown) <= 24
+    first = [each.split()[0] if each else "" for each in shown]
+    # What has a fault or is in use is never left out for what is idle.
+    for name in ("used", "broken", "full", "invalid"):
+        assert first.count(name) >= 1
+    assert {"broken is disabled", "invalid is INVALID"} <= {*shown}
+    for what, prefix, whole in (("queue", "q", count), ("environment", "e", count)):
+        seen = sum(each[0:1] == prefix and each[1:].isdigit() for each in first)
+        more = whole - seen
+        said = f"and {more} more {what}{'s' * (more > 1)}"
+        assert [each for each in shown if each == said] == [said] * (more > 0)
+    seen = sum(each.startswith("job-") for each in first)
+    assert seen >= min(jobs, 5)
+    if jobs > seen:
+        assert (len(shown), shown[-1]) == (24, f"and {jobs - seen} more jobs")
+
+
 def test_a_terminal_that_knows_no_size_has_one() -> None:
     # Until it is told, a new one has neither columns nor rows, as a serial console.
     ours, theirs = os.openpty()
