@@ -125,7 +125,7 @@ def _chosen(rows: "list[tuple[_Row, int, bool]]", room: int) -> "tuple[_Row, ...
 
     Args:
         rows: Each with the lines that it takes, two with a fault, and whether it is in use.
-        room: How many lines there are; if not all fit, the last says how many more rows there are.
+        room: How many lines there are; if not all fit, the last has how many more rows there are.
     """
     if sum(lines for _, lines, _ in rows) <= room:
         return tuple(each for each, _, _ in rows)

@@ -88,7 +88,7 @@ def cost(
         raise typer.BadParameter("not with a job ID", param_hint=option)
     if keep is not None:
         if sandbox:
-            # It has no name of its own: its jobs would count as those of the deployment.
+            # Its deployments are called as those on AWS: the jobs would be summed together.
             raise typer.BadParameter("not with --sandbox", param_hint="--keep")
         _refuse_bucket(keep)
     if picture is not None:
