@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mngen.cluster.names import budget
+from mngen.cluster import names
 from mngen.spec import Budget
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ _ALERTS = Budget(monthly=1, emails=()).alerts
 
 
 def budget_of(name: str, region: str, connect: Connect) -> dict[str, Any]:
-    """Returns the section `budget` of a deployment; empty if it has none.
+    """Returns the section `budget` of a deployment; empty if it has none or AWS does not offer one.
 
     Args:
         name: Name of the deployment.
@@ -26,9 +26,11 @@ def budget_of(name: str, region: str, connect: Connect) -> dict[str, Any]:
     Raises:
         botocore.exceptions.ClientError: AWS refused a call.
     """
+    if names.partition_of(region) in names.WITHOUT_BUDGETS:
+        return {}
     budgets = connect("budgets", region)
     account = connect("sts", region).get_caller_identity()["Account"]
-    named = {"AccountId": account, "BudgetName": budget(name, region)}
+    named = {"AccountId": account, "BudgetName": names.budget(name, region)}
     try:
         found = budgets.describe_budget(**named)["Budget"]
     except budgets.exceptions.NotFoundException:

@@ -170,6 +170,13 @@ def event_rules(deployment: str, events: tuple[str, ...]) -> list[str]:
     return sorted({f"mngen-{deployment}-{kinds[event]}" for event in events})
 
 
+WITHOUT_BUDGETS = frozenset({"aws-us-gov"})
+"""Partitions in which AWS Budgets has no endpoint.
+
+Source: `endpoints.json` of botocore, AWS's own list of endpoints.
+"""
+
+
 def budget(deployment: str, region: str) -> str:
     """Returns the budget of a deployment; all regions of an account have their budgets together."""
     return f"mngen-{deployment}-{region}"

@@ -22,6 +22,7 @@ from mngen.adoption import (
     read_account,
     read_json,
 )
+from mngen.adoption._budget import budget_of
 from mngen.adoption._deployed import Deployed
 from mngen.catalog import load_catalog
 from mngen.cluster import queue_name
@@ -457,3 +458,15 @@ def test_image_of_another_registry_is_not_taken_over() -> None:
     adoption = adopted(Account([environment], [queue], [json.loads(text)]), take_repository=True)
     (line,) = [line for line in adoption.lines if line.outcome is Outcome.CANNOT]
     assert "docker.io/waves/tsunami:v3 does not name a repository of Amazon ECR" in line.why
+
+
+def test_no_budget_is_asked_for_where_aws_has_no_budgets() -> None:
+    """In GovCloud, the name of their endpoint does not resolve.
+
+    https://docs.aws.amazon.com/govcloud-us/latest/UserGuide/govcloud-abp.html
+    """
+
+    def connect(service: str, region: str) -> Any:
+        pytest.fail(f"{service} is asked in {region}")
+
+    assert budget_of("reef", "us-gov-west-1", connect) == {}

@@ -9,7 +9,6 @@ from mngen.catalog import load_catalog
 from mngen.cluster import names
 from mngen.errors import InputError, Problem, Severity
 from mngen.rules import at_level, check, require
-from mngen.rules.spec._observed import WITHOUT_BUDGETS
 from mngen.rules.spec._ranges import parse_range
 from mngen.spec import load_text
 
@@ -678,4 +677,4 @@ def test_partitions_without_budgets_are_those_without_an_endpoint() -> None:
     partitions = Loader().load_data("endpoints")["partitions"]
     known = {names.partition_of(next(iter(each["regions"]))) for each in partitions}
     lacking = {each["partition"] for each in partitions if "budgets" not in each["services"]}
-    assert lacking & known == WITHOUT_BUDGETS
+    assert lacking & known == names.WITHOUT_BUDGETS

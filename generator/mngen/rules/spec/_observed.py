@@ -22,12 +22,6 @@ _LONGEST_PATTERN = 2048
 Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
 """
 
-WITHOUT_BUDGETS = frozenset({"aws-us-gov"})
-"""Partitions in which AWS Budgets has no endpoint.
-
-Source: `endpoints.json` of botocore, AWS's own list of endpoints.
-"""
-
 
 class RetentionOfOwnGroup(SpecRule):
     id = "MN520"
@@ -252,5 +246,5 @@ budget:
     def matches(cls, subject: Subject) -> Iterator[Match]:
         if subject.spec.budget is None or not subject.sound("region"):
             return
-        if names.partition_of(subject.spec.region) in WITHOUT_BUDGETS:
+        if names.partition_of(subject.spec.region) in names.WITHOUT_BUDGETS:
             yield Match(("budget",), f"there is no AWS Budgets for {subject.spec.region}", key=True)
