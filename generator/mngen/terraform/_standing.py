@@ -319,6 +319,22 @@ def _budgets(connect: Connect, search: Search) -> Iterator[Found]:
         yield Found("aws_budgets_budget", identifier, identifier, name, tags_of({"Tags": tags}))
 
 
+def _topics(connect: Connect, search: Search) -> Iterator[Found]:
+    """Yields topics: Amazon SNS takes one twice only with the same tags.
+
+    Source: https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
+    """
+    sns = connect("sns")
+    account = connect("sts").get_caller_identity()["Account"]
+    for name in _names(search, "aws_sns_topic"):
+        arn = f"arn:{partition_of(search.region)}:sns:{search.region}:{account}:{name}"
+        try:
+            tags = sns.list_tags_for_resource(ResourceArn=arn)["Tags"]
+        except sns.exceptions.ResourceNotFoundException:
+            continue
+        yield Found("aws_sns_topic", arn, arn, name, tags_of({"Tags": tags}))
+
+
 _FINDERS: dict[str, Finder] = {
     "aws_batch_compute_environment": _environments,
     "aws_batch_job_queue": _queues,
@@ -335,6 +351,7 @@ _FINDERS: dict[str, Finder] = {
     "aws_placement_group": _placement_groups,
     "aws_route": _route_tables,
     "aws_route_table_association": _route_tables,
+    "aws_sns_topic": _topics,
     "aws_vpc_security_group_egress_rule": _rules,
     "aws_vpc_security_group_ingress_rule": _rules,
 }
@@ -344,7 +361,12 @@ _BY_PARENT = frozenset(
 )
 
 IF_PLANNED = frozenset(
-    {"aws_batch_scheduling_policy", "aws_budgets_budget", "aws_fsx_lustre_file_system"}
+    {
+        "aws_batch_scheduling_policy",
+        "aws_budgets_budget",
+        "aws_fsx_lustre_file_system",
+        "aws_sns_topic",
+    }
 )
 """Types that only a deployment with one is looked for: others may lack the permission."""
 

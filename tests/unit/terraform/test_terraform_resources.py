@@ -20,9 +20,8 @@ ACCEPTED_TWICE = {
     "aws_efs_backup_policy",
     "aws_iam_role_policy",
     "aws_iam_role_policy_attachment",
-    # Amazon SNS answers with the one that exists, if its attributes and tags are the same.
-    "aws_sns_topic",
     "aws_sns_topic_policy",
+    # Amazon SNS answers with the one that exists.
     "aws_sns_topic_subscription",
 }
 """Types that AWS takes again where an interrupted apply has left one."""
