@@ -59,7 +59,7 @@ def orders_of_flow(cluster: Cluster, order: Order) -> list[Order]:
                 name=None if order.name is None else f"{order.name}-{name}",
                 environment=order.environment,
                 inputs=order.inputs,
-                share=order.share if job.queue.spec.scheduling_policy else None,
+                share=order.share if job.queue.spec.is_fair else None,
                 after=() if job.spec.predecessors else order.after,
                 tags=order.tags,
             )

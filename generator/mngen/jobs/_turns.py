@@ -42,4 +42,10 @@ def turns_of(batch: BatchClient, cluster: Cluster, queue: str) -> Turns:
 
 
 def _vcpus(usage: list[dict[str, Any]]) -> float:
-    return float(sum(each["quantity"] for each in usage if each["capacityUnit"] == "VCPU"))
+    """Returns the vCPUs of a usage, whose parts are all optional.
+
+    The unit is `VCPU` in the API reference (API_QueueSnapshotCapacityUsage), and `vCPU` in answers:
+    https://docs.aws.amazon.com/batch/latest/userguide/track-capacity-utilization-compute-jobs.html
+    """
+    counted = [each for each in usage if each.get("capacityUnit", "VCPU").upper() == "VCPU"]
+    return float(sum(each.get("quantity", 0) for each in counted))

@@ -14,6 +14,7 @@ import pytest
 
 from mngen.errors import InputError
 from mngen.jobs import Jobs, Order, ShareUse, Turns
+from mngen.jobs._turns import turns_of
 from mngen.policy import Part, policy
 from mngen.sandbox import ACCOUNT_ID
 from tests.support.batch import Deployed, hold
@@ -40,6 +41,8 @@ queues:
 jobs:
   solve: {{queue: fair, nodes: 1, command: [hostname]}}
   simple: {{queue: plain, nodes: 1, command: [hostname]}}
+  plot: {{queue: plain, nodes: 1, command: [hostname], after: solve}}
+  post: {{queue: fair, nodes: 1, command: [hostname], after: [solve, plot]}}
 """
 QUEUE = f"s{MARK}-fair"
 
@@ -74,6 +77,18 @@ def test_a_job_is_in_the_share_of_its_submitter(shared: Deployed, jobs: Jobs) ->
     assert {(each["shareIdentifier"], each["schedulingPriority"]) for each in swept} == {
         ("janedoe2", 2)
     }
+
+
+@pytest.mark.usefixtures("user")
+def test_the_share_of_a_flow_is_that_of_all_its_jobs_in_fair_queues(
+    shared: Deployed, jobs: Jobs
+) -> None:
+    for named, expected in (("wing", "wing"), (None, "janedoe2")):
+        order = Order(job="post", name=f"flow-{expected}", share=named)
+        sent = [shared.job(each.id) for each in jobs.send_flow(jobs.prepare_flow(order))]
+        assert [each.get("shareIdentifier") for each in sent] == [expected, None, expected]
+        for each in sent:
+            jobs.cancel(each["jobId"])
 
 
 def test_a_user_without_letters_has_to_name_a_share(
@@ -152,6 +167,48 @@ def test_a_queue_without_shares_has_turns_too(jobs: Jobs) -> None:
         jobs.cancel(each)
     with pytest.raises(InputError, match="the spec has no queue `fare`"):
         jobs.turns("fare")
+
+
+class Answer:
+    """A client with one answer."""
+
+    def __init__(self, **answer: Any) -> None:
+        self._answer = answer
+
+    def get_job_queue_snapshot(self, **_: Any) -> dict[str, Any]:
+        return self._answer
+
+
+def test_vcpus_are_counted_however_batch_names_them(shared: Deployed) -> None:
+    """The unit of the user guide, that of the API reference, and what both call optional.
+
+    Sources: https://docs.aws.amazon.com/batch/latest/userguide/track-capacity-utilization-compute-jobs.html
+    and https://docs.aws.amazon.com/batch/latest/APIReference/API_QueueSnapshotCapacityUsage.html
+    """
+    used = [
+        {"shareIdentifier": "a", "capacityUsage": [{"capacityUnit": "vCPU", "quantity": 48.0}]},
+        {"shareIdentifier": "b", "capacityUsage": [{"capacityUnit": "VCPU", "quantity": 24.0}]},
+        {"shareIdentifier": "c", "capacityUsage": [{"quantity": 12.0}]},
+        {"shareIdentifier": "d", "capacityUsage": [{"capacityUnit": "vCPU"}]},
+        {
+            "shareIdentifier": "e",
+            "capacityUsage": [{"capacityUnit": "ml.m5.large", "quantity": 3.0}],
+        },
+    ]
+    detail = {
+        "totalCapacityUsage": [{"capacityUnit": "vCPU", "quantity": 84.0}],
+        "fairshareUtilization": {"activeShareCount": 5, "topCapacityUtilization": used},
+    }
+    client: Any = Answer(queueUtilization=detail)
+    turns = turns_of(client, shared.cluster, "fair")
+    assert turns.vcpus == 84
+    assert {each.share: each.vcpus for each in turns.shares} == {
+        "a": 48,
+        "b": 24,
+        "c": 12,
+        "d": 0,
+        "e": 0,
+    }
 
 
 def test_the_emulator_refuses_policies_that_batch_refuses(shared: Deployed) -> None:
