@@ -1296,10 +1296,16 @@ class TestQueueParts:
     """What the queues of a spec name, as DescribeComputeEnvironments and its like show it."""
 
     def judged(self, aws: Aws, *lines: str) -> list[tuple[str | None, str, str]]:
+        return found(self.answers(aws, *lines))
+
+    def hints(self, aws: Aws, *lines: str) -> list[str | None]:
+        return [each.hint for each in self.answers(aws, *lines).problems]
+
+    def answers(self, aws: Aws, *lines: str) -> Answers:
         queue = "queues:\n  mpi:\n    environments: [r5]\n" + "".join(f"    {x}\n" for x in lines)
         loaded = load_text((HEAD + ENVIRONMENT + queue).encode())
         spec = require(loaded, load_catalog())
-        return found(check_aws(spec, document=loaded.document, connect=aws.connect))
+        return check_aws(spec, document=loaded.document, connect=aws.connect)
 
     def environment(self, aws: Aws, kind: str, instance: str = "r5.24xlarge") -> str:
         resources: dict[str, Any] = {
@@ -1370,6 +1376,15 @@ class TestQueueParts:
             ("MN232", "queues.mpi.shares", "the queue `plain` has no scheduling policy")
         ]
         assert self.judged(aws, "aws_name: fair", "shares: {}") == []
+        assert self.hints(aws, "aws_name: fair") == [
+            f"write `scheduling_policy: {policy}` to keep it"
+        ]
+        # `shares: {}` alone would set the weights of the policy back.
+        made = batch.create_scheduling_policy(name="seismic-mpi")["arn"]
+        batch.update_job_queue(jobQueue="fair", schedulingPolicyArn=made)
+        assert self.hints(aws, "aws_name: fair") == [
+            "write `shares: {}`, with its weights, to keep it"
+        ]
 
 
 def test_an_existing_placement_group_is_a_cluster(aws: Aws) -> None:

@@ -150,11 +150,13 @@ class SchedulingKept(AwsRule):
                 )
             elif not queue.is_fair and current is not None:
                 own = current.endswith(f":scheduling-policy/{policy_name(spec, name)}")
-                key = "shares: {}" if own else f"scheduling_policy: {current}"
+                key = (
+                    "`shares: {}`, with its weights," if own else f"`scheduling_policy: {current}`"
+                )
                 yield Match(
                     ("queues", name),
                     f"the queue `{each['jobQueueName']}` has the scheduling policy `{current}`",
-                    f"write `{key}` to keep it",
+                    f"write {key} to keep it",
                 )
 
 
