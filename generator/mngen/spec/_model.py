@@ -1179,8 +1179,9 @@ class Shares(Section, frozen=True, kw_only=True):
     reserve: Annotated[
         int,
         Meta(
-            description="Percent of the vCPUs that are kept for shares without jobs while one share"
-            " has jobs; with two shares it is the square of that part, and so on.",
+            description="Percent of the vCPUs that are kept for other shares while one share is "
+            "active: it has jobs, or `decay` has not passed since; with two it is the square of "
+            "that part, and so on. No job can use what is kept.",
             ge=0,
             le=99,
         ),

@@ -678,3 +678,25 @@ def test_partitions_without_budgets_are_those_without_an_endpoint() -> None:
     known = {names.partition_of(next(iter(each["regions"]))) for each in partitions}
     lacking = {each["partition"] for each in partitions if "budgets" not in each["services"]}
     assert lacking & known == names.WITHOUT_BUDGETS
+
+
+@pytest.mark.parametrize(
+    ("nodes", "reserve", "other", "warned"),
+    [
+        # 16 nodes of 48 vCPUs are 768; 90 % of them are 691, which are 14 whole nodes.
+        (15, 10, False, True),
+        (14, 10, False, False),
+        (16, 0, False, False),
+        # What is kept is a part of all vCPUs of the queue, and the other environment has enough.
+        (16, 10, True, False),
+    ],
+)
+def test_what_a_reserve_leaves_to_one_share(
+    nodes: int, reserve: int, other: bool, warned: bool
+) -> None:
+    """By https://docs.aws.amazon.com/batch/latest/APIReference/API_FairsharePolicy.html."""
+    text = job(nodes=nodes).replace("[r5]", f"[r5], shares: {{reserve: {reserve}}}")
+    if other:
+        more = "  other: {instance: r5.24xlarge, max_nodes: 4}\n"
+        text = text.replace(R5, R5 + more).replace("[r5]", "[r5, other]")
+    assert ids(text).count("MN542") == warned

@@ -431,6 +431,70 @@ queues:
                     )
 
 
+class ReserveLeavesRoom(SpecRule):
+    id = "MN542"
+    severity = Severity.WARNING
+    title = "A job should fit into what `reserve` leaves to one share"
+    why = (
+        "AWS Batch keeps (reserve/100)^n of the maximum vCPUs of a queue for shares that are not "
+        "active, where n is the number of active ones. A job that requests more than one share "
+        "gets may stay RUNNABLE."
+    )
+    remedy = "lower `reserve` or `nodes`, or raise the environment's `max_nodes`"
+    source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_FairsharePolicy.html"
+    manual_test = (
+        "aws batch describe-scheduling-policies --arns ARN "
+        "--query 'schedulingPolicies[].fairsharePolicy.computeReservation'"
+    )
+    failing = """\
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi:
+    environments: [r5]
+    shares: {reserve: 10}
+jobs:
+  large:
+    queue: mpi
+    nodes: 16  #! 16
+    command: [hostname]
+"""
+    passing = """\
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi:
+    environments: [r5]
+    shares: {reserve: 10}
+jobs:
+  large:
+    queue: mpi
+    nodes: 14
+    command: [hostname]
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        for job in subject.jobs:
+            shares, nodes = job.queue.spec.shares, job.spec.nodes
+            # The size of existing environments is not in the spec.
+            if shares is None or not shares.reserve or job.queue.spec.legacy or nodes is None:
+                continue
+            fitting = [each for each in job.queue.environments if nodes <= each.spec.max_nodes]
+            # That no environment is so large is another rule's matter.
+            if not fitting:
+                continue
+            smallest = min(fitting, key=lambda each: each.instance.vcpus)
+            most = sum(each.max_vcpus for each in job.queue.environments)
+            left = most * (100 - shares.reserve) // 100 // smallest.instance.vcpus
+            if nodes > left:
+                yield Match(
+                    ("jobs", job.name, "nodes"),
+                    f"the job requests {nodes} nodes, and `reserve: {shares.reserve}` of the queue "
+                    f"`{job.queue.name}` leaves {left} to one share",
+                )
+
+
 def _overlap(one: str, other: str) -> bool:
     """Whether some share identifier is meant by both."""
     return any(
