@@ -12,7 +12,7 @@ import msgspec
 from mngen._aws import client, translated
 from mngen.account import Account
 from mngen.errors import InputError, did_you_mean
-from mngen.jobs._batch import KEPT_DAYS, job_id
+from mngen.jobs._batch import job_id
 from mngen.jobs._cancel import cancel
 from mngen.jobs._cancel_many import cancel_many
 from mngen.jobs._dependencies import failed_causes
@@ -366,7 +366,7 @@ class Jobs:
             states: States to show, such as `RUNNING`; empty for all.
             name: Pattern that a job's name matches, with `*` and `?`.
             since: Leaves out what was submitted before, in seconds since the epoch; by default
-                what Batch remembers at all.
+                nothing that Batch remembers: a job that has not ended may be months old.
             tags: Tags that a job has; None for any.
 
         Raises:
@@ -385,7 +385,7 @@ class Jobs:
                 list_jobs(
                     self.batch,
                     self.cluster,
-                    since=time.time() - KEPT_DAYS * 86_400 if since is None else since,
+                    since=since or 0.0,
                     queue=queue,
                     states=states,
                     name=name,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -174,6 +176,20 @@ class TestCommand:
         again = run("cancel", "--tag", f"run={name}", "--yes")
         assert again.returncode == 0
         assert "No unfinished jobs found." in again.stderr
+
+    def test_what_has_waited_for_more_than_a_week(
+        self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """AWS Batch counts the week that it keeps a job from the job's end.
+
+        Source: https://docs.aws.amazon.com/batch/latest/userguide/job_states.html
+        """
+        name, ids = self.sweep(jobs)
+        later = time.time() + 30 * 86_400
+        with monkeypatch.context() as patch:
+            patch.setattr("mngen.jobs._jobs.time", SimpleNamespace(time=lambda: later))
+            assert {each.id for each in jobs.list(name=f"{name}-*")} == set(ids)
+        jobs.cancel_many(jobs.list(name=f"{name}-*"))
 
     def test_by_tag_and_state(self, jobs: Jobs, run: Any) -> None:
         name, ids = self.sweep(jobs, 2)
