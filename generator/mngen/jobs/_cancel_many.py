@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mypy_boto3_batch.client import BatchClient
+    from mypy_boto3_batch.type_defs import TerminateJobsErrorDetailTypeDef
 
     from mngen.jobs._types import JobSummary
 
@@ -21,6 +22,11 @@ _AT_ONCE = 50
 """Most IDs of one call.
 
 Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_TerminateJobs.html
+"""
+_OWN = ("ClientException", "ValidationException")
+"""Codes of errors that are about a single job, and say nothing of the next one.
+
+Source: as for `_PASSING`.
 """
 _PASSING = ("ThrottlingException", "ServerException")
 """Codes of errors of a single job after which the same request may succeed.
@@ -43,6 +49,7 @@ def cancel_many(
 
     Batch answers with success even if single jobs were refused. It takes the permission for the
     single call, TerminateJob, for each job. One that is gone, or has ended, counts as cancelled.
+    With a botocore that does not know the call for many, each job takes a call.
 
     Args:
         batch: The client.
@@ -58,8 +65,9 @@ def cancel_many(
     ordered = sorted(jobs, key=lambda job: job.state not in WAITING)
     refused: dict[str, str] = {}
     done = 0
-    for first in range(0, len(ordered), _AT_ONCE):
-        part = ordered[first : first + _AT_ONCE]
+    at_once = _AT_ONCE if hasattr(batch, "terminate_jobs") else 1
+    for first in range(0, len(ordered), at_once):
+        part = ordered[first : first + at_once]
         try:
             refused |= _cancel(batch, [each.id for each in part], reason, sleep)
         # What was cancelled before stays so, and the user must know what was not.
@@ -86,8 +94,7 @@ def _cancel(
     refused: dict[str, str] = {}
     pause = _FIRST_PAUSE
     for attempt in range(_ATTEMPTS):
-        answer = batch.terminate_jobs(jobs=ids, reason=reason[:LONGEST_REASON])
-        errors = answer["errors"]
+        errors = _terminate(batch, ids, reason[:LONGEST_REASON])
         last = attempt == _ATTEMPTS - 1
         refused |= {
             each["job"]: f"{each['code']}: {each['message']}"
@@ -100,6 +107,27 @@ def _cancel(
         sleep(pause)
         pause *= 2
     return refused
+
+
+def _terminate(
+    batch: BatchClient, ids: list[str], reason: str
+) -> Sequence[TerminateJobsErrorDetailTypeDef]:
+    """Returns the errors of single jobs, in one call if botocore knows it (1.43.93 and later)."""
+    if hasattr(batch, "terminate_jobs"):
+        return batch.terminate_jobs(jobs=ids, reason=reason)["errors"]
+    from botocore.exceptions import ClientError
+
+    errors: list[TerminateJobsErrorDetailTypeDef] = []
+    for job in ids:
+        try:
+            batch.terminate_job(jobId=job, reason=reason)
+        except ClientError as error:
+            said = error.response.get("Error", {})
+            code = said.get("Code", "")
+            if code not in _OWN:
+                raise
+            errors.append({"job": job, "code": code, "message": said.get("Message", "")})
+    return errors
 
 
 def _left(jobs: Sequence[JobSummary], total: int, error: ToolError) -> ToolError:

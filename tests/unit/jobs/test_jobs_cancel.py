@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
+import botocore.session
 import pytest
 
 from mngen.errors import InputError, ToolError
@@ -142,6 +143,43 @@ class TestMany:
             cancel_many(batch, summaries(120), "x")
         assert len(batch.asked) == 2
         assert "70 of 120 jobs are not cancelled, the first i50 (n50)" in str(caught.value)
+
+    def test_a_botocore_that_knows_the_single_call_alone(
+        self, deployed: Deployed, jobs: Jobs
+    ) -> None:
+        """The description of AWS Batch without TerminateJobs, as before botocore 1.43.93."""
+        session: Any = botocore.session.get_session()
+        described = session.get_component("data_loader").load_service_model("batch", "service-2")
+        del described["operations"]["TerminateJobs"]
+        batch: Any = session.create_client(
+            "batch",
+            region_name="us-east-1",
+            endpoint_url=deployed.sandbox.endpoint,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        assert not hasattr(batch, "terminate_jobs")
+        name = unique()
+        rows = [{"MNGEN_SANDBOX_HOLD": "RUNNABLE", "N": str(n)} for n in range(3)]
+        jobs.sweep(Order(job="one", name=name), rows)
+        found = jobs.list(name=f"{name}-*")
+        seen: list[tuple[int, int]] = []
+        cancel_many(batch, found, "enough", progress=lambda *two: seen.append(two))
+        assert seen == [(1, 3), (2, 3), (3, 3)]
+        assert {each.state for each in jobs.list(name=f"{name}-*")} == {"FAILED"}
+        with Faults(deployed.sandbox.endpoint) as faults:
+            for code in ("ClientException", "AccessDeniedException"):
+                faults.fail("batch:TerminateJob", code, times=1)
+            there: Any = session.create_client(
+                "batch",
+                region_name="us-east-1",
+                endpoint_url=faults.environment()["AWS_ENDPOINT_URL"],
+                aws_access_key_id="test",
+                aws_secret_access_key="test",
+            )
+            with pytest.raises(ToolError) as caught:
+                cancel_many(there, found, "enough")
+        assert f"2 of 3 jobs are not cancelled, the first {found[1].id}" in str(caught.value)
 
     def test_the_jobs_of_a_list(self, deployed: Deployed, jobs: Jobs) -> None:
         name = unique()
