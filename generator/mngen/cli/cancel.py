@@ -99,6 +99,7 @@ def _cancel_all(
     opened: "Jobs", found: "list[JobSummary]", reason: str, *, yes: bool, json_wanted: bool
 ) -> None:
     from mngen.cli.jobs import show_jobs
+    from mngen.jobs import NotCancelledError
 
     if not found:
         if json_wanted:
@@ -110,10 +111,20 @@ def _cancel_all(
     if not yes:
         show_jobs(found, err=True)
         ask(f"Cancel {'this job' if len(found) == 1 else f'these {count}'}?")
-    with progress_of("jobs") as progress:
-        opened.cancel_many(found, reason, progress)
+    try:
+        with progress_of("jobs") as progress:
+            opened.cancel_many(found, reason, progress)
+    except NotCancelledError as error:
+        if json_wanted:
+            print_json([_entry(each.id, error.refused.get(each.id)) for each in found])
+        raise
     if json_wanted:
-        print_json([{"id": each.id, "ended": True} for each in found])
+        print_json([_entry(each.id) for each in found])
     else:
         are = "is" if len(found) == 1 else "are"
         report(f"{count} {are} being cancelled.")
+
+
+def _entry(job: str, refused: str | None = None) -> dict[str, str | bool]:
+    """Returns what `--format json` shows of a job, and the reason if it could not be cancelled."""
+    return {"id": job, "ended": refused is None, **({"reason": refused} if refused else {})}

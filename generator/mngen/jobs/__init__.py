@@ -27,6 +27,7 @@ from mngen.jobs._types import (
 )
 
 if TYPE_CHECKING:
+    from mngen.jobs._cancel_many import NotCancelledError
     from mngen.jobs._inputs import Inputs
     from mngen.jobs._jobs import Jobs, resume_command
     from mngen.jobs._request import with_inputs
@@ -56,6 +57,7 @@ __all__ = [
     "LogLine",
     "NodeStatus",
     "NodeUsage",
+    "NotCancelledError",
     "Order",
     "Overview",
     "Prepared",
@@ -84,6 +86,7 @@ __getattr__ = later(
         "Inputs": "_inputs",
         "Jobs": "_jobs",
         "NodeUsage": "_usage",
+        "NotCancelledError": "_cancel_many",
         "Overview": "_watch",
         "Prepared": "_submit",
         "QueueView": "_watch",

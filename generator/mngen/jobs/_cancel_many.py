@@ -11,7 +11,7 @@ from mngen.jobs._cancel import LONGEST_REASON
 from mngen.jobs._types import WAITING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_batch.type_defs import TerminateJobsErrorDetailTypeDef
@@ -37,6 +37,18 @@ _ATTEMPTS = 5
 _FIRST_PAUSE = 1.0  # seconds; doubled from one attempt to the next
 
 
+class NotCancelledError(ToolError):
+    """Some jobs could not be cancelled, the others are being cancelled.
+
+    Attributes:
+        refused: What AWS answered about each job that is left, by its ID.
+    """
+
+    def __init__(self, *problems: Problem, refused: Mapping[str, str]) -> None:
+        super().__init__(*problems)
+        self.refused = refused
+
+
 def cancel_many(
     batch: BatchClient,
     jobs: Sequence[JobSummary],
@@ -59,8 +71,8 @@ def cancel_many(
         sleep: How to wait for a number of seconds.
 
     Raises:
-        ToolError: Some could not be cancelled; carries one problem for each, or one for all that
-            are left if AWS does not answer.
+        NotCancelledError: Some could not be cancelled; carries one problem for each that was
+            refused, and one for all that are left if AWS does not answer.
     """
     ordered = sorted(jobs, key=lambda job: job.state not in WAITING)
     refused: dict[str, str] = {}
@@ -72,18 +84,18 @@ def cancel_many(
             refused |= _cancel(batch, [each.id for each in part], reason, sleep)
         # What was cancelled before stays so, and the user must know what was not.
         except Exception as error:
-            raise _left(ordered[first:], len(ordered), translate(error)) from error
+            raise _left(ordered, first, refused, translate(error)) from error
         done += len(part)
         if progress is not None:
             progress(done, len(ordered))
     if refused:
-        names = {each.id: each.name for each in jobs}
-        raise ToolError(
+        raise NotCancelledError(
             Problem(
                 f"{len(refused)} of {len(jobs)} jobs could not be cancelled",
                 hint="the others are being cancelled; repeat the command for those that are left",
             ),
-            *(Problem(f"{each} ({names[each]}): {said}") for each, said in refused.items()),
+            *_named(jobs, refused),
+            refused=refused,
         )
 
 
@@ -130,12 +142,25 @@ def _terminate(
     return errors
 
 
-def _left(jobs: Sequence[JobSummary], total: int, error: ToolError) -> ToolError:
-    return ToolError(
+def _left(
+    jobs: Sequence[JobSummary], first: int, refused: Mapping[str, str], error: ToolError
+) -> NotCancelledError:
+    """Returns the error of a call that failed: all from its first job on are left."""
+    left = jobs[first:]
+    before = f", and AWS Batch refused {len(refused)}" if refused else ""
+    return NotCancelledError(
         *error.problems,
         Problem(
-            f"{len(jobs)} of {total} jobs are not cancelled, the first {jobs[0].id} "
-            f"({jobs[0].name})",
+            f"{len(left)} of {len(jobs)} jobs are not cancelled, the first {left[0].id} "
+            f"({left[0].name}){before}",
             hint="the others are being cancelled; repeat the command for those that are left",
         ),
+        *_named(jobs, refused),
+        refused={**refused, **dict.fromkeys((each.id for each in left), str(error))},
     )
+
+
+def _named(jobs: Sequence[JobSummary], refused: Mapping[str, str]) -> Iterator[Problem]:
+    names = {each.id: each.name for each in jobs}
+    for each, said in refused.items():
+        yield Problem(f"{each} ({names[each]}): {said}")

@@ -662,7 +662,7 @@ class Jobs:
             progress: Is called with how many jobs are done, and of how many.
 
         Raises:
-            ToolError: Some could not be cancelled, or AWS does not answer; the problems name them.
+            NotCancelledError: Some could not be cancelled, or AWS does not answer; it names them.
         """
         wanted = [each for each in jobs if each.state not in ENDED]
         with translated():

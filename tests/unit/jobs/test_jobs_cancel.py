@@ -13,7 +13,7 @@ import pytest
 
 from mngen.errors import InputError, ToolError
 from mngen.jobs import Jobs, JobSummary, Order
-from mngen.jobs._cancel_many import cancel_many
+from mngen.jobs._cancel_many import NotCancelledError, cancel_many
 from tests.support.batch import Deployed, hold
 from tests.support.faults import Faults
 
@@ -144,6 +144,18 @@ class TestMany:
         assert len(batch.asked) == 2
         assert "70 of 120 jobs are not cancelled, the first i50 (n50)" in str(caught.value)
 
+    def test_what_was_refused_before_a_call_that_fails_is_named(self) -> None:
+        batch: Any = Refusing({"i7": "AccessDenied"}, OSError("no route"))
+        found = summaries(52)
+        with pytest.raises(NotCancelledError) as caught:
+            cancel_many(batch, found, "x")
+        messages = [each.message for each in caught.value.problems]
+        assert messages[-2:] == [
+            "2 of 52 jobs are not cancelled, the first i50 (n50), and AWS Batch refused 1",
+            "i7 (n7): AccessDenied: said so",
+        ]
+        assert set(caught.value.refused) == {"i7", "i50", "i51"}
+
     def test_a_botocore_that_knows_the_single_call_alone(
         self, deployed: Deployed, jobs: Jobs
     ) -> None:
@@ -180,6 +192,7 @@ class TestMany:
             with pytest.raises(ToolError) as caught:
                 cancel_many(there, found, "enough")
         assert f"2 of 3 jobs are not cancelled, the first {found[1].id}" in str(caught.value)
+        assert f"{found[0].id} ({found[0].name}): ClientException: injected" in str(caught.value)
 
     def test_the_jobs_of_a_list(self, deployed: Deployed, jobs: Jobs) -> None:
         name = unique()
@@ -250,5 +263,16 @@ class TestCommand:
         assert done.returncode == 3
         assert "10 of 60 jobs are not cancelled" in done.stderr
         assert self.states(jobs, name) == {"FAILED", "RUNNABLE"}
+        with Faults(deployed.sandbox.endpoint) as faults:
+            faults.fail("batch:TerminateJobs", "AccessDeniedException", status=403)
+            wanted = ("--yes", "--format", "json")
+            shown = run("cancel", "--name", f"{name}-*", *wanted, env=faults.environment())
+        assert shown.returncode == 3
+        left = json.loads(shown.stdout)
+        assert {each["ended"] for each in left} == {False}
+        assert {each["id"] for each in left} == {
+            each.id for each in jobs.list(name=f"{name}-*") if each.state == "RUNNABLE"
+        }
+        assert all("injected by the test" in each["reason"] for each in left), left[0]
         assert run("cancel", "--name", f"{name}-*", "--yes").returncode == 0
         assert self.states(jobs, name) == {"FAILED"}
