@@ -47,7 +47,7 @@ def cancel(
     """Cancel a job, or all that a filter lists.
 
     The filters are those of `mngen jobs`: --name 'run-*' cancels all jobs of the sweep `run` that
-    have not finished. AWS Batch cancels a PENDING job once the jobs that it depends on have
+    have not finished. AWS Batch may cancel a PENDING job only when the jobs that it depends on have
     finished.
 
     If some jobs cannot be cancelled, they are listed, and the exit code is 3.
@@ -91,8 +91,12 @@ def _cancel_one(
         ended = opened.cancel(job, reason)
         if json_wanted:
             print_json({"id": job, "ended": ended})
-        else:
-            report("The job is being cancelled." if ended else "The job has already finished.")
+            return
+        report("The job is being cancelled." if ended else "The job has already finished.")
+        if ended and opened.status(job, why=False, instances=False).state == "PENDING":
+            for cause in opened.status(job, instances=False).causes:
+                report(cause.what)
+                report(f"help: {cause.remedy}")
 
 
 def _cancel_all(
@@ -123,6 +127,21 @@ def _cancel_all(
     else:
         are = "is" if len(found) == 1 else "are"
         report(f"{count} {are} being cancelled.")
+    _report_awaited(found)
+
+
+def _report_awaited(cancelled: "list[JobSummary]") -> None:
+    """Tells which jobs cancelled PENDING jobs wait for that are not cancelled themselves."""
+    ids = {each.id for each in cancelled}
+    awaited = {one.id: one.name for each in cancelled for one in each.awaits if one.id not in ids}
+    if not awaited:
+        return
+    report(
+        "AWS Batch may cancel PENDING jobs only when the jobs that they depend on have finished. "
+        "To cancel these as well:"
+    )
+    for job, name in awaited.items():
+        report(f"mngen cancel {job}  # {name}")
 
 
 def _entry(job: str, refused: str | None = None) -> dict[str, str | bool]:

@@ -26,7 +26,8 @@ def dependencies_of(job: JobDetailTypeDef) -> tuple[str, ...]:
 def was_cancelled(job: JobDetailTypeDef) -> bool:
     """Returns whether a user has cancelled a job, which may take effect only later.
 
-    Batch cancels a PENDING job once the jobs that it depends on have finished.
+    CancelJob cancels a PENDING job once the jobs that it depends on have finished. AWS does not
+    document when TerminateJob does, which mngen calls.
     Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_CancelJob.html
     """
     return bool(job.get("isCancelled") or job.get("isTerminated"))
@@ -68,9 +69,9 @@ def unfinished_causes(batch: BatchClient, job: JobDetailTypeDef) -> Iterator[Cau
             )
     if waits and was_cancelled(job):
         yield Cause(
-            what="it was cancelled; AWS Batch cancels a PENDING job once the jobs that it depends "
-            "on have finished",
-            remedy="wait, or cancel those jobs as well",
+            what="it was cancelled; AWS Batch may cancel a PENDING job only when the jobs that it "
+            "depends on have finished",
+            remedy="wait, or cancel those jobs as well: mngen cancel ID",
             see="https://docs.aws.amazon.com/batch/latest/APIReference/API_CancelJob.html",
         )
 

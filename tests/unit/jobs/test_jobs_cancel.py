@@ -276,3 +276,20 @@ class TestCommand:
         assert all("injected by the test" in each["reason"] for each in left), left[0]
         assert run("cancel", "--name", f"{name}-*", "--yes").returncode == 0
         assert self.states(jobs, name) == {"FAILED"}
+
+    def test_what_a_pending_job_waits_for(self, jobs: Jobs, run: Any) -> None:
+        """Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_CancelJob.html"""
+        name = unique()
+        first = hold(jobs, "RUNNING", "one", name=f"{name}-mesh")
+        second = jobs.submit("one", name=f"{name}-solve", after=[first], tags={"run": name})
+        third = jobs.submit("one", name=f"{name}-post", after=[second.id], tags={"run": name})
+        one = run("cancel", third.id, "--yes")
+        assert f"it depends on the job {second.id}" in one.stderr
+        assert "cancel those jobs as well: mngen cancel ID" in one.stderr
+        some = run("cancel", "--tag", f"run={name}", "--yes")
+        assert some.returncode == 0
+        assert f"mngen cancel {first}  # {name}-mesh" in some.stderr
+        assert f"mngen cancel {second.id}" not in some.stderr
+        everything = run("cancel", "--name", f"{name}-*", "--yes")
+        assert "PENDING" not in everything.stderr
+        assert self.states(jobs, name) == {"FAILED"}
