@@ -170,7 +170,7 @@ def submit(
                 inputs=inputs,
                 on_checked=lambda each: _report_price(_price(each[0], prices), len(each)),
             )
-            _sweep(sweep_jobs, order, sweep, json_wanted=output_format is Format.JSON)
+            _sweep(sweep_jobs, order, sweep, again=again, json_wanted=output_format is Format.JSON)
             return
         if flow:
             planned = jobs.prepare_flow(order, register=register)
@@ -179,6 +179,7 @@ def submit(
             last = _flow(
                 partial(jobs.send_flow, planned, again=again),
                 [_price(each, prices) for each in planned],
+                again=again,
                 json_wanted=output_format is Format.JSON,
             )
             if follow:
@@ -202,7 +203,9 @@ def submit(
             follow_job(jobs, submission.id, Printer(json_wanted=output_format is Format.JSON))
 
 
-def _sweep(send: "Callable[..., object]", order: "Order", file: Path, *, json_wanted: bool) -> None:
+def _sweep(
+    send: "Callable[..., object]", order: "Order", file: Path, *, again: bool, json_wanted: bool
+) -> None:
     """Submits a job for each row, and prints IDs with names as they become known."""
     from mngen.jobs import read_rows
 
@@ -213,9 +216,7 @@ def _sweep(send: "Callable[..., object]", order: "Order", file: Path, *, json_wa
         def on_progress(submission: "Submission") -> None:
             done.append(submission)
             progress(len(done), len(rows))
-            if not json_wanted:
-                typer.echo(f"{submission.id}\t{submission.name}")
-                sys.stdout.flush()
+            _show_id(submission, json_wanted=json_wanted)
 
         try:
             send(order, rows, on_progress=on_progress, warn=report_problem)
@@ -224,7 +225,7 @@ def _sweep(send: "Callable[..., object]", order: "Order", file: Path, *, json_wa
                 before = sum(each.existed for each in done)
                 report(f"{len(done)} of {len(rows)} jobs, {before} of them submitted earlier")
             if 0 < len(done) < len(rows):
-                report("to continue, repeat the command")
+                _report_how_to_continue("submit the other rows from another file", again=again)
     if json_wanted:
         print_json(done)
 
@@ -233,6 +234,7 @@ def _flow(
     send: "Callable[..., tuple[Submission, ...]]",
     prices: "Sequence[Estimate | None]",
     *,
+    again: bool,
     json_wanted: bool,
 ) -> str:
     """Submits a flow, and prints IDs with names as they become known; returns the last ID."""
@@ -242,16 +244,14 @@ def _flow(
 
     def on_progress(submission: "Submission") -> None:
         seen[submission.name] = submission
-        if not json_wanted:
-            typer.echo(f"{submission.id}\t{submission.name}")
-            sys.stdout.flush()
+        _show_id(submission, json_wanted=json_wanted)
         _report_submission(submission, prices[len(seen) - 1])
 
     try:
         done = send(on_progress=on_progress)
     finally:
         if 0 < len(seen) < len(prices):
-            report("to continue, repeat the command")
+            _report_how_to_continue("submit the other jobs with --after", again=again)
     if json_wanted:
         print_json(
             [
@@ -262,6 +262,29 @@ def _flow(
     else:
         report(f"next: mngen status {done[-1].id}")
     return done[-1].id
+
+
+def _show_id(submission: "Submission", *, json_wanted: bool) -> None:
+    """Shows the ID and name of one of several jobs at once; for JSON, on standard error."""
+    line = f"{submission.id}\t{submission.name}"
+    if json_wanted:
+        report(line)
+        return
+    typer.echo(line)
+    sys.stdout.flush()
+
+
+def _report_how_to_continue(others: str, *, again: bool) -> None:
+    """Tells how to go on after an interruption: what was submitted with --again is not found.
+
+    Args:
+        others: How to submit the jobs that are left alone.
+        again: Whether --again was given.
+    """
+    if again:
+        report(f"to continue, {others}: repeated with --again, all are submitted once more")
+    else:
+        report("to continue, repeat the command")
 
 
 def _bring(jobs: "Jobs", inputs: "Inputs | None") -> None:

@@ -168,6 +168,26 @@ def test_killed_half_way_and_continued(
     assert done.stderr.count("was submitted earlier") == 2
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_flow_that_stops_half_way_in_json(
+    chained: Deployed, folder: Path, state_home: Path, flows: Jobs, *, again: bool
+) -> None:
+    """The IDs are shown before anything can fail, and how to continue is what continues."""
+    name = unique()
+    options = ["--again"] if again else []
+    with Faults(chained.sandbox.endpoint) as faults:
+        faults.fail("batch:SubmitJob", "ClientException", after=1)
+        environment: Any = faults.environment()
+        arguments = ("submit", "post", "--flow", "--name", name, "--format", "json", *options)
+        done = mngen(*arguments, cwd=folder, env=environment)
+    assert (done.returncode, done.stdout) == (3, "")
+    [mesh] = flows.list(name=f"{name}*")
+    assert f"{mesh.id}\t{name}-mesh\n" in done.stderr
+    assert ("to continue, repeat the command" in done.stderr) is not again
+    assert ("to continue, submit the other jobs with --after" in done.stderr) is again
+    flows.cancel(mesh.id)
+
+
 def test_the_command(chained: Deployed, folder: Path, state_home: Path, flows: Jobs) -> None:
     name = unique()
     environment: Any = chained.sandbox.environment()

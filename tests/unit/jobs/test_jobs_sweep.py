@@ -293,6 +293,22 @@ class TestOptions:
         for each in found:
             assert variables({"container": each})["MNGEN_INPUTS"] == place
 
+    @pytest.mark.parametrize("again", [False, True])
+    def test_one_that_stops_half_way_in_json(
+        self, deployed: Deployed, jobs: Jobs, run: Any, rows: str, *, again: bool
+    ) -> None:
+        name = unique()
+        options = ["--again"] if again else []
+        with Faults(deployed.sandbox.endpoint) as faults:
+            faults.fail("batch:SubmitJob", "ClientException", after=1)
+            arguments = ("submit", "one", "--sweep", rows, "--name", name, "--format", "json")
+            done = run(*arguments, *options, env=faults.environment())
+        assert (done.returncode, done.stdout) == (3, "")
+        [first] = jobs.list(name=f"{name}-*")
+        assert f"{first.id}\t{first.name}\n" in done.stderr
+        assert ("to continue, repeat the command" in done.stderr) is not again
+        assert ("the other rows from another file" in done.stderr) is again
+
     def test_a_sweep_is_not_followed(self, jobs: Jobs, run: Any, rows: str) -> None:
         name = unique()
         done = run("submit", "one", "--sweep", rows, "--follow", "--name", name)
