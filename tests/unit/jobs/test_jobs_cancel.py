@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import time
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import botocore.session
 import pytest
 
+from mngen.account import Target
 from mngen.errors import InputError, ToolError
 from mngen.jobs import Jobs, JobSummary, Order
 from mngen.jobs._cancel_many import NotCancelledError, cancel_many
+from mngen.rules import check_submission
 from tests.support.batch import Deployed, hold
 from tests.support.faults import Faults
 
@@ -49,13 +51,37 @@ class TestTags:
         [problem] = caught.value.problems
         assert says in f"{problem.message} {problem.hint}"
 
-    def test_fifty_with_those_of_the_definition(self, jobs: Jobs) -> None:
-        # The definition has mngen:deployment, and mngen adds two more to the job.
+    @pytest.mark.parametrize("job", ["one", "mpi"])
+    def test_fifty(self, jobs: Jobs, job: str) -> None:
+        # mngen adds three.
         most = {f"k{number}": "" for number in range(47)}
-        jobs.prepare(Order(job="one", tags=most)).require()
-        prepared = jobs.prepare(Order(job="one", tags={**most, "k47": ""}))
+        jobs.prepare(Order(job=job, tags=most)).require()
+        prepared = jobs.prepare(Order(job=job, tags={**most, "k47": ""}))
         assert [each.rule for each in prepared.problems] == ["MN322"]
-        assert "51 tags" in prepared.problems[0].message
+        assert prepared.problems[0].message == "the job would have 51 tags"
+
+    @pytest.mark.parametrize(
+        ("job", "propagates", "refused"),
+        [("one", True, True), ("one", False, False), ("mpi", True, False)],
+    )
+    def test_with_those_of_the_definition_where_they_are_propagated(
+        self, jobs: Jobs, job: str, *, propagates: bool, refused: bool
+    ) -> None:
+        """Source: propagateTags in botocore's model of AWS Batch, and using-tags of its guide."""
+        prepared = jobs.prepare(Order(job=job, tags={f"k{number}": "" for number in range(20)}))
+        found: Any = prepared.definition
+        definition = {
+            **found,
+            "propagateTags": propagates,
+            "tags": {f"d{number}": "" for number in range(28)},
+        }
+        problems = check_submission(
+            Target(prepared.intent, prepared.target.account, cast("Any", definition))
+        )
+        assert [each.rule for each in problems if each.rule == "MN322"] == ["MN322"] * refused
+        if refused:
+            [problem] = [each for each in problems if each.rule == "MN322"]
+            assert "51 tags" in problem.message
 
     def test_the_list_has_those_with_all_tags(self, jobs: Jobs) -> None:
         tag = unique()

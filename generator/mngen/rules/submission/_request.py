@@ -328,26 +328,38 @@ class ShareGiven(SubmissionRule):
 
 class TagsFit(SubmissionRule):
     id = "MN322"
-    title = "A job and its definition must have at most 50 tags together"
+    title = "A job must have at most 50 tags, with those that its ECS task gets"
     why = (
-        "AWS Batch adds the tags of the job definition to those of the job. With more than 50, the "
-        "job fails before it starts. mngen needs three for itself."
+        "A job has at most 50 tags; mngen needs three for itself. If the job definition has "
+        "`propagateTags`, the ECS task of a single-node job gets its tags and those of the "
+        "definition. If these are more than 50 together, the job fails before it starts."
     )
     remedy = "use fewer `--tag`"
     source_url = _SUBMIT
-    manual_test = "aws batch describe-job-definitions --query 'jobDefinitions[].tags'"
+    manual_test = (
+        "aws batch describe-job-definitions --query 'jobDefinitions[].[propagateTags,tags]'"
+    )
     calls = ("batch:DescribeJobDefinitions",)
     waiting = Waiting.NOTHING
 
     @classmethod
     def matches(cls, target: Target) -> Iterator[Match]:
-        of_definition = target.definition.get("tags", {}) if target.definition else {}
-        own = {DEPLOYMENT_TAG, SUBMISSION_TAG, SUBMITTER_TAG}
-        count = len({*target.intent.tags, *of_definition, *own})
-        if target.intent.tags and count > MOST_TAGS:
+        own = {*target.intent.tags, DEPLOYMENT_TAG, SUBMISSION_TAG, SUBMITTER_TAG}
+        place = ("jobs", target.intent.job.name)
+        if len(own) > MOST_TAGS:
+            yield Match(place, f"the job would have {len(own)} tags")
+            return
+        definition = target.definition
+        if definition is None or target.intent.nodes is not None:
+            return
+        if not definition.get("propagateTags"):
+            return
+        count = len({*own, *definition.get("tags", {})})
+        if count > MOST_TAGS:
             yield Match(
-                ("jobs", target.intent.job.name),
-                f"the job would have {count} tags with those of its definition",
+                place,
+                f"the ECS task of the job would have {count} tags, with those of its definition",
+                "use fewer `--tag`, or fewer tags in the job definition",
             )
 
 
