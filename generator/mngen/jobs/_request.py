@@ -385,7 +385,7 @@ def _faults(order: Order, job: ResolvedJob | None) -> list[Problem]:
 def _of_tags(tags: Mapping[str, str]) -> Iterator[Problem]:
     """Yields what is wrong with the tags of an order.
 
-    Source: https://docs.aws.amazon.com/batch/latest/userguide/using-tags.html
+    Source: https://docs.aws.amazon.com/batch/latest/userguide/tag-restrictions.html
     """
     for key, value in tags.items():
         if not 1 <= len(key) <= _LONGEST_KEY or len(value) > _LONGEST_VALUE:
@@ -402,6 +402,10 @@ def _of_tags(tags: Mapping[str, str]) -> Iterator[Problem]:
             yield Problem(
                 f"tag keys starting with `{key.partition(':')[0]}:` are reserved",
                 hint="use another key",
+            )
+        elif value.casefold().startswith("aws:"):
+            yield Problem(
+                f"tag values starting with `{value[:4]}` are reserved", hint="use another value"
             )
 
 

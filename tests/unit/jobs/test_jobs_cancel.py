@@ -43,9 +43,11 @@ class TestTags:
             ({"k": "é;"}, "use letters, digits"),
             ({"aws:x": ""}, "`aws:` are reserved"),
             ({"Mngen:deployment": "other"}, "are reserved"),
+            ({"k": "AWS:x"}, "tag values starting with `AWS:` are reserved"),
         ],
     )
     def test_what_aws_refuses(self, jobs: Jobs, tags: dict[str, str], says: str) -> None:
+        """Source: https://docs.aws.amazon.com/batch/latest/userguide/tag-restrictions.html"""
         with pytest.raises(InputError) as caught:
             jobs.submit("one", tags=tags)
         [problem] = caught.value.problems
