@@ -131,7 +131,7 @@ def _cancel_all(
 
 
 def _report_awaited(cancelled: "list[JobSummary]") -> None:
-    """Tells which jobs cancelled PENDING jobs wait for that are not cancelled themselves."""
+    """Reports which jobs cancelled PENDING jobs wait for that are not cancelled themselves."""
     ids = {each.id for each in cancelled}
     awaited = {one.id: one.name for each in cancelled for one in each.awaits if one.id not in ids}
     if not awaited:

@@ -275,7 +275,7 @@ def _show_id(submission: "Submission", *, json_wanted: bool) -> None:
 
 
 def _report_how_to_continue(others: str, *, again: bool) -> None:
-    """Tells how to go on after an interruption: what was submitted with --again is not found.
+    """Reports how to go on after an interruption: what was submitted with --again is not found.
 
     Args:
         others: How to submit the jobs that are left alone.

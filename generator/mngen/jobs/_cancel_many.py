@@ -24,7 +24,7 @@ _AT_ONCE = 50
 Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_TerminateJobs.html
 """
 _OWN = ("ClientException", "ValidationException")
-"""Codes of errors that are about a single job, and say nothing of the next one.
+"""Codes of errors that are about a single job alone; the next one may be cancelled.
 
 Source: as for `_PASSING`.
 """
