@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import msgspec
 
 from mngen._aws import client, translated
 from mngen.account import Account
-from mngen.errors import InputError, did_you_mean
+from mngen.errors import InputError, ToolError, did_you_mean
 from mngen.jobs._batch import job_id
 from mngen.jobs._cancel import cancel
 from mngen.jobs._cancel_many import cancel_many
@@ -570,6 +571,10 @@ class Jobs:
             since=since,
         )
         yield from follower.follow(self._seen(job), seen)
+        # The job has ended: what is not known of it now is no reason to fail.
+        with suppress(InputError, ToolError), translated():
+            for each in failed_causes(self.batch, describe_one(self.batch, identifier)):
+                _LOG.info("%s", each.what)
 
     def timeline(self, job: str) -> Timeline:
         """Returns when each node of a job did what, from its submission to its end or until now.

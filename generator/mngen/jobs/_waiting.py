@@ -1,4 +1,4 @@
-"""Logs why a job stays RUNNABLE, for the user who waits for it; not in each round."""
+"""Logs why a job stays PENDING or RUNNABLE, for the user who waits for it; not in each round."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FIRST_SECONDS = 300.0
 
 
 class Explainer:
-    """Logs why a job waits once it has waited for minutes.
+    """Logs what a PENDING job waits for, once, and why one stays RUNNABLE for minutes.
 
     Args:
         causes: Finds out why a job waits, which takes dozens of calls.
@@ -32,9 +32,17 @@ class Explainer:
     def __init__(self, causes: Callable[[JobDetailTypeDef], Iterable[Cause]]) -> None:
         self._causes = causes
         self._next = _FIRST_SECONDS
+        self._shown_pending = False
 
     def look(self, job: JobDetailTypeDef) -> None:
         """Logs what is certain, if it is time to; nothing if AWS does not answer."""
+        if job["status"] == "PENDING" and job.get("dependsOn") and not self._shown_pending:
+            self._shown_pending = True
+            with suppress(ToolError), translated():
+                for each in self._causes(job):
+                    if each.certain:
+                        _LOG.info("PENDING: %s", each.what)
+            return
         age = time.time() - job.get("createdAt", 0) / 1000
         if job["status"] != "RUNNABLE" or age < self._next:
             return

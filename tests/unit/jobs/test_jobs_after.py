@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 from uuid import uuid4
 
@@ -125,6 +126,33 @@ def test_the_list_shows_what_waits_for_what(deployed: Deployed, jobs: Jobs, run:
     assert pending["awaits"] == [{"id": first, "name": "mesh", "state": "RUNNING"}]
     jobs.cancel(first)
     assert "waits for" not in run("jobs", "--name", "solve").stdout
+
+
+def test_following_one_that_waits_and_never_runs(deployed: Deployed, jobs: Jobs) -> None:
+    first = hold(jobs, "RUNNING", "one", name="mesh")
+    second = jobs.submit("one", name=unique(), after=[first])
+    logged: list[str] = []
+
+    class Cancelling(logging.Handler):
+        """Cancels the first job as soon as it is named."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            logged.append(record.getMessage())
+            if logged[-1].startswith("PENDING: it depends on"):
+                deployed.batch.terminate_job(jobId=first, reason="enough")
+
+    log, handler = logging.getLogger("mngen.jobs"), Cancelling(logging.INFO)
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        assert list(jobs.follow(second.id)) == []
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+    waits = f"PENDING: it depends on the job {first} (mesh), which is RUNNING"
+    assert logged.count(waits) == 1
+    assert logged[-1] == f"it never ran, since the job {first} (mesh) was cancelled: enough"
 
 
 def test_the_command_waits_and_says_why(deployed: Deployed, jobs: Jobs, run: Any) -> None:
