@@ -216,7 +216,10 @@ class Deployed:
             jobDefinitionName=job.spec.aws_name or f"{self.name}-{job.name}",
             platformCapabilities=["EC2"],
             propagateTags=True,
-            retryStrategy={"attempts": job.spec.attempts, "evaluateOnExit": retry_conditions()},
+            retryStrategy={
+                "attempts": job.spec.attempts,
+                "evaluateOnExit": retry_conditions(job.spec.retry),
+            },
             timeout={"attemptDurationSeconds": job.spec.timeout},
             tags={"mngen:deployment": self.name},
             **arguments,

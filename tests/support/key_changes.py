@@ -91,6 +91,7 @@ JOBS: dict[str, Any] = {
     "shell": True,
     "container_properties": {"readonlyRootFilesystem": True},
     "attempts": 3,
+    "retry": ["lost-host", 75],
     "timeout": 600,
     "after": ["timeout"],
     "image": "docker.io/me/app:v2",

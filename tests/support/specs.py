@@ -228,6 +228,8 @@ def _in_container(option: str) -> Data:
             {"host": "/var/work", "path": "/var/work"},
         ],
         "secrets": {"TOKEN": f"{secrets}:token::", "LAB_USER": "/lab/user"},
+        "attempts": 3,
+        "retry": ["lost-node", 75, {"exit_code": "13*", "reason": "DockerTimeoutError: *"}],
         "user": "1000:1000",
         "privileged": True,
         "shell": True,

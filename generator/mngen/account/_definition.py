@@ -10,6 +10,7 @@ from mngen.cluster import (
     job_variables,
     keys_of_properties,
     repository_name,
+    retry_conditions,
     wanted_keys,
 )
 from mngen.spec import JobFromFile
@@ -59,7 +60,7 @@ def differences_of(target: Target) -> list[str]:
     job, definition = target.intent.job, dict[str, Any](target.definition or {})
     properties = definition.get("nodeProperties", {})
     targets = [each["targetNodes"] for each in properties.get("nodeRangeProperties", [])]
-    pairs = {
+    pairs: dict[str, tuple[Any, Any]] = {
         "nodes": (job.spec.nodes, properties.get("numNodes")),
         "attempts": (job.spec.attempts, definition.get("retryStrategy", {}).get("attempts", 1)),
         "timeout": (
@@ -67,6 +68,9 @@ def differences_of(target: Target) -> list[str]:
             definition.get("timeout", {}).get("attemptDurationSeconds"),
         ),
     }
+    if job.spec.retry is not None or not job.spec.protect:
+        # Terraform leaves the conditions of a protected definition as they are.
+        pairs["retry"] = (_comparable(retry_conditions(job.spec.retry)), _retried(definition))
     found = [name for name, (wanted, there) in pairs.items() if wanted != there]
     if job.groups and targets != [part.target for part in job.groups]:
         return ["groups", *found]
@@ -78,6 +82,15 @@ def differences_of(target: Target) -> list[str]:
         if wanted != there
     ]
     return list(dict.fromkeys([*of_parts, *found]))
+
+
+def _retried(definition: dict[str, Any]) -> list[dict[str, str]]:
+    return _comparable(definition.get("retryStrategy", {}).get("evaluateOnExit", []))
+
+
+def _comparable(conditions: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Returns conditions with their actions in upper case, as not all that registers writes it."""
+    return [{**each, "action": each["action"].upper()} for each in conditions]
 
 
 def _pairs(

@@ -63,6 +63,8 @@ def _show(found: "JobStatus") -> None:
         f"{escape(found.definition)} in {escape(found.queue)}, "
         f"submitted {ago(found.created)} ago{attempt}{code}"
     )
+    if found.retried:
+        page.print(escape(found.retried))
     page.print(_table(_chosen(found.nodes)))
     if len(found.nodes) > _SHOWN:
         counts = Counter(each.state for each in found.nodes).most_common()

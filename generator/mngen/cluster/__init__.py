@@ -120,7 +120,7 @@ if TYPE_CHECKING:
         resolve,
         scratch_of_image,
     )
-    from mngen.cluster._retries import FINAL_EXIT_CODES, retry_conditions
+    from mngen.cluster._retries import FINAL_EXIT_CODES, MOST_CONDITIONS, retry_conditions
     from mngen.cluster._variables import (
         default_ranks,
         job_variables,
@@ -151,6 +151,7 @@ __all__ = [
     "INPUTS_TAG",
     "INPUTS_VARIABLE",
     "KEY_VARIABLES",
+    "MOST_CONDITIONS",
     "NR_CPUS_TAG",
     "OWN_FOLDER",
     "OWN_PLAYBOOKS",
@@ -248,6 +249,7 @@ __getattr__ = later(
         "DigestFile": "_digest_file",
         "ECR_IMAGE": "_ecr",
         "FINAL_EXIT_CODES": "_retries",
+        "MOST_CONDITIONS": "_retries",
         "FSX_PORTS": "_fsx",
         "FSX_THROUGHPUT": "_fsx",
         "FSX_VERSION": "_fsx",

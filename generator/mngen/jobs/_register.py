@@ -95,7 +95,7 @@ def revision_wanted(target: Target) -> JobDefinitionTypeDef | None:
         _give_execution_role(target, part, container)
     if ranges and job.spec.nodes is not None:
         wanted["nodeProperties"]["numNodes"] = job.spec.nodes
-    wanted["retryStrategy"] = retry_strategy(job.spec.attempts)
+    wanted["retryStrategy"] = retry_strategy(job.spec.attempts, job.spec)
     wanted["timeout"] = {"attemptDurationSeconds": job.spec.timeout}
     revised: JobDefinitionTypeDef = wanted
     return revised

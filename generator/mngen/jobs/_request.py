@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mngen.cluster import Cluster, ResolvedJob, ResolvedQueue
     from mngen.jobs._inputs import Inputs
     from mngen.jobs._types import Order
+    from mngen.spec import Job
 
 SECRET_LENGTH = 64
 MASK = "*" * SECRET_LENGTH
@@ -160,7 +161,7 @@ def make_request(
         request["nodeOverrides"] = _node_overrides(intent.nodes, known, overrides)
     if order.attempts is not None:
         # A submission's strategy replaces the definition's as a whole.
-        request["retryStrategy"] = retry_strategy(order.attempts)
+        request["retryStrategy"] = retry_strategy(order.attempts, job)
         if isinstance(job, JobFromFile):
             request["retryStrategy"] = {
                 **known.get("retryStrategy", {}),
@@ -208,13 +209,14 @@ def _node_overrides(
     }
 
 
-def retry_strategy(attempts: int) -> dict[str, Any]:
+def retry_strategy(attempts: int, job: Job) -> dict[str, Any]:
     """Returns the `retryStrategy` of a job definition or a submission.
 
     Args:
         attempts: How often the job is tried in all.
+        job: The job of the spec, for what is tried again.
     """
-    return {"attempts": attempts, "evaluateOnExit": retry_conditions()}
+    return {"attempts": attempts, "evaluateOnExit": retry_conditions(job.retry)}
 
 
 def token_of(request: dict[str, Any], order: Order) -> str:

@@ -16,6 +16,7 @@ from mngen.cluster import (
     queue_name,
 )
 from mngen.errors import InputError
+from mngen.jobs._attempts import explain_attempts
 from mngen.jobs._batch import DESCRIBED_AT_ONCE, KEPT_DAYS, describe, job_id, list_filtered
 from mngen.jobs._dependencies import awaited_of, dependencies_of
 from mngen.jobs._types import WAITING, JobStatus, JobSummary, NodeStatus
@@ -79,6 +80,7 @@ def status_of(
         log_group=_log_group(cluster, job),
         nodes=nodes,
         after=dependencies_of(job),
+        retried=explain_attempts(job),
     )
 
 

@@ -252,6 +252,7 @@ class JobStatus(Struct, frozen=True, kw_only=True):
         log_group: The group that holds its log streams.
         nodes: Its nodes, by index.
         after: IDs of the jobs that must succeed before it starts.
+        retried: Why its last attempt was tried again, or was not; None where neither was decided.
         causes: Why it waits, or failed before it ran; empty where neither is so, or nothing was
             asked for.
     """
@@ -271,6 +272,7 @@ class JobStatus(Struct, frozen=True, kw_only=True):
     log_group: str = ""
     nodes: tuple[NodeStatus, ...] = ()
     after: tuple[str, ...] = ()
+    retried: str | None = None
     causes: tuple[Cause, ...] = ()
 
     @property

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from mngen.render._hcl import Hcl, expression
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from mngen.spec import JobDefinition
 
 _ARGUMENTS = {
@@ -26,6 +28,11 @@ _CONDITION = {
 }
 
 
+def provider_conditions(conditions: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Returns the conditions of a retry strategy in the words of the AWS provider."""
+    return [{_CONDITION[key]: value for key, value in each.items()} for each in conditions]
+
+
 def registered(definition: JobDefinition) -> dict[str, Any]:
     """Returns the arguments of the module for a definition, those that it does not have left out.
 
@@ -39,10 +46,7 @@ def registered(definition: JobDefinition) -> dict[str, Any]:
     if "attempts" in retries:
         found["attempts"] = retries["attempts"]
     if retries.get("evaluateOnExit"):
-        found["evaluate_on_exit"] = [
-            {_CONDITION[key]: value for key, value in each.items()}
-            for each in retries["evaluateOnExit"]
-        ]
+        found["evaluate_on_exit"] = provider_conditions(retries["evaluateOnExit"])
     if "timeout" in content:
         found["timeout_seconds"] = content["timeout"]["attemptDurationSeconds"]
     for key, argument in _JSON.items():

@@ -38,12 +38,13 @@ from mngen.cluster import (
     queue_name,
     recorded_spec,
     repository_name,
+    retry_conditions,
     ulimits_of,
     zone_numbers,
 )
 from mngen.errors import ToolError
 from mngen.render._hcl import Hcl, comment
-from mngen.render._registered import registered
+from mngen.render._registered import provider_conditions, registered
 from mngen.render._static import static_tree
 from mngen.render._templates import render_template
 from mngen.spec import DEFAULT_CIDR, DEFAULT_RETENTION, ImageFromFiles, written
@@ -142,6 +143,11 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         ),
         "groups": groups,
         "grouped_jobs": any(groups.values()),
+        "retried_jobs": any(job.spec.retry is not None for job in cluster.jobs),
+        "conditions": {
+            job.name: provider_conditions(retry_conditions(job.spec.retry)) for job in cluster.jobs
+        },
+        "default_conditions": provider_conditions(retry_conditions()),
         "gateway_endpoint": gateway,
         "interface_endpoints": services,
         "nat": nat,

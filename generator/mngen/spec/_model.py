@@ -1448,6 +1448,47 @@ class Mount(Section, frozen=True, kw_only=True):
     read_only: Annotated[bool, Meta(description="Whether the container may only read it.")] = False
 
 
+# White space is a space or a tab: the AWS provider takes no other beyond ASCII, and a line break is
+# in no reason. https://docs.aws.amazon.com/batch/latest/APIReference/API_EvaluateOnExit.html
+_REASON = r"^[A-Za-z0-9.: \t]{1,511}\*?\Z|^\*\Z"
+ReasonPattern = Annotated[
+    str,
+    _text(
+        "How a reason in AWS Batch reads, or with `*` at the end, how it begins.",
+        "letters, digits, spaces, . and :, with * at the end only",
+        pattern=_REASON,
+        examples=("DockerTimeoutError*",),
+    ),
+]
+
+
+class RetryCondition(Section, frozen=True, kw_only=True):
+    """What an attempt of a job shows where it is tried again: all that is given here."""
+
+    exit_code: (
+        Annotated[
+            str,
+            _text(
+                "Exit code of the main node, or with `*` at the end, how it begins.",
+                'digits in quotes, with * at the end only, such as "13*"',
+                pattern=r"^[0-9]{1,3}\*?\Z",
+            ),
+        ]
+        | None
+    ) = None
+    reason: (
+        Annotated[ReasonPattern, Meta(description="Why the main node's container ended.")] | None
+    ) = None
+    status_reason: Annotated[ReasonPattern, Meta(description="Why the attempt ended.")] | None = (
+        None
+    )
+
+
+RetryReason = Literal["lost-host", "lost-node", "inputs", "image-pull"]
+Retried = RetryReason | Annotated[int, Meta(ge=1, le=255)] | RetryCondition
+"""What is tried again: a reason by its name, an exit code, or a condition in Batch's words."""
+
+
 Launcher = Literal["openmpi", "intelmpi", "mpich", "main", "none", "torchrun"]
 LAUNCHERS_WITHOUT_MPIRUN: tuple[Launcher, ...] = ("main", "none", "torchrun")
 """Launchers that start the job's command, which has to start ranks itself if there are any."""
@@ -1799,6 +1840,20 @@ class Job(Section, frozen=True, kw_only=True):
         Meta(description="How often the job is tried in all.", ge=1, le=10),
         affects(Effect.JOBS),
     ] = 1
+    retry: Annotated[
+        Annotated[
+            tuple[Retried, ...],
+            Meta(
+                description="What is tried again, up to `attempts`: `lost-host` (the main node's "
+                "instance is gone), `lost-node` (exit codes 66 and 67), `inputs` (70), "
+                "`image-pull`, other exit codes, and {exit_code, reason, status_reason} as AWS "
+                "Batch reports them. All else is final. Default: everything but exit codes 64 and "
+                "65 is tried again.",
+            ),
+        ]
+        | None,
+        affects(Effect.JOBS),
+    ] = None
     timeout: Annotated[
         int,
         Meta(description="Seconds after which an attempt is ended.", ge=60, le=31_536_000),

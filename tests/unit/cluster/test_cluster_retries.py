@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from botocore.loaders import Loader
 
 from mngen.cluster import FINAL_EXIT_CODES, retry_conditions
+from mngen.spec import RetryCondition
+
+if TYPE_CHECKING:
+    from mngen.spec import Retried
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -39,6 +44,29 @@ def test_the_rendered_module_has_the_same() -> None:
         for block in re.findall(r"evaluate_on_exit \{\n(.*?)\n *\}", text, re.DOTALL)
     ]
     assert rendered == retry_conditions()
+
+
+def test_what_is_named_is_tried_again_and_nothing_else() -> None:
+    oom = RetryCondition(exit_code="13*", reason="OutOf*")
+    named: tuple[Retried, ...] = ("lost-host", "lost-node", 75, 66, oom)
+    assert retry_conditions(named) == [
+        {"action": "RETRY", "onStatusReason": "Host EC2*"},
+        {"action": "RETRY", "onExitCode": "66"},
+        {"action": "RETRY", "onExitCode": "67"},
+        {"action": "RETRY", "onExitCode": "75"},
+        {"action": "RETRY", "onExitCode": "13*", "onReason": "OutOf*"},
+        {"action": "EXIT", "onReason": "*"},
+    ]
+    assert retry_conditions(()) == [{"action": "EXIT", "onReason": "*"}]
+
+
+def test_the_named_exit_codes_are_those_of_the_wire_up() -> None:
+    text = (ROOT / "container/mngen_wireup/errors.py").read_text(encoding="utf-8")
+    codes = dict(re.findall(r"^([A-Z_]+) = (\d+)$", text, re.MULTILINE))
+    wanted = [codes["MISSING"], codes["LOST"], codes["BAD_INPUTS"]]
+    found = retry_conditions(("lost-node", "inputs"))[:-1]
+    assert [each["onExitCode"] for each in found] == wanted
+    assert {codes["BAD_ENVIRONMENT"], codes["BAD_CPUS"]} == {str(each) for each in FINAL_EXIT_CODES}
 
 
 @pytest.mark.parametrize("code", FINAL_EXIT_CODES)

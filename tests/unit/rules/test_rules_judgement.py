@@ -167,6 +167,23 @@ class TestUnsoundParts:
     def test_misspelt_environment_is_reported_once(self) -> None:
         assert ids(HEAD + R5 + "queues:\n  mpi: {environments: [r6]}\n") == ["MN135"]
 
+    @pytest.mark.parametrize(
+        "condition",
+        [
+            "exit_code: 13",
+            "reasons: OutOfMemory",
+            # White space that the AWS provider does not take, by its own pattern of Go:
+            # https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/batch/job_definition.go
+            r'reason: "Out\u00a0of"',
+            'status_reason: "Host EC2 (instance*"',
+            f"reason: {'a' * 513}",
+            f"reason: {'a' * 512}*",
+        ],
+    )
+    def test_an_unsound_condition_is_not_called_empty(self, condition: str) -> None:
+        assert ids(job(attempts=2, retry=f"[{{{condition}}}]")) == [None]
+        assert ids(job(attempts=2, retry=f"[{{reason: {'a' * 511}*}}]")) == []
+
     def test_job_of_an_unsound_queue_is_judged_when_that_is_mended(self) -> None:
         assert ids(job(vcpus=96).replace("[r5]", "[r6]")) == ["MN135"]
 

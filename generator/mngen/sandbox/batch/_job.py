@@ -33,6 +33,7 @@ class Script:
         node_exits: Exit codes of single nodes, by index.
         reason: Batch's reason for the end of the container, such as `OutOfMemoryError: …`.
         lost: Whether each attempt ends with the loss of the main node's instance.
+        unpulled: How many attempts fail since the image cannot be pulled.
         agent: The state of the agent of ECS Exec in containers that have it, while they run.
     """
 
@@ -43,6 +44,7 @@ class Script:
     node_exits: dict[int, int] = field(default_factory=dict)
     reason: str | None = None
     lost: bool = False
+    unpulled: int = 0
     agent: str = "RUNNING"
 
 
@@ -58,6 +60,7 @@ class Attempt:
         stopped: When they ended.
         exit_code: What the main node's container exited with.
         reason: Why its container ended, in Docker's or ECS's words.
+        status_reason: Why the attempt ended, in Batch's words.
         written: How much of its output is in the logs: 0 nothing, 1 the beginning, 2 all.
     """
 
@@ -68,6 +71,7 @@ class Attempt:
     stopped: float = 0.0
     exit_code: int | None = None
     reason: str | None = None
+    status_reason: str | None = None
     written: int = 0
 
 
@@ -340,7 +344,7 @@ def _attempt(job: Job, node: int, number: int, attempt: Attempt) -> dict[str, An
             ),
             "startedAt": _ms(attempt.started),
             "stoppedAt": _ms(attempt.stopped),
-            "statusReason": "Essential container in task exited",
+            "statusReason": attempt.status_reason,
         }
     )
 

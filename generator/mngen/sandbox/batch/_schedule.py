@@ -129,6 +129,7 @@ def stop(job: Job, reason: str, how: str, now: float) -> None:
     if job.attempts and not job.attempts[-1].stopped:
         attempt = job.attempts[-1]
         attempt.stopped = now
+        attempt.status_reason = reason
         attempt.exit_code = _KILLED if attempt.started else None
 
 
@@ -196,8 +197,11 @@ def _queue_up(state: State, job: Job) -> bool:
     Source: https://docs.aws.amazon.com/batch/latest/userguide/job_dependencies.html,
     https://docs.aws.amazon.com/batch/latest/APIReference/API_CancelJob.html; the words of the
     reason: https://github.com/insitro/redun (redun/executors/aws_batch.py)
+
+    Jobs that are gone (`forget` of the control) are not waited for.
     """
-    before = [state.jobs[each["jobId"]] for each in job.request.get("dependsOn") or []]
+    ids = [each["jobId"] for each in job.request.get("dependsOn") or []]
+    before = [state.jobs[each] for each in ids if each in state.jobs]
     if job.status == "SUBMITTED":
         job.status = "PENDING"
     elif job.end:
@@ -214,21 +218,47 @@ def _queue_up(state: State, job: Job) -> bool:
 
 
 def _start(backend: Any, job: Job, attempt: Attempt) -> None:
-    """Starts the containers; their log driver needs its group, which Batch makes for its own."""
+    """Starts the containers; their log driver needs its group, which Batch makes for its own.
+
+    The words where an image is not pulled: https://github.com/nextflow-io/nextflow/issues/5099
+    """
+    if len(job.attempts) <= job.script.unpulled:
+        _fail_to_start(
+            job,
+            attempt,
+            "CannotPullContainerError: write /var/lib/docker/tmp/GetImageBlob887491687: no space "
+            "left on device",
+        )
+        return
     group = job.log_group(job.main)
     if group == LOG_GROUP:
         backend.logs_backend.ensure_log_group(group)
     if group in backend.logs_backend.groups:
         job.status = "RUNNING"
         return
-    attempt.stopped = attempt.started
-    attempt.started = 0.0
-    attempt.reason = (
+    _fail_to_start(
+        job,
+        attempt,
         "CannotStartContainerError: Error response from daemon: failed to initialize logging "
         "driver: failed to create Cloudwatch log stream: ResourceNotFoundException: The specified "
-        "log group does not exist."
+        "log group does not exist.",
     )
-    job.status, job.status_reason = "FAILED", "Task failed to start"
+
+
+def _fail_to_start(job: Job, attempt: Attempt, reason: str) -> None:
+    attempt.stopped = attempt.started
+    attempt.started = 0.0
+    attempt.reason = reason
+    _fail(job, attempt, "Task failed to start")
+
+
+def _fail(job: Job, attempt: Attempt, status_reason: str, *, final: bool = False) -> None:
+    """Finishes an attempt that failed: the job waits for another one, or has failed."""
+    attempt.status_reason = status_reason
+    if not final and len(job.attempts) < job.most_attempts and _again(job, status_reason):
+        job.status, job.status_reason = "RUNNABLE", None
+    else:
+        job.status, job.status_reason = "FAILED", status_reason
 
 
 def _finish(backend: Any, job: Job, attempt: Attempt, now: float) -> bool:
@@ -256,10 +286,9 @@ def _finish(backend: Any, job: Job, attempt: Attempt, now: float) -> bool:
         status_reason = f"Host EC2 (instance {job.instance(job.main)}) terminated."
     if attempt.exit_code == 0:
         job.status, job.status_reason = "SUCCEEDED", _EXITED
-    elif len(job.attempts) < job.most_attempts and not timed_out and _again(job, status_reason):
-        job.status, job.status_reason = "RUNNABLE", None
+        attempt.status_reason = _EXITED
     else:
-        job.status, job.status_reason = "FAILED", status_reason
+        _fail(job, attempt, status_reason, final=timed_out)
     return True
 
 

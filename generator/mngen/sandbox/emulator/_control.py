@@ -14,9 +14,10 @@
   replaces what was asked before, and terminates its instances;
 - `start_seconds`, `run_seconds`: how long jobs take that do not set it themselves;
 - `jobs`: by id, any of `hold` (a state that the job does not leave, or null), `seconds`, `exits`,
-  `node_exits`, `reason`, `lost` (whether attempts end with the loss of the host), `agent` (the
-  state of the agent of ECS Exec in running containers: `PENDING`, `RUNNING` or `STOPPED`), and
-  `log`: lines to write now, by node index;
+  `node_exits`, `reason`, `lost` (whether attempts end with the loss of the host), `unpulled` (how
+  many attempts fail since their image cannot be pulled), `agent` (the state of the agent of ECS
+  Exec in running containers: `PENDING`, `RUNNING` or `STOPPED`), and `log`: lines to
+  write now, by node index;
 - `nr_cpus`: the kernel's limit of AMIs that were not baked in the sandbox, by their IDs;
 - `lacking`: the services that zones lack, by zone: endpoint services by their short name, such as
   `ecs-agent`, and `efs`;
@@ -118,6 +119,7 @@ def _direct(backend: Any, job: Job, wish: dict[str, Any]) -> None:
     script.exits = tuple(wish.get("exits", script.exits))
     script.reason = wish.get("reason", script.reason)
     script.lost = bool(wish.get("lost", script.lost))
+    script.unpulled = int(wish.get("unpulled", script.unpulled))
     script.agent = str(wish.get("agent", script.agent))
     for node, code in wish.get("node_exits", {}).items():
         script.node_exits[int(node)] = int(code)

@@ -15,9 +15,31 @@ module "job_ocean-model" {
     MNGEN_CPUS   = "96"
     MNGEN_SHARED = "/shared"
   }
-  efs_mount       = "/shared"
-  efa_devices     = 1
-  attempts        = 2
+  efs_mount   = "/shared"
+  efa_devices = 1
+  attempts    = 2
+  retry_conditions = [
+    {
+      action           = "RETRY"
+      on_status_reason = "Host EC2*"
+    },
+    {
+      action       = "RETRY"
+      on_exit_code = "66"
+    },
+    {
+      action       = "RETRY"
+      on_exit_code = "67"
+    },
+    {
+      action    = "RETRY"
+      on_reason = "CannotPull*"
+    },
+    {
+      action    = "EXIT"
+      on_reason = "*"
+    },
+  ]
   timeout_seconds = 172800
   job_role_arn    = module.identity.job_role_arn
   log_group       = aws_cloudwatch_log_group.jobs.name

@@ -33,6 +33,7 @@ output "spec" {
         command  = ["./ocean", "--config", "/shared/config.nml"]
         nodes    = 16
         queue    = "ocean-a"
+        retry    = ["lost-host", "lost-node", "image-pull"]
         timeout  = 172800
       }
     }

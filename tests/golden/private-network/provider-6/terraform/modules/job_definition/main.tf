@@ -12,22 +12,17 @@ resource "aws_batch_job_definition" "this" {
   retry_strategy {
     attempts = var.attempts
 
-    # A retry does not help after wrong settings (exit code 64) or missing CPUs (65), but after a
-    # lost host. AWS Batch retries everything that matches none of these. Also with one attempt:
-    # adding conditions later would replace the job definition.
-    evaluate_on_exit {
-      action           = "RETRY"
-      on_status_reason = "Host EC2*"
-    }
+    # The first condition that holds decides. AWS Batch retries everything that matches none. Also
+    # with one attempt: adding conditions later would replace the job definition.
+    dynamic "evaluate_on_exit" {
+      for_each = var.retry_conditions
 
-    evaluate_on_exit {
-      action       = "EXIT"
-      on_exit_code = "64"
-    }
-
-    evaluate_on_exit {
-      action       = "EXIT"
-      on_exit_code = "65"
+      content {
+        action           = evaluate_on_exit.value.action
+        on_exit_code     = evaluate_on_exit.value.on_exit_code
+        on_reason        = evaluate_on_exit.value.on_reason
+        on_status_reason = evaluate_on_exit.value.on_status_reason
+      }
     }
   }
 

@@ -58,6 +58,30 @@ variable "attempts" {
   type        = number
 }
 
+variable "retry_conditions" {
+  description = "Conditions that decide whether a failed attempt is followed by another one, the first that holds. By default no retry after wrong settings (exit code 64) or missing CPUs (65)."
+  type = list(object({
+    action           = string
+    on_exit_code     = optional(string)
+    on_reason        = optional(string)
+    on_status_reason = optional(string)
+  }))
+  default = [
+    {
+      action           = "RETRY"
+      on_status_reason = "Host EC2*"
+    },
+    {
+      action       = "EXIT"
+      on_exit_code = "64"
+    },
+    {
+      action       = "EXIT"
+      on_exit_code = "65"
+    },
+  ]
+}
+
 variable "timeout_seconds" {
   description = "Seconds after which AWS Batch stops an attempt."
   type        = number
