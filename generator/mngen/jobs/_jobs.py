@@ -571,7 +571,7 @@ class Jobs:
             since=since,
         )
         yield from follower.follow(self._seen(job), seen)
-        # The job has ended: what is not known of it now is no reason to fail.
+        # The job has ended, whether AWS answers once more or not.
         with suppress(InputError, ToolError), translated():
             for each in failed_causes(self.batch, describe_one(self.batch, identifier)):
                 _LOG.info("%s", each.what)
