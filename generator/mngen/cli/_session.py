@@ -105,6 +105,8 @@ def ami_record(out: Path, *, sandbox: bool) -> "AmiFile":
 def stale_amis(file: Path, out: Path) -> "list[Problem]":
     """Returns a warning for each recorded AMI that is no longer what the spec asks for.
 
+    One that no node can start from is an error.
+
     Args:
         file: A spec without errors.
         out: The rendered tree, with the record.
@@ -115,9 +117,13 @@ def stale_amis(file: Path, out: Path) -> "list[Problem]":
     record = ami_record(out, sandbox=False)
     if not record.path.exists():
         return []
+    from mngen.catalog import load_catalog
     from mngen.images import stale_images
+    from mngen.rules import require
+    from mngen.spec import load
 
-    return stale_images(cluster_of(file), record)
+    loaded = load(file)
+    return stale_images(require(loaded, load_catalog(file)), record, loaded.document)
 
 
 def prices_beside(beside: Path) -> "Prices":

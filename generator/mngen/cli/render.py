@@ -1,6 +1,7 @@
 """`mngen render`: the spec into reviewable Terraform."""
 
 import sys
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +18,7 @@ from mngen.cli._options import (
     OutOption,
 )
 from mngen.cli._session import stale_amis
-from mngen.errors import OutOfDateError
+from mngen.errors import OutOfDateError, Severity
 
 if TYPE_CHECKING:
     from mngen.render import Changes
@@ -75,7 +76,9 @@ def render(
     else:
         report(_summary(changes, len(tree), out))
     for problem in stale_amis(file, out):
-        report_problem(problem)
+        # A bake mends what is an error to `check`, and needs the tree that was written.
+        error = problem.severity is Severity.ERROR
+        report_problem(replace(problem, severity=Severity.WARNING) if error else problem)
     if check and changes:
         raise OutOfDateError(
             f"{out} does not match {file}: {_counts(changes)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mngen import _resources
@@ -9,17 +10,23 @@ from mngen.cluster import DIGESTS_FILE, OWN_FOLDER, DigestFile
 from mngen.errors import Problem, Severity
 from mngen.images._digest import playbooks_digest
 from mngen.images._plan import CHANGES, differences, wanted_inputs
-from mngen.spec import ImageFromFiles
+from mngen.spec import ImageFromFiles, dotted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mngen.cluster import AmiFile, AmiRecord, BakedFrom, Cluster
-    from mngen.spec import Image
+    from mngen.spec import Document, Image
 
 
-def stale_images(cluster: Cluster, record: AmiFile) -> list[Problem]:
+def stale_images(
+    cluster: Cluster, record: AmiFile, document: Document | None = None
+) -> list[Problem]:
     """Returns for each recorded image how it differs from what would be baked now.
+
+    An image whose snapshot is larger than the root volume of an environment is an error: EC2 starts
+    no instance then (`InvalidBlockDeviceMapping`).
+    Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_EbsBlockDevice.html
 
     Only AWS knows whether there is a newer ECS-optimized AMI, and whether the image is still there:
     `mngen check --aws` asks it.
@@ -27,6 +34,7 @@ def stale_images(cluster: Cluster, record: AmiFile) -> list[Problem]:
     Args:
         cluster: The cluster.
         record: The record of AMIs.
+        document: The spec's text, for the places of errors.
 
     Raises:
         InputError: The file is damaged.
@@ -62,8 +70,32 @@ def stale_images(cluster: Cluster, record: AmiFile) -> list[Problem]:
             found = records.get(name)
             if found is None or found.baked_from is None:
                 continue
+            larger = _larger_than_volumes(cluster, name, found, document)
+            problems += larger
             if changed := differences(found.baked_from, wanted, unknown=missing):
-                problems.append(_problem(name, found, changed, wanted, record.path))
+                problem = _problem(name, found, changed, wanted, record.path)
+                problems.append(replace(problem, hint="run mngen bake") if larger else problem)
+    return problems
+
+
+def _larger_than_volumes(
+    cluster: Cluster, name: str, found: AmiRecord, document: Document | None
+) -> list[Problem]:
+    """Returns an error for each environment whose root volume is smaller than the snapshot."""
+    snapshot = (found.baked_from and found.baked_from.volume) or 0
+    problems = []
+    for each in cluster.environments:
+        if each.image != name or each.spec.image or each.spec.root_volume >= snapshot:
+            continue
+        path = ("environments", each.name, "root_volume")
+        problem = Problem(
+            f"the root volume of `{each.name}` is smaller than the snapshot of the AMI `{name}` "
+            f"({found.id}), which has {snapshot} GiB: EC2 starts no node",
+            path=dotted(path),
+            hint="run mngen render and mngen bake before mngen apply, or set at least "
+            f"{snapshot} GiB",
+        )
+        problems.append(document.locate(problem, path) if document else problem)
     return problems
 
 

@@ -208,6 +208,28 @@ def test_an_ami_without_the_image_is_stale(cluster: Cluster, tmp_path: Path) -> 
     )
 
 
+@pytest.mark.parametrize("preload", [True, False])
+def test_a_root_volume_below_the_snapshot_is_an_error_on_its_line(
+    tmp_path: Path, *, preload: bool
+) -> None:
+    # EC2: "Volume of size 40GB is smaller than snapshot 'snap-…', expect size >= 50GB".
+    record = recorded(loaded(SPEC), tmp_path)
+    text = SPEC.replace("root_volume: 50", "root_volume: 40")
+    if not preload:
+        text = text.replace("image: {preload: true}\n", "")
+    spec = load_text(text.encode(), "mngen.yaml")
+    error, stale = stale_images(require(spec, load_catalog()), record, spec.document)
+    assert error.severity is Severity.ERROR
+    assert error.message == (
+        "the root volume of `same` is smaller than the snapshot of the AMI `m5.12xlarge` "
+        f"({AMI}), which has 50 GiB: EC2 starts no node"
+    )
+    assert error.position
+    assert text.splitlines()[error.position.line - 1].startswith("  same:")
+    assert "before mngen apply" in str(error.hint)
+    assert (stale.severity, stale.hint) == (Severity.WARNING, "run mngen bake")
+
+
 def test_the_playbook_counts_for_amis_that_it_is_played_for(tmp_path: Path) -> None:
     (tmp_path / "image.yml").write_text("- hosts: all\n")
     (tmp_path / "roles/preload/files").mkdir(parents=True)
