@@ -81,7 +81,8 @@ class Instance(BaseHTTPRequestHandler):
         if self.headers["X-Amz-Target"] != LOGIN or json.loads(body) != {}:
             self.answer(400, b'{"__type":"UnknownOperationException"}')
         elif self.server.status:
-            self.answer(self.server.status, b'{"__type":"X","message":"not authorized"}')
+            refusal = {"__type": "X", self.server.message_key: "not authorized"}
+            self.answer(self.server.status, json.dumps(refusal).encode())
         elif self.headers["Authorization"] != self.expected("ecr", hashlib.sha256(body)):
             self.answer(403, b'{"__type":"InvalidSignatureException"}')
         else:
@@ -151,6 +152,7 @@ class Servers(ThreadingHTTPServer):
         thread.start()
         thread.join()
         self.status = 0
+        self.message_key = "message"
         self.password = "password of ECR"
         self.objects: dict[str, bytes] = {}
         self.metadata = {

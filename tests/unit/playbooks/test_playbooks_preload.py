@@ -125,12 +125,15 @@ def test_one_login_serves_all_images_of_a_registry(builder: Builder) -> None:
     assert list(config["auths"]) == [HOST]
 
 
-def test_a_role_without_the_right_is_named(builder: Builder) -> None:
+# botocore reads both (botocore/parsers.py, BaseJSONParser._do_error_parse).
+@pytest.mark.parametrize("key", ["message", "Message"])
+def test_a_role_without_the_right_is_named(builder: Builder, key: str) -> None:
     builder.servers.status = 400
+    builder.servers.message_key = key
     done = builder.preload(IMAGE)
     assert done.returncode == 1
-    assert "ECR in us-east-1 gives builder no login (status 400)" in done.stderr
-    assert "ecr:GetAuthorizationToken: not authorized" in done.stderr
+    assert "ECR in us-east-1 gives builder no login (status 400): not authorized." in done.stderr
+    assert "ecr:GetAuthorizationToken: if mngen created the role, run mngen apply" in done.stderr
     assert list((builder.root / "run").iterdir()) == []
 
 
@@ -146,7 +149,8 @@ def test_what_docker_refuses_is_shown(builder: Builder) -> None:
     done = builder.preload(IMAGE)
     assert done.returncode == 1
     assert "pull access denied" in done.stderr
-    assert f"{IMAGE} cannot be pulled with the rights of builder" in done.stderr
+    assert f"{IMAGE} cannot be pulled with the rights of builder: if mngen" in done.stderr
+    assert "run mngen apply first" in done.stderr
     assert list((builder.root / "run").iterdir()) == []
 
 

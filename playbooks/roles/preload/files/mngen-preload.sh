@@ -11,6 +11,7 @@ umask 077
 metadata=${MNGEN_METADATA:-http://169.254.169.254}/latest
 root=${MNGEN_ROOT:-}
 units="docker.socket docker.service containerd.service"
+first="if mngen created the role, run mngen apply first, which gives it the permissions"
 
 fail() {
     echo "mngen-preload: $1" >&2
@@ -58,8 +59,10 @@ data = "{}"
 EOF
     ) || fail "cannot reach ECR in $2: does the VPC have an endpoint for ecr.api, or a way out?"
     password=$(field authorizationToken <"$folder/answer")
+    # AWS writes it both ways.
+    why=$(field '[Mm]essage' <"$folder/answer")
     [ "$status" = 200 ] && [ -n "$password" ] || fail "ECR in $2 gives $role no login (status\
- $status), which needs ecr:GetAuthorizationToken: $(field message <"$folder/answer")"
+ $status): ${why:-no reason given}. It needs ecr:GetAuthorizationToken: $first"
     echo "$password" >>"$folder/passwords"
     auths="$auths${auths:+,}\"$1\":{\"auth\":\"$password\"}"
     printf '{"auths":{%s}}\n' "$auths" >"$folder/config.json"
@@ -94,7 +97,7 @@ for image; do
         ;;
     esac
     docker --config "$folder" pull --quiet "$image" >/dev/null ||
-        fail "$image cannot be pulled${role:+ with the rights of $role}"
+        fail "$image cannot be pulled${role:+ with the rights of $role: $first}"
     there "$image" || fail "Docker reports that it pulled $image, but does not have it"
     echo "pulled $image"
 done
