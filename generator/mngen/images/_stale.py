@@ -103,20 +103,29 @@ def _problem(
     name: str, found: AmiRecord, changed: list[str], wanted: BakedFrom, file: Path
 ) -> Problem:
     old = found.baked_from
+    bake = "run mngen bake"
+    if old and _pulls_from_elsewhere(old, wanted):
+        bake = "run mngen apply, which lets builders pull the container images, then mngen bake"
     if old and old.preload and wanted.preload and changed == [CHANGES["preload"]]:
         return Problem(
             f"the AMI `{name}` ({found.id}) has a previous container image: nodes fetch what "
             "changed when a job starts",
             severity=Severity.INFO,
             file=str(file),
-            hint="run mngen bake, and nodes have all of it again",
+            hint=f"{bake}, and nodes have all of it again",
         )
     return Problem(
         f"the AMI `{name}` ({found.id}) is stale: {', '.join(changed)}",
         severity=Severity.WARNING,
         file=str(file),
-        hint="run mngen bake; until then, nodes start from the old AMI",
+        hint=f"{bake}; until then, nodes start from the old AMI",
     )
+
+
+def _pulls_from_elsewhere(old: BakedFrom, wanted: BakedFrom) -> bool:
+    """Returns whether a builder pulls from repositories that its role may not know yet."""
+    others = {each for each in wanted.preload if each and not each.startswith("sha256:")}
+    return bool(wanted.preload) and (not old.preload or not others <= set(old.preload))
 
 
 def _own(image: Image) -> dict[str, str]:

@@ -771,8 +771,8 @@ class Image(Section, frozen=True, kw_only=True):
         bool,
         Meta(
             description="Put the container images of the jobs into the AMIs: nodes then fetch only "
-            "what changed since the bake, and start jobs minutes earlier. Needs a pushed image. "
-            "The role that mngen creates for builders gets the permissions to pull; a "
+            "what changed since the bake. Needs a pushed image. `mngen apply` gives the role that "
+            "mngen creates for builders the permissions to pull, so apply before the bake; a "
             "`roles.instance_profile` of your own needs them from you.",
         ),
         affects(Effect.BAKE, Effect.IN_PLACE),

@@ -206,6 +206,22 @@ def test_an_ami_without_the_image_is_stale(cluster: Cluster, tmp_path: Path) -> 
         "is stale: the way to mount changed, the container image to preload changed, the size of "
         "the root volume changed"
     )
+    # The role of builders gets the right to pull from the apply.
+    assert problem.hint == (
+        "run mngen apply, which lets builders pull the container images, then mngen bake; until "
+        "then, nodes start from the old AMI"
+    )
+
+
+def test_an_image_of_another_repository_needs_an_apply_first(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    record = recorded(cluster, tmp_path)
+    DigestFile(tmp_path / "container.auto.tfvars.json").record("v1", DIGEST)
+    text = SPEC.replace("nodes: 4, command: [wave]", f"command: [wave], image: '{OTHER}'")
+    (problem,) = stale_images(loaded(text), record)
+    assert problem.severity is Severity.INFO
+    assert str(problem.hint).startswith("run mngen apply, which lets builders pull")
 
 
 @pytest.mark.parametrize("preload", [True, False])
