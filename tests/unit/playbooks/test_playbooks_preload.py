@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from mngen._resources import playbooks
+from mngen.rules.spec._contents import _REFERENCE
 from tests.support.instance import SECRET, TOKEN, serving
 from tests.support.needs import skip_without
 
@@ -41,6 +44,35 @@ echo "$5" >>"$MNGEN_ROOT/there"
 SYSTEMCTL = """#!/bin/sh
 echo "systemctl $*" >>"$MNGEN_ROOT/calls"
 """
+
+
+def accepted() -> str:
+    """What the role accepts as an image, with which Ansible's `match` calls `re.match`."""
+    text = (SCRIPT.parents[1] / "vars/main.yml").read_text(encoding="utf-8")
+    return str(yaml.safe_load(text)["preload_image"])
+
+
+# Of https://docs.docker.com/reference/cli/docker/image/tag/ and docker/image/pull/
+@pytest.mark.parametrize(
+    "image",
+    [
+        "ubuntu:22.04",
+        "debian",
+        "my_org/app:v1",
+        "fedora/httpd:version1.0",
+        "myregistryhost:5000/fedora/httpd:version1.0",
+        f"ubuntu@sha256:{'2' * 64}",
+        IMAGE,
+    ],
+)
+def test_what_check_accepts_is_accepted_by_the_role(image: str) -> None:
+    assert re.match(accepted(), image)
+    assert accepted() == _REFERENCE.pattern
+
+
+@pytest.mark.parametrize("image", ["", "-v", "--quiet", "x; reboot", "x:y z", "x@sha256:1"])
+def test_no_option_and_no_command_is_accepted(image: str) -> None:
+    assert not re.match(accepted(), image)
 
 
 @dataclass(frozen=True)
