@@ -17,7 +17,7 @@ from mngen.catalog import load_catalog
 from mngen.cluster import AmiRecord, BakedFrom, base_image_parameter
 from mngen.errors import Position, Severity
 from mngen.rules import AWS_RULES, AwsRule, Match, aws_calls, check_aws, require
-from mngen.rules.account._machines import _is_of_a_stranger, _wrong_base
+from mngen.rules.account._machines import _is_of_a_stranger, _smallest_volume, _wrong_base
 from mngen.spec import load_text
 from tests.support.sandbox import control
 
@@ -1221,11 +1221,23 @@ class TestImages:
                 {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 30}},
             ],
         }
-        assert _wrong_base(image, "x86_64") is None
+        assert _wrong_base(image, "x86_64", 30) is None
         image["BlockDeviceMappings"][-1]["Ebs"]["VolumeSize"] = 31
         said = "has a root volume of 31 GiB, and builders have 30"
-        assert _wrong_base(image, "x86_64") == said
-        assert _wrong_base(image | {"State": "pending"}, "x86_64") == "is pending, not available"
+        assert _wrong_base(image, "x86_64", 30) == said
+        assert _wrong_base(image, "x86_64", 31) is None
+        assert (
+            _wrong_base(image | {"State": "pending"}, "x86_64", 30) == "is pending, not available"
+        )
+
+    def test_one_to_bake_from_fits_on_a_builder_with_container_images(self) -> None:
+        part = "image: {preload: true}\njobs: {j: {queue: mpi, command: [x]}}\n"
+        environments = ENVIRONMENT.replace("max_nodes:", "root_volume: 100, max_nodes:")
+        cluster = require(load(part, environments), load_catalog())
+        assert _smallest_volume(cluster, "x86_64") == 100
+        assert _smallest_volume(cluster, "arm64") == 30
+        plain = require(load("", environments), load_catalog())
+        assert _smallest_volume(plain, "x86_64") == 30
 
     def test_has_an_old_base(self, aws: Aws) -> None:
         ssm: Any = aws.connect("ssm", REGION)

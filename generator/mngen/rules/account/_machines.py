@@ -6,7 +6,14 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from mngen.account import covers, largest_quota, principals, quota_value, statements
-from mngen.cluster import BUILDER_VOLUME, IMAGE_TAG, NR_CPUS_TAG, base_image_parameter
+from mngen.cluster import (
+    BUILDER_VOLUME,
+    IMAGE_TAG,
+    NR_CPUS_TAG,
+    base_image_parameter,
+    base_kind,
+    builder_volume,
+)
 from mngen.errors import Severity, did_you_mean
 from mngen.rules._rule import Match, Waiting
 from mngen.rules.account._rule import AwsRule
@@ -18,7 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sts.client import STSClient
 
     from mngen.account import Account
-    from mngen.cluster import ResolvedEnvironment
+    from mngen.cluster import Cluster, ResolvedEnvironment
     from mngen.spec import Path
 
 _ROOT_DEVICE = "/dev/xvda"
@@ -282,8 +289,9 @@ class BaseAmisFit(AwsRule):
     title = "AMIs to bake from must be available and like an ECS-optimized AMI"
     why = (
         "A bake starts an instance of the AMI, and gives its root device /dev/xvda an encrypted "
-        "volume of 30 GiB. EC2 refuses a volume that is smaller than its snapshot, and with "
-        "another root device it attaches a second volume beside it."
+        "volume of 30 GiB, or with `image.preload` the smallest `root_volume` of the nodes. "
+        "EC2 refuses a volume that is smaller than its snapshot, and with another root device it "
+        "attaches a second volume beside it."
     )
     remedy = "make the AMI of an ECS-optimized one, on an instance with a root volume of 30 GiB"
     source_url = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_EbsBlockDevice.html"
@@ -297,7 +305,9 @@ class BaseAmisFit(AwsRule):
     def matches(cls, account: Account) -> Iterator[Match]:
         images, own = _base_amis(account)
         for key, ami in own.items():
-            wrong = _wrong_base(images.get(ami), "arm64" if key == "arm64" else "x86_64")
+            architecture = "arm64" if key == "arm64" else "x86_64"
+            volume = _smallest_volume(account.cluster, base_kind(architecture, gpu=key == "gpu"))
+            wrong = _wrong_base(images.get(ami), architecture, volume)
             if wrong is not None:
                 yield Match(("image", "base_amis", key), f"the AMI {ami} {wrong}")
 
@@ -353,7 +363,13 @@ def _base_amis(account: Account) -> tuple[dict[str, ImageTypeDef], dict[str, str
     return {each["ImageId"]: each for each in found["Images"]}, own
 
 
-def _wrong_base(image: ImageTypeDef | None, architecture: str) -> str | None:
+def _smallest_volume(cluster: Cluster, kind: str) -> int:
+    """Returns the size of the smallest root volume of builders from a kind of base AMI, GiB."""
+    made = (each for each in cluster.machine_images if each.base_kind == kind)
+    return min((builder_volume(cluster, each) for each in made), default=BUILDER_VOLUME)
+
+
+def _wrong_base(image: ImageTypeDef | None, architecture: str, volume: int) -> str | None:
     if image is None:
         return "is not there, or not shared with this account"
     if image.get("State") != "available":
@@ -367,8 +383,8 @@ def _wrong_base(image: ImageTypeDef | None, architecture: str) -> str | None:
         for each in image.get("BlockDeviceMappings", [])
         if each.get("DeviceName") == _ROOT_DEVICE
     ]
-    if max(sizes, default=0) > BUILDER_VOLUME:
-        return f"has a root volume of {max(sizes)} GiB, and builders have {BUILDER_VOLUME}"
+    if max(sizes, default=0) > volume:
+        return f"has a root volume of {max(sizes)} GiB, and builders have {volume}"
     return None
 
 
