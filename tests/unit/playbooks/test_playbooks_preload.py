@@ -169,6 +169,22 @@ def test_a_role_without_the_right_is_named(builder: Builder, key: str) -> None:
     assert list((builder.root / "run").iterdir()) == []
 
 
+def test_a_curl_that_cannot_sign_is_told(builder: Builder) -> None:
+    # Before 7.75.0, curl has no such option (https://curl.se/docs/manpage.html#--aws-sigv4).
+    old = builder.root / "bin/curl"
+    old.write_text("#!/bin/sh\necho 'curl: option --aws-sigv4: is unknown' >&2\nexit 2\n")
+    old.chmod(0o755)
+    done = builder.preload(IMAGE)
+    assert done.returncode == 1
+    assert "the base AMI needs version 7.75 or newer" in done.stderr
+    assert builder.preload(OUTSIDE).returncode == 0
+
+
+def test_a_tag_that_is_there_is_pulled_again(builder: Builder) -> None:
+    for _ in range(2):
+        assert builder.preload(OUTSIDE).stdout == f"pulled {OUTSIDE}\n"
+
+
 def test_an_instance_without_a_role_is_told(builder: Builder) -> None:
     del builder.servers.metadata["iam/security-credentials/"]
     done = builder.preload(IMAGE)

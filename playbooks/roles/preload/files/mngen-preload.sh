@@ -31,6 +31,8 @@ field() {
 # Reads the credentials of the instance's role, once.
 read_role() {
     [ -z "$role" ] || return 0
+    curl --help all 2>/dev/null | grep -q aws-sigv4 ||
+        fail "curl is too old to sign requests to AWS: the base AMI needs version 7.75 or newer"
     session=$(curl --silent --show-error --fail --max-time 10 --retry 3 --request PUT \
         --header 'X-aws-ec2-metadata-token-ttl-seconds: 300' "$metadata/api/token") ||
         fail "the instance metadata service does not answer"
@@ -85,10 +87,15 @@ trap finish EXIT
 
 systemctl start docker.service || fail "Docker does not start: see journalctl -u docker.service"
 for image; do
-    if there "$image"; then
-        echo "there $image"
-        continue
-    fi
+    # A tag may stand for another image by now.
+    case $image in
+    *@sha256:*)
+        if there "$image"; then
+            echo "there $image"
+            continue
+        fi
+        ;;
+    esac
     registry=${image%%/*}
     case $registry in
     *.dkr.ecr.*.amazonaws.com | *.dkr.ecr.*.amazonaws.com.cn)
