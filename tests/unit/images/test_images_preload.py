@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,6 +21,7 @@ from mngen.cluster import (
 from mngen.container import Stored
 from mngen.errors import InputError, Severity
 from mngen.images import Site, playbooks_digest, stale_images
+from mngen.images._direct import _IMAGE_SECONDS
 from mngen.images._plan import plan_bake, wanted_inputs
 from mngen.images._preload import check_size, pulled
 from mngen.policy import Part, policy
@@ -118,6 +120,17 @@ def test_the_builder_has_the_root_volume_of_the_nodes(cluster: Cluster) -> None:
         "50",
         "200",
     ]
+
+
+def test_packer_waits_as_long_as_the_direct_engine_for_large_snapshots(cluster: Cluster) -> None:
+    # The block as in packer-plugin-amazon (common/state.go): both numbers multiplied are the time.
+    packer = render(cluster)["packer/images.pkr.hcl"]
+    blocks = re.findall(
+        r"aws_polling {\n +delay_seconds += (\d+)\n +max_attempts += (\d+)\n", packer
+    )
+    assert len(blocks) == 2
+    assert {int(delay) * int(attempts) for delay, attempts in blocks} == {_IMAGE_SECONDS}
+    assert len(re.findall(r"^source ", packer, re.MULTILINE)) == 3
 
 
 def test_only_a_spec_with_the_key_has_the_playbook_and_the_right_to_pull(cluster: Cluster) -> None:
