@@ -67,7 +67,7 @@ def _markdown(
         return render_markdown(planned.summary, problems=problems)
     return render_markdown(
         planned.summary,
-        prices=compare(_price(planned.spec_before, out), price),
+        prices=compare(_price(planned.spec_before, out), price, first=planned.spec_before is None),
         price_note=price_note(price),
         problems=problems,
     )

@@ -71,9 +71,10 @@ class Estimate(Struct, frozen=True, kw_only=True):
         currency: What all amounts are in; None if there are no prices of the region.
         date: The day on which the prices were read; None likewise.
         source: Where, in words; None likewise.
-        jobs: What each job of the spec costs at most, the dearest first. Those that run in a
-            capacity block, which is paid in advance, are left out.
+        jobs: What each job of the spec costs at most, the dearest first. Those are left out of
+            which `bound_of` does not know it.
         standing: What is billed for while no job runs.
+        unbounded: Names of the jobs of the spec that are left out.
     """
 
     region: str
@@ -82,6 +83,7 @@ class Estimate(Struct, frozen=True, kw_only=True):
     source: str | None
     jobs: tuple[Bound, ...]
     standing: tuple[Standing, ...]
+    unbounded: tuple[str, ...] = ()
 
     @property
     def standing_hourly(self) -> float:
@@ -126,8 +128,11 @@ def estimate(cluster: Cluster, prices: Prices) -> Estimate:
         cluster: The spec joined with the catalog.
         prices: The prices of instance types.
     """
-    bounds = [bound for job in cluster.jobs if (bound := bound_of(cluster, prices, job))]
-    return estimate_of(cluster, prices, *bounds, standing=standing_of(cluster, prices))
+    found = {job.name: bound_of(cluster, prices, job) for job in cluster.jobs}
+    bounds = [bound for bound in found.values() if bound]
+    made = estimate_of(cluster, prices, *bounds, standing=standing_of(cluster, prices))
+    unbounded = tuple(name for name, bound in found.items() if bound is None)
+    return msgspec.structs.replace(made, unbounded=unbounded)
 
 
 def estimate_of(

@@ -37,11 +37,14 @@ class Standing(Struct, frozen=True, kw_only=True):
         hourly: What an hour costs, in the currency of the region; None if that is not known, or it
             is not billed by the hour.
         note: How it is billed where that is not by the hour; empty otherwise.
+        kind: What it is without numbers, by which it is found again after a change of them; empty
+            if there are none in `what`.
     """
 
     what: str
     hourly: float | None = None
     note: str = ""
+    kind: str = ""
 
     def in_words(self, currency: str) -> str:
         """Returns what it is with its price."""
@@ -74,6 +77,7 @@ def _nodes(cluster: Cluster, prices: Prices) -> Iterator[Standing]:
             yield Standing(
                 what=f"{counted(count, 'node')} of {each.name} (min_nodes{kind})",
                 hourly=count * max(hourly) if len(hourly) == len(known) else None,
+                kind=f"nodes of {each.name} (min_nodes)",
             )
 
 
@@ -105,12 +109,14 @@ def _network(cluster: Cluster) -> Iterator[Standing]:
     what = counted(interfaces, "interface endpoint")
     zones = len(network.zones) or len(network.subnets)
     if not zones:
-        yield Standing(what=what, note="by the hour in each zone of the VPC")
+        note = "by the hour in each zone of the VPC"
+        yield Standing(what=what, note=note, kind="interface endpoints")
         return
     hourly = INTERFACE_ENDPOINT.get(region)
     yield Standing(
         what=f"{what} in {counted(zones, 'zone')}",
         hourly=None if hourly is None else interfaces * zones * hourly,
+        kind="interface endpoints",
     )
 
 

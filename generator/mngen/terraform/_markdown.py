@@ -21,9 +21,18 @@ if TYPE_CHECKING:
     from mngen.errors import Problem
     from mngen.spec import KeyChange
 
-_MOST_KEYS = 100
+_MARKER = "<!-- mngen plan -->"
+"""By this first line, which no reader sees, a workflow finds the comment that it updates."""
+_LONGEST = 65_000
+"""A comment of GitHub has at most 65,536 characters; what a workflow adds needs some of them."""
+_ROOM = 5_000
+"""What is left at least to the list of resources."""
 _MOST_RESOURCES = 200
-"""A comment of GitHub has at most 65,536 characters; an address rarely has more than 100."""
+_MOST_LINES = (100, 25, 6)
+"""Of every other list; fewer where the comment would be too long with more."""
+_MOST_REASONS = 5
+_MOST_CHARACTERS = 300
+"""Of one text in it."""
 _MARKS = {
     Kind.REPLACE: "replace",
     Kind.DESTROY: "destroy",
@@ -47,43 +56,52 @@ def render_markdown(
 ) -> str:
     """Renders a summary: what is at stake first, the list of resources folded at the end.
 
+    What does not fit into a comment is counted: the resources first, then all other lists.
+
     Args:
         summary: What the plan would do.
         prices: What jobs cost at most, and what is billed while none runs.
         price_note: Where the prices are from, in a sentence.
         problems: What is known about jobs that run now, and about what exists on AWS.
     """
-    parts = [f"### {tally(summary)}"]
+    said = [_problem(each) for each in problems]
+    for most in _MOST_LINES:
+        text = "\n\n".join(_parts(summary, prices, price_note, said, most))
+        if len(text) < _LONGEST - _ROOM:
+            break
+    if summary.changes:
+        text += "\n\n" + _resources(summary, _LONGEST - len(text))
+    return text + "\n"
+
+
+def _parts(
+    summary: PlanSummary, prices: Sequence[PriceRow], price_note: str, said: list[str], most: int
+) -> list[str]:
+    """Returns all but the resources, of each list at most so many lines."""
+    parts = [_MARKER, f"### {_short(tally(summary))}"]
     if summary.at_stake:
         lines = [f"- {_code(each.address)} {stake(each)}" for each in summary.at_stake]
-        parts.append(_section("Data or jobs at stake", lines))
-    said = [_problem(each) for each in problems]
+        parts.append(_section("Data or jobs at stake", lines, most))
     if said:
-        parts.append(_section("Now on AWS", said))
-    parts += _spec(summary)
+        parts.append(_section("Now on AWS", said, most))
+    if summary.keys:
+        keys = [_key(each) for each in summary.keys]
+        parts.append(_table(("changed in the spec", "before", "after", "effect"), keys, most))
+        meanings = [f"- **{each}**: {each.meaning}" for each in effects_of(summary.keys)]
+        parts.append("\n".join(meanings))
     if prices:
         rows = [_row(*map(_cell, each)) for each in prices]
-        parts.append("\n".join([_row("price", "before", "after"), _row(*["---"] * 3), *rows]))
+        parts.append(_table(("price", "before", "after"), rows, most))
     if price_note:
         parts.append(price_note)
-    if summary.changes:
-        parts.append(_resources(summary))
-    return "\n\n".join(parts) + "\n"
+    return parts
 
 
-def _spec(summary: PlanSummary) -> list[str]:
-    if not summary.keys:
-        return []
-    shown = summary.keys[:_MOST_KEYS]
-    table = [
-        _row("changed in the spec", "before", "after", "effect"),
-        _row(*["---"] * 4),
-        *(_key(each) for each in shown),
-    ]
-    if len(summary.keys) > len(shown):
-        table.append(_row(f"{len(summary.keys) - len(shown)} more keys", "", "", ""))
-    meanings = [f"- **{each}**: {each.meaning}" for each in effects_of(summary.keys)]
-    return ["\n".join(table), "\n".join(meanings)]
+def _table(titles: Sequence[str], rows: list[str], most: int) -> str:
+    lines = [_row(*titles), _row(*["---"] * len(titles)), *rows[:most]]
+    if len(rows) > most:
+        lines.append(_row(f"{len(rows) - most} more", *[""] * (len(titles) - 1)))
+    return "\n".join(lines)
 
 
 def _key(change: KeyChange) -> str:
@@ -94,13 +112,21 @@ def _key(change: KeyChange) -> str:
     return _row(*(_cell(each) for each in (dotted(change.path), before, after)), effects)
 
 
-def _resources(summary: PlanSummary) -> str:
+def _resources(summary: PlanSummary, room: int) -> str:
+    """Returns the list of the resources, of as many as fit into so many characters."""
     ordered = [each for kind in _MARKS for each in summary.of(kind)]
-    lines = [line for each in ordered[:_MOST_RESOURCES] for line in _resource(each)]
-    if len(ordered) > _MOST_RESOURCES:
-        lines.append(f"- {len(ordered) - _MOST_RESOURCES} more; `mngen plan` shows them")
-    count = counted(len(ordered), "resource")
-    return "\n".join(["<details>", f"<summary>{count}</summary>", "", *lines, "", "</details>"])
+    head = f"<details>\n<summary>{counted(len(ordered), 'resource')}</summary>\n"
+    # What follows the list is shorter.
+    room -= len(head) + 100
+    lines: list[str] = []
+    for number, each in enumerate(ordered):
+        own = _resource(each)
+        room -= sum(len(line) + 1 for line in own)
+        if number == _MOST_RESOURCES or room < 0:
+            lines.append(f"- {len(ordered) - number} more; `mngen plan` shows them")
+            break
+        lines += own
+    return "\n".join([head, *lines, "", "</details>"])
 
 
 def _resource(change: Change) -> list[str]:
@@ -109,8 +135,11 @@ def _resource(change: Change) -> list[str]:
         more = more.removeprefix("is replaced: ")
     text = f"- **{_MARKS[change.kind]}** {_code(change.address)}"
     if more:
-        text += f" {_code(more) if change.kind is Kind.MOVE else more}"
-    return [text, *(f"  - {_code(reason)}" for reason in change.reasons)]
+        text += f" {_code(more) if change.kind is Kind.MOVE else _short(more)}"
+    lines = [text, *(f"  - {_code(reason)}" for reason in change.reasons[:_MOST_REASONS])]
+    if len(change.reasons) > _MOST_REASONS:
+        lines.append(f"  - {len(change.reasons) - _MOST_REASONS} more")
+    return lines
 
 
 def _problem(problem: Problem) -> str:
@@ -119,8 +148,9 @@ def _problem(problem: Problem) -> str:
     return f"- {place}{_code(problem.message)}{hint}"
 
 
-def _section(title: str, lines: list[str]) -> str:
-    return "\n".join([f"**{title}**", "", *lines])
+def _section(title: str, lines: list[str], most: int) -> str:
+    more = [f"- {len(lines) - most} more"] if len(lines) > most else []
+    return "\n".join([f"**{title}**", "", *lines[:most], *more])
 
 
 def _row(*cells: str) -> str:
@@ -134,8 +164,12 @@ def _cell(text: str) -> str:
 
 def _code(text: str) -> str:
     """Returns a text as a code span, fenced by more backticks than are in it."""
-    text = printable(text).replace("\n", " ")
+    text = _short(printable(text).replace("\n", " "))
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * (longest + 1)
     space = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{fence}{space}{text}{space}{fence}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"

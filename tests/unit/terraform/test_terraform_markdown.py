@@ -99,6 +99,8 @@ def test_a_comment_has_what_changes_why_and_the_price_before_and_after() -> None
         return f"{nodes * hourly:.2f} USD"
 
     assert shown.splitlines() == [
+        "<!-- mngen plan -->",
+        "",
         "### Plan: 0 to add, 1 to change, 1 to replace, 1 to destroy.",
         "",
         "**Data or jobs at stake**",
@@ -124,7 +126,7 @@ def test_a_comment_has_what_changes_why_and_the_price_before_and_after() -> None
         "| price | before | after |",
         "| --- | --- | --- |",
         f"| `job solve` | `{cost(2)} (2 x {hour})` | `{cost(4)} (4 x {hour})` |",
-        f"| `idle: 1 node of mpi (min_nodes)` | `-` | `{cost(1)}/h` |",
+        f"| `idle: nodes of mpi (min_nodes)` | `-` | `{cost(1)}/h` |",
         f"| `job old` | `{cost(1)} (1 x {hour})` | `-` |",
         "",
         f"Jobs: at most, with all attempts and the whole timeout, {listed}.",
@@ -148,7 +150,10 @@ def test_a_comment_has_what_changes_why_and_the_price_before_and_after() -> None
 
 def test_no_changes() -> None:
     shown = render_markdown(summarise({"resource_changes": [], "output_changes": {}}))
-    assert shown == "### No changes: the deployment matches the configuration.\n"
+    assert (
+        shown
+        == "<!-- mngen plan -->\n\n### No changes: the deployment matches the configuration.\n"
+    )
 
 
 @pytest.mark.parametrize("name", ["a`b", "``x", "a|b", "a\n# b", "<img src=x>", "@team", "[a](b)"])
@@ -177,3 +182,68 @@ def test_a_comment_fits_into_what_github_takes() -> None:
     assert len(shown) < 65_536
     assert "- 2800 more; `mngen plan` shows them" in shown
     assert "<summary>3000 resources</summary>" in shown
+
+
+def test_all_that_is_long_leaves_room_for_the_rest() -> None:
+    many = [
+        resource(
+            f'module.network.aws_efs_file_system.this["{number:04}{"x" * 300}"]',
+            *("delete", "create"),
+            change={"before": {"id": "a"}, "after": {f"key_{each:03}": 1 for each in range(200)}},
+        )
+        for number in range(300)
+    ]
+    data = plan(*many)
+    data["output_changes"]["spec"]["after"]["jobs"] = {
+        f"job-{number:04}": {"queue": "mpi"} for number in range(400)
+    }
+    shown = render_markdown(
+        summarise(data),
+        prices=[(f"job {number}" + "y" * 200, "z" * 400, "z" * 400) for number in range(500)],
+        problems=[Problem("m" * 400, path="p" * 400, hint="h" * 400) for _ in range(200)],
+    )
+    assert 40_000 < len(shown) < 65_000
+    # Every list says how much of it is left out, and the last one is closed.
+    assert shown.count(" more |") == 2
+    assert len(re.findall(r"(?m)^- \d+ more$", shown)) == 2
+    left = re.search(r"(?m)^- (\d+) more; `mngen plan` shows them$", shown)
+    assert left is not None
+    assert int(left[1]) + len(re.findall(r"(?m)^- \*\*replace\*\*", shown)) == 300
+    assert shown.endswith("\n\n</details>\n")
+
+
+def test_what_has_no_price_is_not_what_is_not_there() -> None:
+    """A job whose price is not known exists; of a record of another version, nothing is known."""
+    prices = load_prices()
+    old = estimate(cluster_of(BEFORE), prices)
+    block = "p5.48xlarge, capacity: {block: cr-0123456789abcdef0}"
+    text = AFTER.replace("r5.24xlarge", block).replace(", min_nodes: 1", "")
+    new = estimate(cluster_of(text), prices)
+    rows = {name: (before, after) for name, before, after in compare(old, new)}
+    assert rows["job solve"][1] == "no price"
+    assert rows["job old"][1] == "-"
+    rows = {name: (before, after) for name, before, after in compare(new, old)}
+    assert rows["job solve"][0] == "no price"
+    assert rows["job old"][0] == "-"
+    assert {each[1] for each in compare(None, old)} == {"-"}
+    assert {each[1] for each in compare(None, old, first=False)} == {"not known"}
+    elsewhere = estimate(cluster_of(BEFORE.replace("us-east-1", "eu-north-1")), prices)
+    assert {each[2] for each in compare(old, elsewhere)} == {"no price"}
+    # Where nothing has a price, there is nothing to compare.
+    assert compare(elsewhere, elsewhere) == []
+
+
+def test_what_is_billed_idle_is_compared_whatever_its_number() -> None:
+    prices = load_prices()
+    one, two = (
+        estimate(cluster_of(AFTER.replace("min_nodes: 1", f"min_nodes: {count}")), prices)
+        for count in (1, 2)
+    )
+    hourly = prices.hourly("r5.24xlarge", "us-east-1")
+    assert hourly is not None
+    [row] = [each for each in compare(one, two) if each[0].startswith("idle: ")]
+    assert row == (
+        "idle: nodes of mpi (min_nodes)",
+        f"{hourly:.2f} USD/h",
+        f"{2 * hourly:.2f} USD/h",
+    )
