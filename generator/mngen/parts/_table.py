@@ -495,6 +495,7 @@ _PARTS = (
         found_by=(Program("curl"),),
         packages=_named(*["curl"] * len(Family)),
     ),
+    Part(name="jq", title="jq", found_by=(Program("jq"),), packages=_named(*["jq"] * len(Family))),
     Part(
         name="git", title="Git", found_by=(Program("git"),), packages=_named(*["git"] * len(Family))
     ),
@@ -682,7 +683,7 @@ _NEEDS = (
                     "nspawn",
                 ),
                 *("docker-registry", "openssl", "perl", "gpg", "gpg-agent", "curl", "git", "bash"),
-                *("patch", "browser"),
+                *("jq", "patch", "browser"),
             )
         ),
     ),

@@ -2,7 +2,8 @@
 
 mngen is the real one. Stand-ins take the place of what is not here: pip, Terraform (by the format
 of its JSON plan, https://developer.hashicorp.com/terraform/internals/json-format), gh (by the
-options of gh-pr-comment(1)), and, for curl, an HTTP server with the one route of GitLab
+options of gh-api(1) and the routes of https://docs.github.com/en/rest/issues/comments; jq runs its
+filter), and, for curl, an HTTP server with the one route of GitLab
 (https://docs.gitlab.com/api/notes/#create-new-merge-request-note).
 """
 
@@ -58,19 +59,42 @@ print(pathlib.Path({plan!r}).read_text())
 """
 _GH = """\
 #!{python}
-import argparse, os, pathlib
+import argparse, json, os, pathlib, re, subprocess, sys
 
 parser = argparse.ArgumentParser(allow_abbrev=False)
-parser.add_argument("command", choices=["pr"])
-parser.add_argument("subcommand", choices=["comment"])
-parser.add_argument("number", type=int)
-parser.add_argument("-F", "--body-file", required=True, type=pathlib.Path)
-parser.add_argument("--edit-last", action="store_true")
-parser.add_argument("--create-if-none", action="store_true")
+parser.add_argument("command", choices=["api"])
+parser.add_argument("endpoint")
+parser.add_argument("-X", "--method", default=None)
+parser.add_argument("-F", "--field", action="append", default=[])
+parser.add_argument("-q", "--jq")
+parser.add_argument("--paginate", action="store_true")
+parser.add_argument("--silent", action="store_true")
 asked = parser.parse_args()
-assert asked.edit_last or not asked.create_if_none
 assert os.environ["GH_TOKEN"]
-pathlib.Path({seen!r}).write_text(f"{{asked.number}}\\n{{asked.body_file.read_text()}}")
+seen = pathlib.Path({seen!r})
+comments = json.loads(seen.read_text())
+method = asked.method or ("POST" if asked.field else "GET")
+if method == "GET":
+    assert asked.paginate and asked.endpoint == "repos/lab/hpc/issues/17/comments", asked
+    # A page at a time, as gh does.
+    for start in range(0, len(comments), 2):
+        page = json.dumps(comments[start : start + 2])
+        subprocess.run(["jq", "-r", asked.jq], input=page, text=True, check=True)
+    sys.exit()
+[field] = asked.field
+name, value = field.split("=", 1)
+assert name == "body" and value.startswith("@"), field
+body = pathlib.Path(value[1:]).read_text()
+if method == "POST":
+    assert asked.endpoint == "repos/lab/hpc/issues/17/comments", asked
+    bot = {{"login": "github-actions[bot]"}}
+    comments.append({{"id": 100 + len(comments), "user": bot, "body": body}})
+else:
+    number = re.fullmatch("repos/lab/hpc/issues/comments/([0-9]+)", asked.endpoint)
+    assert method == "PATCH" and number, asked
+    [comment] = [each for each in comments if each["id"] == int(number[1])]
+    comment["body"] = body
+seen.write_text(json.dumps(comments))
 """
 _PIP = """\
 #!{python}
@@ -148,39 +172,83 @@ def run(line: str, folder: Path, env: dict[str, str]) -> subprocess.CompletedPro
 
 
 def check_comment(text: str) -> None:
-    assert text.startswith("### Plan: 0 to add, 1 to change, 0 to replace, 0 to destroy.\n")
+    head = "### Plan: 0 to add, 1 to change, 0 to replace, 0 to destroy."
+    assert text.startswith(f"<!-- mngen plan -->\n\n{head}\n")
     assert "| `environments.mpi.max_nodes` | `4` | `8` | in-place |" in text
     assert "- **change** `module.environment_mpi[0].aws_batch_compute_environment.this`" in text
 
 
+def on_github(
+    repository: Path, environment: dict[str, str], *, commit: str = "0123abcd"
+) -> list[str]:
+    """Run the steps as GitHub does, and return those that failed."""
+    values = {
+        "${{ vars.MNGEN_SOURCE }}": "mngen[embedded]",
+        "${{ github.token }}": "secret",
+        "${{ github.event.pull_request.number }}": "17",
+        "${{ github.event.pull_request.head.sha }}": commit,
+        "${{ github.server_url }}/${{ github.repository }}/actions/runs/${{ github.run_id }}": (
+            "https://github.com/lab/hpc/actions/runs/5"
+        ),
+    }
+    failed: list[str] = []
+    # A checkout of each run is new.
+    (repository / "plan.md").unlink(missing_ok=True)
+    for step in [each for each in blocks()["GitHub"]["jobs"]["plan"]["steps"] if "run" in each]:
+        assert "${{" not in step["run"], "an expression in a script is an injection"
+        if failed and step.get("if") != "${{ !cancelled() }}":
+            continue
+        own = {name: values[value] for name, value in step.get("env", {}).items()}
+        given = {**environment, "GITHUB_REPOSITORY": "lab/hpc", **own}
+        done = run(step["run"], repository, given)
+        if done.returncode:
+            failed.append(step["run"] + done.stderr)
+    return failed
+
+
+@pytest.mark.skipif(lacking("jq") is not None, reason=str(lacking("jq")))
 def test_the_workflow_for_github(
     repository: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
     workflow = blocks()["GitHub"]
     job = workflow["jobs"]["plan"]
-    # YAML 1.1 reads `on` as a truth value.
-    assert workflow[True]["pull_request"]["paths"] == ["mngen.yaml", "deploy/**"]
+    # YAML 1.1 reads `on` as a truth value. Files besides the spec and its tree count too.
+    assert workflow[True] == {"pull_request": None}
+    assert job["concurrency"] == {"group": "mngen-state"}
     assert workflow["permissions"] == {
         "contents": "read",
         "id-token": "write",
         "pull-requests": "write",
     }
     assert "fork" not in job["if"]
-    values = {
-        "${{ vars.MNGEN_SOURCE }}": "mngen[embedded]",
-        "${{ github.token }}": "secret",
-        "${{ github.event.pull_request.number }}": "17",
-    }
-    lines = [step for step in job["steps"] if "run" in step]
-    assert len(lines) == 5
-    for step in lines:
-        assert "${{" not in step["run"], "an expression in a script is an injection"
-        own = {name: values[value] for name, value in step.get("env", {}).items()}
-        done = run(step["run"], repository, {**environment, **own})
-        assert done.returncode == 0, done.stderr
-    number, _, comment = (tmp_path / "comment").read_text("utf-8").partition("\n")
-    assert number == "17"
-    check_comment(comment)
+    # Other workflows and people comment too, also with the first line of ours.
+    bot, marker = "github-actions[bot]", "<!-- mngen plan -->"
+    others = [
+        {"id": 1, "user": {"login": "jane"}, "body": f"{marker} what is this?"},
+        {"id": 2, "user": {"login": bot}, "body": "Coverage: 97 %"},
+        {"id": 3, "user": {"login": bot}, "body": f"as {marker} has it"},
+    ]
+    seen = tmp_path / "comment"
+    seen.write_text(json.dumps(others), encoding="utf-8")
+    assert on_github(repository, environment) == []
+    *before, made = json.loads(seen.read_text("utf-8"))
+    assert before == others
+    check_comment(made["body"])
+    run_of = "([run](https://github.com/lab/hpc/actions/runs/5))"
+    assert made["body"].endswith(f"\n\nCommit 0123abcd {run_of}\n")
+    # The next one of another workflow is later; ours is found and changed even so.
+    others += [made, {"id": 104, "user": {"login": bot}, "body": "Coverage: 98 %"}]
+    seen.write_text(json.dumps(others), encoding="utf-8")
+    assert on_github(repository, environment, commit="4567ef") == []
+    again = json.loads(seen.read_text("utf-8"))
+    assert made["body"].replace("0123abcd", "4567ef") == again[3]["body"]
+    assert again[:3] + again[4:] == others[:3] + others[4:]
+    # A plan that fails must not leave the former one as if it were of this commit.
+    (repository / "mngen.yaml").write_text(CHANGED.replace("queue: mpi", "queue: mpy"), "utf-8")
+    [failed] = on_github(repository, environment, commit="89")
+    assert failed.startswith("mngen check")
+    ours = json.loads(seen.read_text("utf-8"))[3]
+    assert ours["body"] == f"{marker}\n\n### The plan has failed\n\nCommit 89 {run_of}\n"
 
 
 @pytest.mark.parametrize(
@@ -247,7 +315,11 @@ def test_the_job_for_gitlab(
         "CI_API_V4_URL": url,
         "CI_PROJECT_ID": "42",
         "CI_MERGE_REQUEST_IID": "7",
+        "CI_COMMIT_SHA": "0123abcd",
     }
+    [rule] = job["rules"]
+    assert "$CI_MERGE_REQUEST_SOURCE_PROJECT_ID == $CI_PROJECT_ID" in rule["if"]
+    assert job["resource_group"] == "mngen-state"
     assert set(job["id_tokens"]) == {"AWS_TOKEN"}
     for line in job["script"]:
         done = run(line, repository, given)
@@ -256,6 +328,7 @@ def test_the_job_for_gitlab(
     assert seen["path"] == "/api/v4/projects/42/merge_requests/7/notes"
     [comment] = seen["body"]
     check_comment(comment)
+    assert comment.endswith("\n\nCommit 0123abcd\n")
     assert job["artifacts"]["paths"] == ["plan.md"]
     refused = run(job["script"][-1], repository, {**given, "MNGEN_COMMENT_TOKEN": "other"})
     assert refused.returncode != 0
