@@ -33,6 +33,7 @@ OUTSIDE = "quay.io/lab/wave:v1"
 DOCKER = """#!/bin/sh
 echo "docker $*" >>"$MNGEN_ROOT/calls"
 if [ "$3 $4" = "image inspect" ]; then grep -qx "$5" "$MNGEN_ROOT/there"; exit; fi
+if [ "$3" = tag ]; then grep -qx "$4" "$MNGEN_ROOT/there"; exit; fi
 cat "$2/config.json" >"$MNGEN_ROOT/config" 2>/dev/null
 if [ -e "$MNGEN_ROOT/refused" ]; then
   echo "Error response from daemon: pull access denied" >&2
@@ -178,6 +179,16 @@ def test_a_curl_that_cannot_sign_is_told(builder: Builder) -> None:
     assert done.returncode == 1
     assert "the base AMI needs version 7.75 or newer" in done.stderr
     assert builder.preload(OUTSIDE).returncode == 0
+
+
+def test_each_image_keeps_a_name_that_no_job_has(builder: Builder) -> None:
+    assert builder.preload(IMAGE, OUTSIDE).returncode == 0
+    assert builder.preload(IMAGE, OUTSIDE).returncode == 0
+    tags = [each.split()[3:] for each in builder.calls if each.split()[3:4] == ["tag"]]
+    assert tags == 2 * [
+        ["tag", IMAGE, "mngen.preload/1:baked"],
+        ["tag", OUTSIDE, "mngen.preload/2:baked"],
+    ]
 
 
 def test_a_tag_that_is_there_is_pulled_again(builder: Builder) -> None:

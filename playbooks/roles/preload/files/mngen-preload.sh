@@ -74,9 +74,18 @@ there() {
     docker --config "$folder" image inspect "$1" >/dev/null 2>&1
 }
 
+# Gives an image a second name. The agent deletes images that no job uses any more by the names that jobs
+# have for them, and Docker keeps what has another name.
+# https://github.com/aws/amazon-ecs-agent (agent/engine/docker_image_manager.go)
+# https://docs.docker.com/reference/cli/docker/image/rm/
+keep() {
+    number=$((number + 1))
+    docker --config "$folder" tag "$1" "mngen.preload/$number:baked" || fail "Docker cannot tag $1"
+}
+
 # In memory, also if a node's /tmp is on the disk.
 folder=$(mktemp -d "$root/run/mngen-preload-XXXXXXXX")
-role='' auths=''
+role='' auths='' number=0
 finish() {
     rm -rf "$folder"
     for unit in $units; do
@@ -91,6 +100,7 @@ for image; do
     case $image in
     *@sha256:*)
         if there "$image"; then
+            keep "$image"
             echo "there $image"
             continue
         fi
@@ -106,6 +116,7 @@ for image; do
     docker --config "$folder" pull --quiet "$image" >/dev/null ||
         fail "$image cannot be pulled${role:+ with the rights of $role: $first}"
     there "$image" || fail "Docker reports that it pulled $image, but does not have it"
+    keep "$image"
     echo "pulled $image"
 done
 

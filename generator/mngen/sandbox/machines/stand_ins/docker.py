@@ -1,4 +1,4 @@
-"""Stand-in for Docker's command line with its engine: `pull`, and `image inspect`.
+"""Stand-in for Docker's command line with its engine: `pull`, `tag`, and `image inspect`.
 
 A pull asks a registry as the engine does, over HTTPS and with the login of the configuration, and
 keeps what it fetched where the engine of version 20.10 keeps it below /var/lib/docker/image. What
@@ -143,6 +143,17 @@ def pull(image: str, config: Path, *, quiet: bool) -> None:
     print(image if quiet else f"Digest: {digest}\n{image}")
 
 
+def tag(image: str, target: str) -> None:
+    """Gives an image of the store another name."""
+    own = identity(image)
+    if own is None:
+        raise RefusedError(f"No such image: {image}")
+    host, name, _ = parsed(target)
+    every = references()
+    every.setdefault(f"{host}/{name}", {})[target] = own
+    keep(REPOSITORIES, json.dumps({"Repositories": every}).encode())
+
+
 def inspect(images: list[str]) -> int:
     """Prints what is known of images."""
     found, missing = [], []
@@ -167,6 +178,9 @@ def main() -> int:
     pulling = commands.add_parser("pull")
     pulling.add_argument("--quiet", "-q", action="store_true")
     pulling.add_argument("image")
+    tagging = commands.add_parser("tag")
+    tagging.add_argument("image")
+    tagging.add_argument("target")
     image = commands.add_parser("image").add_subparsers(dest="of_image", required=True)
     image.add_parser("inspect").add_argument("images", nargs="+")
     given = parser.parse_args()
@@ -181,6 +195,9 @@ def main() -> int:
     if given.command == "image":
         return inspect(given.images)
     try:
+        if given.command == "tag":
+            tag(given.image, given.target)
+            return 0
         pull(given.image, given.config, quiet=given.quiet)
     except (RefusedError, OSError, http.client.HTTPException) as error:
         print(f"Error response from daemon: {error}", file=sys.stderr)
