@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from mngen.errors import did_you_mean
@@ -54,10 +56,10 @@ jobs:
         if ("jobs",) in subject.dropped:
             return
         for name, job in known.items():
-            others = [each for each in known if each != name]
             for path, earlier in _named(name, job):
-                if earlier in others or ("jobs", earlier) in subject.dropped:
+                if (earlier != name and earlier in known) or ("jobs", earlier) in subject.dropped:
                     continue
+                others = [each for each in known if each != name]
                 those = ", ".join(f"`{each}`" for each in others[:5])
                 hint = f"the other jobs are {those}" if those else "remove `after`"
                 message = f"there is no job `{earlier}`"
@@ -103,14 +105,16 @@ jobs:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         jobs = subject.spec.jobs
-        circles: set[frozenset[str]] = set()
+        shown: set[tuple[str, str]] = set()
         for name, job in jobs.items():
             for path, earlier in _named(name, job):
                 # A job that waits for itself is the other rule's.
-                back = _way(jobs, earlier, name) if earlier != name else None
-                if back is None or frozenset(back) in circles:
+                if earlier == name or (name, earlier) in shown:
                     continue
-                circles.add(frozenset(back))
+                back = _way(jobs, earlier, name)
+                if back is None:
+                    continue
+                shown.update(pairwise((name, *back)))
                 order = " after ".join(f"`{each}`" for each in (name, *back))
                 yield Match(path, f"the jobs wait for each other: {order}")
 
@@ -127,14 +131,17 @@ def _named(name: str, job: Job) -> Iterator[tuple[Path, str]]:
 
 def _way(jobs: Mapping[str, Job], start: str, end: str) -> tuple[str, ...] | None:
     """Returns a shortest way from a job to another that it is after, both included, or None."""
-    ways: dict[str, tuple[str, ...]] = {start: (start,)}
-    front = [start] if start in jobs else []
-    while front and end not in ways:
-        following = []
-        for name in front:
-            for each in jobs[name].predecessors:
-                if each in jobs and each not in ways:
-                    ways[each] = (*ways[name], each)
-                    following.append(each)
-        front = following
-    return ways.get(end)
+    later = {start: ""}
+    front = deque([start] if start in jobs else ())
+    while front and end not in later:
+        name = front.popleft()
+        for each in jobs[name].predecessors:
+            if each in jobs and each not in later:
+                later[each] = name
+                front.append(each)
+    if end not in later:
+        return None
+    way = [end]
+    while way[-1] != start:
+        way.append(later[way[-1]])
+    return tuple(reversed(way))
