@@ -82,3 +82,32 @@ module "job_train" {
   log_group       = aws_cloudwatch_log_group.jobs.name
   log_region      = "us-west-2"
 }
+
+# For training.
+module "job_tune" {
+  source = "./modules/job_definition"
+
+  name              = "llm-tune"
+  nodes             = 2
+  image             = local.container_image
+  command           = ["/efs/tune.sh"]
+  vcpus             = 192
+  memory_mib        = 1992294
+  shared_memory_mib = 498073
+  environment = {
+    FI_EFA_USE_HUGE_PAGE = "0"
+    MNGEN_LAUNCHER       = "main"
+    MNGEN_RANKS_PER_NODE = "8"
+    MNGEN_SCRATCH        = "/scratch"
+    MNGEN_SHARED         = "/efs"
+  }
+  efs_mount       = "/efs"
+  scratch_mount   = "/scratch"
+  gpus            = 8
+  efa_devices     = 32
+  attempts        = 1
+  timeout_seconds = 36000
+  job_role_arn    = module.identity.job_role_arn
+  log_group       = aws_cloudwatch_log_group.jobs.name
+  log_region      = "us-west-2"
+}

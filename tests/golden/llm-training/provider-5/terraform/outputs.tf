@@ -70,6 +70,7 @@ output "job_definitions" {
     { all-reduce = module.job_all-reduce.name },
     { evaluate = module.job_evaluate.name },
     { train = module.job_train.name },
+    { tune = module.job_tune.name },
   )
 }
 

@@ -52,6 +52,14 @@ output "spec" {
         queue    = "training"
         timeout  = 165600
       }
+      tune = {
+        command        = ["/efs/tune.sh"]
+        launcher       = "main"
+        nodes          = 2
+        queue          = "training"
+        ranks_per_node = 8
+        timeout        = 36000
+      }
     }
     name = "llm"
     network = {
