@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def test_a_line_is_later_than_those_of_the_start(ago: float, monkeypatch: Any) -> None:
     # These load moto, which every worker would do for a second before its first test.
     from mngen.sandbox.batch import _logs
+    from mngen.sandbox.batch._job import Script
     from mngen.sandbox.emulator import _control
 
     times: list[float] = []
@@ -26,9 +27,8 @@ def test_a_line_is_later_than_those_of_the_start(ago: float, monkeypatch: Any) -
         times.extend(when for when, _ in lines)
 
     monkeypatch.setattr(_logs, "put", put)
-    script = SimpleNamespace(seconds=1.0, exits=(), reason="", lost=False, agent="RUNNING")
     started = time.time() - ago
-    job: Any = SimpleNamespace(script=script, attempts=[SimpleNamespace(started=started)])
+    job: Any = SimpleNamespace(script=Script(), attempts=[SimpleNamespace(started=started)])
     _control._direct(None, job, {"log": {1: ["first", "second"]}})
     # The last line of the start, as `_beginning` writes it.
     beginning = started + 0.03

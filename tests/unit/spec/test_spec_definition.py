@@ -257,7 +257,7 @@ EXCLUDED = [
     *("environment: {A: b}", "attempts: 1", "timeout: 600", "image: a/b:1"),
     "role: arn:aws:iam::123456789012:role/a",
     *("ulimits: {stack: -1}", "tmpfs: [{path: /a, size: 1}]", "user: mpi", "privileged: true"),
-    "shell: true",
+    *("shell: true", "retry: [lost-host]"),
     *("mounts: [{host: /opt, path: /opt}]", "secrets: {A: /a}"),
     "container_properties: {readonlyRootFilesystem: true}",
     'groups: {a: {nodes: "0:"}}',
