@@ -626,8 +626,16 @@ def test_a_plan_names_the_keys_that_changed(name: str, plans: dict[str, Future[P
                 ("environments", key_changes.entry(key), *key.split("."))
                 for key in key_changes.ENVIRONMENTS
             ),
-            *(("queues", key_changes.entry(key[-1]), *key) for key in key_changes.QUEUES),
+            *(
+                ("queues", key_changes.entry(key[-1]), *key)
+                for key in key_changes.QUEUES
+                if key != ("shares", "weights")
+            ),
             # A change of a mapping names its entry.
+            *(
+                ("queues", "weights", "shares", "weights", user)
+                for user in ("alice", "bob", "physics*")
+            ),
             *(
                 ("jobs", key_changes.entry(key), key, *(value if isinstance(value, dict) else ()))
                 for key, value in key_changes.JOBS.items()
