@@ -22,6 +22,7 @@ from mngen.cluster import (
     job_variables,
     retry_conditions,
 )
+from mngen.jobs import UNFINISHED
 from mngen.rules import require
 from mngen.sandbox import ACCOUNT_ID
 from mngen.spec import JobFromFile, load_text
@@ -181,6 +182,21 @@ class Deployed:
         """Describe a job."""
         found: dict[str, Any] = self.batch.describe_jobs(jobs=[identifier])["jobs"][0]
         return found
+
+    def drain(self) -> None:
+        """Terminate every job of the deployment, and wait until its instances are free again."""
+        queues = [each.spec.aws_name or f"{self.name}-{each.name}" for each in self.cluster.queues]
+        deadline = time.monotonic() + 180
+        while left := [
+            each["jobId"]
+            for queue in queues
+            for state in UNFINISHED
+            for each in self.batch.list_jobs(jobQueue=queue, jobStatus=state)["jobSummaryList"]
+        ]:
+            assert time.monotonic() < deadline, left
+            for identifier in left:
+                self.batch.terminate_job(jobId=identifier, reason="the test has ended")
+            time.sleep(0.05)
 
     def ecs_members(self, environment: str) -> set[str]:
         """Read which EC2 instances have joined the ECS cluster of an environment."""

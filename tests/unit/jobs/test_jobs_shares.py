@@ -23,7 +23,7 @@ from tests.support.iam import Request, allows
 from tests.support.sandbox import error_code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from mngen.sandbox import Sandbox
@@ -55,8 +55,10 @@ def shared(sandbox: Sandbox) -> Deployed:
 @pytest.fixture
 def jobs(
     shared: Deployed, state_home: object, inside: None, connect: Callable[[str, str], Any]
-) -> Jobs:
-    return Jobs(shared.cluster, connect)
+) -> Iterator[Jobs]:
+    """What one test leaves waiting would have a turn, or the room, in the next one."""
+    yield Jobs(shared.cluster, connect)
+    shared.drain()
 
 
 @pytest.fixture
@@ -87,8 +89,6 @@ def test_the_share_of_a_flow_is_that_of_all_its_jobs_in_fair_queues(
         order = Order(job="post", name=f"flow-{expected}", share=named)
         sent = [shared.job(each.id) for each in jobs.send_flow(jobs.prepare_flow(order))]
         assert [each.get("shareIdentifier") for each in sent] == [expected, None, expected]
-        for each in sent:
-            jobs.cancel(each["jobId"])
 
 
 def test_a_user_without_letters_has_to_name_a_share(
@@ -144,27 +144,22 @@ def test_who_used_less_comes_first(
     assert "vCPUs in use: alice 24, bob 24; 48 in all" in shown.stderr
     # Without a queue, nobody asks whose turn it is.
     assert "turn" not in mngen_here("jobs", cwd=tmp_path).stdout
-    for each in (*running, *waiting.values()):
-        jobs.cancel(each)
 
 
 def test_the_next_one_starts_when_there_is_room(jobs: Jobs) -> None:
-    first, second = (hold(jobs, "RUNNING", "solve", share=share) for share in ("ann", "ann"))
+    first, _ = (hold(jobs, "RUNNING", "solve", share=share) for share in ("ann", "ann"))
     greedy = jobs.submit("solve", name="again", share="ann").id
     newcomer = jobs.submit("solve", name="newcomer", share="ben").id
     assert jobs.turns("fair").jobs[:2] == (newcomer, greedy)
     jobs.cancel(first)
     assert jobs.turns("fair").jobs[:1] == (greedy,)
-    jobs.cancel(second)
 
 
 def test_a_queue_without_shares_has_turns_too(jobs: Jobs) -> None:
-    running = hold(jobs, "RUNNING", "simple")
+    hold(jobs, "RUNNING", "simple")
     waiting = [hold(jobs, "RUNNABLE", "simple") for _ in range(2)]
     turns = jobs.turns("plain")
     assert (turns.jobs, turns.vcpus, turns.shares) == (tuple(waiting), 24, ())
-    for each in (running, *waiting):
-        jobs.cancel(each)
     with pytest.raises(InputError, match="the spec has no queue `fare`"):
         jobs.turns("fare")
 

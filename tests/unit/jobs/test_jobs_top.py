@@ -66,7 +66,8 @@ def test_without_a_terminal_it_prints_one_page(deployed: Deployed, jobs: Jobs, r
         computeEnvironment=deployed.environments["m4"], state="DISABLED"
     )
     try:
-        shown = run("top")
+        # Wide enough for every column, whatever the job's age is.
+        shown = run("top", env={"COLUMNS": "120"})
         narrow = run("top", env={"COLUMNS": "60"})
         data = json.loads(run("top", "--format", "json").stdout)
     finally:
