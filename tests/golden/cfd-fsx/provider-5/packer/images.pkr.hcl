@@ -114,8 +114,8 @@ locals {
   user_data = "#!/bin/sh\nshutdown -h +120\nsystemctl mask --runtime ecs.service\nsystemctl --no-block stop ecs.service\n"
 }
 
-# No limit of CPUs, x86_64, with EFA: for x86_64-efa.
-source "amazon-ebs" "x86_64-efa" {
+# nr_cpus=64, x86_64, with EFA, with scratch space at /scratch: for m6idn.32xlarge-efa-scratch.
+source "amazon-ebs" "m6idn_32xlarge-efa-scratch" {
   region                      = "eu-north-1"
   custom_endpoint_ec2         = var.ec2_endpoint
   source_ami                  = var.base_amis["x86_64"]
@@ -132,7 +132,7 @@ source "amazon-ebs" "x86_64-efa" {
   ssh_port                  = var.ssh_port
   ssh_timeout               = var.ssh_timeout
   ssh_clear_authorized_keys = true
-  temporary_key_pair_name   = "cfd-bake-x86_64-efa-${var.suffix}"
+  temporary_key_pair_name   = "cfd-bake-m6idn_32xlarge-efa-scratch-${var.suffix}"
 
   metadata_options {
     http_endpoint               = "enabled"
@@ -150,19 +150,19 @@ source "amazon-ebs" "x86_64-efa" {
     delete_on_termination = true
   }
 
-  ami_name        = "cfd-x86_64-efa-${var.suffix}"
-  run_tags        = merge(local.run_tags, { Name = "cfd-bake-x86_64-efa", "mngen:image" = "x86_64-efa" })
-  run_volume_tags = merge(local.run_tags, { "mngen:image" = "x86_64-efa" })
-  snapshot_tags   = merge(local.tags, { "mngen:image" = "x86_64-efa" })
+  ami_name        = "cfd-m6idn.32xlarge-efa-scratch-${var.suffix}"
+  run_tags        = merge(local.run_tags, { Name = "cfd-bake-m6idn.32xlarge-efa-scratch", "mngen:image" = "m6idn.32xlarge-efa-scratch" })
+  run_volume_tags = merge(local.run_tags, { "mngen:image" = "m6idn.32xlarge-efa-scratch" })
+  snapshot_tags   = merge(local.tags, { "mngen:image" = "m6idn.32xlarge-efa-scratch" })
   tags = merge(local.tags, {
-    "mngen:image"   = "x86_64-efa"
-    "mngen:nr-cpus" = "0"
-    "mngen:inputs"  = lookup(var.inputs, "x86_64-efa", "")
+    "mngen:image"   = "m6idn.32xlarge-efa-scratch"
+    "mngen:nr-cpus" = "64"
+    "mngen:inputs"  = lookup(var.inputs, "m6idn.32xlarge-efa-scratch", "")
   })
 }
 
 build {
-  sources = ["source.amazon-ebs.x86_64-efa"]
+  sources = ["source.amazon-ebs.m6idn_32xlarge-efa-scratch"]
 
   provisioner "ansible" {
     command       = var.ansible_playbook
@@ -186,14 +186,15 @@ build {
       mngen_fsx_mount      = "/fsx"
       mngen_fsx_mount_name = var.fsx_mount_name
       mngen_fsx_new        = true
-      mngen_image          = "x86_64-efa"
-      mngen_nr_cpus        = 0
+      mngen_image          = "m6idn.32xlarge-efa-scratch"
+      mngen_nr_cpus        = 64
+      mngen_scratch        = "/scratch"
       mngen_version        = "0.1.0"
     })]
   }
 
   post-processor "manifest" {
     output      = var.manifest
-    custom_data = { image = "x86_64-efa" }
+    custom_data = { image = "m6idn.32xlarge-efa-scratch" }
   }
 }

@@ -7,15 +7,18 @@ module "job_wing" {
   name              = "cfd-wing"
   nodes             = 4
   image             = local.container_image
-  command           = ["/efs/bin/solve", "--case", "/fsx/cases/wing", "--out", "/fsx/results/wing"]
-  vcpus             = 192
-  memory_mib        = 711723
-  shared_memory_mib = 177930
+  command           = ["/efs/bin/solve", "--case=/fsx/cases/wing", "--out=/fsx/results/wing", "--work=/scratch"]
+  vcpus             = 64
+  memory_mib        = 491163
+  shared_memory_mib = 122790
   environment = {
-    MNGEN_SHARED = "/efs"
+    MNGEN_CPUS    = "64"
+    MNGEN_SCRATCH = "/scratch"
+    MNGEN_SHARED  = "/efs"
   }
   efs_mount       = "/efs"
   fsx_mount       = "/fsx"
+  scratch_mount   = "/scratch"
   efa_devices     = 2
   attempts        = 1
   timeout_seconds = 43200

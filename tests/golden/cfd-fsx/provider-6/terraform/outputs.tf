@@ -61,7 +61,7 @@ output "builder_profile_arn" {
 output "compute_environments" {
   description = "Compute environments by their name in the spec; null until the AMI is baked."
   value = merge(
-    { hpc7a = one(module.environment_hpc7a[*].arn) },
+    { m6idn = one(module.environment_m6idn[*].arn) },
   )
 }
 
@@ -83,7 +83,7 @@ output "images_to_bake" {
   description = "AMIs that an environment waits for; `mngen bake` bakes them."
   value = setsubtract(
     [
-      "x86_64-efa",
+      "m6idn.32xlarge-efa-scratch",
     ],
     keys(var.amis),
   )

@@ -2,12 +2,12 @@
 
 module "queue_solvers" {
   source = "./modules/job_queue"
-  count  = length(concat(module.environment_hpc7a[*].arn)) > 0 ? 1 : 0
+  count  = length(concat(module.environment_m6idn[*].arn)) > 0 ? 1 : 0
 
   name     = "cfd-solvers"
   priority = 1
   # In the order in which AWS Batch tries them.
-  compute_environment_arns = concat(module.environment_hpc7a[*].arn)
+  compute_environment_arns = concat(module.environment_m6idn[*].arn)
   shares = {
     decay_seconds   = 86400
     policy          = "cfd-solvers"

@@ -7,15 +7,16 @@ output "spec" {
   sensitive   = true
   value = {
     environments = {
-      hpc7a = {
+      m6idn = {
         efa       = true
-        instance  = "hpc7a.96xlarge"
+        instance  = "m6idn.32xlarge"
         max_nodes = 16
+        scratch   = "/scratch"
       }
     }
     jobs = {
       wing = {
-        command = ["/efs/bin/solve", "--case", "/fsx/cases/wing", "--out", "/fsx/results/wing"]
+        command = ["/efs/bin/solve", "--case=/fsx/cases/wing", "--out=/fsx/results/wing", "--work=/scratch"]
         nodes   = 4
         queue   = "solvers"
         timeout = 43200
@@ -28,7 +29,7 @@ output "spec" {
     }
     queues = {
       solvers = {
-        environments = ["hpc7a"]
+        environments = ["m6idn"]
         shares = {
           reserve = 10
           weights = {

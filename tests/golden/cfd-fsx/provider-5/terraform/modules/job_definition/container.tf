@@ -18,14 +18,25 @@ locals {
       ]
 
       # The instance mounts the file systems; the container has them in the same places.
-      mountPoints = [
-        { containerPath = var.efs_mount, readOnly = false, sourceVolume = "efs" },
-        { containerPath = var.fsx_mount, readOnly = false, sourceVolume = "fsx" },
-      ]
-      volumes = [
-        { name = "efs", host = { sourcePath = var.efs_mount } },
-        { name = "fsx", host = { sourcePath = var.fsx_mount } },
-      ]
+      # Likewise its scratch space, which jobs that follow on the instance find as it was left.
+      mountPoints = concat(
+        [
+          { containerPath = var.efs_mount, readOnly = false, sourceVolume = "efs" },
+          { containerPath = var.fsx_mount, readOnly = false, sourceVolume = "fsx" },
+        ],
+        var.scratch_mount == null ? [] : [
+          { containerPath = var.scratch_mount, readOnly = false, sourceVolume = "scratch" },
+        ],
+      )
+      volumes = concat(
+        [
+          { name = "efs", host = { sourcePath = var.efs_mount } },
+          { name = "fsx", host = { sourcePath = var.fsx_mount } },
+        ],
+        var.scratch_mount == null ? [] : [
+          { name = "scratch", host = { sourcePath = var.scratch_mount } },
+        ],
+      )
 
       linuxParameters = merge(
         { sharedMemorySize = var.shared_memory_mib },

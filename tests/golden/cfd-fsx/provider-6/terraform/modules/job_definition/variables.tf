@@ -52,6 +52,12 @@ variable "fsx_mount" {
   type        = string
 }
 
+variable "scratch_mount" {
+  description = "Mount point of the node's scratch space, on the instance and in the container; null for none."
+  type        = string
+  default     = null
+}
+
 variable "efa_devices" {
   description = "Elastic Fabric Adapters passed into the container."
   type        = number
