@@ -10,13 +10,16 @@ import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
 from tests.support.relay import Answer, Relay, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/(?P<region>[^/]*)/(?P<service>[^/]+)/aws4_request")
 _MODELS = {"elasticfilesystem": "efs"}
@@ -91,7 +94,7 @@ def read_call(request: Request, answer: Answer) -> Call:
         values = dict(parse_qsl(body.decode(), keep_blank_values=True))
         operation = values.pop("Action")
     else:
-        operation, in_path = _rest(service, request.method, parts.path, query)
+        operation, in_path = _rest(service, request.method, parts.path, query, headers.keys())
         values = {**query, **in_path}
         if headers.get("content-type", "").startswith("application/json") and body:
             values |= json.loads(body)
@@ -100,32 +103,48 @@ def read_call(request: Request, answer: Answer) -> Call:
 
 
 def _rest(
-    service: str, method: str, path: str, query: dict[str, str]
+    service: str, method: str, path: str, query: dict[str, str], headers: Iterable[str]
 ) -> tuple[str, dict[str, str]]:
     """Find the operation of a REST request: the one whose address matches most of it."""
+    given = {*query, *(each.lower() for each in headers)}
     found = [
-        (operation == query.get("x-id"), len(fixed), len(pattern.pattern), operation, match)
-        for operation, verb, pattern, fixed in _routes(service)
-        if verb == method and fixed <= query.keys() and (match := pattern.fullmatch(path))
+        (operation == query.get("x-id"), len(needed), len(pattern.pattern), operation, match)
+        for operation, verb, pattern, needed in _routes(service)
+        if verb == method and needed <= given and (match := pattern.fullmatch(path))
     ]
     assert found, f"no operation of {service}: {method} {path}"
-    # Operations of S3 share addresses, so its clients name the one that they mean in `x-id`.
+    # Operations of S3 share addresses: some clients name theirs in `x-id`.
     *_, operation, match = max(found, key=lambda each: each[:3])
     return operation, {name: unquote(value) for name, value in match.groupdict().items() if value}
 
 
 @lru_cache
 def _routes(service: str) -> list[tuple[str, str, re.Pattern[str], frozenset[str]]]:
+    """Return each operation with its method, its path, and what its query and headers must have."""
     name = _MODELS.get(service, service)
     model = ServiceModel(Loader().load_service_model(name, "service-2"), name)
     routes = []
     for operation in model.operation_names:
-        http = model.operation_model(operation).http
-        address, _, fixed = http["requestUri"].partition("?")
+        described = model.operation_model(operation)
+        address, _, fixed = described.http["requestUri"].partition("?")
         pattern = re.sub(r"\\\{(\w+)(\\\+)?\\\}", _group, re.escape(address))
-        keys = frozenset(each.partition("=")[0] for each in fixed.split("&") if each)
-        routes.append((operation, http["method"], re.compile(pattern + "/?"), keys))
+        needed = {each.partition("=")[0] for each in fixed.split("&") if each}
+        needed |= _required(described.input_shape)
+        routes.append(
+            (operation, described.http["method"], re.compile(pattern + "/?"), frozenset(needed))
+        )
     return routes
+
+
+def _required(shape: Any) -> set[str]:
+    """Return the names in the query and the headers, in lower case, that an input must have."""
+    members = [shape.members[name] for name in shape.required_members] if shape else []
+    found = [
+        (each.serialization["location"], each.serialization["name"])
+        for each in members
+        if each.serialization.get("location") in ("querystring", "header")
+    ]
+    return {name.lower() if place == "header" else name for place, name in found}
 
 
 def _group(match: re.Match[str]) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mngen.catalog import Prices
-    from mngen.cost import JobReport, Origin, Report, Spent
+    from mngen.cost import JobReport, Origin, Place, Report, Spent
     from mngen.jobs import Usage
 
 _KEPT_SECONDS = 7 * 86_400
@@ -53,8 +53,12 @@ def cost(
         SumBy | None, typer.Option("--by", help="Sum by user, job or queue; default: job")
     ] = None,
     keep: Annotated[
-        Path | None,
-        typer.Option("--keep", help="CSV file to keep finished jobs in, and to sum as well"),
+        str | None,
+        typer.Option(
+            "--keep",
+            metavar="FILE",
+            help="CSV file or s3://BUCKET/KEY to keep finished jobs in, and to sum as well",
+        ),
     ] = None,
     picture: Annotated[
         Path | None,
@@ -79,18 +83,17 @@ def cost(
     file has are summed as well, at the prices that mngen knew when they were added. AWS Batch lists
     no jobs of a deleted queue: run it before `mngen destroy`.
     """
+    from mngen._aws import client
     from mngen.catalog import load_prices
-    from mngen.cost import By, Origin, costs_of, job_report, summed
+    from mngen.cost import By, Origin, costs_of, job_report, place_of, summed
 
     given = {"--since": since, "--by": by, "--keep": keep, "--picture": picture}
     if job is not None and any(given.values()):
         option = next(name for name, value in given.items() if value)
         raise typer.BadParameter("not with a job ID", param_hint=option)
-    if keep is not None:
-        if sandbox:
-            # Its deployments are called as those on AWS: the jobs would be summed together.
-            raise typer.BadParameter("not with --sandbox", param_hint="--keep")
-        _refuse_bucket(keep)
+    if keep is not None and sandbox:
+        # Its deployments are called as those on AWS: the jobs would be summed together.
+        raise typer.BadParameter("not with --sandbox", param_hint="--keep")
     if picture is not None:
         _refuse_other(picture, keep)
     prices = load_prices(file)
@@ -100,14 +103,15 @@ def cost(
         if job is not None:
             _print(job_report(opened.usage_of(job), prices, region), region, output_format)
             return
+        place = None if keep is None else place_of(keep, lambda: client("s3", region))
         # All that is remembered is kept; what is shown may be less.
-        usages = opened.usage(since=None if keep else after)
+        usages = opened.usage(since=None if place else after)
         deployment = opened.cluster.spec.name
-        account = opened.account_id() if keep else ""
-    if keep is None:
+        account = opened.account_id() if place else ""
+    if place is None:
         spent = costs_of(usages, prices, region)
     else:
-        spent = _with_kept(usages, prices, keep, Origin(deployment, account, region), after)
+        spent = _with_kept(usages, prices, place, Origin(deployment, account, region), after)
     found = summed(spent, prices, region, By((by or SumBy.JOB).value))
     _print(found, region, output_format)
     if picture is not None:
@@ -126,7 +130,7 @@ def cost(
 def _with_kept(
     usages: "Sequence[Usage]",
     prices: "Prices",
-    path: Path,
+    place: "Place",
     origin: "Origin",
     after: float | None,
 ) -> "list[tuple[Usage, Spent]]":
@@ -134,29 +138,16 @@ def _with_kept(
     from mngen.cost import costs_of, spent_when_kept
     from mngen.cost import keep as kept_in
 
-    kept = kept_in(path, usages, prices, origin)
+    kept = kept_in(place, usages, prices, origin)
     total = f"{len(kept.jobs)} of {origin.deployment} in all"
-    report(f"{path}: {counted(kept.added, 'job')} added, {total}")
+    report(f"{place}: {counted(kept.added, 'job')} added, {total}")
     ids = {each.usage.id for each in kept.jobs}
     spent = costs_of((each for each in usages if each.id not in ids), prices, origin.region)
     spent += [(each.usage, spent_when_kept(each, prices)) for each in kept.jobs]
     return [each for each in spent if after is None or each[0].created >= after]
 
 
-def _refuse_bucket(path: Path) -> None:
-    """Refuses what looks like an object in S3.
-
-    Raises:
-        InputError: It does.
-    """
-    if path.parts[:1] == ("s3:",):
-        raise InputError(
-            f"--keep takes a file: {path}",
-            hint="copy the file with `aws s3 cp` before and after the command",
-        )
-
-
-def _refuse_other(picture: Path, keep: Path | None) -> None:
+def _refuse_other(picture: Path, keep: str | None) -> None:
     """Refuses to write a picture over what is none, above all over the kept jobs.
 
     Raises:

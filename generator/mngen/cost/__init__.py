@@ -42,6 +42,7 @@ from mngen.cost._standing import Standing
 if TYPE_CHECKING:
     from mngen.cost._kept import Kept, KeptJob, Origin, keep, spent_when_kept
     from mngen.cost._picture import Weeks, to_svg, weeks_of
+    from mngen.cost._places import LocalFile, Place, S3Object, place_of
 
 __all__ = [
     "Bound",
@@ -50,9 +51,12 @@ __all__ = [
     "JobReport",
     "Kept",
     "KeptJob",
+    "LocalFile",
     "Origin",
+    "Place",
     "Report",
     "Row",
+    "S3Object",
     "Spent",
     "Standing",
     "Weeks",
@@ -64,6 +68,7 @@ __all__ = [
     "job_report",
     "keep",
     "no_prices",
+    "place_of",
     "price_note",
     "recorded_cluster",
     "report",
@@ -79,9 +84,13 @@ __getattr__ = later(
     {
         "Kept": "_kept",
         "KeptJob": "_kept",
+        "LocalFile": "_places",
         "Origin": "_kept",
+        "Place": "_places",
+        "S3Object": "_places",
         "Weeks": "_picture",
         "keep": "_kept",
+        "place_of": "_places",
         "spent_when_kept": "_kept",
         "to_svg": "_picture",
         "weeks_of": "_picture",

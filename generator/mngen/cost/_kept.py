@@ -1,4 +1,4 @@
-"""What is kept of finished jobs, since AWS Batch forgets them: a CSV file, one line for each job.
+"""What is kept of finished jobs, since AWS Batch forgets them: CSV, one line for each job.
 
 A line is written once, with the amount at the prices known on that day, and never changed. Each
 names its deployment and account, so that several can share a file.
@@ -11,19 +11,19 @@ import csv
 import io
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mngen._files import locked_folder, write_atomically
+from mngen.cost._places import LocalFile, Place
 from mngen.cost._spent import NO_PRICE, Spent, csv_text, spent_of
-from mngen.errors import InputError, Position, Problem, ToolError
+from mngen.errors import InputError, Position, Problem
 from mngen.jobs import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from mngen.catalog import Prices
 
@@ -97,14 +97,13 @@ class Kept(Struct, frozen=True, kw_only=True):
     added: int
 
 
-def keep(path: Path, usages: Iterable[Usage], prices: Prices, origin: Origin) -> Kept:
+def keep(where: Path | Place, usages: Iterable[Usage], prices: Prices, origin: Origin) -> Kept:
     """Adds the finished jobs that a file lacks to it, and returns all that it has of a deployment.
 
-    If this is killed at any point, the file is the old or the new one. Of two that run at the same
-    time, one waits for the other.
+    Of several that run at the same time, none loses what another one adds.
 
     Args:
-        path: The file; it need not exist yet, but its folder must.
+        where: The path of the file, which need not exist yet, or another place.
         usages: How long jobs used instances, finished or not; one whose end AWS Batch does not
             report is not added yet.
         prices: The prices of instance types.
@@ -114,31 +113,28 @@ def keep(path: Path, usages: Iterable[Usage], prices: Prices, origin: Origin) ->
         InputError: The file is damaged, or is not a file; it was not changed.
         ToolError: It cannot be read or written.
     """
-    try:
-        # A link stays one, also when what it points to is replaced.
-        path = path.resolve()
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path} is not a file", hint="pass the path of a CSV file")
-        with locked_folder(path.parent, path.name):
-            raw = path.read_bytes() if path.exists() else b""
-            known = _parsed(path, raw)
-            ids = {each.usage.id for each in known}
-            new = [
-                _new(each, prices, origin)
-                for each in sorted(usages, key=lambda each: (each.created, each.id))
-                if each.state in _FINISHED and not each.is_open and each.id not in ids
-            ]
-            if new:
-                content = _appended(raw, new)
-                # What could not be read again is not written.
-                known = _parsed(path, content)
-                write_atomically(path, content)
-    except (OSError, RuntimeError) as error:
-        # Before Python 3.13, a link that points to itself is a RuntimeError.
-        raise ToolError(
-            f"cannot keep jobs in {path}: {getattr(error, 'strerror', None) or error}",
-            hint="pass a file in a folder that you can write to",
-        ) from None
+    finished = [
+        each
+        for each in sorted(usages, key=lambda each: (each.created, each.id))
+        if each.state in _FINISHED and not each.is_open
+    ]
+    place = LocalFile(where) if isinstance(where, Path) else where
+    known: list[KeptJob] = []
+    new: list[KeptJob] = []
+
+    def changed(raw: bytes) -> bytes | None:
+        nonlocal known, new
+        known = _parsed(place, raw)
+        ids = {each.usage.id for each in known}
+        new = [_new(each, prices, origin) for each in finished if each.id not in ids]
+        if not new:
+            return None
+        content = _appended(raw, new)
+        # What could not be read again is not written.
+        known = _parsed(place, content)
+        return content
+
+    place.change(changed)
     own = tuple(each for each in known if each.origin == origin)
     return Kept(jobs=own, added=len(new))
 
@@ -178,7 +174,7 @@ def _row(kept: KeptJob) -> tuple[object, ...]:
     )
 
 
-def _parsed(path: Path, raw: bytes) -> list[KeptJob]:
+def _parsed(place: Place, raw: bytes) -> list[KeptJob]:
     """Returns the jobs of a file; none of an empty one.
 
     Raises:
@@ -189,7 +185,7 @@ def _parsed(path: Path, raw: bytes) -> list[KeptJob]:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise _damaged(path, line, "", "it is not UTF-8") from None
+        raise _damaged(place, line, "", "it is not UTF-8") from None
     if not text.strip():
         return []
     lines = [each.removesuffix("\r") for each in text.split("\n")]
@@ -198,25 +194,25 @@ def _parsed(path: Path, raw: bytes) -> list[KeptJob]:
     is_headed = False
     try:
         for row in reader:
-            place = (path, reader.line_num, lines[min(reader.line_num, len(lines)) - 1])
+            at = (place, reader.line_num, lines[min(reader.line_num, len(lines)) - 1])
             if not row:
                 # Editors leave an empty line at the end.
                 continue
             if not is_headed:
                 if tuple(row) != _COLUMNS:
-                    raise _damaged(*place, f"the header must be {','.join(_COLUMNS)}")
+                    raise _damaged(*at, f"the header must be {','.join(_COLUMNS)}")
                 is_headed = True
                 continue
             try:
                 kept = _job(row)
             except ValueError as error:
-                raise _damaged(*place, str(error)) from None
+                raise _damaged(*at, str(error)) from None
             if kept.usage.id in found:
-                raise _damaged(*place, f"the job {kept.usage.id} is in the file twice")
+                raise _damaged(*at, f"the job {kept.usage.id} is in the file twice")
             found[kept.usage.id] = kept
     except csv.Error as error:
         line = reader.line_num
-        raise _damaged(path, line, lines[min(line, len(lines)) - 1], str(error)) from None
+        raise _damaged(place, line, lines[min(line, len(lines)) - 1], str(error)) from None
     return list(found.values())
 
 
@@ -285,11 +281,11 @@ def _shares(text: str) -> dict[str, float]:
     return shares
 
 
-def _damaged(path: Path, line: int, text: str, what: str) -> InputError:
+def _damaged(place: Place, line: int, text: str, what: str) -> InputError:
     return InputError(
         Problem(
             f"the file of kept jobs is damaged: {what}",
-            file=str(path),
+            file=str(place),
             position=Position(line, 1),
             source_line=text,
             hint=_MEND,

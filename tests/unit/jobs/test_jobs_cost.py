@@ -15,6 +15,7 @@ import pytest
 from mngen.catalog import load_prices
 from mngen.cost import By, report
 from mngen.jobs import Jobs
+from mngen.sandbox import ACCOUNT_ID
 from tests.support.batch import Deployed, hold
 
 if TYPE_CHECKING:
@@ -111,8 +112,15 @@ def test_jobs_are_summed_by_user_job_and_queue(
     picture = (folder / "cost.svg").read_text(encoding="utf-8")
     assert f"total {sum(expected.values()):.3g} USD" in picture
     assert run("cost", running, "--keep", "kept.csv").returncode == 2
-    refused = run("cost", "--keep", "s3://bucket/kept.csv")
-    assert (refused.returncode, "--keep takes a file" in refused.stderr) == (1, True)
+    # In a bucket as in a file; of the jobs, AWS Batch still has the last one.
+    bucket = f"{deployed.name}-costs"
+    deployed.client("s3").create_bucket(Bucket=bucket)
+    done = run(*keep, "--keep", f"s3://{bucket}/kept.csv")
+    assert json.loads(done.stdout)["total"]["jobs"] == 1
+    content = deployed.client("s3").get_object(Bucket=bucket, Key="kept.csv")["Body"].read()
+    assert f"{deployed.name},{ACCOUNT_ID},us-east-1,{running}," in content.decode()
+    refused = run("cost", "--keep", f"s3://{bucket}")
+    assert (refused.returncode, "is not an object in a bucket" in refused.stderr) == (1, True)
 
 
 def test_ten_thousand_jobs_take_at_most_120_calls(large: Deployed, faults: Faults) -> None:
