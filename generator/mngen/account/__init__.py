@@ -18,6 +18,7 @@ from mngen.account._instances import instances_of
 from mngen.account._policies import concerns, covers, holds, principals, services, statements
 from mngen.account._quota import largest_quota, quota_value
 from mngen.account._reservations import Reservation, utc
+from mngen.account._spot import spot_history
 from mngen.account._subscriptions import subscriptions
 from mngen.account._target import Intent, Target
 
@@ -42,6 +43,7 @@ __all__ = [
     "principals",
     "quota_value",
     "services",
+    "spot_history",
     "statements",
     "stem_of",
     "subscriptions",

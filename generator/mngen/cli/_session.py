@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mngen.catalog import Prices
     from mngen.cluster import AmiFile, Cluster
-    from mngen.cost import Estimate
+    from mngen.cost import Estimate, SpotPrice
     from mngen.errors import Problem
     from mngen.jobs import Jobs
     from mngen.sandbox import Sandbox
@@ -164,3 +164,33 @@ def estimate_of_spec(file: Path) -> "Estimate | None":
         # Rules that found an error may have been skipped.
         return None
     return estimate(cluster, load_prices(file))
+
+
+def spot_of_spec(file: Path) -> "tuple[tuple[SpotPrice, ...], str]":
+    """Returns what the Spot instances of a spec cost, and the reason if that is not known.
+
+    If AWS does not answer, a check goes on without prices.
+
+    Args:
+        file: The spec.
+    """
+    from mngen._aws import client, translated
+    from mngen.account import spot_history
+    from mngen.catalog import load_prices
+    from mngen.cost import SPOT_DAYS, spot_prices, spot_types
+    from mngen.errors import InputError, ToolError
+
+    try:
+        cluster = cluster_of(file)
+    except InputError:
+        # Rules that found an error may have been skipped.
+        return (), ""
+    types = spot_types(cluster)
+    if not types:
+        return (), ""
+    try:
+        with translated():
+            history = spot_history(client("ec2", cluster.spec.region), types, days=SPOT_DAYS)
+    except ToolError as error:
+        return (), f"prices not known: {error}"
+    return spot_prices(cluster, load_prices(file), history), ""

@@ -9,11 +9,11 @@ import typer
 
 from mngen.cli._console import print_json, wants_colour
 from mngen.cli._options import DEFAULT_FILE, DEFAULT_OUT, FileOption, OutOption
-from mngen.cli._session import account_of, estimate_of_spec, stale_amis
+from mngen.cli._session import account_of, estimate_of_spec, spot_of_spec, stale_amis
 from mngen.errors import InputError, Severity, format_problems
 
 if TYPE_CHECKING:
-    from mngen.cost import Estimate
+    from mngen.cost import SpotPrice
     from mngen.rules import Report
 
 
@@ -50,7 +50,8 @@ def check(
     A spec without errors is shown with what a job costs at most, and what is billed for while none
     runs.
 
-    With --aws, rules that read the AWS account are checked too. Exit codes: 1 if there is an error,
+    With --aws, rules that read the AWS account are checked too, and prices of Spot instances are
+    shown. Exit codes: 1 if there is an error,
     3 if there is none but AWS could not answer everything. `mngen rules ID` explains a rule.
     """
     if show:
@@ -67,10 +68,20 @@ def check(
             out=out,
         )
     price = None
+    spot: tuple[SpotPrice, ...] = ()
+    unknown = ""
     if not found.count(Severity.ERROR):
         found = found.with_more(at_level(stale_amis(file, out), level))
         price = estimate_of_spec(file)
-    _show(found, price, output_format)
+        # Emulated instances have no market.
+        if aws and not sandbox:
+            spot, unknown = spot_of_spec(file)
+    if output_format is CheckFormat.JSON:
+        shown = price.as_dict() if price else None
+        print_json({**found.as_dict(), "price": shown, "spot": spot})
+    else:
+        lines = [*(price.lines() if price else ()), *(each.line() for each in spot)]
+        _show(found, [*lines, *([f"spot: {unknown}"] if unknown else [])], output_format)
     if found.exit_code:
         raise typer.Exit(found.exit_code)
 
@@ -96,14 +107,12 @@ def _region(file: Path) -> str | None:
     return spec.region if spec else None
 
 
-def _show(found: "Report", price: "Estimate | None", output_format: CheckFormat) -> None:
-    if output_format is CheckFormat.JSON:
-        print_json({**found.as_dict(), "price": price.as_dict() if price else None})
-    elif output_format is CheckFormat.SARIF:
+def _show(found: "Report", prices: list[str], output_format: CheckFormat) -> None:
+    if output_format is CheckFormat.SARIF:
         from mngen.rules import to_sarif
 
         print_json(to_sarif(found.everything))
     else:
         if found.everything:
             typer.echo(format_problems(found.everything, colour=wants_colour(sys.stdout)) + "\n")
-        typer.echo("\n".join([*(price.lines() if price else ()), found.summary]))
+        typer.echo("\n".join([*prices, found.summary]))

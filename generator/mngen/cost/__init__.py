@@ -43,8 +43,10 @@ if TYPE_CHECKING:
     from mngen.cost._kept import Kept, KeptJob, Origin, keep, spent_when_kept
     from mngen.cost._picture import Weeks, to_svg, weeks_of
     from mngen.cost._places import LocalFile, Place, S3Object, place_of
+    from mngen.cost._spot import SPOT_DAYS, SpotPrice, spot_prices, spot_types
 
 __all__ = [
+    "SPOT_DAYS",
     "Bound",
     "By",
     "Estimate",
@@ -58,6 +60,7 @@ __all__ = [
     "Row",
     "S3Object",
     "Spent",
+    "SpotPrice",
     "Standing",
     "Weeks",
     "bound_of",
@@ -73,6 +76,8 @@ __all__ = [
     "recorded_cluster",
     "report",
     "spent_when_kept",
+    "spot_prices",
+    "spot_types",
     "summed",
     "to_svg",
     "weeks_of",
@@ -88,10 +93,14 @@ __getattr__ = later(
         "Origin": "_kept",
         "Place": "_places",
         "S3Object": "_places",
+        "SPOT_DAYS": "_spot",
+        "SpotPrice": "_spot",
         "Weeks": "_picture",
         "keep": "_kept",
         "place_of": "_places",
         "spent_when_kept": "_kept",
+        "spot_prices": "_spot",
+        "spot_types": "_spot",
         "to_svg": "_picture",
         "weeks_of": "_picture",
     },

@@ -79,6 +79,7 @@ UNSEEN = {
     "ec2:DescribeCapacityReservations": "`mngen check --aws`",
     "ec2:DescribeInstanceTypeOfferings": "`mngen check --aws`",
     "ec2:DescribeKeyPairs": "`mngen check --aws`",
+    "ec2:DescribeSpotPriceHistory": "`mngen check --aws`, with Spot instances",
     "ec2:DescribeAvailabilityZones": "`mngen check --aws`",
     "ec2:DescribeVpcEndpointServices": "`mngen check --aws`; with interface endpoints",
     "ec2:GetEbsDefaultKmsKeyId": "`mngen check --aws`",

@@ -64,6 +64,8 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
     # Of what the checks ask AWS Batch and CloudWatch Logs, IAM knows no resources either.
     general = {call for call in calls if call.startswith(("batch:", "ec2:", "logs:"))}
     general -= {_OF_THE_VPC, *unasked(spec)}
+    if any(each.purchase == "spot" for each in spec.environments.values()):
+        general.add("ec2:DescribeSpotPriceHistory")
     groups = reservation_groups(spec, scope)
     vpc = Vpc.of(spec, scope)
     given = [
