@@ -22,6 +22,7 @@ COMMANDS = (
     ("check", "--file", "tutorial.yaml"),
     ("render", "--file", "tutorial.yaml", "--out", "deploy"),
     ("render", "--file", "tutorial.yaml", "--out", "deploy", "--check"),
+    ("graph", "--file", "tutorial.yaml"),
     ("import", "--from-pcluster", "cluster.yaml", "--dry-run", "--format", "json"),
     ("policy", "baker", "--file", "tutorial.yaml", "--account", "123456789012"),
     ("schema",),

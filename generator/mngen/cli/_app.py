@@ -15,7 +15,7 @@ from mngen.cli._quick import QuickCommand, QuickGroup
 # its own `root`. Python's own words have an underscore after them there. The class of a command is
 # `CommandClass`, where the module has one.
 _SECTIONS = {
-    "Spec": ("init", "import", "check", "render", "instances", "rules", "schema"),
+    "Spec": ("init", "import", "check", "render", "graph", "instances", "rules", "schema"),
     "Deploy": ("plan", "apply", "output", "destroy", "policy"),
     "Images": ("bake", "ami", "container"),
     "Jobs": (
@@ -36,7 +36,7 @@ _SECTIONS = {
 }
 _NAMES = tuple(name for names in _SECTIONS.values() for name in names)
 # These log nothing, and are not to wait for what shows it.
-_WITHOUT_LOG = ("init", "render", "rules", "schema")
+_WITHOUT_LOG = ("init", "render", "graph", "rules", "schema")
 _SETTINGS: dict[str, Any] = {
     # Plain help needs no rich, which would take as long to import as all the rest.
     "rich_markup_mode": None,

@@ -57,7 +57,24 @@ def _as_data(value: Any) -> Any:
     return msgspec.to_builtins(value)
 
 
-def write_picture(path: "Path", svg: str) -> None:
+def require_suffix(path: "Path", suffix: str, wanted: str) -> None:
+    """Refuses a file that is not named as what is about to be written over it.
+
+    Args:
+        path: The file.
+        suffix: How its name ends, and that of what a link of this name points to.
+        wanted: What the option takes, in words.
+
+    Raises:
+        InputError: The name ends otherwise.
+    """
+    # Unlike Path.resolve, it takes a link that points to itself as it is.
+    target = os.path.realpath(path)
+    if not all(each.lower().endswith(suffix) for each in (path.name, target)):
+        raise InputError(f"{wanted}: {path}", hint=f"pass a name that ends in {suffix}")
+
+
+def write_picture(path: "Path", text: str) -> None:
     """Writes a picture into a file, wholly or not at all.
 
     Raises:
@@ -68,9 +85,9 @@ def write_picture(path: "Path", svg: str) -> None:
     try:
         if path.is_symlink() or (path.exists() and not path.is_file()):
             # Nothing takes the place of a link or a pipe, such as /dev/stdout.
-            path.write_text(svg, encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
         else:
-            write_atomically(path, svg.encode())
+            write_atomically(path, text.encode())
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
 

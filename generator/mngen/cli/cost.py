@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mngen._text import counted
-from mngen.cli._console import console, print_json, report, table, write_picture
+from mngen.cli._console import console, print_json, report, require_suffix, table, write_picture
 from mngen.cli._jobs import moment
 from mngen.cli._options import DEFAULT_FILE, FileOption, SandboxOption
 from mngen.cli._session import opened_jobs
@@ -154,13 +154,8 @@ def _refuse_other(picture: Path, keep: str | None) -> None:
         InputError: The file, or what a link of this name points to, is not named as a picture, or
             is the one to keep jobs in.
     """
-    # Unlike Path.resolve, it takes a link that points to itself as it is.
-    target = Path(os.path.realpath(picture))
-    if not all(each.name.lower().endswith(".svg") for each in (picture, target)):
-        raise InputError(
-            f"--picture takes an SVG file: {picture}", hint="pass a name that ends in .svg"
-        )
-    if keep is not None and target == Path(os.path.realpath(keep)):
+    require_suffix(picture, ".svg", "--picture takes an SVG file")
+    if keep is not None and os.path.realpath(picture) == os.path.realpath(keep):
         raise InputError(
             f"--picture and --keep are the same file: {picture}", hint="pass two different files"
         )

@@ -1,0 +1,224 @@
+"""The graph of a deployment, from the spec and the catalog alone."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from mngen._text import counted
+from mngen.cluster import (
+    creates_execution_role,
+    creates_roles,
+    creates_spot_fleet_role,
+    log_group_name,
+    repository_name,
+)
+from mngen.graph._model import Edge, Graph, Group, Kind, Node
+from mngen.spec import DEFAULT_CIDR, DEFAULT_RETENTION, JobFromFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mngen.cluster import Cluster, ResolvedEnvironment, ResolvedJob, ResolvedQueue
+    from mngen.spec import Spec
+
+_MOST_NAMES = 3
+"""Of a list in a box."""
+
+
+def graph_of(cluster: Cluster) -> Graph:
+    """Returns the graph of a deployment.
+
+    Args:
+        cluster: The spec joined with the catalog.
+    """
+    spec = cluster.spec
+    nodes = (
+        *map(_job, cluster.jobs),
+        *map(_queue, cluster.queues),
+        *map(_environment, cluster.environments),
+        *(Node(kind=Kind.LEGACY, name=name, existing=True) for name in _legacy_names(cluster)),
+        *_amis(cluster),
+        *_containers(spec),
+        *_messages(spec),
+        *_storage(spec),
+        *_network(spec),
+    )
+    return Graph(
+        title=f"Deployment {spec.name} in {spec.region}",
+        nodes=nodes,
+        edges=tuple(chain(_node_edges(cluster), _group_edges(nodes))),
+    )
+
+
+def _job(job: ResolvedJob) -> Node:
+    if job.spec.definition and not isinstance(job.spec, JobFromFile):
+        # The record of a spec names the file and does not hold it.
+        size = "definition from a file"
+    else:
+        each = " each" if job.spec.nodes else ""
+        size = f"{counted(job.spec.nodes or 1, 'node')}, {counted(job.vcpus, 'vCPU')}{each}"
+        if job.gpus:
+            size += f", {counted(job.gpus, 'GPU')}"
+    lines = [size]
+    if job.groups:
+        lines.append(f"node groups {_list([str(each.group) for each in job.groups])}")
+    if job.spec.predecessors:
+        lines.append(f"after {_list(job.spec.predecessors)}")
+    if job.spec.image:
+        lines.append(job.spec.image)
+    return Node(kind=Kind.JOB, name=job.name, lines=tuple(lines))
+
+
+def _queue(queue: ResolvedQueue) -> Node:
+    line = f"priority {queue.spec.priority}"
+    if queue.spec.is_fair:
+        line += ", fair share"
+    lines = [line] if queue.spec.enabled else [line, "takes no new jobs"]
+    return Node(kind=Kind.QUEUE, name=queue.name, lines=tuple(lines))
+
+
+def _environment(environment: ResolvedEnvironment) -> Node:
+    spec = environment.spec
+    types = spec.instance
+    if spec.alternatives:
+        types += f" or {counted(len(spec.alternatives), 'other type')}"
+    nodes = f"{spec.min_nodes} to {counted(spec.max_nodes, 'node')}"
+    if spec.purchase == "spot":
+        nodes += ", Spot"
+    if spec.efa:
+        nodes += ", EFA"
+    lines = [types, nodes]
+    if not spec.multi_node:
+        lines.append("single-node jobs")
+    if environment.placement_group:
+        lines.append(f"placement group {environment.placement_group}")
+    if spec.capacity:
+        kind = "block" if spec.capacity.block else "group" if spec.capacity.group else "reservation"
+        lines.append(f"capacity {kind} {spec.capacity.id or spec.capacity.group}")
+    return Node(kind=Kind.ENVIRONMENT, name=environment.name, lines=tuple(lines))
+
+
+def _amis(cluster: Cluster) -> Iterator[Node]:
+    for image in cluster.machine_images:
+        limit = "" if image.nr_cpus is None else f", {counted(image.nr_cpus, 'CPU')}"
+        line = f"{image.architecture}{limit}"
+        yield Node(kind=Kind.AMI, name=image.name, lines=(line,))
+    for name in sorted({each.spec.image for each in cluster.environments if each.spec.image}):
+        yield Node(kind=Kind.AMI, name=name, existing=True)
+
+
+def _containers(spec: Spec) -> Iterator[Node]:
+    if spec.container.image:
+        yield Node(kind=Kind.IMAGE, name=spec.container.image, existing=True)
+    else:
+        lines = (f"ECR {repository_name(spec)}", f"tag {spec.container.tag}")
+        yield Node(kind=Kind.IMAGE, lines=lines)
+    if creates_roles(spec):
+        roles = {
+            "instances": spec.roles.instance_profile == "create",
+            "jobs": spec.roles.job == "create",
+            "secrets": creates_execution_role(spec),
+            "AWS Batch": spec.roles.service == "create",
+            "Spot": creates_spot_fleet_role(spec),
+        }
+        line = f"for {', '.join(name for name, created in roles.items() if created)}"
+        yield Node(kind=Kind.ROLES, lines=(line,))
+    if spec.logs.group:
+        yield Node(kind=Kind.LOGS, name=spec.logs.group, existing=True)
+    else:
+        days = spec.logs.retention or DEFAULT_RETENTION
+        kept = "kept indefinitely" if days == "never" else f"kept {counted(days, 'day')}"
+        yield Node(kind=Kind.LOGS, lines=(log_group_name(spec), kept))
+
+
+def _messages(spec: Spec) -> Iterator[Node]:
+    if spec.notify:
+        events = f"jobs {', '.join(dict.fromkeys(spec.notify.events))}"
+        if spec.notify.topic:
+            name = spec.notify.topic.rpartition(":")[2]
+            yield Node(kind=Kind.MESSAGES, name=name, lines=(events,), existing=True)
+        else:
+            # Addresses are not for every reader of a pull request.
+            count = len({*spec.notify.emails, *spec.notify.webhooks})
+            addresses = "address" if count == 1 else "addresses"
+            yield Node(kind=Kind.MESSAGES, lines=(events, f"{count} {addresses}"))
+    if spec.budget:
+        currency = "CNY" if spec.region.startswith("cn-") else "USD"
+        yield Node(kind=Kind.BUDGET, lines=(f"{spec.budget.monthly} {currency} a month",))
+
+
+def _storage(spec: Spec) -> Iterator[Node]:
+    efs, fsx = spec.storage.efs, spec.storage.fsx
+    yield Node(
+        kind=Kind.EFS, name=efs.id or "", lines=(f"at {efs.mount}",), existing=efs.id is not None
+    )
+    if fsx and fsx.id:
+        yield Node(kind=Kind.FSX, name=fsx.id, lines=(f"at {fsx.mount}",), existing=True)
+    elif fsx:
+        lines = [f"{fsx.type}, {fsx.size} GiB", f"at {fsx.mount}"]
+        if fsx.s3:
+            lines.append(counted(len(fsx.s3), "folder") + " linked to S3")
+        yield Node(kind=Kind.FSX, lines=tuple(lines))
+    if spec.storage.bucket:
+        name = spec.storage.bucket
+        yield Node(kind=Kind.BUCKET, name=name, lines=("inputs of jobs",), existing=True)
+
+
+def _network(spec: Spec) -> Iterator[Node]:
+    network = spec.network
+    lines = [_list(network.zones)]
+    if network.vpc == "new":
+        lines = [network.cidr or DEFAULT_CIDR, *lines]
+        yield Node(kind=Kind.VPC, lines=tuple(lines))
+        if network.nat is not False:
+            yield Node(kind=Kind.NAT)
+    else:
+        if network.subnets:
+            lines = [counted(len(network.subnets), "subnet"), *lines]
+        yield Node(kind=Kind.VPC, name=network.vpc, lines=tuple(lines), existing=True)
+    interfaces = len({*network.endpoints} - {"s3"})
+    parts = [*(["S3 gateway"] if "s3" in network.endpoints else [])]
+    if interfaces:
+        parts.append(counted(interfaces, "interface"))
+    if parts:
+        yield Node(kind=Kind.ENDPOINTS, lines=(", ".join(parts),))
+
+
+def _node_edges(cluster: Cluster) -> Iterator[Edge]:
+    for job in cluster.jobs:
+        yield Edge((Kind.JOB, job.name), (Kind.QUEUE, job.queue.name))
+    for queue in cluster.queues:
+        for environment in queue.environments:
+            yield Edge((Kind.QUEUE, queue.name), (Kind.ENVIRONMENT, environment.name))
+        for arn in queue.spec.legacy:
+            yield Edge((Kind.QUEUE, queue.name), (Kind.LEGACY, _legacy_name(arn)))
+    own = {name: image.name for image in cluster.machine_images for name in image.names}
+    for environment in cluster.environments:
+        image = environment.spec.image or own[environment.image]
+        yield Edge((Kind.ENVIRONMENT, environment.name), (Kind.AMI, image))
+
+
+def _group_edges(nodes: tuple[Node, ...]) -> Iterator[Edge]:
+    kinds = {node.kind for node in nodes}
+    if Kind.JOB in kinds:
+        yield Edge(Group.JOBS, Group.CONTAINERS, "use")
+    if Kind.MESSAGES in kinds:
+        yield Edge(Group.QUEUES, Group.MESSAGES, "events")
+    yield Edge(Group.ENVIRONMENTS, Group.STORAGE, "mount")
+    yield Edge(Group.ENVIRONMENTS, Group.NETWORK, "in")
+
+
+def _legacy_names(cluster: Cluster) -> list[str]:
+    arns = {arn for queue in cluster.queues for arn in queue.spec.legacy}
+    return sorted({_legacy_name(arn) for arn in arns})
+
+
+def _legacy_name(arn: str) -> str:
+    return arn.rpartition("/")[2]
+
+
+def _list(names: Sequence[str]) -> str:
+    """Returns the first of some names, with how many more there are."""
+    more = [f"{len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
+    return ", ".join([*names[:_MOST_NAMES], *more])

@@ -1,0 +1,100 @@
+"""A graph as a flowchart of mermaid, which GitHub and GitLab draw.
+
+The grammar is that of mermaid's packages/mermaid/src/diagrams/flowchart/parser/flow.jison. All text
+is in quotes, and each id is our own: a name such as `end` would be a keyword. In quotes, too,
+- a quote closes the text, and one with a backtick begins Markdown;
+- `#…;` is an entity, and the semicolon of one that follows `style` or `classDef` and a colon in the
+  line is cut off (`encodeEntities` in packages/mermaid/src/utils.ts);
+- `direction TB` makes the whole line a statement of direction, wherever it stands in it;
+- HTML is HTML, some versions take Markdown, and two percent signs may begin a comment.
+So all but letters, digits and a few marks are entities by their numbers.
+
+https://github.com/mermaid-js/mermaid
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from mngen._text import replaced
+from mngen.graph._cut import cut
+from mngen.graph._fold import levels
+from mngen.graph._model import Graph, Group, Key, Mark, Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# The defaults of `maxTextSize` and `maxEdges`, which a diagram cannot change:
+# packages/mermaid/src/schemas/config.schema.yaml of mermaid.
+_MOST_CHARACTERS = 50_000
+_MOST_EDGES = 500
+_LONGEST_LINE = 28
+"""Characters of a line. Boxes are 200 pixels wide, in which mermaid wraps words alone."""
+# Dark text on light colours, on a light page and on a dark one; the kinds of border differ, too.
+_STYLES = {
+    Mark.REPLACE: "fill:#ffd8b5,stroke:#bc4c00,color:#1f2328,stroke-width:4px",
+    Mark.DESTROY: "fill:#ffd7d5,stroke:#a40e26,color:#1f2328,stroke-width:3px,stroke-dasharray:6 3",
+    Mark.CHANGE: "fill:#fff1b8,stroke:#7d4e00,color:#1f2328,stroke-width:2px",
+    Mark.ADD: "fill:#cdeedd,stroke:#005f46,color:#1f2328,stroke-width:2px",
+    Mark.IMPORT: "fill:#d8ecff,stroke:#0550ae,color:#1f2328,stroke-width:2px",
+    Mark.MOVE: "fill:#d8ecff,stroke:#0550ae,color:#1f2328,stroke-width:2px",
+    Mark.FORGET: "fill:#eaeef2,stroke:#57606a,color:#1f2328,stroke-dasharray:6 3",
+    Mark.WAIT: "fill:#eaeef2,stroke:#57606a,color:#1f2328,stroke-dasharray:2 2",
+}
+_EXISTING = "existing"
+_EXISTING_STYLE = "stroke-dasharray:4 2"
+# An underscore between letters or digits is none of Markdown's.
+_UNSAFE = re.compile(
+    r"[^A-Za-z0-9_ .,/-]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=direction) ", re.ASCII
+)
+# Two dollar signs around a formula and a line break in a label are found after entities are text.
+_PAIRS = re.compile(r"(?<=\$)(?=\$)|(?<=\\)(?=n)")
+
+
+def mermaid_texts(graph: Graph) -> Iterator[str]:
+    """Yields a graph as flowcharts that forges draw, each with fewer nodes than the one before."""
+    for each in levels(graph):
+        text = to_mermaid(each)
+        if len(each.edges) <= _MOST_EDGES and len(text) <= _MOST_CHARACTERS:
+            yield text
+
+
+def to_mermaid(graph: Graph) -> str:
+    """Writes a graph as a flowchart; the same graph always gives the same text."""
+    ids: dict[Key | Group, str] = {group: group.value for group in Group}
+    lines = ["flowchart LR", f"  accTitle: {_text(graph.title)}"]
+    connected = {each for edge in graph.edges for each in (edge.start, edge.end)}
+    for group, nodes in graph.groups.items():
+        lines.append(f'  subgraph {group}["{_text(group.caption)}"]')
+        if connected.isdisjoint(node.key for node in nodes):
+            # One below the other. Mermaid ignores it where a node has an arrow to another frame.
+            lines.append("    direction LR")
+        for node in nodes:
+            ids[node.key] = f"n{len(ids) - len(Group)}"
+            lines.append(f"    {ids[node.key]}{_box(node)}")
+        lines.append("  end")
+    for edge in graph.edges:
+        arrow = f'-->|"{_text(edge.label)}"|' if edge.label else "-->"
+        lines.append(f"  {ids[edge.start]} {arrow} {ids[edge.end]}")
+    used = {_class(node) for node in graph.nodes}
+    styles = {**{mark.value: style for mark, style in _STYLES.items()}, _EXISTING: _EXISTING_STYLE}
+    lines += [f"  classDef {name} {style}" for name, style in styles.items() if name in used]
+    return "\n".join([*lines, ""])
+
+
+def _box(node: Node) -> str:
+    label = "<br/>".join(_text(cut(line, _LONGEST_LINE)) for line in node.text)
+    name = _class(node)
+    return f'["{label}"]' + (f":::{name}" if name else "")
+
+
+def _class(node: Node) -> str:
+    if node.mark:
+        return node.mark.value
+    return _EXISTING if node.existing else ""
+
+
+def _text(text: str) -> str:
+    parted = _PAIRS.sub("\N{ZERO WIDTH SPACE}", replaced(text))
+    return _UNSAFE.sub(lambda found: f"#{ord(found[0])};", parted)
