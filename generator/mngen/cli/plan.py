@@ -12,6 +12,7 @@ from mngen.cli._session import opened_terraform, prices_beside
 from mngen.cli._terraform import show_summary
 
 if TYPE_CHECKING:
+    from mngen.cluster import Cluster
     from mngen.cost import Estimate
     from mngen.errors import Problem
     from mngen.terraform import Plan
@@ -42,11 +43,12 @@ def plan(
     from mngen.terraform import announce, running_jobs
 
     with opened_terraform(out, sandbox=sandbox) as terraform, terraform.plan() as planned:
-        price = _price(planned.spec, out)
+        cluster = _cluster(planned.spec, out)
         if output_format is PlanFormat.MARKDOWN:
             problems = [*running_jobs(planned), *announce(planned, terraform)]
-            typer.echo(_markdown(planned, price, out, problems), nl=False)
+            typer.echo(_markdown(planned, cluster, out, problems), nl=False)
             return
+        price = _price(cluster, out)
         if output_format is PlanFormat.JSON:
             print_json({**planned.summary.as_dict(), "price": price.as_dict() if price else None})
         else:
@@ -58,29 +60,40 @@ def plan(
 
 
 def _markdown(
-    planned: "Plan", price: "Estimate | None", out: Path, problems: "list[Problem]"
+    planned: "Plan", cluster: "Cluster | None", out: Path, problems: "list[Problem]"
 ) -> str:
-    from mngen.cost import compare, price_note
     from mngen.terraform import render_markdown
 
-    if price is None:
+    price = _price(cluster, out)
+    if cluster is None or price is None:
         return render_markdown(planned.summary, problems=problems)
+    from mngen.cost import compare, price_note
+    from mngen.graph import mermaid_texts, planned_graph
+
+    before = _cluster(planned.spec_before, out)
+    former = _price(before, out)
     return render_markdown(
         planned.summary,
-        prices=compare(_price(planned.spec_before, out), price, first=planned.spec_before is None),
+        prices=compare(former, price, first=planned.spec_before is None),
         price_note=price_note(price),
         problems=problems,
+        pictures=mermaid_texts(planned_graph(planned, cluster, before)),
     )
 
 
-def _price(spec: Any, out: Path) -> "Estimate | None":
-    """Returns what the deployment of a recorded spec can cost; None if that is not one.
+def _cluster(spec: Any, out: Path) -> "Cluster | None":
+    """Returns the deployment of a recorded spec; None if that is not one.
 
-    Catalog and prices are those beside the spec, which is beside the rendered tree.
+    The catalog is the one beside the spec, which is beside the rendered tree.
     """
     from mngen.catalog import load_catalog
-    from mngen.cost import estimate, recorded_cluster
+    from mngen.cost import recorded_cluster
 
-    folder = out.resolve().parent
-    cluster = recorded_cluster(spec, load_catalog(folder))
-    return estimate(cluster, prices_beside(folder)) if cluster else None
+    return recorded_cluster(spec, load_catalog(out.resolve().parent))
+
+
+def _price(cluster: "Cluster | None", out: Path) -> "Estimate | None":
+    """Returns what a deployment can cost, at the prices beside the spec; None for none."""
+    from mngen.cost import estimate
+
+    return estimate(cluster, prices_beside(out.resolve().parent)) if cluster else None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from mngen._text import counted
-from mngen.graph._model import Edge, Graph, Group, Key, Kind, Mark, Node
+from mngen.graph._model import Edge, Graph, Group, Key, Kind, Mark, Node, in_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -35,7 +34,9 @@ def _folded(graph: Graph, part: Callable[[Node], Hashable]) -> Graph:
         if len(members) > 1:
             # The jobs of two queues may be equally many; the name of the first distinguishes them.
             name = f"{counted(len(members), kind.value)}: {node.name}, …"
-            node = Node(kind=kind, name=name, mark=_mark(members), notes=_notes(members))
+            marks = [each.mark for each in members]
+            mark = marks[0] if len({*marks}) == 1 else Mark.CHANGE
+            node = Node(kind=kind, name=name, mark=mark, notes=in_numbers(marks))
         nodes.append(node)
         keys |= dict.fromkeys((each.key for each in members), node.key)
     edges = [
@@ -43,14 +44,3 @@ def _folded(graph: Graph, part: Callable[[Node], Hashable]) -> Graph:
         for each in graph.edges
     ]
     return Graph(title=graph.title, nodes=tuple(nodes), edges=tuple(dict.fromkeys(edges)))
-
-
-def _mark(nodes: list[Node]) -> Mark | None:
-    """Returns the mark that all have; of several, that of a change."""
-    marks = {node.mark for node in nodes}
-    return marks.pop() if len(marks) == 1 else Mark.CHANGE
-
-
-def _notes(nodes: list[Node]) -> tuple[str, ...]:
-    counts = Counter(node.mark for node in nodes)
-    return tuple(f"{counts[mark]} {mark.words}" for mark in Mark if counts[mark])

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
+
+from mngen._text import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Group(StrEnum):
@@ -121,6 +128,22 @@ _WORDS = {
     Mark.FORGET: "will be forgotten",
     Mark.WAIT: "not created yet",
 }
+
+
+def in_numbers(marks: Iterable[Mark | None], what: str = "") -> tuple[str, ...]:
+    """Returns in words what happens to how many, a line for each mark.
+
+    Args:
+        marks: The mark of each.
+        what: What is counted; empty where that is clear.
+    """
+    counts = Counter(marks)
+    return tuple(
+        f"{counted(counts[mark], what) if what else counts[mark]} {mark.words}"
+        for mark in Mark
+        if counts[mark]
+    )
+
 
 Key = tuple[Kind, str]
 """What a node is known by: its kind and its name."""

@@ -1,8 +1,13 @@
 """The summary of a plan as Markdown, for a comment on a pull request or a merge request.
 
 What comes from the spec or from AWS stands in code spans alone, where GitHub and GitLab take
-neither markup nor names of users in it. Source: https://github.github.com/gfm/#code-spans and, for
-the pipes of tables, https://github.github.com/gfm/#tables-extension-
+neither markup nor names of users in it, and in the picture. Source:
+https://github.github.com/gfm/#code-spans and, for the pipes of tables,
+https://github.github.com/gfm/#tables-extension-
+
+Both draw a block of code that is mermaid. Source: https://docs.github.com/en/get-started
+(writing-on-github/working-with-advanced-formatting/creating-diagrams) and
+https://docs.gitlab.com/user/markdown/#mermaid
 """
 
 from __future__ import annotations
@@ -33,6 +38,12 @@ _MOST_LINES = (100, 25, 6)
 _MOST_REASONS = 5
 _MOST_CHARACTERS = 300
 """Of one text in it."""
+_PICTURE = """\
+**What changes where**
+
+```mermaid
+{}```"""
+_NO_PICTURE = "The picture does not fit into a comment; `mngen graph` draws the deployment."
 _MARKS = {
     Kind.REPLACE: "replace",
     Kind.DESTROY: "destroy",
@@ -53,25 +64,40 @@ def render_markdown(
     prices: Sequence[PriceRow] = (),
     price_note: str = "",
     problems: Iterable[Problem] = (),
+    pictures: Iterable[str] = (),
 ) -> str:
     """Renders a summary: what is at stake first, the list of resources folded at the end.
 
-    What does not fit into a comment is counted: the resources first, then all other lists.
+    Where not all fits into a comment, the picture is left out first. What does not fit then is
+    counted: the resources first, then all other lists.
 
     Args:
         summary: What the plan would do.
         prices: What jobs cost at most, and what is billed while none runs.
         price_note: Where the prices are from, in a sentence.
         problems: What is known about jobs that run now, and about what exists on AWS.
+        pictures: The deployment with what changes, as mermaid; the most detailed first.
     """
     said = [_problem(each) for each in problems]
-    for most in _MOST_LINES:
-        text = "\n\n".join(_parts(summary, prices, price_note, said, most))
-        if len(text) < _LONGEST - _ROOM:
+
+    def fitted(room: int) -> list[str]:
+        for most in _MOST_LINES:
+            text = "\n\n".join(_parts(summary, prices, price_note, said, most))
+            if len(text) < room - _ROOM:
+                break
+        return [text, *([_resources(summary, room - len(text))] if summary.changes else [])]
+
+    if not summary.changes:
+        return "\n\n".join(fitted(_LONGEST)) + "\n"
+    blocks = [_PICTURE.format(each) for each in pictures]
+    text, resources = fitted(_LONGEST - (len(_NO_PICTURE) if blocks else 0))
+    for block in blocks:
+        # It takes room from nothing else.
+        if fitted(_LONGEST - len(block)) == [text, resources]:
             break
-    if summary.changes:
-        text += "\n\n" + _resources(summary, _LONGEST - len(text))
-    return text + "\n"
+    else:
+        block = _NO_PICTURE if blocks else ""
+    return "\n\n".join(filter(None, (text, block, resources))) + "\n"
 
 
 def _parts(

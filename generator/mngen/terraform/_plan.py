@@ -45,6 +45,16 @@ class Plan:
         """The spec of the last apply; None before the first one."""
         return self.data.get("output_changes", {}).get(RECORD, {}).get("before")
 
+    @property
+    def kept(self) -> frozenset[str]:
+        """The addresses of the resources that are there and managed afterwards."""
+        return frozenset(
+            each["address"]
+            for each in self.data.get("resource_changes", [])
+            if each.get("mode") == "managed"
+            and each["change"]["actions"] not in (["delete"], ["forget"])
+        )
+
 
 def plan_path(descriptor: int) -> str:
     """Returns the name by which a process opens a file that it inherited."""

@@ -212,6 +212,56 @@ def test_all_that_is_long_leaves_room_for_the_rest() -> None:
     assert shown.endswith("\n\n</details>\n")
 
 
+NO_PICTURE = "The picture does not fit into a comment; `mngen graph` draws the deployment."
+
+
+def test_a_picture_stands_before_the_list_of_resources() -> None:
+    """A block of mermaid: https://docs.gitlab.com/user/markdown/#mermaid."""
+    data = plan(resource("module.job_old.aws_batch_job_definition.this", "delete"))
+    plain = render_markdown(summarise(data), price_note="Prices.")
+    drawn = render_markdown(summarise(data), price_note="Prices.", pictures=["a\nb\n", "a\n"])
+    block = "**What changes where**\n\n```mermaid\na\nb\n```\n\n"
+    before, after = drawn.split(block)
+    assert before + after == plain
+    assert before.endswith("\n\nPrices.\n\n")
+    assert after.startswith("<details>\n")
+    # Where nothing changes, there is nothing to draw.
+    nothing = render_markdown(summarise({"resource_changes": []}), pictures=["a\n"])
+    assert "mermaid" not in nothing
+    assert NO_PICTURE not in nothing
+
+
+@pytest.mark.parametrize("count", [1, 150, 1000])
+def test_the_picture_is_left_out_first(count: int) -> None:
+    many = [
+        resource(
+            f"module.job_{number:04}{'x' * 60}.aws_batch_job_definition.this",
+            *("delete", "create"),
+            action_reason="replace_by_request",
+        )
+        for number in range(count)
+    ]
+    summary = summarise(plan(*many))
+    prices = [(f"job {number}" + "y" * 200, "1", "2") for number in range(min(count, 150))]
+    plain = render_markdown(summary, prices=prices)
+    sizes = [1_000, 65_000 - len(plain) - 1_000, 65_000]
+    for size in sizes:
+        drawn = render_markdown(summary, prices=prices, pictures=["x" * size + "\n"])
+        assert len(drawn) <= 65_000 + len("\n")
+        rest = re.sub(r"\*\*What changes where\*\*\n\n```mermaid\n[^`]*```\n\n", "", drawn)
+        rest = rest.replace(NO_PICTURE + "\n\n", "")
+        if len(plain) < 60_000:
+            # All else is as it is without a picture.
+            assert rest == plain
+        assert ("```mermaid" in drawn) != (NO_PICTURE in drawn)
+    assert NO_PICTURE in drawn
+    # Of several, the most detailed that fits.
+    two = render_markdown(
+        summary, prices=prices, pictures=["x" * 65_000 + "\n", "small" * 100 + "\n"]
+    )
+    assert ("small" in two) == (len(plain) < 60_000)
+
+
 def test_what_has_no_price_is_not_what_is_not_there() -> None:
     """A job whose price is not known exists; of a record of another version, nothing is known."""
     prices = load_prices()
