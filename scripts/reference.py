@@ -1,5 +1,7 @@
 """Write the reference pages: the commands from the CLI, the spec from its schema, the parts.
 
+And the picture of the deployment in examples/tutorial.yaml.
+
 python scripts/reference.py
 """
 
@@ -13,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from mngen._resources import examples
 from mngen.cli import app
+from mngen.graph import graph_of, to_svg
 from mngen.parts import NEEDS, PARTS, Family, Program, all_parts_of, parts_of
+from mngen.rules import open_cluster
 from mngen.spec import UPDATE_KEY, Effect, schema
 
 if TYPE_CHECKING:
@@ -66,12 +71,18 @@ _FAMILIES = {
 
 
 def pages() -> dict[str, str]:
-    """Returns the Markdown of the reference pages, by their names in docs/."""
+    """Returns the reference pages and the picture, by their names in docs/."""
     return {
+        "assets/graph.svg": picture(),
         "commands.md": commands_page(),
         "parts.md": parts_page(),
         "spec.md": spec_page(schema()),
     }
+
+
+def picture() -> str:
+    """Returns the picture that `mngen graph --format svg` draws of the tutorial."""
+    return to_svg(graph_of(open_cluster(examples() / "tutorial.yaml")))
 
 
 def commands_page() -> str:

@@ -14,9 +14,10 @@ class GraphFormat(StrEnum):
     """Formats of a picture."""
 
     MERMAID = "mermaid"
+    SVG = "svg"
 
 
-_SUFFIXES = {GraphFormat.MERMAID: ".mmd"}
+_SUFFIXES = {GraphFormat.MERMAID: ".mmd", GraphFormat.SVG: ".svg"}
 
 
 def graph(
@@ -32,16 +33,16 @@ def graph(
 
     Jobs, queues, compute environments and AMIs, and the storage, network, roles and messages
     around them, from the spec alone. GitHub and GitLab draw mermaid in Markdown. What is too large
-    for them is folded: the jobs of a queue into one box, or all of a kind.
+    for them is folded: the jobs of a queue into one box, or all of a kind. An SVG shows all.
     """
-    from mngen.graph import graph_of, mermaid_texts
+    from mngen.graph import graph_of, mermaid_texts, to_svg
     from mngen.rules import open_cluster
 
     if picture is not None:
         suffix = _SUFFIXES[output_format]
         require_suffix(picture, suffix, f"--picture takes a {suffix} file")
     drawn = graph_of(open_cluster(file, warn=report_problem))
-    text = next(mermaid_texts(drawn))
+    text = to_svg(drawn) if output_format is GraphFormat.SVG else next(mermaid_texts(drawn))
     if picture is None:
         typer.echo(text, nl=False)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 from mngen import _resources
 from mngen.cli._main import run
@@ -28,6 +29,17 @@ def test_a_picture_is_printed_or_written(
     assert run(["graph", "--file", TUTORIAL, "--picture", str(file)]) == 0
     assert capsys.readouterr() == ("", f"graph: {file}\n")
     assert file.read_text(encoding="utf-8") == printed.out
+    picture = tmp_path / "tutorial.svg"
+    options = ["--format", "svg"]
+    assert run(["graph", "--file", TUTORIAL, *options, "--picture", str(picture)]) == 0
+    assert capsys.readouterr() == ("", f"graph: {picture}\n")
+    assert run(["graph", "--file", TUTORIAL, *options]) == 0
+    assert capsys.readouterr() == (picture.read_text(encoding="utf-8"), "")
+    assert ET.parse(picture).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+    # Each format has names of its own.
+    assert run(["graph", "--file", TUTORIAL, *options, "--picture", str(file)]) == 1
+    assert capsys.readouterr().err.startswith(f"error: --picture takes a .svg file: {file}\n")
+    assert file.read_text(encoding="utf-8").startswith("flowchart LR\n")
 
 
 def test_other_files_are_left_alone(

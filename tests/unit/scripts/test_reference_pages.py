@@ -25,8 +25,10 @@ def test_only_what_has_changed_is_written(
 ) -> None:
     monkeypatch.setattr(reference, "DOCS", tmp_path)
     (tmp_path / "spec.md").write_text("old", encoding="utf-8")
+    (tmp_path / "assets").mkdir()
     reference.main()
     assert capsys.readouterr().out == (
+        "wrote docs/assets/graph.svg\n"
         "wrote docs/commands.md\nwrote docs/parts.md\nwrote docs/spec.md\n"
     )
     assert (tmp_path / "spec.md").read_text(encoding="utf-8") == reference.pages()["spec.md"]
