@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 # packages/mermaid/src/schemas/config.schema.yaml of mermaid.
 _MOST_CHARACTERS = 50_000
 _MOST_EDGES = 500
-_LONGEST_LINE = 28
-"""Characters of a line. Boxes are 200 pixels wide, in which mermaid wraps words alone."""
+_LONGEST_WORD, _LONGEST_LINE = 28, 64
+"""In characters. Boxes are 200 pixels wide; mermaid wraps lines in them, but no words."""
 # Dark text on light colours, on a light page and on a dark one; the kinds of border differ, too.
 _STYLES = {
     Mark.REPLACE: "fill:#ffd8b5,stroke:#bc4c00,color:#1f2328,stroke-width:4px",
@@ -84,7 +84,7 @@ def to_mermaid(graph: Graph) -> str:
 
 
 def _box(node: Node) -> str:
-    label = "<br/>".join(_text(cut(line, _LONGEST_LINE)) for line in node.text)
+    label = "<br/>".join(_text(_cut_words(line)) for line in node.text)
     name = _class(node)
     return f'["{label}"]' + (f":::{name}" if name else "")
 
@@ -93,6 +93,10 @@ def _class(node: Node) -> str:
     if node.mark:
         return node.mark.value
     return _EXISTING if node.existing else ""
+
+
+def _cut_words(line: str) -> str:
+    return cut(" ".join(cut(word, _LONGEST_WORD) for word in line.split(" ")), _LONGEST_LINE)
 
 
 def _text(text: str) -> str:

@@ -258,6 +258,9 @@ def test_long_names_are_cut_in_their_middle() -> None:
     assert len(first) == len(second) == 28
     assert first != second
     assert (first[0], first[-2:]) == ("x", "-1")
+    # Mermaid wraps lines at spaces.
+    line = "12 resources will be destroyed"
+    assert Flowchart(to_mermaid(one("a", line, "b " * 60))).nodes["n0"][1] == line
 
 
 def many(jobs: int, queues: int) -> Graph:
