@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mngen._text import counted
 from mngen.cli._bake import bake_with_progress, opened_for_baking
 from mngen.cli._console import console, report, table
 from mngen.cli._options import DEFAULT_FILE, DEFAULT_OUT, FileOption, OutOption, SandboxOption
@@ -91,7 +92,7 @@ def _show_plan(plan: "BakePlan", baking: "Baking") -> None:
     console(err=True).print(shown)
     count = sum(each.kind == "instance" for each in baking.leftovers())
     if count:
-        builders = f"{count} builder{'s' if count > 1 else ''}"
+        builders = counted(count, "builder")
         report(f"{builders} of an interrupted or concurrent bake found: see mngen ami cleanup")
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mngen._text import counted
 from mngen.cli._console import ask, print_json, progress_of, report, require_terminal
 from mngen.cli._jobs import moment
 from mngen.cli._options import (
@@ -111,7 +112,7 @@ def _cancel_all(
         else:
             report("No unfinished jobs found.")
         return
-    count = "1 job" if len(found) == 1 else f"{len(found)} jobs"
+    count = counted(len(found), "job")
     if not yes:
         show_jobs(found, err=True)
         ask(f"Cancel {'this job' if len(found) == 1 else f'these {count}'}?")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mngen._text import counted
 from mngen.cli._console import console, print_json, report, table
 from mngen.cli._options import DEFAULT_FILE, FileOption, SandboxOption
 from mngen.cli._session import account_of
@@ -227,8 +228,7 @@ def _show(catalog: "Catalog", found: list["InstanceType"]) -> None:
             f"{each.scratch_disks} x {each.disk_size} GB" if each.scratch_disks else "no",
         )
     console().print(shown)
-    types = "type" if len(found) == 1 else "types"
-    report(f"{len(found)} {types} ({catalog.source}, {catalog.date})")
+    report(f"{counted(len(found), 'type')} ({catalog.source}, {catalog.date})")
 
 
 def _gpus(instance: "InstanceType") -> str:

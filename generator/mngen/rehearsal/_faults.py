@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mngen._text import counted
 from mngen.timeline import Stage
 
 
@@ -93,7 +94,7 @@ def check_faults(faults: tuple[Fault, ...], nodes: int) -> None:
     for fault in faults:
         if fault.node >= nodes:
             raise ValueError(
-                f"no node {fault.node} in a job of {_count(nodes)}: indexes start at 0"
+                f"no node {fault.node} in a job of {counted(nodes, 'node')}: indexes start at 0"
             )
     missing = {fault.node for fault in faults if fault.kind is FaultKind.MISSING}
     for fault in faults:
@@ -101,10 +102,6 @@ def check_faults(faults: tuple[Fault, ...], nodes: int) -> None:
             raise ValueError(f"node {fault.node} is missing: it cannot be {_word(fault.kind)} too")
     if len(missing) == nodes:
         raise ValueError("no node to rehearse: all of them are missing")
-
-
-def _count(nodes: int) -> str:
-    return "1 node" if nodes == 1 else f"{nodes} nodes"
 
 
 def _word(kind: FaultKind) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from mngen._text import counted
 from mngen.errors import InputError, Severity
 from mngen.rules.account import AWS_RULES
 from mngen.rules.checks._judge import at_level, chosen, refuse_unknown
@@ -60,7 +61,7 @@ class Report:
     def summary(self) -> str:
         """One line: what was checked, and with what result."""
         parts = [
-            f"{count} {severity.value}{'s' if count > 1 else ''}"
+            counted(count, severity.value)
             for severity in Severity
             if (count := self.count(severity))
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mngen._text import counted
 from mngen.errors import Severity
 from mngen.rules._rule import Match
 from mngen.rules.spec._rule import SpecRule
@@ -406,8 +407,8 @@ queues:
                 if each.block and others:
                     yield Match(
                         ("queues", queue.name, "environments", index),
-                        f"`{each.name}` has a capacity block, and the queue {others} other "
-                        f"environment{'s' if others > 1 else ''}",
+                        f"`{each.name}` has a capacity block, and the queue "
+                        f"{counted(others, 'other environment')}",
                     )
 
 
