@@ -34,27 +34,26 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+# With -I, Python does not look for modules beside the program.
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from bucket import (
+    CONNECTIONS,
+    PERMANENT,
+    TEMPORARY,
+    Purpose,
+    TransferError,
+    explained,
+    files_text,
+    make_client,
+    size_text,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PERMANENT, TEMPORARY = 64, 70
-
-CONNECTIONS = 16
-"""Requests at a time: enough for EFS and for many small files; the node does nothing else yet."""
 STALE_SECONDS = 7 * 86_400.0
 """The age at which a later fetch removes what a killed container has left."""
-
-
-class FetchError(Exception):
-    """Why the inputs could not be fetched.
-
-    Attributes:
-        code: Exit code.
-    """
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
+PURPOSE = Purpose("fetch", "read", "kms:Decrypt")
 
 
 def fetch(url: str, folder: str) -> str:
@@ -65,45 +64,29 @@ def fetch(url: str, folder: str) -> str:
         folder: Path of the folder; the objects get their names after the prefix in it.
 
     Raises:
-        FetchError: It failed; carries the exit code.
+        TransferError: It failed; carries the exit code.
     """
     began = time.monotonic()
     try:
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError
-        from s3transfer.exceptions import RetriesExceededError
-    except ImportError as error:
-        raise FetchError(
-            PERMANENT,
-            f"{sys.executable} cannot access S3 ({error}): build the image"
-            " with `mngen container build`, which adds boto3 if the spec has `storage.bucket`, or"
-            " install python3-boto3 in it",
-        ) from None
-    try:
-        count, size = _fetch(url, folder)
-    except ClientError as error:
-        raise _refused(error.response, url) from None
-    # Before OSError, of which some are subclasses.
-    except (BotoCoreError, Boto3Error, RetriesExceededError) as error:
-        raise _unanswered(error, url) from None
+        with explained(url, PURPOSE):
+            count, size = _fetch(url, folder)
     except OSError as error:
-        raise FetchError(
+        raise TransferError(
             PERMANENT,
             f"cannot write {error.filename or folder}: {error.strerror}; user ID {os.geteuid()}"
             f" needs write permission in {os.path.dirname(folder)}: run `mngen bake`, which opens"
             " that folder, or `chmod 1777` as root on an instance that mounts the file system",
         ) from None
-    files = "1 file" if count == 1 else f"{count} files"
-    return f"{files}, {size_text(size)} from {url} in {time.monotonic() - began:.1f}s"
+    return f"{files_text(count)}, {size_text(size)} from {url} in {time.monotonic() - began:.1f}s"
 
 
 def _fetch(url: str, folder: str) -> tuple[int, int]:
     """Returns how many files there are, and of how many bytes in all."""
     bucket, _, prefix = url[len("s3://") :].partition("/")
-    client = _client()
+    client = make_client(os.environ.get("MNGEN_INPUTS_REGION") or None, 5)
     objects = dict(_listed(client, bucket, prefix))
     if not objects:
-        raise FetchError(
+        raise TransferError(
             PERMANENT, f"no objects in {url}: submit the job again, which uploads the inputs"
         )
     parent, name = os.path.split(folder)
@@ -125,24 +108,6 @@ def _fetch(url: str, folder: str) -> tuple[int, int]:
     return len(objects), sum(objects.values())
 
 
-def _client() -> Any:
-    import boto3
-    from botocore.config import Config
-
-    environ = os.environ
-    return boto3.client(
-        "s3",
-        region_name=environ.get("MNGEN_INPUTS_REGION") or None,
-        # boto3 before 1.28, as in Debian 12, does not read these itself.
-        endpoint_url=environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or None,
-        config=Config(
-            connect_timeout=10,
-            max_pool_connections=CONNECTIONS,
-            retries={"mode": "standard", "max_attempts": 5},
-        ),
-    )
-
-
 def _listed(client: Any, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
     """Yields the objects' names after the prefix, and their sizes in bytes."""
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
@@ -157,12 +122,14 @@ def is_file(name: str) -> bool:
     """Whether an object of some name below the prefix becomes a file.
 
     Raises:
-        FetchError: Its path would leave the folder.
+        TransferError: Its path would leave the folder.
     """
     if not name or name.endswith("/"):
         return False  # the S3 console creates such objects to show a folder
     if any(part in ("", ".", "..") for part in name.split("/")):
-        raise FetchError(PERMANENT, f"invalid name of an object: {name!r} is not a path of a file")
+        raise TransferError(
+            PERMANENT, f"invalid name of an object: {name!r} is not a path of a file"
+        )
     return True
 
 
@@ -181,7 +148,7 @@ def _download(client: Any, bucket: str, prefix: str, objects: dict[str, int], fo
     for name, size in objects.items():
         found = os.path.getsize(f"{folder}/{name}")
         if found != size:
-            raise FetchError(
+            raise TransferError(
                 TEMPORARY, f"s3://{bucket}/{prefix}{name} is incomplete: {found} of {size} bytes"
             )
 
@@ -225,53 +192,12 @@ def _remove_on_sigterm(folder: str) -> None:
     threading.Thread(target=end, daemon=True).start()
 
 
-def _refused(response: Any, url: str) -> FetchError:
-    """Returns what an error response of S3 means."""
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    error = response.get("Error", {})
-    said = f"{error.get('Code', status)}: {error.get('Message', '')}".rstrip(": .")
-    if error.get("Code") == "NoSuchBucket":
-        return FetchError(PERMANENT, f"no bucket {url.split('/')[2]} ({said})")
-    if status in (401, 403):
-        return FetchError(
-            PERMANENT,
-            f"the job's role may not read {url} ({said}): run `mngen apply`, which allows it; for a"
-            " bucket with a KMS key of your own, add kms:Decrypt (`roles.job_policies`)",
-        )
-    if 400 <= status < 500 and status not in (408, 429):
-        return FetchError(PERMANENT, f"S3 rejected the request for {url} ({said})")
-    return FetchError(TEMPORARY, f"S3 failed on {url} ({said})")
-
-
-def _unanswered(error: Exception, url: str) -> FetchError:
-    """Returns what it means that S3 did not respond."""
-    from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
-
-    if isinstance(error, NoCredentialsError):
-        return FetchError(
-            PERMANENT, f"no credentials to read {url}: the job definition has no role"
-        )
-    source = "the job's role" if isinstance(error, CredentialRetrievalError) else "S3"
-    return FetchError(TEMPORARY, f"cannot fetch {url}: no response from {source}: {error}")
-
-
-def size_text(size: float) -> str:
-    """Returns a number of bytes in the largest suitable unit: `3.4 GB`."""
-    if size < 1000:
-        return f"{size} B"
-    for unit in ("kB", "MB", "GB"):
-        size /= 1000
-        if size < 1000:
-            return f"{size:.1f} {unit}"
-    return f"{size / 1000:.1f} TB"
-
-
 def main() -> int:
     """Fetches what the arguments name; returns the exit code."""
     _, url, folder = sys.argv
     try:
         print(fetch(url, folder))
-    except FetchError as error:
+    except TransferError as error:
         print(error)
         return error.code
     return 0

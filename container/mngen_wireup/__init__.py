@@ -27,12 +27,15 @@ Environment: the AWS_BATCH_JOB_* variables of AWS Batch, and
     MNGEN_PORT              port on which the main node listens (7710)
     MNGEN_INPUTS            folder of the job's inputs, on the shared file system
     MNGEN_INPUTS_FROM       s3://... URL from which the main node fetches them if they are missing
+    MNGEN_OUTPUTS           folder of the job's outputs, made on each node; {job} is the job's ID
+    MNGEN_OUTPUTS_TO        s3://... URL below which the main node uploads it when the job has ended
 
 Exit codes: the application's own, on every node; or, after a line that gives the reason, one of
 `mngen_wireup.errors`.
 
 Needs Python 3.9 or newer and no other Python package; ssh, sshd and ssh-keygen for launchers
-that use it, and fetch_inputs.py beside wireup.py for inputs from S3.
+that use it, and fetch_inputs.py and upload_outputs.py beside wireup.py for inputs from S3 and for
+outputs to it.
 
 Every node of a job starts at the same time, so start-up counts. The package does not import
 `typing`, which costs as much as all other modules of it; `lean` replaces other modules that take

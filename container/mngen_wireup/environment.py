@@ -22,6 +22,8 @@ def job_environment(
     if plan.threads > 1 or environ.get("MNGEN_THREADS_PER_RANK"):
         env["OMP_NUM_THREADS"] = str(plan.threads)
     env.setdefault("OMP_NUM_THREADS", "1")
+    if plan.outputs:
+        env["MNGEN_OUTPUTS"] = plan.outputs
     interface = interface_of(host.address)[0] if plan.nodes > 1 else ""
     if efa:
         env.setdefault("FI_PROVIDER", "efa")

@@ -17,6 +17,9 @@ REFUSED = 69
 BAD_INPUTS = 70
 """The inputs could not be fetched; a retry may succeed."""
 
+BAD_OUTPUTS = 71
+"""The application succeeded, and its outputs could not be uploaded."""
+
 
 class WireupError(Exception):
     """Why the job ends without the application's own exit code.

@@ -46,6 +46,27 @@ def write_private(path: str, text: str) -> None:
         os.fsync(handle)
 
 
+def make_writable(folder: str) -> None:
+    """Makes the folder of the job's outputs, unless it exists.
+
+    Raises:
+        WireupError: It cannot be made, or this user cannot write to it.
+    """
+    reason = ""
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        reason = str(error.strerror)
+    if not reason and not os.access(folder, os.W_OK | os.X_OK):
+        reason = os.strerror(errno.EACCES)
+    if reason:
+        raise WireupError(
+            BAD_ENVIRONMENT,
+            f"user ID {os.geteuid()} cannot write to {folder}, the folder of the job's outputs:"
+            f" {reason}",
+        )
+
+
 def remove_folder(folder: str) -> None:
     """Removes a folder of files, as far as possible."""
     try:

@@ -11,6 +11,7 @@ from mngen_wireup.errors import (
     BAD_ENVIRONMENT,
     BAD_INPUTS,
     BAD_LAUNCH,
+    BAD_OUTPUTS,
     LOST,
     MISSING,
     WireupError,
@@ -103,11 +104,30 @@ class MainNode(Node):
         self._mark(3)
         self._end_job(code, reason, grace)
         self._mark(4)
-        names = ("rendezvous", "ssh", "run", "teardown")
+        if self.launched and self.plan.outputs_to:
+            code = self._upload_outputs(code)
+            self._mark(5)
+        names = ("rendezvous", "ssh", "run", "teardown", "outputs")
         times = [later - sooner for sooner, later in zip(self.marks, self.marks[1:])]
         spent = ", ".join(f"{name} {seconds:.2f}s" for name, seconds in zip(names, times))
         self.log.write("end", f"exit {code}; {spent}")
         return code
+
+    def _upload_outputs(self, code: int) -> int:
+        """Uploads the job's outputs, also those of a job that failed; returns its exit code.
+
+        A failure is the application's own, if there is one; else the job fails without its outputs.
+        """
+        from mngen_wireup.outputs import Outputs  # most jobs have none
+
+        outputs = Outputs(self.plan, self.log, self.loop)
+        try:
+            outputs.upload()
+        except (WireupError, OSError) as error:
+            outputs.problem = str(error)
+            self.log.write("error", f"outputs: {error}")
+        self.clean_up()
+        return code or (BAD_OUTPUTS if outputs.problem else 0)
 
     def _mark(self, phases: int) -> None:
         """Records that some phases are over; those that were left out took no time."""

@@ -7,7 +7,7 @@ import time
 
 from mngen_wireup.environment import torch_environment
 from mngen_wireup.errors import BAD_ENVIRONMENT, WireupError
-from mngen_wireup.files import private_folder, remove_folder, tail, write_private
+from mngen_wireup.files import make_writable, private_folder, remove_folder, tail, write_private
 from mngen_wireup.image import found_program
 from mngen_wireup.lean import signal
 from mngen_wireup.loop import Loop
@@ -47,7 +47,15 @@ class Node:
         self.ending: Message = {}
 
     def prepare(self) -> None:
-        """Makes the job's folder, and in it the pipe by which ranks report their PIDs."""
+        """Makes the job's folder, and in it the pipe by which ranks report their PIDs.
+
+        The folder of the job's outputs is made too, before anything is computed.
+
+        Raises:
+            WireupError: One of them cannot be made.
+        """
+        if self.plan.outputs:
+            make_writable(self.plan.outputs)
         self.folder = private_folder()
         os.mkfifo(f"{self.folder}/ranks", 0o600)
         self._pipe = os.open(f"{self.folder}/ranks", os.O_RDWR | os.O_NONBLOCK)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 ON_EACH_NODE = ("none", "torchrun")
 """Launchers whose command starts on every node, without ssh."""
+JOB = "{job}"
+"""Stands for the job's ID in the path of its outputs."""
 LAUNCHERS = ("openmpi", "intelmpi", "mpich", "main", *ON_EACH_NODE)
 
 
@@ -31,6 +33,8 @@ class Plan(SimpleNamespace):
         heartbeat: Seconds between heartbeats.
         inputs: Folder of the job's inputs.
         inputs_from: URL from which they are fetched; empty if there is nothing to fetch.
+        outputs: Folder of the job's outputs; empty if it has none.
+        outputs_to: URL below which they are uploaded; empty if they stay where they are.
     """
 
     job: str
@@ -54,6 +58,8 @@ class Plan(SimpleNamespace):
     port: int
     inputs: str
     inputs_from: str
+    outputs: str
+    outputs_to: str
     command: tuple[str, ...]
 
 
@@ -146,9 +152,15 @@ def plan_from(environ: Mapping[str, str], command: Sequence[str]) -> Plan:
         port=seen.count("MNGEN_PORT", 7710, 1, 65_535),
         inputs=environ.get("MNGEN_INPUTS", ""),
         inputs_from=environ.get("MNGEN_INPUTS_FROM", ""),
+        outputs=environ.get("MNGEN_OUTPUTS", ""),
+        outputs_to=environ.get("MNGEN_OUTPUTS_TO", ""),
         command=tuple(command),
     )
     problems = seen.problems + _multi_node_problems(plan) + _input_problems(plan)
+    problems += _output_problems(plan)
+    plan.outputs = plan.outputs.replace(JOB, plan.job).rstrip("/")
+    if plan.outputs_to:
+        plan.outputs_to = f"{plan.outputs_to.rstrip('/')}/{plan.job}/{plan.attempt}"
     if not command:
         problems.append("no command to run: set the job's command")
     if problems:
@@ -186,6 +198,16 @@ def _input_problems(plan: Plan) -> list[str]:
         return []
     given = f"MNGEN_INPUTS_FROM={plan.inputs_from!r} with MNGEN_INPUTS={plan.inputs!r}"
     return [f"invalid {given}: expected an s3:// URL and the absolute path of a folder"]
+
+
+def _output_problems(plan: Plan) -> list[str]:
+    if not plan.outputs and not plan.outputs_to:
+        return []
+    is_folder = os.path.isabs(plan.outputs) and plan.outputs.strip("/")
+    if is_folder and (not plan.outputs_to or plan.outputs_to.startswith("s3://")):
+        return []
+    given = f"MNGEN_OUTPUTS={plan.outputs!r} with MNGEN_OUTPUTS_TO={plan.outputs_to!r}"
+    return [f"invalid {given}: expected the absolute path of a folder and an s3:// URL"]
 
 
 def is_address(text: str) -> bool:

@@ -6,14 +6,12 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 import venv
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import msgspec
@@ -21,6 +19,16 @@ import pytest
 
 from mngen.jobs import Jobs
 from tests.support.batch import Deployed, spec_text
+from tests.support.container import (
+    CONTAINER,
+    SOON,
+    WIREUP,
+    Running,
+    ended,
+    refusal,
+    starting,
+    wire_up,
+)
 from tests.support.needs import skip_without
 from tests.support.relay import Answer, Relay, Request
 from tests.support.sandbox import Trap, client
@@ -30,10 +38,7 @@ if TYPE_CHECKING:
 
     from mngen.sandbox import Sandbox
 
-CONTAINER = Path(__file__).resolve().parents[2] / "container"
-WIREUP = CONTAINER / "wireup.py"
 FETCH = CONTAINER / "fetch_inputs.py"
-SOON = 240.0
 ODD = 'it\'s "quoted" é.txt'
 FILES = {"a.txt": b"first\n", f"sub/{ODD}": b"second\n", "empty": b""}
 
@@ -136,70 +141,10 @@ def bucket(sandbox: Sandbox, gate: Gate, tmp_path: Path) -> Iterator[Bucket]:
         gate.open()
 
 
-class Running:
-    """A process whose output can be waited for."""
-
-    def __init__(self, command: list[str], env: dict[str, str], log: Path) -> None:
-        self.log = log
-        # Several processes write at a time, and none may write over what another has written.
-        with log.open("ab") as file:
-            self.process = subprocess.Popen(
-                command,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @property
-    def said(self) -> str:
-        """All that it has written."""
-        return self.log.read_text(encoding="utf-8")
-
-    def await_line(self, text: str) -> None:
-        """Wait until it has written something."""
-        deadline = time.monotonic() + SOON
-        while text not in self.said:
-            assert self.process.poll() is None, self.said
-            assert time.monotonic() < deadline, self.said
-            time.sleep(0.02)
-
-    def code(self) -> int:
-        """Wait for its end and return its exit code."""
-        return self.process.wait(SOON)
-
-
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Start processes, and leave none of them behind."""
-    running: list[Running] = []
-
-    def started(*command: str | Path, env: dict[str, str]) -> Running:
-        log = tmp_path / f"log-{len(running)}"
-        running.append(Running([str(word) for word in command], env, log))
-        return running[-1]
-
-    yield started
-    for each in running:
-        if each.process.poll() is None:
-            each.process.kill()
-            each.process.wait()
-
-
-@contextmanager
-def ended(running: Running, code: int) -> Iterator[str]:
-    """Wait for an end with an exit code, and give what was said."""
-    found = running.code()
-    said = running.said
-    assert found == code, said
-    assert "Traceback" not in said
-    yield said
-
-
-def wire_up(env: dict[str, str], *command: str, python: str = sys.executable) -> Any:
-    """The arguments of `start` for a node."""
-    return (python, "-I", WIREUP, *command), env
+    with starting(tmp_path) as started:
+        yield started
 
 
 # --- the workflow ---
@@ -330,11 +275,6 @@ def test_two_jobs_that_fetch_the_same_at_a_time(
 
 
 # --- what goes wrong ---
-
-
-def refusal(status: int, code: str) -> Answer:
-    body = f"<Error><Code>{code}</Code><Message>so it is</Message></Error>".encode()
-    return Answer(status, (("Content-Type", "application/xml"),), body)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ class Stage(StrEnum):
     START = "start"
     CPUS = "cpus"
     INPUTS = "inputs"
+    OUTPUTS = "outputs"
     RENDEZVOUS = "rendezvous"
     READY = "ready"
     LAUNCH = "launch"

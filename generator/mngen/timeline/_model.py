@@ -31,7 +31,7 @@ class Phase(StrEnum):
     RUN = "run"
     """The application runs."""
     TEARDOWN = "teardown"
-    """It is over, or lost; processes end."""
+    """It is over, or lost; processes end, and outputs are uploaded."""
 
 
 _BEGINS = {
@@ -40,6 +40,7 @@ _BEGINS = {
     Stage.READY: Phase.LAUNCH,
     Stage.LAUNCH: Phase.LAUNCH,
     Stage.RUNNING: Phase.RUN,
+    Stage.OUTPUTS: Phase.TEARDOWN,
     Stage.END: Phase.TEARDOWN,
     Stage.LOST: Phase.TEARDOWN,
     Stage.ERROR: Phase.TEARDOWN,

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PACKAGE = sorted((CONTAINER / "mngen_wireup").glob("*.py"))
-PROGRAMS = [CONTAINER / "wireup.py", CONTAINER / "fetch_inputs.py"]
+PROGRAMS = [
+    CONTAINER / name for name in ("wireup.py", "bucket.py", "fetch_inputs.py", "upload_outputs.py")
+]
 
 
 def parse(path: Path) -> ast.Module:

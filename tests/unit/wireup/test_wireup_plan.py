@@ -41,6 +41,8 @@ def test_defaults() -> None:
         port=7710,
         inputs="",
         inputs_from="",
+        outputs="",
+        outputs_to="",
         command=("app", "-x"),
     )
 
@@ -90,6 +92,37 @@ def test_inputs_without_a_url_need_no_folder() -> None:
 def test_a_url_of_inputs_needs_a_folder(origin: str, folder: str) -> None:
     environ = {"MNGEN_INPUTS": folder, "MNGEN_INPUTS_FROM": origin}
     with pytest.raises(WireupError, match="expected an s3:// URL and the absolute path") as caught:
+        plan_from(environ, ["app"])
+    assert caught.value.code == 64
+
+
+def test_outputs_are_of_this_job_and_attempt() -> None:
+    environ = {
+        "AWS_BATCH_JOB_ID": "0c3a-77:4",
+        "AWS_BATCH_JOB_ATTEMPT": "2",
+        "MNGEN_OUTPUTS": "/efs/{job}/out-{job}/",
+        "MNGEN_OUTPUTS_TO": "s3://bucket/out/",
+    }
+    plan = plan_from(environ, ["app"])
+    assert plan.outputs == "/efs/0c3a-77:4/out-0c3a-77:4"
+    assert plan.outputs_to == "s3://bucket/out/0c3a-77:4/2"
+    del environ["MNGEN_OUTPUTS_TO"]
+    assert plan_from(environ, ["app"]).outputs_to == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "folder"),
+    [
+        ("s3://bucket/out/", ""),
+        ("s3://bucket/out/", "efs/out"),
+        ("https://bucket/out/", "/efs/out"),
+        ("", "out"),
+        ("", "/"),
+    ],
+)
+def test_outputs_need_a_folder(url: str, folder: str) -> None:
+    environ = {"MNGEN_OUTPUTS": folder, "MNGEN_OUTPUTS_TO": url}
+    with pytest.raises(WireupError, match="expected the absolute path of a folder") as caught:
         plan_from(environ, ["app"])
     assert caught.value.code == 64
 

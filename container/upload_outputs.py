@@ -1,0 +1,208 @@
+#!/usr/bin/env python3
+"""Uploads the outputs of a job to S3: all files of a folder, and a record of them.
+
+    upload_outputs.py FOLDER s3://BUCKET/PREFIX
+
+The wire-up of the main node runs it when the application has ended. Files become objects below
+`PREFIX/`, the smallest first: if the container is killed meanwhile, most of them have arrived. The
+record, `PREFIX.json`, comes last: without it, the upload is incomplete.
+
+Symbolic links and special files are left out. It has the permissions of the job's role. The last
+line of standard output reports what was uploaded, or why it failed. Environment:
+
+    MNGEN_OUTPUTS_REGION    region of the bucket: a VPC's gateway endpoint serves only its own
+    AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL   endpoint of S3, if it is not AWS's own
+
+Exit codes:
+
+    0    all files are in the bucket
+    64   they cannot be uploaded, and a retry does not help: no client, no permission, an invalid
+         name; with an unreadable file or such a name, all others are in the bucket
+    70   S3 or the network failed; a retry may succeed
+    143  stopped by SIGTERM
+
+Needs Python 3.9 or newer and boto3 (Debian's and Ubuntu's python3-boto3).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+# With -I, Python does not look for modules beside the program.
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from bucket import (
+    CONNECTIONS,
+    PERMANENT,
+    Purpose,
+    TransferError,
+    explained,
+    files_text,
+    make_client,
+    size_text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+PURPOSE = Purpose("upload to", "write to", "kms:GenerateDataKey and kms:Decrypt")
+
+ATTEMPTS = 10
+"""How often a request is tried in all: the result of a long computation may depend on it."""
+LONGEST_KEY = 1024
+"""Bytes of an object's key.
+
+Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+"""
+SHOWN = 5
+"""How many files a message names."""
+
+
+class Found(NamedTuple):
+    """What is in a folder.
+
+    Attributes:
+        files: Paths of the files below the folder, with their sizes in bytes, the smallest first.
+        left_out: Paths of links and special files.
+        problems: What cannot be uploaded, and why.
+    """
+
+    files: Sequence[tuple[str, int]]
+    left_out: Sequence[str]
+    problems: Sequence[str]
+
+
+def upload(folder: str, url: str) -> str:
+    """Uploads all files of a folder; returns a line that reports it.
+
+    Args:
+        folder: Path of the folder; a missing one has no files.
+        url: `s3://BUCKET/PREFIX`, to which `/` and the paths of the files are added.
+
+    Raises:
+        TransferError: It failed, or some files could not be uploaded; carries the exit code.
+    """
+    began = time.monotonic()
+    bucket, _, prefix = url[len("s3://") :].partition("/")
+    found = find_files(folder, prefix)
+    with explained(url, PURPOSE), _readable(folder):
+        client = make_client(os.environ.get("MNGEN_OUTPUTS_REGION") or None, ATTEMPTS)
+        unread = _upload(client, bucket, prefix, folder, [name for name, _ in found.files])
+        problems = [*found.problems, *unread]
+        if not problems:
+            size = sum(each for _, each in found.files)
+            record = {
+                "folder": folder,
+                "files": len(found.files),
+                "bytes": size,
+                "left_out": len(found.left_out),
+            }
+            body = json.dumps(record).encode()
+            client.put_object(Bucket=bucket, Key=f"{prefix}.json", Body=body)
+    uploaded = files_text(len(found.files) - len(unread))
+    if problems:
+        more = f"; {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise TransferError(
+            PERMANENT,
+            f"{uploaded} uploaded to {url}/, not these: {'; '.join(problems[:SHOWN])}{more}",
+        )
+    left_out = f"; {len(found.left_out)} left out (links, special files)" if found.left_out else ""
+    spent = time.monotonic() - began
+    return f"{uploaded}, {size_text(size)} to {url}/ in {spent:.1f}s{left_out}"
+
+
+@contextmanager
+def _readable(folder: str) -> Iterator[None]:
+    """Turns an error of the file system in the middle of a file into a `TransferError`."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or folder
+        raise TransferError(PERMANENT, f"cannot read {place}: {error.strerror or error}") from None
+
+
+def find_files(folder: str, prefix: str) -> Found:
+    """Returns what is in a folder; symbolic links are not followed.
+
+    Args:
+        folder: Path of the folder.
+        prefix: What the keys of the objects begin with, without the `/` before a path.
+    """
+    files: list[tuple[str, int]] = []
+    left_out: list[str] = []
+    problems: list[str] = []
+
+    def failed(error: OSError) -> None:
+        if os.path.lexists(folder):
+            problems.append(f"{error.filename!r}: {error.strerror}")
+
+    for place, folders, names in os.walk(folder, onerror=failed):
+        left_out += [f"{place}/{name}" for name in folders if os.path.islink(f"{place}/{name}")]
+        for name in names:
+            path = f"{place}/{name}"
+            below = path[len(folder) + 1 :]
+            try:
+                state = os.lstat(path)
+            except OSError as error:
+                problems.append(f"{below!r}: {error.strerror}")
+                continue
+            if not stat.S_ISREG(state.st_mode):
+                left_out.append(path)
+            elif problem := _name_problem(f"{prefix}/{below}"):
+                problems.append(f"{below!r}: {problem}")
+            else:
+                files.append((below, state.st_size))
+    return Found(sorted(files, key=lambda each: (each[1], each[0])), left_out, problems)
+
+
+def _name_problem(key: str) -> str:
+    """Returns why a file cannot become an object of a name; empty if it can.
+
+    A listing, which is XML 1.0, cannot hold control characters.
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+    """
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in key):
+        return "its name has a control character"
+    try:
+        long = len(key.encode()) > LONGEST_KEY
+    except UnicodeEncodeError:
+        return "its name is not UTF-8"
+    return f"its key would be longer than {LONGEST_KEY} bytes" if long else ""
+
+
+def _upload(client: Any, bucket: str, prefix: str, folder: str, names: Sequence[str]) -> list[str]:
+    """Uploads files, large ones in parts; returns which could not be read."""
+    from boto3.s3.transfer import TransferConfig, create_transfer_manager
+
+    unread = []
+    # Leaving the block with an error cancels the uploads in progress.
+    with create_transfer_manager(client, TransferConfig(max_concurrency=CONNECTIONS)) as manager:
+        started = []
+        for name in names:
+            if os.access(f"{folder}/{name}", os.R_OK):
+                started.append(manager.upload(f"{folder}/{name}", bucket, f"{prefix}/{name}"))
+            else:
+                unread.append(f"{name!r}: not readable")
+        for each in started:
+            each.result()
+    return unread
+
+
+def main() -> int:
+    """Uploads what the arguments name; returns the exit code."""
+    _, folder, url = sys.argv
+    try:
+        print(upload(folder.rstrip("/"), url))
+    except TransferError as error:
+        print(error)
+        return error.code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
