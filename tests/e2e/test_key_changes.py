@@ -40,6 +40,7 @@ ENVIRONMENT = "aws_batch_compute_environment"
 QUEUE = "aws_batch_job_queue"
 POLICY = "aws_batch_scheduling_policy"
 JOB = "aws_batch_job_definition"
+ROLE_POLICY = "aws_iam_role_policy"
 TEMPLATE = "aws_launch_template"
 
 UPDATE, CREATE, DELETE, REPLACE = {"update"}, {"create"}, {"delete"}, {"create", "delete"}
@@ -296,7 +297,6 @@ def test_keys_that_are_in_place_change_only_what_they_are_about(
         ("storage", "efs", "iam"): {
             f"aws_iam_role_policy.{name}_file_system" for name in ("builder", "instance")
         },
-        ("storage", "bucket"): {"aws_iam_role_policy.job_inputs"},
         ("container", "protect"): set(),
         ("image", "connect"): {"aws_iam_role_policy_attachment.builder_sessions"},
         ("image", "ssh_from"): set(),
@@ -322,8 +322,12 @@ def test_keys_that_are_in_place_change_only_what_they_are_about(
         for module in ("network", "storage", "identity", "registry")
         for each in plan.changes(module)
     ]
-    # The first job with secrets needs a role for them, the first one with a shell permissions.
-    jobs = {"aws_iam_role.execution", "aws_iam_role_policy.job_shell"}
+    # The first job with secrets needs a role for them; the first one with a shell, and the first
+    # with outputs, permissions.
+    jobs = {
+        "aws_iam_role.execution",
+        *(f"aws_iam_role_policy.job_{name}" for name in ("outputs", "shell")),
+    }
     seen = {f"{each['type']}.{each['name']}" for each in changes}
     assert seen == efa.union(jobs, *about.values())
     [file_system] = plan.actions("aws_efs_file_system")
@@ -375,6 +379,12 @@ def test_keys_that_reach_into_jobs_make_a_new_definition(plans: dict[str, Future
     assert job["change"]["actions"] == ["update"]
     assert [each["containerPath"] for each in container["mountPoints"]] == ["/data", "/fast"]
     assert declared("storage", "fsx", "mount") == {Effect.JOBS}
+    # Of a job with outputs; the policies of the role that name the bucket change in place.
+    variables = {each["name"]: each["value"] for each in container["environment"]}
+    assert variables["MNGEN_OUTPUTS_TO"] == "s3://other-inputs/mngen/few/outputs/"
+    policies = {each["name"]: each["change"]["actions"] for each in plan.changes(kind=ROLE_POLICY)}
+    assert policies == {"job_inputs": ["update"], "job_outputs": ["update"]}
+    assert declared("storage", "bucket") == {Effect.IN_PLACE, Effect.JOBS}
     assert declared("storage", "efs", "mount") == declared("container", "tag") == {Effect.JOBS}
     assert container["image"].endswith("/few/mpi:v2")
     assert declared("account") == {Effect.NONE}

@@ -21,6 +21,7 @@ from mngen.cluster import (
     grants_shell,
     job_variables,
     retry_conditions,
+    writes_outputs,
 )
 from mngen.jobs import UNFINISHED
 from mngen.rules import require
@@ -324,6 +325,15 @@ class Deployed:
             self.iam.put_role_policy(
                 RoleName=self.job_role,
                 PolicyName="inputs",
+                PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+            )
+        if writes_outputs(spec):
+            objects = f"arn:aws:s3:::{spec.storage.bucket}/mngen/{self.name}/outputs/*"
+            actions = ["s3:AbortMultipartUpload", "s3:PutObject"]
+            statement = {"Effect": "Allow", "Action": actions, "Resource": objects}
+            self.iam.put_role_policy(
+                RoleName=self.job_role,
+                PolicyName="outputs",
                 PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
             )
 

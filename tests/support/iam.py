@@ -193,4 +193,7 @@ _OPERATORS = {
     "Null": _null,
     "StringEquals": _equals,
     "StringEqualsIfExists": _equals_if_exists,
+    # Patterns as in ARNs.
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
+    "StringLike": _arn_equals,
 }

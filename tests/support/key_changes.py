@@ -92,6 +92,7 @@ JOBS: dict[str, Any] = {
     "container_properties": {"readonlyRootFilesystem": True},
     "attempts": 3,
     "retry": ["lost-host", 75],
+    "outputs": "/efs/runs/{job}",
     "timeout": 600,
     "after": ["timeout"],
     "image": "docker.io/me/app:v2",
@@ -119,7 +120,6 @@ IN_PLACE: dict[Key, Any] = {
     ("storage", "efs", "backup"): False,
     ("storage", "efs", "protect"): True,
     ("storage", "efs", "iam"): True,
-    ("storage", "bucket"): "inputs",
     ("container", "protect"): True,
     ("image", "connect"): "private-ip",
     ("image", "ssh_from"): ["10.0.0.0/8"],
@@ -139,6 +139,7 @@ COMMON: dict[Key, Any] = {
     ("network", "security_groups"): ["sg-0a1b2c3d4e5f60718"],
     ("storage", "efs", "mount"): "/data",
     ("storage", "fsx", "mount"): "/fast",
+    ("storage", "bucket"): "other-inputs",
     ("image", "base"): "amazon-linux-2",
     ("image", "packages"): ["htop"],
     ("image", "base_amis", "x86_64"): "ami-0a1b2c3d4e5f60718",
@@ -253,6 +254,7 @@ def many() -> Data:
         "name": "many",
         "region": "us-east-1",
         "network": _network(),
+        "storage": {"bucket": "many-inputs"},
         "environments": environments,
         "queues": queues,
         "jobs": jobs,
@@ -281,13 +283,14 @@ def few() -> Data:
         "region": "us-east-1",
         "network": _network(),
         "storage": {
+            "bucket": "few-inputs",
             "fsx": {
                 "type": "persistent-2",
                 "s3": {
                     "cases": {"path": "s3://few-cases/a/"},
                     "results": {"path": "s3://few-results/", "import": [], "export": ["new"]},
                 },
-            }
+            },
         },
         "notify": {"emails": ["few@example.org"]},
         "budget": {"monthly": 5000, "emails": ["few@example.org"]},
@@ -299,6 +302,7 @@ def few() -> Data:
                 "nodes": 2,
                 "command": ["hostname"],
                 "secrets": {"TOKEN": "/lab/token"},
+                "outputs": "/tmp/of-{job}",
             }
         },
     }

@@ -174,8 +174,11 @@ def make_spec(choice: Mapping[str, str]) -> Data:
     for job in list(data["jobs"].values())[::2]:
         job.update(_in_container(choice["in container"]))
         if data["roles"].get("job") == "none":
-            # A shell needs a role.
+            # A shell needs a role, and so do outputs.
             job.pop("shell", None)
+            job.pop("outputs", None)
+        if choice["bucket"] != "yes":
+            job.pop("outputs", None)
     _add_chain(data["jobs"], choice["chain"])
     if choice["existing"] != "nothing":
         _add_existing(data, choice["existing"])
@@ -230,6 +233,7 @@ def _in_container(option: str) -> Data:
         "secrets": {"TOKEN": f"{secrets}:token::", "LAB_USER": "/lab/user"},
         "attempts": 3,
         "retry": ["lost-node", 75, {"exit_code": "13*", "reason": "DockerTimeoutError: *"}],
+        "outputs": "/work/of-{job}",
         "user": "1000:1000",
         "privileged": True,
         "shell": True,

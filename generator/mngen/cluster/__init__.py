@@ -33,6 +33,8 @@ from mngen.cluster.names import (
     INPUTS_VARIABLE,
     KEY_VARIABLES,
     NR_CPUS_TAG,
+    OUTPUTS_TO_VARIABLE,
+    OUTPUTS_VARIABLE,
     OWN_FOLDER,
     OWN_PLAYBOOKS,
     PRELOAD_FILES,
@@ -52,6 +54,7 @@ from mngen.cluster.names import (
     WIRE_UP_VARIABLES,
     aws_name,
     inputs_prefix,
+    outputs_prefix,
 )
 
 if TYPE_CHECKING:
@@ -80,6 +83,7 @@ if TYPE_CHECKING:
         queue_name,
         recorded_spec,
         repository_name,
+        writes_outputs,
         zone_numbers,
     )
     from mngen.cluster._digest_file import DigestFile
@@ -153,6 +157,8 @@ __all__ = [
     "KEY_VARIABLES",
     "MOST_CONDITIONS",
     "NR_CPUS_TAG",
+    "OUTPUTS_TO_VARIABLE",
+    "OUTPUTS_VARIABLE",
     "OWN_FOLDER",
     "OWN_PLAYBOOKS",
     "PRELOAD_FILES",
@@ -217,6 +223,7 @@ __all__ = [
     "log_group_name",
     "memory_in_files",
     "nat_zone",
+    "outputs_prefix",
     "policy_name",
     "preloaded_images",
     "pulled_repositories",
@@ -231,6 +238,7 @@ __all__ = [
     "ulimits_of",
     "unlike",
     "wanted_keys",
+    "writes_outputs",
     "zone_numbers",
 ]
 __getattr__ = later(
@@ -277,6 +285,7 @@ __getattr__ = later(
         "grants_mount": "_deployment",
         "grants_shell": "_deployment",
         "has_secrets": "_deployment",
+        "writes_outputs": "_deployment",
         "default_allocation": "_resolve",
         "default_ranks": "_variables",
         "job_variables": "_variables",

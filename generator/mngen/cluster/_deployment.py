@@ -64,6 +64,15 @@ def grants_shell(spec: Spec) -> bool:
     )
 
 
+def writes_outputs(spec: Spec) -> bool:
+    """Returns whether the role that is created for jobs may write their outputs to the bucket."""
+    return (
+        spec.roles.job == "create"
+        and spec.storage.bucket is not None
+        and any(job.outputs is not None and not job.role for job in spec.jobs.values())
+    )
+
+
 def creates_roles(spec: Spec) -> bool:
     """Returns whether any IAM role is created."""
     roles = spec.roles

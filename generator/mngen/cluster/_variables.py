@@ -9,9 +9,13 @@ from mngen.cluster.names import (
     CPUS_VARIABLE,
     GROUP_VARIABLE,
     KEY_VARIABLES,
+    OUTPUTS_REGION_VARIABLE,
+    OUTPUTS_TO_VARIABLE,
+    OUTPUTS_VARIABLE,
     RUNS_BESIDE_VARIABLE,
     SCRATCH_VARIABLE,
     SHARED_VARIABLE,
+    outputs_prefix,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +34,17 @@ def key_variables(job: Job) -> dict[str, str]:
         "mpi_args": shlex.join(job.mpi_args),
     }
     return {KEY_VARIABLES[key]: value for key, value in values.items() if value}
+
+
+def output_variables(spec: Spec, job: Job) -> dict[str, str]:
+    """Returns the variables with the folder of a job's outputs, and to where it is uploaded."""
+    if job.outputs is None:
+        return {}
+    found = {OUTPUTS_VARIABLE: job.outputs}
+    if spec.storage.bucket is not None:
+        found[OUTPUTS_TO_VARIABLE] = f"s3://{spec.storage.bucket}/{outputs_prefix(spec.name)}"
+        found[OUTPUTS_REGION_VARIABLE] = spec.region
+    return found
 
 
 def gpu_variables(job: ResolvedJob) -> dict[str, str]:
@@ -88,7 +103,8 @@ def job_variables(spec: Spec, job: ResolvedJob) -> dict[str, str]:
 
     The wire-up gets the shared file system and the scratch space, the CPUs that a node must have if
     the AMIs limit them, and the number of ranks where that does not follow from the CPUs that the
-    job sees. The job's `environment` takes precedence over all of it.
+    job sees. It also gets the place of the job's outputs. The job's `environment` takes precedence
+    over all of it.
     """
     variables = {SHARED_VARIABLE: spec.storage.efs.mount}
     if job.scratch is not None:
@@ -99,7 +115,7 @@ def job_variables(spec: Spec, job: ResolvedJob) -> dict[str, str]:
     ranks = registered_ranks(job)
     if ranks is not None:
         variables[KEY_VARIABLES["ranks_per_node"]] = str(ranks)
-    variables |= key_variables(job.spec)
+    variables |= key_variables(job.spec) | output_variables(spec, job.spec)
     if job.group is not None:
         variables[GROUP_VARIABLE] = job.group
     if job.runs_beside:

@@ -87,6 +87,15 @@ INPUTS_FROM_VARIABLE = "MNGEN_INPUTS_FROM"
 INPUTS_REGION_VARIABLE = "MNGEN_INPUTS_REGION"
 """The variable with the bucket's region: a VPC's endpoint for S3 serves only its own region."""
 
+OUTPUTS_VARIABLE = "MNGEN_OUTPUTS"
+"""The variable with the folder of a job's outputs; `{job}` in it stands for the job's ID."""
+
+OUTPUTS_TO_VARIABLE = "MNGEN_OUTPUTS_TO"
+"""The variable with the URL below which the wire-up uploads that folder: `s3://…/`."""
+
+OUTPUTS_REGION_VARIABLE = "MNGEN_OUTPUTS_REGION"
+"""The variable with the region of the bucket for outputs."""
+
 KEY_VARIABLES = {
     "ranks_per_node": "MNGEN_RANKS_PER_NODE",
     "threads_per_rank": "MNGEN_THREADS_PER_RANK",
@@ -122,6 +131,9 @@ WIRE_UP_VARIABLES = frozenset(
         INPUTS_VARIABLE,
         INPUTS_FROM_VARIABLE,
         INPUTS_REGION_VARIABLE,
+        OUTPUTS_VARIABLE,
+        OUTPUTS_TO_VARIABLE,
+        OUTPUTS_REGION_VARIABLE,
         RENDEZVOUS_VARIABLE,
         RUNS_BESIDE_VARIABLE,
         SCRATCH_VARIABLE,
@@ -185,6 +197,11 @@ def budget(deployment: str, region: str) -> str:
 def inputs_prefix(deployment: str) -> str:
     """Returns the folder in a bucket that holds a deployment's inputs."""
     return f"mngen/{deployment}/inputs/"
+
+
+def outputs_prefix(deployment: str) -> str:
+    """Returns the folder in a bucket that holds the outputs of a deployment's jobs."""
+    return f"mngen/{deployment}/outputs/"
 
 
 BUILDER_LIFETIME = 120

@@ -2,14 +2,15 @@
 
 Queues, job definitions and the log group are known by their names, which follow from the spec, so
 a submitter needs no access to Terraform's state. Inputs and results lie on the file system; inputs
-may be put into the spec's bucket, and whether jobs may read them there can be asked.
+may be put into the spec's bucket, outputs downloaded from there, and whether jobs may do their part
+can be asked.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mngen.cluster import BATCH_LOG_GROUP, ECR_IMAGE, inputs_prefix
+from mngen.cluster import BATCH_LOG_GROUP, ECR_IMAGE, inputs_prefix, outputs_prefix
 from mngen.policy._shared import definitions, ecs_clusters, queues, repository, unasked
 from mngen.policy._statement import Scope, Statement
 from mngen.rules import submission_calls
@@ -36,6 +37,9 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
     profile = cluster.spec.roles.instance_profile
     bucket = cluster.spec.storage.bucket
     inputs = scope.global_arn("s3", f"{bucket}/{inputs_prefix(cluster.spec.name)}*")
+    outputs = f"{outputs_prefix(cluster.spec.name)}*"
+    comes_back = any(job.outputs is not None for job in cluster.spec.jobs.values())
+    fetches = bucket is not None and comes_back
     clusters = ecs_clusters(cluster.spec, scope)
     return [
         # None of these takes resources: a user who sees one queue's jobs sees those of all.
@@ -109,6 +113,18 @@ def submitter_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
             "CheckInputs",
             ("iam:GetRolePolicy",) if bucket else (),
             (scope.iam_arn(f"role/{scope.name}-job-*"),),
+        ),
+        Statement(
+            "Outputs",
+            ("s3:GetObject",) if fetches else (),
+            (scope.global_arn("s3", f"{bucket}/{outputs}"),),
+        ),
+        # A listing has keys and sizes alone, of what begins with a prefix.
+        Statement(
+            "ListOutputs",
+            ("s3:ListBucket",) if fetches else (),
+            (scope.global_arn("s3", str(bucket)),),
+            {"StringLike": {"s3:prefix": [outputs]}},
         ),
         Statement(
             "Logs",

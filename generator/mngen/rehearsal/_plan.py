@@ -12,6 +12,7 @@ from mngen import _resources
 from mngen.cluster import (
     CPUS_CHECK_VARIABLE,
     KEY_VARIABLES,
+    OUTPUTS_TO_VARIABLE,
     RENDEZVOUS_VARIABLE,
     SHARED_VARIABLE,
 )
@@ -303,6 +304,8 @@ def nodes_request(
             **({} if ranks is None else {KEY_VARIABLES["ranks_per_node"]: str(ranks)}),
             # It is about the machines' CPUs, and these are not the job's.
             CPUS_CHECK_VARIABLE: "off",
+            # Outputs stay where they are, as no job has a bucket here.
+            OUTPUTS_TO_VARIABLE: "",
         },
         node_environment={index: group.environment for index, group in groups.items() if group},
         node_commands={

@@ -40,6 +40,7 @@ from mngen.cluster import (
     repository_name,
     retry_conditions,
     ulimits_of,
+    writes_outputs,
     zone_numbers,
 )
 from mngen.errors import ToolError
@@ -179,6 +180,7 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         "fsx_version": FSX_VERSION,
         "grants_mount": grants_mount(spec),
         "grants_shell": grants_shell(spec),
+        "writes_outputs": writes_outputs(spec),
         "shell_actions": SHELL_ACTIONS,
         "names": names,
         "preloaded": partial(preloaded_images, cluster),

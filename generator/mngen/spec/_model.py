@@ -629,11 +629,12 @@ class Storage(Section, frozen=True, kw_only=True):
             Meta(
                 description="An existing S3 bucket that `mngen submit --upload` writes to where "
                 "the file system is not mounted. Containers may read "
-                "`mngen/<name>/inputs/` in it, and fetch a job's inputs from there.",
+                "`mngen/<name>/inputs/` in it, and fetch a job's inputs from there. The "
+                "`outputs` of jobs go to `mngen/<name>/outputs/`.",
             ),
         ]
         | None,
-        affects(Effect.IN_PLACE),
+        affects(Effect.IN_PLACE, Effect.JOBS),
     ] = None
 
     @property
@@ -1422,6 +1423,17 @@ HostPath = Annotated[
     ),
 ]
 
+OutputsPath = Annotated[
+    str,
+    _text(
+        "A folder in the container, with `{job}` for the ID of the job.",
+        "an absolute path without . and .., of letters, digits, {job} and . _ @ + - /, such as "
+        "/efs/runs/{job}",
+        pattern=r"^(?!.*/\.\.?(/|\Z))(/([A-Za-z0-9._@+-]|\{job\}){1,128}){1,16}\Z",
+        examples=("/efs/runs/{job}",),
+    ),
+]
+
 
 class Ulimit(Section, frozen=True, kw_only=True):
     """A limit of the container's processes."""
@@ -1849,6 +1861,19 @@ class Job(Section, frozen=True, kw_only=True):
                 "`image-pull`, other exit codes, and {exit_code, reason, status_reason} as AWS "
                 "Batch reports them. All else is final. Default: everything but exit codes 64 and "
                 "65 is tried again.",
+            ),
+        ]
+        | None,
+        affects(Effect.JOBS),
+    ] = None
+    outputs: Annotated[
+        Annotated[
+            OutputsPath,
+            Meta(
+                description="Folder in the container that is made before the command starts, and "
+                "uploaded from the main node when it has ended: to `mngen/<name>/outputs/` in "
+                "`storage.bucket`, from where `mngen fetch` downloads it. The command has it in "
+                "MNGEN_OUTPUTS.",
             ),
         ]
         | None,

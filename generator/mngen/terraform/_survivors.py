@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mngen._aws import client
 from mngen._tags import with_tags
-from mngen.cluster import DEPLOYMENT_TAG, inputs_prefix
+from mngen.cluster import DEPLOYMENT_TAG, inputs_prefix, outputs_prefix
 from mngen.errors import Problem, Severity
 from mngen.terraform._missing import Search, constant, search_of
 from mngen.terraform._standing import IF_PLANNED, SEARCHED, standing
@@ -36,7 +36,7 @@ def survivors(
     if search is None:
         return
     yield from _backups(plan.data, search)
-    yield from _inputs(plan.data, search)
+    yield from _files(plan.data, search)
     # Nothing is in the state any more, and nothing has a place in it.
     types = SEARCHED | (
         IF_PLANNED & {each["type"] for each in plan.data.get("resource_changes", [])}
@@ -82,11 +82,17 @@ def _backups(data: Mapping[str, Any], search: Search) -> Iterator[Problem]:
             )
 
 
-def _inputs(data: Mapping[str, Any], search: Search) -> Iterator[Problem]:
+def _files(data: Mapping[str, Any], search: Search) -> Iterator[Problem]:
     bucket = constant(data, "identity", "inputs_bucket")
     if bucket:
-        place = f"s3://{bucket}/{inputs_prefix(search.deployment)}"
-        yield _remains(f"inputs in {place}, if any were uploaded", f"aws s3 rm --recursive {place}")
+        for what, prefix in (
+            ("inputs", inputs_prefix(search.deployment)),
+            ("outputs", outputs_prefix(search.deployment)),
+        ):
+            place = f"s3://{bucket}/{prefix}"
+            yield _remains(
+                f"{what} in {place}, if any were uploaded", f"aws s3 rm --recursive {place}"
+            )
 
 
 def _images(search: Search, folder: Path, connect: Callable[[str, str], Any]) -> Iterator[Problem]:

@@ -576,11 +576,26 @@ def test_only_the_deployer_writes_the_state() -> None:
         "s3:ListBucket",
     }
     assert {name for name in granted(Part.SUBMITTER, cluster) if name.startswith("s3:")} == {
-        "s3:PutObject"
+        # Of the outputs of jobs.
+        "s3:GetObject",
+        "s3:ListBucket",
+        "s3:PutObject",
     }
-    assert statements(Part.SUBMITTER, cluster)["Inputs"]["Resource"] == [
-        "arn:aws:s3:::climate-inputs/mngen/private/inputs/*"
-    ]
+    found = statements(Part.SUBMITTER, cluster)
+    assert found["Inputs"]["Action"] == ["s3:PutObject"]
+    assert found["Inputs"]["Resource"] == ["arn:aws:s3:::climate-inputs/mngen/private/inputs/*"]
+    assert found["Outputs"]["Action"] == ["s3:GetObject"]
+    assert found["Outputs"]["Resource"] == ["arn:aws:s3:::climate-inputs/mngen/private/outputs/*"]
+    assert found["ListOutputs"]["Resource"] == ["arn:aws:s3:::climate-inputs"]
+    assert found["ListOutputs"]["Condition"] == {
+        "StringLike": {"s3:prefix": ["mngen/private/outputs/*"]}
+    }
+
+
+def test_without_outputs_a_submitter_reads_nothing_in_a_bucket() -> None:
+    cluster = minimal("storage: {bucket: my-inputs}\n")
+    names = {name for name in granted(Part.SUBMITTER, cluster) if name.startswith("s3:")}
+    assert names == {"s3:PutObject"}
 
 
 def test_no_state_in_a_bucket_means_no_rights_on_buckets() -> None:

@@ -133,6 +133,8 @@ def test_nodes_get_what_the_job_says_and_what_this_machine_needs(tmp_path: Path)
             "MNGEN_CPUS": "24",
             "MNGEN_RANKS_PER_NODE": "24",
             "MNGEN_CPUS_CHECK": "fail",
+            "MNGEN_OUTPUTS": "/data/efs/runs",
+            "MNGEN_OUTPUTS_TO": "s3://bucket/outputs/",
             "OMPI_MCA_mpi_yield_when_idle": "0",
             "MINE": "1",
         },
@@ -163,6 +165,8 @@ def test_nodes_get_what_the_job_says_and_what_this_machine_needs(tmp_path: Path)
         "MINE": "1",
         "MNGEN_CPUS": "24",
         "MNGEN_CPUS_CHECK": "off",
+        # Nothing is uploaded.
+        "MNGEN_OUTPUTS": "/data/efs/runs",
         "MNGEN_RANKS_PER_NODE": "2",
         "MNGEN_SHARED": "/data/efs",
         "OMPI_MCA_mpi_yield_when_idle": "0",

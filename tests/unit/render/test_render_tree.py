@@ -342,6 +342,37 @@ def test_the_role_of_jobs_says_what_it_permits(*, bucket: bool, shell: bool, nam
     assert f"# Permissions of the containers: {named}" in identity
     assert ("s3:GetObject" in identity) == bucket
     assert ("ssmmessages:OpenDataChannel" in identity) == shell
+    assert '"outputs"' not in identity
+
+
+@pytest.mark.parametrize(
+    ("shell", "named"),
+    [
+        (True, "fetch inputs, upload outputs, carry shells, and the policies"),
+        (False, "fetch inputs, upload outputs, and the policies"),
+    ],
+)
+def test_the_role_of_jobs_writes_outputs_alone(*, shell: bool, named: str) -> None:
+    job = {"queue": "q", "command": ["hostname"], "shell": shell, "outputs": "/efs/runs/{job}"}
+    spec: dict[str, Any] = {
+        "name": "a",
+        "region": "us-east-1",
+        "environments": {"e": {"instance": "r5.large", "max_nodes": 2}},
+        "queues": {"q": {"environments": ["e"]}},
+        "jobs": {"j": job},
+        "storage": {"bucket": "results"},
+    }
+    identity = rendered(spec)["terraform/modules/identity/main.tf"]
+    assert f"# Permissions of the containers: {named}" in identity
+    _, _, policy = identity.partition('resource "aws_iam_role_policy" "job_outputs"')
+    policy = policy.partition("\n}\n")[0]
+    # Parts of a large file need no other right; only to remove them does.
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
+    assert re.findall(r's3:[A-Za-z]+"', policy) == ['s3:AbortMultipartUpload"', 's3:PutObject"']
+    assert "/mngen/${var.name}/outputs/*" in policy
+    # A role of the user's own gets nothing.
+    job["role"] = "arn:aws:iam::123456789012:role/mine"
+    assert '"job_outputs"' not in rendered(spec)["terraform/modules/identity/main.tf"]
 
 
 @pytest.mark.parametrize("profile", ["create", "arn:aws:iam::123456789012:instance-profile/mine"])

@@ -717,3 +717,68 @@ def test_what_a_reserve_leaves_to_one_share(
         more = "  other: {instance: r5.24xlarge, max_nodes: 4}\n"
         text = text.replace(R5, R5 + more).replace("[r5]", "[r5, other]")
     assert ids(text).count("MN542") == warned
+
+
+STORAGE = "storage: {bucket: my-results}\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"outputs": "'/efs/runs/{job}'"}, []),
+        ({"outputs": "/efs/runs"}, ["MN514"]),
+        ({"outputs": "/efs"}, ["MN513"]),
+        # Not in the file system, though it has its name in its own.
+        ({"outputs": "/efs-runs"}, []),
+        ({"outputs": "/proc/self"}, ["MN512"]),
+        ({"outputs": "/work/out", "tmpfs": "[{path: /work, size: 64}]"}, []),
+        (
+            {
+                "outputs": "/lab/out/x",
+                "mounts": "[{host: /opt/lab, path: /lab, read_only: true}, "
+                "{host: /opt/out, path: /lab/out}]",
+            },
+            [],
+        ),
+        (
+            {
+                "outputs": "/lab/out/x",
+                "mounts": "[{host: /opt/lab, path: /lab}, "
+                "{host: /opt/out, path: /lab/out, read_only: true}]",
+            },
+            ["MN512"],
+        ),
+        (
+            {
+                "outputs": "/results",
+                "container_properties": "{readonlyRootFilesystem: true}",
+            },
+            ["MN512"],
+        ),
+        (
+            {
+                "outputs": "'/efs/runs/{job}'",
+                "container_properties": "{readonlyRootFilesystem: true}",
+            },
+            [],
+        ),
+    ],
+)
+def test_places_of_outputs(fields: dict[str, object], expected: list[str]) -> None:
+    assert ids(STORAGE + job(**fields)) == expected
+
+
+@pytest.mark.parametrize("place", ["results", "/a/../b", "/a/./b", "/a b", "'/a/{jobs}'", "/"])
+def test_what_is_no_place_of_outputs(place: str) -> None:
+    assert ids(STORAGE + job(outputs=place)) == [None]
+
+
+def test_outputs_need_a_bucket_and_a_role() -> None:
+    text = job(outputs="'/efs/runs/{job}'")
+    assert ids(text) == ["MN510"]
+    # A bucket that is not valid is reported alone.
+    assert ids("storage: {bucket: A}\n" + text) == [None]
+    none = STORAGE + "roles: {job: none}\n"
+    assert ids(none + text) == ["MN511"]
+    own = job(outputs="'/efs/runs/{job}'", role="arn:aws:iam::123456789012:role/a")
+    assert ids(none + own) == []

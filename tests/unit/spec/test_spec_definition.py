@@ -258,6 +258,7 @@ EXCLUDED = [
     "role: arn:aws:iam::123456789012:role/a",
     *("ulimits: {stack: -1}", "tmpfs: [{path: /a, size: 1}]", "user: mpi", "privileged: true"),
     *("shell: true", "retry: [lost-host]"),
+    "outputs: /efs/runs",
     *("mounts: [{host: /opt, path: /opt}]", "secrets: {A: /a}"),
     "container_properties: {readonlyRootFilesystem: true}",
     'groups: {a: {nodes: "0:"}}',

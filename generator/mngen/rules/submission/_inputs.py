@@ -41,21 +41,39 @@ class InputsCanBeRead(SubmissionRule):
         url = target.intent.environment.get(INPUTS_FROM_VARIABLE, "")
         if not url.startswith("s3://") or target.definition is None:
             return
-        role = str(target.container.get("jobRoleArn") or "").rpartition("/")[2]
-        if not role.startswith(f"{target.deployment}-job-"):
+        role = role_of(target)
+        if not is_own(role, target):
             yield Match(
                 ("jobs", target.intent.job.name),
                 f"the job definition in AWS has {f'the role `{role}`' if role else 'no role'}, not "
                 f"the deployment's own, which may read {url}",
                 "apply the spec (`mngen apply`), or see to it that the role may read there",
             )
-        elif not _may_read(target.account.client("iam"), role, url):
+        elif not permits(target.account.client("iam"), role, _POLICY, url):
             yield Match(("storage", "bucket"), f"the role `{role}` may not read {url} yet")
 
 
-def _may_read(client: IAMClient, role: str, url: str) -> bool:
+def role_of(target: Target) -> str:
+    """Returns the name of the job's role, as its definition has it; empty for none."""
+    return str(target.container.get("jobRoleArn") or "").rpartition("/")[2]
+
+
+def is_own(role: str, target: Target) -> bool:
+    """Whether a role is the one that the deployment creates for jobs."""
+    return role.startswith(f"{target.deployment}-job-")
+
+
+def permits(client: IAMClient, role: str, policy: str, url: str) -> bool:
+    """Whether a role has a policy, for the bucket of a URL.
+
+    Args:
+        client: Of IAM.
+        role: Name of the role.
+        policy: Name of the policy, as the rendered module `identity` gives it.
+        url: `s3://BUCKET/…`.
+    """
     try:
-        found = client.get_role_policy(RoleName=role, PolicyName=_POLICY)
+        found = client.get_role_policy(RoleName=role, PolicyName=policy)
     except client.exceptions.NoSuchEntityException:
         return False
     # The policy may be of an earlier spec, with another bucket.

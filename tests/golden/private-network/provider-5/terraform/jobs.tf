@@ -12,8 +12,11 @@ module "job_ocean-model" {
   memory_mib        = 357736
   shared_memory_mib = 89434
   environment = {
-    MNGEN_CPUS   = "96"
-    MNGEN_SHARED = "/shared"
+    MNGEN_CPUS           = "96"
+    MNGEN_OUTPUTS        = "/shared/runs/{job}"
+    MNGEN_OUTPUTS_REGION = "us-east-1"
+    MNGEN_OUTPUTS_TO     = "s3://climate-inputs/mngen/private/outputs/"
+    MNGEN_SHARED         = "/shared"
   }
   efs_mount   = "/shared"
   efa_devices = 1

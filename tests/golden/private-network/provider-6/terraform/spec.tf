@@ -32,6 +32,7 @@ output "spec" {
         attempts = 2
         command  = ["./ocean", "--config", "/shared/config.nml"]
         nodes    = 16
+        outputs  = "/shared/runs/{job}"
         queue    = "ocean-a"
         retry    = ["lost-host", "lost-node", "image-pull"]
         timeout  = 172800

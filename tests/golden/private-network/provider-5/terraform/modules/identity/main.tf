@@ -73,8 +73,8 @@ resource "aws_iam_instance_profile" "builder" {
   tags        = { "mngen:region" = "us-east-1" }
 }
 
-# Permissions of the containers: fetch inputs, and the policies that the spec attaches. Without this
-# role they would use the role of the instance.
+# Permissions of the containers: fetch inputs, upload outputs, and the policies
+# that the spec attaches. Without this role they would use the role of the instance.
 resource "aws_iam_role" "job" {
   name_prefix = "${var.name}-job-"
   tags        = { "mngen:region" = "us-east-1" }
@@ -110,5 +110,21 @@ resource "aws_iam_role_policy" "job_inputs" {
         Condition = { StringLike = { "s3:prefix" = "mngen/${var.name}/inputs/*" } }
       },
     ]
+  })
+}
+
+# Jobs can neither read nor delete outputs. Large files are uploaded in parts, which an upload that
+# fails removes.
+resource "aws_iam_role_policy" "job_outputs" {
+  name = "outputs"
+  role = aws_iam_role.job.name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect   = "Allow"
+      Action   = ["s3:AbortMultipartUpload", "s3:PutObject"]
+      Resource = "arn:${data.aws_partition.current.partition}:s3:::${var.inputs_bucket}/mngen/${var.name}/outputs/*"
+    }]
   })
 }
