@@ -29,6 +29,7 @@ _SECTIONS = {
         "shell",
         "wait",
         "cancel",
+        "fetch",
         "timeline",
         "cost",
     ),

@@ -13,9 +13,9 @@ def destroy(
 ) -> None:
     """Destroy the deployment, data included.
 
-    What remains and may cost money (AMIs, backups, inputs) is listed at the end, with commands to
-    delete it. Ctrl-C lets Terraform finish its current step and save its state, then shows what
-    remains.
+    What remains and may cost money (AMIs, backups, inputs, outputs) is listed at the end, with
+    commands to delete it. Ctrl-C lets Terraform finish its current step and save its state, then
+    shows what remains.
     """
     from mngen.terraform import survivors
 

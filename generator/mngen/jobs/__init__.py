@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mngen.jobs._cancel_many import NotCancelledError
     from mngen.jobs._inputs import Inputs
     from mngen.jobs._jobs import Jobs, resume_command
+    from mngen.jobs._outputs import Fetched, Outputs
     from mngen.jobs._request import with_inputs
     from mngen.jobs._retry import is_temporary
     from mngen.jobs._submit import Prepared, require_all
@@ -50,6 +51,7 @@ __all__ = [
     "ActiveJob",
     "Cause",
     "EnvironmentView",
+    "Fetched",
     "Inputs",
     "JobStatus",
     "JobSummary",
@@ -59,6 +61,7 @@ __all__ = [
     "NodeUsage",
     "NotCancelledError",
     "Order",
+    "Outputs",
     "Overview",
     "Prepared",
     "QueueView",
@@ -83,10 +86,12 @@ __getattr__ = later(
         "UNFINISHED": "_watch",
         "ActiveJob": "_watch",
         "EnvironmentView": "_watch",
+        "Fetched": "_outputs",
         "Inputs": "_inputs",
         "Jobs": "_jobs",
         "NodeUsage": "_usage",
         "NotCancelledError": "_cancel_many",
+        "Outputs": "_outputs",
         "Overview": "_watch",
         "Prepared": "_submit",
         "QueueView": "_watch",

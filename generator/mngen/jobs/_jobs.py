@@ -13,7 +13,7 @@ import msgspec
 from mngen._aws import client, translated
 from mngen.account import Account
 from mngen.errors import InputError, ToolError, did_you_mean
-from mngen.jobs._batch import job_id
+from mngen.jobs._batch import describe, job_id
 from mngen.jobs._cancel import cancel
 from mngen.jobs._cancel_many import cancel_many
 from mngen.jobs._dependencies import failed_causes
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
     from mngen.cluster import Cluster
     from mngen.errors import Problem
+    from mngen.jobs._outputs import Fetched, Outputs
     from mngen.jobs._plugin import Session
     from mngen.timeline import Timeline
 
@@ -241,6 +242,54 @@ class Jobs:
         """
         with translated():
             bring(inputs, lambda: self._account.client("s3"), progress)
+
+    def find_outputs(self, job: str, *, attempt: int | None = None) -> Outputs:
+        """Returns what a job has left in the bucket; downloads nothing yet.
+
+        Args:
+            job: Its id.
+            attempt: The attempt; None for the last one, of a job that has ended.
+
+        Raises:
+            InputError: There is nothing, for a reason that it names.
+            ToolError: AWS refuses or does not answer.
+        """
+        from mngen.jobs._outputs import find_outputs
+
+        def described(wanted: str) -> JobDetailTypeDef | None:
+            return next(describe(self.batch, [wanted]), None)
+
+        with translated():
+            s3 = self._account.client("s3")
+            return find_outputs(s3, self.cluster.spec, job, described, attempt)
+
+    def fetch(
+        self,
+        outputs: Outputs,
+        to: str | Path,
+        *,
+        force: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Fetched:
+        """Downloads the outputs of a job; repeating it continues where it was interrupted.
+
+        Args:
+            outputs: What `find_outputs` has found.
+            to: The folder to create; it appears once it is complete.
+            force: Whether to add the files to an existing folder, and to overwrite those in it.
+            progress: Is called with how many files are there, and of how many.
+
+        Raises:
+            InputError: The folder exists, or cannot be written.
+            ToolError: The disk is full, or AWS refuses or does not answer.
+        """
+        from pathlib import Path
+
+        from mngen.jobs._outputs import fetch_outputs
+
+        with translated():
+            s3 = self._account.client("s3")
+            return fetch_outputs(s3, outputs, Path(to), force=force, progress=progress)
 
     def send(
         self,
