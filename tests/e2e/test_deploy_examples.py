@@ -47,6 +47,8 @@ def test_two_passes_and_nothing_left(name: str, deployments: Deployments) -> Non
         for name, queue in spec.queues.items()
         if queue.legacy
     }
+    # The dashboard shows the clusters of the environments.
+    waited |= {"module.dashboard.aws_cloudwatch_dashboard.this"} if spec.dashboard else set()
     assert only(run.second, "update") == {each: ["update"] for each in waited}
     assert set(run.second) & set(run.first) == waited
     assert {tuple(run.second[each]) for each in run.second.keys() - waited} == {("create",)}
@@ -150,6 +152,43 @@ def test_a_budget_counts_what_has_the_tag(deployments: Deployments) -> None:
     # The form of https://docs.aws.amazon.com/cli/latest/reference/budgets/create-budget.html
     assert budget["CostFilters"] == {"TagKeyValue": ["user:mngen:deployment$private"]}
     assert (budget["BudgetType"], budget["TimeUnit"]) == ("COST", "MONTHLY")
+
+
+@pytest.mark.parametrize(
+    ("name", "dashboard"),
+    [
+        ("private-network", "mngen-private-us-east-1"),
+        ("cfd-fsx", "mngen-cfd-eu-north-1"),
+    ],
+)
+def test_a_dashboard_shows_what_was_made(
+    name: str, dashboard: str, deployments: Deployments
+) -> None:
+    run, stood = deployments[name], deployments.stood(name)
+    assert run.outputs["dashboard"] == dashboard
+    widgets = stood.dashboards[dashboard]["widgets"]
+    metrics = [
+        metric
+        for widget in widgets
+        if widget["type"] == "metric"
+        for metric in widget["properties"]["metrics"]
+    ]
+    shown: dict[tuple[str, str], set[str]] = {}
+    for namespace, _, dimension, value, *_ in (each for each in metrics if len(each) > 1):
+        shown.setdefault((namespace, dimension), set()).add(value)
+    own = [each for each in stood.environments if _belongs(each, run.outputs)]
+    expected = {
+        ("AWS/Batch", "JobQueueName"): set(run.outputs["queues"].values()),
+        ("AWS/ECS", "ClusterName"): {each["ecsClusterArn"].split("/")[1] for each in own},
+        ("AWS/EFS", "FileSystemId"): {run.outputs["efs"]["id"]},
+    }
+    if name == "cfd-fsx":
+        expected["AWS/FSx", "FileSystemId"] = {run.outputs["fsx"]["id"]}
+        [nat] = shown.pop(("AWS/NATGateway", "NatGatewayId"))
+        assert re.fullmatch(r"nat-[0-9a-f]+", nat)
+    assert shown == expected
+    regions = {each["properties"].get("region") for each in widgets if each["type"] != "text"}
+    assert regions == {run.cluster.spec.region}
 
 
 @pytest.mark.parametrize(

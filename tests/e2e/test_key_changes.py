@@ -483,6 +483,12 @@ def test_a_budget_is_changed_in_place(plans: dict[str, Future[Plan]]) -> None:
         assert declared("budget", key) == {Effect.IN_PLACE}
 
 
+def test_a_dashboard_is_added_beside_the_rest(plans: dict[str, Future[Plan]]) -> None:
+    [dashboard] = plans["execution"].result().changes(kind="aws_cloudwatch_dashboard")
+    assert dashboard["change"]["actions"] == ["create"]
+    assert declared("dashboard") == {Effect.IN_PLACE}
+
+
 def test_an_existing_topic_deletes_the_one_that_was_made(plans: dict[str, Future[Plan]]) -> None:
     plan = plans["aws_name"].result()
     assert plan.actions("aws_sns_topic") == plan.actions("aws_sns_topic_subscription") == [DELETE]

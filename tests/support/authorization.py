@@ -80,6 +80,7 @@ class Authorizer:
         readers: dict[str, Callable[[Call], Iterator[Request]]] = {
             "batch": self._batch,
             "budgets": self._budgets,
+            "monitoring": self._cloudwatch,
             "ec2": self._ec2,
             "ecr": self._ecr,
             "ecs": self._ecs,
@@ -417,6 +418,17 @@ class Authorizer:
         yield Request("budgets:ViewBudget" if reads else "budgets:ModifyBudget", arn)
         if values.get("ResourceTags"):
             yield Request("budgets:TagResource", arn)
+
+    def _cloudwatch(self, call: Call) -> Iterator[Request]:
+        """Read a call about a dashboard, which CloudWatch has for all regions."""
+        values = call.values
+        name = (
+            values.get("DashboardName")
+            or values.get("DashboardNames.member.1")
+            or values["DashboardNames"][0]
+        )
+        arn = f"arn:aws:cloudwatch::{self._account}:dashboard/{name}"
+        yield Request(f"cloudwatch:{call.operation}", arn)
 
     def _events(self, call: Call) -> Iterator[Request]:
         """Read a call about a rule of the default bus, which alone gets events of AWS."""

@@ -110,6 +110,7 @@ class Account:
         event_rules: EventBridge's rules by name, each with its `Targets`.
         topics: SNS's topics: their attributes by name, each with its `Subscriptions`.
         budgets: Budgets of the account, of all regions.
+        dashboards: Bodies of CloudWatch's dashboards by name, of all regions.
     """
 
     environments: list[dict[str, Any]]
@@ -120,6 +121,7 @@ class Account:
     event_rules: dict[str, dict[str, Any]]
     topics: dict[str, dict[str, Any]]
     budgets: list[dict[str, Any]]
+    dashboards: dict[str, dict[str, Any]]
 
 
 @dataclass
@@ -307,7 +309,17 @@ def _look(sandbox: Sandbox, region: str) -> Account:
         {each["repositoryName"] for each in ecr.describe_repositories()["repositories"]},
         *_messages(sandbox, region),
         client(sandbox, "budgets").describe_budgets(AccountId=ACCOUNT_ID)["Budgets"],
+        _dashboards(sandbox),
     )
+
+
+def _dashboards(sandbox: Sandbox) -> dict[str, dict[str, Any]]:
+    cloudwatch = client(sandbox, "cloudwatch")
+    names = [each["DashboardName"] for each in cloudwatch.list_dashboards()["DashboardEntries"]]
+    return {
+        name: json.loads(cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"])
+        for name in names
+    }
 
 
 def _messages(
@@ -517,6 +529,7 @@ def everything(sandbox: Sandbox, region: str) -> dict[str, list[str]]:
         "budgets": names(
             "budgets", "describe_budgets", "Budgets", "BudgetName", AccountId=ACCOUNT_ID
         ),
+        "dashboards": names("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),
         "event rules": names("events", "list_rules", "Rules", "Name"),
         "topics": names("sns", "list_topics", "Topics", "TopicArn"),
         "log groups": names("logs", "describe_log_groups", "logGroups", "logGroupName"),

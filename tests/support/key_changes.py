@@ -180,6 +180,7 @@ ALONE: dict[str, dict[Key, Any]] = {
         ("budget", "monthly"): 7000,
         ("budget", "emails"): ["other@example.org"],
         ("budget", "alerts"): [50],
+        ("dashboard",): True,
     },
     "jobs": {
         ("roles", "job"): _ROLE,

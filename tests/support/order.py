@@ -37,6 +37,7 @@ SECONDS = {
     "test_playbooks_efa": 15,
     "container image on Debian 13": 15,
     "test_rehearsal_nodes": 15,
+    "dashboard": 15,
     "docs site": 10,
     "hostile environment": 10,
 }

@@ -83,6 +83,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "logs": ("default", "a week", "never"),
     "notify": ("no", "addresses", "with key", "existing topic"),
     "budget": ("no", "yes"),
+    "dashboard": ("no", "yes"),
 }
 
 # Fragments that mean something to HCL, YAML, a shell, a terminal or a careless template.
@@ -437,6 +438,8 @@ def _observed(choice: Mapping[str, str]) -> Data:
     if choice["budget"] == "yes":
         emails = ["lab@example.org", "${x}%{y}@example.org"]
         sections["budget"] = {"monthly": 5000, "emails": emails, "alerts": [100, 50]}
+    if choice["dashboard"] == "yes":
+        sections["dashboard"] = True
     return sections
 
 

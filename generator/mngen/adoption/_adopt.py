@@ -58,6 +58,7 @@ _ORDER = (
     "logs",
     "notify",
     "budget",
+    "dashboard",
     "jobs",
 )
 _ARN = re.compile(r'"arn:aws[a-z-]*:[a-z0-9-]+:([a-z0-9-]*):(\d{12}):')

@@ -35,7 +35,7 @@ from mngen.cluster import (
     UNIQUE_SUFFIX,
     inputs_prefix,
 )
-from mngen.cluster.names import log_group
+from mngen.cluster.names import dashboard, log_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -145,6 +145,7 @@ class Deployed(msgspec.Struct, kw_only=True):
             there is no such group.
         notify: How messages about its jobs are sent, as the spec has it; empty if none are.
         budget: Its budget, likewise.
+        dashboard: Whether it has a dashboard.
         shares: Content of the scheduling policies that it made by their ARN, as Batch has it.
     """
 
@@ -177,6 +178,7 @@ class Deployed(msgspec.Struct, kw_only=True):
     retention: int | str | None = None
     notify: dict[str, Any] = {}
     budget: dict[str, Any] = {}
+    dashboard: bool = False
     shares: dict[str, dict[str, Any]] = {}
 
 
@@ -249,6 +251,7 @@ def read_deployed(
     attempt(partial(_read_logs, found, connect("logs", region)))
     attempt(partial(_read_notify, found, region, connect))
     attempt(partial(_read_budget, found, region, connect))
+    attempt(partial(_read_dashboard, found, region, connect("cloudwatch", region)))
     policies = sorted(filter(None, {each.data.get("schedulingPolicyArn") for each in queues}))
     if policies:
         attempt(partial(_read_shares, found, connect("batch", region), policies))
@@ -502,6 +505,19 @@ def _read_notify(found: Deployed, region: str, connect: Connect) -> None:
 
 def _read_budget(found: Deployed, region: str, connect: Connect) -> None:
     found.budget = budget_of(found.name, region, connect)
+
+
+def _read_dashboard(found: Deployed, region: str, cloudwatch: Any) -> None:
+    from botocore.exceptions import ClientError
+
+    try:
+        cloudwatch.get_dashboard(DashboardName=dashboard(found.name, region))
+    except ClientError as error:
+        # Two errors of the API have this code, so botocore has no class for this one alone.
+        if error.response["Error"]["Code"] != "ResourceNotFound":
+            raise
+        return
+    found.dashboard = True
 
 
 def is_made(name: str, deployment: str, kind: str) -> bool:

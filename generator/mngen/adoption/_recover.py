@@ -117,6 +117,7 @@ def recover(draft: Draft, made: Deployed) -> tuple[dict[str, Place], dict[str, A
         "logs": _logs(draft, made),
         "notify": made.notify,
         "budget": made.budget,
+        **({"dashboard": True} if made.dashboard else {}),
     }
     return places, own
 

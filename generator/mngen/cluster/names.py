@@ -194,6 +194,11 @@ def budget(deployment: str, region: str) -> str:
     return f"mngen-{deployment}-{region}"
 
 
+def dashboard(deployment: str, region: str) -> str:
+    """Returns the dashboard of a deployment; all regions of an account have them together."""
+    return f"mngen-{deployment}-{region}"
+
+
 def inputs_prefix(deployment: str) -> str:
     """Returns the folder in a bucket that holds a deployment's inputs."""
     return f"mngen/{deployment}/inputs/"

@@ -11,6 +11,7 @@ from mngen.cluster import (
     creates_roles,
     creates_spot_fleet_role,
     log_group_name,
+    names,
     repository_name,
 )
 from mngen.graph._model import Edge, Graph, Group, Kind, Node
@@ -146,6 +147,8 @@ def _messages(spec: Spec) -> Iterator[Node]:
     if spec.budget:
         currency = "CNY" if spec.region.startswith("cn-") else "USD"
         yield Node(kind=Kind.BUDGET, lines=(f"{spec.budget.monthly} {currency} a month",))
+    if spec.dashboard:
+        yield Node(kind=Kind.DASHBOARD, lines=(names.dashboard(spec.name, spec.region),))
 
 
 def _storage(spec: Spec) -> Iterator[Node]:

@@ -39,7 +39,7 @@ _CAPTIONS = {
     Group.ENVIRONMENTS: "Compute environments",
     Group.AMIS: "AMIs",
     Group.CONTAINERS: "Container image, roles, logs",
-    Group.MESSAGES: "Messages, budget",
+    Group.MESSAGES: "Messages, budget, dashboard",
     Group.STORAGE: "Storage",
     Group.NETWORK: "Network",
     Group.OTHER: "Your own files",
@@ -59,6 +59,7 @@ class Kind(StrEnum):
     LOGS = "Log group"
     MESSAGES = "SNS topic"
     BUDGET = "Budget"
+    DASHBOARD = "Dashboard"
     EFS = "EFS"
     FSX = "FSx for Lustre"
     BUCKET = "S3 bucket"
@@ -89,6 +90,7 @@ _GROUPS = {
     Kind.LOGS: Group.CONTAINERS,
     Kind.MESSAGES: Group.MESSAGES,
     Kind.BUDGET: Group.MESSAGES,
+    Kind.DASHBOARD: Group.MESSAGES,
     Kind.EFS: Group.STORAGE,
     Kind.FSX: Group.STORAGE,
     Kind.BUCKET: Group.STORAGE,

@@ -152,6 +152,7 @@ def deployer_statements(cluster: Cluster, scope: Scope) -> list[Statement]:
         *lustre_statements(spec, scope),
         *notify_statements(spec, scope),
         *_budget(spec, scope),
+        *_dashboard(spec, scope),
         *_state(spec, scope),
         *network_statements(cluster, scope),
     ]
@@ -433,6 +434,30 @@ def _budget(spec: Spec, scope: Scope) -> list[Statement]:
                 "budgets:ViewBudget",
             ),
             (scope.account_arn("budgets", f"budget/{names.budget(scope.name, scope.region)}"),),
+        )
+    ]
+
+
+def _dashboard(spec: Spec, scope: Scope) -> list[Statement]:
+    """A dashboard, which CloudWatch knows by its name in all regions.
+
+    Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
+    """
+    if not spec.dashboard:
+        return []
+    return [
+        Statement(
+            "Dashboard",
+            (
+                "cloudwatch:DeleteDashboards",
+                "cloudwatch:GetDashboard",
+                "cloudwatch:PutDashboard",
+            ),
+            (
+                scope.account_arn(
+                    "cloudwatch", f"dashboard/{names.dashboard(scope.name, scope.region)}"
+                ),
+            ),
         )
     ]
 

@@ -64,6 +64,11 @@ def importer_statements(scope: Scope) -> list[Statement]:
             (scope.arn("events", "rule/*"), scope.arn("sns", "*")),
         ),
         Statement("Budgets", ("budgets:ViewBudget",), (scope.account_arn("budgets", "budget/*"),)),
+        Statement(
+            "Dashboards",
+            ("cloudwatch:GetDashboard",),
+            (scope.account_arn("cloudwatch", "dashboard/*"),),
+        ),
         Statement("Profiles", ("iam:GetInstanceProfile",), (scope.iam_arn("instance-profile/*"),)),
         Statement(
             "Roles",

@@ -297,6 +297,7 @@ def _template_names(spec: Spec) -> list[str]:
         if not name.startswith("modules/identity/") or creates_roles(spec)
         if not name.startswith("modules/fsx/") or spec.storage.fsx is not None
         if not name.startswith("modules/notify/") or spec.notify is not None
+        if not name.startswith("modules/dashboard/") or spec.dashboard
     ]
 
 

@@ -2213,6 +2213,14 @@ class Spec(Section, frozen=True, kw_only=True):
     logs: Logs = Logs()
     notify: Notify | None = None
     budget: Budget | None = None
+    dashboard: Annotated[
+        bool,
+        Meta(
+            description="Whether to create a dashboard in Amazon CloudWatch, with jobs, instances, "
+            "file systems and the NAT gateway of the deployment."
+        ),
+        affects(Effect.IN_PLACE),
+    ] = False
     jobs: Annotated[
         dict[ResourceName, Job], Meta(description="Job definitions by name."), affects(Effect.ENTRY)
     ] = {}

@@ -52,6 +52,7 @@ def test_all_that_an_import_asks(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
         "emails": ["reef@example.org"],
         "alerts": [50, 100],
     }
+    assert deployed.dashboard
     assert deployed.notify == {
         "events": ["failed", "succeeded", "blocked"],
         "emails": ["reef@example.org"],
@@ -65,6 +66,7 @@ def test_all_that_an_import_asks(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
     elsewhere = import_documents("us-west-2", ACCOUNT_ID)
     assert {each.action for each in asked if allows(elsewhere, each)} == {
         "budgets:ViewBudget",
+        "cloudwatch:GetDashboard",
         "iam:GetInstanceProfile",
         "iam:GetRole",
         "iam:GetRolePolicy",
@@ -139,6 +141,9 @@ def _deploy(sandbox: Sandbox) -> None:
         pattern = json.dumps({"source": ["aws.batch"], "detail": detail})
         events.put_rule(Name=f"mngen-reef-{rule}", EventPattern=pattern)
         events.put_targets(Rule=f"mngen-reef-{rule}", Targets=[{"Id": "topic", "Arn": topic}])
+    client(sandbox, "cloudwatch", HERE).put_dashboard(
+        DashboardName=f"mngen-reef-{HERE}", DashboardBody='{"widgets": []}'
+    )
     budgets = client(sandbox, "budgets", HERE)
     budgets.create_budget(
         AccountId=ACCOUNT_ID,

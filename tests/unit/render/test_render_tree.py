@@ -152,6 +152,9 @@ def test_another_environment_adds_lines_about_it_and_no_others(data: Data, name:
                     "      }",
                 ]
             )
+        elif path == "terraform/dashboard.tf":
+            assert len(added) == 1
+            assert f"module.environment_{name}[*].ecs_cluster_arn" in added[0]
         elif path == "packer/images.pkr.hcl":
             sources = [line for line in added if line.startswith("source ")]
             assert sources == ['source "amazon-ebs" "r6i_32xlarge" {']
@@ -177,6 +180,8 @@ def test_modules_do_not_know_the_environments() -> None:
         ),
         "terraform/modules/network/endpoints.tf",
         "terraform/modules/network/vpc.tf",
+        # It names the queues and the environments.
+        "terraform/dashboard.tf",
         # Messages are sent about the queues that it names.
         "terraform/notify.tf",
         "terraform/queues.tf",

@@ -14,6 +14,7 @@ ACCEPTED_TWICE = {
     # The provider takes over what every VPC has.
     "aws_default_security_group",
     # Each is put over what is there.
+    "aws_cloudwatch_dashboard",
     "aws_ecr_lifecycle_policy",
     "aws_cloudwatch_event_rule",
     "aws_cloudwatch_event_target",

@@ -1,4 +1,4 @@
-"""Rules about what a deployment shows of itself: the output of its jobs, messages about them."""
+"""Rules about what a deployment shows of itself: output of jobs, messages, costs, a dashboard."""
 
 from __future__ import annotations
 
@@ -21,6 +21,13 @@ _LONGEST_PATTERN = 2048
 
 Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
 """
+
+_MOST_METRICS = 2500
+_MOST_OF_GRAPH = 500
+# Lines in `modules/dashboard`, math expressions among them: AWS documents no exception for them.
+_OF_QUEUE = 20
+_OF_ENVIRONMENT = 4
+_OF_THE_REST = 21
 
 
 class RetentionOfOwnGroup(SpecRule):
@@ -248,3 +255,47 @@ budget:
             return
         if names.partition_of(subject.spec.region) in names.WITHOUT_BUDGETS:
             yield Match(("budget",), f"there is no AWS Budgets for {subject.spec.region}", key=True)
+
+
+class DashboardFits(SpecRule):
+    id = "MN526"
+    title = "The queues and environments of `dashboard` must fit into a dashboard of CloudWatch"
+    why = (
+        "CloudWatch takes up to 2,500 metrics in a dashboard and 500 in a graph. The dashboard has "
+        f"{_OF_QUEUE} for each queue and {_OF_ENVIRONMENT} for each environment."
+    )
+    remedy = "remove `dashboard`, or split the deployment"
+    source_url = (
+        "https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html"
+    )
+    manual_test = "aws cloudwatch get-dashboard --dashboard-name mngen-NAME-REGION"
+    failing = """\
+dashboard: true  #! dashboard
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 4}
+queues:
+""" + "".join(f"  q{number}: {{environments: [r5]}}\n" for number in range(124))
+    passing = """\
+dashboard: true
+environments:
+  r5: {instance: r5.12xlarge, max_nodes: 4}
+queues:
+  one: {environments: [r5]}
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        spec = subject.spec
+        if not spec.dashboard:
+            return
+        found = (
+            _OF_THE_REST + _OF_QUEUE * len(spec.queues) + _OF_ENVIRONMENT * len(spec.environments)
+        )
+        # Two graphs share the metrics of environments.
+        if found > _MOST_METRICS or _OF_ENVIRONMENT // 2 * len(spec.environments) > _MOST_OF_GRAPH:
+            yield Match(
+                ("dashboard",),
+                f"{len(spec.queues)} queues and {len(spec.environments)} environments have {found} "
+                "metrics",
+                key=True,
+            )

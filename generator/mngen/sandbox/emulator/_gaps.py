@@ -14,6 +14,7 @@ not start (`_patch`). One module a service:
 - `_network`: security groups and their rules, the default VPC;
 - `_fsx`: FSx for Lustre;
 - `_budgets`: budgets with tags and alerts;
+- `_dashboards`: dashboards of CloudWatch;
 - `_sns`: subscriptions that wait for their confirmation;
 - `_zones`: VPC endpoints and mount targets, in zones that may lack their service;
 - `_misc`: EFS, Service Quotas, IAM.
@@ -38,6 +39,7 @@ def close_gaps(machines: Machines) -> None:
     from mngen.sandbox.batch import _backend
     from mngen.sandbox.emulator import (
         _budgets,
+        _dashboards,
         _ec2,
         _fsx,
         _images,
@@ -58,5 +60,6 @@ def close_gaps(machines: Machines) -> None:
     _fsx.close()
     _sns.close()
     _budgets.close()
+    _dashboards.close()
     _zones.close()
     _misc.close()

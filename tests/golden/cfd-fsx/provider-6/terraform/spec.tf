@@ -6,6 +6,7 @@ output "spec" {
   description = "The spec of the last apply, without the keys that have their default."
   sensitive   = true
   value = {
+    dashboard = true
     environments = {
       m6idn = {
         efa       = true

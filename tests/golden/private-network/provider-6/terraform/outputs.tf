@@ -38,6 +38,11 @@ output "log_group" {
   value       = aws_cloudwatch_log_group.jobs.name
 }
 
+output "dashboard" {
+  description = "Name of the dashboard in Amazon CloudWatch."
+  value       = module.dashboard.name
+}
+
 output "instance_profile_arn" {
   description = "Instance profile of the nodes."
   value       = module.identity.instance_profile_arn

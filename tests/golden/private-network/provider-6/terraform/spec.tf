@@ -10,6 +10,7 @@ output "spec" {
       emails  = ["climate@example.org"]
       monthly = 20000
     }
+    dashboard = true
     environments = {
       c7i-a = {
         efa       = true

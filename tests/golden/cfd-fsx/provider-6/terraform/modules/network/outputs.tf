@@ -29,3 +29,8 @@ output "node_security_group_id" {
   description = "Security group of the nodes."
   value       = aws_security_group.nodes.id
 }
+
+output "nat_gateway_id" {
+  description = "The NAT gateway."
+  value       = aws_nat_gateway.this.id
+}

@@ -4,3 +4,8 @@ output "arn" {
   description = "ARN of the compute environment."
   value       = aws_batch_compute_environment.this.arn
 }
+
+output "ecs_cluster_arn" {
+  description = "ARN of the ECS cluster that AWS Batch makes for the environment."
+  value       = aws_batch_compute_environment.this.ecs_cluster_arn
+}
