@@ -18,7 +18,11 @@ from typing import TYPE_CHECKING, Any, cast
 import botocore.session
 import pytest
 
+from mngen.catalog import load_catalog
+from mngen.cost import recorded_cluster
+from mngen.graph import mermaid_texts, planned_graph
 from mngen.spec import Effect, keys
+from mngen.terraform import Plan as SavedPlan
 from mngen.terraform import render_markdown, summarise
 from tests.support import key_changes
 from tests.support.sandbox import client
@@ -338,7 +342,13 @@ def test_a_comment_on_a_pull_request_has_the_words_of_a_real_plan(
     plans: dict[str, Future[Plan]], *, update_golden: bool
 ) -> None:
     data = plans["aws_name"].result().data
-    shown = render_markdown(summarise(data))
+    plan = SavedPlan(summarise(data), is_destroy=False, has_changes=True, descriptor=-1, data=data)
+    after, before = (
+        recorded_cluster(each, load_catalog()) for each in (plan.spec, plan.spec_before)
+    )
+    assert after is not None
+    pictures = mermaid_texts(planned_graph(plan, after, before))
+    shown = render_markdown(plan.summary, pictures=pictures)
     # What AWS and Terraform number as they go.
     shown = re.sub(r"\d{18}[0-9a-f]{8}", "<number>", shown)
     shown = re.sub(r"\b(subnet|vpc|sg|lt|fs|rtb)-[0-9a-f]{8,17}\b", r"\1-<id>", shown)

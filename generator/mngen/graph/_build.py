@@ -57,8 +57,9 @@ def _job(job: ResolvedJob) -> Node:
         # The record of a spec names the file and does not hold it.
         size = "definition from a file"
     else:
-        each = " each" if job.spec.nodes else ""
-        size = f"{counted(job.spec.nodes or 1, 'node')}, {counted(job.vcpus, 'vCPU')}{each}"
+        nodes = job.spec.nodes or 1
+        each = " each" if nodes > 1 else ""
+        size = f"{counted(nodes, 'node')}, {counted(job.vcpus, 'vCPU')}{each}"
         if job.gpus:
             size += f", {counted(job.gpus, 'GPU')}"
     lines = [size]
