@@ -16,7 +16,7 @@ _INCOMPLETE = 3
 
 
 def fetch(
-    jobs: Annotated[list[str], typer.Argument(metavar="ID...", help="Job IDs")],
+    jobs: Annotated[list[str], typer.Argument(metavar="ID", help="Job IDs")],
     to: Annotated[
         Path | None,
         typer.Option("--to", metavar="FOLDER", help="Folder; of several jobs, their folders"),
