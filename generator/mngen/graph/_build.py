@@ -55,21 +55,50 @@ def graph_of(cluster: Cluster) -> Graph:
 def _job(job: ResolvedJob) -> Node:
     if job.spec.definition and not isinstance(job.spec, JobFromFile):
         # The record of a spec names the file and does not hold it.
-        size = "definition from a file"
+        lines = ["definition from a file"]
     else:
-        nodes = job.spec.nodes or 1
-        each = " each" if nodes > 1 else ""
-        size = f"{counted(nodes, 'node')}, {counted(job.vcpus, 'vCPU')}{each}"
-        if job.gpus:
-            size += f", {counted(job.gpus, 'GPU')}"
-    lines = [size]
-    if job.groups:
-        lines.append(f"node groups {_list([str(each.group) for each in job.groups])}")
+        lines = _size(job)
     if job.spec.predecessors:
         lines.append(f"after {_list(job.spec.predecessors)}")
-    if job.spec.image:
-        lines.append(job.spec.image)
-    return Node(kind=Kind.JOB, name=job.name, lines=tuple(lines))
+    image = job.spec.image
+    if image and any(each.spec.image == image for each in job.parts):
+        lines.append(image)
+    own = [f"{each.group}: {each.spec.image}" for each in job.groups if each.spec.image != image]
+    return Node(kind=Kind.JOB, name=job.name, lines=(*lines, *_first(own)))
+
+
+def _size(job: ResolvedJob) -> list[str]:
+    """Returns how many nodes a job has, and of what size: lines for its box."""
+    nodes = job.spec.nodes or 1
+    size = counted(nodes, "node")
+    parts = [(str(each.group), each) for each in job.groups]
+    named = [f"node groups {_list([name for name, _ in parts])}"] if parts else []
+    if len({(each.vcpus, each.gpus) for each in job.parts}) == 1:
+        part = job.parts[0]
+        gpus = f" and {counted(part.gpus, 'GPU')}" if part.gpus else ""
+        each_node = " each" if nodes > 1 else ""
+        return [f"{size}, {counted(part.vcpus, 'vCPU')}{gpus}{each_node}", *named]
+    if len(parts) <= _MOST_NAMES:
+        return [size, *(_group(part, *job.spec.groups[each].bounds(nodes)) for each, part in parts)]
+    vcpus, gpus = (
+        _range([getattr(part, key) for part in job.groups], what)
+        for key, what in (("vcpus", "vCPU"), ("gpus", "GPU"))
+    )
+    return [", ".join(filter(None, (size, vcpus, gpus))), *named]
+
+
+def _group(part: ResolvedJob, first: int, last: int) -> str:
+    """Returns which nodes a node group has, and the size of each."""
+    gpus = f", {counted(part.gpus, 'GPU')}" if part.gpus else ""
+    return f"{part.group} ({first}:{last}): {counted(part.vcpus, 'vCPU')}{gpus}"
+
+
+def _range(numbers: Sequence[int], what: str) -> str:
+    """Returns the least and the most of something that nodes have; empty where none has any."""
+    least, most = min(numbers), max(numbers)
+    if least == most:
+        return f"{counted(most, what)} each" if most else ""
+    return f"{least} to {counted(most, what)}"
 
 
 def _queue(queue: ResolvedQueue) -> Node:
@@ -91,6 +120,8 @@ def _environment(environment: ResolvedEnvironment) -> Node:
     if spec.efa:
         nodes += ", EFA"
     lines = [types, nodes]
+    if spec.scratch:
+        lines.append(f"scratch at {spec.scratch}")
     if not spec.multi_node:
         lines.append("single-node jobs")
     if environment.placement_group:
@@ -224,5 +255,10 @@ def _legacy_name(arn: str) -> str:
 
 def _list(names: Sequence[str]) -> str:
     """Returns the first of some names, with how many more there are."""
-    more = [f"{len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
-    return ", ".join([*names[:_MOST_NAMES], *more])
+    return ", ".join(_first(names))
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    """Returns the first of some lines, and then how many more there are."""
+    more = [f"{len(lines) - _MOST_NAMES} more"] if len(lines) > _MOST_NAMES else []
+    return [*lines[:_MOST_NAMES], *more]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # packages/mermaid/src/schemas/config.schema.yaml of mermaid.
 _MOST_CHARACTERS = 50_000
 _MOST_EDGES = 500
-_LONGEST_WORD, _LONGEST_LINE = 28, 64
+_LONGEST_WORD, _LONGEST_LINE = 32, 64
 """In characters. Boxes are 200 pixels wide; mermaid wraps lines in them, but no words."""
 # Dark text on light colours, on a light page and on a dark one; the kinds of border differ, too.
 _STYLES = {

@@ -184,7 +184,7 @@ class Node(Struct, frozen=True, kw_only=True):
     def text(self) -> tuple[str, ...]:
         """The lines of the box, the first of which is its title."""
         title = (self.name,) if self.kind.is_named else (self.kind.value, self.name)
-        existing = "existing" if self.existing and self.kind is not Kind.LEGACY else ""
+        existing = "existing" if self.existing else ""
         return tuple(filter(None, (*title, *self.lines, existing, *self.words)))
 
 

@@ -42,7 +42,7 @@ _STYLE = (
 )
 _LETTER = 7.3
 """Width of a letter of 12 pixels in a monospaced font, which is 0.602 of its size at most."""
-_LONGEST_LINE = 34
+_LONGEST_LINE = 36
 _LINE = 16.0
 _PADDING = 10.0
 _BETWEEN = 12.0

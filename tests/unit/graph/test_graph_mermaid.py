@@ -255,7 +255,7 @@ def test_long_names_are_cut_in_their_middle() -> None:
     nodes = tuple(Node(kind=Kind.JOB, name=name) for name in names)
     read = Flowchart(to_mermaid(Graph(title="t", nodes=nodes, edges=())))
     [first], [second] = read.nodes.values()
-    assert len(first) == len(second) == 28
+    assert len(first) == len(second) == 32
     assert first != second
     assert (first[0], first[-2:]) == ("x", "-1")
     # Mermaid wraps lines at spaces.

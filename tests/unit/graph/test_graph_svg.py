@@ -166,9 +166,9 @@ def test_the_picture_of_a_spec_is_sound(path: Path) -> None:
     assert len(picture.boxes) == len(graph.nodes)
     assert len(picture.arrows) == len(graph.edges)
     for node, (_, lines) in zip(graph.nodes, picture.boxes, strict=True):
-        assert [len(each) <= 34 for each, _ in lines] == [True] * len(node.text)
-        assert [each for each in node.text if len(each) <= 34] == [
-            shown for (shown, _), each in zip(lines, node.text, strict=True) if len(each) <= 34
+        assert [len(each) <= 36 for each, _ in lines] == [True] * len(node.text)
+        assert [each for each in node.text if len(each) <= 36] == [
+            shown for (shown, _), each in zip(lines, node.text, strict=True) if len(each) <= 36
         ]
     assert picture.words[0][0] == graph.title
 
