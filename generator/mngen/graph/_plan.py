@@ -81,7 +81,10 @@ def planned_graph(plan: Plan, after: Cluster, before: Cluster | None) -> Graph:
     clusters = [each for each in (after, before) if each]
     changes: dict[Key, list[Change]] = {}
     for change in plan.summary.changes:
-        for key in _owners(change, (*new.nodes, *old.nodes), clusters):
+        # What is destroyed goes with what was there.
+        sides = (old, new) if change.kind is ChangeKind.DESTROY else (new, old)
+        known = [node for side in sides for node in side.nodes]
+        for key in _owners(change, known, clusters):
             changes.setdefault(key, []).append(change)
     there, was = ({node.key: node for node in each.nodes} for each in (new, old))
     gone = {key for key in changes if key not in there}
@@ -106,8 +109,8 @@ def _owners(change: Change, nodes: Sequence[Node], clusters: Sequence[Cluster]) 
 
     Args:
         change: The change of the resource.
-        nodes: The nodes of the deployment afterwards, and then those before.
-        clusters: The deployment likewise.
+        nodes: The nodes of the deployment, those first that it may belong to rather.
+        clusters: The deployment afterwards and before.
     """
     if found := _ENTRY.match(change.address):
         return [(_ENTRIES[found[1]], found[2])]
@@ -143,8 +146,9 @@ def _marked(
     if not marks:
         return node
     mark = _joined({*marks})
-    is_fresh = node.key in fresh and not node.existing
-    is_whole = (mark is Mark.ADD and is_fresh) or (mark is Mark.DESTROY and node.key in gone)
+    whole = {Mark.ADD: fresh, Mark.DESTROY: gone}.get(mark, set())
+    # What exists without the deployment is neither created nor destroyed.
+    is_whole = node.key in whole and not node.existing
     if mark in (Mark.ADD, Mark.DESTROY) and not is_whole:
         # Parts of a node that stays come and go.
         mark = Mark.CHANGE

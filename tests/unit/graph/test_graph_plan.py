@@ -182,10 +182,21 @@ def test_a_file_system_that_gives_way_to_an_existing_one_is_shown_beside_it() ->
     )
     assert marks(graph) == {
         "EFS": (Mark.DESTROY, ("will be destroyed",)),
-        "EFS fs-0123456789abcdef0": (
-            Mark.CHANGE,
-            ("1 resource will be destroyed", "1 resource will be added"),
-        ),
+        "EFS fs-0123456789abcdef0": (Mark.CHANGE, ("1 resource will be added",)),
+    }
+
+
+def test_an_existing_file_system_that_is_no_longer_used_is_not_destroyed() -> None:
+    existing = BEFORE + "storage: {efs: {id: fs-0123456789abcdef0}}\n"
+    graph = planned(
+        changed("module.storage.aws_efs_file_system.this", "create"),
+        changed("module.storage.aws_vpc_security_group_egress_rule.nfs[0]", "delete"),
+        *STANDING,
+        before=existing,
+    )
+    assert marks(graph) == {
+        "EFS": (Mark.ADD, ("will be added",)),
+        "EFS fs-0123456789abcdef0": (Mark.CHANGE, ("1 resource will be destroyed",)),
     }
 
 
