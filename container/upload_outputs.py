@@ -90,7 +90,8 @@ def upload(folder: str, url: str) -> str:
     began = time.monotonic()
     bucket, _, prefix = url[len("s3://") :].partition("/")
     found = find_files(folder, prefix)
-    with explained(url, PURPOSE), _readable(folder):
+    # In this order: some errors of the network are an OSError too.
+    with _readable(folder), explained(url, PURPOSE):
         client = make_client(os.environ.get("MNGEN_OUTPUTS_REGION") or None, ATTEMPTS)
         unread = _upload(client, bucket, prefix, folder, [name for name, _ in found.files])
         problems = [*found.problems, *unread]
