@@ -24,11 +24,13 @@ class Loop:
     Attributes:
         exits: Exit code of each process that has ended, by PID; 128 + N if signal N ended it.
         signals: Those that asked this process to end.
+        signalled: When the first of them came, on the monotonic clock.
     """
 
     def __init__(self) -> None:
         self.exits: dict[int, int] = {}
         self.signals: list[int] = []
+        self.signalled = float("inf")
         self._epoll = select.epoll()
         self._calls: dict[int, Callable[[], None]] = {}
         self._signal_reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -65,6 +67,8 @@ class Loop:
         except BlockingIOError:
             return
         self.signals += [number for number in numbers if number in SIGNALS]
+        if self.signals:
+            self.signalled = min(self.signalled, time.monotonic())
         self.reap()
 
     def reap(self) -> bool:

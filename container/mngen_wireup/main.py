@@ -116,7 +116,8 @@ class MainNode(Node):
     def _upload_outputs(self, code: int) -> int:
         """Uploads the job's outputs, also those of a job that failed; returns its exit code.
 
-        A failure is the application's own, if there is one; else the job fails without its outputs.
+        A failure is the application's own, if there is one; else the job fails without its outputs,
+        or ends as every other job that a signal has stopped.
         """
         from mngen_wireup.outputs import Outputs  # most jobs have none
 
@@ -127,7 +128,9 @@ class MainNode(Node):
             outputs.problem = str(error)
             self.log.write("error", f"outputs: {error}")
         self.clean_up()
-        return code or (BAD_OUTPUTS if outputs.problem else 0)
+        if code or not outputs.problem:
+            return code
+        return 128 + outputs.stopped if outputs.stopped else BAD_OUTPUTS
 
     def _mark(self, phases: int) -> None:
         """Records that some phases are over; those that were left out took no time."""

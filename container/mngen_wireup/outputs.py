@@ -8,7 +8,7 @@ import time
 
 from mngen_wireup.files import private_folder, remove_folder, tail
 from mngen_wireup.lean import signal
-from mngen_wireup.processes import send_signal
+from mngen_wireup.processes import send_signal, signal_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,10 +20,11 @@ _CONTAINER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROGRAM = f"{_CONTAINER}/upload_outputs.py"
 """The program that uploads them, beside wireup.py."""
 
-CANCEL_GRACE = 25.0
-"""Seconds to go on after SIGTERM; AWS Batch sends SIGKILL after 30."""
-CANCELLED_GRACE = 8.0
-"""Seconds of them that are left after the ranks had theirs."""
+CANCEL_SECONDS = 27.0
+"""Seconds after the first SIGTERM at which an upload stops; AWS Batch sends SIGKILL after 30.
+
+Stopping the ranks and waiting for the other nodes, which come before, count in it.
+"""
 
 
 class Outputs:
@@ -31,10 +32,12 @@ class Outputs:
 
     Attributes:
         problem: Why the outputs were not uploaded; empty if they were.
+        stopped: The signal that stopped the upload; 0 if none did.
     """
 
     def __init__(self, plan: Plan, log: Log, loop: Loop) -> None:
         self.problem = ""
+        self.stopped = 0
         self._plan, self._log, self._loop = plan, log, loop
 
     def upload(self) -> None:
@@ -59,7 +62,10 @@ class Outputs:
                 self.problem = (output or failed) if code else ""
             else:
                 send_signal(pid, signal.SIGTERM)
-                output, self.problem = "", "stopped by a signal before all files were uploaded"
+                self.stopped = loop.signals[0]
+                output = ""
+                name = signal_name(self.stopped)
+                self.problem = f"stopped by {name} before all files were uploaded"
         finally:
             remove_folder(folder)
         if self.problem:
@@ -69,12 +75,8 @@ class Outputs:
 
     def _wait(self, pid: int) -> bool:
         """Waits until a program has ended; returns whether it did in time."""
-        grace = CANCELLED_GRACE if self._loop.signals else CANCEL_GRACE
-        deadline = float("inf")
         while pid not in self._loop.exits:
-            if self._loop.signals:
-                deadline = min(deadline, time.monotonic() + grace)
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= self._loop.signalled + CANCEL_SECONDS:
                 return False
             self._loop.step(1.0)
         return True

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import venv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -450,11 +451,41 @@ def test_an_upload_stops_before_batch_kills_the_container(
 
     Source: https://docs.aws.amazon.com/batch/latest/userguide/job_timeouts.html
     """
-    arguments, env = wire_up(bucket.environment(), "sh", "-c", f"{WRITES}; echo there; sleep 600")
+    slow = f"trap 'sleep 5; exit 0' TERM; {WRITES}; echo there; sleep 600 & wait"
+    arguments, env = wire_up(bucket.environment(), "sh", "-c", slow)
     running = start(*arguments, env=env)
     running.await_line("there\n")
     bucket.gate.open.clear()
+    began = time.monotonic()
     running.process.send_signal(signal.SIGTERM)
     assert running.process.wait(29) == 143, running.said
-    assert "error: outputs: stopped by a signal before all files were uploaded" in running.said
+    assert time.monotonic() - began > 26, running.said
+    assert "error: outputs: stopped by SIGTERM before all files were uploaded" in running.said
     bucket.gate.open.set()
+
+
+def test_a_job_whose_upload_a_signal_stops_has_been_cancelled(
+    bucket: Bucket, start: Callable[..., Running]
+) -> None:
+    bucket.gate.open.clear()
+    arguments, env = wire_up(bucket.environment(), "sh", "-c", WRITES)
+    running = start(*arguments, env=env)
+    assert bucket.gate.reached.wait(60)
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(29) == 143, running.said
+    assert "error: outputs: stopped by SIGTERM" in running.said
+    bucket.gate.open.set()
+
+
+def test_an_upload_that_ends_in_time_after_a_signal_is_complete(
+    bucket: Bucket, start: Callable[..., Running]
+) -> None:
+    bucket.gate.open.clear()
+    arguments, env = wire_up(bucket.environment(), "sh", "-c", WRITES)
+    running = start(*arguments, env=env)
+    assert bucket.gate.reached.wait(60)
+    running.process.send_signal(signal.SIGTERM)
+    bucket.gate.open.set()
+    with ended(running, 0) as said:
+        assert "outputs: 2 files" in said
+    assert "1.json" in bucket.objects()
