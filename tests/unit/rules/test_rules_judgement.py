@@ -768,6 +768,12 @@ def test_places_of_outputs(fields: dict[str, object], expected: list[str]) -> No
     assert ids(STORAGE + job(**fields)) == expected
 
 
+@pytest.mark.parametrize("points", ["true", "1", "x", "[1, {containerPath: 1}]", "{a: b}"])
+def test_mount_points_of_another_form_are_another_rules_matter(points: str) -> None:
+    fields = {"outputs": "'/efs/{job}'", "container_properties": f"{{mountPoints: {points}}}"}
+    assert set(ids(STORAGE + job(**fields))) == {"MN478"}
+
+
 @pytest.mark.parametrize("place", ["results", "/a/../b", "/a/./b", "/a b", "'/a/{jobs}'", "/"])
 def test_what_is_no_place_of_outputs(place: str) -> None:
     assert ids(STORAGE + job(outputs=place)) == [None]

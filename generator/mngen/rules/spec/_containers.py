@@ -257,7 +257,7 @@ def _places(job: ResolvedJob) -> Iterator[tuple[Path, str, str]]:
     for number, mount in enumerate(job.spec.mounts):
         yield ("jobs", job.name, "mounts", number, "path"), mount.path, f"`{mount.host}`"
     further: Path = ("jobs", job.name, "container_properties", "mountPoints")
-    for number, point in _listed(job.spec.container_properties, "mountPoints"):
+    for number, point in listed(job.spec.container_properties, "mountPoints"):
         place = point.get("containerPath")
         if isinstance(place, str):
             what = f"the volume `{point.get('sourceVolume')}`"
@@ -557,7 +557,7 @@ def _own_properties(
         if found is not None:
             yield path, f"mngen sets `{'.'.join(path)}`", f"use `{key}`"
     for key, name in (("volumes", "name"), ("mountPoints", "sourceVolume")):
-        for number, each in _listed(properties, key):
+        for number, each in listed(properties, key):
             volume = each.get(name)
             if isinstance(volume, str) and (
                 volume.startswith("mount-") or (key == "volumes" and volume in volumes)
@@ -576,8 +576,8 @@ def _unknown_volumes(
         properties: The properties.
         volumes: The names of the volumes that the job has besides its `mounts`.
     """
-    known = [*volumes, *(str(each.get("name")) for _, each in _listed(properties, "volumes"))]
-    for number, each in _listed(properties, "mountPoints"):
+    known = [*volumes, *(str(each.get("name")) for _, each in listed(properties, "volumes"))]
+    for number, each in listed(properties, "mountPoints"):
         volume = each.get("sourceVolume")
         if isinstance(volume, str) and volume not in known and not volume.startswith("mount-"):
             yield (
@@ -587,7 +587,7 @@ def _unknown_volumes(
             )
 
 
-def _listed(properties: Mapping[str, Any], key: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def listed(properties: Mapping[str, Any], key: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields the objects of a list in `container_properties`; its form is another rule's matter."""
     listed = properties.get(key)
     for number, each in enumerate(listed if isinstance(listed, list) else []):

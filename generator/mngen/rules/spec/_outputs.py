@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mngen.errors import Severity
 from mngen.rules._rule import Match
+from mngen.rules.spec._containers import listed
 from mngen.rules.spec._contents import DEFINITIONS
 from mngen.rules.spec._rule import SpecRule
 
@@ -156,8 +157,8 @@ def _unwritable(spec: Spec, job: ResolvedJob, folder: str) -> str | None:
     writable = dict.fromkeys(_shared(spec, job), True)
     writable |= dict.fromkeys((each.path for each in job.spec.tmpfs), True)
     writable |= {each.path: not each.read_only for each in job.spec.mounts}
-    for point in job.spec.container_properties.get("mountPoints") or ():
-        if isinstance(point, dict) and isinstance(point.get("containerPath"), str):
+    for _, point in listed(job.spec.container_properties, "mountPoints"):
+        if isinstance(point.get("containerPath"), str):
             writable[point["containerPath"].rstrip("/")] = point.get("readOnly") is not True
     mount = max((each for each in writable if _is_in(folder, each)), key=len, default=None)
     if mount is not None:
