@@ -258,7 +258,10 @@ def fetch_outputs(
         InputError: The folder exists, or cannot be written.
         ToolError: The disk is full, or S3 sent other than it had listed.
         botocore.exceptions.ClientError: AWS refused.
+        botocore.exceptions.BotoCoreError: AWS cannot be reached, or does not answer.
     """
+    from botocore.exceptions import BotoCoreError
+
     total = len(outputs.objects)
     missing = max(0, (outputs.files or 0) - total)
     fetched = Fetched(
@@ -292,6 +295,9 @@ def fetch_outputs(
             shutil.rmtree(beside, ignore_errors=True)
         else:
             beside.rename(target)
+    except BotoCoreError:
+        # Timeouts and errors of TLS among these are an OSError too.
+        raise
     except OSError as error:
         place = error.filename or beside
         message = f"cannot write {place}: {error.strerror or error}"
