@@ -235,7 +235,9 @@ class Deployed:
             propagateTags=True,
             retryStrategy={
                 "attempts": job.spec.attempts,
-                "evaluateOnExit": retry_conditions(job.spec.retry),
+                "evaluateOnExit": retry_conditions(
+                    job.spec.retry, uploads=job.spec.outputs is not None
+                ),
             },
             timeout={"attemptDurationSeconds": job.spec.timeout},
             tags={"mngen:deployment": self.name},

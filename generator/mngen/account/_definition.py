@@ -70,8 +70,9 @@ def differences_of(target: Target) -> list[str]:
     }
     if job.spec.retry is not None or not job.spec.protect:
         # Terraform leaves the conditions of a protected definition as they are.
-        pairs["retry"] = (_comparable(retry_conditions(job.spec.retry)), _retried(definition))
-    found = [name for name, (wanted, there) in pairs.items() if wanted != there]
+        wanted = retry_conditions(job.spec.retry, uploads=job.spec.outputs is not None)
+        pairs["retry"] = (_comparable(wanted), _retried(definition))
+    found = [name for name, (here, there) in pairs.items() if here != there]
     if job.groups and targets != [part.target for part in job.groups]:
         return ["groups", *found]
     # Of a job without groups, the first range stands for all that a script may have made.

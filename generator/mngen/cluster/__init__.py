@@ -124,7 +124,12 @@ if TYPE_CHECKING:
         resolve,
         scratch_of_image,
     )
-    from mngen.cluster._retries import FINAL_EXIT_CODES, MOST_CONDITIONS, retry_conditions
+    from mngen.cluster._retries import (
+        FINAL_EXIT_CODES,
+        FINAL_UPLOAD_EXIT_CODE,
+        MOST_CONDITIONS,
+        retry_conditions,
+    )
     from mngen.cluster._variables import (
         default_ranks,
         job_variables,
@@ -145,6 +150,7 @@ __all__ = [
     "DIGESTS_FILE",
     "ECR_IMAGE",
     "FINAL_EXIT_CODES",
+    "FINAL_UPLOAD_EXIT_CODE",
     "FSX_PORTS",
     "FSX_THROUGHPUT",
     "FSX_VERSION",
@@ -257,6 +263,7 @@ __getattr__ = later(
         "DigestFile": "_digest_file",
         "ECR_IMAGE": "_ecr",
         "FINAL_EXIT_CODES": "_retries",
+        "FINAL_UPLOAD_EXIT_CODE": "_retries",
         "MOST_CONDITIONS": "_retries",
         "FSX_PORTS": "_fsx",
         "FSX_THROUGHPUT": "_fsx",

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 FINAL_EXIT_CODES = (64, 65)
 """Exit codes of the wire-up that no retry changes: wrong settings, and CPUs that a node lacks."""
 
+FINAL_UPLOAD_EXIT_CODE = 71
+"""Exit code of the wire-up if the command has succeeded, and its outputs could not be uploaded.
+
+Another attempt would compute everything again.
+"""
+
 LOST_HOST = "Host EC2*"
 """How Batch's reason begins where the instance of the main node is gone.
 
@@ -46,7 +52,9 @@ _REASONS: Mapping[str, tuple[dict[str, str], ...]] = {
 _NAMES = {"exit_code": "onExitCode", "reason": "onReason", "status_reason": "onStatusReason"}
 
 
-def retry_conditions(retry: Sequence[Retried] | None = None) -> list[dict[str, str]]:
+def retry_conditions(
+    retry: Sequence[Retried] | None = None, *, uploads: bool = False
+) -> list[dict[str, str]]:
     """Returns the `evaluateOnExit` of a job, in the order in which Batch compares.
 
     By default, everything is tried again but what the wire-up knows to be final: the program of a
@@ -57,11 +65,13 @@ def retry_conditions(retry: Sequence[Retried] | None = None) -> list[dict[str, s
 
     Args:
         retry: What is tried again, and nothing else; None for the default.
+        uploads: Whether the job has `outputs`.
     """
     if retry is None:
+        final = (*FINAL_EXIT_CODES, *((FINAL_UPLOAD_EXIT_CODE,) if uploads else ()))
         return [
             {"action": "RETRY", "onStatusReason": LOST_HOST},
-            *({"action": "EXIT", "onExitCode": str(code)} for code in FINAL_EXIT_CODES),
+            *({"action": "EXIT", "onExitCode": str(code)} for code in final),
         ]
     found: list[dict[str, str]] = []
     for each in retry:

@@ -216,7 +216,8 @@ def retry_strategy(attempts: int, job: Job) -> dict[str, Any]:
         attempts: How often the job is tried in all.
         job: The job of the spec, for what is tried again.
     """
-    return {"attempts": attempts, "evaluateOnExit": retry_conditions(job.retry)}
+    conditions = retry_conditions(job.retry, uploads=job.outputs is not None)
+    return {"attempts": attempts, "evaluateOnExit": conditions}
 
 
 def token_of(request: dict[str, Any], order: Order) -> str:

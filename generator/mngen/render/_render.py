@@ -115,6 +115,14 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         job.name: _properties(spec, job) for job in cluster.jobs if not job.spec.definition
     }
     groups = {job.name: [_group(spec, job, part) for part in job.groups] for job in cluster.jobs}
+    # Of jobs with other conditions than the default.
+    conditions = {
+        job.name: provider_conditions(
+            retry_conditions(job.spec.retry, uploads=job.spec.outputs is not None)
+        )
+        for job in cluster.jobs
+        if job.spec.retry is not None or job.spec.outputs is not None
+    }
     services = {service: names.endpoint_service(spec.region, service) for service in endpoints}
     gateway = services.pop("s3", None)
     nat = spec.network.nat is not False
@@ -144,10 +152,8 @@ def _values(cluster: Cluster, provider: int) -> dict[str, object]:
         ),
         "groups": groups,
         "grouped_jobs": any(groups.values()),
-        "retried_jobs": any(job.spec.retry is not None for job in cluster.jobs),
-        "conditions": {
-            job.name: provider_conditions(retry_conditions(job.spec.retry)) for job in cluster.jobs
-        },
+        "retried_jobs": bool(conditions),
+        "conditions": conditions,
         "default_conditions": provider_conditions(retry_conditions()),
         "gateway_endpoint": gateway,
         "interface_endpoints": services,

@@ -1860,7 +1860,7 @@ class Job(Section, frozen=True, kw_only=True):
                 "instance is gone), `lost-node` (exit codes 66 and 67), `inputs` (70), "
                 "`image-pull`, other exit codes, and {exit_code, reason, status_reason} as AWS "
                 "Batch reports them. All else is final. Default: everything but exit codes 64 and "
-                "65 is tried again.",
+                "65 is tried again, and of a job with `outputs` 71, their failed upload.",
             ),
         ]
         | None,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.loaders import Loader
 
-from mngen.cluster import FINAL_EXIT_CODES, retry_conditions
+from mngen.cluster import FINAL_EXIT_CODES, FINAL_UPLOAD_EXIT_CODE, retry_conditions
 from mngen.spec import RetryCondition
 
 if TYPE_CHECKING:
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_the_conditions_are_ones_that_batch_takes() -> None:
+@pytest.mark.parametrize("uploads", [False, True])
+def test_the_conditions_are_ones_that_batch_takes(*, uploads: bool) -> None:
     shapes = Loader().load_service_model("batch", "service-2")["shapes"]
     known = shapes["EvaluateOnExit"]["members"].keys()
     actions = {each.upper() for each in shapes["RetryAction"]["enum"]}
-    conditions = retry_conditions()
+    conditions = retry_conditions(uploads=uploads)
     assert 1 <= len(conditions) <= 5
     for each in conditions:
         assert each.keys() <= known
@@ -67,8 +68,17 @@ def test_the_named_exit_codes_are_those_of_the_wire_up() -> None:
     found = retry_conditions(("lost-node", "inputs"))[:-1]
     assert [each["onExitCode"] for each in found] == wanted
     assert {codes["BAD_ENVIRONMENT"], codes["BAD_CPUS"]} == {str(each) for each in FINAL_EXIT_CODES}
+    assert codes["BAD_OUTPUTS"] == str(FINAL_UPLOAD_EXIT_CODE)
 
 
-@pytest.mark.parametrize("code", FINAL_EXIT_CODES)
+def test_a_job_whose_outputs_stayed_behind_is_not_computed_again() -> None:
+    final = {"action": "EXIT", "onExitCode": "71"}
+    assert retry_conditions(uploads=True) == [*retry_conditions(), final]
+    # What the user names holds as it is.
+    for named in ((), (71,), ("lost-node",)):
+        assert retry_conditions(named, uploads=True) == retry_conditions(named)
+
+
+@pytest.mark.parametrize("code", [*FINAL_EXIT_CODES, FINAL_UPLOAD_EXIT_CODE])
 def test_the_wire_up_documents_each_final_code(code: int) -> None:
     assert f"\n| {code} | " in (ROOT / "docs/container.md").read_text(encoding="utf-8")

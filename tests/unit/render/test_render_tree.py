@@ -380,6 +380,27 @@ def test_the_role_of_jobs_writes_outputs_alone(*, shell: bool, named: str) -> No
     assert '"job_outputs"' not in rendered(spec)["terraform/modules/identity/main.tf"]
 
 
+def test_a_failed_upload_is_final_for_jobs_with_outputs_alone() -> None:
+    plain = {"queue": "q", "command": ["hostname"]}
+    spec: dict[str, Any] = {
+        "name": "a",
+        "region": "us-east-1",
+        "environments": {"e": {"instance": "r5.large", "max_nodes": 2}},
+        "queues": {"q": {"environments": ["e"]}},
+        "jobs": {"j": {**plain, "outputs": "/efs/runs/{job}"}, "k": plain},
+        "storage": {"bucket": "results"},
+    }
+    tree = rendered(spec)
+    with_outputs, without = tree["terraform/jobs.tf"].split('module "job_k"')
+    codes = re.findall(r'on_exit_code = "(\d+)"', with_outputs)
+    assert codes == ["64", "65", "71"]
+    assert "retry_conditions" not in without
+    assert '"71"' not in tree["terraform/modules/job_definition/variables.tf"]
+    # The user's own conditions stay as he writes them.
+    spec["jobs"]["j"]["retry"] = [71]
+    assert '"EXIT"\n      on_exit_code' not in rendered(spec)["terraform/jobs.tf"]
+
+
 @pytest.mark.parametrize("profile", ["create", "arn:aws:iam::123456789012:instance-profile/mine"])
 def test_mounting_with_iam_gives_rights_to_the_roles_that_mngen_makes(profile: str) -> None:
     environments = {"e": {"instance": "r5.large", "max_nodes": 2}}
