@@ -6,10 +6,16 @@ is in quotes, and each id is our own: a name such as `end` would be a keyword. I
 - `#…;` is an entity, and the semicolon of one that follows `style` or `classDef` and a colon in the
   line is cut off (`encodeEntities` in packages/mermaid/src/utils.ts);
 - `direction TB` makes the whole line a statement of direction, wherever it stands in it;
-- HTML is HTML, some versions take Markdown, and two percent signs may begin a comment.
+- HTML is HTML, and two percent signs may begin a comment.
 So all but letters, digits and a few marks are entities by their numbers.
 
+That does not protect from Markdown. Versions 11.0 to 11.12 read each label as Markdown with marked,
+and in a label of several lines the entities are text again before that. They show "Unsupported
+markdown" in place of links, lists, headings and code. So characters of no width stand in what would
+be Markdown, and a hair space behind what would open emphasis; a backtick is a similar letter.
+
 https://github.com/mermaid-js/mermaid
+https://github.com/markedjs/marked/blob/v15.0.8/src/rules.ts
 """
 
 from __future__ import annotations
@@ -48,8 +54,18 @@ _EXISTING_STYLE = "stroke-dasharray:4 2"
 _UNSAFE = re.compile(
     r"[^A-Za-z0-9_ .,/-]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=direction) ", re.ASCII
 )
-# Two dollar signs around a formula and a line break in a label are found after entities are text.
-_PAIRS = re.compile(r"(?<=\$)(?=\$)|(?<=\\)(?=n)")
+# What is found after entities are text. Of mermaid: two dollar signs around a formula, a line break
+# written as such, and the marks around an entity that the grammar is about to see.
+_BREAKS = re.compile(
+    r"(?<=\$)(?=\$)|(?<=[\\ﬂ¶])"
+    # Of Markdown: what a line begins with, inline links, addresses of e-mail and of the web.
+    r"|^(?=[-+*#>~=_|:<\[\s]|[0-9]+[.)](?:\s|\Z))"
+    r"|(?<=\])(?=\()|(?<=@)|(?<=www)(?=\.)|(?<=tp)(?=s?://)",
+    re.IGNORECASE,
+)
+# Before a space, it opens nothing:
+# https://spec.commonmark.org/0.31.2/#left-flanking-delimiter-run
+_OPENING = re.compile(r"(?<![A-Za-z0-9_])_+(?![\s_])|\*+(?![\s*])|~+(?![\s~])")
 
 
 def mermaid_texts(graph: Graph) -> Iterator[str]:
@@ -100,5 +116,7 @@ def _cut_words(line: str) -> str:
 
 
 def _text(text: str) -> str:
-    parted = _PAIRS.sub("\N{ZERO WIDTH SPACE}", replaced(text))
+    plain = replaced(text).replace("`", "\N{MODIFIER LETTER GRAVE ACCENT}")
+    plain = _OPENING.sub(lambda found: f"{found[0]}\N{HAIR SPACE}", plain)
+    parted = _BREAKS.sub("\N{ZERO WIDTH SPACE}", plain)
     return _UNSAFE.sub(lambda found: f"#{ord(found[0])};", parted)
