@@ -152,7 +152,9 @@ def _marked(
     if mark in (Mark.ADD, Mark.DESTROY) and not is_whole:
         # Parts of a node that stays come and go.
         mark = Mark.CHANGE
-    if node.key != _OTHER and (is_whole or {*marks} == {Mark.CHANGE}):
+    # It is not changed either: its rules, targets or permissions are.
+    is_changed = {*marks} == {Mark.CHANGE} and not node.existing
+    if node.key != _OTHER and (is_whole or is_changed):
         parts = ()
     return replace(node, mark=mark, notes=parts)
 

@@ -200,6 +200,33 @@ def test_an_existing_file_system_that_is_no_longer_used_is_not_destroyed() -> No
     }
 
 
+def test_parts_of_a_topic_that_gives_way_are_not_of_the_existing_one() -> None:
+    notify = "notify: {{events: [failed], {}}}\n"
+    before = BEFORE + notify.format("emails: [lab@example.org]")
+    after = AFTER + notify.format("topic: 'arn:aws:sns:us-east-1:123456789012:lab'")
+    changes = (
+        changed("module.notify.aws_sns_topic_policy.this[0]", "delete"),
+        changed('module.notify.aws_sns_topic_subscription.emails["lab@example.org"]', "delete"),
+        changed("module.notify.aws_cloudwatch_event_target.jobs", "update"),
+        *STANDING,
+    )
+    topic = changed("module.notify.aws_sns_topic.this[0]", "delete")
+    graph = planned(topic, *changes, before=before, after=after)
+    assert marks(graph) == {
+        "SNS topic": (Mark.DESTROY, ("will be destroyed",)),
+        # The topic itself stays as it is.
+        "SNS topic lab": (Mark.CHANGE, ("1 resource will be changed",)),
+    }
+    # An existing one that was there before keeps what is destroyed.
+    kept = planned(*changes, before=BEFORE + after[len(AFTER) :], after=after)
+    assert marks(kept) == {
+        "SNS topic lab": (
+            Mark.CHANGE,
+            ("2 resources will be destroyed", "1 resource will be changed"),
+        )
+    }
+
+
 def resources(path: Path) -> list[str]:
     """Return the addresses of all resources in a golden tree."""
     found = []
