@@ -11,15 +11,39 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
 
-def levels(graph: Graph) -> Iterator[Graph]:
-    """Yields a graph, then with the jobs of each queue as one node, then with one node a kind.
+def levels(graph: Graph, most: int | None = None) -> Iterator[Graph]:
+    """Yields a graph, then ever fewer nodes: the jobs of each queue as one, then one for each kind.
 
-    The last has a node for each kind at most, however large the deployment is.
+    What a plan changes is folded last, when all else is. The last graph has a node for each kind at
+    most, however large the deployment is.
+
+    Args:
+        graph: The whole graph.
+        most: With more nodes than these, what stays as it is is folded; None for any number.
     """
-    yield graph
     queues = {edge.start: edge.end for edge in graph.edges}
-    yield _folded(graph, lambda node: queues.get(node.key) if node.kind is Kind.JOB else node.key)
-    yield _folded(graph, lambda node: None if node.kind.is_named else node.key)
+
+    def by_queue(node: Node) -> Hashable:
+        return queues.get(node.key) if node.kind is Kind.JOB else node.key
+
+    def by_kind(node: Node) -> Hashable:
+        return None if node.kind.is_named else node.key
+
+    def unless_changed(part: Callable[[Node], Hashable]) -> Graph:
+        return _folded(graph, lambda node: node.key if node.mark else part(node))
+
+    detailed = (graph, unless_changed(by_queue))
+    small = [each for each in detailed if most is None or len(each.nodes) <= most]
+    fewest = None
+    for each in (
+        *small,
+        unless_changed(by_kind),
+        _folded(graph, by_queue),
+        _folded(graph, by_kind),
+    ):
+        if fewest is None or len(each.nodes) < fewest:
+            yield each
+            fewest = len(each.nodes)
 
 
 def _folded(graph: Graph, part: Callable[[Node], Hashable]) -> Graph:

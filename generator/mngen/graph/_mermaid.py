@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # packages/mermaid/src/schemas/config.schema.yaml of mermaid.
 _MOST_CHARACTERS = 50_000
 _MOST_EDGES = 500
+_MOST_PLANNED = 60
+"""Nodes in a plan's picture, in which a reader looks for what changes."""
 _LONGEST_WORD, _LONGEST_LINE = 32, 64
 """In characters. Boxes are 200 pixels wide; mermaid wraps lines in them, but no words."""
 # Dark text on light colours, on a light page and on a dark one; the kinds of border differ, too.
@@ -69,8 +71,12 @@ _OPENING = re.compile(r"(?<![A-Za-z0-9_])_+(?![\s_])|\*+(?![\s*])|~+(?![\s~])")
 
 
 def mermaid_texts(graph: Graph) -> Iterator[str]:
-    """Yields a graph as flowcharts that forges draw, each with fewer nodes than the one before."""
-    for each in levels(graph):
+    """Yields a graph as flowcharts that forges draw, each with fewer nodes than the one before.
+
+    A large one of a plan is folded in any case, but for what the plan changes.
+    """
+    is_plan = any(node.mark for node in graph.nodes)
+    for each in levels(graph, _MOST_PLANNED if is_plan else None):
         text = to_mermaid(each)
         if len(each.edges) <= _MOST_EDGES and len(text) <= _MOST_CHARACTERS:
             yield text

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 
 from mngen.catalog import load_catalog
 from mngen.graph import Edge, Graph, Group, Kind, Mark, Node, graph_of, mermaid_texts, to_mermaid
@@ -380,6 +381,38 @@ def test_what_is_too_large_for_mermaid_is_folded(
         assert sum(int(each.split()[0]) for each in folded) == jobs
 
 
+@pytest.mark.parametrize(
+    ("jobs", "queues", "boxes"),
+    [
+        (55, 2, 55 + 2 + 2 + 1),
+        # One job more, and the other jobs of each queue are one box.
+        (56, 2, 2 + 2 + 2 + 2 + 1),
+        # Queues and environments that are too many are folded, too.
+        (120, 40, 2 + 2 + 1 + 1),
+    ],
+)
+def test_what_a_plan_leaves_as_it_is_is_folded_first(jobs: int, queues: int, boxes: int) -> None:
+    graph = many(jobs, queues)
+    changed = (3, jobs + 1) if jobs == 120 else (0, 7)
+    nodes = list(graph.nodes)
+    for number in changed:
+        nodes[number] = replace(nodes[number], mark=Mark.CHANGE)
+    graph = Graph(title="t", nodes=tuple(nodes), edges=graph.edges)
+    text, *others = mermaid_texts(graph)
+    read = Flowchart(text)
+    assert len(read.nodes) == boxes
+    whole = [lines for lines in read.nodes.values() if lines[-1] == "will be changed"]
+    assert len(whole) == 2
+    assert not any(" jobs: " in lines[0] for lines in whole)
+    named = {lines[0] for lines in read.nodes.values()}
+    assert {nodes[number].name for number in changed if number >= jobs} <= named
+    # Each has fewer boxes than the one before.
+    sizes = [len(Flowchart(each).nodes) for each in (text, *others)]
+    assert sizes == sorted({*sizes}, reverse=True)
+    # Without a plan, all are drawn.
+    assert len(Flowchart(next(mermaid_texts(many(jobs, queues)))).nodes) == len(nodes)
+
+
 def test_what_is_folded_says_what_happens_to_how_many() -> None:
     marks = [Mark.ADD, Mark.ADD, None, Mark.DESTROY]
     nodes = tuple(
@@ -388,7 +421,8 @@ def test_what_is_folded_says_what_happens_to_how_many() -> None:
     queue = Node(kind=Kind.QUEUE, name="q")
     edges = tuple(Edge(node.key, queue.key) for node in nodes)
     graph = Graph(title="t", nodes=(*nodes, queue), edges=edges)
-    _, folded, *_ = mermaid_texts(graph)
+    # All but one are changed, so that they are folded last.
+    *_, folded = mermaid_texts(graph)
     read = Flowchart(folded)
     assert read.nodes["n0"] == ["4 jobs: job-0, …", "1 will be destroyed", "2 will be added"]
     assert read.classes["n0"] == "change"
