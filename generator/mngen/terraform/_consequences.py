@@ -26,7 +26,10 @@ _WHEN_DESTROYED = {
     "aws_cloudwatch_log_group": "the job logs kept in it are deleted",
     "aws_sns_topic": "its addresses get no more messages, and must confirm again if it comes back",
     "aws_batch_compute_environment": "jobs still running on its instances are ended with them",
-    "aws_batch_job_queue": "every job waiting or running in it is ended",
+    "aws_batch_job_queue": (
+        "every job waiting or running in it is ended, and the costs of its jobs are no longer "
+        "listed: run mngen cost --keep FILE first"
+    ),
 }
 
 DATA_TYPES = frozenset(

@@ -105,7 +105,10 @@ def test_a_comment_has_what_changes_why_and_the_price_before_and_after() -> None
         "",
         "**Data or jobs at stake**",
         "",
-        f"- `{QUEUE}` is replaced: every job waiting or running in it is ended",
+        (
+            f"- `{QUEUE}` is replaced: every job waiting or running in it is ended, and the "
+            "costs of its jobs are no longer listed: run mngen cost --keep FILE first"
+        ),
         "",
         "**Now on AWS**",
         "",

@@ -229,7 +229,10 @@ def test_a_queue_or_environment_that_goes_ends_its_jobs() -> None:
         resource("aws_batch_job_queue.q", "delete"), resource(CE, "create", "delete")
     )
     assert [change.consequence for change in summary.at_stake] == [
-        "every job waiting or running in it is ended",
+        (
+            "every job waiting or running in it is ended, and the costs of its jobs are no longer "
+            "listed: run mngen cost --keep FILE first"
+        ),
         "jobs still running on its instances are ended with them",
     ]
 
