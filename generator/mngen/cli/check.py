@@ -78,7 +78,7 @@ def check(
             spot, unknown = spot_of_spec(file)
     if output_format is CheckFormat.JSON:
         shown = price.as_dict() if price else None
-        print_json({**found.as_dict(), "price": shown, "spot": spot})
+        print_json({**found.as_dict(), "price": shown, "spot": spot, "spot_unknown": unknown})
     else:
         lines = [*(price.lines() if price else ()), *(each.line() for each in spot)]
         _show(found, [*lines, *([f"spot: {unknown}"] if unknown else [])], output_format)

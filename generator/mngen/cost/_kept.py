@@ -48,8 +48,8 @@ _COLUMNS = (
 )
 _FINISHED = ("SUCCEEDED", "FAILED")
 _MEND = (
-    "the file was not changed; mend the line or restore the file from version control, or keep "
-    "jobs in another file"
+    "the file was not changed; mend the line or restore an earlier version, or keep jobs in "
+    "another file"
 )
 
 

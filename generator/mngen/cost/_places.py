@@ -15,13 +15,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from botocore.exceptions import ClientError
     from mypy_boto3_s3.client import S3Client
 
 # A name, or the ARN of an access point.
-_ADDRESS = re.compile(r"s3://(?P<bucket>arn:[^/]+/[^/]+|[^/]+)/(?P<key>.*[^/])", re.DOTALL)
+_ADDRESS = re.compile(
+    r"s3://(?P<bucket>arn:[^/]+:accesspoint[/:][^/]+|[^/]+)/(?P<key>.*[^/])", re.DOTALL
+)
 _TRIES = 10
 _PAUSE = 0.2
 """Seconds before the second try; before each further one as many more."""
+_RIGHTS = (
+    "it needs s3:GetObject and s3:PutObject for the object, s3:ListBucket for the bucket, and "
+    "kms:Decrypt and kms:GenerateDataKey for the bucket's key, if it has one"
+)
 
 
 class Place(Protocol):
@@ -91,14 +98,23 @@ class S3Object(NamedTuple):
 
     def change(self, changed: Callable[[bytes], bytes | None]) -> None:
         """See `Place`."""
-        with translated():
-            client = self.connect()
-            for tried in range(1, _TRIES + 1):
-                content, tag = self._read(client)
-                new = changed(content)
-                if new is None or self._write(client, new, tag):
-                    return
-                time.sleep(tried * _PAUSE)
+        from botocore.exceptions import ClientError
+
+        try:
+            with translated():
+                client = self.connect()
+                for tried in range(_TRIES):
+                    time.sleep(tried * _PAUSE)
+                    content, tag = self._read(client)
+                    new = changed(content)
+                    if new is None or self._write(client, new, tag):
+                        return
+        except ToolError as error:
+            cause = error.__cause__
+            if not isinstance(cause, ClientError):
+                raise
+            hint = _hint(cause) or error.problems[0].hint
+            raise ToolError(f"cannot keep jobs in {self}: {error}", hint=hint) from cause
         raise ToolError(
             f"cannot keep jobs in {self}: others changed it meanwhile, {_TRIES} times in a row",
             hint="run the command again; it is safe to repeat",
@@ -145,6 +161,17 @@ class S3Object(NamedTuple):
         return True
 
 
+def _hint(cause: ClientError) -> str | None:
+    """Returns what to do about a refusal of S3; None if its words say that."""
+    match cause.response["Error"]["Code"]:
+        case "AccessDenied":
+            return _RIGHTS
+        case "NoSuchBucket":
+            return "correct the name, or create the bucket: `aws s3 mb s3://BUCKET`"
+        case _:
+            return None
+
+
 def place_of(text: str, connect: Callable[[], S3Client]) -> Place:
     """Returns the place that a text names: the path of a file, or `s3://BUCKET/KEY`.
 
@@ -157,7 +184,7 @@ def place_of(text: str, connect: Callable[[], S3Client]) -> Place:
     """
     from pathlib import Path
 
-    if not text.startswith("s3:"):
+    if not text.lower().startswith("s3:"):
         return LocalFile(Path(text))
     found = _ADDRESS.fullmatch(text)
     if found is None:

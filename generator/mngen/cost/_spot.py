@@ -30,6 +30,7 @@ class SpotPrice(Struct, frozen=True, kw_only=True):
             any of them.
         lately: The lowest and the highest price of the last `SPOT_DAYS` days; None likewise.
         on_demand: What an hour costs on demand; None if that is not known.
+        limit: The part of `on_demand` in percent above which none is started; None for no limit.
         currency: What the amounts are in.
     """
 
@@ -39,6 +40,7 @@ class SpotPrice(Struct, frozen=True, kw_only=True):
     lately: tuple[float, float] | None
     on_demand: float | None
     currency: str
+    limit: int | None = None
 
     def line(self) -> str:
         """Returns the prices for a person."""
@@ -48,9 +50,15 @@ class SpotPrice(Struct, frozen=True, kw_only=True):
         line = f"{start} {_span(self.now, self.currency)}/h now"
         if self.lately != self.now:
             line += f", {_span(self.lately, self.currency)} in the last {SPOT_DAYS} days"
-        if self.on_demand is not None:
-            line += f"; on demand {money(self.on_demand, self.currency)}"
-        return line
+        if self.on_demand is None:
+            return line
+        line += f"; on demand {money(self.on_demand, self.currency)}"
+        if self.limit is None:
+            return line
+        most = self.on_demand * self.limit / 100
+        line += f", limit {money(most, self.currency)} (bid_percentage {self.limit})"
+        # https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html
+        return line if self.now[0] < most else f"{line}: AWS Batch starts none now"
 
 
 def spot_types(cluster: Cluster) -> list[str]:
@@ -91,6 +99,7 @@ def spot_prices(
                 lately=_range([change for each in own for change in each]),
                 on_demand=prices.hourly(kind, region),
                 currency=currency,
+                limit=cluster.spec.environments[environment].bid_percentage,
             )
         )
     return tuple(found)

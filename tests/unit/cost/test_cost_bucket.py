@@ -121,10 +121,17 @@ def test_what_is_damaged_or_refused_stays_as_it_is(
     direct.delete_object(Bucket=place.bucket, Key=place.key)
     for action in (GET, PUT):
         faults.fail(action, "AccessDenied", "Access Denied", status=403, times=1)
-        with pytest.raises(ToolError, match=f"AWS denies {action[3:]}: Access Denied"):
+        with pytest.raises(ToolError, match=f"{place}: AWS denies {action[3:]}") as denied:
             keep(place, [finished("a")], PRICES, HERE)
-    with pytest.raises(ToolError, match="NoSuchBucket"):
-        keep(place._replace(bucket=f"none-{uuid4().hex}"), [finished("a")], PRICES, HERE)
+        assert "s3:ListBucket for the bucket" in str(denied.value.problems[0].hint)
+    faults.fail(GET, "ExpiredToken", status=400, times=1)
+    with pytest.raises(ToolError, match="credentials have expired") as expired:
+        keep(place, [finished("a")], PRICES, HERE)
+    assert "log in again" in str(expired.value.problems[0].hint)
+    nowhere = place._replace(bucket=f"none-{uuid4().hex}")
+    with pytest.raises(ToolError, match=f"cannot keep jobs in {nowhere}: .*NoSuchBucket") as none:
+        keep(nowhere, [finished("a")], PRICES, HERE)
+    assert "aws s3 mb" in str(none.value.problems[0].hint)
 
 
 def test_what_names_an_object() -> None:
@@ -138,12 +145,21 @@ def test_what_names_an_object() -> None:
         "a/b.csv",
         "s3://lab-costs/a/b.csv",
     )
-    point = "arn:aws:s3:us-east-1:123456789012:accesspoint/costs"
-    found = place_of(f"s3://{point}/jobs.csv", none)
-    assert isinstance(found, S3Object)
-    assert (found.bucket, found.key) == (point, "jobs.csv")
+    for mark in "/:":
+        point = f"arn:aws:s3:us-east-1:123456789012:accesspoint{mark}costs"
+        found = place_of(f"s3://{point}/a/jobs.csv", none)
+        assert isinstance(found, S3Object)
+        assert (found.bucket, found.key) == (point, "a/jobs.csv")
     for text in ("jobs.csv", "/a/s3://b", "s3"):
         assert isinstance(place_of(text, none), LocalFile)
-    for text in ("s3:", "s3:/lab/jobs.csv", "s3://lab", "s3://lab/", "s3://lab/costs/", "s3:///a"):
+    for text in (
+        "s3:",
+        "S3://lab/a",
+        "s3:/lab/jobs.csv",
+        "s3://lab",
+        "s3://lab/",
+        "s3://lab/costs/",
+        "s3:///a",
+    ):
         with pytest.raises(InputError, match="is not an object in a bucket"):
             place_of(text, none)

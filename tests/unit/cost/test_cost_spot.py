@@ -102,6 +102,16 @@ def test_the_newest_change_of_each_zone_is_what_holds_now() -> None:
     assert steady.line() == "spot: pinned m4.4xlarge 0.31 USD/h now; on demand 0.8 USD"
 
 
+@pytest.mark.parametrize(("percent", "starts"), [(39, True), (38, False)])
+def test_a_limit_that_no_zone_is_below_is_named(percent: int, starts: bool) -> None:
+    """The price must be less than the percentage: API_ComputeResource, bidPercentage."""
+    text = SPEC.replace("    alternatives", f"    bid_percentage: {percent}\n    alternatives")
+    history = [change("a", "0.305000", 1), change("b", "0.5", 1)]
+    few = spot_prices(cluster_of(text), load_prices(), history)[0]
+    limit = f"limit {0.008 * percent:.3g} USD (bid_percentage {percent})"
+    assert few.line().endswith(limit if starts else f"{limit}: AWS Batch starts none now")
+
+
 def test_the_history_is_read_as_botocore_describes_it() -> None:
     """AWS's own example of an answer, on two pages."""
     example = Loader().load_service_model("ec2", "examples-1")["examples"]
