@@ -162,7 +162,7 @@ class S3Object(NamedTuple):
 
 
 def _hint(cause: ClientError) -> str | None:
-    """Returns what to do about a refusal of S3; None if its words say that."""
+    """Returns what to do about a refusal of S3; None if its words are enough."""
     match cause.response["Error"]["Code"]:
         case "AccessDenied":
             return _RIGHTS
