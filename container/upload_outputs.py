@@ -77,6 +77,22 @@ class Found(NamedTuple):
     problems: Sequence[str]
 
 
+class _Sent(NamedTuple):
+    """What was uploaded.
+
+    Attributes:
+        files: How many files.
+        size: Bytes of the objects.
+        changed: Files that have changed meanwhile: their objects may hold some of both.
+        problems: What could not be read, and why.
+    """
+
+    files: int
+    size: int
+    changed: Sequence[str]
+    problems: Sequence[str]
+
+
 def upload(folder: str, url: str) -> str:
     """Uploads all files of a folder; returns a line that reports it.
 
@@ -93,28 +109,32 @@ def upload(folder: str, url: str) -> str:
     # In this order: some errors of the network are an OSError too.
     with _readable(folder), explained(url, PURPOSE):
         client = make_client(os.environ.get("MNGEN_OUTPUTS_REGION") or None, ATTEMPTS)
-        unread = _upload(client, bucket, prefix, folder, [name for name, _ in found.files])
-        problems = [*found.problems, *unread]
+        sent = _upload(client, bucket, prefix, folder, [name for name, _ in found.files])
+        problems = [*found.problems, *sent.problems]
         if not problems:
-            size = sum(each for _, each in found.files)
             record = {
                 "folder": folder,
-                "files": len(found.files),
-                "bytes": size,
+                "files": sent.files,
+                "bytes": sent.size,
                 "left_out": len(found.left_out),
+                "changed": len(sent.changed),
             }
             body = json.dumps(record).encode()
             client.put_object(Bucket=bucket, Key=f"{prefix}.json", Body=body)
-    uploaded = files_text(len(found.files) - len(unread))
+    uploaded = files_text(sent.files)
     if problems:
-        more = f"; {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise TransferError(
-            PERMANENT,
-            f"{uploaded} uploaded to {url}/, not these: {'; '.join(problems[:SHOWN])}{more}",
+            PERMANENT, f"{uploaded} uploaded to {url}/, not these: {_shown(problems)}"
         )
     left_out = f"; {len(found.left_out)} left out (links, special files)" if found.left_out else ""
+    changed = f"; changed during the upload: {_shown(sent.changed)}" if sent.changed else ""
     spent = time.monotonic() - began
-    return f"{uploaded}, {size_text(size)} to {url}/ in {spent:.1f}s{left_out}"
+    return f"{uploaded}, {size_text(sent.size)} to {url}/ in {spent:.1f}s{left_out}{changed}"
+
+
+def _shown(texts: Sequence[str]) -> str:
+    more = f"; {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+    return f"{'; '.join(texts[:SHOWN])}{more}"
 
 
 @contextmanager
@@ -176,22 +196,57 @@ def _name_problem(key: str) -> str:
     return f"its key would be longer than {LONGEST_KEY} bytes" if long else ""
 
 
-def _upload(client: Any, bucket: str, prefix: str, folder: str, names: Sequence[str]) -> list[str]:
-    """Uploads files, large ones in parts; returns which could not be read."""
+def _upload(client: Any, bucket: str, prefix: str, folder: str, names: Sequence[str]) -> _Sent:
+    """Uploads files, large ones in parts."""
     from boto3.s3.transfer import TransferConfig, create_transfer_manager
 
-    unread = []
+    started = []
+    problems = []
     # Leaving the block with an error cancels the uploads in progress.
     with create_transfer_manager(client, TransferConfig(max_concurrency=CONNECTIONS)) as manager:
         started = []
         for name in names:
-            if os.access(f"{folder}/{name}", os.R_OK):
-                started.append(manager.upload(f"{folder}/{name}", bucket, f"{prefix}/{name}"))
-            else:
-                unread.append(f"{name!r}: not readable")
-        for each in started:
-            each.result()
-    return unread
+            path = f"{folder}/{name}"
+            try:
+                state = _opened_state(path)
+            except OSError as error:
+                problems.append(f"{name!r}: {error.strerror}")
+                continue
+            started.append((name, state, manager.upload(path, bucket, f"{prefix}/{name}")))
+        for _, _, future in started:
+            future.result()
+    changed = [
+        repr(name)
+        for name, state, future in started
+        if _state(f"{folder}/{name}") != state or future.meta.size != state[0]
+    ]
+    size = sum(future.meta.size for _, _, future in started)
+    return _Sent(len(started), size, changed, problems)
+
+
+def _opened_state(path: str) -> tuple[int, int]:
+    """Opens a file for reading, and returns its size in bytes and its time of modification in ns.
+
+    s3transfer takes the size by stat, which on NFS may return what this node knew before another
+    one wrote to the file; then the object would be cut short. Opening it asks the server.
+
+    Source: close-to-open cache consistency, https://man7.org/linux/man-pages/man5/nfs.5.html
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        state = os.fstat(handle)
+    finally:
+        os.close(handle)
+    return state.st_size, state.st_mtime_ns
+
+
+def _state(path: str) -> tuple[int, int] | None:
+    """Returns the size and the time of modification of a file; None if it is gone."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return None
+    return state.st_size, state.st_mtime_ns
 
 
 def main() -> int:

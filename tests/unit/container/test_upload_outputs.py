@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING
 
 import botocore.config
 import pytest
+from s3transfer.utils import OSUtils
 
 import upload_outputs
 from bucket import TransferError
-from upload_outputs import LONGEST_KEY, find_files, upload
+from tests.support.relay import Answer, Relay, Request
+from upload_outputs import LONGEST_KEY, Found, find_files, upload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -145,3 +148,120 @@ def test_a_proxy_that_refuses_is_not_an_error_of_the_folder(
             upload(str(tmp_path), "s3://bucket/out/1")
     assert caught.value.code == 70, caught.value
     assert "Failed to connect to proxy URL" in str(caught.value)
+
+
+# --- files that change ---
+
+
+class _Store(Relay):
+    """Takes objects as S3 does, and lets a test act before it has one.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
+    """
+
+    def __init__(self) -> None:
+        super().__init__("http://127.0.0.1")
+        self.objects: dict[str, bytes] = {}
+        self.before: Callable[[str], None] = lambda _: None
+
+    def handle(self, request: Request) -> Answer:
+        """Keep the object."""
+        assert request.method == "PUT", request
+        key = request.target.removeprefix("/bucket/")
+        self.before(key)
+        self.objects[key] = request.body
+        return Answer(200, (("ETag", '"e"'),), b"")
+
+
+@pytest.fixture
+def store(once: pytest.MonkeyPatch) -> Iterator[_Store]:
+    # Bodies as they are, without the frames of a checksum after them.
+    once.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+    with _Store() as made:
+        once.setenv("AWS_ENDPOINT_URL_S3", made.endpoint)
+        yield made
+
+
+def test_the_record_has_what_was_sent(
+    store: _Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what was listed: another user may write to a shared folder."""
+    for name in ("grown", "same"):
+        (tmp_path / name).write_bytes(b"1")
+
+    def listed(folder: str, prefix: str) -> Found:
+        found = find_files(folder, prefix)
+        (tmp_path / "grown").write_bytes(b"12345")
+        return found
+
+    monkeypatch.setattr(upload_outputs, "find_files", listed)
+    said = upload(str(tmp_path), "s3://bucket/out/1")
+    assert store.objects["out/1/grown"] == b"12345"
+    record = json.loads(store.objects["out/1.json"])
+    assert (record["files"], record["bytes"], record["changed"]) == (2, 6, 0)
+    assert said.startswith("2 files, 6 B to ")
+
+
+@pytest.mark.parametrize("change", ["write", "touch", "remove"])
+def test_a_file_that_changes_during_the_upload_is_named(
+    store: _Store, tmp_path: Path, change: str
+) -> None:
+    for name in ("first", "log"):
+        (tmp_path / name).write_bytes(b"12")
+
+    def write(key: str) -> None:
+        if key.endswith("/log"):
+            if change == "write":
+                (tmp_path / "log").write_bytes(b"123456")
+            elif change == "touch":
+                os.utime(tmp_path / "log", (1, 1))
+            else:
+                (tmp_path / "log").unlink()
+
+    store.before = write
+    said = upload(str(tmp_path), "s3://bucket/out/1")
+    record = json.loads(store.objects["out/1.json"])
+    sent = sum(len(store.objects[f"out/1/{name}"]) for name in ("first", "log"))
+    assert (record["files"], record["bytes"], record["changed"]) == (2, sent, 1)
+    assert said.endswith("; changed during the upload: 'log'")
+
+
+def test_a_size_that_nfs_has_cached_does_not_cut_a_file_short(
+    store: _Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until a file is opened, stat may return what it was before another node wrote to it.
+
+    Source: https://man7.org/linux/man-pages/man5/nfs.5.html (close-to-open, attribute caching)
+    """
+    (tmp_path / "checkpoint").write_bytes(b"123456")
+    opened = set()
+
+    def fresh(path: str, flags: int, opening: Callable[..., int] = os.open) -> int:
+        opened.add(path)
+        return opening(path, flags)
+
+    def size(_: OSUtils, path: str) -> int:
+        return 6 if path in opened else 2
+
+    monkeypatch.setattr(os, "open", fresh)
+    monkeypatch.setattr(OSUtils, "get_file_size", size)
+    upload(str(tmp_path), "s3://bucket/out/1")
+    assert store.objects["out/1/checkpoint"] == b"123456"
+    assert json.loads(store.objects["out/1.json"])["bytes"] == 6
+
+
+def test_a_file_that_cannot_be_opened_does_not_stop_the_others(
+    store: _Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "good").write_bytes(b"1")
+
+    def listed(_: str, prefix: str) -> Found:
+        assert prefix == "out/1"
+        return Found([("gone", 1), ("good", 1)], [], [])
+
+    monkeypatch.setattr(upload_outputs, "find_files", listed)
+    with pytest.raises(TransferError) as caught:
+        upload(str(tmp_path), "s3://bucket/out/1")
+    assert caught.value.code == 64
+    assert "1 file uploaded to s3://bucket/out/1/, not these: 'gone': No such" in str(caught.value)
+    assert store.objects == {"out/1/good": b"1"}
