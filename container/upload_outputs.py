@@ -2,8 +2,10 @@
 """Uploads the outputs of a job to S3: all files of a folder, and a record of them.
 
     upload_outputs.py FOLDER s3://BUCKET/PREFIX
+    upload_outputs.py --check s3://BUCKET/PREFIX
 
-The wire-up of the main node runs it when the application has ended. Files become objects below
+The wire-up of the main node runs it when the application has ended. Before the application starts,
+it runs the second form, which uploads an empty object, `PREFIX.started`. Files become objects below
 `PREFIX/`, the smallest first: if the container is killed meanwhile, most of them have arrived. The
 record, `PREFIX.json`, comes last: without it, the upload is incomplete.
 
@@ -54,6 +56,8 @@ PURPOSE = Purpose("upload to", "write to", "kms:GenerateDataKey and kms:Decrypt"
 
 ATTEMPTS = 10
 """How often a request is tried in all: the result of a long computation may depend on it."""
+CHECK_ATTEMPTS = 3
+"""The same before the computation: it does not depend on it."""
 LONGEST_KEY = 1024
 """Bytes of an object's key.
 
@@ -104,11 +108,11 @@ def upload(folder: str, url: str) -> str:
         TransferError: It failed, or some files could not be uploaded; carries the exit code.
     """
     began = time.monotonic()
-    bucket, _, prefix = url[len("s3://") :].partition("/")
+    bucket, prefix = _place(url)
     found = find_files(folder, prefix)
     # In this order: some errors of the network are an OSError too.
     with _readable(folder), explained(url, PURPOSE):
-        client = make_client(os.environ.get("MNGEN_OUTPUTS_REGION") or None, ATTEMPTS)
+        client = make_client(_region(), ATTEMPTS)
         sent = _upload(client, bucket, prefix, folder, [name for name, _ in found.files])
         problems = [*found.problems, *sent.problems]
         if not problems:
@@ -130,6 +134,31 @@ def upload(folder: str, url: str) -> str:
     changed = f"; changed during the upload: {_shown(sent.changed)}" if sent.changed else ""
     spent = time.monotonic() - began
     return f"{uploaded}, {size_text(sent.size)} to {url}/ in {spent:.1f}s{left_out}{changed}"
+
+
+def check(url: str) -> None:
+    """Checks that objects can be uploaded, by an empty one.
+
+    Args:
+        url: `s3://BUCKET/PREFIX`, to which `.started` is added.
+
+    Raises:
+        TransferError: It failed; carries the exit code.
+    """
+    bucket, prefix = _place(url)
+    with explained(url, PURPOSE):
+        client = make_client(_region(), CHECK_ATTEMPTS)
+        client.put_object(Bucket=bucket, Key=f"{prefix}.started", Body=b"")
+
+
+def _place(url: str) -> tuple[str, str]:
+    """Returns the bucket and the prefix of a URL."""
+    bucket, _, prefix = url[len("s3://") :].partition("/")
+    return bucket, prefix
+
+
+def _region() -> str | None:
+    return os.environ.get("MNGEN_OUTPUTS_REGION") or None
 
 
 def _shown(texts: Sequence[str]) -> str:
@@ -200,7 +229,7 @@ def _upload(client: Any, bucket: str, prefix: str, folder: str, names: Sequence[
     """Uploads files, large ones in parts."""
     from boto3.s3.transfer import TransferConfig, create_transfer_manager
 
-    started = []
+    started: list[tuple[str, tuple[int, int], Any]] = []
     problems = []
     # Leaving the block with an error cancels the uploads in progress.
     with create_transfer_manager(client, TransferConfig(max_concurrency=CONNECTIONS)) as manager:
@@ -253,7 +282,10 @@ def main() -> int:
     """Uploads what the arguments name; returns the exit code."""
     _, folder, url = sys.argv
     try:
-        print(upload(folder.rstrip("/"), url))
+        if folder == "--check":
+            check(url)
+        else:
+            print(upload(folder.rstrip("/"), url))
     except TransferError as error:
         print(error)
         return error.code

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 BAD_ENVIRONMENT = 64
-"""Invalid environment, arguments or image, or unreadable inputs; a retry does not help."""
+"""Invalid environment, arguments or image, unreadable inputs, or a bucket for outputs that the job
+may not write; a retry does not help."""
 BAD_CPUS = 65
 """A node has another number of CPUs than expected."""
 MISSING = 66

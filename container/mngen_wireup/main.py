@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from mngen_wireup.host import Host
     from mngen_wireup.log import Log
     from mngen_wireup.messages import Message
+    from mngen_wireup.outputs import Outputs
     from mngen_wireup.plan import Plan
     from mngen_wireup.rendezvous import Peer
     from mngen_wireup.sshd import SshServer
@@ -62,6 +63,7 @@ class MainNode(Node):
     """The main node of a job.
 
     Attributes:
+        outputs: Uploads the job's outputs; None if it has none, and before their upload is checked.
         gathered: Whether all children have joined.
         came: Indexes of the children that have joined at any time.
         ready: Those that accept ssh, or have started the command of a launcher without ssh.
@@ -81,6 +83,7 @@ class MainNode(Node):
         self.rendezvous: Rendezvous | None = None
         self.shared: SharedSecret | None = None
         self.inputs = Inputs(plan, log, self.loop)
+        self.outputs: Outputs | None = None
         self.gathered = False
         self.came: set[int] = set()
         self.ready: set[int] = set()
@@ -104,8 +107,8 @@ class MainNode(Node):
         self._mark(3)
         self._end_job(code, reason, grace)
         self._mark(4)
-        if self.launched and self.plan.outputs_to:
-            code = self._upload_outputs(code)
+        if self.launched and self.outputs:
+            code = self._upload_outputs(self.outputs, code)
             self._mark(5)
         names = ("rendezvous", "ssh", "run", "teardown", "outputs")
         times = [later - sooner for sooner, later in zip(self.marks, self.marks[1:])]
@@ -113,15 +116,12 @@ class MainNode(Node):
         self.log.write("end", f"exit {code}; {spent}")
         return code
 
-    def _upload_outputs(self, code: int) -> int:
+    def _upload_outputs(self, outputs: Outputs, code: int) -> int:
         """Uploads the job's outputs, also those of a job that failed; returns its exit code.
 
         A failure is the application's own, if there is one; else the job fails without its outputs,
         or ends as every other job that a signal has stopped.
         """
-        from mngen_wireup.outputs import Outputs  # most jobs have none
-
-        outputs = Outputs(self.plan, self.log, self.loop)
         try:
             outputs.upload()
         except (WireupError, OSError) as error:
@@ -155,6 +155,11 @@ class MainNode(Node):
         check_cpus(plan, mine.cpus, self.log)
         self.prepare()
         self.inputs.start(self.folder)
+        if plan.outputs_to:
+            from mngen_wireup.outputs import Outputs  # most jobs have none
+
+            self.outputs = Outputs(plan, self.log, self.loop)
+            self.outputs.start_check(self.folder)
         if plan.launcher == "torchrun":
             self.check_torchrun()
         if plan.launcher not in ("main", *ON_EACH_NODE):
@@ -165,7 +170,7 @@ class MainNode(Node):
             self._gather(self.rendezvous)
             mine.move_to(self.rendezvous.address)
         # No node has started anything yet, whatever the launcher is.
-        self.run_until(lambda: not self.inputs.pid)
+        self.run_until(lambda: not self.inputs.pid and not (self.outputs and self.outputs.pid))
         self._mark(1)
         hosts = [mine, *self._children()]
         public = self._connect_ssh(hosts, keys) if keys else ""
@@ -411,6 +416,8 @@ class MainNode(Node):
         if self.lost:
             raise WireupError(LOST, listed(self.lost), "lost", LOST_GRACE)
         self.inputs.check()
+        if self.outputs:
+            self.outputs.check()
 
     def _end_job(self, code: int, reason: str, grace: float) -> None:
         """Stops the job on all nodes.

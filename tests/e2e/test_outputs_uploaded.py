@@ -46,6 +46,7 @@ class Gate(Relay):
     """Stands before S3, and holds or fails the uploads.
 
     Attributes:
+        checks: What the checks before the application are answered instead, if anything.
         failing: What uploads are answered instead, if anything.
         spared: How many more uploads pass before `failing` holds.
         times: How many uploads fail; None for all.
@@ -53,6 +54,7 @@ class Gate(Relay):
 
     def __init__(self, target: str) -> None:
         super().__init__(target)
+        self.checks: Answer | None = None
         self.failing: Answer | None = None
         self.spared = 0
         self.times: int | None = None
@@ -62,7 +64,9 @@ class Gate(Relay):
 
     def handle(self, request: HttpRequest) -> Answer | None:
         """Let an upload through, hold it or fail it."""
-        if request.method == "PUT":
+        if ".started" in request.target and self.checks is not None:
+            return self.checks
+        if request.method == "PUT" and ".started" not in request.target:
             self.reached.set()
             self.open.wait(240)
             if self.failing is not None:
@@ -104,13 +108,14 @@ class Bucket:
         return {name: value for name, value in told.items() if value}
 
     def objects(self) -> dict[str, bytes]:
-        """What is in the bucket, by the keys after that of the job."""
+        """What is in the bucket, by the keys after that of the job; without those of the check."""
         listed = self._s3.list_objects_v2(Bucket=self.name).get("Contents", ())
         return {
             each["Key"].removeprefix(f"{PREFIX}/"): self._s3.get_object(
                 Bucket=self.name, Key=each["Key"]
             )["Body"].read()
             for each in listed
+            if not each["Key"].endswith(".started")
         }
 
 
@@ -341,6 +346,27 @@ def test_without_a_bucket_the_folder_is_made_and_stays(
 # --- what goes wrong ---
 
 
+def test_a_role_that_may_not_write_ends_the_job_before_it_computes(
+    bucket: Bucket, start: Callable[..., Running]
+) -> None:
+    bucket.gate.checks = refusal(403, "AccessDenied")
+    arguments, env = wire_up(bucket.environment(), "echo", "it runs")
+    with ended(start(*arguments, env=env), 64) as said:
+        assert "error: outputs: the job's role may not write to s3://" in said
+        assert "it runs" not in said
+
+
+def test_an_overloaded_bucket_does_not_keep_a_job_from_its_work(
+    bucket: Bucket, start: Callable[..., Running]
+) -> None:
+    bucket.gate.checks = refusal(503, "SlowDown")
+    arguments, env = wire_up(bucket.environment(), "sh", "-c", WRITES)
+    with ended(start(*arguments, env=env), 0) as said:
+        assert "outputs: S3 failed on s3://" in said
+        assert "(SlowDown: so it is); the upload may still succeed at the end" in said
+        assert "outputs: 2 files" in said
+
+
 @pytest.mark.parametrize(("own", "code"), [(0, 71), (3, 3)])
 def test_a_failed_upload_fails_a_job_that_has_not_failed_itself(
     bucket: Bucket, start: Callable[..., Running], own: int, code: int
@@ -394,9 +420,10 @@ def test_what_cannot_be_uploaded(
     filled = {name: value.format(name=bucket.name) for name, value in changes.items()}
     env = bucket.environment(AWS_SHARED_CREDENTIALS_FILE=os.devnull, AWS_CONFIG_FILE=os.devnull)
     env = {name: value for name, value in (env | filled).items() if value}
-    arguments, env = wire_up(env, "sh", "-c", WRITES)
-    with ended(start(*arguments, env=env), 71) as text:
+    arguments, env = wire_up(env, "echo", "it runs")
+    with ended(start(*arguments, env=env), 64) as text:
         assert f"error: outputs: {said.format(name=bucket.name)}" in text
+        assert "it runs" not in text
 
 
 def test_an_image_without_the_client(
@@ -404,8 +431,9 @@ def test_an_image_without_the_client(
 ) -> None:
     venv.create(tmp_path / "bare", symlinks=True, with_pip=False)
     bare = tmp_path / "bare" / "bin" / "python"
-    arguments, env = wire_up(bucket.environment(), "true", python=str(bare))
-    with ended(start(*arguments, env=env), 71) as said:
+    arguments, env = wire_up(bucket.environment(), "echo", "it runs", python=str(bare))
+    with ended(start(*arguments, env=env), 64) as said:
+        assert "it runs" not in said
         assert f"error: outputs: {bare} cannot access S3 (No module named 'boto3')" in said
 
 
@@ -415,8 +443,9 @@ def test_an_image_with_an_older_wire_up_alone(
     alone = tmp_path / "wireup.py"
     alone.write_bytes((CONTAINER / "wireup.py").read_bytes())
     shutil.copytree(CONTAINER / "mngen_wireup", tmp_path / "mngen_wireup")
-    running = start(sys.executable, "-I", alone, "true", env=bucket.environment())
-    with ended(running, 71) as said:
+    running = start(sys.executable, "-I", alone, "echo", "it runs", env=bucket.environment())
+    with ended(running, 64) as said:
+        assert "it runs" not in said
         assert "upload_outputs.py failed with exit code 2; its output is above" in said
 
 

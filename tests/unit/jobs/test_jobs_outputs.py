@@ -145,6 +145,24 @@ class TestFetch:
         room.fetch(room.find_outputs(job, attempt=2), tmp_path / "second")
         assert there(tmp_path / "second") == {"n": b"2"}
 
+    def test_the_check_before_an_attempt_is_not_taken_for_outputs(
+        self, own: Deployed, room: Jobs, tmp_path: Path
+    ) -> None:
+        """The main node uploads `<attempt>.started` before the command starts."""
+        job = forgotten()
+        key = f"mngen/{own.name}/outputs/{job}"
+        for attempt in (1, 2):
+            client(own.sandbox, "s3").put_object(
+                Bucket=f"{own.name}-results", Key=f"{key}/{attempt}.started", Body=b""
+            )
+        with pytest.raises(InputError, match=f"no outputs of job `{job}`"):
+            room.find_outputs(job)
+        put(own, job, FILES)
+        put_record(own, job, 3)
+        done = room.fetch(room.find_outputs(job), tmp_path / "got")
+        assert (done.attempt, done.files, done.complete) == (1, 3, True)
+        assert there(tmp_path / "got") == FILES
+
     def test_an_existing_folder_is_overwritten_only_if_asked(
         self, own: Deployed, room: Jobs, tmp_path: Path
     ) -> None:
