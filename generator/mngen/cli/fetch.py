@@ -42,8 +42,8 @@ def fetch(
     many = len(jobs) > 1
     found = []
     with opened_jobs(file, sandbox=sandbox) as opened, progress_of("files") as progress:
-        for job in dict.fromkeys(jobs):
-            outputs = opened.find_outputs(job, attempt=attempt)
+        # Nothing is downloaded before all of them are found.
+        for outputs in [opened.find_outputs(job, attempt=attempt) for job in dict.fromkeys(jobs)]:
             folder = (to or Path()) / outputs.id if many or to is None else to
             fetched = opened.fetch(outputs, folder, force=force, progress=progress)
             found.append(fetched)

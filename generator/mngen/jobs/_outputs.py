@@ -4,7 +4,7 @@ An attempt of a job has its files below `mngen/<deployment>/outputs/<job>/<attem
 of them, `<attempt>.json`, which comes last; see `container/upload_outputs.py`.
 
 The downloaded folder is either complete or missing. Until it is complete, its files are in a hidden
-folder beside it, which another run continues.
+folder beside it, which another run continues. Two runs at the same time take turns.
 """
 
 from __future__ import annotations
@@ -13,19 +13,21 @@ import errno
 import os
 import re
 import shutil
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
+from mngen._files import locked_folder
 from mngen.cluster import OUTPUTS_TO_VARIABLE, outputs_prefix
 from mngen.errors import InputError, ToolError
 from mngen.jobs._batch import KEPT_DAYS, job_id
 from mngen.jobs._types import ENDED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from mypy_boto3_batch.type_defs import JobDetailTypeDef
     from mypy_boto3_s3.client import S3Client
@@ -134,6 +136,7 @@ def find_outputs(
     if not _ID.fullmatch(wanted):
         raise InputError(f"job `{job}` not found", hint="run mngen jobs for a list")
     described = describe(wanted)
+    _refuse_array(wanted, described)
     if attempt is None and described is not None and described["status"] not in ENDED:
         raise InputError(
             f"job `{wanted}` is {described['status']}: outputs are uploaded when the command has "
@@ -157,6 +160,23 @@ def find_outputs(
     return msgspec.structs.replace(
         found, source=record.folder, files=record.files, left_out=record.left_out
     )
+
+
+def _refuse_array(job: str, described: JobDetailTypeDef | None) -> None:
+    """Refuses an array job, whose children alone run.
+
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ArrayPropertiesDetail.html
+    (`size` is that of a parent)
+
+    Raises:
+        InputError: It is one.
+    """
+    size = described.get("arrayProperties", {}).get("size") if described is not None else None
+    if size is not None:
+        raise InputError(
+            f"job `{job}` is an array of {size} jobs, each with outputs of its own",
+            hint=f"name one of them: mngen fetch {job}:0",
+        )
 
 
 def _listed(s3: S3Client, bucket: str, prefix: str) -> tuple[dict[int, dict[str, int]], set[int]]:
@@ -191,11 +211,34 @@ def _checked(name: str) -> str:
 
 
 def _read(s3: S3Client, bucket: str, key: str) -> _Record:
-    body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    with _restored(f"s3://{bucket}/{key}"):
+        body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     try:
         return msgspec.json.decode(body, type=_Record)
     except msgspec.DecodeError as error:
         raise ToolError(f"s3://{bucket}/{key} is damaged: {error}") from None
+
+
+@contextmanager
+def _restored(url: str) -> Iterator[None]:
+    """Explains why S3 refuses objects that a lifecycle rule has moved to an archive.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html (InvalidObjectState)
+
+    Raises:
+        ToolError: There are some.
+    """
+    from botocore.exceptions import ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "InvalidObjectState":
+            raise
+        raise ToolError(
+            f"S3 has archived objects of {url} (S3 Glacier, or an archive tier)",
+            hint="restore them (aws s3api restore-object), which takes up to two days, and repeat",
+        ) from None
 
 
 def _nothing(
@@ -218,6 +261,14 @@ def _nothing(
     if not described.get("startedAt"):
         return InputError(
             f"job `{job}` has never run, so it has no outputs", hint=f"run mngen status {job}"
+        )
+    if described["status"] == "SUCCEEDED":
+        # An upload that fails lets the job fail.
+        return InputError(
+            f"no outputs of job `{job}` in {url}, though it has succeeded",
+            hint="its container image may be older than `outputs`: run mngen container build and "
+            "mngen container push, and submit again; or they were deleted, perhaps by a lifecycle "
+            "rule of the bucket",
         )
     return InputError(
         f"no outputs of job `{job}` in {url}",
@@ -280,21 +331,25 @@ def fetch_outputs(
     # A link that the user names is the user's own; those that are found below it are not followed.
     target = Path(os.path.realpath(to))
     if not force and _is_taken(target):
-        raise InputError(
-            f"{to} already exists",
-            hint="pass another folder with --to, or --force to overwrite files in it",
-        )
+        raise _taken(to)
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{to} is not a folder", hint="pass another folder with --to")
     beside = target.parent / f".{target.name}.{outputs.id}-{outputs.attempt}.part"
+    files = beside / "files"
     try:
-        beside.mkdir(parents=True, exist_ok=True)
-        if beside.is_symlink():
-            raise InputError(f"{beside} is a symbolic link", hint="delete it")
-        _download(s3, outputs, beside, progress or (lambda _done, _total: None))
-        if force and target.is_dir():
-            _move(beside, target, outputs.objects)
+        with _locked(beside):
+            # Another run may have finished it meanwhile.
+            if not force and _is_taken(target):
+                raise _taken(to)
+            if files.is_symlink():
+                raise _linked(files)
+            files.mkdir(exist_ok=True)
+            _download(s3, outputs, files, progress or (lambda _done, _total: None))
+            if force and target.is_dir():
+                _move(files, target, outputs.objects)
+            else:
+                files.rename(target)
             shutil.rmtree(beside, ignore_errors=True)
-        else:
-            beside.rename(target)
     except BotoCoreError:
         # Timeouts and errors of TLS among these are an OSError too.
         raise
@@ -307,6 +362,49 @@ def fetch_outputs(
             ) from None
         raise InputError(message, hint="pass another folder with --to") from None
     return fetched
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Holds the lock of a folder, which is created if missing; waits while another run holds it.
+
+    Raises:
+        InputError: It is a symbolic link.
+        OSError: It cannot be made.
+    """
+    with ExitStack() as lock:
+        while not _was_locked(folder, lock):
+            lock.close()
+        yield
+    # NFS keeps the file of the lock until it is closed, and with it the folder.
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _was_locked(folder: Path, lock: ExitStack) -> bool:
+    """Returns whether the folder is still there, once its lock is held.
+
+    The run that held it before removes the folder when it has finished.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.is_symlink():
+        raise _linked(folder)
+    with suppress(FileNotFoundError):
+        before = folder.stat()
+        lock.enter_context(locked_folder(folder, "fetch"))
+        return os.path.samestat(before, folder.stat())
+    return False
+
+
+def _linked(path: Path) -> InputError:
+    return InputError(f"{path} is a symbolic link", hint="delete it")
+
+
+def _taken(to: Path) -> InputError:
+    return InputError(
+        f"{to} already exists",
+        hint="pass another folder with --to, or --force to overwrite files in it",
+    )
 
 
 def _is_taken(target: Path) -> bool:
@@ -330,7 +428,10 @@ def _download(
     progress(done, total)
     try:
         # Leaving the block with an error cancels the downloads in progress, and removes them.
-        with create_transfer_manager(s3, TransferConfig(max_concurrency=_AT_ONCE)) as manager:
+        with (
+            _restored(outputs.url),
+            create_transfer_manager(s3, TransferConfig(max_concurrency=_AT_ONCE)) as manager,
+        ):
             started = [
                 manager.download(bucket, prefix + name, str(folder / name)) for name in wanted
             ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -219,6 +221,7 @@ class TestFetch:
                 jobs.fetch(found, tmp_path / "got", progress=interrupted)
             assert not (tmp_path / "got").exists()
             [beside] = [each for each in tmp_path.iterdir() if each.name.startswith(".got.")]
+            beside /= "files"
             kept = there(beside)
             assert len(kept) >= 5
             # Nothing has its name before it is complete.
@@ -234,7 +237,7 @@ class TestFetch:
         assert there(tmp_path / "got") == files
         assert not (tmp_path / "got" / "38").is_symlink()
         assert len({call.values["Key"] for call in gets}) == len(files) - len(kept)
-        assert not beside.exists()
+        assert not beside.parent.exists()
 
     def test_a_full_disk(
         self, own: Deployed, room: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -292,6 +295,72 @@ class TestFetch:
             with pytest.raises(ToolError):
                 jobs.fetch(found, tmp_path / "got")
         assert not (tmp_path / "got").exists()
+
+    @pytest.mark.usefixtures("state_home")
+    @pytest.mark.parametrize("after", [0, 1])
+    def test_what_s3_has_archived(
+        self, own: Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+    ) -> None:
+        """The record as well as the files.
+
+        Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html (403)
+        """
+        job = forgotten()
+        put(own, job, FILES)
+        put_record(own, job, 3)
+        with Faults(own.sandbox.endpoint) as faults:
+            faults.redirect(monkeypatch)
+            jobs = Jobs(own.cluster)
+            faults.fail("s3:GetObject", "InvalidObjectState", status=403, after=after)
+            with pytest.raises(ToolError, match="S3 has archived objects of s3://") as caught:
+                jobs.fetch(jobs.find_outputs(job), tmp_path / "got")
+        assert "aws s3api restore-object" in str(caught.value.problems[0].hint)
+
+    @pytest.mark.usefixtures("state_home")
+    @pytest.mark.parametrize("force", [False, True])
+    def test_two_at_the_same_time(
+        self, own: Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, force: bool
+    ) -> None:
+        job = forgotten()
+        put(own, job, FILES)
+        put_record(own, job, 3)
+        with Faults(own.sandbox.endpoint) as faults, ThreadPoolExecutor() as pool:
+            faults.redirect(monkeypatch)
+            one, two = Jobs(own.cluster), Jobs(own.cluster)
+            found = one.find_outputs(job)
+            before = faults.count("s3:GetObject")
+            hold = faults.hold("s3:GetObject")
+            first = pool.submit(one.fetch, found, tmp_path / "got")
+            assert hold.reached.wait(60)
+            second = pool.submit(two.fetch, found, tmp_path / "got", force=force)
+            time.sleep(0.5)
+            started = faults.count("s3:HeadObject")
+            hold.released.set()
+            assert first.result(60).complete
+            if force:
+                assert second.result(60).complete
+            else:
+                with pytest.raises(InputError, match="already exists"):
+                    second.result(60)
+                assert faults.count("s3:GetObject") - before == len(FILES)
+            assert started <= len(FILES)
+        assert there(tmp_path / "got") == FILES
+        assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".got")] == []
+
+    def test_a_file_in_place_of_the_folder(self, own: Deployed, room: Jobs, tmp_path: Path) -> None:
+        job = forgotten()
+        put(own, job, FILES)
+        put_record(own, job, 3)
+        (tmp_path / "got").write_text("mine")
+        seen: list[int] = []
+        with pytest.raises(InputError, match="got is not a folder"):
+            room.fetch(
+                room.find_outputs(job),
+                tmp_path / "got",
+                force=True,
+                progress=lambda done, _: seen.append(done),
+            )
+        assert (seen, [each.name for each in tmp_path.iterdir()]) == ([], ["got"])
 
     @pytest.mark.parametrize("name", ["../up", "a/../../up", "a//b", "./a"])
     def test_no_name_leaves_the_folder(
@@ -357,8 +426,16 @@ class TestNothing:
         job = ended(room)
         found = self.refusal(room, job)
         assert found.startswith(f"no outputs of job `{job}` in s3://")
-        assert f"mngen logs {job} shows why" in found
+        assert "though it has succeeded" in found
+        assert "its container image may be older than `outputs`" in found
         assert "lifecycle rule" in found
+
+    def test_a_job_that_failed(self, room: Jobs) -> None:
+        job = ended(room, command=["false"])
+        assert room.status(job).state == "FAILED"
+        found = self.refusal(room, job)
+        assert "though it has succeeded" not in found
+        assert f"mngen logs {job} shows why" in found
 
     @pytest.mark.parametrize("job", ["", "../../other", "a/b", "x" * 70])
     def test_what_is_no_id(self, room: Jobs, job: str) -> None:
@@ -396,6 +473,17 @@ class TestCommand:
         (tmp_path / "mngen.yaml").write_text(text_of(own.name), encoding="utf-8")
         env = {**own.sandbox.environment(), "XDG_STATE_HOME": str(tmp_path / "state")}
         return lambda *words: mngen("fetch", *words, cwd=tmp_path, env=env)
+
+    def test_none_is_downloaded_if_one_has_nothing(
+        self, own: Deployed, tmp_path: Path, run: Callable[..., Any]
+    ) -> None:
+        job, nothing = forgotten(), forgotten()
+        put(own, job, {"n": b"1"})
+        put_record(own, job, 1)
+        done = run(job, nothing, "--format", "json")
+        assert done.returncode != 0
+        assert f"no outputs of job `{nothing}`" in done.stderr
+        assert not (tmp_path / job).exists()
 
     def test_several_jobs(self, own: Deployed, tmp_path: Path, run: Callable[..., Any]) -> None:
         jobs = [forgotten(), forgotten()]
