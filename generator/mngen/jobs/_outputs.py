@@ -174,7 +174,7 @@ def _refuse_array(job: str, described: JobDetailTypeDef | None) -> None:
     size = described.get("arrayProperties", {}).get("size") if described is not None else None
     if size is not None:
         raise InputError(
-            f"job `{job}` is an array of {size} jobs, each with outputs of its own",
+            f"job `{job}` is an array of {size} jobs, which have outputs each",
             hint=f"name one of them: mngen fetch {job}:0",
         )
 
@@ -372,13 +372,15 @@ def _locked(folder: Path) -> Iterator[None]:
         InputError: It is a symbolic link.
         OSError: It cannot be made.
     """
-    with ExitStack() as lock:
-        while not _was_locked(folder, lock):
-            lock.close()
-        yield
-    # NFS keeps the file of the lock until it is closed, and with it the folder.
-    with suppress(OSError):
-        folder.rmdir()
+    try:
+        with ExitStack() as lock:
+            while not _was_locked(folder, lock):
+                lock.close()
+            yield
+    finally:
+        # Nothing was downloaded, or NFS has kept the file of the lock until it was closed.
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _was_locked(folder: Path, lock: ExitStack) -> bool:

@@ -119,6 +119,11 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
         ),
         *_efa_installer(spec, scope),
         Statement(
+            "CheckBucket",
+            ("s3:ListBucket",),
+            (scope.global_arn("s3", spec.storage.bucket),) if spec.storage.bucket else (),
+        ),
+        Statement(
             "CheckMessages",
             tuple(call for call in calls if call.startswith(("events:", "sns:"))),
             (*event_rules(scope), topic(spec, scope)) if spec.notify else (),

@@ -430,9 +430,13 @@ class TestNothing:
         assert "its container image may be older than `outputs`" in found
         assert "lifecycle rule" in found
 
-    def test_a_job_that_failed(self, room: Jobs) -> None:
-        job = ended(room, command=["false"])
-        assert room.status(job).state == "FAILED"
+    @pytest.mark.parametrize(("code", "attempts"), [(71, 1), (1, 3)])
+    def test_a_job_that_failed(self, own: Deployed, room: Jobs, code: int, attempts: int) -> None:
+        """A job whose upload alone has failed is not computed again."""
+        job = hold(room, "RUNNABLE", "one", attempts=3)
+        own.control(jobs={job: {"seconds": 0, "hold": None, "exits": [code]}})
+        done = room.wait(job, timeout=180)
+        assert (done.state, done.attempt) == ("FAILED", attempts)
         found = self.refusal(room, job)
         assert "though it has succeeded" not in found
         assert f"mngen logs {job} shows why" in found

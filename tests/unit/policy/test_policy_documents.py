@@ -592,6 +592,16 @@ def test_only_the_deployer_writes_the_state() -> None:
     }
 
 
+def test_who_checks_the_bucket_of_jobs_may_ask_for_it_alone() -> None:
+    cluster = minimal("storage: {bucket: my-inputs}\n")
+    for part in (Part.BAKER, Part.DEPLOYER):
+        found = statements(part, cluster)["CheckBucket"]
+        assert found["Action"] == ["s3:ListBucket"]
+        assert found["Resource"] == ["arn:aws:s3:::my-inputs"]
+    assert "CheckBucket" not in statements(Part.SUBMITTER, cluster)
+    assert "CheckBucket" not in statements(Part.DEPLOYER, minimal())
+
+
 def test_without_outputs_a_submitter_reads_nothing_in_a_bucket() -> None:
     cluster = minimal("storage: {bucket: my-inputs}\n")
     names = {name for name in granted(Part.SUBMITTER, cluster) if name.startswith("s3:")}

@@ -493,6 +493,23 @@ storage:
     assert found(aws.ask(part.replace("lustre-cases", "lustre-near"))) == []
 
 
+def test_the_bucket_of_jobs(aws: Aws) -> None:
+    """Region as HeadBucket answers: AmazonS3/latest/API/API_HeadBucket.html."""
+    far, near = (f"jobs-{uuid4().hex}" for _ in range(2))
+    assert found(aws.ask(f"storage: {{bucket: {far}}}\n")) == [
+        ("MN252", "storage.bucket", f"there is no bucket `{far}`")
+    ]
+    s3: Any = aws.connect("s3", REGION)
+    place = {"LocationConstraint": "eu-west-1"}
+    s3.create_bucket(Bucket=far, CreateBucketConfiguration=place)
+    [problem] = aws.ask(f"storage: {{bucket: {far}}}\n").problems
+    assert problem.rule == "MN253"
+    assert problem.severity is Severity.WARNING
+    assert problem.message == f"the bucket `{far}` is in eu-west-1, the jobs run in us-east-1"
+    s3.create_bucket(Bucket=near)
+    assert found(aws.ask(f"storage: {{bucket: {near}}}\n")) == []
+
+
 class TestFileSystem:
     def make(self, aws: Aws, zone: str, *, open_to: str | None) -> tuple[str, str]:
         efs: Any = aws.connect("efs", REGION)
