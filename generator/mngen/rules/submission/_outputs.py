@@ -26,7 +26,7 @@ class OutputsCanBeUploaded(SubmissionRule):
     why = (
         "The main node uploads the outputs with the permissions of the job's role. `mngen apply` "
         "gives them to the deployment's own role if a job has `outputs`. Without them the job "
-        "fails with exit code 71 when all its work is done."
+        "fails with exit code 64 before its command starts."
     )
     remedy = "run `mngen apply`"
     source_url = "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html"
