@@ -130,6 +130,7 @@ UNSEEN = {
     "resource-groups:ListGroupResources": "`mngen check --aws`",
     "s3:GetBucketPolicy": "`mngen check --aws`",
     "s3:GetBucketVersioning": "`mngen check --aws`",
+    "s3:ListBucket": "`mngen check --aws`, about the bucket of jobs",
     "servicequotas:GetAWSDefaultServiceQuota": "`mngen check --aws`",
     "servicequotas:GetServiceQuota": "`mngen check --aws`",
     "sns:ListSubscriptionsByTopic": "`mngen check --aws`",
