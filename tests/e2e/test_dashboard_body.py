@@ -206,7 +206,7 @@ def test_what_is_shown(bodies: dict[str, dict[str, Any]]) -> None:
         "reef-serial: minutes of an attempt",
         "CPUs that jobs use and reserve (%)",
         "Memory that jobs use and reserve (%)",
-        "Instances that mount the EFS file system",
+        "Connections to the EFS file system",
         "EFS throughput",
         "FSx for Lustre throughput",
         "FSx for Lustre free capacity",
@@ -224,8 +224,8 @@ def test_what_is_shown(bodies: dict[str, dict[str, Any]]) -> None:
         ("FileSystemId", LUSTRE_ID["lustre_id"]),
         ("NatGatewayId", NAT_ID["nat_gateway_id"]),
     }
-    [instances] = [each for each in graphs(bodies["all"]) if each["title"].startswith("Instances")]
-    [line] = instances["annotations"]["horizontal"]
+    [clients] = [each for each in graphs(bodies["all"]) if each["title"].startswith("Connections")]
+    [line] = clients["annotations"]["horizontal"]
     assert line["value"] == 12
     [logs] = [each for each in bodies["all"]["widgets"] if each["type"] == "log"]
     assert logs["properties"]["query"].startswith("SOURCE '/mngen/reef/jobs' | ")
