@@ -20,6 +20,7 @@ import yaml
 
 from mngen._resources import playbooks
 from mngen.images._ansible import LOCALE
+from tests.support.needs import skip_without
 from tests.support.playbooks import PROGRAM
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def prepare(folder: Path, case: Case) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with one folder for each case, from one run."""
+    skip_without("curl")
     folder = tmp_path_factory.mktemp("efa")
     plays = [prepare(folder / name, case) for name, case in CASES.items()]
     (folder / "play.yml").write_text(json.dumps(plays), encoding="utf-8")
