@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import pytest
 from mngen.errors import ToolError
 from mngen.render import MANIFEST, Deployment
 from tests.support.cli import mngen, read_tree
+from tests.support.needs import skip_without
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +24,7 @@ NEW = {"terraform/main.tf": "new\n", "terraform/modules/a/main.tf": "a\n"}
 @contextmanager
 def mounted(place: Path, options: str) -> Iterator[Path]:
     """Mount a file system in memory."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount")
+    skip_without("root", "mount")
     place.mkdir(exist_ok=True)
     mount = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", options, "tmpfs", place],
