@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
 from mngen._aws import client
+from mngen.account._buckets import region_of
 from mngen.account._reservations import read_group, read_reservation
 from mngen.cluster import names
 
@@ -54,6 +55,7 @@ class Account:
         self._connect = connect
         self._clients: dict[str, Any] = {}
         self._roles: dict[str, RoleTypeDef | None] = {}
+        self._bucket_regions: dict[str, str | None] = {}
         self._reservations: dict[str, Reservation | None] = {}
         self._groups: dict[str, ReservationGroup | None] = {}
 
@@ -83,6 +85,17 @@ class Account:
                 # A role of this name may have another path.
                 self._roles[arn] = found if found["Arn"] == arn else None
         return self._roles[arn]
+
+    def bucket_region(self, bucket: str) -> str | None:
+        """Returns the region of a bucket, see `region_of`. Each is asked for once.
+
+        Raises:
+            ToolError: S3 denies it: the bucket may be of another account.
+            botocore.exceptions.ClientError: S3 refuses to answer.
+        """
+        if bucket not in self._bucket_regions:
+            self._bucket_regions[bucket] = region_of(self.client("s3"), bucket)
+        return self._bucket_regions[bucket]
 
     def reservation(self, identifier: str) -> Reservation | None:
         """Returns a capacity reservation or block, or None. Each is asked for once."""

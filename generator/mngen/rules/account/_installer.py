@@ -9,7 +9,6 @@ from mngen import _resources
 from mngen.account import concerns, covers, holds, principals, statements
 from mngen.cluster.names import partition_of
 from mngen.rules._rule import Match
-from mngen.rules.account._buckets import region_of
 from mngen.rules.account._rule import AwsRule
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class EfaInstallerIsThere(AwsRule):
             return
         bucket, _, folder = spec.image.efa_installer.removeprefix("s3://").partition("/")
         s3: S3Client = account.client("s3")
-        region = region_of(s3, bucket)
+        region = account.bucket_region(bucket)
         if region is None:
             yield Match(_PATH, f"there is no bucket `{bucket}`")
             return

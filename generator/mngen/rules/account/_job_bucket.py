@@ -6,13 +6,10 @@ from typing import TYPE_CHECKING
 
 from mngen.errors import Severity
 from mngen.rules._rule import Match
-from mngen.rules.account._buckets import region_of
 from mngen.rules.account._rule import AwsRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from mypy_boto3_s3.client import S3Client
 
     from mngen.account import Account
 
@@ -25,8 +22,7 @@ def _asked(account: Account) -> tuple[str, str | None] | None:
     bucket = account.cluster.spec.storage.bucket
     if bucket is None:
         return None
-    s3: S3Client = account.client("s3")
-    return bucket, region_of(s3, bucket)
+    return bucket, account.bucket_region(bucket)
 
 
 class JobBucketExists(AwsRule):

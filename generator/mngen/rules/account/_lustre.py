@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING
 from mngen.cluster import FSX_PORTS
 from mngen.errors import Severity
 from mngen.rules._rule import Match
-from mngen.rules.account._buckets import region_of
 from mngen.rules.account._rule import AwsRule
 from mngen.rules.account._storage import closed_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from mypy_boto3_s3.client import S3Client
 
     from mngen.account import Account
     from mngen.spec import FsxLink, Path
@@ -171,13 +168,9 @@ def _linked(account: Account) -> Iterator[tuple[Path, FsxLink, str, str | None]]
     fsx = account.cluster.spec.storage.fsx
     if fsx is None or fsx.id is not None or not fsx.s3:
         return
-    s3: S3Client = account.client("s3")
-    regions: dict[str, str | None] = {}
     for folder, link in fsx.s3.items():
         bucket = link.path.removeprefix("s3://").partition("/")[0]
-        if bucket not in regions:
-            regions[bucket] = region_of(s3, bucket)
-        yield (*_PATH, "s3", folder, "path"), link, bucket, regions[bucket]
+        yield (*_PATH, "s3", folder, "path"), link, bucket, account.bucket_region(bucket)
 
 
 class LinkedBucketExists(AwsRule):

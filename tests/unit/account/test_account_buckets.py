@@ -8,8 +8,8 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from mngen.account._buckets import region_of
 from mngen.errors import ToolError
-from mngen.rules.account._buckets import region_of
 
 
 def _answer(status: int) -> str | None:
