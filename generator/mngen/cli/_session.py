@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mngen.catalog import Prices
     from mngen.cluster import AmiFile, Cluster
-    from mngen.cost import Estimate, SpotPrice
+    from mngen.cost import SpotPrice
     from mngen.errors import Problem
     from mngen.jobs import Jobs
     from mngen.sandbox import Sandbox
@@ -145,46 +145,34 @@ def prices_beside(beside: Path) -> "Prices":
         return load_prices()
 
 
-def estimate_of_spec(file: Path) -> "Estimate | None":
-    """Returns what the deployment of a spec can cost; None for a spec with errors.
+def sound_cluster(file: Path) -> "Cluster | None":
+    """Returns the cluster of a spec; None for a spec with errors, whose rules may be skipped.
 
     Args:
         file: The spec.
-
-    Raises:
-        InputError: The price table beside it is damaged.
     """
-    from mngen.catalog import load_prices
-    from mngen.cost import estimate
     from mngen.errors import InputError
 
     try:
-        cluster = cluster_of(file)
+        return cluster_of(file)
     except InputError:
-        # Rules that found an error may have been skipped.
         return None
-    return estimate(cluster, load_prices(file))
 
 
-def spot_of_spec(file: Path) -> "tuple[tuple[SpotPrice, ...], str]":
-    """Returns what the Spot instances of a spec cost, and the reason if that is not known.
+def spot_of(cluster: "Cluster", prices: "Prices") -> "tuple[tuple[SpotPrice, ...], str]":
+    """Returns what the Spot instances of a cluster cost, and the reason if that is not known.
 
     If AWS does not answer, a check goes on without prices.
 
     Args:
-        file: The spec.
+        cluster: The cluster.
+        prices: The prices on demand.
     """
     from mngen._aws import client, translated
     from mngen.account import spot_history
-    from mngen.catalog import load_prices
     from mngen.cost import SPOT_DAYS, spot_prices, spot_types
-    from mngen.errors import InputError, ToolError
+    from mngen.errors import ToolError
 
-    try:
-        cluster = cluster_of(file)
-    except InputError:
-        # Rules that found an error may have been skipped.
-        return (), ""
     types = spot_types(cluster)
     if not types:
         return (), ""
@@ -193,4 +181,4 @@ def spot_of_spec(file: Path) -> "tuple[tuple[SpotPrice, ...], str]":
             history = spot_history(client("ec2", cluster.spec.region), types, days=SPOT_DAYS)
     except ToolError as error:
         return (), f"prices not known: {error}"
-    return spot_prices(cluster, load_prices(file), history), ""
+    return spot_prices(cluster, prices, history), ""

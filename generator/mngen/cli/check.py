@@ -9,7 +9,7 @@ import typer
 
 from mngen.cli._console import print_json, wants_colour
 from mngen.cli._options import DEFAULT_FILE, DEFAULT_OUT, FileOption, OutOption
-from mngen.cli._session import account_of, estimate_of_spec, spot_of_spec, stale_amis
+from mngen.cli._session import account_of, sound_cluster, spot_of, stale_amis
 from mngen.errors import InputError, Severity, format_problems
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def check(
     runs.
 
     With --aws, rules that read the AWS account are checked too, and prices of Spot instances are
-    shown. Exit codes: 1 if there is an error,
-    3 if there is none but AWS could not answer everything. `mngen rules ID` explains a rule.
+    shown. Exit codes: 1 if there is an error, 3 if there is none but AWS could not answer
+    everything. `mngen rules ID` explains a rule.
     """
     if show:
         _show_spec(file)
@@ -72,10 +72,16 @@ def check(
     unknown = ""
     if not found.count(Severity.ERROR):
         found = found.with_more(at_level(stale_amis(file, out), level))
-        price = estimate_of_spec(file)
-        # Emulated instances have no market.
-        if aws and not sandbox:
-            spot, unknown = spot_of_spec(file)
+        cluster = sound_cluster(file)
+        if cluster is not None:
+            from mngen.catalog import load_prices
+            from mngen.cost import estimate
+
+            prices = load_prices(file)
+            price = estimate(cluster, prices)
+            # Emulated instances have no market, and SARIF has no place for prices.
+            if aws and not sandbox and output_format is not CheckFormat.SARIF:
+                spot, unknown = spot_of(cluster, prices)
     if output_format is CheckFormat.JSON:
         shown = price.as_dict() if price else None
         print_json({**found.as_dict(), "price": shown, "spot": spot, "spot_unknown": unknown})
