@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mngen._text import counted
 from mngen.cli._console import print_json, progress_of, report, report_problem
 from mngen.cli._options import DEFAULT_FILE, FileOption, Format, FormatOption, SandboxOption
 from mngen.cli._session import opened_jobs
@@ -62,7 +63,7 @@ def _show(fetched: "Fetched", source: str | None) -> None:
     if fetched.folder is None:
         report(f"{fetched.id}: the job wrote no files to {source}")
         return
-    files = "1 file" if fetched.files == 1 else f"{fetched.files} files"
+    files = counted(fetched.files, "file")
     links = f"; {fetched.left_out} links and special files left out" if fetched.left_out else ""
     report(f"{fetched.folder}: {files}, {fetched.bytes} bytes from {fetched.url}{links}")
 

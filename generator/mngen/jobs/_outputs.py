@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from mngen._files import locked_folder
+from mngen._text import counted
 from mngen.cluster import OUTPUTS_TO_VARIABLE, outputs_prefix
 from mngen.errors import InputError, ToolError
 from mngen.jobs._batch import KEPT_DAYS, job_id
@@ -154,7 +155,7 @@ def find_outputs(
     record = _read(s3, bucket, f"{prefix}{last}.json")
     if record.files and not found.objects:
         raise InputError(
-            f"the {_counted(record.files)} of job `{wanted}` are no longer in {found.url}",
+            f"the {counted(record.files, 'file')} of job `{wanted}` are no longer in {found.url}",
             hint="a lifecycle rule of the bucket, or someone, has deleted them",
         )
     return msgspec.structs.replace(
@@ -494,7 +495,3 @@ def _move(source: Path, target: Path, objects: Mapping[str, int]) -> None:
                 )
             place.mkdir(exist_ok=True)
         (source / name).replace(target / name)
-
-
-def _counted(files: int) -> str:
-    return "1 file" if files == 1 else f"{files} files"
