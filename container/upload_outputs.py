@@ -230,10 +230,9 @@ def _upload(client: Any, bucket: str, prefix: str, folder: str, names: Sequence[
     from boto3.s3.transfer import TransferConfig, create_transfer_manager
 
     started: list[tuple[str, tuple[int, int], Any]] = []
-    problems = []
+    problems: list[str] = []
     # Leaving the block with an error cancels the uploads in progress.
     with create_transfer_manager(client, TransferConfig(max_concurrency=CONNECTIONS)) as manager:
-        started = []
         for name in names:
             path = f"{folder}/{name}"
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mngen._aws import translated
 from mngen._files import locked_folder, write_atomically
@@ -132,23 +132,15 @@ class S3Object(NamedTuple):
         """Replaces what had a tag, or creates the object; False if it is another one meanwhile."""
         from botocore.exceptions import ClientError
 
+        condition: Any = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
         try:
-            if tag is None:
-                client.put_object(
-                    Bucket=self.bucket,
-                    Key=self.key,
-                    Body=content,
-                    ContentType="text/csv",
-                    IfNoneMatch="*",
-                )
-            else:
-                client.put_object(
-                    Bucket=self.bucket,
-                    Key=self.key,
-                    Body=content,
-                    ContentType="text/csv",
-                    IfMatch=tag,
-                )
+            client.put_object(
+                Bucket=self.bucket,
+                Key=self.key,
+                Body=content,
+                ContentType="text/csv",
+                **condition,
+            )
         except ClientError as error:
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
             code = error.response["Error"]["Code"]
