@@ -22,6 +22,17 @@ _JOB = "{job}"
 _ROLES = "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html"
 _PROPERTIES = "https://docs.aws.amazon.com/batch/latest/APIReference/API_ContainerProperties.html"
 
+_SOUND = """\
+storage: {bucket: my-results}
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  solve:
+    queue: mpi
+    command: [simpleFoam]
+    outputs: /efs/runs/{job}
+"""
+
 
 class OutputsHaveBucket(SpecRule):
     id = "MN510"
@@ -42,16 +53,7 @@ jobs:
     command: [simpleFoam]
     outputs: /efs/runs/{job}  #! /efs
 """
-    passing = """\
-storage: {bucket: my-results}
-queues:
-  mpi: {environments: [r5]}
-jobs:
-  solve:
-    queue: mpi
-    command: [simpleFoam]
-    outputs: /efs/runs/{job}
-"""
+    passing = _SOUND
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
@@ -83,16 +85,7 @@ jobs:
     command: [simpleFoam]
     outputs: /efs/runs/{job}  #! /efs
 """
-    passing = """\
-storage: {bucket: my-results}
-queues:
-  mpi: {environments: [r5]}
-jobs:
-  solve:
-    queue: mpi
-    command: [simpleFoam]
-    outputs: /efs/runs/{job}
-"""
+    passing = _SOUND
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
@@ -188,16 +181,7 @@ jobs:
     command: [simpleFoam]
     outputs: /efs  #! /efs
 """
-    passing = """\
-storage: {bucket: my-results}
-queues:
-  mpi: {environments: [r5]}
-jobs:
-  solve:
-    queue: mpi
-    command: [simpleFoam]
-    outputs: /efs/runs/{job}
-"""
+    passing = _SOUND
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
@@ -231,16 +215,7 @@ jobs:
     command: [simpleFoam]
     outputs: /efs/runs  #! /efs
 """
-    passing = """\
-storage: {bucket: my-results}
-queues:
-  mpi: {environments: [r5]}
-jobs:
-  solve:
-    queue: mpi
-    command: [simpleFoam]
-    outputs: /efs/runs/{job}
-"""
+    passing = _SOUND
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
