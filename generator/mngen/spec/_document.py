@@ -30,6 +30,8 @@ _MAX_VALUES = 1_000_000
 
 # What YAML counts as the end of a line, so that its line numbers are ours.
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_BRACES = re.compile(r"\{\w+\}")
+"""A word in braces, such as `{job}`: outside quotes, YAML reads a mapping."""
 _COLLECTION_TAGS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -418,9 +420,13 @@ def _syntax_problem(name: str, text: str, error: yaml.MarkedYAMLError) -> Proble
         hint = "YAML is indented with spaces, never tabs; quote text that starts with @ ` % or &"
     elif "mapping values are not allowed" in what:
         hint = "text with a colon and a space must be in quotes"
-    problem = Problem(message, hint=hint)
     if mark is None:
-        return problem.at(name, None, None)
+        return Problem(message, hint=hint).at(name, None, None)
     lines = _LINE_BREAK.split(text)
     line = min(mark.line, len(lines) - 1)
+    braces = _BRACES.finditer(lines[line])
+    found = next((each[0] for each in braces if mark.column in each.span()), None)
+    if found:
+        hint = f"text that contains braces, such as {found}, must be in quotes"
+    problem = Problem(message, hint=hint)
     return problem.at(name, Position(line + 1, mark.column + 1), lines[line])

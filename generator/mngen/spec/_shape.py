@@ -155,6 +155,8 @@ class ShapeCheck:
                 hint = did_you_mean(value, [str(choice) for choice in get_args(kind)])
             elif kind is str and not isinstance(value, (str, dict, list, types.NoneType)):
                 hint = "put it in quotes, so that YAML leaves it as text"
+            elif kind is str and isinstance(value, dict) and list(value.values()) == [None]:
+                hint = f'put it in quotes: "{{{_short(next(iter(value)), quote=False)}}}"'
             expected = _describe(Annotated[kind, meta] if meta else kind)
             return self._add(f"{name} must be {expected}, not {_short(value)}", path, hint, key=key)
 

@@ -130,6 +130,29 @@ def test_what_is_wrong_with_the_text_is_said_where_it_is(
     assert time.monotonic() - begun < 5
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"a: {b: /efs/{job}, c: 1}",
+        b"a: {b: {job}/x}",
+        b"a: {\n  b: /efs/{job}/x,\n  c: 1}",
+        b"a: [run, --to=/efs/{job}]",
+        b"a: {job}/x",
+        b"jobs: {a: {queue: q, command: [run, '{job}', {job}]}}",
+        b"jobs: {a: {queue: q, outputs: {job}, command: [run]}}",
+    ],
+)
+def test_a_word_in_braces_outside_quotes_is_named(raw: bytes) -> None:
+    hints = [problem.hint or "" for problem in problems(raw)]
+    assert any("{job}" in each and "in quotes" in each for each in hints), hints
+
+
+def test_other_braces_are_not_blamed_for_what_is_wrong() -> None:
+    (problem,) = problems(b"a: {b: '{job}', c: [x, y}\n")
+    assert problem.message.startswith("not valid YAML")
+    assert problem.hint is None
+
+
 @pytest.mark.parametrize("raw", [b"", b"\n\n", b"# nothing\n", b"~", b"---\n", b"\xef\xbb\xbf"])
 def test_an_empty_file_is_called_empty(raw: bytes) -> None:
     (problem,) = problems(raw)
