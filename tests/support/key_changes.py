@@ -95,6 +95,7 @@ JOBS: dict[str, Any] = {
     "outputs": "/efs/runs/{job}",
     "timeout": 600,
     "after": ["timeout"],
+    "share": "wing",
     "image": "docker.io/me/app:v2",
     "role": _ROLE,
     "aws_name": "lab_job",
@@ -245,7 +246,8 @@ def many() -> Data:
         queues[entry(path[-1])] = {"environments": ["plain"], **shares}
     for key in JOBS:
         nodes = {} if key in {"nodes", "gpus"} else {"nodes": 2}
-        queue = "gpus" if key == "gpus" else "plain"
+        # A share is for a queue with shares.
+        queue = {"gpus": "gpus", "share": entry("decay")}.get(key, "plain")
         # Credentials are for an image elsewhere.
         image = {"image": "docker.io/me/app:v1"} if key == "registry_credentials" else {}
         jobs[entry(key)] = {"queue": queue, "command": ["hostname"], **nodes, **image}

@@ -316,6 +316,8 @@ def _add_parts(data: Data) -> None:
         job["protect"] = number % 2 == 0
         if number % 2:
             job["role"] = f"{_ARN}role/path/other"
+        else:
+            job["share"] = "wing7"
     for environment in data["environments"].values():
         environment["image"] = f"ami-{_ID}"
         if environment.get("multi_node", True) and "block" not in environment.get("capacity", {}):

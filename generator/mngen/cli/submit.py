@@ -60,7 +60,9 @@ def submit(
     ] = None,
     share: Annotated[
         str | None,
-        typer.Option("--share", help="Share in a fair-share queue; default: your user name"),
+        typer.Option(
+            "--share", help="Share in a fair-share queue; default: the job's, or your user name"
+        ),
     ] = None,
     priority: Annotated[
         int | None, typer.Option("--priority", help="Priority within the share, 0 to 9999")

@@ -69,18 +69,19 @@ def with_inputs(order: Order, inputs: Inputs) -> Order:
 
 
 def with_share(cluster: Cluster, order: Order, submitter: str) -> Order:
-    """Returns an order with the share of its submitter, if its queue needs one and it has none.
+    """Returns an order with a share, if its queue needs one and it has none.
+
+    It is that of the job in the spec, or else its submitter's.
 
     Args:
         cluster: The deployment.
         order: What is asked for.
         submitter: The user's name, of which the letters and digits count.
     """
-    queue = order.queue
-    if queue is None and order.job in cluster.spec.jobs:
-        queue = cluster.spec.jobs[order.job].queue
+    job = cluster.spec.jobs.get(order.job)
+    queue = order.queue or (job and job.queue)
     fair = queue in cluster.spec.queues and cluster.spec.queues[queue].is_fair
-    share = _NO_SHARE.sub("", submitter)[:255]
+    share = (job and job.share) or _NO_SHARE.sub("", submitter)[:255]
     if order.share is not None or not fair or not share:
         return order
     return msgspec.structs.replace(order, share=share)

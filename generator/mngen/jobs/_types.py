@@ -38,8 +38,8 @@ class Order(Struct, frozen=True, kw_only=True):
         gpus: GPUs of each node.
         attempts: How often the job is tried in all.
         timeout: Seconds after which an attempt is stopped.
-        share: Share identifier, for a queue with a fair-share scheduling policy; by default the
-            submitter's name.
+        share: Share identifier, for a queue with a fair-share scheduling policy; by default that
+            of the job in the spec, or else the submitter's name.
         priority: Priority among the jobs of the share; higher comes first.
         inputs: The folder of the uploaded inputs; part of what makes two submissions the same.
         after: IDs of the jobs that must succeed before it starts.

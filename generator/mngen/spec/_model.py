@@ -1636,7 +1636,7 @@ class Job(Section, frozen=True, kw_only=True):
                 "JSON file of a job definition that is registered as it is, by its path from the "
                 "spec: what `aws batch register-job-definition --cli-input-json` takes, or one "
                 "entry of what `describe-job-definitions` prints. Excludes the other keys, except "
-                "`queue`, `after`, `aws_name` and `protect`.",
+                "`queue`, `after`, `share`, `aws_name` and `protect`.",
                 "the path of a JSON file: 1 to 1024 characters, none of them a control character",
                 pattern=r"^[^\x00-\x1f\x7f]{1,1024}\Z",
                 examples=("definitions/wave.json",),
@@ -1894,6 +1894,22 @@ class Job(Section, frozen=True, kw_only=True):
         ),
         affects(Effect.NONE),
     ] = ()
+    share: Annotated[
+        Annotated[
+            str,
+            _text(
+                "Share that the job is submitted in, for a queue with a fair-share scheduling "
+                "policy. `mngen submit --share` overrides it. Default: the submitter's user name. "
+                "Nothing that is deployed depends on it.",
+                "1 to 255 letters and digits",
+                # https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
+                pattern=r"^[A-Za-z0-9]{1,255}\Z",
+                examples=("wing",),
+            ),
+        ]
+        | None,
+        affects(Effect.NONE),
+    ] = None
     image: Annotated[
         Annotated[str, Meta(description="Another container image for this job.", min_length=1)]
         | None,

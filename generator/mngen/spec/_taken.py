@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mngen.spec._document import Document, Path
     from mngen.spec._model import Spec
 
-_OWN = frozenset({"queue", "definition", "after", "aws_name", "protect"})
+_OWN = frozenset({"queue", "definition", "after", "share", "aws_name", "protect"})
 """Keys of a job that are not part of its definition."""
 
 _PLAIN = {"user": "user", "privileged": "privileged"}

@@ -38,11 +38,14 @@ environments:
 queues:
   fair: {{environments: [mpi], shares: {{weights: {{bob: 4, students*: 0.5}}}}}}
   plain: {{environments: [other]}}
+  reserved: {{environments: [mpi], shares: {{reserve: 10}}}}
 jobs:
   solve: {{queue: fair, nodes: 1, command: [hostname]}}
   simple: {{queue: plain, nodes: 1, command: [hostname]}}
   plot: {{queue: plain, nodes: 1, command: [hostname], after: solve}}
   post: {{queue: fair, nodes: 1, command: [hostname], after: [solve, plot]}}
+  named: {{queue: fair, nodes: 1, command: [hostname], share: wing, after: [solve]}}
+  tight: {{queue: reserved, nodes: 1, command: [hostname]}}
 """
 QUEUE = f"s{MARK}-fair"
 
@@ -89,6 +92,37 @@ def test_the_share_of_a_flow_is_that_of_all_its_jobs_in_fair_queues(
         order = Order(job="post", name=f"flow-{expected}", share=named)
         sent = [shared.job(each.id) for each in jobs.send_flow(jobs.prepare_flow(order))]
         assert [each.get("shareIdentifier") for each in sent] == [expected, None, expected]
+
+
+@pytest.mark.usefixtures("user")
+def test_a_job_is_in_its_share_of_the_spec_unless_another_is_named(
+    shared: Deployed, jobs: Jobs
+) -> None:
+    cases: tuple[tuple[dict[str, Any], str | None], ...] = (
+        ({}, "wing"),
+        ({"share": "tail"}, "tail"),
+        ({"queue": "plain"}, None),
+    )
+    for wanted, share in cases:
+        job = jobs.submit("named", name=f"of-{share}", **wanted).id
+        assert shared.job(job).get("shareIdentifier") == share
+    order = Order(job="named", name="both")
+    sent = [shared.job(each.id) for each in jobs.send_flow(jobs.prepare_flow(order))]
+    assert [each["shareIdentifier"] for each in sent] == ["janedoe2", "wing"]
+
+
+def test_more_nodes_than_the_reserve_leaves_to_one_share_are_warned_of(jobs: Jobs) -> None:
+    """Of 96 vCPUs, 10 % are reserved; a node of r5.12xlarge has 48 of them."""
+    for nodes, expected in ((1, []), (2, ["MN341"])):
+        prepared = jobs.prepare(Order(job="tight", nodes=nodes))
+        assert [each.rule for each in prepared.problems] == expected
+    [problem] = prepared.problems
+    assert "requests 2 nodes, and `reserve: 10` of the queue `reserved` leaves 1" in problem.message
+    elsewhere = jobs.prepare(Order(job="tight", nodes=2, queue="fair"))
+    assert elsewhere.problems == ()
+    hold(jobs, "RUNNABLE", "tight", nodes=2)
+    [waiting] = jobs.list(states=["RUNNABLE"])
+    assert "MN341" in {each.rule for each in jobs.status(waiting.id).causes}
 
 
 def test_a_user_without_letters_has_to_name_a_share(

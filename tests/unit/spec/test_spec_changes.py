@@ -162,6 +162,8 @@ def one(data: Data, kind: str, key: str) -> Data:
     only: dict[str, str] = {"environments": "plain", "queues": "plain", "jobs": "queue"}
     if (kind, key) == ("jobs", "gpus"):
         only = {"environments": "gpus", "queues": "gpus"}
+    if (kind, key) == ("jobs", "share"):
+        only["queues"] = data["jobs"][key]["queue"]
     only[kind] = key
     if kind == "environments":
         data["queues"] = {"plain": {"environments": [key]}}

@@ -623,7 +623,7 @@ def test_keys_that_the_file_stands_for_are_refused_with_both_lines(line: str) ->
 
 
 def test_no_key_of_a_job_is_forgotten_there() -> None:
-    kept = {"queue", "after", "aws_name", "definition", "protect"}
+    kept = {"queue", "after", "share", "aws_name", "definition", "protect"}
     assert {line.partition(":")[0] for line in EXCLUDED} | kept == set(Job.__struct_fields__)
     assert not loaded(WAVE, f"{SPEC}    protect: true\n").problems
 

@@ -11,6 +11,7 @@ from mngen.rules.spec._rule import SpecRule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mngen.cluster import ResolvedQueue
     from mngen.rules.spec._subject import Subject
 
 
@@ -476,23 +477,87 @@ jobs:
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         for job in subject.jobs:
-            shares, nodes = job.queue.spec.shares, job.spec.nodes
-            # The size of existing environments is not in the spec.
-            if shares is None or not shares.reserve or job.queue.spec.legacy or nodes is None:
-                continue
-            fitting = [each for each in job.queue.environments if nodes <= each.spec.max_nodes]
-            # That no environment is so large is another rule's matter.
-            if not fitting:
-                continue
-            smallest = min(fitting, key=lambda each: each.instance.vcpus)
-            most = sum(each.max_vcpus for each in job.queue.environments)
-            left = most * (100 - shares.reserve) // 100 // smallest.instance.vcpus
-            if nodes > left:
+            nodes = job.spec.nodes
+            left = None if nodes is None else nodes_of_one_share(job.queue, nodes)
+            if nodes is not None and left is not None and nodes > left:
+                yield Match(("jobs", job.name, "nodes"), reserve_in_words(job.queue, nodes, left))
+
+
+class ShareHasQueue(SpecRule):
+    id = "MN543"
+    title = "A job with a `share` must be in a queue with a scheduling policy"
+    why = (
+        "AWS Batch rejects a job with a share identifier in a queue without a fair-share "
+        "scheduling policy."
+    )
+    remedy = "remove `share`, or give the queue `shares`"
+    source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html"
+    manual_test = "aws batch describe-job-queues --query 'jobQueues[].schedulingPolicyArn'"
+    failing = """\
+environments:
+  a: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi: {environments: [a]}
+jobs:
+  solve:
+    queue: mpi
+    command: [hostname]
+    share: wing  #! wing
+"""
+    passing = """\
+environments:
+  a: {instance: r5.12xlarge, max_nodes: 16}
+queues:
+  mpi: {environments: [a], shares: {}}
+jobs:
+  solve:
+    queue: mpi
+    command: [hostname]
+    share: wing
+"""
+
+    @classmethod
+    def matches(cls, subject: Subject) -> Iterator[Match]:
+        queues = subject.spec.queues
+        for name, job in subject.spec.jobs.items():
+            # That there is no such queue is another rule's matter.
+            if job.share is not None and job.queue in queues and not queues[job.queue].is_fair:
                 yield Match(
-                    ("jobs", job.name, "nodes"),
-                    f"the job requests {nodes} nodes, and `reserve: {shares.reserve}` of the queue "
-                    f"`{job.queue.name}` leaves {left} to one share",
+                    ("jobs", name, "share"), f"the queue `{job.queue}` has no scheduling policy"
                 )
+
+
+def nodes_of_one_share(queue: ResolvedQueue, nodes: int) -> int | None:
+    """Returns how many nodes a job can have while its share is the only active one of its queue.
+
+    Args:
+        queue: The queue.
+        nodes: Nodes of the job, which decide over the environments that it fits into.
+
+    Returns:
+        Their number; None where the queue reserves nothing, no environment is as large as the job,
+        or that is not known.
+    """
+    shares = queue.spec.shares
+    # The size of existing environments is not in the spec.
+    if shares is None or not shares.reserve or queue.spec.legacy:
+        return None
+    fitting = [each for each in queue.environments if nodes <= each.spec.max_nodes]
+    # That no environment is so large is another rule's matter.
+    if not fitting:
+        return None
+    smallest = min(fitting, key=lambda each: each.instance.vcpus)
+    most = sum(each.max_vcpus for each in queue.environments)
+    return most * (100 - shares.reserve) // 100 // smallest.instance.vcpus
+
+
+def reserve_in_words(queue: ResolvedQueue, nodes: int, left: int) -> str:
+    """Returns that a job requests more nodes than the reserve of its queue leaves to one share."""
+    reserve = queue.spec.shares.reserve if queue.spec.shares else 0
+    return (
+        f"the job requests {nodes} nodes, and `reserve: {reserve}` of the queue `{queue.name}` "
+        f"leaves {left} to one share"
+    )
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -8,6 +8,7 @@ from mngen.cluster import DEPLOYMENT_TAG, SUBMISSION_TAG, SUBMITTER_TAG
 from mngen.errors import Severity
 from mngen.rules._rule import Match, Waiting
 from mngen.rules.spec._gpus import gpus_in_words
+from mngen.rules.spec._queues import nodes_of_one_share, reserve_in_words
 from mngen.rules.submission._rule import SubmissionRule
 
 if TYPE_CHECKING:
@@ -324,6 +325,31 @@ class ShareGiven(SubmissionRule):
                 f"the queue `{name}` has no scheduling policy",
                 "submit without `--share`",
             )
+
+
+class ReserveLeavesNodes(SubmissionRule):
+    id = "MN341"
+    severity = Severity.WARNING
+    title = "A submission should fit into what `reserve` of its queue leaves to one share"
+    why = (
+        "AWS Batch keeps (reserve/100)^n of the maximum vCPUs of a queue for shares that are not "
+        "active, where n is the number of active ones. A job that requests more than one share "
+        "gets may stay RUNNABLE."
+    )
+    remedy = "use fewer `--nodes`, or lower the queue's `reserve` and apply"
+    source_url = "https://docs.aws.amazon.com/batch/latest/APIReference/API_FairsharePolicy.html"
+    manual_test = (
+        "aws batch describe-scheduling-policies --arns ARN "
+        "--query 'schedulingPolicies[].fairsharePolicy.computeReservation'"
+    )
+    waiting = Waiting.POSSIBLE
+
+    @classmethod
+    def matches(cls, target: Target) -> Iterator[Match]:
+        queue, nodes = target.intent.queue, target.intent.nodes
+        left = None if nodes is None else nodes_of_one_share(queue, nodes)
+        if nodes is not None and left is not None and nodes > left:
+            yield Match(("jobs", target.intent.job.name), reserve_in_words(queue, nodes, left))
 
 
 class TagsFit(SubmissionRule):
