@@ -1,4 +1,4 @@
-"""`mngen fetch`: the outputs of jobs, downloaded."""
+"""`mngen fetch`: the outputs of jobs, downloaded or copied."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,9 +32,10 @@ def fetch(
     sandbox: SandboxOption = False,
     output_format: FormatOption = Format.PRETTY,
 ) -> None:
-    """Download the outputs of jobs.
+    """Fetch the outputs of jobs.
 
-    They are what the job had in the folder `outputs` of the spec when its command ended. By
+    They are what the job had in the folder `outputs` of the spec when its command ended: in the
+    bucket, or without one on the shared file system, if that is mounted on this machine. By
     default they go to a new folder named after the job ID. It appears once it is complete; to
     continue after an interruption, repeat the command.
 

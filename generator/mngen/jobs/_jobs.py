@@ -244,7 +244,7 @@ class Jobs:
             bring(inputs, lambda: self._account.client("s3"), progress)
 
     def find_outputs(self, job: str, *, attempt: int | None = None) -> Outputs:
-        """Returns what a job has left in the bucket; downloads nothing yet.
+        """Returns what a job has left in the bucket or on the file system; fetches nothing yet.
 
         Args:
             job: Its id.
@@ -271,7 +271,7 @@ class Jobs:
         force: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> Fetched:
-        """Downloads the outputs of a job; repeating it continues where it was interrupted.
+        """Fetches the outputs of a job; repeating it continues where it was interrupted.
 
         Args:
             outputs: What `find_outputs` has found.

@@ -1,9 +1,10 @@
-"""Downloading what jobs have left in the bucket: their `outputs`, as the main node uploaded them.
+"""Fetching the `outputs` of jobs: from the bucket, as the main node uploaded them.
 
 An attempt of a job has its files below `mngen/<deployment>/outputs/<job>/<attempt>/`, and a record
-of them, `<attempt>.json`, which comes last; see `container/upload_outputs.py`.
+of them, `<attempt>.json`, which comes last; see `container/upload_outputs.py`. Without a
+bucket, they are copied from the shared file system.
 
-The downloaded folder is either complete or missing. Until it is complete, its files are in a hidden
+The fetched folder is either complete or missing. Until it is complete, its files are in a hidden
 folder beside it, which another run continues. Two runs at the same time take turns.
 """
 
@@ -14,6 +15,7 @@ import os
 import re
 import shutil
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +27,11 @@ from mngen._text import counted
 from mngen.cluster import OUTPUTS_TO_VARIABLE, outputs_prefix
 from mngen.errors import InputError, ToolError
 from mngen.jobs._batch import KEPT_DAYS, job_id
+from mngen.jobs._shared_outputs import copy_all, folder_of, listed
 from mngen.jobs._types import ENDED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mypy_boto3_batch.type_defs import JobDetailTypeDef
     from mypy_boto3_s3.client import S3Client
@@ -58,20 +61,21 @@ class _Record(Struct):
 
 
 class Outputs(Struct, frozen=True):
-    """Outputs of a job, as they are in the bucket.
+    """Outputs of a job, as they are in the bucket or on the shared file system.
 
     Attributes:
         id: ID of the job.
-        attempt: The attempt that they are of, counted from 1.
-        url: Where they are: `s3://BUCKET/…/`.
+        attempt: The attempt that they are of, counted from 1; None for all of them, which have one
+            folder of the shared file system.
+        url: Where they are: `s3://BUCKET/…/`, or the path of the folder.
         objects: Size in bytes by path below the folder.
         source: The folder in the container; None if the upload is incomplete.
-        files: How many files were uploaded; None if the upload is incomplete.
-        left_out: How many links and special files were not.
+        files: How many files there must be; None if the upload is incomplete.
+        left_out: How many links and special files are not among them.
     """
 
     id: str
-    attempt: int
+    attempt: int | None
     url: str
     objects: Mapping[str, int]
     source: str | None = None
@@ -80,22 +84,22 @@ class Outputs(Struct, frozen=True):
 
 
 class Fetched(Struct, frozen=True):
-    """Outputs that were downloaded.
+    """Outputs that were fetched.
 
     Attributes:
         id: ID of the job.
-        attempt: The attempt that they are of, counted from 1.
+        attempt: The attempt that they are of, counted from 1; None for all of them.
         url: Where they are from.
         folder: Where they are; None if the job has written no file.
         files: How many files they are.
         bytes: Their size.
-        left_out: How many links and special files the job did not upload.
+        left_out: How many links and special files were left out.
         missing: How many files were uploaded and are no longer in the bucket.
         complete: Whether these are all files: the upload was finished, and nothing is missing.
     """
 
     id: str
-    attempt: int
+    attempt: int | None
     url: str
     folder: str | None
     files: int
@@ -112,7 +116,7 @@ def find_outputs(
     describe: Callable[[str], JobDetailTypeDef | None],
     attempt: int | None = None,
 ) -> Outputs:
-    """Returns what a job has left in the bucket.
+    """Returns what a job has left in the bucket, or on the shared file system if none was uploaded.
 
     Args:
         s3: The client.
@@ -123,21 +127,18 @@ def find_outputs(
 
     Raises:
         InputError: There is nothing: the job is still running, has no `outputs`, did not upload
-            them, or they were deleted; or the spec has no bucket.
+            them, or they were deleted; or its folder is not on this machine.
         ToolError: A record is damaged.
         botocore.exceptions.ClientError: AWS refused.
     """
-    bucket = spec.storage.bucket
-    if bucket is None:
-        raise InputError(
-            "the spec has no bucket for outputs",
-            hint="set `storage: {bucket: NAME}`, and `outputs` of the job, then apply",
-        )
     wanted = job_id(job)
     if not _ID.fullmatch(wanted):
         raise InputError(f"job `{job}` not found", hint="run mngen jobs for a list")
     described = describe(wanted)
     _refuse_array(wanted, described)
+    bucket = spec.storage.bucket
+    if bucket is None or (described is not None and not _uploads(described)):
+        return _find_shared(spec, wanted, described, attempt)
     if attempt is None and described is not None and described["status"] not in ENDED:
         raise InputError(
             f"job `{wanted}` is {described['status']}: outputs are uploaded when the command has "
@@ -161,6 +162,33 @@ def find_outputs(
     return msgspec.structs.replace(
         found, source=record.folder, files=record.files, left_out=record.left_out
     )
+
+
+def _uploads(described: JobDetailTypeDef) -> bool:
+    """Whether a job uploads its outputs, with the settings that it was submitted with."""
+    return any(OUTPUTS_TO_VARIABLE in each for each in _variables(described))
+
+
+def _find_shared(
+    spec: Spec, job: str, described: JobDetailTypeDef | None, attempt: int | None
+) -> Outputs:
+    """Returns what a job has left on the shared file system.
+
+    Raises:
+        InputError: There is nothing, or an attempt is asked for.
+    """
+    folder = folder_of(spec, job, None if described is None else _variables(described))
+    if attempt is not None:
+        raise InputError(
+            f"all attempts of job `{job}` have written to {folder}", hint="leave --attempt out"
+        )
+    if described is not None and described["status"] not in ENDED:
+        raise InputError(
+            f"job `{job}` is {described['status']}, and may still write to {folder}",
+            hint=f"wait for it (mngen wait {job}), or copy what you need from there",
+        )
+    objects, left_out = listed(folder)
+    return Outputs(job, None, f"{folder}/", objects, str(folder), len(objects), left_out)
 
 
 def _refuse_array(job: str, described: JobDetailTypeDef | None) -> None:
@@ -252,11 +280,6 @@ def _nothing(
             hint="check the ID; AWS Batch keeps jobs for "
             f"{KEPT_DAYS} days, and a lifecycle rule of the bucket may have deleted the outputs",
         )
-    if not any(OUTPUTS_TO_VARIABLE in each for each in _variables(described)):
-        return InputError(
-            f"job `{job}` was submitted without `outputs`",
-            hint="add `outputs: /efs/runs/{job}` to the job in the spec, apply, and submit again",
-        )
     if attempt is not None:
         return InputError(f"no outputs of attempt {attempt} of job `{job}` in {url}")
     if not described.get("startedAt"):
@@ -297,7 +320,7 @@ def fetch_outputs(
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Fetched:
-    """Downloads the outputs of a job; a run that was interrupted is continued.
+    """Fetches the outputs of a job; a run that was interrupted is continued.
 
     Args:
         s3: The client.
@@ -335,7 +358,7 @@ def fetch_outputs(
         raise _taken(to)
     if target.exists() and not target.is_dir():
         raise InputError(f"{to} is not a folder", hint="pass another folder with --to")
-    beside = target.parent / f".{target.name}.{outputs.id}-{outputs.attempt}.part"
+    beside = target.parent / f".{target.name}.{outputs.id}-{outputs.attempt or 0}.part"
     files = beside / "files"
     try:
         with _locked(beside):
@@ -418,49 +441,70 @@ def _is_taken(target: Path) -> bool:
 def _download(
     s3: S3Client, outputs: Outputs, folder: Path, progress: Callable[[int, int], None]
 ) -> None:
-    """Downloads what is not in a folder yet; a file that has its name is complete."""
-    from boto3.s3.transfer import TransferConfig, create_transfer_manager
-    from s3transfer.exceptions import RetriesExceededError
-
-    bucket, _, prefix = outputs.url.removeprefix("s3://").partition("/")
+    """Fetches what is not in a folder yet; a file that has its name and its size is complete."""
     there = _kept(folder, outputs.objects)
     wanted = [name for name in outputs.objects if name not in there]
     for place in {(folder / name).parent for name in wanted}:
         place.mkdir(parents=True, exist_ok=True)
     total, done = len(outputs.objects), len(there)
     progress(done, total)
-    try:
-        # Leaving the block with an error cancels the downloads in progress, and removes them.
-        with (
-            _restored(outputs.url),
-            create_transfer_manager(s3, TransferConfig(max_concurrency=_AT_ONCE)) as manager,
-        ):
-            started = [
-                manager.download(bucket, prefix + name, str(folder / name)) for name in wanted
-            ]
-            for number, each in enumerate(started, start=done + 1):
-                each.result()
-                progress(number, total)
-    except RetriesExceededError as error:
-        raise ToolError(
-            f"S3 broke off the download of {outputs.url}: {error}",
-            hint="repeat it: what has been downloaded is kept",
-        ) from None
+    is_uploaded = outputs.url.startswith("s3://")
+    numbers = count(done + 1)
+
+    def on_file() -> None:
+        progress(next(numbers), total)
+
+    if is_uploaded:
+        _download_all(s3, outputs.url, folder, wanted, on_file)
+    else:
+        copy_all(Path(outputs.url), folder, wanted, on_file)
     for name in wanted:
         found = (folder / name).stat().st_size
         if found != outputs.objects[name]:
             (folder / name).unlink()
             raise ToolError(
-                f"{outputs.url}{name} has changed during the download: {found} bytes, not "
+                f"{outputs.url}{name} has changed during the "
+                f"{'download' if is_uploaded else 'copy'}: {found} bytes, not "
                 f"{outputs.objects[name]}",
                 hint="repeat it",
             )
 
 
+def _download_all(
+    s3: S3Client, url: str, folder: Path, names: Sequence[str], on_file: Callable[[], None]
+) -> None:
+    """Downloads files. Until one is complete, it has another name.
+
+    Raises:
+        ToolError: They are archived, or S3 breaks off.
+    """
+    from boto3.s3.transfer import TransferConfig, create_transfer_manager
+    from s3transfer.exceptions import RetriesExceededError
+
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    try:
+        # Leaving the block with an error cancels the downloads in progress, and removes them.
+        with (
+            _restored(url),
+            create_transfer_manager(s3, TransferConfig(max_concurrency=_AT_ONCE)) as manager,
+        ):
+            started = [
+                manager.download(bucket, prefix + name, str(folder / name)) for name in names
+            ]
+            for each in started:
+                each.result()
+                on_file()
+    except RetriesExceededError as error:
+        raise ToolError(
+            f"S3 broke off the download of {url}: {error}",
+            hint="repeat it: what has been downloaded is kept",
+        ) from None
+
+
 def _kept(folder: Path, objects: Mapping[str, int]) -> set[str]:
     """Returns what an earlier run has downloaded, and removes what it has left besides.
 
-    What is being downloaded has another name until it is complete. No link is followed.
+    No link is followed.
     """
     kept = set()
     for place, folders, names in os.walk(folder):

@@ -1872,8 +1872,9 @@ class Job(Section, frozen=True, kw_only=True):
             Meta(
                 description="Folder in the container that is made before the command starts, and "
                 "uploaded from the main node when it has ended: to `mngen/<name>/outputs/` in "
-                "`storage.bucket`, from where `mngen fetch` downloads it. The command has it in "
-                "MNGEN_OUTPUTS.",
+                "`storage.bucket`, from where `mngen fetch` downloads it. Without a bucket, it is "
+                "a folder of the shared file system, from where `mngen fetch` copies it. The "
+                "command has it in MNGEN_OUTPUTS.",
             ),
         ]
         | None,

@@ -449,9 +449,6 @@ class TestNothing:
         found = self.refusal(room, forgotten())
         assert "AWS Batch has no record of the job (check the ID; AWS Batch keeps" in found
 
-    def test_a_spec_without_a_bucket(self, jobs: Jobs) -> None:
-        assert "the spec has no bucket for outputs" in self.refusal(jobs, forgotten())
-
     def test_all_expired(self, own: Deployed, room: Jobs) -> None:
         job = forgotten()
         put_record(own, job, 3)

@@ -780,8 +780,12 @@ def test_what_is_no_place_of_outputs(place: str) -> None:
 
 
 def test_outputs_need_a_bucket_and_a_role() -> None:
-    text = job(outputs="'/efs/runs/{job}'")
+    text = job(outputs="'/results/{job}'")
     assert ids(text) == ["MN510"]
+    assert ids(job(outputs="'/efs/{job}'", tmpfs="[{path: /work, size: 64}]")) == []
+    assert ids(job(outputs="'/work/{job}'", tmpfs="[{path: /work, size: 64}]")) == ["MN510"]
+    assert ids(LUSTRE + job(outputs="'/fsx/{job}'")) == []
+    assert ids("roles: {job: none}\n" + job(outputs="'/efs/{job}'")) == []
     # A bucket that is not valid is reported alone.
     assert ids("storage: {bucket: A}\n" + text) == [None]
     none = STORAGE + "roles: {job: none}\n"

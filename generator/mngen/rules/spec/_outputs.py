@@ -34,14 +34,19 @@ jobs:
 """
 
 
-class OutputsHaveBucket(SpecRule):
+class OutputsHavePlace(SpecRule):
     id = "MN510"
-    title = "A job with `outputs` requires `storage.bucket`"
+    title = "A job with `outputs` requires `storage.bucket` or a folder of a shared file system"
     why = (
-        "The main node uploads the folder to that bucket, and `mngen fetch` downloads it from "
-        "there. mngen does not create a bucket: what is in it outlives the deployment."
+        "The main node uploads the folder to the bucket, from where `mngen fetch` downloads it. "
+        "Without a bucket, files stay where the command has written them: `mngen fetch` copies "
+        "them from the shared file system, and what is elsewhere is deleted with the container. "
+        "mngen does not create a bucket: what is in it outlives the deployment."
     )
-    remedy = "name an existing S3 bucket: `storage: {bucket: NAME}`"
+    remedy = (
+        "name an existing S3 bucket: `storage: {bucket: NAME}`, or choose a folder of the shared "
+        "file system, such as `/efs/runs/{job}`"
+    )
     source_url = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingBucket.html"
     manual_test = "aws s3 ls"
     failing = """\
@@ -51,17 +56,32 @@ jobs:
   solve:
     queue: mpi
     command: [simpleFoam]
-    outputs: /efs/runs/{job}  #! /efs
+    outputs: /results  #! /results
 """
-    passing = _SOUND
+    passing = """\
+queues:
+  mpi: {environments: [r5]}
+jobs:
+  solve:
+    queue: mpi
+    command: [simpleFoam]
+    outputs: /efs/runs/{job}
+"""
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
         if subject.spec.storage.bucket is not None or not subject.sound("storage"):
             return
         for job in subject.jobs:
-            if job.spec.outputs is not None:
-                yield Match(("jobs", job.name, "outputs"), "there is no bucket to upload it to")
+            folder = job.spec.outputs
+            if folder is not None and not any(
+                _is_in(folder, place) for place in subject.spec.storage.mounts
+            ):
+                yield Match(
+                    ("jobs", job.name, "outputs"),
+                    f"there is no bucket to upload it to, and `{folder}` is not on a shared file "
+                    "system",
+                )
 
 
 class OutputsHaveRole(SpecRule):
@@ -89,7 +109,8 @@ jobs:
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
-        if subject.spec.roles.job != "none":
+        # Without a bucket nothing is uploaded.
+        if subject.spec.roles.job != "none" or subject.spec.storage.bucket is None:
             return
         for job in subject.jobs:
             if job.spec.outputs is not None and job.spec.role is None:
@@ -165,8 +186,8 @@ class OutputsAreTheJobs(SpecRule):
     id = "MN513"
     title = "`outputs` must not be a whole shared file system"
     why = (
-        "Everything in the folder is uploaded at the end of each job: of a whole file system, also "
-        "the files of all other jobs and users."
+        "Everything in the folder is the output of each job: of a whole file system, also the "
+        "files of all other jobs and users."
     )
     remedy = "choose a folder in it, such as `/efs/runs/{job}`"
     source_url = "https://docs.aws.amazon.com/efs/latest/ug/how-it-works.html"
@@ -190,7 +211,7 @@ jobs:
             for place in _shared(subject.spec, job):
                 if folder is not None and _is_in(place, folder):
                     yield Match(
-                        ("jobs", job.name, "outputs"), f"all of `{place}` would be uploaded"
+                        ("jobs", job.name, "outputs"), f"all of `{place}` would be the output"
                     )
 
 
@@ -199,7 +220,8 @@ class OutputsAreOfOneJob(SpecRule):
     severity = Severity.WARNING
     title = "`outputs` on a shared file system should contain `{job}`"
     why = (
-        "Jobs that run with the same folder upload each other's files, also those of earlier jobs. "
+        "Outputs of jobs with the same folder contain each other's files, also those of earlier "
+        "jobs. "
         "mngen replaces `{job}` with the job's ID, so that each job has its own folder."
     )
     remedy = "add `{job}` to the path, such as `/efs/runs/{job}`"
@@ -227,7 +249,7 @@ jobs:
                 if _is_in(folder, place) and folder != place:
                     yield Match(
                         ("jobs", job.name, "outputs"),
-                        f"each job uploads what all jobs have written to `{folder}`",
+                        f"the outputs of each job are what all jobs have written to `{folder}`",
                     )
 
 
