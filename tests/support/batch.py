@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import boto3
+import pytest
+from botocore.exceptions import ClientError
 
 from mngen.catalog import load_catalog
 from mngen.cluster import (
@@ -150,6 +152,14 @@ def _merged(container: dict[str, Any], properties: dict[str, Any]) -> dict[str, 
     return merged
 
 
+def refused(call: Any, **arguments: Any) -> str:
+    """Make a call that AWS Batch refuses; return its message."""
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    assert caught.value.response["Error"]["Code"] == "ClientException"
+    return str(caught.value.response["Error"]["Message"])
+
+
 class Deployed:
     """A deployment that stands in a sandbox.
 
@@ -182,6 +192,14 @@ class Deployed:
     def job(self, identifier: str) -> dict[str, Any]:
         """Describe a job."""
         found: dict[str, Any] = self.batch.describe_jobs(jobs=[identifier])["jobs"][0]
+        return found
+
+    def reached(self, identifier: str, *states: str) -> dict[str, Any]:
+        """Wait until a job is in one of some states; describe it."""
+        deadline = time.monotonic() + 180
+        while (found := self.job(identifier))["status"] not in states:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.05)
         return found
 
     def drain(self) -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.batch import Deployed, spec_text
+from tests.support.batch import Deployed, refused, spec_text
 from tests.support.sandbox import client
 
 if TYPE_CHECKING:
@@ -52,29 +52,14 @@ def variables(**values: str) -> dict[str, Any]:
     }
 
 
-def reached(deployed: Deployed, job: str, *states: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 180
-    while (found := deployed.job(job))["status"] not in states:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
-    return found
-
-
-def refused(call: Any, **arguments: Any) -> str:
-    with pytest.raises(ClientError) as caught:
-        call(**arguments)
-    assert caught.value.response["Error"]["Code"] == "ClientException"
-    return str(caught.value.response["Error"]["Message"])
-
-
 def test_a_job_goes_through_its_states_and_succeeds(deployed: Deployed, submit: Any) -> None:
     held = submit(nodeOverrides=variables(MNGEN_SANDBOX_HOLD="RUNNABLE"))
     assert deployed.job(held)["status"] == "RUNNABLE"
     deployed.control(jobs={held: {"hold": "RUNNING", "seconds": 0}})
-    running = reached(deployed, held, "RUNNING")
+    running = deployed.reached(held, "RUNNING")
     assert running["startedAt"] > running["createdAt"]
     deployed.control(jobs={held: {"hold": None}})
-    ended = reached(deployed, held, *ENDED)
+    ended = deployed.reached(held, *ENDED)
     assert ended["status"] == "SUCCEEDED"
     assert [each["container"]["exitCode"] for each in ended["attempts"]] == [0]
 
@@ -103,7 +88,7 @@ def test_overrides_of_nodes_take_effect(deployed: Deployed, submit: Any) -> None
 
 def test_nodes_have_ids_streams_and_addresses_of_their_own(deployed: Deployed, submit: Any) -> None:
     job = submit(nodeOverrides={**variables(MNGEN_SANDBOX_HOLD="RUNNING"), "numNodes": 3})
-    reached(deployed, job, "RUNNING")
+    deployed.reached(job, "RUNNING")
     wanted = [f"{job}#{node}" for node in range(4)]
     nodes = deployed.batch.describe_jobs(jobs=wanted)["jobs"]
     assert [each["jobId"] for each in nodes] == wanted[:3]
@@ -131,7 +116,7 @@ def test_ecs_knows_the_machines_of_a_running_job(
 ) -> None:
     ecs = client(sandbox, "ecs")
     job = submit(nodeOverrides={**variables(MNGEN_SANDBOX_HOLD="RUNNING"), "numNodes": 2})
-    reached(deployed, job, "RUNNING")
+    deployed.reached(job, "RUNNING")
     nodes = deployed.batch.describe_jobs(jobs=[f"{job}#0", f"{job}#1"])["jobs"]
     machines = [each["container"]["containerInstanceArn"] for each in nodes]
     (environment,) = deployed.batch.describe_compute_environments(
@@ -164,7 +149,7 @@ def test_ecs_knows_the_machines_of_a_running_job(
 def test_a_failing_job_is_tried_again(deployed: Deployed, submit: Any) -> None:
     overrides = variables(MNGEN_SANDBOX_EXIT="9,3", MNGEN_SANDBOX_SECONDS="0")
     job = submit(nodeOverrides=overrides, retryStrategy={"attempts": 2})
-    ended = reached(deployed, job, *ENDED)
+    ended = deployed.reached(job, *ENDED)
     assert ended["status"] == "FAILED"
     assert [each["container"]["exitCode"] for each in ended["attempts"]] == [9, 3]
     streams = [each["container"]["logStreamName"] for each in ended["attempts"]]
@@ -173,7 +158,7 @@ def test_a_failing_job_is_tried_again(deployed: Deployed, submit: Any) -> None:
 
 def test_a_lost_child_does_not_end_the_job(deployed: Deployed, submit: Any) -> None:
     job = submit(nodeOverrides={**variables(MNGEN_SANDBOX_HOLD="RUNNING"), "numNodes": 2})
-    reached(deployed, job, "RUNNING")
+    deployed.reached(job, "RUNNING")
     deployed.batch.terminate_job(jobId=f"{job}#1", reason="lost")
     main, child = deployed.batch.describe_jobs(jobs=[f"{job}#0", f"{job}#1"])["jobs"]
     assert (main["status"], child["status"]) == ("RUNNING", "FAILED")
@@ -190,7 +175,7 @@ def test_cancelling_spares_what_runs(deployed: Deployed, submit: Any) -> None:
     assert (found["status"], found["statusReason"]) == ("FAILED", "no more")
     assert found["isCancelled"] is True
     running = submit(nodeOverrides=variables(MNGEN_SANDBOX_HOLD="RUNNING"))
-    reached(deployed, running, "RUNNING")
+    deployed.reached(running, "RUNNING")
     deployed.batch.cancel_job(jobId=running, reason="no more")
     assert deployed.job(running)["status"] == "RUNNING"
     deployed.batch.terminate_job(jobId=running, reason="no more")
@@ -228,7 +213,7 @@ def test_a_cancelled_job_is_pending_until_the_others_have_finished(
         call == "terminate_job",
     )
     deployed.control(jobs={first: {"hold": None, "seconds": 0}})
-    found = reached(deployed, second, *ENDED)
+    found = deployed.reached(second, *ENDED)
     assert (found["status"], found["statusReason"]) == ("FAILED", "no more")
     assert deployed.job(first)["status"] == "SUCCEEDED"
 
@@ -266,12 +251,6 @@ def test_a_disabled_queue_takes_no_jobs(deployed: Deployed, submit: Any) -> None
         deployed.batch.update_job_queue(jobQueue=f"{deployed.name}-small", state="ENABLED")
 
 
-def test_array_jobs_are_said_to_be_missing(submit: Any) -> None:
-    with pytest.raises(ClientError) as caught:
-        submit("one", arrayProperties={"size": 2})
-    assert caught.value.response["Error"]["Code"] == "SandboxNotImplemented"
-
-
 def test_at_most_100_jobs_are_described_at_once(deployed: Deployed) -> None:
     assert "100" in refused(deployed.batch.describe_jobs, jobs=[GONE] * 101)
     assert deployed.batch.describe_jobs(jobs=[GONE])["jobs"] == []
@@ -299,7 +278,7 @@ def test_jobs_are_listed_by_state_name_and_age(deployed: Deployed, submit: Any) 
     made = deployed.job(jobs[1])["createdAt"]
     assert set(filtered("AFTER_CREATED_AT", str(made))) <= {jobs[2]}
     assert jobs[0] in filtered("BEFORE_CREATED_AT", str(made))
-    reached(deployed, jobs[2], "SUCCEEDED")
+    deployed.reached(jobs[2], "SUCCEEDED")
     assert listed(jobStatus="SUCCEEDED") == jobs
     assert listed() == []
     assert "one filter" in refused(
@@ -338,7 +317,7 @@ class TestWaiting:
         deployed.control(nr_cpus={ami: 48})
         try:
             job = submit(nodeOverrides=overrides)
-            assert reached(deployed, job, *ENDED)["status"] == "SUCCEEDED"
+            assert deployed.reached(job, *ENDED)["status"] == "SUCCEEDED"
         finally:
             deployed.control(nr_cpus={ami: 24})
 
@@ -350,7 +329,7 @@ class TestWaiting:
         deployed.control(exhausted=["r5.12xlarge"])
         job = self.waits(deployed, submit, "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY")
         deployed.control(exhausted=[])
-        reached(deployed, job, "STARTING", "RUNNING", "SUCCEEDED")
+        deployed.reached(job, "STARTING", "RUNNING", "SUCCEEDED")
         self.end(deployed, job)
 
     def test_for_no_type_while_another_has_capacity(self, sandbox: Sandbox) -> None:
@@ -374,13 +353,13 @@ class TestWaiting:
             return str(answer["jobId"])
 
         goes, waits = submitted("small"), submitted("waiting")
-        found = reached(deployed, goes, "STARTING", "RUNNING", "SUCCEEDED")
+        found = deployed.reached(goes, "STARTING", "RUNNING", "SUCCEEDED")
         assert found["container"]["instanceType"] == "m5.4xlarge"
         found = deployed.job(waits)
         assert found["status"] == "RUNNABLE"
         assert found["statusReason"].startswith("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - ")
         deployed.control(exhausted=[])
-        reached(deployed, waits, "STARTING", "RUNNING", "SUCCEEDED")
+        deployed.reached(waits, "STARTING", "RUNNING", "SUCCEEDED")
         self.end(deployed, goes, waits)
 
     def test_for_the_first_environment_though_the_second_has_room(self, sandbox: Sandbox) -> None:
@@ -402,15 +381,15 @@ class TestWaiting:
         found = deployed.job(behind)
         assert (found["status"], found.get("statusReason")) == ("RUNNABLE", None)
         deployed.control(exhausted=[])
-        reached(deployed, head, "STARTING", "RUNNING", "SUCCEEDED")
-        reached(deployed, behind, "STARTING", "RUNNING", "SUCCEEDED")
+        deployed.reached(head, "STARTING", "RUNNING", "SUCCEEDED")
+        deployed.reached(behind, "STARTING", "RUNNING", "SUCCEEDED")
 
     def test_for_its_turn(self, deployed: Deployed, submit: Any) -> None:
         overrides = {**variables(MNGEN_SANDBOX_HOLD="RUNNING"), "numNodes": 4}
         running = submit(nodeOverrides=overrides)
         waiting = self.waits(deployed, submit, None)
         self.end(deployed, running)
-        reached(deployed, waiting, "STARTING", "RUNNING", "SUCCEEDED")
+        deployed.reached(waiting, "STARTING", "RUNNING", "SUCCEEDED")
         self.end(deployed, waiting)
 
     def test_for_an_environment(self, deployed: Deployed, submit: Any) -> None:
@@ -418,7 +397,7 @@ class TestWaiting:
         deployed.batch.update_compute_environment(computeEnvironment=name, state="DISABLED")
         job = self.waits(deployed, submit, "UNDETERMINED")
         deployed.batch.update_compute_environment(computeEnvironment=name, state="ENABLED")
-        reached(deployed, job, "STARTING", "RUNNING", "SUCCEEDED")
+        deployed.reached(job, "STARTING", "RUNNING", "SUCCEEDED")
         self.end(deployed, job)
 
     def test_for_a_quota(self, sandbox: Sandbox, deployed: Deployed, submit: Any) -> None:
@@ -448,7 +427,7 @@ class TestRetries:
         strategy = {"attempts": 3, "evaluateOnExit": self.FINAL}
         job = submit(retryStrategy=strategy, nodeOverrides=variables(MNGEN_SANDBOX_HOLD="RUNNABLE"))
         deployed.control(jobs={job: {"hold": None, "seconds": 0, **control}})
-        reached(deployed, job, "FAILED")
+        deployed.reached(job, "FAILED")
         return len(deployed.job(job)["attempts"])
 
     def test_a_final_code_ends_the_job(self, deployed: Deployed, submit: Any) -> None:
@@ -480,14 +459,14 @@ def test_without_its_log_group_no_container_starts(sandbox: Sandbox) -> None:
     job = deployed.batch.submit_job(
         jobName="x", jobQueue=f"{deployed.name}-small", jobDefinition=f"{deployed.name}-one"
     )["jobId"]
-    found = reached(deployed, job, *ENDED)
+    found = deployed.reached(job, *ENDED)
     assert found["status"] == "FAILED"
     assert "log group does not exist" in found["attempts"][0]["container"]["reason"]
 
 
 def test_the_nodes_speak_as_the_wire_up_does(deployed: Deployed, submit: Any) -> None:
     job = submit(nodeOverrides=variables(MNGEN_SANDBOX_SECONDS="0"))
-    reached(deployed, job, "SUCCEEDED")
+    deployed.reached(job, "SUCCEEDED")
     nodes = deployed.batch.describe_jobs(jobs=[f"{job}#0", f"{job}#1"])["jobs"]
     streams = [each["container"]["logStreamName"] for each in nodes]
     group = f"/mngen/{deployed.name}/jobs"
@@ -541,10 +520,10 @@ def test_a_job_without_memory_fits_and_one_above_what_registers_waits(
     def asking(memory: int) -> dict[str, Any]:
         return {"resourceRequirements": [{"type": "MEMORY", "value": str(memory)}]}
 
-    assert reached(types, submitted(), *ENDED)["status"] == "SUCCEEDED"
+    assert types.reached(submitted(), *ENDED)["status"] == "SUCCEEDED"
     exact = submitted(containerOverrides=asking(REGISTERED[instance]))
-    assert reached(types, exact, *ENDED)["status"] == "SUCCEEDED"
+    assert types.reached(exact, *ENDED)["status"] == "SUCCEEDED"
     waiting = submitted(containerOverrides=asking(REGISTERED[instance] + 1))
-    found = reached(types, waiting, "RUNNABLE")
+    found = types.reached(waiting, "RUNNABLE")
     assert found["statusReason"].startswith("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT")
     types.batch.terminate_job(jobId=waiting, reason="test")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import time
 from typing import Any
+from urllib.parse import unquote
 
 from moto.batch.exceptions import ClientException
 from moto.batch.models import batch_backends
+from moto.batch.responses import BatchResponse
 from moto.logs.exceptions import InvalidParameterException, ResourceNotFoundException
 from moto.logs.models import logs_backends
 from moto.logs.responses import LogsResponse
@@ -15,12 +17,11 @@ from moto.logs.responses import LogsResponse
 from mngen.sandbox.batch import _job as job_model
 from mngen.sandbox.batch._list import list_jobs
 from mngen.sandbox.batch._logs import write_output
-from mngen.sandbox.batch._schedule import State, advance, state_of, stop
+from mngen.sandbox.batch._schedule import WAITING, State, advance, state_of, stop
 from mngen.sandbox.batch._shares import snapshot
 from mngen.sandbox.batch._submit import submit
 
 _MAX_DESCRIBED = 100
-_WAITING = ("SUBMITTED", "PENDING", "RUNNABLE")
 _KILLED = 137
 _MAX_TERMINATED = 50
 
@@ -30,6 +31,7 @@ class JobActions:
 
     batch_backend: Any
     body: Any
+    path: str
 
     def submitjob(self) -> str:
         """Refuses what Batch refuses, and honours the overrides of multi-node jobs."""
@@ -41,7 +43,8 @@ class JobActions:
     def describejobs(self) -> str:
         """Describes at most 100 jobs, nodes of multi-node jobs among them; leaves unknown ones out.
 
-        A node exists once the job is placed; its id is that of the job with `#` and its index.
+        A node exists once the job is placed; its id is that of the job with `#` and its index. That
+        of a child of an array is that of the array with `:` and its index.
         """
         wanted = json.loads(self.body or "{}").get("jobs") or []
         if not 1 <= len(wanted) <= _MAX_DESCRIBED:
@@ -67,7 +70,7 @@ class JobActions:
     def canceljob(self) -> str:
         """Cancels a job that is not yet placed; silently leaves any other as it is."""
         job, _, reason = self._target()
-        if job is not None and job.status in _WAITING:
+        if job is not None and job.status in WAITING:
             stop(job, reason, "cancelled", time.time())
         return "{}"
 
@@ -99,6 +102,17 @@ class JobActions:
                 stop(state.jobs[each], request["reason"], "terminated", time.time())
         write_output(self.batch_backend)
         return json.dumps({"successful": wanted, "errors": []})
+
+    def tags(self) -> Any:
+        """Tags what has tags: the nodes of a job and the children of an array have none.
+
+        In which words Batch refuses is inferred.
+        Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_TagResource.html
+        """
+        arn = unquote(self.path).rpartition("/v1/tags/")[2]
+        if set("#:") & set(arn.rpartition(":job/")[2]) and ":job/" in arn:
+            raise ClientException(f"Tags are not supported for child job {arn}")
+        return _TAGS(self)
 
     def _target(self) -> tuple[job_model.Job | None, int | None, str]:
         request = json.loads(self.body or "{}")
@@ -166,6 +180,7 @@ class LogActions:
         return _DESCRIBE(self)
 
 
+_TAGS: Any = BatchResponse.tags
 _GET: Any = LogsResponse.get_log_events
 _DESCRIBE: Any = LogsResponse.describe_log_streams
 
@@ -183,7 +198,8 @@ def _described(backend: Any, state: State, wanted: str) -> dict[str, Any] | None
     if job is None:
         return None
     if not node:
-        return job_model.detail(job, backend.list_tags_for_resource(job.arn))
+        tags = {} if job.parent else backend.list_tags_for_resource(job.arn)
+        return job_model.detail(job, tags)
     if not job.attempts or not node.isdigit() or int(node) >= len(job.containers):
         return None
     return job_model.node_detail(job, int(node))

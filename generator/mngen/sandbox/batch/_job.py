@@ -6,6 +6,7 @@ state it has reached follows from the time that has passed (`_schedule`).
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from moto.batch.models import ComputeEnvironment, JobDefinition, JobQueue
 
 ENDED = ("SUCCEEDED", "FAILED")
+STATES = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", *ENDED)
 
 LOG_GROUP = "/aws/batch/job"
 """Where containers log if their definition names no group.
@@ -75,9 +77,11 @@ class Attempt:
     written: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
-    """A job, multi-node parallel or of one node.
+    """A job: multi-node parallel, of one node, an array, or a child of one.
+
+    An array is not scheduled: its state follows from its children's (`_array`).
 
     Attributes:
         id: Its id.
@@ -92,6 +96,10 @@ class Job:
         multi_node: Whether it is a multi-node parallel job.
         created: When it was submitted, in seconds since the epoch.
         script: What its application does.
+        depends_on: What it waits for, in the form of the API.
+        parent: The array that it is a child of, or None.
+        index: Its index in that array, or None.
+        children: The children of an array, by index; empty for any other job.
         status: Batch's word for its state.
         status_reason: Why it is in that state, or None.
         attempts: The attempts so far, the last one perhaps running.
@@ -111,6 +119,10 @@ class Job:
     multi_node: bool
     created: float
     script: Script
+    depends_on: list[dict[str, str]] = field(default_factory=list)
+    parent: Job | None = field(default=None, repr=False)
+    index: int | None = None
+    children: list[Job] = field(default_factory=list, repr=False)
     status: str = "SUBMITTED"
     status_reason: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
@@ -121,6 +133,14 @@ class Job:
     def ended(self) -> bool:
         """Whether it is in a final state."""
         return self.status in ENDED
+
+    @property
+    def child_states(self) -> dict[str, int]:
+        """How many children of an array are in each state, states without any among them."""
+        found = dict.fromkeys(STATES, 0)
+        for child in self.children:
+            found[child.status] += 1
+        return found
 
     @property
     def share(self) -> str:
@@ -177,15 +197,19 @@ class Job:
 
     def task(self, node: int, attempt: int) -> str:
         """Returns the id of a node's ECS task, as many hexadecimal digits as ECS gives it."""
-        return f"{self._digits}{attempt:02x}{node:06x}"
+        return f"{self._digits}{attempt:02x}{self._place(node):06x}"
 
     def container_instance(self, node: int) -> str:
         """Returns the id of the ECS container instance that a node runs on."""
-        return f"{self._digits}ff{node:06x}"
+        return f"{self._digits}ff{self._place(node):06x}"
 
     def instance(self, node: int) -> str:
         """Returns the id of the EC2 instance that a node runs on."""
-        return f"i-0{self._digits[:10]}{node:06x}"
+        return f"i-0{self._digits[:10]}{self._place(node):06x}"
+
+    def _place(self, node: int) -> int:
+        """Returns what distinguishes the nodes of a job, or the children of an array."""
+        return node if self.index is None else self.index
 
     @property
     def _digits(self) -> str:
@@ -215,6 +239,10 @@ def summary(job: Job) -> dict[str, Any]:
         "jobDefinition": job.definition.arn,
         "shareIdentifier": job.share or None,
     }
+    if job.children:
+        found["arrayProperties"] = _array(job)
+    elif job.index is not None:
+        found["arrayProperties"] = {"index": job.index}
     if job.multi_node:
         found["nodeProperties"] = {"numNodes": len(job.containers)}
     elif job.attempts and job.attempts[-1].exit_code is not None:
@@ -227,7 +255,7 @@ def detail(job: Job, tags: dict[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {
         **summary(job),
         "jobQueue": job.queue.arn,
-        "dependsOn": job.request.get("dependsOn") or [],
+        "dependsOn": job.depends_on,
         "parameters": {**job.definition.parameters, **(job.request.get("parameters") or {})},
         "retryStrategy": {"attempts": job.most_attempts, "evaluateOnExit": job.conditions},
         "timeout": job.timeout or None,
@@ -249,7 +277,18 @@ def detail(job: Job, tags: dict[str, str]) -> dict[str, Any]:
         }
     else:
         found["container"] = {**job.containers[0], **_container(job, 0)}
+    if job.index is not None:
+        found["arrayProperties"] = {"index": job.index, "statusSummary": {}}
     return _present(found)
+
+
+def _array(job: Job) -> dict[str, Any]:
+    """Returns what Batch knows of an array: its size, and how far its children are."""
+    return {
+        "size": len(job.children),
+        "statusSummary": job.child_states,
+        "statusSummaryLastUpdatedAt": _ms(time.time()),
+    }
 
 
 def node_summary(job: Job, node: int) -> dict[str, Any]:
@@ -383,6 +422,8 @@ def _started(job: Job) -> float:
 def _stopped(job: Job) -> float:
     if not job.ended:
         return 0.0
+    if job.children:
+        return max(_stopped(child) for child in job.children)
     return job.attempts[-1].stopped if job.attempts else job.created
 
 

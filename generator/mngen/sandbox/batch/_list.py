@@ -1,5 +1,6 @@
 """ListJobs of the emulated Batch: one filter, its own order, and pages.
 
+A filter does not apply to the nodes of a job and to the children of an array.
 Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html
 """
 
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from moto.batch.exceptions import ClientException
 
-from mngen.sandbox.batch._job import node_summary, summary
+from mngen.sandbox.batch._job import STATES, node_summary, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from mngen.sandbox.batch._job import Job
     from mngen.sandbox.batch._schedule import State
 
-_STATES = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
 _PAGE = 1000
 _FILTERED_PAGE = 100
 
@@ -29,8 +29,8 @@ def list_jobs(backend: Any, state: State, request: dict[str, Any]) -> dict[str, 
         ClientException: Batch would refuse the request.
     """
     status = request.get("jobStatus") or "RUNNING"
-    if status not in _STATES:
-        raise ClientException(f"Job status is not one of {' | '.join(_STATES)}")
+    if status not in STATES:
+        raise ClientException(f"Job status is not one of {' | '.join(STATES)}")
     filters = request.get("filters") or []
     scopes = [request.get(key) for key in ("jobQueue", "arrayJobId", "multiNodeJobId")]
     if sum(scope is not None for scope in scopes) != 1:
@@ -38,6 +38,11 @@ def list_jobs(backend: Any, state: State, request: dict[str, Any]) -> dict[str, 
     if request.get("multiNodeJobId"):
         nodes = _nodes(state, request["multiNodeJobId"])
         found = [each for each in nodes if each["status"] == status]
+        filters = []
+    elif request.get("arrayJobId"):
+        array = state.jobs.get(request["arrayJobId"])
+        children = [] if array is None else array.children
+        found = [summary(each) for each in children if each.status == status]
         filters = []
     else:
         found = _jobs(backend, state, request, status)
@@ -54,7 +59,8 @@ def _jobs(backend: Any, state: State, request: dict[str, Any], status: str) -> l
     queue = backend.get_job_queue(request.get("jobQueue"))
     if queue is None:
         raise ClientException(f"Job queue {request.get('jobQueue')} does not exist")
-    own = [job for job in state.jobs.values() if job.queue is queue]
+    # An array is listed, its children are not.
+    own = [job for job in state.jobs.values() if job.queue is queue and job.parent is None]
     filters = request.get("filters") or []
     if not filters:
         return [summary(job) for job in own if job.status == status]

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from mngen.catalog import vcpu_quota
 from mngen.sandbox.batch import _reasons as reasons
+from mngen.sandbox.batch._array import DEPENDENCY_FAILED, follow_children
 from mngen.sandbox.batch._environments import catalog, fault_of, role_fault
 from mngen.sandbox.batch._interfaces import nodes_meet, task_interface_fits
 from mngen.sandbox.batch._job import LOG_GROUP, Attempt, Job
@@ -44,6 +45,7 @@ _TIMED_OUT = "Job attempt duration exceeded timeout"
 _EXITED = "Essential container in task exited"
 _KILLED = 137
 _RESERVED_MEMORY = 32
+WAITING = ("SUBMITTED", "PENDING", "RUNNABLE")
 _NEVER_MET = 66
 """What the wire-up exits with where nodes are missing (MISSING of mngen_wireup.errors)."""
 
@@ -80,11 +82,14 @@ class Round:
         now: Seconds since the epoch.
         taken: How many nodes run in each environment, by its ARN.
         blocked: ARNs of the queues that a job ahead blocks.
+        waiting: Why no further child of an array is placed, by the ID of the array: one before it
+            was not, and children are alike.
     """
 
     now: float
     taken: Counter[str]
     blocked: set[str] = field(default_factory=set)
+    waiting: dict[str, str | None] = field(default_factory=dict)
 
 
 def state_of(backend: Any) -> State:
@@ -118,12 +123,18 @@ def advance(backend: Any, now: float) -> None:
 def stop(job: Job, reason: str, how: str, now: float) -> None:
     """Cancels a job from outside: all its nodes, in any state.
 
-    One that waits for other jobs is cancelled once they have finished (`_queue_up`).
+    One that waits for other jobs is cancelled once they have finished (`_queue_up`). The children
+    of an array are cancelled with it; by CancelJob, those alone that have not started.
     """
     if job.ended:
         return
     job.end, job.end_reason = how, reason
-    if job.status == "PENDING" and job.request.get("dependsOn"):
+    if job.children:
+        for child in job.children:
+            if how == "terminated" or child.status in WAITING:
+                stop(child, reason, how, now)
+        return
+    if job.status == "PENDING" and job.depends_on:
         return
     job.status, job.status_reason = "FAILED", reason
     if job.attempts and not job.attempts[-1].stopped:
@@ -164,13 +175,22 @@ def scaled(
 
 def _step(backend: Any, state: State, job: Job, this: Round) -> bool:
     """Takes a job one state further; False where it stays for now."""
+    if job.children:
+        follow_children(job)
+        return False
     if job.script.hold == job.status:
         return False
     if job.status in ("SUBMITTED", "PENDING"):
         return _queue_up(state, job)
     if job.status == "RUNNABLE":
+        array = "" if job.parent is None else job.parent.id
+        if array in this.waiting:
+            job.status_reason = this.waiting[array]
+            return False
         environment, instance_type, job.status_reason = _place(backend, state, job, this)
         if environment is None:
+            if array:
+                this.waiting[array] = job.status_reason
             return False
         wish = state.unjoined.get(environment.name)
         if wish is not None and not scale_up(backend, environment, wish, len(job.containers)):
@@ -196,11 +216,11 @@ def _queue_up(state: State, job: Job) -> bool:
     inferred.
     Source: https://docs.aws.amazon.com/batch/latest/userguide/job_dependencies.html,
     https://docs.aws.amazon.com/batch/latest/APIReference/API_CancelJob.html; the words of the
-    reason: https://github.com/insitro/redun (redun/executors/aws_batch.py)
+    reason: `_array`.
 
     Jobs that are gone (`forget` of the control) are not waited for.
     """
-    ids = [each["jobId"] for each in job.request.get("dependsOn") or []]
+    ids = [each["jobId"] for each in job.depends_on]
     before = [state.jobs[each] for each in ids if each in state.jobs]
     if job.status == "SUBMITTED":
         job.status = "PENDING"
@@ -209,7 +229,7 @@ def _queue_up(state: State, job: Job) -> bool:
             return False
         job.status, job.status_reason = "FAILED", job.end_reason
     elif any(each.status == "FAILED" for each in before):
-        job.status, job.status_reason = "FAILED", "Dependent Job failed"
+        job.status, job.status_reason = "FAILED", DEPENDENCY_FAILED
     elif all(each.status == "SUCCEEDED" for each in before):
         job.status = "RUNNABLE"
     else:

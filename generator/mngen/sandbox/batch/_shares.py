@@ -96,15 +96,16 @@ def in_turn(backend: Any, jobs: Collection[Job], now: float) -> Iterator[Job]:
     """
     fair = {
         arn: iter(front(backend, arn, jobs, now))
-        for arn in {
-            each.queue.arn
-            for each in jobs
-            if each.status in _WAITING and each.queue.schedule_policy
-        }
+        for arn in {each.queue.arn for each in jobs if _waits(each) and each.queue.schedule_policy}
     }
     for job in jobs:
-        waits = job.status in _WAITING and job.queue.arn in fair
+        waits = _waits(job) and job.queue.arn in fair
         yield next(fair[job.queue.arn]) if waits else job
+
+
+def _waits(job: Job) -> bool:
+    """Whether a job is still to be dispatched; an array never is, its children are."""
+    return job.status in _WAITING and not job.children
 
 
 def front(backend: Any, queue: str, jobs: Iterable[Job], now: float) -> list[Job]:
@@ -117,7 +118,7 @@ def front(backend: Any, queue: str, jobs: Iterable[Job], now: float) -> list[Job
         now: Seconds since the epoch.
     """
     own = [job for job in jobs if job.queue.arn == queue]
-    waiting = [job for job in own if job.status in _WAITING]
+    waiting = [job for job in own if _waits(job)]
     policy = backend.policies.get(backend.queues[queue].schedule_policy)
     if policy is None:
         return waiting

@@ -4,7 +4,8 @@ moto takes any request, ignores `nodeOverrides` and runs a Docker container.
 Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html; the messages about
 node ranges: https://github.com/aws/aws-parallelcluster/pull/964,
 https://github.com/aws/aws-cdk/issues/29415; about too many dependencies:
-https://github.com/OpenNeuroOrg/openneuro/issues/100. That a dependency of which Batch has no record
+https://github.com/OpenNeuroOrg/openneuro/issues/100; about the size of a request:
+https://github.com/ASFHyP3/hyp3/issues/3041. That a dependency of which Batch has no record
 is refused, and in which words, is inferred: no public source shows it.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
 import time
 import uuid
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from moto.batch.exceptions import ClientException
 from moto.batch.utils import make_arn_for_job
 
+from mngen.sandbox.batch._array import add_children, check_array
 from mngen.sandbox.batch._definitions import check_needs, check_retries
 from mngen.sandbox.batch._job import Job, Script
 
@@ -42,7 +45,7 @@ _HOLD = "MNGEN_SANDBOX_HOLD"
 
 
 def submit(backend: Any, body: str, jobs: dict[str, Job], seconds: float) -> Job:
-    """Submits a job from a SubmitJob request.
+    """Submits a job from a SubmitJob request; an array with its children.
 
     Args:
         backend: The Batch of an account and region.
@@ -52,22 +55,18 @@ def submit(backend: Any, body: str, jobs: dict[str, Job], seconds: float) -> Job
 
     Raises:
         ClientException: Batch would refuse the request.
-        NotImplementedError: It asks for what the emulator does not have.
     """
     if len(body.encode()) > _MAX_PAYLOAD:
-        raise ClientException("Request body exceeds the maximum job payload size of 30 KiB")
+        size = math.ceil(len(body.encode()) / 1024)
+        raise ClientException(f"Job size must be less than 30 KiB, got {size} KiB")
     request = json.loads(body)
-    if request.get("arrayProperties"):
-        raise NotImplementedError("array jobs")
     if not _NAME.fullmatch(request.get("jobName") or ""):
         raise ClientException("Job name should match valid pattern")
     queue = _queue(backend, request.get("jobQueue") or "")
     definition = _definition(backend, request.get("jobDefinition") or "")
     _check_share(queue, definition, request)
     _check_limits(request)
-    for each in request.get("dependsOn") or []:
-        if each.get("jobId") not in jobs:
-            raise ClientException(f"Job {each.get('jobId')} does not exist")
+    check_array(request, jobs, multi_node=definition.type == "multinode")
     containers, main = _containers(definition, request)
     identifier = str(uuid.uuid4())
     job = Job(
@@ -82,8 +81,11 @@ def submit(backend: Any, body: str, jobs: dict[str, Job], seconds: float) -> Job
         multi_node=definition.type == "multinode",
         created=time.time(),
         script=_script(containers[main], seconds),
+        depends_on=request.get("dependsOn") or [],
     )
-    jobs[job.id] = job
+    add_children(job, (request.get("arrayProperties") or {}).get("size") or 0)
+    # The state of an array follows from its children's, which come first.
+    jobs |= {each.id: each for each in (*job.children, job)}
     backend.tag_resource(job.arn, request.get("tags") or {})
     return job
 

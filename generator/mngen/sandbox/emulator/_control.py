@@ -26,7 +26,8 @@
   `elsewhere` (instances in it that no environment of this account has);
 - `copies`: how many jobs there are to be like one that has ended, with its tags and times, by its
   id: what takes too long to submit one by one;
-- `forget`: ids of jobs of which Batch knows nothing any more, as a week after their end.
+- `forget`: ids of jobs of which Batch knows nothing any more, as a week after their end; of an
+  array, its children too.
 
 A job's own environment can set `MNGEN_SANDBOX_HOLD`, `MNGEN_SANDBOX_SECONDS` and
 `MNGEN_SANDBOX_EXIT` (codes of the attempts, with commas).
@@ -89,18 +90,26 @@ def control(body: bytes) -> bytes:
     for identifier, count in wishes.get("copies", {}).items():
         _copy(backend, state.jobs, identifier, int(count))
     for identifier in wishes.get("forget", ()):
-        del state.jobs[identifier]
+        _forget(state.jobs, identifier)
     return b"{}"
 
 
+def _forget(jobs: dict[str, Job], identifier: str) -> None:
+    for child in jobs[identifier].children:
+        del jobs[child.id]
+    del jobs[identifier]
+
+
 def _copy(backend: Any, jobs: dict[str, Job], identifier: str, count: int) -> None:
-    """Adds jobs that are like one that has ended."""
+    """Adds jobs that are like one that has ended; not for arrays."""
     from dataclasses import replace
     from uuid import uuid4
 
     like = jobs[identifier]
     if not like.ended:
         raise ValueError(f"job {identifier} has not ended")
+    if like.children or like.parent:
+        raise ValueError(f"job {identifier} is an array or a child of one")
     tags = backend.list_tags_for_resource(like.arn)
     for _ in range(count):
         name = str(uuid4())
