@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mngen.jobs import Usage
 
 _KEPT_SECONDS = 7 * 86_400
+_SHOWN = 32
 
 
 class CostFormat(StrEnum):
@@ -202,14 +203,19 @@ def _show(found: "Report") -> None:
 
 def _show_job(found: "JobReport", region: str) -> None:
     heading = found.currency or "cost"
-    shown = table("node", "instance", "hours", heading, right=("node", "hours", heading))
-    for each in found.nodes:
+    what = "node" if found.usage.size is None else "index"
+    shown = table(what, "instance", "hours", heading, right=(what, "hours", heading))
+    dearest = sorted(found.nodes, key=lambda each: -(each.amount or 0.0))
+    rows = found.nodes if found.usage.size is None else dearest[:_SHOWN]
+    for each in rows:
         instance = each.instance or "-"
         if each.share < 1 and each.instance:
             instance = f"{each.share:.3g} of {instance}"
         shown.add_row(each.name, instance, f"{each.hours:,.4f}", _amount(each.amount))
     shown.add_row("total", "", f"{found.total.hours:,.4f}", _amount(found.total.amount))
     console().print(shown)
+    if len(rows) < len(found.nodes):
+        report(f"the {len(rows)} dearest of {len(found.nodes)} jobs; --format csv has all of them")
     if found.total.reason:
         report(f"? = {found.total.reason}")
     for possible in sorted({each.possible for each in found.nodes if each.possible}):

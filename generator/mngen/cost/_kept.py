@@ -302,7 +302,7 @@ def spent_when_kept(kept: KeptJob, prices: Prices) -> Spent:
     """
     now = spent_of(kept.usage, prices, kept.origin.region)
     if kept.amount is None and kept.reason and not kept.reason.startswith(NO_PRICE):
-        # An array, or a job whose instances are not known: that does not change.
+        # A job whose instances are not known, for one: that does not change.
         return replace(now, instance=None, share=1.0, amount=None, reason=kept.reason, possible=())
     place = prices.region(kept.origin.region)
     if kept.amount is None or (place and place.currency != kept.currency):

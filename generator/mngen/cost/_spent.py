@@ -26,7 +26,7 @@ NOT_COUNTED = (
 """What AWS bills and AWS Batch does not remember of a job."""
 
 IN_BLOCK = "may have run in a capacity block, which is paid in advance"
-ARRAY = "is an array: run mngen cost ID:INDEX for one of its jobs"
+FORGOTTEN = "is an array, and AWS Batch no longer has a record of some of its jobs"
 OPEN = "has ended, but AWS Batch does not report when"
 NO_PRICE = "no price of"
 EXISTING = "may have run on existing environments, whose instance types the spec does not have"
@@ -46,7 +46,7 @@ class Spent(Struct, frozen=True, kw_only=True):
     """What a job or a node cost.
 
     Attributes:
-        name: The id of the job, or the index of the node.
+        name: The id of the job, or the index of the node or of the job in its array.
         instance: The instance type whose price counts: of several possible ones, the dearest; None
             where no price counts.
         share: The part of an instance that counts, from 0 to 1.
@@ -122,13 +122,13 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 class JobReport(Struct, frozen=True, kw_only=True):
-    """What one job cost, node by node.
+    """What one job cost, node by node, or an array, job by job.
 
     Attributes:
         usage: How long it used instances.
         currency: What amounts are in; None if there are no prices of the region.
         date: The day on which the prices were read; None likewise.
-        nodes: Each node.
+        nodes: Each node, or each job of an array.
         total: All of them together; the amount is None if that of a node is.
         not_counted: What AWS bills besides.
     """
@@ -226,6 +226,7 @@ def job_report(usage: Usage, prices: Prices, region: str) -> JobReport:
             replace(
                 usage,
                 id=str(node.index),
+                size=None,
                 seconds=node.seconds,
                 shares={node.instance: 1.0} if node.instance else usage.shares,
                 # What AWS Batch reports of a node is its type, wherever it ran.
@@ -239,7 +240,11 @@ def job_report(usage: Usage, prices: Prices, region: str) -> JobReport:
     ] or [spent_of(replace(usage, id="0"), prices, region)]
     place = prices.region(region)
     amounts = [each.amount for each in nodes if each.amount is not None]
-    whole = len(amounts) == len(nodes)
+    reason = next((each.reason for each in nodes if each.reason), "")
+    is_forgotten = len(usage.by_node) < (usage.size or 0)
+    if is_forgotten:
+        reason = FORGOTTEN
+    whole = len(amounts) == len(nodes) and not is_forgotten
     return JobReport(
         usage=usage,
         currency=place.currency if place else None,
@@ -251,13 +256,13 @@ def job_report(usage: Usage, prices: Prices, region: str) -> JobReport:
             share=nodes[0].share,
             hours=sum(each.hours for each in nodes),
             amount=sum(amounts) if whole else None,
-            reason=next((each.reason for each in nodes if each.reason), ""),
+            reason=reason,
         ),
     )
 
 
 def spent_of(usage: Usage, prices: Prices, region: str) -> Spent:
-    """Returns what a job or a node cost.
+    """Returns what a job or a node cost; not known of an array, which its jobs stand for.
 
     Args:
         usage: How long it used instances.
@@ -268,8 +273,8 @@ def spent_of(usage: Usage, prices: Prices, region: str) -> Spent:
     by_type = {name: prices.hourly(name, region) for name in usage.shares}
     missing = [name for name, price in by_type.items() if price is None]
     reason = ""
-    if usage.is_array:
-        reason = ARRAY
+    if usage.size is not None:
+        reason = FORGOTTEN
     elif usage.is_open:
         reason = OPEN
     elif usage.seconds == 0:

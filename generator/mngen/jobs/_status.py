@@ -16,6 +16,7 @@ from mngen.cluster import (
     queue_name,
 )
 from mngen.errors import InputError
+from mngen.jobs._arrays import array_of
 from mngen.jobs._attempts import explain_attempts
 from mngen.jobs._batch import DESCRIBED_AT_ONCE, KEPT_DAYS, describe, job_id, list_filtered
 from mngen.jobs._dependencies import awaited_of, dependencies_of
@@ -31,13 +32,21 @@ if TYPE_CHECKING:
 
 
 def describe_one(batch: BatchClient, identifier: str) -> JobDetailTypeDef:
-    """Returns what Batch knows of a job.
+    """Returns what Batch knows of a job; one of an array has the tags of the array.
+
+    Source: https://docs.aws.amazon.com/batch/latest/userguide/using-tags.html (it has none itself)
 
     Raises:
         InputError: It knows no such job.
     """
     wanted = job_id(identifier)
-    for job in describe(batch, [wanted] if wanted else []):
+    array = array_of(wanted)
+    ids = [each for each in (wanted, array) if each]
+    found = {each["jobId"]: each for each in describe(batch, ids)}
+    if wanted in found:
+        job = found[wanted]
+        if array in found:
+            job["tags"] = {**found[array].get("tags", {}), **job.get("tags", {})}
         return job
     raise InputError(
         f"job `{identifier}` not found",

@@ -1,7 +1,8 @@
 """How long jobs used instances, from what AWS Batch remembers of them, in few calls.
 
 ListJobs gives 1,000 jobs a page by state, but 100 by time, and DescribeJobs describes 100: so
-10,000 jobs take 10 pages and 100 descriptions, and the time of submission is compared here.
+10,000 jobs take 10 pages and 100 descriptions, and the time of submission is compared here. The
+jobs of an array are described by their IDs, which follow from that of the array.
 Sources: https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html,
 https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
 
@@ -13,19 +14,22 @@ count as one attempt.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from mngen.cluster import SUBMITTER_TAG, definition_name, queue_name, registered_memory
+from mngen.jobs._arrays import array_of, ids_in, index_of, size_of
 from mngen.jobs._batch import describe
 from mngen.jobs._types import ENDED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mypy_boto3_batch.client import BatchClient
+    from mypy_boto3_batch.type_defs import JobDetailTypeDef
 
     from mngen.cluster import Cluster, ResolvedEnvironment
 
@@ -43,7 +47,7 @@ _PAGE = 1000
 
 
 class NodeUsage(Struct, frozen=True, kw_only=True):
-    """How long one node of a job used its instance.
+    """How long one node of a job, or one job of an array, used its instance.
 
     Attributes:
         index: Its index, from 0.
@@ -79,9 +83,10 @@ class Usage(Struct, frozen=True, kw_only=True):
             it can be on. A node of a multi-node job takes all of it.
         in_block: Whether it may have run in a capacity block.
         is_existing: Whether it may have run in an environment that the spec does not describe.
-        is_array: Whether it is an array of jobs: attempts are those of its jobs, and are not read.
+        size: How many jobs an array has; None for a job that is not an array.
         is_open: Whether it has ended, but AWS Batch does not report when: the time is too short.
-        by_node: Each node on its own; empty where only the job as a whole was asked for.
+        by_node: Each node, or each job of an array of which AWS Batch has a record, on its own;
+            empty where only the job as a whole was asked for.
     """
 
     id: str
@@ -97,7 +102,7 @@ class Usage(Struct, frozen=True, kw_only=True):
     shares: dict[str, float]
     in_block: bool = False
     is_existing: bool = False
-    is_array: bool = False
+    size: int | None = None
     is_open: bool = False
     by_node: tuple[NodeUsage, ...] = ()
 
@@ -106,8 +111,9 @@ def list_usage(batch: BatchClient, cluster: Cluster, since: float, now: float) -
     """Returns how long the jobs of the deployment's queues used instances, the newest first.
 
     All nodes of a multi-node job count for as long as the job: AWS Batch stops them with the main
-    node. A job that waits is left out, unless it is an array or has run before. Logs each queue of
-    the spec that AWS Batch does not have.
+    node. The jobs of an array count each, with the tags of the array. A job that waits is left out,
+    unless it has run before; an array that has jobs of which AWS Batch no longer has a record is
+    there as well, for those. Logs each queue of the spec that AWS Batch does not have.
 
     Args:
         batch: The client.
@@ -129,16 +135,16 @@ def list_usage(batch: BatchClient, cluster: Cluster, since: float, now: float) -
     }
     found = [
         usage
-        for job in describe(batch, list(wanted))
+        for job in _with_children(batch, describe(batch, list(wanted)))
         if (usage := _usage(cluster, job, now)).seconds
-        or usage.is_array
+        or usage.size is not None
         or usage.state not in _WAITING
     ]
     return sorted(found, key=lambda each: (-each.created, each.id))
 
 
 def usage_of(batch: BatchClient, cluster: Cluster, job: Mapping[str, Any], now: float) -> Usage:
-    """Returns how long each node of a job used its instance.
+    """Returns how long each node of a job, or each job of an array, used its instance.
 
     A node that AWS Batch does not describe counts as long as the job.
 
@@ -149,6 +155,8 @@ def usage_of(batch: BatchClient, cluster: Cluster, job: Mapping[str, Any], now: 
         now: Until when a node that runs counts, in seconds since the epoch.
     """
     whole = _usage(cluster, job, now)
+    if size_of(job) is not None:
+        return _usage_of_array(batch, whole, job, now)
     if "nodeProperties" not in job:
         return whole
     ids = [f"{job['jobId']}#{index}" for index in range(whole.nodes)]
@@ -176,6 +184,51 @@ def usage_of(batch: BatchClient, cluster: Cluster, job: Mapping[str, Any], now: 
     )
 
 
+def _usage_of_array(batch: BatchClient, whole: Usage, job: Mapping[str, Any], now: float) -> Usage:
+    by_index: list[NodeUsage] = []
+    for each in describe(batch, ids_in(job)):
+        times = _attempts(each, now)
+        by_index.append(
+            NodeUsage(
+                index=index_of(each["jobId"]),
+                seconds=sum(times),
+                attempts=len(times),
+                is_open=_is_open(each),
+            )
+        )
+    return replace(
+        whole,
+        attempts=sum(each.attempts for each in by_index),
+        seconds=sum(each.seconds for each in by_index),
+        is_open=any(each.is_open for each in by_index),
+        by_node=tuple(sorted(by_index, key=lambda each: each.index)),
+    )
+
+
+def _with_children(
+    batch: BatchClient, jobs: Iterable[JobDetailTypeDef]
+) -> Iterator[Mapping[str, Any]]:
+    """Yields jobs, of arrays their jobs with the tags of the array, which those lack.
+
+    An array that has jobs of which AWS Batch no longer has a record comes after them.
+    Source: https://docs.aws.amazon.com/batch/latest/userguide/using-tags.html
+    """
+    arrays: dict[str, JobDetailTypeDef] = {}
+    for job in jobs:
+        if size_of(job) is None:
+            yield job
+        else:
+            arrays[job["jobId"]] = job
+    known = Counter[str]()
+    for child in describe(batch, [each for job in arrays.values() for each in ids_in(job)]):
+        array = arrays[array_of(child["jobId"]) or ""]
+        known[array["jobId"]] += 1
+        yield {**child, "tags": array.get("tags", {})}
+    for name, job in arrays.items():
+        if known[name] < (size_of(job) or 0):
+            yield job
+
+
 def _ids(batch: BatchClient, queue: str, since: float) -> Iterator[str]:
     """Yields the ids of the jobs of a queue that have run or may have."""
     paginator: Any = batch.get_paginator("list_jobs")
@@ -197,8 +250,7 @@ def _usage(cluster: Cluster, job: Mapping[str, Any], now: float) -> Usage:
     resolved = known.get(queue)
     environments = resolved.environments if resolved else ()
     nodes = job.get("nodeProperties", {}).get("numNodes", 1)
-    is_array = "size" in job.get("arrayProperties", {})
-    times = [] if is_array else _attempts(job, now)
+    times = _attempts(job, now)
     return Usage(
         id=job["jobId"],
         name=job["jobName"],
@@ -211,10 +263,10 @@ def _usage(cluster: Cluster, job: Mapping[str, Any], now: float) -> Usage:
         attempts=len(times),
         seconds=sum(times) * nodes,
         shares=_shares(job, environments),
+        size=size_of(job),
         in_block=any(each.block for each in environments),
         is_existing=resolved is None or bool(resolved.spec.legacy),
-        is_array=is_array,
-        is_open=not is_array and _is_open(job),
+        is_open=_is_open(job),
     )
 
 

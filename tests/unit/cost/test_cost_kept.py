@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from mngen.catalog import PricedRegion, Prices, load_prices
 from mngen.cost import By, Origin, keep, spent_when_kept, summed
-from mngen.cost._spent import ARRAY, IN_BLOCK, spent_of
+from mngen.cost._spent import FORGOTTEN, IN_BLOCK, spent_of
 from mngen.errors import InputError, ToolError
 from tests.unit.cost.test_cost_spent import HOUR, usage
 
@@ -100,10 +100,10 @@ def test_kept_jobs_cost_what_they_did_on_that_day(tmp_path: Path) -> None:
     assert found.total.amount == pytest.approx(6.048)
     assert found.total.unpriced == 1
     # A job that is never counted stays so, whatever the words for it are later.
-    keep(file, [finished("c", seconds=0.0, is_array=True)], PRICES, HERE)
+    keep(file, [finished("c", seconds=0.0, size=3)], PRICES, HERE)
     text = file.read_text(encoding="utf-8")
-    assert text.count(ARRAY) == 1
-    file.write_text(text.replace(ARRAY, "was an array"), encoding="utf-8")
+    assert text.count(FORGOTTEN) == 1
+    file.write_text(text.replace(FORGOTTEN, "was an array"), encoding="utf-8")
     array = spent_when_kept(keep(file, [], PRICES, HERE).jobs[2], PRICES)
     assert (array.amount, array.reason) == (None, "was an array")
     # An amount in another currency is not added to this one.
@@ -280,7 +280,7 @@ _USAGES = st.builds(
         max_size=3,
     ),
     in_block=st.booleans(),
-    is_array=st.booleans(),
+    size=st.none() | st.integers(2, 10_000),
 )
 
 
@@ -292,6 +292,6 @@ def test_what_is_read_is_what_was_kept(found: Usage, tmp_path_factory: Any) -> N
     cost, again = spent_of(found, PRICES, "us-east-1"), spent_when_kept(kept, PRICES)
     assert again.amount == (None if cost.amount is None else pytest.approx(cost.amount, abs=1e-6))
     assert (again.reason, again.hours, again.possible) == (cost.reason, cost.hours, cost.possible)
-    assert cost.reason in ("", ARRAY, IN_BLOCK) or cost.reason.startswith("no price of")
+    assert cost.reason in ("", FORGOTTEN, IN_BLOCK) or cost.reason.startswith("no price of")
     for name in ("id", "name", "user", "state", "created", "nodes", "attempts", "seconds"):
         assert getattr(kept.usage, name) == getattr(found, name), name

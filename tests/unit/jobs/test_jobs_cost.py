@@ -140,3 +140,61 @@ def test_ten_thousand_jobs_take_at_most_120_calls(large: Deployed, faults: Fault
     assert found.total.amount == pytest.approx(JOBS * hours * R5_12XLARGE)
     assert [each.name for each in found.rows] == [usages[0].user]
     assert found.rows[0].name
+
+
+def rows(jobs: Jobs, size: int, **variables: str) -> str:
+    """Submit an array of the job `one`, as another tool would; return its ID."""
+    name = jobs.cluster.spec.name
+    wanted = {"MNGEN_SANDBOX_SECONDS": "0.3", **variables}
+    environment = [{"name": key, "value": value} for key, value in wanted.items()]
+    return jobs.batch.submit_job(
+        jobName=f"n{uuid4().hex[:10]}",
+        jobQueue=f"{name}-small",
+        jobDefinition=f"{name}-one",
+        arrayProperties={"size": size},
+        containerOverrides={"environment": [*environment]},  # type: ignore[list-item]
+        tags={"mngen:submitter": "ada"},
+    )["jobId"]
+
+
+def test_an_array_costs_what_its_jobs_do(deployed: Deployed, jobs: Jobs, run: Any) -> None:
+    since = f"{time.time() - 1:.3f}"
+    array = rows(jobs, 3, MNGEN_SANDBOX_HOLD="RUNNABLE")
+    failing = {"hold": None, "exits": [1]}
+    deployed.control(jobs={f"{array}:{index}": {"hold": None} for index in (0, 2)})
+    deployed.control(jobs={f"{array}:1": failing})
+    jobs.wait(array, timeout=180)
+    ids = [f"{array}:{index}" for index in range(3)]
+    # A job of an array has the whole instance, as the definition has it.
+    expected = seconds_of(deployed, *ids) * M4_4XLARGE / 3600
+    found = json.loads(run("cost", array, "--format", "json").stdout)
+    assert found["total"]["amount"] == pytest.approx(expected)
+    assert [each["name"] for each in found["nodes"]] == ["0", "1", "2"]
+    shown = run("cost", array)
+    assert shown.stdout.splitlines()[0].split()[0] == "index"
+    child = json.loads(run("cost", ids[1], "--format", "json").stdout)
+    assert (child["usage"]["user"], child["usage"]["id"]) == ("ada", ids[1])
+    by_user = ("cost", "--since", since, "--by", "user", "--format", "json")
+    found = json.loads(run(*by_user).stdout)
+    (row,) = [each for each in found["rows"] if each["name"] == "ada"]
+    assert (row["jobs"], row["unpriced"]) == (3, 0)
+    assert row["amount"] == pytest.approx(expected)
+
+
+def test_an_array_of_ten_thousand_takes_at_most_120_calls(large: Deployed, faults: Faults) -> None:
+    jobs = Jobs(large.cluster)
+    array = rows(jobs, JOBS, MNGEN_SANDBOX_HOLD="RUNNABLE")
+    large.control(jobs={f"{array}:0": {"hold": None}, f"{array}:7": {"hold": None}})
+    for index in (0, 7):
+        large.reached(f"{array}:{index}", "SUCCEEDED")
+    before = len(faults.calls)
+    usages = jobs.usage()
+    calls = Counter(call.action for call in faults.calls[before:])
+    assert sum(calls.values()) <= 120, calls
+    assert [each.id for each in usages] == [f"{array}:0", f"{array}:7"]
+    before = len(faults.calls)
+    found = jobs.usage_of(array)
+    calls = Counter(call.action for call in faults.calls[before:])
+    assert sum(calls.values()) <= 120, calls
+    assert found.seconds == pytest.approx(seconds_of(large, f"{array}:0", f"{array}:7"))
+    jobs.cancel(array)

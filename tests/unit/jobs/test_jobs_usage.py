@@ -28,6 +28,7 @@ class Batch:
     """
 
     missing = ""
+    children: frozenset[str] | set[str] = frozenset()
 
     def __init__(self, **jobs: dict[str, Any]) -> None:
         self.jobs = {key.replace("_", "#"): value for key, value in jobs.items()}
@@ -45,7 +46,8 @@ class Batch:
         found = [
             {"jobId": key, **{name: each[name] for name in kept}}
             for key, each in self.jobs.items()
-            if each["status"] == asked["jobStatus"]
+            if key not in self.children
+            and each["status"] == asked["jobStatus"]
             and each["jobQueue"].endswith(f"/{asked['jobQueue']}")
         ]
         return [{"jobSummaryList": found}]
@@ -216,23 +218,56 @@ def array(**keys: Any) -> dict[str, Any]:
     return job(arrayProperties={"size": 3, "statusSummary": {"RUNNING": 3}}, **keys)
 
 
-@pytest.mark.parametrize(
-    "keys",
-    [
-        {"status": "PENDING"},
-        {"status": "SUCCEEDED"},
-        {"status": "FAILED", "startedAt": 1_000, "stoppedAt": 31_000},
-    ],
-)
-def test_an_array_is_not_counted_and_never_costs_zero(keys: dict[str, Any]) -> None:
-    batch: Any = Batch(a=array(**keys))
+STATES: list[dict[str, Any]] = [
+    {"status": "PENDING"},
+    {"status": "SUCCEEDED"},
+    {"status": "FAILED", "startedAt": 1_000, "stoppedAt": 31_000},
+]
+
+
+@pytest.mark.parametrize("keys", STATES)
+def test_the_jobs_of_an_array_count_each_with_its_tags(keys: dict[str, Any]) -> None:
+    parent = array(**keys)
+    # A tag of a job is one of the array: https://docs.aws.amazon.com/batch/latest/userguide/using-tags.html
+    child = {"tags": {}, "jobQueue": parent["jobQueue"]}
+    batch: Any = Batch(
+        a=parent,
+        **{
+            "a:0": job(**child, attempts=[attempt(1, 61), attempt(100, 160)], status="FAILED"),
+            "a:1": job(**child, status="RUNNING", startedAt=(NOW - 60) * 1000),
+            "a:2": job(**child, status="RUNNABLE"),
+        },
+    )
+    batch.children = {"a:0", "a:1", "a:2"}
+    usages = list_usage(batch, CLUSTER, 0.0, NOW)
+    assert [(each.id, each.seconds, each.user) for each in usages] == [
+        ("a:0", 120.0, "ada"),
+        ("a:1", 60.0, "ada"),
+    ]
+    found = report(usages, load_prices(), "us-east-1", By.USER)
+    # An m4.4xlarge costs 0.80 USD an hour.
+    assert found.total.amount == pytest.approx(3 * 0.80 / 60)
+    one = usage_of(batch, CLUSTER, parent, NOW)
+    assert [(each.index, each.seconds, each.attempts) for each in one.by_node] == [
+        (0, 120.0, 2),
+        (1, 60.0, 1),
+        (2, 0.0, 0),
+    ]
+    shown = job_report(one, load_prices(), "us-east-1")
+    assert (shown.total.amount, shown.total.reason) == (found.total.amount, "")
+
+
+@pytest.mark.parametrize("keys", STATES)
+def test_an_array_whose_jobs_are_forgotten_never_costs_zero(keys: dict[str, Any]) -> None:
+    batch: Any = Batch(a=array(**keys), **{"a:1": job(attempts=[attempt(1, 61)])})
+    batch.children = {"a:1"}
     usages = list_usage(batch, CLUSTER, 0.0, NOW)
     found = report(usages, load_prices(), "us-east-1", By.JOB)
-    assert (found.total.jobs, found.total.unpriced) == (1, 1)
+    assert (found.total.jobs, found.total.unpriced) == (2, 1)
+    assert found.total.amount == pytest.approx(0.80 / 60)
     ((reason, count),) = found.reasons.items()
     assert count == 1
-    assert "is an array" in reason
-    assert "mngen cost ID:INDEX" in reason
+    assert "no longer has a record of some of its jobs" in reason
     one = job_report(usage_of(batch, CLUSTER, array(**keys), NOW), load_prices(), "us-east-1")
     assert (one.total.amount, one.total.reason) == (None, reason)
 
