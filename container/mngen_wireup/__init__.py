@@ -27,6 +27,7 @@ Environment: the AWS_BATCH_JOB_* variables of AWS Batch, and
     MNGEN_PORT              port on which the main node listens (7710)
     MNGEN_INPUTS            folder of the job's inputs, on the shared file system
     MNGEN_INPUTS_FROM       s3://... URL from which the main node fetches them if they are missing
+    MNGEN_ROWS              rows of a sweep, packed; a child of an array job runs that of its index
     MNGEN_OUTPUTS           folder of the job's outputs, made on each node; {job} is the job's ID
     MNGEN_OUTPUTS_TO        s3://... URL below which the main node uploads it when the job has ended
 

@@ -7,7 +7,7 @@ import os
 import sys
 
 from mngen_wireup.errors import WireupError
-from mngen_wireup.log import Log
+from mngen_wireup.log import Log, shortened
 from mngen_wireup.plan import plan_from
 
 TYPE_CHECKING = False
@@ -24,12 +24,23 @@ def run() -> int:
     index = os.environ.get("AWS_BATCH_JOB_NODE_INDEX", "0")
     log = Log(int(index) if index.isdecimal() else 0)
     try:
-        plan = plan_from(os.environ, sys.argv[1:])
+        words, row = sys.argv[1:], None
+        if "MNGEN_ROWS" in os.environ:
+            from mngen_wireup.row import (
+                take_row,
+            )  # takes some milliseconds, and most jobs have none
+
+            row = take_row(os.environ)
+            words = row.command(words)
+            os.environ.update(row.variables())
+        plan = plan_from(os.environ, words)
         os.environ.pop("MNGEN_SECRET", None)  # no program that is started here may read it
         kind = "main" if plan.node == plan.main else "child"
         group = f", group {plan.group}" if plan.group else ""
         place = f"{kind} node of {plan.nodes}{group}"
         log.write("start", f"{place}, job {plan.job}, attempt {plan.attempt}")
+        if row:
+            log.write("row", shortened(str(row)))
         node = _node(plan, log)
     except WireupError as error:
         log.write(error.stage, str(error))

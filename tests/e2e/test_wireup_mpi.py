@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mngen.cluster import ROWS_GUARD, ROWS_VARIABLE
+from mngen.jobs._rows import Rows, pack
 from mngen.rehearsal import Bind
 from tests.support.wireup import (
     END,
@@ -51,6 +53,29 @@ def test_example_runs_on_every_node(count: int) -> None:
         if count == 1:
             wanted = [stage for stage in wanted if stage not in ("rendezvous:", "ready:")]
         assert list(dict.fromkeys(stages)) == wanted
+
+
+ROWS = Rows("0" * 32, (4, 7), ({"n": "1", "text": "a b"}, {"n": "2", "text": "it's $HOME {n}"}))
+SWEEP = {ROWS_VARIABLE: pack(ROWS), "MNGEN_RANKS_PER_NODE": "2"}
+
+
+def test_a_child_of_an_array_runs_its_row_on_every_rank() -> None:
+    script = 'test -z "$MNGEN_ROWS" || exit 1; echo "<$n> <$1>"'
+    environment = {**SWEEP, "AWS_BATCH_JOB_ARRAY_INDEX": "1"}
+    command = (ROWS_GUARD, "sh", "-c", script, "sh", "{text}")
+    with job(1, *command, environment=environment) as nodes:
+        assert codes(nodes) == {0: 0}
+        assert said(nodes).count("<2> <it's $HOME {n}>\n") == 2
+        assert "s row: 7, index 1 of the array: n=2" in said(nodes)
+        assert_clean(nodes, 0)
+
+
+def test_a_wire_up_that_knows_no_rows_fails_before_any_work() -> None:
+    """An older one does not look at the variable."""
+    with job(1, ROWS_GUARD, "sh", "-c", "echo work-$((40 + 2))") as nodes:
+        assert codes(nodes) == {0: 127}
+        assert ROWS_GUARD in said(nodes)
+        assert "work-42" not in said(nodes)
 
 
 def test_main_node_need_not_be_the_first() -> None:

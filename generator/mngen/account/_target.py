@@ -46,6 +46,7 @@ class Intent(msgspec.Struct, frozen=True):
         after: IDs of the jobs that must succeed before it starts.
         tags: Tags of the job, beside those that mngen gives it.
         priority: Priority within the share; None for the definition's.
+        size: How many jobs an array job has; None for a job that is none.
     """
 
     job: ResolvedJob
@@ -62,6 +63,7 @@ class Intent(msgspec.Struct, frozen=True):
     after: tuple[str, ...] = ()
     tags: Mapping[str, str] = {}
     priority: int | None = None
+    size: int | None = None
 
 
 class Target:

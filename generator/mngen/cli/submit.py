@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,6 +93,9 @@ def submit(
             "--register", help="First register the spec's job definition if it has changed"
         ),
     ] = False,
+    no_array: Annotated[
+        bool, typer.Option("--no-array", help="With --sweep, submit one job for each row")
+    ] = False,
     again: Annotated[
         bool, typer.Option("--again", help="Submit even if the same job was submitted before")
     ] = False,
@@ -120,7 +124,9 @@ def submit(
 
     With --sweep, one job is submitted for each row of a CSV file: its columns are environment
     variables, and replace {column} in the command. Repeating the command continues where it
-    stopped. --dry-run shows the request of each row.
+    stopped. Jobs of one node go into array jobs, with IDs such as ID:0, unless --no-array is given;
+    the container image needs the wire-up of this version of mngen. --dry-run shows the requests.
+    With --flow, the earlier jobs are submitted once, and the jobs of all rows wait for them.
 
     With --upload, files are copied to the shared file system if it is mounted on this machine, and
     otherwise to the spec's bucket, from where the main node fetches them before the command
@@ -151,28 +157,29 @@ def submit(
             f"not with --sweep: run mngen jobs --name {pattern}",
             param_hint="--follow",
         )
-    if sweep is not None and flow:
-        raise typer.BadParameter(
-            "not with --sweep: submit the earlier jobs first, and pass their IDs with --after",
-            param_hint="--flow",
-        )
+    if no_array and sweep is None:
+        raise typer.BadParameter("only with --sweep", param_hint="--no-array")
     with opened_jobs(file, sandbox=sandbox) as jobs:
         inputs = None if upload is None else jobs.find_inputs(upload)
         if inputs is not None:
             order = with_inputs(order, inputs)
         prices = prices_beside(file)
         if dry_run:
-            _show_plan(jobs, order, sweep, prices, register=register, flow=flow)
+            _show_plan(
+                jobs, order, sweep, prices, register=register, flow=flow, arrays=not no_array
+            )
             return
         if sweep is not None:
             sweep_jobs = partial(
                 jobs.sweep,
                 register=register,
                 again=again,
+                arrays=not no_array,
+                flow=flow,
                 inputs=inputs,
-                on_checked=lambda each: _report_price(_price(each[0], prices), len(each)),
             )
-            _sweep(sweep_jobs, order, sweep, again=again, json_wanted=output_format is Format.JSON)
+            json_wanted = output_format is Format.JSON
+            _sweep(sweep_jobs, order, sweep, prices, again=again, json_wanted=json_wanted)
             return
         if flow:
             planned = jobs.prepare_flow(order, register=register)
@@ -206,27 +213,41 @@ def submit(
 
 
 def _sweep(
-    send: "Callable[..., object]", order: "Order", file: Path, *, again: bool, json_wanted: bool
+    send: "Callable[..., tuple[Submission, ...]]",
+    order: "Order",
+    file: Path,
+    prices: "Prices",
+    *,
+    again: bool,
+    json_wanted: bool,
 ) -> None:
     """Submits a job for each row, and prints IDs with names as they become known."""
     from mngen.jobs import read_rows
 
     rows = read_rows(file)
-    done: list[Submission] = []
+    count = len(rows)
+    seen: list[Submission] = []
     with progress_of("jobs") as progress:
 
+        def on_checked(prepared: "Sequence[Prepared]") -> None:
+            nonlocal count
+            count = sum(each.count for each in prepared)  # with --flow, more than rows
+            _report_prices(prepared, prices)
+
         def on_progress(submission: "Submission") -> None:
-            done.append(submission)
-            progress(len(done), len(rows))
+            seen.append(submission)
+            progress(len(seen), count)
             _show_id(submission, json_wanted=json_wanted)
 
         try:
-            send(order, rows, on_progress=on_progress, warn=report_problem)
+            done = send(
+                order, rows, on_checked=on_checked, on_progress=on_progress, warn=report_problem
+            )
         finally:
-            if done:
-                before = sum(each.existed for each in done)
-                report(f"{len(done)} of {len(rows)} jobs, {before} of them submitted earlier")
-            if 0 < len(done) < len(rows):
+            if seen:
+                before = sum(each.existed for each in seen)
+                report(f"{len(seen)} of {count} jobs, {before} of them submitted earlier")
+            if 0 < len(seen) < count:
                 _report_how_to_continue("submit the other rows from another file", again=again)
     if json_wanted:
         print_json(done)
@@ -358,6 +379,14 @@ def _report_price(price: "Estimate | None", count: int = 1) -> None:
         report(line if count == 1 else f"{line}; times {count} jobs")
 
 
+def _report_prices(prepared: "Sequence[Prepared]", prices: "Prices") -> None:
+    """Reports what several jobs cost at most: a line for all that are of one job of the spec."""
+    for _, group in groupby(prepared, key=lambda each: each.intent.job.name):
+        first, *others = group
+        count = first.count + sum(each.count for each in others)
+        _report_price(_price(first, prices), count)
+
+
 def _show_plan(
     jobs: "Jobs",
     order: "Order",
@@ -366,6 +395,7 @@ def _show_plan(
     *,
     register: bool,
     flow: bool,
+    arrays: bool,
 ) -> None:
     """Shows the request, or those of a sweep or flow, and the problems found in it.
 
@@ -375,7 +405,8 @@ def _show_plan(
     from mngen.jobs import read_rows, require_all
 
     if sweep is not None:
-        prepared = jobs.prepare_sweep(order, read_rows(sweep), register=register)
+        rows = read_rows(sweep)
+        prepared = jobs.prepare_sweep(order, rows, register=register, arrays=arrays, flow=flow)
     elif flow:
         prepared = jobs.prepare_flow(order, register=register)
     else:
@@ -387,10 +418,6 @@ def _show_plan(
     if problems:
         report(format_problems(list(problems), colour=wants_colour(sys.stderr)))
     command = " ".join(shlex.quote(word) for word in order.command)
-    if flow:
-        for each in prepared:
-            _report_price(_price(each, prices))
-    else:
-        _report_price(_price(prepared[0], prices), len(prepared))
+    _report_prices(prepared, prices)
     report("nothing was submitted" + (f"; command: {command}" if command else ""))
     require_all(prepared)

@@ -119,6 +119,18 @@ SHARED_VARIABLE = "MNGEN_SHARED"
 SCRATCH_VARIABLE = "MNGEN_SCRATCH"
 """Where a node has its scratch space, for the programs of a job."""
 
+ROWS_VARIABLE = "MNGEN_ROWS"
+"""The rows of a sweep that is an array job, packed: each child runs that of its index.
+
+`mngen submit` alone sets it: see `mngen.jobs._rows`.
+"""
+
+ROWS_GUARD = "mngen-sweep-needs-a-newer-container-image"
+"""The first word of the command of such a job, which the wire-up takes away.
+
+An image without a wire-up that knows rows has no such program, and shows this name.
+"""
+
 WAIT_VARIABLE = "MNGEN_WAIT"
 """How many seconds the wire-up waits for all nodes."""
 

@@ -16,7 +16,6 @@ from mngen.errors import InputError, ToolError, did_you_mean
 from mngen.jobs._batch import describe, job_id
 from mngen.jobs._cancel import cancel
 from mngen.jobs._cancel_many import cancel_many
-from mngen.jobs._dependencies import failed_causes
 from mngen.jobs._flow import linked, orders_of_flow, send_flow
 from mngen.jobs._follow import Follower
 from mngen.jobs._inputs import Inputs, bring
@@ -27,7 +26,7 @@ from mngen.jobs._request import make_intent, with_inputs, with_share
 from mngen.jobs._retry import RetryPolicy
 from mngen.jobs._status import describe_one, list_jobs, status_of
 from mngen.jobs._submit import Prepared, Sender, prepare, require_all, submitter
-from mngen.jobs._sweep import orders_of, prepared_like, send_all
+from mngen.jobs._sweep import Sweep, make_sweep, send_sweep, waiting_for
 from mngen.jobs._timeline import WIRE_UP_PATTERN, timeline_of
 from mngen.jobs._turns import turns_of
 from mngen.jobs._types import (
@@ -46,7 +45,7 @@ from mngen.jobs._usage import Usage, list_usage, usage_of
 from mngen.jobs._wait import wait_for
 from mngen.jobs._waiting import Explainer
 from mngen.jobs._watch import Watcher
-from mngen.jobs._why import causes_of
+from mngen.jobs._why import causes_of, end_causes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -312,15 +311,18 @@ class Jobs:
         *,
         register: bool = False,
         again: bool = False,
+        arrays: bool = True,
+        flow: bool = False,
         inputs: Inputs | None = None,
         on_progress: Callable[[Submission], None] | None = None,
         warn: Callable[[Problem], None] | None = None,
         on_checked: Callable[[Sequence[Prepared]], None] | None = None,
     ) -> tuple[Submission, ...]:
-        """Submits one job for each row, in turn; repeating it continues where it stopped.
+        """Submits one job for each row; repeating it continues where it stopped.
 
-        Nothing is sent before all rows are checked. Each row is a separate submission, so rows
-        whose jobs wait, run or have succeeded are not submitted again, and those that failed are.
+        Jobs of one node are children of array jobs, as few as the rows fit into: their IDs are
+        `PARENT:INDEX`. Nothing is sent before all rows are checked. Rows whose jobs wait, run or
+        have succeeded are not submitted again, and those that failed are.
 
         Args:
             order: What all rows have in common. The jobs are named after it, with numbers.
@@ -328,46 +330,87 @@ class Jobs:
                 command; see `mngen.jobs.read_rows`.
             register: Whether to register a revision of the definition first, as in `submit`.
             again: Whether to submit all of them even so.
+            arrays: Whether jobs of one node go into arrays, which need a container image with
+                mngen's wire-up.
+            flow: Whether to submit the jobs first that the job is `after` in the spec, each once;
+                see `prepare_flow`.
             inputs: Files to copy for all of them, once; the order has their place: `with_inputs`.
             on_progress: Is called with each job as soon as its id is known.
             warn: Is called with each warning of the rules, once.
             on_checked: Is called with the checked submissions before anything is sent.
 
+        Returns:
+            The jobs of a flow that come first, then the job of each row.
+
         Raises:
             InputError: A row breaks a rule; carries every error of every row.
             ToolError: AWS refused one or does not answer; what was submitted stays so.
         """
-        prepared = self.prepare_sweep(order, rows, register=register)
+        earlier, sweep = self._plan_sweep(order, rows, register=register, arrays=arrays, flow=flow)
+        prepared = _prepared(earlier, sweep)
         require_all(prepared, warn)
         if on_checked is not None:
             on_checked(prepared)
         if inputs is not None:
             self.bring(inputs)
-        prefix = f"{order.name or order.job}-"
         with translated():
-            return send_all(
-                self._sender, self.batch, prepared, prefix, again=again, on_progress=on_progress
+            sent = send_flow(self._sender, earlier, again=again, on_progress=on_progress)
+            if earlier:
+                ids = [each.id for each in sent]
+                names = [each.intent.job.name for each in earlier]
+                sweep = waiting_for(sweep, dict(zip(names, ids, strict=True)))
+            swept = send_sweep(
+                self._sender, self.batch, sweep, again=again, on_progress=on_progress
             )
+        return (*sent, *swept)
 
     def prepare_sweep(
-        self, order: Order, rows: Sequence[dict[str, str]], *, register: bool = False
+        self,
+        order: Order,
+        rows: Sequence[dict[str, str]],
+        *,
+        register: bool = False,
+        arrays: bool = True,
+        flow: bool = False,
     ) -> tuple[Prepared, ...]:
-        """Checks a sweep, a submission for each row, and sends nothing; see `sweep`.
+        """Checks a sweep and sends nothing; see `sweep`.
+
+        Returns:
+            The submissions: the jobs of a flow that come first, then those of the rows, whose
+            `count` is the number of their rows.
 
         Raises:
             InputError: The order itself is not valid, or a column has no use.
             ToolError: AWS does not answer.
         """
-        order = with_share(self.cluster, order, submitter())
-        first, *others = orders_of(order, rows)
-        like = self.prepare(first, register=register)
-        return (
-            like,
-            *(
-                prepared_like(like, each, make_intent(self.cluster, each, registering=register))
-                for each in others
-            ),
+        return _prepared(
+            *self._plan_sweep(order, rows, register=register, arrays=arrays, flow=flow)
         )
+
+    def _plan_sweep(
+        self,
+        order: Order,
+        rows: Sequence[dict[str, str]],
+        *,
+        register: bool,
+        arrays: bool,
+        flow: bool,
+    ) -> tuple[tuple[Prepared, ...], Sweep]:
+        """Returns the jobs that come first, and the sweep, checked with its rows.
+
+        Raises:
+            InputError: One of the orders or a row is not valid.
+        """
+        # The order itself is checked first: it names the others.
+        make_intent(self.cluster, order, registering=register)
+        *first, last = orders_of_flow(self.cluster, order) if flow else [order]
+        ids = {each.job: f"(ID of {each.job})" for each in first}
+        earlier = tuple(linked(self.prepare(each, register=register), ids) for each in first)
+        sweep = make_sweep(self.prepare(last, register=register), rows, arrays=arrays)
+        faults = sweep.faults()
+        if faults:
+            raise InputError(*faults)
+        return earlier, sweep
 
     def status(
         self,
@@ -554,7 +597,7 @@ class Jobs:
             ended = wait_for(
                 self.batch, found, retry, timeout=timeout, on_progress=changed, look=look
             )
-            causes = tuple(failed_causes(self.batch, ended))
+            causes = tuple(end_causes(self.batch, ended))
             for each in causes:
                 _LOG.info("%s", each.what)
             status = status_of(self.batch, self.cluster, ended)
@@ -622,7 +665,7 @@ class Jobs:
         yield from follower.follow(self._seen(job), seen)
         # The job has ended, whether AWS answers once more or not.
         with suppress(InputError, ToolError), translated():
-            for each in failed_causes(self.batch, describe_one(self.batch, identifier)):
+            for each in end_causes(self.batch, describe_one(self.batch, identifier)):
                 _LOG.info("%s", each.what)
 
     def timeline(self, job: str) -> Timeline:
@@ -728,3 +771,13 @@ def _changed(state: State, reason: str | None, on_progress: OnState | None) -> N
     if on_progress is not None:
         on_progress(state, reason)
     _LOG.info("%s", f"{state}: {reason}" if reason else state)
+
+
+def _prepared(earlier: Sequence[Prepared], sweep: Sweep) -> tuple[Prepared, ...]:
+    """Returns the submissions of a sweep, the first of its rows with what speaks against all."""
+    if earlier:
+        names = (each.intent.job.name for each in earlier)
+        sweep = waiting_for(sweep, {each: f"(ID of {each})" for each in names})
+    first, *others = (each.prepared for each in sweep.parts(sweep.numbers))
+    problems = tuple(dict.fromkeys((*sweep.base.problems, *first.problems)))
+    return (*earlier, msgspec.structs.replace(first, problems=problems), *others)

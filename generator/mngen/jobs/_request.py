@@ -50,7 +50,7 @@ _SHARE = re.compile(r"[A-Za-z0-9]{1,255}")
 _NO_SHARE = re.compile(r"[^A-Za-z0-9]")
 _TAG_VALUE = re.compile(r"[^\w .:/=+@-]")
 _LONGEST_KEY = 128
-_LONGEST_VALUE = 256
+LONGEST_TAG_VALUE = 256
 
 
 def with_inputs(order: Order, inputs: Inputs) -> Order:
@@ -155,6 +155,8 @@ def make_request(
         "jobDefinition": definition,
         "tags": {**order.tags, DEPLOYMENT_TAG: cluster.spec.name},
     }
+    if intent.size is not None:
+        request["arrayProperties"] = {"size": intent.size}
     if intent.nodes is None:
         if overrides:
             request["containerOverrides"] = overrides
@@ -234,7 +236,7 @@ def token_of(request: dict[str, Any], order: Order) -> str:
 
 def tag_value(text: str) -> str:
     """Returns a text as the value of a tag: at most 256 of the characters that AWS takes."""
-    return _TAG_VALUE.sub("_", text)[:_LONGEST_VALUE]
+    return _TAG_VALUE.sub("_", text)[:LONGEST_TAG_VALUE]
 
 
 def _container_overrides(
@@ -377,13 +379,16 @@ def _faults(order: Order, job: ResolvedJob | None) -> list[Problem]:
                 hint="each submission generates a new secret",
             )
         )
-    if order.command and not order.command[0].strip():
-        problems.append(
-            Problem("the command has no program", hint="start it with the name of a program")
-        )
-    if any("\0" in text for text in (*order.command, *order.environment.values())):
-        problems.append(Problem("a command or variable contains a NUL character"))
+    problems += faults_of_words(order)
     return problems
+
+
+def faults_of_words(order: Order) -> Iterator[Problem]:
+    """Yields what is wrong with the command and the variables of an order in themselves."""
+    if order.command and not order.command[0].strip():
+        yield Problem("the command has no program", hint="start it with the name of a program")
+    if any("\0" in text for text in (*order.command, *order.environment.values())):
+        yield Problem("a command or variable contains a NUL character")
 
 
 def _of_tags(tags: Mapping[str, str]) -> Iterator[Problem]:
@@ -392,10 +397,11 @@ def _of_tags(tags: Mapping[str, str]) -> Iterator[Problem]:
     Source: https://docs.aws.amazon.com/batch/latest/userguide/tag-restrictions.html
     """
     for key, value in tags.items():
-        if not 1 <= len(key) <= _LONGEST_KEY or len(value) > _LONGEST_VALUE:
+        if not 1 <= len(key) <= _LONGEST_KEY or len(value) > LONGEST_TAG_VALUE:
             yield Problem(
                 f'invalid tag "{key}"',
-                hint=f"a key has 1 to {_LONGEST_KEY} characters, a value at most {_LONGEST_VALUE}",
+                hint=f"a key has 1 to {_LONGEST_KEY} characters, a value at most "
+                f"{LONGEST_TAG_VALUE}",
             )
         elif _TAG_VALUE.search(key) or _TAG_VALUE.search(value):
             yield Problem(

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from mngen._aws import may_have_worked, translate, translated, was_throttled
 from mngen.account import Intent, Target, newest_definition
-from mngen.cluster import SUBMISSION_TAG, SUBMITTER_TAG, definition_name, queue_name
+from mngen.cluster import SUBMISSION_TAG, SUBMITTER_TAG, definition_name
 from mngen.errors import InputError, Severity
 from mngen.jobs._batch import describe
 from mngen.jobs._journal import recorded
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 5
 _FIRST_PAUSE = 1.0  # seconds; doubled from one attempt to the next
-_LISTED_AFTER = 6.0
+LISTED_AFTER = 6.0
 """Seconds within which Batch lists a job that it took; AWS gives no figure."""
-_LOOK_SECONDS = 1.0
+LOOK_SECONDS = 1.0
 
 
 class Prepared(Struct, frozen=True):
@@ -63,17 +63,28 @@ class Prepared(Struct, frozen=True):
     problems: tuple[Problem, ...]
 
     @property
+    def count(self) -> int:
+        """How many jobs it makes: those of an array, or one."""
+        return self.intent.size or 1
+
+    @property
     def shown(self) -> dict[str, Any]:
         """The request, the secret masked; of a revision yet to be registered, the name."""
         arn = self.definition["jobDefinitionArn"] if self.definition else "none"
         if self.intent.registering and self.definition != self.target.definition:
             arn = f"{arn.rpartition(':')[0]}:(new revision)"
-        return self._request(arn, None if self.intent.nodes is None else MASK)
+        return self._masked(arn)
+
+    @property
+    def token(self) -> str:
+        """The token of the request, in which the secret is not."""
+        arn = self.definition["jobDefinitionArn"] if self.definition else "none"
+        return token_of(self._masked(arn), self.order)
 
     def sent(self, arn: str) -> tuple[dict[str, Any], str]:
         """Returns the request with a fresh secret, and its token, in which the secret is not."""
         multi_node = self.intent.nodes is not None
-        token = token_of(self._request(arn, MASK if multi_node else None), self.order)
+        token = token_of(self._masked(arn), self.order)
         secret = secrets.token_hex(SECRET_LENGTH // 2) if multi_node else None
         return self._request(arn, secret), token
 
@@ -84,6 +95,9 @@ class Prepared(Struct, frozen=True):
             InputError: Carries every error.
         """
         require_all([self], warn)
+
+    def _masked(self, arn: str) -> dict[str, Any]:
+        return self._request(arn, None if self.intent.nodes is None else MASK)
 
     def _request(self, arn: str, secret: str | None) -> dict[str, Any]:
         cluster = self.target.account.cluster
@@ -220,7 +234,7 @@ class Sender:
                     return job
         found = (self._look(request) if known is None else known).get(token)
         lost = entry.began is not None and entry.job is None
-        if found is None and lost and time.time() - (entry.began or 0.0) < _LISTED_AFTER:
+        if found is None and lost and time.time() - (entry.began or 0.0) < LISTED_AFTER:
             found = self._look_until_listed(request, token)
         return found
 
@@ -231,12 +245,12 @@ class Sender:
         return found
 
     def _look_until_listed(self, request: dict[str, Any], token: str) -> Any:
-        deadline = time.monotonic() + _LISTED_AFTER
+        deadline = time.monotonic() + LISTED_AFTER
         while True:
             found = self._look(request).get(token)
             if found is not None or time.monotonic() > deadline:
                 return found
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(LOOK_SECONDS)
 
     def _submit(self, request: dict[str, Any], token: str, entry: Entry) -> str:
         """Sends the request until Batch takes it; where no answer was read, looks before."""
@@ -282,13 +296,6 @@ class Sender:
         if on_progress is not None:
             on_progress(submission)
         return submission
-
-
-def known_jobs(batch: BatchClient, prepared: Prepared, name: str) -> dict[str, Any]:
-    """Returns the jobs that count and whose names begin so, by their tokens."""
-    cluster = prepared.target.account.cluster
-    queue = queue_name(cluster.spec, prepared.intent.queue.name)
-    return dict(find(batch, queue, f"{name}*"))
 
 
 def submitter() -> str:

@@ -1,32 +1,58 @@
-"""A sweep: one job for each row of a CSV file, submitted in turn, and resumed where it stopped."""
+"""A sweep: one job for each row of a CSV file, submitted in arrays where the rows allow it.
+
+Jobs of one node go into as few array jobs as their rows fit into (`mngen.jobs._rows`); those of
+several nodes are submitted one by one, since AWS Batch has no arrays of them. Either way a row is
+sent once: what was submitted before is found (`mngen.jobs._swept`).
+"""
 
 from __future__ import annotations
 
 import csv
+import json
 import re
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mngen.account import Target
+from mngen.cluster import (
+    ROWS_GUARD,
+    ROWS_VARIABLE,
+    SUBMISSION_TAG,
+    SUBMITTER_TAG,
+    VARIABLE_PREFIX,
+)
 from mngen.errors import InputError, Problem
+from mngen.jobs._journal import recorded
 from mngen.jobs._register import register
-from mngen.jobs._submit import Prepared, Sender, known_jobs
-from mngen.rules import check_submission
+from mngen.jobs._request import LONGEST_TAG_VALUE, faults_of_words, make_intent, token_of
+from mngen.jobs._rows import Rows, cut, pack
+from mngen.jobs._submit import Prepared, Sender, require_all
+from mngen.jobs._swept import child_of, find_rows
+from mngen.rules import LARGEST_OVERRIDES, check_submission
+from mngen.spec import JobFromFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from mypy_boto3_batch.client import BatchClient
 
-    from mngen.account import Intent
+    from mngen.jobs._journal import Entry
     from mngen.jobs._types import Order, Submission
 
 _MOST_ROWS = 10_000
 _PAUSE = 0.05
 """Seconds between two submissions, so that a sweep leaves others their share of Batch's rate."""
+
+_LARGEST_REQUEST = 30 * 1024
+"""Most bytes of a request.
+
+Source: https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
+"""
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -65,31 +91,175 @@ def read_rows(file: Path) -> list[dict[str, str]]:
     return [dict(zip(header, row, strict=True)) for _, row in rows]
 
 
-def orders_of(order: Order, rows: Sequence[dict[str, str]]) -> list[Order]:
-    """Returns an order for each row: its values as variables and in place of `{column}`.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is submitted at once: an array of some rows, or a job of one.
+
+    Attributes:
+        prepared: The submission.
+        numbers: The numbers of its rows, in the order of their indexes in the array.
+    """
+
+    prepared: Prepared
+    numbers: tuple[int, ...]
+
+    @property
+    def is_array(self) -> bool:
+        """Whether it is an array."""
+        return self.prepared.intent.size is not None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep as it is asked for.
+
+    Attributes:
+        base: What all rows have in common, as a checked submission; it is sent for no row.
+        rows: The rows, of which the first is number 1, by column.
+        arrays: Whether the rows go into arrays.
+    """
+
+    base: Prepared
+    rows: tuple[Mapping[str, str], ...]
+    arrays: bool
+
+    @property
+    def name(self) -> str:
+        """How the names of its jobs begin, before the hyphen and the number."""
+        return self.base.order.name or self.base.order.job
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of its rows."""
+        return range(1, len(self.rows) + 1)
+
+    @cached_property
+    def token(self) -> str:
+        """Identifies the sweep: equal for all that is the same but the rows."""
+        request = self.base.shown
+        return token_of({**request, "arrayProperties": {}}, self.base.order)
+
+    def name_of(self, number: int, last: int | None = None) -> str:
+        """Returns the name of the job of a row, or of the array of several."""
+        digits = max(4, len(str(len(self.rows))))
+        ends = (number,) if last is None else (number, last)
+        return "-".join((self.name, *(f"{each:0{digits}}" for each in ends)))
+
+    def parts(self, numbers: Sequence[int]) -> list[Part]:
+        """Returns the submissions of some rows, in their order.
+
+        Args:
+            numbers: The numbers of the rows.
+        """
+        if not self.arrays:
+            return [Part(self.job(each), (each,)) for each in numbers]
+        room = self._room()
+        cuts = cut(numbers, lambda part: len(self._packed(part)) <= room)
+        return [
+            Part(self.job(each[0]) if len(each) == 1 else self._array(each), tuple(each))
+            for each in cuts
+        ]
+
+    def job(self, number: int) -> Prepared:
+        """Returns the submission of one row alone."""
+        return self._like_base(self._order(number))
+
+    def faults(self) -> tuple[Problem, ...]:
+        """Returns what is wrong with rows in themselves, however they are sent."""
+        orders = (self._order(number) for number in self.numbers)
+        found = (problem for each in orders for problem in faults_of_words(each))
+        return tuple(dict.fromkeys(found))
+
+    def _order(self, number: int) -> Order:
+        row, order = self.rows[number - 1], self.base.order
+        words = order.command or command_in(self.base)
+        if not order.command and not any(f"{{{name}}}" in word for word in words for name in row):
+            words = ()  # the definition's own is not repeated
+        return msgspec.structs.replace(
+            order,
+            name=self.name_of(number),
+            command=tuple(filled(word, row) for word in words),
+            environment={**variables_of(row), **order.environment},
+        )
+
+    def _array(self, numbers: Sequence[int], packed: str | None = None) -> Prepared:
+        order = self.base.order
+        variables = {ROWS_VARIABLE: self._packed(numbers) if packed is None else packed}
+        array = msgspec.structs.replace(
+            order,
+            name=self.name_of(numbers[0], numbers[-1]),
+            command=(ROWS_GUARD, *(order.command or command_in(self.base))),
+            environment={**order.environment, **variables},
+        )
+        return self._like_base(array, size=len(numbers))
+
+    def _packed(self, numbers: Sequence[int]) -> str:
+        rows = tuple(self.rows[number - 1] for number in numbers)
+        return pack(Rows(self.token, tuple(numbers), rows))
+
+    def _room(self) -> int:
+        """Returns how many characters of packed rows fit into a request, beside all else in it."""
+        array = self._array(self.numbers, packed="")
+        request = dict(array.shown)
+        request["tags"] = {
+            **request["tags"],
+            SUBMISSION_TAG: self.token,
+            SUBMITTER_TAG: "_" * LONGEST_TAG_VALUE,
+        }
+        return min(
+            LARGEST_OVERRIDES - len(array.intent.overrides),
+            _LARGEST_REQUEST - len(json.dumps(request)),
+        )
+
+    def _like_base(self, order: Order, size: int | None = None) -> Prepared:
+        """Returns a submission that differs from the base in its words alone.
+
+        Where it goes and what it asks for are the same, so only what needs no AWS is checked.
+        """
+        base = self.base
+        cluster, registering = base.target.account.cluster, base.intent.registering
+        intent = make_intent(cluster, order, registering=registering)
+        if size is not None:
+            # The wire-up sets the columns: their names are checked as if they were sent.
+            columns = dict.fromkeys(variables_of(self.rows[0]), "set")
+            environment = {**columns, **intent.environment}
+            intent = msgspec.structs.replace(intent, size=size, environment=environment)
+        same = msgspec.structs.replace(base, order=order, intent=intent, problems=())
+        judged = Target(intent, base.target.account, base.definition)
+        return msgspec.structs.replace(same, problems=check_submission(judged, offline=True))
+
+
+def make_sweep(base: Prepared, rows: Sequence[Mapping[str, str]], *, arrays: bool) -> Sweep:
+    """Returns a sweep whose columns are all of use.
 
     The command is taken word by word and never through a shell, so a value stays one word.
 
     Args:
-        order: What all rows have in common.
+        base: What all rows have in common, checked; its command is the order's, or else the job's.
         rows: Values by column.
+        arrays: Whether rows may go into arrays. They do for jobs of one node whose definition is
+            mngen's own, unless a column is a variable that decides over what is sent.
 
     Raises:
-        InputError: A column is neither named in the command nor the name of a variable, or names
-            one that is set for all rows.
+        InputError: There are no rows, or their columns differ; or a column is neither named in the
+            command nor the name of a variable, or names one that is set for all rows.
     """
-    columns = list(rows[0])
+    if not rows:
+        raise InputError("the sweep has no rows")
+    order, columns = base.order, list(rows[0])
+    if any(each.keys() != rows[0].keys() for each in rows):
+        raise InputError("the rows of a sweep must have the same columns")
     for column in columns:
         if column in order.environment:
             raise InputError(
                 f"the column `{column}` is a variable that is set for all rows",
                 hint="rename the column, or leave the variable to it",
             )
+    words = order.command or command_in(base)
     unused = [
         column
         for column in columns
-        if not _VARIABLE.fullmatch(column)
-        and not any(f"{{{column}}}" in word for word in order.command)
+        if not _VARIABLE.fullmatch(column) and not any(f"{{{column}}}" in word for word in words)
     ]
     if unused:
         raise InputError(
@@ -97,26 +267,48 @@ def orders_of(order: Order, rows: Sequence[dict[str, str]]) -> list[Order]:
             f"`{{{unused[0]}}}`",
             hint="use letters, digits and underscores, or name it in the command",
         )
-    digits = max(4, len(str(len(rows))))
-    return [
-        msgspec.structs.replace(
-            order,
-            name=f"{order.name or order.job}-{number:0{digits}}",
-            command=tuple(_filled(word, row) for word in order.command),
-            environment={
-                **{name: value for name, value in row.items() if _VARIABLE.fullmatch(name)},
-                **order.environment,
-            },
-        )
-        for number, row in enumerate(rows, start=1)
+    if ROWS_VARIABLE in (*columns, *order.environment):
+        raise InputError(f"{ROWS_VARIABLE} is reserved", hint="use another name")
+    fit = (
+        base.intent.nodes is None
+        and not isinstance(base.intent.job.spec, JobFromFile)
+        and not any(each.startswith(VARIABLE_PREFIX) for each in columns)
+    )
+    return Sweep(base, tuple(rows), arrays and fit and len(rows) > 1)
+
+
+def waiting_for(sweep: Sweep, ids: Mapping[str, str]) -> Sweep:
+    """Returns a sweep whose jobs also wait for those that their job is after in the spec.
+
+    Args:
+        sweep: The sweep.
+        ids: IDs of the jobs of its flow, by their names in the spec.
+    """
+    order = sweep.base.order
+    before = tuple(ids[each] for each in sweep.base.intent.job.spec.predecessors)
+    order = msgspec.structs.replace(order, after=(*order.after, *before))
+    intent = make_intent(
+        sweep.base.target.account.cluster, order, registering=sweep.base.intent.registering
+    )
+    base = msgspec.structs.replace(sweep.base, order=order, intent=intent)
+    return replace(sweep, base=base)
+
+
+def command_in(prepared: Prepared) -> tuple[str, ...]:
+    """Returns the command of the definition; empty where its nodes have different ones, or none."""
+    described: Any = prepared.definition or {}
+    ranges = described.get("nodeProperties", {}).get("nodeRangeProperties", [])
+    containers = [each.get("container") for each in ranges] or [
+        described.get("containerProperties")
     ]
+    words = (containers[0] or {}).get("command", []) if len(containers) == 1 else []
+    return tuple(words)
 
 
-def send_all(
+def send_sweep(
     sender: Sender,
     batch: BatchClient,
-    prepared: Sequence[Prepared],
-    prefix: str,
+    sweep: Sweep,
     *,
     again: bool = False,
     on_progress: Callable[[Submission], None] | None = None,
@@ -126,51 +318,84 @@ def send_all(
     Args:
         sender: Sends them.
         batch: A client for reading.
-        prepared: The submissions.
-        prefix: How their names begin.
+        sweep: The sweep.
         again: Whether to submit all of them even so.
-        on_progress: Is called with each job as soon as its id is known.
+        on_progress: Is called with the job of each row as soon as its id is known.
+
+    Returns:
+        The job of each row.
+
+    Raises:
+        InputError: A row that is left alone breaks a rule; nothing was sent.
+        ToolError: AWS refused one or does not answer; what was submitted stays so.
     """
-    if prepared[0].intent.registering:
-        prepared = _registered(prepared)
-    known = known_jobs(batch, prepared[0], prefix)
-    done = []
-    for each in prepared:
-        submission = sender.send(each, again=again, on_progress=on_progress, known=known)
-        done.append(submission)
-        if not submission.existed:
-            time.sleep(_PAUSE)
-    return tuple(done)
+    if sweep.base.intent.registering:
+        sweep = _registered(sweep)
+    done: dict[int, Submission] = {}
+
+    def report(number: int, submission: Submission) -> None:
+        done[number] = submission
+        if on_progress is not None:
+            on_progress(submission)
+
+    # Of two that submit the same sweep on one machine, one waits.
+    with recorded(sweep.token) as entry:
+        found = {} if again else find_rows(batch, sweep, entry)
+        parts = sweep.parts([each for each in sweep.numbers if each not in found])
+        require_all(each.prepared for each in parts)
+        following = {part.numbers[0]: part for part in parts}
+        for number in sweep.numbers:
+            if number in found:
+                report(number, found[number])
+            elif number in following:
+                part = following[number]
+                submission = _send(sender, part, entry, again=again)
+                for index, each in enumerate(part.numbers):
+                    name = sweep.name_of(each)
+                    child = child_of(submission, index, name) if part.is_array else submission
+                    report(each, child)
+                if not submission.existed:
+                    time.sleep(_PAUSE)
+    return tuple(done[number] for number in sweep.numbers)
 
 
-def prepared_like(first: Prepared, order: Order, intent: Intent) -> Prepared:
-    """Returns a submission that differs from a checked one in its words alone.
+def _send(sender: Sender, part: Part, entry: Entry, *, again: bool) -> Submission:
+    """Submits a part, and keeps a record of it if it is an array.
 
-    Where it goes and what it asks for are the same, so only what needs no AWS is checked again.
+    That of the request alone would not do: once a row has failed, the next array is another one.
     """
-    same = msgspec.structs.replace(first, order=order, intent=intent, problems=())
-    judged = Target(same.intent, first.target.account, first.definition)
-    problems = check_submission(judged, offline=True)
-    return msgspec.structs.replace(same, problems=problems)
+    if part.is_array:
+        entry.begin()
+    submission = sender.send(part.prepared, again=again, known={})
+    if part.is_array:
+        entry.finish(submission.id)
+    return submission
 
 
-def _registered(prepared: Sequence[Prepared]) -> list[Prepared]:
-    """Registers the revision that all of them are submitted with, once."""
-    definition = prepared[0].definition
-    if definition is None:
+def _registered(sweep: Sweep) -> Sweep:
+    """Registers the revision that all rows are submitted with, once."""
+    base = sweep.base
+    if base.definition is None:
         raise ValueError("a submission without a definition")
-    arn = register(prepared[0].target, definition)
-    return [
-        msgspec.structs.replace(
-            each,
-            definition={**definition, "jobDefinitionArn": arn},
-            intent=msgspec.structs.replace(each.intent, registering=False),
-        )
-        for each in prepared
-    ]
+    arn = register(base.target, base.definition)
+    base = msgspec.structs.replace(
+        base,
+        definition={**base.definition, "jobDefinitionArn": arn},
+        intent=msgspec.structs.replace(base.intent, registering=False),
+    )
+    return replace(sweep, base=base)
 
 
-def _filled(word: str, row: dict[str, str]) -> str:
-    """Replaces each `{column}`, in one pass: a value that looks like one stays as it is."""
-    pattern = "|".join(re.escape(f"{{{column}}}") for column in row)
+def variables_of(row: Mapping[str, str]) -> dict[str, str]:
+    """Returns the values of the columns that are named as variables are."""
+    return {name: value for name, value in row.items() if _VARIABLE.fullmatch(name)}
+
+
+def filled(word: str, row: Mapping[str, str]) -> str:
+    """Replaces each `{column}`, in one pass: a value that looks like one stays as it is.
+
+    Of `{n}` and `{n}}` it is the longer one, in whichever order the columns are.
+    """
+    columns = sorted(row, key=len, reverse=True)
+    pattern = "|".join(re.escape(f"{{{column}}}") for column in columns)
     return re.sub(pattern, lambda match: row[match[0][1:-1]], word)

@@ -16,7 +16,7 @@ from mngen.jobs._dependencies import dependencies_of, was_cancelled
 from mngen.jobs._types import ENDED, Submission
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_batch.type_defs import JobDetailTypeDef
@@ -41,8 +41,13 @@ def find(
         for each in list_filtered(batch, queue, "JOB_NAME", name)
         if each.get("status") != "FAILED" and (wanted is None or each["jobDefinition"] in wanted)
     ]
+    return counting(batch, ids)
+
+
+def counting(batch: BatchClient, ids: Sequence[str]) -> dict[str, JobDetailTypeDef]:
+    """Returns those of some jobs that count, by their tokens, of equal ones the first."""
     found: dict[str, JobDetailTypeDef] = {}
-    for job in sorted(describe(batch, ids), key=_age):
+    for job in sorted(describe(batch, ids), key=age):
         token = token_in(job)
         if token and counts(job):
             found.setdefault(token, job)
@@ -80,5 +85,6 @@ def as_submission(job: JobDetailTypeDef, intent: Intent) -> Submission:
     )
 
 
-def _age(job: JobDetailTypeDef) -> tuple[int, str]:
+def age(job: JobDetailTypeDef) -> tuple[int, str]:
+    """Returns what jobs are sorted by: the first one comes first."""
     return job.get("createdAt", 0), job["jobId"]

@@ -16,6 +16,7 @@ from mngen.cluster import definition_name, queue_name
 from mngen.errors import ToolError
 from mngen.jobs._dependencies import failed_causes, unfinished_causes
 from mngen.jobs._joining import unjoined
+from mngen.jobs._old_image import old_image_causes
 from mngen.jobs._reasons import STUCK, cause_of
 from mngen.jobs._types import WAITING, Cause
 from mngen.rules import check_waiting
@@ -46,7 +47,7 @@ def causes_of(account: Account, job: JobDetailTypeDef) -> tuple[Cause, ...]:
     """
     batch: BatchClient = account.client("batch")
     if job["status"] not in WAITING:
-        return tuple(failed_causes(batch, job))
+        return tuple(end_causes(batch, job))
     found = [*unfinished_causes(batch, job)]
     if job["status"] == "RUNNABLE":
         target = _target(account, job)
@@ -60,6 +61,12 @@ def causes_of(account: Account, job: JobDetailTypeDef) -> tuple[Cause, ...]:
     if not found:
         found = [_unknown(job)]
     return tuple(sorted(found, key=lambda cause: not cause.certain))
+
+
+def end_causes(batch: BatchClient, job: JobDetailTypeDef) -> Iterator[Cause]:
+    """Yields why a job failed before its command began, if it did."""
+    yield from failed_causes(batch, job)
+    yield from old_image_causes(job)
 
 
 def _said(job: JobDetailTypeDef) -> Iterator[Cause]:

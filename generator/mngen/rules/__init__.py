@@ -36,10 +36,11 @@ if TYPE_CHECKING:
         check_waiting,
         submission_calls,
     )
-    from mngen.rules.submission import SUBMISSION_RULES, SubmissionRule
+    from mngen.rules.submission import LARGEST_OVERRIDES, SUBMISSION_RULES, SubmissionRule
 
 __all__ = [
     "AWS_RULES",
+    "LARGEST_OVERRIDES",
     "RULES",
     "SPEC_RULES",
     "SUBMISSION_RULES",
@@ -73,6 +74,7 @@ __getattr__ = later(
         "AWS_RULES": "account",
         "Answers": "checks._account",
         "AwsRule": "account",
+        "LARGEST_OVERRIDES": "submission",
         "Obstacle": "checks._submission",
         "RULES": "_all",
         "Report": "checks._report",

@@ -11,6 +11,7 @@ class Stage(StrEnum):
     """What a line of the wire-up is about."""
 
     START = "start"
+    ROW = "row"
     CPUS = "cpus"
     INPUTS = "inputs"
     OUTPUTS = "outputs"

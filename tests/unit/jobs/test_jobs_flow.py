@@ -205,6 +205,67 @@ def test_the_command(chained: Deployed, folder: Path, state_home: Path, flows: J
     done = run("solve", "--flow", "--format", "json")
     data = json.loads(done.stdout)
     assert data[1]["after"] == [data[0]["id"]]
-    assert run("solve", "--flow", "--sweep", "rows.csv").returncode == 2
     alone = run("solve", "--again")
     assert "`solve` is after `mesh` in the spec, but does not wait" in alone.stderr
+
+
+class TestSweeps:
+    """A flow whose last job is a sweep: the earlier jobs once, and each row after them."""
+
+    rows = ({"case": "a"}, {"case": "b"})
+
+    def test_the_rows_wait_for_the_jobs_that_come_first(
+        self, chained: Deployed, flows: Jobs
+    ) -> None:
+        order = Order(job="plot", name=unique(), environment=quick())
+        mesh, *rows = flows.sweep(order, self.rows, flow=True)
+        assert (mesh.name, waits(chained, mesh)) == (f"{order.name}-mesh", set())
+        [array] = {each.id.partition(":")[0] for each in rows}
+        parent = chained.job(array)
+        assert parent["dependsOn"] == [{"jobId": mesh.id}]
+        assert parent["arrayProperties"]["size"] == 2
+        assert chained.reached(array, "SUCCEEDED", "FAILED")["status"] == "SUCCEEDED"
+        again = flows.sweep(order, self.rows, flow=True)
+        assert [(each.id, each.existed) for each in again] == [
+            (each.id, True) for each in (mesh, *rows)
+        ]
+
+    def test_rows_of_several_nodes_wait_too(self, chained: Deployed, flows: Jobs) -> None:
+        order = Order(job="solve", name=unique(), environment=quick())
+        mesh, *rows = flows.sweep(order, self.rows, flow=True)
+        assert [waits(chained, each) for each in rows] == [{mesh.id}] * 2
+        for each in rows:
+            assert flows.wait(each.id, timeout=180).state == "SUCCEEDED"
+
+    def test_after_a_first_job_that_failed_all_rows_are_new(
+        self, chained: Deployed, flows: Jobs
+    ) -> None:
+        held = quick(MNGEN_SANDBOX_HOLD="RUNNABLE")
+        order = Order(job="plot", name=unique(), environment=held)
+        mesh, *rows = flows.sweep(order, self.rows, flow=True)
+        array = rows[0].id.partition(":")[0]
+        chained.batch.terminate_job(jobId=mesh.id, reason="test")
+        assert chained.reached(array, "FAILED")["statusReason"] == "Dependent Job failed"
+        again = flows.sweep(order, self.rows, flow=True)
+        assert not any(each.existed for each in again)
+        chained.drain()
+
+    def test_the_command(self, chained: Deployed, folder: Path, flows: Jobs) -> None:
+        name = unique()
+        environment: Any = chained.sandbox.environment()
+        (folder / "rows.csv").write_text("case\na\nb\n")
+        arguments = ("submit", "plot", "--flow", "--sweep", "rows.csv", "--name", name)
+        plan = mngen(*arguments, "--dry-run", cwd=folder, env=environment)
+        shown = json.loads(plan.stdout)
+        assert [each["jobName"] for each in shown] == [f"{name}-mesh", f"{name}-0001-0002"]
+        assert shown[1]["dependsOn"] == [{"jobId": "(ID of mesh)"}]
+        assert plan.stderr.count("price: at most") == 2
+        assert plan.stderr.count("; times 2 jobs") == 1
+        assert flows.list(name=f"{name}*") == ()
+        done = mngen(*arguments, cwd=folder, env=environment)
+        assert done.returncode == 0, done.stderr
+        told = [line.split("\t") for line in done.stdout.splitlines()]
+        assert [each[1] for each in told] == [f"{name}-mesh", f"{name}-0001", f"{name}-0002"]
+        assert chained.job(told[1][0].partition(":")[0])["dependsOn"] == [{"jobId": told[0][0]}]
+        assert "3 of 3 jobs, 0 of them submitted earlier" in done.stderr
+        chained.drain()

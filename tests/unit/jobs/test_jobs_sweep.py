@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import secrets
 import signal
 import subprocess
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 
+from mngen.cluster import ROWS_GUARD, ROWS_VARIABLE
 from mngen.errors import InputError
-from mngen.jobs import Jobs, Order, read_rows
-from tests.support.batch import Deployed, spec_text
+from mngen.jobs import Jobs, Order, _swept, read_rows
+from mngen.jobs._rows import Rows, unpack
+from tests.support.batch import Deployed, hold, spec_text
 from tests.support.cli import CHECKOUT
 from tests.support.faults import Faults
 from tests.support.sandbox import client
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from mngen.sandbox import Sandbox
@@ -68,7 +73,18 @@ class TestRows:
             read_rows(self.write(tmp_path, "A\né\n", "latin-1"))
 
 
-class TestSweep:
+def rows_of(job: dict[str, Any]) -> Rows:
+    rows = unpack(variables(job)[ROWS_VARIABLE])
+    assert rows is not None
+    return rows
+
+
+HELD = {"MNGEN_SANDBOX_HOLD": "RUNNING"}
+
+
+class TestOneByOne:
+    """Each row is a job: what several nodes need, or --no-array asks for."""
+
     def test_columns_are_variables_and_words(self, deployed: Deployed, jobs: Jobs) -> None:
         order = Order(
             job="one",
@@ -77,7 +93,7 @@ class TestSweep:
             environment={"FIXED": "1"},
         )
         rows = [{"n": "1", "text": QUOTES}, {"n": "2", "text": "{n}"}]
-        done = jobs.sweep(order, rows)
+        done = jobs.sweep(order, rows, arrays=False)
         assert [each.name for each in done] == [f"{order.name}-0001", f"{order.name}-0002"]
         first, second = (deployed.job(each.id) for each in done)
         # A value that looks like a column stays as it is, and so does what is no column.
@@ -92,9 +108,9 @@ class TestSweep:
     ) -> None:
         order = Order(job="one", name=unique())
         rows = [{"A": str(n)} for n in range(3)]
-        done = jobs.sweep(order, rows)
+        done = jobs.sweep(order, rows, arrays=False)
         deployed.batch.terminate_job(jobId=done[1].id, reason="test")
-        again = jobs.sweep(order, rows)
+        again = jobs.sweep(order, rows, arrays=False)
         assert [each.existed for each in again] == [True, False, True]
         assert (again[0].id, again[2].id) == (done[0].id, done[2].id)
 
@@ -102,7 +118,7 @@ class TestSweep:
         name = unique()
         rows = [{"A": "1"}, {"A": "x" * 9_000}, {"A": "y" * 9_000}]
         with pytest.raises(InputError) as caught:
-            jobs.sweep(Order(job="one", name=name), rows)
+            jobs.sweep(Order(job="one", name=name), rows, arrays=False)
         assert {each.rule for each in caught.value.problems} == {"MN308"}
         assert jobs.list(name=f"{name}*") == ()
 
@@ -118,11 +134,12 @@ class TestSweep:
         with Faults(deployed.sandbox.endpoint) as faults:
             faults.redirect(monkeypatch)
             through = Jobs(deployed.cluster)
-            done = through.sweep(order, rows)
+            done = through.sweep(order, rows, arrays=False)
             assert faults.count("batch:SubmitJob") == 30
             assert len(faults.calls) - 30 <= 14
             before = len(faults.calls)
-            assert [each.id for each in through.sweep(order, rows)] == [each.id for each in done]
+            again = through.sweep(order, rows, arrays=False)
+            assert [each.id for each in again] == [each.id for each in done]
             assert len(faults.calls) - before <= 14
 
     def test_killed_half_way_and_resumed(
@@ -130,21 +147,8 @@ class TestSweep:
     ) -> None:
         name = unique()
         (folder / "s.csv").write_text("A\n" + "".join(f"{n}\n" for n in range(6)))
-        arguments = ["submit", "one", "--name", name, "--sweep", "s.csv"]
-        with Faults(deployed.sandbox.endpoint) as faults:
-            held = faults.hold_answer("batch:SubmitJob", after=3)
-            process = subprocess.Popen(
-                [*CHECKOUT, *arguments],
-                cwd=folder,
-                env={**faults.environment(), "XDG_STATE_HOME": str(state_home)},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            assert held.reached.wait(180)
-            process.send_signal(signal.SIGKILL)
-            out, _ = process.communicate()
+        arguments = ["submit", "one", "--name", name, "--sweep", "s.csv", "--no-array"]
+        out = killed(arguments, deployed, folder, state_home, answered=3)
         told = [line.split("\t") for line in out.splitlines()]
         assert [each[1] for each in told] == [f"{name}-000{n}" for n in (1, 2, 3)]
         done = run(*arguments, "--format", "json")
@@ -152,16 +156,299 @@ class TestSweep:
         found = json.loads(done.stdout)
         assert [each["existed"] for each in found] == [True] * 4 + [False] * 2
         assert [each["id"] for each in found[:3]] == [each[0] for each in told]
-        listed = deployed.batch.list_jobs(
-            jobQueue=f"{deployed.name}-small",
-            filters=[{"name": "JOB_NAME", "values": [f"{name}-*"]}],
-        )["jobSummaryList"]
-        assert len(listed) == 6
+        assert len(listed(deployed, name)) == 6
 
     def test_a_column_and_a_variable_of_one_name(self, jobs: Jobs) -> None:
         order = Order(job="one", environment={"A": "for all"})
         with pytest.raises(InputError, match="the column `A` is a variable that is set for all"):
             jobs.sweep(order, [{"A": "1"}])
+
+
+def killed(
+    arguments: list[str], deployed: Deployed, folder: Path, state_home: Path, *, answered: int
+) -> str:
+    """Run mngen, and kill it while it waits for the answer after these many; return its output."""
+    with Faults(deployed.sandbox.endpoint) as faults:
+        held = faults.hold_answer("batch:SubmitJob", after=answered)
+        process = subprocess.Popen(
+            [*CHECKOUT, *arguments],
+            cwd=folder,
+            env={**faults.environment(), "XDG_STATE_HOME": str(state_home)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert held.reached.wait(180)
+        process.send_signal(signal.SIGKILL)
+        out, _ = process.communicate()
+    return out
+
+
+def listed(deployed: Deployed, name: str) -> list[dict[str, Any]]:
+    """List the jobs of a sweep as the queue has them: an array is one of them."""
+    found: list[dict[str, Any]] = deployed.batch.list_jobs(
+        jobQueue=f"{deployed.name}-small", filters=[{"name": "JOB_NAME", "values": [f"{name}-*"]}]
+    )["jobSummaryList"]
+    return found
+
+
+class TestArrays:
+    """Rows of jobs of one node go into arrays, and each counts for itself."""
+
+    @pytest.fixture(autouse=True)
+    def emptied(self, deployed: Deployed) -> Iterator[None]:
+        yield
+        deployed.drain()
+
+    def test_rows_are_children_of_one_array(self, deployed: Deployed, jobs: Jobs) -> None:
+        order = Order(
+            job="one",
+            name=unique(),
+            command=("run", "--n={n}", "{text}"),
+            environment={"FIXED": "1"},
+            tags={"project": "wing"},
+        )
+        rows = [{"n": "1", "text": QUOTES}, {"n": "2", "text": "{n}"}]
+        done = jobs.sweep(order, rows)
+        assert [each.name for each in done] == [f"{order.name}-0001", f"{order.name}-0002"]
+        [array] = {each.id.partition(":")[0] for each in done}
+        assert [each.id for each in done] == [f"{array}:0", f"{array}:1"]
+        parent = deployed.job(array)
+        assert parent["jobName"] == f"{order.name}-0001-0002"
+        assert parent["arrayProperties"]["size"] == 2
+        assert parent["tags"]["project"] == "wing"
+        assert parent["container"]["command"] == [ROWS_GUARD, "run", "--n={n}", "{text}"]
+        assert variables(parent)["FIXED"] == "1"
+        assert rows_of(parent).values == tuple(rows)
+        assert deployed.job(done[1].id)["arrayProperties"]["index"] == 1
+        again = jobs.sweep(order, rows)
+        assert [(each.id, each.existed) for each in again] == [(each.id, True) for each in done]
+
+    def test_what_failed_goes_into_a_new_array_and_nothing_else(
+        self, deployed: Deployed, jobs: Jobs
+    ) -> None:
+        order = Order(job="one", name=unique(), environment=HELD)
+        rows = [{"A": str(n)} for n in range(5)]
+        done = jobs.sweep(order, rows)
+        for index in (0, 1, 3):
+            deployed.reached(done[index].id, "RUNNING")
+        deployed.control(jobs={done[0].id: {"hold": None, "seconds": 0}})
+        deployed.reached(done[0].id, "SUCCEEDED")
+        for index in (1, 3):
+            deployed.batch.terminate_job(jobId=done[index].id, reason="test")
+        again = jobs.sweep(order, rows)
+        assert [each.existed for each in again] == [True, False, True, False, True]
+        assert again[0].state == "SUCCEEDED"
+        assert [again[n].id for n in (0, 2, 4)] == [done[n].id for n in (0, 2, 4)]
+        [array] = {again[n].id.partition(":")[0] for n in (1, 3)}
+        assert rows_of(deployed.job(array)).numbers == (2, 4)
+        assert deployed.job(array)["jobName"] == f"{order.name}-0002-0004"
+        # One row alone is a job as any other, and is found as one.
+        deployed.batch.terminate_job(jobId=again[1].id, reason="test")
+        third = jobs.sweep(order, rows)
+        assert [each.existed for each in third] == [True, False, True, True, True]
+        alone = deployed.job(third[1].id)
+        assert (alone["jobName"], "arrayProperties" in alone) == (f"{order.name}-0002", False)
+        assert variables(alone)["A"] == "1"
+        fourth = jobs.sweep(order, rows)
+        assert [(each.id, each.existed) for each in fourth] == [(each.id, True) for each in third]
+
+    def test_an_array_that_ended_counts_row_by_row(self, deployed: Deployed, jobs: Jobs) -> None:
+        order = Order(job="one", name=unique(), environment={"MNGEN_SANDBOX_HOLD": "RUNNABLE"})
+        rows = [{"A": str(n)} for n in range(3)]
+        done = jobs.sweep(order, rows)
+        array = done[0].id.partition(":")[0]
+        ends: dict[str, dict[str, Any]]
+        ends = {each.id: {"hold": None, "seconds": 0} for each in done}
+        ends[done[1].id]["exits"] = [1]
+        deployed.control(jobs=ends)
+        assert deployed.reached(array, "SUCCEEDED", "FAILED")["status"] == "FAILED"
+        again = jobs.sweep(order, rows)
+        assert [each.existed for each in again] == [True, False, True]
+        assert [each.state for each in again] == ["SUCCEEDED", "SUBMITTED", "SUCCEEDED"]
+
+    def test_of_a_cancelled_array_only_what_has_succeeded_counts(
+        self, deployed: Deployed, jobs: Jobs
+    ) -> None:
+        order = Order(job="one", name=unique(), environment=HELD)
+        rows = [{"A": str(n)} for n in range(3)]
+        done = jobs.sweep(order, rows)
+        for each in done:
+            deployed.reached(each.id, "RUNNING")
+        deployed.control(jobs={done[2].id: {"hold": None, "seconds": 0}})
+        deployed.reached(done[2].id, "SUCCEEDED")
+        array = done[0].id.partition(":")[0]
+        deployed.batch.terminate_job(jobId=array, reason="test")
+        again = jobs.sweep(order, rows)
+        assert [each.existed for each in again] == [False, False, True]
+        assert rows_of(deployed.job(again[0].id.partition(":")[0])).numbers == (1, 2)
+
+    def test_children_that_a_cancelled_array_spares_count(
+        self, deployed: Deployed, jobs: Jobs
+    ) -> None:
+        order = Order(job="one", name=unique(), environment={"MNGEN_SANDBOX_HOLD": "RUNNABLE"})
+        rows = [{"A": str(n)} for n in range(3)]
+        done = jobs.sweep(order, rows)
+        deployed.control(jobs={done[0].id: {"hold": "RUNNING"}})
+        deployed.reached(done[0].id, "RUNNING")
+        deployed.batch.cancel_job(jobId=done[0].id.partition(":")[0], reason="test")
+        assert [each.existed for each in jobs.sweep(order, rows)] == [True, False, False]
+
+    def test_an_array_whose_dependency_failed_counts_for_no_row(
+        self, deployed: Deployed, jobs: Jobs
+    ) -> None:
+        first = hold(jobs, "RUNNING", "one")
+        order = Order(job="one", name=unique(), after=(first,))
+        rows = [{"A": "1"}, {"A": "2"}]
+        done = jobs.sweep(order, rows)
+        array = done[0].id.partition(":")[0]
+        assert deployed.job(array)["dependsOn"] == [{"jobId": first}]
+        deployed.batch.terminate_job(jobId=first, reason="test")
+        deployed.reached(array, "FAILED")
+        with pytest.raises(InputError, match="to wait for has failed"):
+            jobs.sweep(order, rows)
+
+    def test_a_row_whose_image_is_too_old_is_explained(
+        self, deployed: Deployed, jobs: Jobs
+    ) -> None:
+        order = Order(job="one", name=unique(), environment={"MNGEN_SANDBOX_EXIT": "127"})
+        done = jobs.sweep(order, [{"A": "1"}, {"A": "2"}])
+        deployed.reached(done[0].id, "FAILED")
+        [cause] = jobs.status(done[0].id).causes
+        assert ROWS_GUARD in cause.what
+
+    def test_other_rows_are_other_jobs(self, deployed: Deployed, jobs: Jobs) -> None:
+        order = Order(job="one", name=unique(), environment=HELD)
+        rows = [{"A": "1"}, {"A": "2"}, {"A": "3"}]
+        done = jobs.sweep(order, rows)
+        changed = [{"A": "1"}, {"A": "two"}, {"A": "3"}, {"A": "4"}]
+        again = jobs.sweep(order, changed)
+        assert [each.existed for each in again] == [True, False, True, False]
+        assert rows_of(deployed.job(again[1].id.partition(":")[0])).values == (
+            {"A": "two"},
+            {"A": "4"},
+        )
+        other = jobs.sweep(msgspec.structs.replace(order, timeout=600), rows)
+        assert not any(each.existed for each in other)
+        assert [each.id for each in jobs.sweep(order, rows)] == [each.id for each in done]
+
+    def test_rows_that_were_submitted_one_by_one_count(self, jobs: Jobs) -> None:
+        order = Order(job="one", name=unique(), environment=HELD)
+        rows = [{"A": str(n)} for n in range(4)]
+        alone = jobs.sweep(order, rows[:2], arrays=False)
+        done = jobs.sweep(order, rows)
+        assert [each.id for each in done[:2]] == [each.id for each in alone]
+        assert [each.existed for each in done] == [True, True, False, False]
+        assert [each.id for each in jobs.sweep(order, rows, arrays=False)] == [
+            each.id for each in done
+        ]
+
+    def test_all_are_submitted_again_where_that_is_asked_for(
+        self, deployed: Deployed, jobs: Jobs
+    ) -> None:
+        order = Order(job="one", name=unique(), environment=HELD)
+        rows = [{"A": "1"}, {"A": "2"}]
+        first = jobs.sweep(order, rows)
+        second = jobs.sweep(order, rows, again=True)
+        assert not {each.id for each in first} & {each.id for each in second}
+        assert len(listed(deployed, order.name or "")) == 2
+
+    def test_nothing_is_sent_if_a_column_is_wrong(self, jobs: Jobs) -> None:
+        name = unique()
+        with pytest.raises(InputError) as caught:
+            jobs.sweep(Order(job="one", name=name), [{"AWS_BATCH_A": "1"}, {"AWS_BATCH_A": "2"}])
+        assert {each.rule for each in caught.value.problems} == {"MN309"}
+        assert jobs.list(name=f"{name}*") == ()
+
+    @pytest.mark.usefixtures("state_home")
+    def test_many_rows_take_few_calls(
+        self, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        order, rows = Order(job="one", name=unique()), [{"A": str(n)} for n in range(1000)]
+        with Faults(deployed.sandbox.endpoint) as faults:
+            faults.redirect(monkeypatch)
+            through = Jobs(deployed.cluster)
+            done = through.sweep(order, rows)
+            assert faults.count("batch:SubmitJob") == 1
+            assert len(faults.calls) <= 15
+            before = len(faults.calls)
+            again = through.sweep(order, rows)
+            assert [each.id for each in again] == [each.id for each in done]
+            # Beside the checks: the list, the array, and its children by state.
+            assert len(faults.calls) - before <= 22
+            assert faults.count("batch:SubmitJob") == 1
+
+    def test_killed_half_way_and_resumed(
+        self, deployed: Deployed, folder: Path, state_home: Path, run: Any
+    ) -> None:
+        """Three arrays are made, the answer to the third is lost, and a row of the first fails."""
+        name = unique()
+        write_rows(folder / "s.csv")
+        arguments = ["submit", "one", "--name", name, "--sweep", "s.csv"]
+        arguments += ["--env", "MNGEN_SANDBOX_HOLD=RUNNABLE"]
+        out = killed(arguments, deployed, folder, state_home, answered=2)
+        told = {name: job for job, name in (line.split("\t") for line in out.splitlines())}
+        before = listed(deployed, name)
+        assert len(before) == 3
+        # What is left is cut otherwise then, so the third array is found by its rows alone.
+        failed = told[f"{name}-0001"]
+        deployed.batch.terminate_job(jobId=failed, reason="test")
+        done = run(*arguments, "--format", "json")
+        assert done.returncode == 0, done.stderr
+        found = {each["name"]: each for each in json.loads(done.stdout)}
+        assert list(found) == [f"{name}-{number:04}" for number in range(1, ROWS + 1)]
+        assert not found[f"{name}-0001"]["existed"]
+        assert all(found[row]["id"] == told[row] for row in list(told)[1:])
+        carried = [
+            number
+            for each in listed(deployed, name)
+            for number in (
+                rows_of(deployed.job(each["jobId"])).numbers
+                if "arrayProperties" in each
+                else [int(each["jobName"][-4:])]
+            )
+        ]
+        assert sorted(carried) == [1, *range(1, ROWS + 1)]
+        assert (
+            sum(each["existed"] for each in found.values())
+            == sum(each["arrayProperties"]["size"] for each in before) - 1
+        )
+
+    def test_an_array_that_batch_does_not_list_yet_is_waited_for(
+        self, deployed: Deployed, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        order = Order(job="one", name=unique(), environment=HELD)
+        rows = [{"A": "1"}, {"A": "2"}, {"A": "3"}]
+        done = jobs.sweep(order, rows)
+        deployed.reached(done[0].id, "RUNNING")
+        deployed.batch.terminate_job(jobId=done[0].id, reason="test")
+        lists = iter([[], list(listed(deployed, order.name or ""))])
+        monkeypatch.setattr(_swept, "list_filtered", lambda *_: next(lists))
+        monkeypatch.setattr(_swept, "LOOK_SECONDS", 0.0)
+        assert [each.existed for each in jobs.sweep(order, rows)] == [False, True, True]
+
+    def test_an_answer_that_is_lost_makes_no_second_array(
+        self, deployed: Deployed, folder: Path, run: Any
+    ) -> None:
+        name = unique()
+        (folder / "s.csv").write_text("A\n1\n2\n")
+        with Faults(deployed.sandbox.endpoint) as faults:
+            faults.lose("batch:SubmitJob", times=1)
+            arguments = ("submit", "one", "--name", name, "--sweep", "s.csv")
+            done = run(*arguments, env=faults.environment())
+        assert done.returncode == 0, done.stderr
+        [array] = listed(deployed, name)
+        assert done.stdout.split()[::2] == [f"{array['jobId']}:{index}" for index in (0, 1)]
+
+
+ROWS = 15
+
+
+def write_rows(file: Path) -> None:
+    """Write rows that cannot be compressed: a few of them fit into an array."""
+    lines = (f"{number},{secrets.token_hex(1300)}\n" for number in range(ROWS))
+    file.write_text("number,text\n" + "".join(lines))
 
 
 class TestOptions:
@@ -260,10 +547,10 @@ class TestOptions:
 
         def look(checked: Any) -> None:
             assert jobs.list(name=f"{name}-*") == ()
-            seen.append(len(checked))
+            seen.append([each.count for each in checked])
 
         sent = jobs.sweep(Order(job="one", name=name), [{"A": "1"}, {"A": "2"}], on_checked=look)
-        assert (seen, len(sent)) == ([2], 2)
+        assert (seen, len(sent)) == ([[2]], 2)
         for each in sent:
             jobs.cancel(each.id)
 
@@ -283,31 +570,80 @@ class TestOptions:
         done = run(*arguments, *command)
         assert done.returncode == 0, done.stderr
         found = [own.job(each["id"])["container"] for each in json.loads(done.stdout)]
-        assert len({each["command"][1] for each in found}) == 1
-        assert [each["command"][2] for each in found] == ["x", "y"]
+        [words] = {tuple(each["command"]) for each in found}
+        assert words[:2] == (ROWS_GUARD, "run")
+        assert words[3] == "{n}"
         (kept,) = s3.list_objects_v2(Bucket=f"{name}-inputs")["Contents"]
         # Where the bucket's object is brought to before the job starts.
         digest = kept["Key"].split("/")[-2]
         place = f"/efs/mngen-inputs/{name}/{digest}"
-        assert found[0]["command"][1] == f"{place}/rows.csv"
+        assert words[2] == f"{place}/rows.csv"
         for each in found:
             assert variables({"container": each})["MNGEN_INPUTS"] == place
 
     @pytest.mark.parametrize("again", [False, True])
+    @pytest.mark.parametrize("arrays", [False, True])
     def test_one_that_stops_half_way_in_json(
-        self, deployed: Deployed, jobs: Jobs, run: Any, rows: str, *, again: bool
+        self, deployed: Deployed, folder: Path, run: Any, *, again: bool, arrays: bool
     ) -> None:
         name = unique()
-        options = ["--again"] if again else []
+        write_rows(folder / "many.csv")
+        options = ["--again"] * again + ["--no-array"] * (not arrays)
         with Faults(deployed.sandbox.endpoint) as faults:
             faults.fail("batch:SubmitJob", "ClientException", after=1)
-            arguments = ("submit", "one", "--sweep", rows, "--name", name, "--format", "json")
-            done = run(*arguments, *options, env=faults.environment())
+            arguments = ("submit", "one", "--sweep", "many.csv", "--name", name)
+            done = run(*arguments, "--format", "json", *options, env=faults.environment())
         assert (done.returncode, done.stdout) == (3, "")
-        [first] = jobs.list(name=f"{name}-*")
-        assert f"{first.id}\t{first.name}\n" in done.stderr
+        [first] = listed(deployed, name)
+        size = first["arrayProperties"]["size"] if arrays else 0
+        ids = [f"{first['jobId']}:{index}" for index in range(size)] or [first["jobId"]]
+        assert len(ids) < ROWS
+        for number, each in enumerate(ids, start=1):
+            assert f"{each}\t{name}-{number:04}\n" in done.stderr
+        assert f"{len(ids)} of {ROWS} jobs, 0 of them submitted earlier" in done.stderr
         assert ("to continue, repeat the command" in done.stderr) is not again
         assert ("the other rows from another file" in done.stderr) is again
+        deployed.drain()
+
+    def test_a_dry_run_shows_the_request_of_each_array(
+        self, deployed: Deployed, run: Any, rows: str
+    ) -> None:
+        name = unique()
+        arguments = ("submit", "one", "--sweep", rows, "--dry-run", "--name", name)
+        done = run(*arguments, "--", "run", "{n}")
+        assert done.returncode == 0, done.stderr
+        [shown] = json.loads(done.stdout)
+        assert (shown["jobName"], shown["arrayProperties"]) == (f"{name}-0001-0002", {"size": 2})
+        assert shown["containerOverrides"]["command"] == [ROWS_GUARD, "run", "{n}"]
+        packed = rows_of({"container": shown["containerOverrides"]})
+        assert packed.values == ({"A": "1", "n": "x"}, {"A": "2", "n": "y"})
+        assert "; times 2 jobs" in done.stderr
+        done = run(*arguments, "--no-array", "--", "run", "{n}")
+        assert [each["jobName"] for each in json.loads(done.stdout)] == [
+            f"{name}-0001",
+            f"{name}-0002",
+        ]
+        assert "; times 2 jobs" in done.stderr
+        assert listed(deployed, name) == []
+
+    def test_an_array_is_shown_as_its_rows(self, deployed: Deployed, run: Any, rows: str) -> None:
+        name = unique()
+        arguments = ("submit", "one", "--sweep", rows, "--name", name)
+        done = run(*arguments)
+        assert done.returncode == 0, done.stderr
+        [array] = listed(deployed, name)
+        assert done.stdout.splitlines() == [
+            f"{array['jobId']}:{index}\t{name}-000{index + 1}" for index in range(2)
+        ]
+        assert "2 of 2 jobs, 0 of them submitted earlier" in done.stderr
+        again = json.loads(run(*arguments, "--format", "json").stdout)
+        assert [each["id"] for each in again] == [f"{array['jobId']}:{index}" for index in range(2)]
+        assert all(each["existed"] for each in again)
+
+    def test_without_a_sweep_there_is_no_array(self, run: Any) -> None:
+        done = run("submit", "one", "--no-array")
+        assert done.returncode == 2
+        assert "only with --sweep" in done.stderr
 
     def test_a_sweep_is_not_followed(self, jobs: Jobs, run: Any, rows: str) -> None:
         name = unique()
