@@ -152,6 +152,30 @@ def _merged(container: dict[str, Any], properties: dict[str, Any]) -> dict[str, 
     return merged
 
 
+def array_of(deployed: Deployed, size: int, job: str = "one", **changes: Any) -> str:
+    """Submit an array, as another tool would; return its ID.
+
+    Args:
+        deployed: The deployment.
+        size: How many jobs it has.
+        job: A single-node job of the spec.
+        changes: What the request has besides; `variables` are those of the jobs.
+    """
+    variables = changes.pop("variables", {})
+    environment = [{"name": key, "value": value} for key, value in variables.items()]
+    answer = deployed.batch.submit_job(
+        **{
+            "jobName": f"n{uuid4().hex[:10]}",
+            "jobQueue": f"{deployed.name}-small",
+            "jobDefinition": f"{deployed.name}-{job}",
+            "arrayProperties": {"size": size},
+            "containerOverrides": {"environment": environment},
+            **changes,
+        }
+    )
+    return str(answer["jobId"])
+
+
 def refused(call: Any, **arguments: Any) -> str:
     """Make a call that AWS Batch refuses; return its message."""
     with pytest.raises(ClientError) as caught:

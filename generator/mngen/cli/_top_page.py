@@ -201,7 +201,13 @@ def _job_columns(jobs: "tuple[ActiveJob, ...]", now: float) -> list[_Column]:
 
 
 def _name(job: "ActiveJob") -> str:
-    return job.name if job.array is None else f"{job.name}[{job.array}]"
+    """Returns the name of a job, of an array with how many of its jobs have finished."""
+    if job.array is None:
+        return job.name
+    if not job.children:
+        return f"{job.name}[{job.array}]"
+    finished = job.array - sum(job.children.get(state, 0) for state in UNFINISHED)
+    return f"{job.name}[{finished}/{job.array}]"
 
 
 def _table(columns: list[_Column], width: int) -> list[Text]:

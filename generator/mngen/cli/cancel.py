@@ -25,7 +25,7 @@ from mngen.cli._options import (
 from mngen.cli._session import opened_jobs
 
 if TYPE_CHECKING:
-    from mngen.jobs import Jobs, JobSummary
+    from mngen.jobs import Jobs, JobStatus, JobSummary
 
 _REASON = "cancelled with mngen cancel"
 
@@ -49,7 +49,7 @@ def cancel(
 
     The filters are those of `mngen jobs`: --name 'run-*' cancels all jobs of the sweep `run` that
     have not finished. AWS Batch may cancel a PENDING job only when the jobs that it depends on have
-    finished.
+    finished. An array is cancelled with all its jobs; `ID:INDEX` cancels one of them.
 
     If some jobs cannot be cancelled, they are listed, and the exit code is 3.
     """
@@ -68,14 +68,20 @@ def cancel(
     if not yes:
         require_terminal("run mngen jobs with the same options to see the jobs")
     with opened_jobs(file, sandbox=sandbox) as opened:
+        states = [each.upper() for each in status or ()]
         found = opened.list(
             queue=queue,
-            states=[each.upper() for each in status or ()],
+            states=states,
             name=name,
             since=moment(since),
             tags=dict(parse_pair(each, "--tag") for each in tag or ()),
         )
-        unfinished = [each for each in found if each.state not in ("SUCCEEDED", "FAILED")]
+        # An array with some jobs in the state is another state's as a whole, and stays.
+        unfinished = [
+            each
+            for each in found
+            if each.state not in ("SUCCEEDED", "FAILED") and (not states or each.state in states)
+        ]
         _cancel_all(opened, unfinished, reason or _REASON, yes=yes, json_wanted=json_wanted)
 
 
@@ -88,7 +94,8 @@ def _cancel_one(
         if not yes:
             found = opened.status(job, why=False, instances=False)
             nodes = f" on {len(found.nodes)} nodes" if len(found.nodes) > 1 else ""
-            ask(f"Cancel {found.name}, which is {found.state}{nodes}?")
+            jobs = "" if found.size is None else f", an array of {_left(found)}"
+            ask(f"Cancel {found.name}, which is {found.state}{nodes}{jobs}?")
         ended = opened.cancel(job, reason)
         if json_wanted:
             print_json({"id": job, "ended": ended})
@@ -112,7 +119,9 @@ def _cancel_all(
         else:
             report("No unfinished jobs found.")
         return
-    count = counted(len(found), "job")
+    arrays = [each for each in found if each.size is not None]
+    many = f" ({counted(sum(map(_jobs_left, arrays)), 'job')} in arrays)" if arrays else ""
+    count = counted(len(found), "job") + many
     if not yes:
         show_jobs(found, err=True)
         ask(f"Cancel {'this job' if len(found) == 1 else f'these {count}'}?")
@@ -129,6 +138,20 @@ def _cancel_all(
         are = "is" if len(found) == 1 else "are"
         report(f"{count} {are} being cancelled.")
     _report_awaited(found)
+
+
+def _jobs_left(array: "JobSummary | JobStatus") -> int:
+    """Returns how many jobs of an array have not finished."""
+    from mngen.jobs import UNFINISHED
+
+    if not array.children:
+        return array.size or 0
+    return sum(array.children.get(state, 0) for state in UNFINISHED)
+
+
+def _left(array: "JobStatus") -> str:
+    left = _jobs_left(array)
+    return f"{array.size} jobs" if left == array.size else f"{array.size} jobs, {left} unfinished"
 
 
 def _report_awaited(cancelled: "list[JobSummary]") -> None:

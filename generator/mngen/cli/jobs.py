@@ -1,6 +1,8 @@
 """`mngen jobs`: the jobs of the deployment."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from mngen.cli._console import console, print_json, report, report_problem, table
 from mngen.cli._jobs import ago, coloured_state, duration, moment
@@ -32,6 +34,9 @@ def jobs(
     name: JobNameOption = None,
     since: JobSinceOption = None,
     tag: JobTagOption = None,
+    array: Annotated[
+        str | None, typer.Option("--array", metavar="ID", help="Jobs of this array")
+    ] = None,
     file: FileOption = DEFAULT_FILE,
     sandbox: SandboxOption = False,
     output_format: FormatOption = Format.PRETTY,
@@ -41,9 +46,19 @@ def jobs(
     The newest comes first. A PENDING job is shown with the jobs that it waits for. AWS Batch keeps
     a job for a week after it has finished.
 
+    An array is one job, with its size in brackets, and stays PENDING while its jobs run. The state
+    shows how far they are; `--array ID` lists them.
+
     With --queue, the column `turn` shows the order in which the first 100 RUNNABLE jobs start. For
     a fair-share queue, each job's share and the vCPUs that each share uses are shown as well.
     """
+    if array is not None:
+        if any(each is not None for each in (queue, name, since)) or tag:
+            raise typer.BadParameter("not with filters other than --status", param_hint="--array")
+        with opened_jobs(file, sandbox=sandbox) as opened:
+            found = opened.list_array(array, states=[each.upper() for each in status or ()])
+        _show(found, None, output_format)
+        return
     with opened_jobs(file, sandbox=sandbox) as opened:
         found = opened.list(
             queue=queue,
@@ -55,6 +70,10 @@ def jobs(
         turns = _turns(opened, queue) if queue is not None and found else None
     if turns is not None:
         found = tuple(_with_turn(each, turns) for each in found)
+    _show(found, turns, output_format)
+
+
+def _show(found: "Sequence[JobSummary]", turns: "Turns | None", output_format: Format) -> None:
     if output_format is Format.JSON:
         print_json(found)
     elif found:
@@ -87,6 +106,10 @@ def _with_turn(job: "JobSummary", turns: "Turns") -> "JobSummary":
     return replace(job, turn=turns.jobs.index(job.id) + 1)
 
 
+def _name(job: "JobSummary") -> str:
+    return job.name if job.size is None else f"{job.name}[{job.size}]"
+
+
 def show_jobs(
     found: "Sequence[JobSummary]", turns: "Turns | None" = None, *, err: bool = False
 ) -> None:
@@ -116,10 +139,12 @@ def show_jobs(
             )
         shown.add_row(
             each.id,
-            f"[bold]{escape(each.name)}[/bold]",
+            f"[bold]{escape(_name(each))}[/bold]",
             escape(each.queue),
             str(each.nodes),
-            coloured_state(each.state),
+            "\n".join(
+                [coloured_state(each.state), *(f"{n} {s}" for s, n in each.children.items())]
+            ),
             *([] if turns is None else [str(each.turn or "-")]),
             *([escape(each.share or "-")] if shared else []),
             ago(each.created),

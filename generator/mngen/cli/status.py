@@ -33,8 +33,10 @@ def status(
 ) -> None:
     """Show a job's nodes and why it waits.
 
-    A job that failed because it depends on one that did shows which. Each cause comes with what to
-    do about it. Of a job with many nodes, only those are shown that differ from the majority.
+    Of an array, it shows how many of its jobs are in each state; `mngen jobs --array ID` lists
+    them. A job that failed because it depends on one that did shows which. Each cause comes with
+    what to do about it. Of a job with many nodes, only those are shown that differ from the
+    majority.
     """
     with opened_jobs(file, sandbox=sandbox) as opened, progress_of("nodes") as progress:
         found = opened.status(job, progress=progress)
@@ -65,6 +67,10 @@ def _show(found: "JobStatus") -> None:
     )
     if found.retried:
         page.print(escape(found.retried))
+    if found.size is not None:
+        states = ", ".join(f"{n} {s}" for s, n in found.children.items()) or "no counts yet"
+        page.print(f"array of {found.size} jobs: {states}")
+        return
     page.print(_table(_chosen(found.nodes)))
     if len(found.nodes) > _SHOWN:
         counts = Counter(each.state for each in found.nodes).most_common()

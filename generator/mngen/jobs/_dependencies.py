@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mngen.jobs._arrays import counts_of, list_children, size_of
 from mngen.jobs._batch import describe
 from mngen.jobs._types import ENDED, WAITING, Awaited, Cause
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_batch.type_defs import JobDetailTypeDef
 
+_DEPENDENCY_FAILED = "Dependent Job failed"
 DEPENDENCIES = "https://docs.aws.amazon.com/batch/latest/userguide/job_dependencies.html"
 
 
@@ -81,8 +83,13 @@ def failed_causes(batch: BatchClient, job: JobDetailTypeDef) -> Iterator[Cause]:
 
     Batch reports "Dependent Job failed", and not which one. What counts here is what the jobs show.
     Source: https://github.com/insitro/redun (redun/executors/aws_batch.py), for Batch's words
+
+    An array fails if one of its jobs does: the first that did is named.
+    Source: https://docs.aws.amazon.com/batch/latest/userguide/array_jobs.html
     """
     if not _failed_unstarted(job):
+        if job["status"] == "FAILED" and size_of(job) is not None:
+            yield from _failed_child(batch, job)
         return
     seen: set[str] = {job["jobId"]}
     level = dependencies_of(job)
@@ -109,6 +116,26 @@ def _failed_cause(job: JobDetailTypeDef) -> Cause:
     )
 
 
+def _failed_child(batch: BatchClient, array: JobDetailTypeDef) -> Iterator[Cause]:
+    for each in list_children(batch, array["jobId"], ("FAILED",), most=1):
+        count = counts_of(array).get("FAILED", 1)
+        reason = each.get("container", {}).get("reason") or each.get("statusReason")
+        code = each.get("container", {}).get("exitCode")
+        exited = "" if code is None else f" with exit code {code}"
+        yield Cause(
+            what=f"{count} of its {size_of(array)} jobs failed, one of them {each['jobId']}{exited}"
+            + (f": {reason}" if reason else ""),
+            remedy=f"see mngen logs {each['jobId']}; mngen jobs --array {array['jobId']} "
+            "--status FAILED lists them",
+            see="https://docs.aws.amazon.com/batch/latest/userguide/array_jobs.html",
+        )
+
+
 def _failed_unstarted(job: JobDetailTypeDef) -> bool:
-    """Returns whether a job failed before its first attempt, and not because it was cancelled."""
+    """Returns whether a job failed before its first attempt, and not because it was cancelled.
+
+    An array has no attempts at all.
+    """
+    if size_of(job) is not None and job.get("statusReason") != _DEPENDENCY_FAILED:
+        return False
     return job["status"] == "FAILED" and not job.get("attempts") and not was_cancelled(job)

@@ -115,8 +115,11 @@ class Follower:
                     self._silent.clear()
 
     def _pause(self, status: JobStatus) -> float:
-        """Returns for how many seconds the nodes are not looked at again without a reason."""
-        if all(each.log_stream for each in status.nodes):
+        """Returns for how many seconds the nodes are not looked at again without a reason.
+
+        The jobs of an array are tried again one by one, which its own state does not show.
+        """
+        if status.size is None and all(each.log_stream for each in status.nodes):
             return float("inf")
         return 0.0 if len(status.nodes) <= STREAMS_AT_ONCE else _NODES_SECONDS
 

@@ -13,6 +13,7 @@ import msgspec
 from mngen._aws import client, translated
 from mngen.account import Account
 from mngen.errors import InputError, ToolError, did_you_mean
+from mngen.jobs._arrays import counts_of, in_words, require_few, require_no_array
 from mngen.jobs._batch import describe, job_id
 from mngen.jobs._cancel import cancel
 from mngen.jobs._cancel_many import cancel_many
@@ -24,7 +25,7 @@ from mngen.jobs._logs import in_groups, not_there, read, streams_of
 from mngen.jobs._machines import with_instances
 from mngen.jobs._request import make_intent, with_inputs, with_share
 from mngen.jobs._retry import RetryPolicy
-from mngen.jobs._status import describe_one, list_jobs, status_of
+from mngen.jobs._status import describe_one, list_array, list_jobs, status_of
 from mngen.jobs._submit import Prepared, Sender, prepare, require_all, submitter
 from mngen.jobs._sweep import Sweep, make_sweep, send_sweep, waiting_for
 from mngen.jobs._timeline import WIRE_UP_PATTERN, timeline_of
@@ -422,6 +423,9 @@ class Jobs:
     ) -> JobStatus:
         """Returns the state of a job, of each of its nodes, and why it waits or never ran.
 
+        Of an array, it returns how many of its jobs are in each state, why they wait, and the first
+        that failed.
+
         Args:
             job: Its id.
             why: Whether to look for what a waiting job waits for, which takes some twenty calls,
@@ -452,11 +456,12 @@ class Jobs:
         since: float | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> tuple[JobSummary, ...]:
-        """Returns the jobs of the deployment's queues, the newest first.
+        """Returns the jobs of the deployment's queues, the newest first; an array is one of them.
 
         Args:
             queue: Name of a queue in the spec; None for all.
-            states: States to show, such as `RUNNING`; empty for all.
+            states: States to show, such as `RUNNING`, of an array also those of its jobs; empty for
+                all.
             name: Pattern that a job's name matches, with `*` and `?`.
             since: Leaves out what was submitted before, in seconds since the epoch; by default
                 nothing that Batch remembers: a job that has not ended may be months old.
@@ -468,11 +473,7 @@ class Jobs:
         """
         if queue is not None:
             self._require_queue(queue)
-        for state in states:
-            if state not in STATES:
-                raise InputError(
-                    f'unknown job state "{state}"', hint=f"known states: {', '.join(STATES)}"
-                )
+        _require_states(states)
         with translated():
             return tuple(
                 list_jobs(
@@ -485,6 +486,23 @@ class Jobs:
                     tags=tags or {},
                 )
             )
+
+    def list_array(self, job: str, *, states: Collection[str] = ()) -> tuple[JobSummary, ...]:
+        """Returns the jobs of an array, by index.
+
+        Args:
+            job: ID of the array.
+            states: States to show, such as `FAILED`; empty for all.
+
+        Raises:
+            InputError: Batch knows no such array, or there is no such state.
+            ToolError: AWS does not answer.
+        """
+        _require_states(states)
+        wanted = [state for state in STATES if state in states]
+        with translated():
+            array = describe_one(self.batch, job)
+            return tuple(list_array(self.batch, self.cluster, array, wanted))
 
     def watcher(self, *, repeat: bool = False) -> Watcher:
         """Returns what looks at the deployment round after round, as `mngen top` does.
@@ -551,7 +569,7 @@ class Jobs:
             return tuple(list_usage(self.batch, self.cluster, since or 0.0, time.time()))
 
     def usage_of(self, job: str) -> Usage:
-        """Returns how long each node of a job used its instance.
+        """Returns how long each node of a job, or each job of an array, used its instance.
 
         Args:
             job: Its id.
@@ -573,8 +591,8 @@ class Jobs:
     ) -> JobStatus:
         """Returns the state of a job once it has ended.
 
-        Logs each new state, why the job does not start as far as that is certain, and when AWS
-        does not answer.
+        Logs each new state, of an array also of its jobs, why the job does not start as far as
+        that is certain, and when AWS does not answer.
 
         Args:
             job: Its id.
@@ -588,7 +606,8 @@ class Jobs:
         """
 
         def changed(described: JobDetailTypeDef) -> None:
-            _changed(described["status"], described.get("statusReason"), on_progress)
+            reason = [described.get("statusReason"), in_words(counts_of(described))]
+            _changed(described["status"], "; ".join(filter(None, reason)) or None, on_progress)
 
         with translated():
             found = describe_one(self.batch, job)
@@ -609,7 +628,7 @@ class Jobs:
         """Yields what a job has written so far, all nodes in the order of time.
 
         Args:
-            job: Its id.
+            job: Its id. The jobs of an array stand for nodes.
             node: The node to read; None for all.
             since: Leaves out what is older, in seconds since the epoch.
 
@@ -618,7 +637,8 @@ class Jobs:
             ToolError: The log is gone, or AWS does not answer.
         """
         with translated():
-            status = self._seen(job)
+            described = describe_one(self.batch, job)
+            status = status_of(self.batch, self.cluster, described, children=True)
             streams = streams_of(status, node)
             if not streams:
                 raise InputError(not_there(status), hint=f"mngen status {status.id}")
@@ -636,13 +656,13 @@ class Jobs:
         """Yields what a job writes, each line once, until it has ended; logs as `wait` does.
 
         Args:
-            job: Its id.
+            job: Its id. The jobs of an array of at most 1,000 stand for nodes.
             node: The node to read; None for all.
             since: Leaves out what is older, in seconds since the epoch.
             on_progress: As in `wait`.
 
         Raises:
-            InputError: Batch knows no such job, or it has no such node.
+            InputError: Batch knows no such job, it has no such node, or it is a larger array.
             ToolError: The log is gone, or AWS does not answer; the job goes on.
         """
         identifier = job_id(job)
@@ -656,13 +676,17 @@ class Jobs:
         follower = Follower(
             self._account.client("logs"),
             lambda: describe_one(self.batch, identifier),
-            lambda described: status_of(self.batch, self.cluster, described),
+            lambda described: status_of(self.batch, self.cluster, described, children=True),
             RetryPolicy(resume),
             watch=Explainer(self._causes).look,
             node=node,
             since=since,
         )
-        yield from follower.follow(self._seen(job), seen)
+        with translated():
+            described = describe_one(self.batch, identifier)
+            require_few(described)
+            status = status_of(self.batch, self.cluster, described, children=True)
+        yield from follower.follow(status, seen)
         # The job has ended, whether AWS answers once more or not.
         with suppress(InputError, ToolError), translated():
             for each in end_causes(self.batch, describe_one(self.batch, identifier)):
@@ -675,11 +699,13 @@ class Jobs:
             job: Its id.
 
         Raises:
-            InputError: Batch knows no such job.
+            InputError: Batch knows no such job, or it is an array.
             ToolError: The log is gone, or AWS does not answer.
         """
         with translated():
-            status = self._seen(job)
+            described = describe_one(self.batch, job)
+            require_no_array(described, "which have a timeline each")
+            status = status_of(self.batch, self.cluster, described)
             streams = streams_of(status)
             lines = read(self._account.client("logs"), status, streams, None, WIRE_UP_PATTERN)
             return timeline_of(status, lines)
@@ -727,12 +753,8 @@ class Jobs:
         """Returns why a job waits, by facts of now: what was missing may have been added since."""
         return causes_of(Account(self.cluster, {}, self._account.client), job)
 
-    def _seen(self, job: str) -> JobStatus:
-        """Returns only the state of a job and of its nodes."""
-        return self.status(job, why=False, instances=False)
-
     def cancel(self, job: str, reason: str = "ended with mngen cancel") -> bool:
-        """Cancels a job with all its nodes; False if it had ended already.
+        """Cancels a job with all its nodes, or an array with all its jobs; False if it had ended.
 
         Args:
             job: Its id, or that of any of its nodes.
@@ -764,6 +786,19 @@ class Jobs:
         wanted = [each for each in jobs if each.state not in ENDED]
         with translated():
             cancel_many(self.batch, wanted, reason, progress=progress)
+
+
+def _require_states(states: Collection[str]) -> None:
+    """Refuses what is not a state.
+
+    Raises:
+        InputError: One is not.
+    """
+    for state in states:
+        if state not in STATES:
+            raise InputError(
+                f'unknown job state "{state}"', hint=f"known states: {', '.join(STATES)}"
+            )
 
 
 def _changed(state: State, reason: str | None, on_progress: OnState | None) -> None:

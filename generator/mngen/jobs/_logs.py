@@ -34,8 +34,10 @@ def streams_of(status: JobStatus, node: int | None = None) -> dict[str, int]:
         InputError: It has no such node.
     """
     if node is not None and not 0 <= node < len(status.nodes):
+        what = "node" if status.size is None else "job"
         raise InputError(
-            f"the job has no node {node}", hint=f"its nodes are 0 to {len(status.nodes) - 1}"
+            f"the {'job' if what == 'node' else 'array'} has no {what} {node}",
+            hint=f"its {what}s are 0 to {len(status.nodes) - 1}",
         )
     return {
         each.log_stream: each.index
@@ -81,6 +83,8 @@ def in_groups(lines: Iterable[LogLine], status: JobStatus) -> Iterator[LogLine]:
 
 def not_there(status: JobStatus) -> str:
     """Returns why a job has no log."""
+    if status.size is not None:
+        return f"the array is {status.state}, and none of its jobs has run"
     if status.state in WAITING:
         return f"the job is {status.state}: its nodes write once they run"
     if status.state == "STARTING":

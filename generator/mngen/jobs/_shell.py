@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mngen._json_text import pointer
 from mngen.cluster import definition_name
 from mngen.errors import InputError, ToolError
+from mngen.jobs._arrays import require_no_array
 from mngen.jobs._batch import describe
 from mngen.jobs._cancel import require_own
 from mngen.jobs._plugin import Session
@@ -144,12 +145,7 @@ def _node_of(job: JobDetailTypeDef, identifier: str, node: int | None) -> int:
     Raises:
         InputError: The job has no such node, or is an array of jobs.
     """
-    size = job.get("arrayProperties", {}).get("size")
-    if size is not None:
-        raise InputError(
-            f"`{job['jobId']}` is an array of {size} jobs, each with its own container",
-            hint=f"use the id of one of them, from {job['jobId']}:0 to {job['jobId']}:{size - 1}",
-        )
+    require_no_array(job, "each with its own container")
     properties = job.get("nodeProperties")
     count = properties["numNodes"] if properties else 1
     named = identifier.partition("#")[2]

@@ -16,11 +16,19 @@ from mngen.cluster import (
     queue_name,
 )
 from mngen.errors import InputError
-from mngen.jobs._arrays import array_of
+from mngen.jobs._arrays import (
+    array_of,
+    counts_of,
+    ids_in,
+    index_of,
+    list_children,
+    size_of,
+    with_counts,
+)
 from mngen.jobs._attempts import explain_attempts
 from mngen.jobs._batch import DESCRIBED_AT_ONCE, KEPT_DAYS, describe, job_id, list_filtered
 from mngen.jobs._dependencies import awaited_of, dependencies_of
-from mngen.jobs._types import WAITING, JobStatus, JobSummary, NodeStatus
+from mngen.jobs._types import STATES, WAITING, JobStatus, JobSummary, NodeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -29,6 +37,7 @@ if TYPE_CHECKING:
     from mypy_boto3_batch.type_defs import JobDetailTypeDef, JobSummaryTypeDef
 
     from mngen.cluster import Cluster
+    from mngen.jobs._types import State
 
 
 def describe_one(batch: BatchClient, identifier: str) -> JobDetailTypeDef:
@@ -59,6 +68,8 @@ def status_of(
     cluster: Cluster,
     job: JobDetailTypeDef,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    children: bool = False,
 ) -> JobStatus:
     """Returns the state of a job with its nodes: one call for each hundred of them.
 
@@ -67,10 +78,18 @@ def status_of(
         cluster: The deployment.
         job: What Batch knows of the job.
         progress: Is called with how many nodes were described, and of how many.
+        children: Whether the jobs of an array stand for nodes, since it has none itself.
     """
     groups = groups_of(job)
     nodes = tuple(
-        replace(each, group=groups.get(each.index)) for each in _nodes(batch, job, progress)
+        replace(each, group=groups.get(each.index))
+        for each in (
+            _nodes(batch, job, progress)
+            if size_of(job) is None
+            else _children(batch, job, progress)
+            if children
+            else ()
+        )
     )
     main = next((each for each in nodes if each.main), None)
     return JobStatus(
@@ -90,6 +109,8 @@ def status_of(
         nodes=nodes,
         after=dependencies_of(job),
         retried=explain_attempts(job),
+        size=size_of(job),
+        children=counts_of(job),
     )
 
 
@@ -132,7 +153,7 @@ def list_jobs(
         cluster: The deployment.
         since: Leaves out what was submitted before, in seconds since the epoch.
         queue: Name of a queue in the spec; None for all.
-        states: States to show; empty for all.
+        states: States to show, of an array also those of its jobs; empty for all.
         name: Pattern that a job's name matches, with `*` and `?`; None for all.
         tags: Tags that a job has, which takes a call for each hundred jobs that pass otherwise.
     """
@@ -144,10 +165,11 @@ def list_jobs(
     found = [
         _summary(cluster, each["jobQueueName"], job)
         for each in there
-        for job in list_filtered(
-            batch, each["jobQueueName"], "AFTER_CREATED_AT", str(int(since * 1000))
+        for job in with_counts(
+            batch,
+            list_filtered(batch, each["jobQueueName"], "AFTER_CREATED_AT", str(int(since * 1000))),
         )
-        if (not states or job.get("status") in states)
+        if (not states or {job.get("status"), *counts_of(job)} & {*states})
         and (name is None or fnmatchcase(job["jobName"], name))
     ]
     if tags:
@@ -156,7 +178,13 @@ def list_jobs(
             for job in describe(batch, [each.id for each in found])
         }
         found = [each for each in found if tags.items() <= own.get(each.id, {}).items()]
-    awaited = awaited_of(batch, [each.id for each in found if each.state == "PENDING"])
+    # An array that has begun is PENDING, and waits for nothing.
+    waiting = [
+        each.id
+        for each in found
+        if each.state == "PENDING" and each.children.keys() <= {"SUBMITTED", "PENDING"}
+    ]
+    awaited = awaited_of(batch, waiting)
     shown = [replace(each, awaits=awaited.get(each.id, ())) for each in found]
     return sorted(shown, key=lambda job: (-job.created, job.id))
 
@@ -175,7 +203,50 @@ def _summary(cluster: Cluster, queue: str, job: JobSummaryTypeDef) -> JobSummary
         exit_code=container.get("exitCode"),
         reason=container.get("reason") or job.get("statusReason"),
         share=job.get("shareIdentifier"),
+        size=size_of(job),
+        children=counts_of(job),
     )
+
+
+def list_array(
+    batch: BatchClient, cluster: Cluster, job: JobDetailTypeDef, states: Collection[State] = ()
+) -> list[JobSummary]:
+    """Returns the jobs of an array, by index: a call for each thousand of a state.
+
+    Args:
+        batch: The client.
+        cluster: The deployment.
+        job: What Batch knows of the array.
+        states: States to show; empty for all.
+
+    Raises:
+        InputError: It is not an array.
+    """
+    if size_of(job) is None:
+        raise InputError(
+            f"job `{job['jobId']}` is not an array", hint=f"run mngen status {job['jobId']}"
+        )
+    # The counts may be some moments old, so that they do not show where to look.
+    found = {
+        each["jobId"]: _summary(cluster, job["jobQueue"], each)
+        for each in list_children(batch, job["jobId"], states or STATES)
+    }
+    return sorted(found.values(), key=lambda each: index_of(each.id))
+
+
+def _children(
+    batch: BatchClient, job: JobDetailTypeDef, progress: Callable[[int, int], None] | None
+) -> Iterator[NodeStatus]:
+    """Yields the jobs of an array as if they were nodes; one that Batch forgot has its state."""
+    ids = ids_in(job)
+    known: dict[str, JobDetailTypeDef] = {}
+    for first in range(0, len(ids), DESCRIBED_AT_ONCE):
+        part = ids[first : first + DESCRIBED_AT_ONCE]
+        known |= {each["jobId"]: each for each in describe(batch, part)}
+        if progress is not None:
+            progress(first + len(part), len(ids))
+    for index, each in enumerate(ids):
+        yield _node(job, index, known.get(each), main=False)
 
 
 def _nodes(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mngen.cluster import ROWS_VARIABLE, queue_name
-from mngen.jobs._arrays import index_of, size_of
+from mngen.jobs._arrays import index_of, list_children, size_of
 from mngen.jobs._batch import describe, list_filtered
 from mngen.jobs._dependencies import was_cancelled
 from mngen.jobs._rows import unpack
@@ -131,7 +131,5 @@ def _states(batch: BatchClient, array: JobDetailTypeDef, size: int) -> dict[int,
 
 def _children(batch: BatchClient, array: str, state: State) -> Iterator[int]:
     """Yields the indexes of the children of an array that are in a state."""
-    pages: Any = batch.get_paginator("list_jobs").paginate(arrayJobId=array, jobStatus=state)
-    for page in pages:
-        for each in page["jobSummaryList"]:
-            yield index_of(each["jobId"])
+    for each in list_children(batch, array, (state,)):
+        yield index_of(each["jobId"])

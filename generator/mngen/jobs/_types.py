@@ -124,6 +124,9 @@ class JobSummary(Struct, frozen=True, kw_only=True):
         share: Its share, in a queue with a fair-share scheduling policy.
         turn: Its place among the RUNNABLE jobs of its queue, from 1; None where that was not asked,
             or is not among the first 100.
+        size: How many jobs an array has, which is PENDING while they run; None for other jobs.
+        children: Of an array, how many of its jobs are in each state; states without any are left
+            out.
     """
 
     id: str
@@ -139,6 +142,8 @@ class JobSummary(Struct, frozen=True, kw_only=True):
     awaits: tuple[Awaited, ...] = ()
     share: str | None = None
     turn: int | None = None
+    size: int | None = None
+    children: dict[str, int] = {}
 
 
 class ShareUse(Struct, frozen=True, kw_only=True):
@@ -250,11 +255,14 @@ class JobStatus(Struct, frozen=True, kw_only=True):
         attempts: How often it is tried in all.
         exit_code: What the main node's container exited with.
         log_group: The group that holds its log streams.
-        nodes: Its nodes, by index.
+        nodes: Its nodes, by index. An array has none: its jobs have.
         after: IDs of the jobs that must succeed before it starts.
         retried: Why its last attempt was tried again, or was not; None where neither was decided.
         causes: Why it waits, or failed before it ran; empty where neither is so, or nothing was
             asked for.
+        size: How many jobs an array has, which is PENDING while they run; None for other jobs.
+        children: Of an array, how many of its jobs are in each state; states without any are left
+            out.
     """
 
     id: str
@@ -274,6 +282,8 @@ class JobStatus(Struct, frozen=True, kw_only=True):
     after: tuple[str, ...] = ()
     retried: str | None = None
     causes: tuple[Cause, ...] = ()
+    size: int | None = None
+    children: dict[str, int] = {}
 
     @property
     def ended(self) -> bool:
@@ -285,7 +295,7 @@ class LogLine(Struct, frozen=True):
     """One line of a job's output.
 
     Attributes:
-        node: Index of the node.
+        node: Index of the node; of an array, of its job.
         time: When it was written, in milliseconds since the epoch.
         text: The line, without its end.
         group: The name of the node's group; None where the job has none.

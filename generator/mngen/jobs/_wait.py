@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from mngen.errors import ToolError
+from mngen.jobs._arrays import counts_of
 from mngen.jobs._batch import describe
 from mngen.jobs._types import ENDED
 
@@ -41,7 +42,8 @@ def wait_for(
         job: The job as it was last seen.
         retry: What to do when AWS does not answer.
         timeout: Seconds after which to give up; None for never.
-        on_progress: Is called with the job each time that its state has changed, and at first.
+        on_progress: Is called with the job each time that its state has changed, of an array also
+            how many of its jobs are in each, and at first.
         look: Is called with the job each time that it was asked for.
 
     Raises:
@@ -51,10 +53,11 @@ def wait_for(
     deadline = None if timeout is None else time.monotonic() + timeout
     pause = _FIRST_PAUSE
     identifier = job["jobId"]
-    state = None
+    seen = None
     while True:
-        if job["status"] != state:
-            state = job["status"]
+        state = job["status"]
+        if (state, counts_of(job)) != seen:
+            seen = (state, counts_of(job))
             if on_progress is not None:
                 on_progress(job)
         if look is not None:

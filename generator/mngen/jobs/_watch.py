@@ -25,6 +25,7 @@ from msgspec import Struct
 from mngen._aws import translated
 from mngen.account import fault_of, stem_of
 from mngen.cluster import SUBMITTER_TAG, aws_name, queue_name
+from mngen.jobs._arrays import counts_of, size_of
 from mngen.jobs._batch import DESCRIBED_AT_ONCE, describe
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class QueueView(Struct, frozen=True, kw_only=True):
         name: Its name in the spec.
         exists: Whether AWS Batch has it.
         fault: Why it takes no jobs, in the words of AWS Batch; None if it takes them.
-        counts: How many jobs are in each state; a state that was not listed yet is missing.
+        counts: How many jobs are in each state; a state that was not listed yet is missing. The
+            jobs of an array count, where AWS Batch lists how many are in each state.
         oldest: When the job was submitted that has been RUNNABLE and was submitted first, in
             seconds since the epoch; None for none. Without a fair-share policy, that is the head of
             the queue.
@@ -101,6 +103,8 @@ class ActiveJob(Struct, frozen=True, kw_only=True):
         state: Its state.
         nodes: How many nodes it has.
         array: How many jobs an array has; None for a job that is not an array.
+        children: Of an array, how many of its jobs are in each state; empty where AWS Batch does
+            not list it.
         created: When it was submitted, in seconds since the epoch.
         started: When its current attempt started to run, likewise; None if it does not run.
         described: Whether the following are known.
@@ -114,6 +118,7 @@ class ActiveJob(Struct, frozen=True, kw_only=True):
     state: State
     nodes: int
     array: int | None
+    children: dict[str, int] = {}
     created: float
     started: float | None
     described: bool
@@ -356,8 +361,10 @@ class Watcher:
             each.state: 0 for each in self._turn if each.queue == aws and each.read
         }
         for job in own:
-            counts[job["status"]] += 1
-        waiting = [job.get("createdAt", 0) for job in own if job["status"] == "RUNNABLE"]
+            for state, count in _states(job).items():
+                if state in counts:
+                    counts[state] += count
+        waiting = [job.get("createdAt", 0) for job in own if "RUNNABLE" in _states(job)]
         return QueueView(
             name=name,
             exists=described is not None,
@@ -393,7 +400,8 @@ class Watcher:
             queue=self._names[queue],
             state=job["status"],
             nodes=job.get("nodeProperties", {}).get("numNodes", 1),
-            array=job.get("arrayProperties", {}).get("size"),
+            array=size_of(job),
+            children=counts_of(job),
             created=job.get("createdAt", 0) / 1000,
             started=started / 1000 if started else None,
             described=described,
@@ -403,6 +411,11 @@ class Watcher:
 
     def _stem(self, environment: str) -> str:
         return aws_name(self._cluster.spec.name, environment)
+
+
+def _states(job: Any) -> dict[str, int]:
+    """Returns how many jobs a job of a list is, by their states: an array is many."""
+    return counts_of(job) or {job["status"]: 1}
 
 
 def _in_parts(call: Callable[..., Any], key: str, names: Iterable[str]) -> list[Any]:

@@ -14,6 +14,8 @@ from mngen._aws import translated
 from mngen.account import Intent, Target
 from mngen.cluster import definition_name, queue_name
 from mngen.errors import ToolError
+from mngen.jobs._arrays import array_of, counts_of, list_children, size_of, with_counts
+from mngen.jobs._batch import describe
 from mngen.jobs._dependencies import failed_causes, unfinished_causes
 from mngen.jobs._joining import unjoined
 from mngen.jobs._old_image import old_image_causes
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from mngen.cluster import ResolvedQueue
 
 _RESERVED = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/capacity-reservations-launch.html"
+_RUNS = ("STARTING", "RUNNING")
 _SOON = 180.0
 """Seconds in which Batch looks at a new job, and an instance comes up; AWS documents "minutes"."""
 
@@ -49,6 +52,8 @@ def causes_of(account: Account, job: JobDetailTypeDef) -> tuple[Cause, ...]:
     if job["status"] not in WAITING:
         return tuple(end_causes(batch, job))
     found = [*unfinished_causes(batch, job)]
+    if size_of(job) is not None and not found:
+        return _causes_of_children(account, job)
     if job["status"] == "RUNNABLE":
         target = _target(account, job)
         found += [
@@ -67,6 +72,15 @@ def end_causes(batch: BatchClient, job: JobDetailTypeDef) -> Iterator[Cause]:
     """Yields why a job failed before its command began, if it did."""
     yield from failed_causes(batch, job)
     yield from old_image_causes(job)
+
+
+def _causes_of_children(account: Account, array: JobDetailTypeDef) -> tuple[Cause, ...]:
+    """Returns why the first job of an array waits that is RUNNABLE; they are alike."""
+    batch: BatchClient = account.client("batch")
+    for each in list_children(batch, array["jobId"], ("RUNNABLE",), most=1):
+        for child in describe(batch, [each["jobId"]]):
+            return causes_of(account, child)
+    return ()
 
 
 def _said(job: JobDetailTypeDef) -> Iterator[Cause]:
@@ -153,10 +167,18 @@ def _busy(account: Account, job: JobDetailTypeDef) -> Iterator[Cause]:
         each
         for sharing in account.cluster.queues
         if set(sharing.environments) & set(queue.environments)
-        for state in ("STARTING", "RUNNING")
+        for state in _RUNS
         for each in _list(batch, queue_name(account.cluster.spec, sharing.name), state)
     ]
-    used = sum(_count(each) for each in taken)
+    arrays = [
+        each
+        for sharing in account.cluster.queues
+        if set(sharing.environments) & set(queue.environments)
+        for each in _arrays(batch, queue_name(account.cluster.spec, sharing.name))
+    ]
+    running = {each["jobId"]: _running(each) for each in arrays}
+    taken += [each for each in arrays if running[each["jobId"]]]
+    used = sum(running.get(each["jobId"]) or _count(each) for each in taken)
     # Batch does not report which environment a job runs in; they are counted together.
     most = sum(each.spec.max_nodes for each in queue.environments)
     if taken and used + nodes > most:
@@ -169,11 +191,17 @@ def _busy(account: Account, job: JobDetailTypeDef) -> Iterator[Cause]:
             certain=False,
         )
     waiting = _list(batch, queue_name(account.cluster.spec, queue.name), "RUNNABLE")
+    waiting += [
+        each
+        for each in _arrays(batch, queue_name(account.cluster.spec, queue.name))
+        if counts_of(each).get("RUNNABLE") and each["jobId"] != array_of(job["jobId"])
+    ]
     ahead = [each for each in waiting if each.get("createdAt", 0) < job.get("createdAt", 0)]
     if ahead:
-        jobs = "job is" if len(ahead) == 1 else "jobs are"
+        count = sum(counts_of(each).get("RUNNABLE", 1) for each in ahead)
+        jobs = "job is" if count == 1 else "jobs are"
         yield Cause(
-            what=f"{len(ahead)} {jobs} ahead in the queue `{queue.name}`, the first "
+            what=f"{count} {jobs} ahead in the queue `{queue.name}`, the first "
             f"{min(ahead, key=lambda each: each.get('createdAt', 0))['jobId']}",
             remedy="a queue is served in its order: see why that one waits",
             certain=False,
@@ -208,6 +236,17 @@ def _queue(account: Account, job: JobDetailTypeDef) -> ResolvedQueue | None:
 def _list(batch: BatchClient, queue: str, state: Any) -> list[JobSummaryTypeDef]:
     pages = batch.get_paginator("list_jobs").paginate(jobQueue=queue, jobStatus=state)
     return [each for page in pages for each in page["jobSummaryList"]]
+
+
+def _running(array: JobSummaryTypeDef) -> int:
+    counts = counts_of(array)
+    return sum(counts.get(state, 0) for state in _RUNS)
+
+
+def _arrays(batch: BatchClient, queue: str) -> list[JobSummaryTypeDef]:
+    """Returns the arrays of a queue that have not finished, with their counts."""
+    listed = _list(batch, queue, "PENDING")
+    return [*with_counts(batch, (each for each in listed if size_of(each) is not None))]
 
 
 def _count(job: Any) -> int:

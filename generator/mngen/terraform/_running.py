@@ -44,7 +44,7 @@ def running_jobs(plan: Plan, connect: Callable[[str, str], Any] = client) -> Ite
             if each["address"] in replaced:
                 jobs = _jobs(batch, each["change"]["before"]["arn"])
                 if jobs:
-                    yield _warning(each["address"], len(jobs), replaced[each["address"]] or "")
+                    yield _warning(each["address"], jobs, replaced[each["address"]] or "")
     except (BotoCoreError, ClientError) as error:
         problem = translate(error).problems[0]
         yield Problem(
@@ -67,18 +67,28 @@ def _warning(address: str, count: int, consequence: str) -> Problem:
     )
 
 
-def _jobs(batch: Any, environment: str) -> list[str]:
-    """Returns the ids of the jobs on instances in the queues that name an environment."""
+def _jobs(batch: Any, environment: str) -> int:
+    """Returns how many jobs are on instances in the queues that name an environment.
+
+    An array is PENDING while its jobs run, and its entry has how many do.
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html (jobStatus),
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_ArrayPropertiesSummary.html
+    """
     queues = [
         queue["jobQueueArn"]
         for page in batch.get_paginator("describe_job_queues").paginate()
         for queue in page["jobQueues"]
         if environment in (each["computeEnvironment"] for each in queue["computeEnvironmentOrder"])
     ]
-    return [
-        job["jobId"]
+    return sum(
+        1 if state in _ON_INSTANCES else _on_instances(job)
         for queue in queues
-        for state in _ON_INSTANCES
+        for state in (*_ON_INSTANCES, "PENDING")
         for page in batch.get_paginator("list_jobs").paginate(jobQueue=queue, jobStatus=state)
         for job in page["jobSummaryList"]
-    ]
+    )
+
+
+def _on_instances(job: Any) -> int:
+    counts = job.get("arrayProperties", {}).get("statusSummary", {})
+    return sum(counts.get(state, 0) for state in _ON_INSTANCES)

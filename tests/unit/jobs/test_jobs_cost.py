@@ -17,7 +17,7 @@ from mngen.catalog import load_prices
 from mngen.cost import By, report
 from mngen.jobs import Jobs
 from mngen.sandbox import ACCOUNT_ID
-from tests.support.batch import Deployed, hold
+from tests.support.batch import Deployed, array_of, hold
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,24 +142,10 @@ def test_ten_thousand_jobs_take_at_most_120_calls(large: Deployed, faults: Fault
     assert found.rows[0].name
 
 
-def rows(jobs: Jobs, size: int, **variables: str) -> str:
-    """Submit an array of the job `one`, as another tool would; return its ID."""
-    name = jobs.cluster.spec.name
-    wanted = {"MNGEN_SANDBOX_SECONDS": "0.3", **variables}
-    environment = [{"name": key, "value": value} for key, value in wanted.items()]
-    return jobs.batch.submit_job(
-        jobName=f"n{uuid4().hex[:10]}",
-        jobQueue=f"{name}-small",
-        jobDefinition=f"{name}-one",
-        arrayProperties={"size": size},
-        containerOverrides={"environment": [*environment]},  # type: ignore[list-item]
-        tags={"mngen:submitter": "ada"},
-    )["jobId"]
-
-
 def test_an_array_costs_what_its_jobs_do(deployed: Deployed, jobs: Jobs, run: Any) -> None:
     since = f"{time.time() - 1:.3f}"
-    array = rows(jobs, 3, MNGEN_SANDBOX_HOLD="RUNNABLE")
+    variables = {"MNGEN_SANDBOX_HOLD": "RUNNABLE", "MNGEN_SANDBOX_SECONDS": "0.3"}
+    array = array_of(deployed, 3, variables=variables, tags={"mngen:submitter": "ada"})
     failing = {"hold": None, "exits": [1]}
     deployed.control(jobs={f"{array}:{index}": {"hold": None} for index in (0, 2)})
     deployed.control(jobs={f"{array}:1": failing})
@@ -183,7 +169,7 @@ def test_an_array_costs_what_its_jobs_do(deployed: Deployed, jobs: Jobs, run: An
 
 def test_an_array_of_ten_thousand_takes_at_most_120_calls(large: Deployed, faults: Faults) -> None:
     jobs = Jobs(large.cluster)
-    array = rows(jobs, JOBS, MNGEN_SANDBOX_HOLD="RUNNABLE")
+    array = array_of(large, JOBS, variables={"MNGEN_SANDBOX_HOLD": "RUNNABLE"})
     large.control(jobs={f"{array}:0": {"hold": None}, f"{array}:7": {"hold": None}})
     for index in (0, 7):
         large.reached(f"{array}:{index}", "SUCCEEDED")

@@ -315,7 +315,7 @@ def test_what_keeps_the_agent_from_working(deployed: Deployed, jobs: Jobs) -> No
 
 
 def test_jobs_of_others_and_arrays(deployed: Deployed, jobs: Jobs) -> None:
-    """The emulated Batch has no arrays: an answer of DescribeJobs, as the API's model has it."""
+    """An answer of DescribeJobs, as the API's model has it."""
     described = {
         "jobId": "a1",
         "status": "PENDING",
@@ -330,7 +330,7 @@ def test_jobs_of_others_and_arrays(deployed: Deployed, jobs: Jobs) -> None:
     arrays = Jobs(deployed.cluster, lambda service, _: Batch() if service == "batch" else None)
     with pytest.raises(InputError, match="`a1` is an array of 3 jobs") as raised:
         arrays.open_shell("a1")
-    assert raised.value.problems[0].hint == "use the id of one of them, from a1:0 to a1:2"
+    assert raised.value.problems[0].hint == "name one of them, from a1:0 to a1:2"
     described["tags"] = {"mngen:deployment": "other"}
     with pytest.raises(InputError, match="is a job of the deployment `other`"):
         arrays.open_shell("a1")

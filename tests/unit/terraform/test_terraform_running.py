@@ -9,7 +9,7 @@ from uuid import uuid4
 from mngen.terraform import summarise
 from mngen.terraform._plan import Plan
 from mngen.terraform._running import running_jobs
-from tests.support.batch import Deployed, spec_text
+from tests.support.batch import Deployed, array_of, spec_text
 from tests.support.sandbox import client
 
 if TYPE_CHECKING:
@@ -70,3 +70,16 @@ def test_only_a_replacement_of_instances_under_running_jobs_is_warned_of(sandbox
     assert "after 20 minutes while AWS goes on" in (warning.hint or "")
     assert warned(sandbox, deployed, max_vcpus=384) == []
     deployed.batch.terminate_job(jobId=job, reason="test")
+
+
+def test_the_jobs_of_an_array_count(sandbox: Sandbox) -> None:
+    deployed = Deployed(sandbox, spec_text(f"u{uuid4().hex[:10]}"))
+    held = {"MNGEN_SANDBOX_HOLD": "RUNNING"}
+    array = array_of(deployed, 3, jobQueue=f"{deployed.name}-big", variables=held)
+    for index in range(3):
+        deployed.reached(f"{array}:{index}", "RUNNING")
+    assert deployed.job(array)["status"] == "PENDING"
+    [warning] = warned(sandbox, deployed, image_id="ami-2")
+    assert warning.message.startswith("3 jobs are STARTING or RUNNING in the queues of this")
+    deployed.batch.terminate_job(jobId=array, reason="test")
+    assert warned(sandbox, deployed, image_id="ami-2") == []

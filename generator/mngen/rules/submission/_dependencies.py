@@ -46,6 +46,12 @@ class DependenciesCanSucceed(SubmissionRule):
                 yield Match(
                     place, f"the job `{identifier}` ({job['jobName']}) to wait for has failed"
                 )
+            elif failed := job.get("arrayProperties", {}).get("statusSummary", {}).get("FAILED"):
+                yield Match(
+                    place,
+                    f"the array `{identifier}` ({job['jobName']}) to wait for will fail: {failed} "
+                    "of its jobs failed",
+                )
             elif job["status"] != "SUCCEEDED" and (
                 job.get("isCancelled") or job.get("isTerminated")
             ):
