@@ -442,8 +442,12 @@ def test_a_role_and_a_log_group_that_exist_delete_those_of_the_deployment(
 ) -> None:
     plan = plans["execution"].result()
     assert plan.actions(JOB) == [UPDATE]
-    assert [each["name"] for each in plan.changes(kind="aws_iam_role")] == ["execution"]
-    assert plan.actions("aws_iam_role") == [DELETE]
+    # That of AWS Budgets goes as well: see `test_who_is_denied_submissions_is_changed_in_place`.
+    assert {each["address"] for each in plan.changes(kind="aws_iam_role")} == {
+        "module.identity.aws_iam_role.execution",
+        "module.deny_submit.aws_iam_role.this",
+    }
+    assert plan.actions("aws_iam_role") == [DELETE, DELETE]
     assert declared("roles", "execution") == {Effect.JOBS}
 
     plan = plans["jobs"].result()
@@ -491,6 +495,24 @@ def test_a_budget_is_changed_in_place(plans: dict[str, Future[Plan]]) -> None:
     assert alert["subscriber_email_addresses"] == ["other@example.org"]
     for key in ("monthly", "emails", "alerts"):
         assert declared("budget", key) == {Effect.IN_PLACE}
+
+
+def test_who_is_denied_submissions_is_changed_in_place(plans: dict[str, Future[Plan]]) -> None:
+    plan = plans["execution"].result()
+    [action] = plan.changes(kind="aws_budgets_budget_action")
+    assert action["change"]["actions"] == ["update"]
+    after = action["change"]["after"]
+    assert after["action_threshold"] == [
+        {"action_threshold_type": "PERCENTAGE", "action_threshold_value": 120}
+    ]
+    [definition] = after["definition"][0]["iam_action_definition"]
+    assert definition["roles"] == ["others"]
+    assert definition["groups"] == ["others"]
+    assert definition["users"] == ["other"]
+    assert ":policy/" in definition["policy_arn"]
+    assert ":role/" in after["execution_role_arn"]
+    for key in ("at", "roles", "groups", "users", "policy", "role"):
+        assert declared("budget", "deny_submit", key) == {Effect.IN_PLACE}
 
 
 def test_a_dashboard_is_added_beside_the_rest(plans: dict[str, Future[Plan]]) -> None:

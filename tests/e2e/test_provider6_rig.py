@@ -154,7 +154,7 @@ def test_every_type_of_the_schema_can_be_applied(tmp_path: Path, env: dict[str, 
     assert provider6.apply(tmp_path, env) == []
     assert provider6.plan(tmp_path, env).changes == {}
     state = json.loads((tmp_path / "terraform.tfstate").read_text(encoding="utf-8"))
-    assert len(state["resources"]) == len(schema["resources"]) + len(schema["data_sources"]) == 65
+    assert len(state["resources"]) == len(schema["resources"]) + len(schema["data_sources"]) == 66
 
 
 def test_a_changed_argument_is_an_update(example: Path, env: dict[str, str]) -> None:

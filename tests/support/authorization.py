@@ -55,6 +55,16 @@ _S3_ACTIONS = {
 }
 
 
+_NAMED_IN_IAM = {
+    "role": "RoleName",
+    "instance-profile": "InstanceProfileName",
+    "policy": "PolicyName",
+    "group": "GroupName",
+    "user": "UserName",
+}
+"""The key of a request that names a resource of IAM, by the kind of the resource."""
+
+
 class Authorizer:
     """Reads calls in their order, and remembers what they made.
 
@@ -284,14 +294,15 @@ class Authorizer:
             f"aws:RequestTag/{key}": value
             for key, value in _numbered_tags(values, "Tags.member").items()
         }
-        arns = []
-        if role and "role" in kinds:
-            arns.append(self._role(role))
-        if profile and "instance-profile" in kinds:
-            arns.append(f"arn:aws:iam::{self._account}:instance-profile/{profile}")
+        arns = [policy] if policy and "policy" in kinds else []
+        arns += [
+            f"arn:aws:iam::{self._account}:{kind}/{values[key]}"
+            for kind, key in _NAMED_IN_IAM.items()
+            if kind in kinds and values.get(key)
+        ]
         for arn in arns:
             yield Request(name, arn, {**context, **brought})
-            if brought and call.operation in ("CreateRole", "CreateInstanceProfile"):
+            if brought and call.operation.startswith("Create"):
                 yield Request(name.replace("Create", "Tag"), arn, brought)
         if call.operation == "AddRoleToInstanceProfile" and role and profile:
             self._roles[profile] = role
@@ -414,10 +425,29 @@ class Authorizer:
         if call.operation.endswith("Resource"):
             yield Request(f"budgets:{call.operation}", arn)
             return
+        if "BudgetAction" in call.operation:
+            yield from self._budget_action(call, arn)
+            return
         reads = call.operation.startswith("Describe")
         yield Request("budgets:ViewBudget" if reads else "budgets:ModifyBudget", arn)
         if values.get("ResourceTags"):
             yield Request("budgets:TagResource", arn)
+
+    def _budget_action(self, call: Call, budget: str) -> Iterator[Request]:
+        """Read a call about an action of a budget; a new one has no ID yet.
+
+        Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsbudgetservice.html
+        """
+        values, name = call.values, f"budgets:{call.operation}"
+        if call.operation == "DescribeBudgetActionsForBudget":
+            yield Request(name, budget)
+            return
+        arn = f"{budget}/action/{values.get('ActionId', 'new')}"
+        yield Request(name, arn)
+        if values.get("ResourceTags"):
+            yield Request("budgets:TagResource", arn)
+        if role := values.get("ExecutionRoleArn"):
+            yield Request("iam:PassRole", role, {"iam:PassedToService": "budgets.amazonaws.com"})
 
     def _cloudwatch(self, call: Call) -> Iterator[Request]:
         """Read a call about a dashboard, which CloudWatch has for all regions."""

@@ -181,6 +181,12 @@ ALONE: dict[str, dict[Key, Any]] = {
         ("budget", "monthly"): 7000,
         ("budget", "emails"): ["other@example.org"],
         ("budget", "alerts"): [50],
+        ("budget", "deny_submit", "at"): 120,
+        ("budget", "deny_submit", "roles"): ["hpc/others"],
+        ("budget", "deny_submit", "groups"): ["others"],
+        ("budget", "deny_submit", "users"): ["other"],
+        ("budget", "deny_submit", "policy"): _POLICY,
+        ("budget", "deny_submit", "role"): _ROLE,
         ("dashboard",): True,
     },
     "jobs": {
@@ -296,7 +302,11 @@ def few() -> Data:
             },
         },
         "notify": {"emails": ["few@example.org"]},
-        "budget": {"monthly": 5000, "emails": ["few@example.org"]},
+        "budget": {
+            "monthly": 5000,
+            "emails": ["few@example.org"],
+            "deny_submit": {"roles": ["few"], "groups": ["few"], "users": ["few"]},
+        },
         "environments": {"mpi": dict(_MPI), "spot": {**_SINGLE, "purchase": "spot"}},
         "queues": {"mpi": {"environments": ["mpi"]}, "spot": {"environments": ["spot"]}},
         "jobs": {

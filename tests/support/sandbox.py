@@ -86,6 +86,15 @@ def make_amis(sandbox: Sandbox, cluster: Cluster) -> dict[str, str]:
     return amis
 
 
+NO_SUBMISSIONS = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Deny", "Action": "batch:SubmitJob", "Resource": "*"}],
+    }
+)
+"""A policy that denies submissions."""
+
+
 def unique(stem: str) -> str:
     """Return a name that nothing else in a shared sandbox has."""
     return f"{stem}-{uuid.uuid4().hex[:12]}"

@@ -82,7 +82,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "existing": ("nothing", "definitions", "names", "parts"),
     "logs": ("default", "a week", "never"),
     "notify": ("no", "addresses", "with key", "existing topic"),
-    "budget": ("no", "yes"),
+    "budget": ("no", "yes", "denying", "denying with both"),
     "dashboard": ("no", "yes"),
 }
 
@@ -437,9 +437,22 @@ def _observed(choice: Mapping[str, str]) -> Data:
         sections["logs"] = {"retention": "never" if choice["logs"] == "never" else 7}
     if choice["notify"] != "no":
         sections["notify"] = _notify(choice["notify"])
-    if choice["budget"] == "yes":
+    if choice["budget"] != "no":
         emails = ["lab@example.org", "${x}%{y}@example.org"]
         sections["budget"] = {"monthly": 5000, "emails": emails, "alerts": [100, 50]}
+    if choice["budget"] == "denying with both":
+        sections["budget"]["deny_submit"] = {
+            "users": ["bob"],
+            "policy": "arn:aws:iam::123456789012:policy/lab/no-submissions",
+            "role": "arn:aws:iam::123456789012:role/lab/budgets",
+        }
+    if choice["budget"] == "denying":
+        sections["budget"]["deny_submit"] = {
+            "at": 120,
+            "roles": ["hpc/submitters", "batch+users@lab"],
+            "groups": ["lab"],
+            "users": ["alice", "bob"],
+        }
     if choice["dashboard"] == "yes":
         sections["dashboard"] = True
     return sections

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mngen.cluster import names
-from mngen.spec import Budget
+from mngen.spec import Budget, DenySubmit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     Connect = Callable[[str, str], Any]
 
 _ALERTS = Budget(monthly=1, emails=()).alerts
+_AT = DenySubmit().at
 
 
 def budget_of(name: str, region: str, connect: Connect) -> dict[str, Any]:
@@ -53,4 +54,40 @@ def budget_of(name: str, region: str, connect: Connect) -> dict[str, Any]:
     }
     if alerts != set(_ALERTS):
         section["alerts"] = sorted(alerts)
+    if denied := _denied(name, budgets, connect("iam", region), named):
+        section["deny_submit"] = denied
     return section
+
+
+def _denied(name: str, budgets: Any, iam: Any, named: dict[str, str]) -> dict[str, Any]:
+    """Returns who may no longer submit beyond the budget; empty if no one is denied."""
+    for action in budgets.describe_budget_actions_for_budget(**named)["Actions"]:
+        if action["ActionType"] != "APPLY_IAM_POLICY":
+            continue
+        definition, role = action["Definition"]["IamActionDefinition"], action["ExecutionRoleArn"]
+        policy = definition["PolicyArn"]
+        denied = {
+            key.lower(): sorted(definition[key])
+            for key in ("Roles", "Groups", "Users")
+            if definition.get(key)
+        }
+        role_name = role.rpartition("/")[2]
+        if role_name.startswith(names.budget_role(name)):
+            denied |= _with_paths(iam.get_role_policy(RoleName=role_name, PolicyName="attach"))
+        else:
+            denied["role"] = role
+        if not policy.rpartition("/")[2].startswith(names.deny_submit_policy(name)):
+            denied["policy"] = policy
+        at = round(action["ActionThreshold"]["ActionThresholdValue"])
+        return ({} if at == _AT else {"at": at}) | denied
+    return {}
+
+
+def _with_paths(policy: dict[str, Any]) -> dict[str, list[str]]:
+    """Returns whom the role of AWS Budgets reaches: its policy has the paths, the action names."""
+    found: dict[str, list[str]] = {}
+    for statement in policy["PolicyDocument"]["Statement"]:
+        for arn in statement["Resource"]:
+            kind, _, name = arn.split(":", 5)[5].partition("/")
+            found.setdefault(f"{kind}s", []).append(name)
+    return {kind: sorted(each) for kind, each in found.items()}

@@ -11,7 +11,7 @@ from mngen.cluster.names import DEPLOYMENT_TAG, aws_name, log_group
 
 if TYPE_CHECKING:
     from mngen.cluster._resolve import Cluster
-    from mngen.spec import Job, Spec
+    from mngen.spec import DenySubmit, Job, Spec
 
 SHELL_ACTIONS = (
     "ssmmessages:CreateControlChannel",
@@ -78,6 +78,11 @@ def creates_roles(spec: Spec) -> bool:
     roles = spec.roles
     created = "create" in {roles.job, roles.service, roles.instance_profile}
     return created or creates_spot_fleet_role(spec) or creates_execution_role(spec)
+
+
+def denied_submitters(spec: Spec) -> DenySubmit | None:
+    """Returns who may no longer submit once costs exceed the budget, or None."""
+    return spec.budget.deny_submit if spec.budget else None
 
 
 def efa_installer(cluster: Cluster) -> str | None:

@@ -201,9 +201,24 @@ Source: `endpoints.json` of botocore, AWS's own list of endpoints.
 """
 
 
+def currency_of(region: str) -> str:
+    """Returns the currency that AWS bills a region in, by its code."""
+    return "CNY" if region.startswith("cn-") else "USD"
+
+
 def budget(deployment: str, region: str) -> str:
     """Returns the budget of a deployment; all regions of an account have their budgets together."""
     return f"mngen-{deployment}-{region}"
+
+
+def budget_role(deployment: str) -> str:
+    """Returns how the name of the role begins with which AWS Budgets attaches a policy."""
+    return f"{deployment}-budget-"
+
+
+def deny_submit_policy(deployment: str) -> str:
+    """Returns how the name of the policy begins that denies submissions beyond the budget."""
+    return f"{deployment}-deny-submit-"
 
 
 def dashboard(deployment: str, region: str) -> str:

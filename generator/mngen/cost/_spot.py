@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from mngen.cluster.names import currency_of
 from mngen.cost._money import money
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def spot_prices(
     region = cluster.spec.region
     place = prices.region(region)
     # Those of the China regions are in CNY, as are the prices on demand there.
-    currency = place.currency if place else "CNY" if region.startswith("cn-") else "USD"
+    currency = place.currency if place else currency_of(region)
     changes: dict[tuple[str, str], list[SpotPriceTypeDef]] = {}
     for change in history:
         at = (change["InstanceType"], change["AvailabilityZone"])

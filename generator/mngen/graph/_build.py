@@ -177,8 +177,11 @@ def _messages(spec: Spec) -> Iterator[Node]:
             addresses = "address" if count == 1 else "addresses"
             yield Node(kind=Kind.MESSAGES, lines=(events, f"{count} {addresses}"))
     if spec.budget:
-        currency = "CNY" if spec.region.startswith("cn-") else "USD"
-        yield Node(kind=Kind.BUDGET, lines=(f"{spec.budget.monthly} {currency} a month",))
+        lines = [f"{spec.budget.monthly} {names.currency_of(spec.region)} a month"]
+        if denied := spec.budget.deny_submit:
+            # Who it is, is not for every reader of a pull request either.
+            lines.append(f"denies submissions above {denied.at} %")
+        yield Node(kind=Kind.BUDGET, lines=tuple(lines))
     if spec.dashboard:
         yield Node(kind=Kind.DASHBOARD, lines=(names.dashboard(spec.name, spec.region),))
 

@@ -36,7 +36,7 @@ _SINGLES = (
     (r"module\.storage\.", Kind.EFS),
     (r"module\.fsx\.", Kind.FSX),
     (r"module\.notify\.", Kind.MESSAGES),
-    (r"aws_budgets_budget\.this$", Kind.BUDGET),
+    (r"aws_budgets_budget\.this$|module\.deny_submit\.", Kind.BUDGET),
     (r"module\.dashboard\.", Kind.DASHBOARD),
     (r"aws_cloudwatch_log_group\.jobs$", Kind.LOGS),
     (r"module\.network\.(aws_vpc_endpoint\.|\w+\.(endpoints|s3$))", Kind.ENDPOINTS),

@@ -14,6 +14,7 @@ from mngen.account import Intent, Target, newest_definition
 from mngen.cluster import SUBMISSION_TAG, SUBMITTER_TAG, definition_name
 from mngen.errors import InputError, Severity
 from mngen.jobs._batch import describe
+from mngen.jobs._denied import budget_named
 from mngen.jobs._journal import recorded
 from mngen.jobs._register import register, revision_wanted
 from mngen.jobs._request import (
@@ -192,7 +193,8 @@ class Sender:
             if again:
                 token = secrets.token_hex(len(token) // 2)
             request["tags"] |= {SUBMISSION_TAG: token, SUBMITTER_TAG: tag_value(submitter())}
-            with recorded(token) as entry:
+            spec = prepared.target.account.cluster.spec
+            with budget_named(spec), recorded(token) as entry:
                 before = None if again else self._before(request, token, entry, known)
                 if before is None:
                     job, began = self._submit(request, token, entry), True

@@ -16,6 +16,7 @@ from mngen.cluster import (
     AGENT_POLICY,
     creates_execution_role,
     creates_spot_fleet_role,
+    denied_submitters,
     efa_installer,
     grants_mount,
     grants_shell,
@@ -69,7 +70,11 @@ UNSEEN = {
     "batch:ListTagsForResource": "read where a description comes without its tags",
     "batch:UntagResource": "a tag was taken out of the spec",
     "batch:UpdateSchedulingPolicy": "the shares of a queue changed",
+    "budgets:DescribeBudgetActionsForBudget": (
+        "`mngen check --aws`; `mngen apply` looks for what an interrupted apply has left"
+    ),
     "budgets:UntagResource": "a tag was taken out of the spec",
+    "budgets:UpdateBudgetAction": "who is denied, the percentage or the addresses changed",
     "ec2:CreateLaunchTemplateVersion": "the tags, volumes or adapters of the instances changed",
     "ec2:CreateNetworkInterface": "EFS asks for it in the caller's name to make a mount target",
     "ec2:DeleteNetworkInterface": "EFS asks for it in the caller's name to delete a mount target",
@@ -107,11 +112,18 @@ UNSEEN = {
     "fsx:UntagResource": "a tag was taken out of the spec",
     "fsx:UpdateDataRepositoryAssociation": "what is imported or exported changed",
     "fsx:UpdateFileSystem": "the size, compression, throughput, backups or maintenance changed",
+    "iam:CreatePolicyVersion": "a queue was added or removed",
+    "iam:DeletePolicyVersion": "of a policy with five versions, the oldest",
+    "iam:GetAccountSummary": "`mngen check --aws`",
     "iam:GetInstanceProfile": "`mngen check --aws`",
+    "iam:ListAttachedGroupPolicies": "`mngen check --aws`",
+    "iam:ListAttachedUserPolicies": "`mngen check --aws`",
+    "iam:ListPolicies": "`mngen apply` looks for what an interrupted apply has left",
     "iam:ListInstanceProfiles": "`mngen apply` looks for what an interrupted apply has left",
     "iam:ListRoles": "`mngen apply` looks for what an interrupted apply has left",
     "iam:GetPolicy": "`mngen check --aws`",
     "iam:PutRolePermissionsBoundary": "the boundary in the spec changed",
+    "iam:UntagPolicy": "a tag was taken out of the spec",
     "iam:UntagInstanceProfile": "a tag was taken out of the spec",
     "iam:UntagRole": "a tag was taken out of the spec",
     "iam:UpdateAssumeRolePolicy": "an upgrade of mngen that renders another trust policy",
@@ -313,11 +325,15 @@ def _identity(cluster: Cluster, scope: Scope) -> list[Statement]:
 def _inline_policies(cluster: Cluster) -> dict[str, tuple[str, ...]]:
     """Returns the kinds of roles to which the templates give an inline policy, by what it is for.
 
-    It lets jobs read their inputs and carry shells, the ECS agent read the secrets of jobs, nodes
-    and builders mount with IAM, and builders read the EFA installer and pull container images.
+    It lets AWS Budgets attach the policy of the budget, jobs read their inputs and carry shells,
+    the ECS agent read the secrets of jobs, nodes and builders mount with IAM, and builders read the
+    EFA installer and pull container images.
     """
     spec = cluster.spec
     found: dict[str, tuple[str, ...]] = {}
+    denied = denied_submitters(spec)
+    if denied and not denied.role:
+        found["BudgetPolicy"] = ("budget",)
     if (spec.storage.bucket and spec.roles.job == "create") or grants_shell(spec):
         found["JobPolicy"] = ("job",)
     if creates_execution_role(spec):
@@ -353,6 +369,8 @@ def _passed_roles(spec: Spec, scope: Scope) -> tuple[str, ...]:
         roles.append(spec.roles.service)
     if spec.roles.spot_fleet.startswith("arn:") and _uses_spot(spec):
         roles.append(spec.roles.spot_fleet)
+    if (denied := denied_submitters(spec)) and denied.role:
+        roles.append(denied.role)
     return tuple(dict.fromkeys(roles))
 
 
@@ -367,6 +385,8 @@ def _passed_to(spec: Spec, scope: Scope) -> dict[str, dict[str, list[str]]]:
     services = [ec2_service(scope), "batch.amazonaws.com", "ecs-tasks.amazonaws.com"]
     if spec.roles.spot_fleet != "none" and _uses_spot(spec):
         services.append("spotfleet.amazonaws.com")
+    if denied_submitters(spec):
+        services.append("budgets.amazonaws.com")
     return {"StringEquals": {"iam:PassedToService": sorted(services)}}
 
 
@@ -418,24 +438,58 @@ def _logs(spec: Spec, scope: Scope) -> list[Statement]:
 
 
 def _budget(spec: Spec, scope: Scope) -> list[Statement]:
-    """A budget, which AWS Budgets knows by its name.
+    """A budget, which AWS Budgets knows by its name, and the action that denies submissions.
 
-    Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsbudgetservice.html
+    Sources: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsbudgetservice.html,
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
     """
     if spec.budget is None:
         return []
-    return [
+    budget = scope.account_arn("budgets", f"budget/{names.budget(scope.name, scope.region)}")
+    action = f"{budget}/action/*"
+    denied = spec.budget.deny_submit
+    tags = ("budgets:ListTagsForResource", "budgets:TagResource", "budgets:UntagResource")
+    statements = [
         Statement(
             "Budget",
-            (
-                "budgets:ListTagsForResource",
-                "budgets:ModifyBudget",
-                "budgets:TagResource",
-                "budgets:UntagResource",
-                "budgets:ViewBudget",
-            ),
-            (scope.account_arn("budgets", f"budget/{names.budget(scope.name, scope.region)}"),),
+            (*tags, "budgets:ModifyBudget", "budgets:ViewBudget"),
+            (budget,),
         )
+    ]
+    if denied is None:
+        return statements
+    return [
+        *statements,
+        Statement(
+            "BudgetAction",
+            (
+                *tags,
+                "budgets:CreateBudgetAction",
+                "budgets:DeleteBudgetAction",
+                "budgets:DescribeBudgetAction",
+                "budgets:UpdateBudgetAction",
+            ),
+            (action,),
+        ),
+        Statement(
+            "DenySubmitPolicy",
+            ()
+            if denied.policy
+            else (
+                "iam:CreatePolicy",
+                "iam:CreatePolicyVersion",
+                "iam:DeletePolicy",
+                "iam:DeletePolicyVersion",
+                "iam:GetPolicy",
+                "iam:GetPolicyVersion",
+                "iam:ListPolicyVersions",
+                "iam:TagPolicy",
+                "iam:UntagPolicy",
+            ),
+            (scope.iam_arn(f"policy/{names.deny_submit_policy(scope.name)}*"),),
+        ),
+        # IAM knows no resources of it, and answers in us-east-1 alone.
+        Statement("DenySubmitList", () if denied.policy else ("iam:ListPolicies",), ("*",)),
     ]
 
 

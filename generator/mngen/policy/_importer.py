@@ -63,7 +63,11 @@ def importer_statements(scope: Scope) -> list[Statement]:
             ),
             (scope.arn("events", "rule/*"), scope.arn("sns", "*")),
         ),
-        Statement("Budgets", ("budgets:ViewBudget",), (scope.account_arn("budgets", "budget/*"),)),
+        Statement(
+            "Budgets",
+            ("budgets:DescribeBudgetActionsForBudget", "budgets:ViewBudget"),
+            (scope.account_arn("budgets", "budget/*"),),
+        ),
         Statement(
             "Dashboards",
             ("cloudwatch:GetDashboard",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mngen.cluster import names
+from mngen.cluster import denied_submitters, names
 from mngen.policy._statement import Scope, Statement
 from mngen.rules import aws_calls
 from mngen.spec import JobFromFile
@@ -128,6 +128,7 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
             tuple(call for call in calls if call.startswith(("events:", "sns:"))),
             (*event_rules(scope), topic(spec, scope)) if spec.notify else (),
         ),
+        *_check_denied(spec, scope),
         # IAM knows no resource of it.
         Statement(
             "LookLustre",
@@ -139,6 +140,31 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
             "CheckFileSystem",
             tuple(call for call in calls if call.startswith("elasticfilesystem:")),
             (file_system(spec, scope), *_access_points(spec, scope)),
+        ),
+    ]
+
+
+def _check_denied(spec: Spec, scope: Scope) -> list[Statement]:
+    """Returns what the checks ask about the budget's action, and whom it denies submissions."""
+    denied = denied_submitters(spec)
+    if denied is None:
+        return []
+    budget = f"budget/{names.budget(scope.name, scope.region)}"
+    return [
+        Statement(
+            "CheckBudget",
+            ("budgets:DescribeBudgetActionsForBudget",),
+            (scope.account_arn("budgets", budget),),
+        ),
+        # IAM knows no resources of it, and answers in us-east-1 alone.
+        Statement("CheckAccount", ("iam:GetAccountSummary",), ("*",)),
+        *(
+            Statement(
+                f"CheckDenied{kind.capitalize()}s",
+                (f"iam:ListAttached{kind.capitalize()}Policies",),
+                tuple(scope.iam_arn(f"{kind}/{each}") for each in given),
+            )
+            for kind, given in denied.by_kind.items()
         ),
     ]
 

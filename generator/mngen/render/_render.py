@@ -17,6 +17,7 @@ from mngen.cluster import (
     creates_roles,
     creates_spot_fleet_role,
     definition_name,
+    denied_submitters,
     deployment_tags,
     efa_installer,
     execution_access,
@@ -304,6 +305,7 @@ def _template_names(spec: Spec) -> list[str]:
         if not name.startswith("modules/fsx/") or spec.storage.fsx is not None
         if not name.startswith("modules/notify/") or spec.notify is not None
         if not name.startswith("modules/dashboard/") or spec.dashboard
+        if not name.startswith("modules/deny_submit/") or denied_submitters(spec)
     ]
 
 

@@ -2134,6 +2134,84 @@ class Notify(Section, frozen=True, kw_only=True):
     ] = None
 
 
+Submitter = Annotated[
+    str,
+    _text(
+        "A role, group or user of IAM, as its name or as its path and name.",
+        "a name in IAM, or its path and name, such as hpc/submitters",
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+        pattern=r"^([A-Za-z0-9_+=,.@-]{1,128}/){0,8}[A-Za-z0-9_+=,.@-]{1,128}\Z",
+        examples=("submitters", "hpc/submitters"),
+    ),
+]
+
+
+class DenySubmit(Section, frozen=True, kw_only=True):
+    """Who may no longer submit jobs once costs exceed the budget; no one unless this is written.
+
+    AWS Budgets attaches a policy that denies `batch:SubmitJob` to the deployment's queues. Jobs
+    that are submitted already go on.
+    """
+
+    at: Annotated[
+        int,
+        Meta(
+            description="Percentage of `monthly`; when costs exceed it, the policy is attached. "
+            "AWS updates costs up to three times a day.",
+            ge=1,
+            le=1_000_000,
+        ),
+        affects(Effect.IN_PLACE),
+    ] = 100
+    # https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_budgets_IamActionDefinition.html
+    roles: Annotated[
+        tuple[Submitter, ...],
+        Meta(
+            description="Roles that submit jobs. IAM protects those of IAM Identity Center.",
+            max_length=100,
+        ),
+        affects(Effect.IN_PLACE),
+    ] = ()
+    groups: Annotated[
+        tuple[Submitter, ...],
+        Meta(description="Groups of users who submit jobs.", max_length=100),
+        affects(Effect.IN_PLACE),
+    ] = ()
+    users: Annotated[
+        tuple[Submitter, ...],
+        Meta(description="Users who submit jobs.", max_length=100),
+        affects(Effect.IN_PLACE),
+    ] = ()
+    policy: Annotated[
+        Annotated[
+            PolicyArn,
+            Meta(
+                description="An existing policy that denies `batch:SubmitJob` to the queues, in "
+                "place of a new one: the user who applies then needs no permission to create one."
+            ),
+        ]
+        | None,
+        affects(Effect.IN_PLACE),
+    ] = None
+    role: Annotated[
+        Annotated[
+            RoleArn,
+            Meta(
+                description="An existing role with which AWS Budgets attaches the policy, in place "
+                "of a new one."
+            ),
+        ]
+        | None,
+        affects(Effect.IN_PLACE),
+    ] = None
+
+    @property
+    def by_kind(self) -> dict[str, tuple[Submitter, ...]]:
+        """Who is denied, by `role`, `group` and `user`, as ARNs have it; no kind without any."""
+        kinds = {"role": self.roles, "group": self.groups, "user": self.users}
+        return {kind: given for kind, given in kinds.items() if given}
+
+
 class Budget(Section, frozen=True, kw_only=True):
     """A budget for the deployment's costs in AWS Budgets; off unless this is written."""
 
@@ -2157,12 +2235,13 @@ class Budget(Section, frozen=True, kw_only=True):
         tuple[Annotated[int, Meta(ge=1, le=1_000_000)], ...],
         Meta(
             description="Percentages of `monthly`; when costs exceed one, an e-mail is sent. AWS "
-            "updates costs up to three times a day, and stops nothing.",
+            "updates costs up to three times a day, and alerts stop nothing.",
             min_length=1,
             max_length=10,
         ),
         affects(Effect.IN_PLACE),
     ] = (80, 100)
+    deny_submit: DenySubmit | None = None
 
 
 Tags = Annotated[

@@ -61,6 +61,12 @@ _NO_ROLE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
+# What DeletePolicy answers: https://docs.aws.amazon.com/IAM/latest/APIReference/API_DeletePolicy.html
+_ATTACHED = re.compile(
+    r"(arn:[\w-]+:iam::\d{12}:policy/[\w+=,.@/-]+)\b.{0,600}DeleteConflict",
+    re.IGNORECASE | re.DOTALL,
+)
+
 # First what endangers the state: its text may well hold one of the others too.
 _HINTS = (
     (
@@ -161,6 +167,8 @@ def hint_for(text: str, situation: Situation) -> str | None:
         return _lock_hint(text, command)
     if situation.service_role and _ENVIRONMENT.search(text) and _NO_ROLE.search(text):
         return _role_hint(situation.service_role)
+    if found := _ATTACHED.search(text):
+        return _attached_hint(found[1])
     for pattern, hint in _HINTS:
         if pattern.search(text):
             return hint.format(command=command, where=situation.where)
@@ -195,6 +203,15 @@ def _role_hint(role: str) -> str:
         f"  aws iam detach-role-policy --role-name {name} --policy-arn "
         f"arn:{partition}:iam::aws:policy/service-role/AWSBatchServiceRole\n"
         f"  aws iam delete-role --role-name {name}"
+    )
+
+
+def _attached_hint(policy: str) -> str:
+    return (
+        "the policy is attached, by AWS Budgets if costs exceeded the budget. List to whom:\n"
+        f"  aws iam list-entities-for-policy --policy-arn {policy}\n"
+        "detach it from each, and run the command again:\n"
+        f"  aws iam detach-role-policy --role-name ROLE --policy-arn {policy}"
     )
 
 

@@ -22,6 +22,7 @@ _PREFIXES = ("name_prefix", "compute_environment_name_prefix")
 
 BY_VALUES = frozenset(
     {
+        "aws_budgets_budget_action",
         "aws_efs_mount_target",
         "aws_fsx_data_repository_association",
         "aws_route",
@@ -32,7 +33,7 @@ BY_VALUES = frozenset(
 )
 """Types without a name: one is known by what it joins, which is in the state already."""
 
-_GLOBAL = frozenset({"aws_iam_instance_profile", "aws_iam_role"})
+_GLOBAL = frozenset({"aws_iam_instance_profile", "aws_iam_policy", "aws_iam_role"})
 
 # An interrupted apply does not get to these with a state that is still empty: Terraform saves it
 # every 20 seconds, and all that they need takes longer.
@@ -48,6 +49,7 @@ _DELETE = {
     "aws_fsx_lustre_file_system": "aws fsx delete-file-system --file-system-id {id}",
     "aws_eip": "aws ec2 release-address --allocation-id {id}",
     "aws_iam_instance_profile": "aws iam delete-instance-profile --instance-profile-name {id}",
+    "aws_iam_policy": "aws iam delete-policy --policy-arn {id}",
     "aws_iam_role": "aws iam delete-role --role-name {id}",
     "aws_internet_gateway": "aws ec2 delete-internet-gateway --internet-gateway-id {id}",
     "aws_launch_template": "aws ec2 delete-launch-template --launch-template-id {id}",

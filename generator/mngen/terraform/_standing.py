@@ -319,6 +319,45 @@ def _budgets(connect: Connect, search: Search) -> Iterator[Found]:
         yield Found("aws_budgets_budget", identifier, identifier, name, tags_of({"Tags": tags}))
 
 
+def _budget_actions(connect: Connect, search: Search) -> Iterator[Found]:
+    """Finds the actions of the budgets that are in the state."""
+    budgets = connect("budgets")
+    account = connect("sts").get_caller_identity()["Account"]
+    wanted = {
+        str(each.values.get("budget_name"))
+        for each in search.wanted
+        if each.type == "aws_budgets_budget_action"
+    }
+    for name in sorted(wanted):
+        if ("aws_budgets_budget", f"{account}:{name}") not in search.known:
+            continue
+        for each in _all(
+            budgets,
+            "describe_budget_actions_for_budget",
+            "Actions",
+            AccountId=account,
+            BudgetName=name,
+        ):
+            identifier = f"{account}:{each['ActionId']}:{name}"
+            yield Found(
+                "aws_budgets_budget_action",
+                identifier,
+                identifier,
+                values={"action_type": each["ActionType"], "budget_name": name},
+            )
+
+
+def _managed_policies(connect: Connect, search: Search) -> Iterator[Found]:
+    iam = connect("iam")
+    prefixes = _prefixes(search, "aws_iam_policy")
+    for each in _all(iam, "list_policies", "Policies", Scope="Local"):
+        name, arn = each["PolicyName"], each["Arn"]
+        if name.startswith(prefixes):
+            # A list of policies comes without their tags.
+            policy = iam.get_policy(PolicyArn=arn)["Policy"]
+            yield Found("aws_iam_policy", arn, arn, name, tags_of(policy))
+
+
 def _topics(connect: Connect, search: Search) -> Iterator[Found]:
     """Yields topics: Amazon SNS takes one twice only with the same tags.
 
@@ -340,6 +379,7 @@ _FINDERS: dict[str, Finder] = {
     "aws_batch_job_queue": _queues,
     "aws_batch_scheduling_policy": _policies,
     "aws_budgets_budget": _budgets,
+    "aws_budgets_budget_action": _budget_actions,
     "aws_cloudwatch_log_group": _log_groups,
     "aws_ecr_repository": _repositories,
     "aws_efs_file_system": _file_systems,
@@ -347,6 +387,7 @@ _FINDERS: dict[str, Finder] = {
     "aws_fsx_data_repository_association": _lustre_links,
     "aws_fsx_lustre_file_system": _lustre,
     "aws_iam_instance_profile": _instance_profiles,
+    "aws_iam_policy": _managed_policies,
     "aws_iam_role": _roles,
     "aws_placement_group": _placement_groups,
     "aws_route": _route_tables,
@@ -357,7 +398,12 @@ _FINDERS: dict[str, Finder] = {
 }
 
 _BY_PARENT = frozenset(
-    {"aws_fsx_data_repository_association", "aws_route", "aws_route_table_association"}
+    {
+        "aws_budgets_budget_action",
+        "aws_fsx_data_repository_association",
+        "aws_route",
+        "aws_route_table_association",
+    }
 )
 
 IF_PLANNED = frozenset(
@@ -365,6 +411,7 @@ IF_PLANNED = frozenset(
         "aws_batch_scheduling_policy",
         "aws_budgets_budget",
         "aws_fsx_lustre_file_system",
+        "aws_iam_policy",
         "aws_sns_topic",
     }
 )

@@ -40,6 +40,7 @@ RESOURCES: Final = (
     "aws_batch_job_queue",
     "aws_batch_scheduling_policy",
     "aws_budgets_budget",
+    "aws_budgets_budget_action",
     "aws_cloudwatch_dashboard",
     "aws_cloudwatch_event_rule",
     "aws_cloudwatch_event_target",

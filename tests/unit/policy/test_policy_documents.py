@@ -10,7 +10,13 @@ import pytest
 from botocore.session import Session
 
 from mngen.catalog import load_catalog
-from mngen.cluster import creates_execution_role, efa_installer, pulled_repositories, resolve
+from mngen.cluster import (
+    creates_execution_role,
+    denied_submitters,
+    efa_installer,
+    pulled_repositories,
+    resolve,
+)
 from mngen.cluster.names import partition_of
 from mngen.errors import InputError
 from mngen.policy import (
@@ -211,6 +217,10 @@ def test_what_an_action_needs_besides_is_granted(part: Part) -> None:
             spared = spared | {"route53:AssociateVPCWithHostedZone"}
         for name in names:
             missing = action_named(name).depends - names - spared
+            if name == "budgets:ModifyBudget":
+                # Of budgets with a billing view of another account:
+                # https://docs.aws.amazon.com/cost-management/latest/userguide/budgets-SLR.html
+                missing -= {"iam:CreateServiceLinkedRole"}
             assert not missing, f"{name} needs {missing}"
 
 
@@ -270,6 +280,8 @@ def test_the_checks_that_ask_aws_are_covered(part: Part) -> None:
         "image: {efa_installer: s3://my-software/efa/}\n"
         "storage: {fsx: {id: fs-0a1b2c3d4e5f60718}}\n"
         "notify: {emails: [lab@example.org]}\n"
+        "budget: {monthly: 1, emails: [lab@example.org], deny_submit:"
+        " {roles: [a], groups: [a], users: [a]}}\n"
     )
     given = example("existing-network")
     names = granted(part, everything) | granted(part, given) | granted(part, reserved("lab"))
@@ -429,11 +441,13 @@ def test_roles_are_no_way_to_more_rights() -> None:
     for cluster in specimens():
         found = statements(Part.DEPLOYER, cluster)
         names = granted(Part.DEPLOYER, cluster)
-        assert not names & {
-            "iam:CreatePolicy",
-            "iam:CreatePolicyVersion",
-            "iam:DeleteRolePermissionsBoundary",
-        }
+        assert "iam:DeleteRolePermissionsBoundary" not in names
+        denied = denied_submitters(cluster.spec)
+        makes_policies = bool(names & {"iam:CreatePolicy", "iam:CreatePolicyVersion"})
+        assert makes_policies == (denied is not None and denied.policy is None)
+        if makes_policies:
+            [pattern] = found["DenySubmitPolicy"]["Resource"]
+            assert pattern.endswith(f":policy/{cluster.spec.name}-deny-submit-*")
         put = {
             arn
             for statement in found.values()
@@ -458,7 +472,9 @@ def test_roles_are_no_way_to_more_rights() -> None:
         assert any("-instance-" in arn for arn in put) == mounts
         secrets = creates_execution_role(cluster.spec)
         assert any("-execution-" in arn for arn in put) == secrets
-        assert len(put) == sum((own, installer or mounts, mounts, secrets))
+        attaches = denied is not None and denied.role is None
+        assert any("-budget-" in arn for arn in put) == attaches
+        assert len(put) == sum((own, installer or mounts, mounts, secrets, attaches))
         if policies := found.get("RolePolicies"):
             attached = policies["Condition"]["ArnEquals"]["iam:PolicyARN"]
             assert not any("*" in arn for arn in attached)
@@ -471,8 +487,10 @@ def test_roles_are_no_way_to_more_rights() -> None:
         for arn in found["PassRoles"]["Resource"]:
             assert not arn.endswith("role/*")
         services = found["PassRoles"]["Condition"]["StringEquals"]["iam:PassedToService"]
+        assert ("budgets.amazonaws.com" in services) == (denied is not None)
         assert set(services) <= {
             "batch.amazonaws.com",
+            "budgets.amazonaws.com",
             "ec2.amazonaws.com",
             "ecs-tasks.amazonaws.com",
             "spotfleet.amazonaws.com",

@@ -51,6 +51,7 @@ def test_all_that_an_import_asks(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
         "monthly": 5000,
         "emails": ["reef@example.org"],
         "alerts": [50, 100],
+        "deny_submit": {"at": 120, "roles": ["hpc/submitters"], "users": ["me"]},
     }
     assert deployed.dashboard
     assert deployed.notify == {
@@ -65,6 +66,7 @@ def test_all_that_an_import_asks(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
     assert actions(policies) == {each.action for each in asked}
     elsewhere = import_documents("us-west-2", ACCOUNT_ID)
     assert {each.action for each in asked if allows(elsewhere, each)} == {
+        "budgets:DescribeBudgetActionsForBudget",
         "budgets:ViewBudget",
         "cloudwatch:GetDashboard",
         "iam:GetInstanceProfile",
@@ -74,6 +76,50 @@ def test_all_that_an_import_asks(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
         "iam:ListRolePolicies",
         "iam:ListRoles",
     }
+
+
+def _deny_submissions(sandbox: Sandbox) -> None:
+    """Makes the action of the budget, whose role has the paths of whom it denies submissions."""
+    iam = client(sandbox, "iam", HERE)
+    trust = {
+        "Effect": "Allow",
+        "Action": "sts:AssumeRole",
+        "Principal": {"Service": "budgets.amazonaws.com"},
+    }
+    role = iam.create_role(
+        RoleName="reef-budget-" + "0" * 26,
+        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+    )["Role"]
+    attach = [
+        {
+            "Effect": "Allow",
+            "Action": f"iam:Attach{kind.capitalize()}Policy",
+            "Resource": [f"arn:aws:iam::{ACCOUNT_ID}:{kind}/{name}"],
+        }
+        for kind, name in (("role", "hpc/submitters"), ("user", "me"))
+    ]
+    iam.put_role_policy(
+        RoleName=role["RoleName"],
+        PolicyName="attach",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": attach}),
+    )
+    client(sandbox, "budgets", HERE).create_budget_action(
+        AccountId=ACCOUNT_ID,
+        BudgetName=f"mngen-reef-{HERE}",
+        NotificationType="ACTUAL",
+        ActionType="APPLY_IAM_POLICY",
+        ActionThreshold={"ActionThresholdValue": 120, "ActionThresholdType": "PERCENTAGE"},
+        Definition={
+            "IamActionDefinition": {
+                "PolicyArn": f"arn:aws:iam::{ACCOUNT_ID}:policy/reef-deny-submit-1",
+                "Roles": ["submitters"],
+                "Users": ["me"],
+            }
+        },
+        ExecutionRoleArn=role["Arn"],
+        ApprovalModel="AUTOMATIC",
+        Subscribers=[{"SubscriptionType": "EMAIL", "Address": "reef@example.org"}],
+    )
 
 
 def _deploy(sandbox: Sandbox) -> None:
@@ -165,6 +211,7 @@ def _deploy(sandbox: Sandbox) -> None:
             },
             Subscribers=[{"SubscriptionType": "EMAIL", "Address": "reef@example.org"}],
         )
+    _deny_submissions(sandbox)
     registry = f"{ACCOUNT_ID}.dkr.ecr.{HERE}.amazonaws.com"
     ecr.create_repository(repositoryName="coral", tags=pairs)
     pushed = ecr.put_image(

@@ -199,5 +199,16 @@ def test_known_failures_have_a_hint(text: str, words: str) -> None:
     assert words in (hint_for(text, HERE) or "")
 
 
+def test_an_attached_policy_is_named_with_how_to_detach_it() -> None:
+    # The words of the AWS provider and of IAM:
+    # https://docs.aws.amazon.com/IAM/latest/APIReference/API_DeletePolicy.html
+    arn = "arn:aws:iam::123456789012:policy/lab-deny-submit-20261130"
+    text = (
+        f"deleting IAM Policy ({arn}): operation error IAM: DeletePolicy, https response error "
+        "StatusCode: 409, DeleteConflict: Cannot delete a policy attached to entities."
+    )
+    assert f"list-entities-for-policy --policy-arn {arn}\n" in (hint_for(text, HERE) or "")
+
+
 def test_an_unknown_failure_has_none() -> None:
     assert hint_for("Invalid reference", HERE) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mngen.cluster import names
+from mngen.cluster import denied_submitters, names
 from mngen.errors import Severity
 from mngen.rules._rule import Match
 from mngen.rules.spec._rule import SpecRule
@@ -235,6 +235,10 @@ def arns(spec: Spec) -> Iterator[tuple[Path, str]]:
     for key in ("instance_policies", "job_policies"):
         for index, arn in enumerate(getattr(roles, key)):
             yield ("roles", key, index), arn
+    denied = denied_submitters(spec)
+    for key in ("policy", "role") if denied else ():
+        if value := getattr(denied, key):
+            yield ("budget", "deny_submit", key), value
     for name, job in spec.jobs.items():
         if isinstance(job, JobFromFile):
             for path, arn in job.from_file.roles:

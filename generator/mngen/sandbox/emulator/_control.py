@@ -24,6 +24,7 @@
 - `reservations`: capacity reservations by id, with any of `starts` and `ends` (in seconds since the
   epoch), `state` (one that does not follow from them), `owner` (an account that shares it) and
   `elsewhere` (instances in it that no environment of this account has);
+- `spent`: what budgets have spent this month, by their names, in their unit;
 - `copies`: how many jobs there are to be like one that has ended, with its tags and times, by its
   id: what takes too long to submit one by one;
 - `forget`: ids of jobs of which Batch knows nothing any more, as a week after their end; of an
@@ -56,10 +57,12 @@ def control(body: bytes) -> bytes:
         KeyError: It names a job that there is not.
     """
     from moto.batch.models import batch_backends
+    from moto.budgets.models import budgets_backends
 
     from mngen.sandbox.batch._actions import tick
     from mngen.sandbox.batch._reasons import REASONS
     from mngen.sandbox.batch._unjoined import Unjoined, drop
+    from mngen.sandbox.emulator._budget_actions import spend
     from mngen.sandbox.emulator._reservations import set_reservations
     from mngen.sandbox.emulator._zones import let_zones_lack
 
@@ -72,6 +75,7 @@ def control(body: bytes) -> bytes:
         let_zones_lack(wishes.get("region", "us-east-1"), wishes["lacking"])
     if "reservations" in wishes:
         set_reservations(backend.ec2_backend, wishes["reservations"])
+    spend(budgets_backends[ACCOUNT_ID]["aws"], ACCOUNT_ID, wishes.get("spent", {}))
     if "exhausted" in wishes:
         state.exhausted = set(wishes["exhausted"])
     if "blocked" in wishes:

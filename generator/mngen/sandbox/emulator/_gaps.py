@@ -13,7 +13,7 @@ not start (`_patch`). One module a service:
 - `_images`: AMIs, snapshots, the volumes of a launch;
 - `_network`: security groups and their rules, the default VPC;
 - `_fsx`: FSx for Lustre;
-- `_budgets`: budgets with tags and alerts;
+- `_budgets`, `_budget_actions`: budgets with tags, alerts and actions;
 - `_dashboards`: dashboards of CloudWatch;
 - `_sns`: subscriptions that wait for their confirmation;
 - `_zones`: VPC endpoints and mount targets, in zones that may lack their service;

@@ -10,6 +10,7 @@ from typing import Any
 from moto.efs.exceptions import FileSystemNotFound
 from moto.efs.models import EFSBackend, FileSystem
 from moto.efs.responses import EFSResponse
+from moto.iam.exceptions import DeleteConflictException
 from moto.iam.models import SERVICE_NAME_CONVERSION, IAMBackend
 from moto.servicequotas.exceptions import NoSuchResource
 from moto.servicequotas.models import servicequotas_backends
@@ -17,6 +18,7 @@ from moto.servicequotas.responses import ServiceQuotasResponse
 
 from mngen.sandbox.emulator._patch import patch, patch_table
 
+_DELETE_POLICY: Any = IAMBackend.delete_policy
 _MAKE_ACCESS_POINT: Any = EFSBackend.create_access_point
 _MAKE_MANAGED_POLICIES: Any = vars(IAMBackend)["_init_aws_policies"]
 
@@ -125,6 +127,22 @@ class ManagedPolicies:
         if key not in _managed_policies:
             _managed_policies[key] = _MAKE_MANAGED_POLICIES(self)
         return [copy(policy) for policy in _managed_policies[key]]
+
+
+class AttachedPolicies:
+    """Managed policies, which moto deletes while they are attached."""
+
+    managed_policies: dict[str, Any]
+
+    def delete_policy(self, policy_arn: str) -> None:
+        """Deletes a policy, unless a role, group or user has it.
+
+        Source: https://docs.aws.amazon.com/IAM/latest/APIReference/API_DeletePolicy.html
+        """
+        policy = self.managed_policies.get(policy_arn)
+        if policy is not None and policy.attachment_count:
+            raise DeleteConflictException("Cannot delete a policy attached to entities.")
+        _DELETE_POLICY(self, policy_arn)
 
 
 class Backups:
@@ -259,6 +277,7 @@ def close() -> None:
     )
     patch(EFSBackend, AccessPoints)
     patch(IAMBackend, ManagedPolicies)
+    patch(IAMBackend, AttachedPolicies)
     patch(
         ServiceQuotasResponse,
         QuotaActions,

@@ -29,3 +29,17 @@ resource "aws_budgets_budget" "this" {
     subscriber_email_addresses = ["climate@example.org"]
   }
 }
+
+module "deny_submit" {
+  source = "./modules/deny_submit"
+
+  budget_name = aws_budgets_budget.this.name
+  percentage  = 100
+  queue_names = [
+    "private-ocean-a",
+    "private-ocean-b",
+  ]
+  roles  = ["hpc/submitters"]
+  groups = ["climate"]
+  emails = ["climate@example.org"]
+}

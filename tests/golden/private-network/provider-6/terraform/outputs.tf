@@ -38,6 +38,15 @@ output "log_group" {
   value       = aws_cloudwatch_log_group.jobs.name
 }
 
+output "deny_submit" {
+  description = "The action of the budget that denies submissions, and the policy that it attaches."
+  value = {
+    budget     = aws_budgets_budget.this.name
+    action_id  = module.deny_submit.action_id
+    policy_arn = module.deny_submit.policy_arn
+  }
+}
+
 output "dashboard" {
   description = "Name of the dashboard in Amazon CloudWatch."
   value       = module.dashboard.name

@@ -7,6 +7,10 @@ output "spec" {
   sensitive   = true
   value = {
     budget = {
+      deny_submit = {
+        groups = ["climate"]
+        roles  = ["hpc/submitters"]
+      }
       emails  = ["climate@example.org"]
       monthly = 20000
     }

@@ -1,0 +1,138 @@
+"""Rules that ask AWS whether the budget can deny submissions, and whether it does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mngen.cluster import denied_submitters, names
+from mngen.errors import Severity
+from mngen.rules._rule import Match
+from mngen.rules.account._rule import AwsRule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mngen.account import Account
+
+_NOT_DETACHED = (
+    "AWS Budgets could not detach the policy from everyone: submissions may be denied",
+    "to try again",
+    "REVERSE_BUDGET_ACTION",
+)
+_STATES = {
+    "EXECUTION_SUCCESS": (
+        "costs exceeded the percentage: submissions are denied",
+        "to allow them again",
+        "REVERSE_BUDGET_ACTION",
+    ),
+    "EXECUTION_FAILURE": (
+        "costs exceeded the percentage, and AWS Budgets could not attach the policy to everyone",
+        "correct who is named (MN264), then try again",
+        "RETRY_BUDGET_ACTION",
+    ),
+    "REVERSE_SUCCESS": (
+        "the action was reversed: submissions are not denied for the rest of the month",
+        "to deny them again above the percentage",
+        "RESET_BUDGET_ACTION",
+    ),
+    "REVERSE_FAILURE": _NOT_DETACHED,
+    "RESET_FAILURE": _NOT_DETACHED,
+}
+"""What the states of an action mean, what can be done, and how AWS Budgets calls that."""
+
+
+class DeniedExist(AwsRule):
+    id = "MN264"
+    title = "Who `budget.deny_submit` names must exist and take another policy"
+    why = (
+        "AWS Budgets attaches a policy to each role, group and user. The action fails for one that "
+        "does not exist, or that has as many managed policies as the account's quota allows."
+    )
+    remedy = "correct the name, or detach a policy from it"
+    source_url = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"
+    manual_test = "aws iam list-attached-role-policies --role-name ROLE"
+    calls = (
+        "iam:GetAccountSummary",
+        "iam:ListAttachedGroupPolicies",
+        "iam:ListAttachedRolePolicies",
+        "iam:ListAttachedUserPolicies",
+    )
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        spec = account.cluster.spec
+        denied = denied_submitters(spec)
+        if denied is None:
+            return
+        iam: Any = account.client("iam")
+        summary = iam.get_account_summary()["SummaryMap"]
+        named = denied.policy.rpartition("/")[2] if denied.policy else ""
+        own = named or names.deny_submit_policy(spec.name)
+        for kind, given in denied.by_kind.items():
+            quota = summary[f"AttachedPoliciesPer{kind.capitalize()}Quota"]
+            pages = iam.get_paginator(f"list_attached_{kind}_policies")
+            for index, each in enumerate(given):
+                path = ("budget", "deny_submit", f"{kind}s", index)
+                name = each.rpartition("/")[2]
+                try:
+                    attached = [
+                        policy["PolicyName"]
+                        for page in pages.paginate(**{f"{kind.capitalize()}Name": name})
+                        for policy in page["AttachedPolicies"]
+                    ]
+                except iam.exceptions.NoSuchEntityException:
+                    yield Match(path, f"there is no {kind} `{name}` in the account")
+                    continue
+                others = [policy for policy in attached if not policy.startswith(own)]
+                if len(others) >= quota:
+                    yield Match(
+                        path,
+                        f"the {kind} `{name}` has {len(others)} managed policies, and the quota "
+                        f"is {quota}",
+                    )
+
+
+class SubmissionsOpen(AwsRule):
+    id = "MN265"
+    severity = Severity.WARNING
+    title = "The action of `budget.deny_submit` should wait for its percentage"
+    why = (
+        "Once costs exceed the percentage, AWS Budgets denies submissions. An action that was "
+        "reversed is not evaluated for the rest of the month, unless it is reset."
+    )
+    remedy = "see `aws budgets describe-budget-action-histories`"
+    source_url = (
+        "https://docs.aws.amazon.com/cost-management/latest/userguide/budgets-action-review.html"
+    )
+    manual_test = (
+        "aws budgets describe-budget-actions-for-budget --account-id ACCOUNT "
+        "--budget-name mngen-NAME-REGION --query 'Actions[].[ActionId,Status]'"
+    )
+    calls = ("budgets:DescribeBudgetActionsForBudget", "sts:GetCallerIdentity")
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        spec = account.cluster.spec
+        if denied_submitters(spec) is None or spec.budget is None:
+            return
+        budgets: Any = account.client("budgets")
+        own = account.client("sts").get_caller_identity()["Account"]
+        budget = names.budget(spec.name, spec.region)
+        try:
+            found = budgets.describe_budget_actions_for_budget(AccountId=own, BudgetName=budget)
+        except budgets.exceptions.NotFoundException:
+            # Nothing is applied yet.
+            return
+        path = ("budget", "deny_submit")
+        if not found["Actions"]:
+            yield Match(path, f"the budget `{budget}` has no action", "run `mngen apply`")
+        for action in found["Actions"]:
+            if action["Status"] in _STATES:
+                message, hint, wish = _STATES[action["Status"]]
+                yield Match(
+                    path,
+                    message,
+                    f"{hint}: `aws budgets execute-budget-action --account-id {own} "
+                    f"--budget-name {budget} --action-id {action['ActionId']} "
+                    f"--execution-type {wish}`",
+                )

@@ -1,0 +1,204 @@
+"""Whether the budget can deny submissions and whether it does, asked of the emulated AWS."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mngen.catalog import load_catalog
+from mngen.rules import AWS_RULES, check_aws, require
+from mngen.sandbox import ACCOUNT_ID
+from mngen.spec import load_text
+from tests.support.sandbox import NO_SUBMISSIONS, client, control
+
+if TYPE_CHECKING:
+    from mngen.sandbox import Sandbox
+
+REGION = "us-east-1"
+BUDGET = "mngen-lab-us-east-1"
+RULES = {"MN264", "MN265"}
+OTHERS = tuple(each.id for each in AWS_RULES if each.id not in RULES)
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Action": "sts:AssumeRole",
+            "Principal": {"Service": "budgets.amazonaws.com"},
+        }
+    ],
+}
+ATTACH = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Action": ["iam:AttachUserPolicy", "iam:DetachUserPolicy"],
+            "Resource": [f"arn:aws:iam::{ACCOUNT_ID}:user/*"],
+        }
+    ],
+}
+
+
+class Lab:
+    """A deployment in an account of its own."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        sandbox.reset()
+        self._sandbox = sandbox
+        self.iam = self.connect("iam", REGION)
+        self.budgets = self.connect("budgets", REGION)
+
+    def connect(self, service: str, region: str) -> Any:
+        return client(self._sandbox, service, region)
+
+    def ask(self, **denied: Any) -> list[tuple[str, str, str, str]]:
+        """Judge a spec by the rules about the budget alone."""
+        data = {
+            "name": "lab",
+            "region": REGION,
+            "environments": {"r5": {"instance": "r5.12xlarge", "max_nodes": 4}},
+            "queues": {"mpi": {"environments": ["r5"]}},
+            "budget": {"monthly": 100, "emails": ["lab@example.org"], "deny_submit": denied},
+        }
+        loaded = load_text(json.dumps(data).encode())
+        answers = check_aws(
+            require(loaded, load_catalog()),
+            document=loaded.document,
+            skip=OTHERS,
+            connect=self.connect,
+        )
+        assert answers.unanswered == ()
+        return [
+            (str(each.rule), each.path, each.message, str(each.hint)) for each in answers.problems
+        ]
+
+    def make_policy(self, name: str) -> str:
+        made = self.iam.create_policy(PolicyName=name, PolicyDocument=NO_SUBMISSIONS)
+        return str(made["Policy"]["Arn"])
+
+    def make_budget(self) -> None:
+        self.budgets.create_budget(
+            AccountId=ACCOUNT_ID,
+            Budget={
+                "BudgetName": BUDGET,
+                "BudgetType": "COST",
+                "TimeUnit": "MONTHLY",
+                "BudgetLimit": {"Amount": "100", "Unit": "USD"},
+            },
+        )
+
+    def make_action(self, *users: str) -> None:
+        """Make the budget and its action as an apply does."""
+        self.make_budget()
+        role = self.iam.create_role(
+            RoleName="lab-budget-1", AssumeRolePolicyDocument=json.dumps(TRUST)
+        )["Role"]["Arn"]
+        self.iam.put_role_policy(
+            RoleName="lab-budget-1", PolicyName="attach", PolicyDocument=json.dumps(ATTACH)
+        )
+        self.budgets.create_budget_action(
+            AccountId=ACCOUNT_ID,
+            BudgetName=BUDGET,
+            NotificationType="ACTUAL",
+            ActionType="APPLY_IAM_POLICY",
+            ActionThreshold={"ActionThresholdValue": 100, "ActionThresholdType": "PERCENTAGE"},
+            Definition={
+                "IamActionDefinition": {
+                    "PolicyArn": self.make_policy("lab-deny-submit-1"),
+                    "Users": list(users),
+                }
+            },
+            ExecutionRoleArn=role,
+            ApprovalModel="AUTOMATIC",
+            Subscribers=[{"SubscriptionType": "EMAIL", "Address": "lab@example.org"}],
+        )
+
+    def execute(self, wish: str) -> None:
+        [action] = self.budgets.describe_budget_actions_for_budget(
+            AccountId=ACCOUNT_ID, BudgetName=BUDGET
+        )["Actions"]
+        self.budgets.execute_budget_action(
+            AccountId=ACCOUNT_ID,
+            BudgetName=BUDGET,
+            ActionId=action["ActionId"],
+            ExecutionType=wish,
+        )
+
+
+@pytest.fixture
+def lab(sandbox: Sandbox) -> Lab:
+    return Lab(sandbox)
+
+
+def test_who_is_named_must_exist(lab: Lab) -> None:
+    lab.iam.create_user(UserName="alice")
+    lab.iam.create_role(
+        RoleName="submitters", Path="/hpc/", AssumeRolePolicyDocument='{"Statement": []}'
+    )
+    assert lab.ask(roles=["hpc/submitters"], users=["alice"]) == []
+    found = lab.ask(roles=["hpc/other"], groups=["lab"], users=["alice", "bob"])
+    assert [each[:3] for each in found] == [
+        ("MN264", "budget.deny_submit.roles[0]", "there is no role `other` in the account"),
+        ("MN264", "budget.deny_submit.groups[0]", "there is no group `lab` in the account"),
+        ("MN264", "budget.deny_submit.users[1]", "there is no user `bob` in the account"),
+    ]
+
+
+def test_another_policy_must_fit(lab: Lab) -> None:
+    """The quota is that of GetAccountSummary; the budget's own policy is not another one."""
+    lab.iam.create_user(UserName="alice")
+    quota = lab.iam.get_account_summary()["SummaryMap"]["AttachedPoliciesPerUserQuota"]
+    for number in range(quota - 1):
+        lab.iam.attach_user_policy(UserName="alice", PolicyArn=lab.make_policy(f"p{number}"))
+    own = lab.make_policy("lab-deny-submit-1")
+    lab.iam.attach_user_policy(UserName="alice", PolicyArn=own)
+    assert lab.ask(users=["alice"]) == []
+    lab.iam.detach_user_policy(UserName="alice", PolicyArn=own)
+    lab.iam.attach_user_policy(UserName="alice", PolicyArn=lab.make_policy("last"))
+    [(rule, _, message, _)] = lab.ask(users=["alice"])
+    assert (rule, message) == (
+        "MN264",
+        f"the user `alice` has {quota} managed policies, and the quota is {quota}",
+    )
+
+
+def test_a_budget_without_its_action(lab: Lab) -> None:
+    lab.iam.create_user(UserName="alice")
+    assert lab.ask(users=["alice"]) == []
+    lab.make_budget()
+    [(rule, _, message, hint)] = lab.ask(users=["alice"])
+    assert (rule, hint) == ("MN265", "run `mngen apply`")
+    assert message == f"the budget `{BUDGET}` has no action"
+
+
+def test_submissions_that_are_denied_come_with_the_way_out(lab: Lab, sandbox: Sandbox) -> None:
+    lab.iam.create_user(UserName="alice")
+    lab.make_action("alice")
+    assert lab.ask(users=["alice"]) == []
+    control(sandbox, spent={BUDGET: 101})
+    [(_, path, message, hint)] = lab.ask(users=["alice"])
+    assert path == "budget.deny_submit"
+    assert message == "costs exceeded the percentage: submissions are denied"
+    assert f"--account-id {ACCOUNT_ID} --budget-name {BUDGET} --action-id " in hint
+    assert hint.endswith("--execution-type REVERSE_BUDGET_ACTION`")
+    lab.execute("REVERSE_BUDGET_ACTION")
+    [(_, _, message, hint)] = lab.ask(users=["alice"])
+    assert "not denied for the rest of the month" in message
+    assert hint.endswith("--execution-type RESET_BUDGET_ACTION`")
+    lab.execute("RESET_BUDGET_ACTION")
+    assert lab.ask(users=["alice"]) == []
+
+
+def test_an_action_that_failed(lab: Lab, sandbox: Sandbox) -> None:
+    lab.make_action("alice")
+    control(sandbox, spent={BUDGET: 101})
+    found = lab.ask(users=["alice"])
+    assert [each[0] for each in found] == ["MN264", "MN265"]
+    assert "could not attach the policy to everyone" in found[1][2]
+    lab.iam.create_user(UserName="alice")
+    lab.execute("RETRY_BUDGET_ACTION")
+    [(rule, _, message, _)] = lab.ask(users=["alice"])
+    assert (rule, message) == ("MN265", "costs exceeded the percentage: submissions are denied")
