@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from mngen._aws import client
 from mngen.account._buckets import region_of
+from mngen.account._cost_tags import read_cost_tag
 from mngen.account._reservations import read_group, read_reservation
-from mngen.cluster import names
+from mngen.cluster import DEPLOYMENT_TAG, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from mypy_boto3_iam.client import IAMClient
     from mypy_boto3_iam.type_defs import RoleTypeDef
 
+    from mngen.account._cost_tags import CostTag
     from mngen.account._reservations import Reservation, ReservationGroup
     from mngen.cluster import AmiRecord, Cluster, ResolvedEnvironment
 
@@ -110,6 +112,11 @@ class Account:
                 self.client("resource-groups"), self.reservation, group
             )
         return self._groups[group]
+
+    @cached_property
+    def cost_tag(self) -> CostTag:
+        """The state of the tag of deployments in AWS Billing, which is asked for once."""
+        return read_cost_tag(self.client("ce"), DEPLOYMENT_TAG)
 
     @property
     def has_vpc(self) -> bool:

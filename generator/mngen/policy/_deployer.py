@@ -75,6 +75,7 @@ UNSEEN = {
     ),
     "budgets:UntagResource": "a tag was taken out of the spec",
     "budgets:UpdateBudgetAction": "who is denied, the percentage or the addresses changed",
+    "ce:ListCostAllocationTags": "`mngen check --aws`",
     "ec2:CreateLaunchTemplateVersion": "the tags, volumes or adapters of the instances changed",
     "ec2:CreateNetworkInterface": "EFS asks for it in the caller's name to make a mount target",
     "ec2:DeleteNetworkInterface": "EFS asks for it in the caller's name to delete a mount target",

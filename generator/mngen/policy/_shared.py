@@ -129,6 +129,8 @@ def look(spec: Spec, scope: Scope, actions: Iterable[str]) -> list[Statement]:
             (*event_rules(scope), topic(spec, scope)) if spec.notify else (),
         ),
         *_check_denied(spec, scope),
+        # IAM knows no resources of it, and Cost Explorer answers in one region alone.
+        Statement("CheckCostTags", ("ce:ListCostAllocationTags",) if spec.budget else (), ("*",)),
         # IAM knows no resource of it.
         Statement(
             "LookLustre",

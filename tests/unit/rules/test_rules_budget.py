@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 BUDGET = "mngen-lab-us-east-1"
-RULES = {"MN264", "MN265"}
+RULES = {"MN264", "MN265", "MN266", "MN267"}
 OTHERS = tuple(each.id for each in AWS_RULES if each.id not in RULES)
 TRUST = {
     "Version": "2012-10-17",
@@ -61,7 +61,11 @@ class Lab:
             "region": REGION,
             "environments": {"r5": {"instance": "r5.12xlarge", "max_nodes": 4}},
             "queues": {"mpi": {"environments": ["r5"]}},
-            "budget": {"monthly": 100, "emails": ["lab@example.org"], "deny_submit": denied},
+            "budget": {
+                "monthly": 100,
+                "emails": ["lab@example.org"],
+                **({"deny_submit": denied} if denied else {}),
+            },
         }
         loaded = load_text(json.dumps(data).encode())
         answers = check_aws(
@@ -202,3 +206,44 @@ def test_an_action_that_failed(lab: Lab, sandbox: Sandbox) -> None:
     lab.execute("RETRY_BUDGET_ACTION")
     [(rule, _, message, _)] = lab.ask(users=["alice"])
     assert (rule, message) == ("MN265", "costs exceeded the percentage: submissions are denied")
+
+
+ACTIVATE = (
+    "`aws ce update-cost-allocation-tags-status --cost-allocation-tags-status "
+    "TagKey=mngen:deployment,Status=Active`"
+)
+
+
+def test_a_tag_that_is_not_active_is_reported_with_the_command(lab: Lab, sandbox: Sandbox) -> None:
+    assert lab.ask() == []
+    control(sandbox, cost_tags={"mngen:deployment": "Inactive", "team": "Active"})
+    [(rule, path, message, hint)] = lab.ask()
+    assert (rule, path) == ("MN266", "budget")
+    assert message == "the tag `mngen:deployment` is not active: the budget counts nothing"
+    assert hint == f"activate it: {ACTIVATE}"
+    lab.connect("ce", REGION).update_cost_allocation_tags_status(
+        CostAllocationTagsStatus=[{"TagKey": "mngen:deployment", "Status": "Active"}]
+    )
+    assert lab.ask() == []
+
+
+def test_a_tag_that_billing_does_not_know_yet(lab: Lab, sandbox: Sandbox) -> None:
+    control(sandbox, cost_tags={})
+    [(rule, _, message, hint)] = lab.ask()
+    assert (rule, message) == (
+        "MN266",
+        "AWS Billing does not know the tag `mngen:deployment` yet",
+    )
+    assert ACTIVATE in hint
+    answer = lab.connect("ce", REGION).update_cost_allocation_tags_status(
+        CostAllocationTagsStatus=[{"TagKey": "mngen:deployment", "Status": "Active"}]
+    )
+    assert [each["TagKey"] for each in answer["Errors"]] == ["mngen:deployment"]
+
+
+def test_an_account_for_which_another_pays_is_no_error(lab: Lab, sandbox: Sandbox) -> None:
+    control(sandbox, cost_tags=None)
+    [(rule, _, message, hint)] = lab.ask()
+    assert rule == "MN267"
+    assert "Linked account doesn't have access to cost allocation tags" in message
+    assert hint == f"ask the owner of the account that pays for {ACTIVATE}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mngen.cluster import denied_submitters, names
+from mngen.cluster import DEPLOYMENT_TAG, denied_submitters, names
 from mngen.errors import Severity
 from mngen.rules._rule import Match
 from mngen.rules.account._rule import AwsRule
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
     from mngen.account import Account
 
+_ACTIVATE = (
+    "`aws ce update-cost-allocation-tags-status --cost-allocation-tags-status "
+    f"TagKey={DEPLOYMENT_TAG},Status=Active`"
+)
 _NOT_DETACHED = (
     "AWS Budgets could not detach the policy from everyone: submissions may be denied",
     "to try again",
@@ -136,3 +140,62 @@ class SubmissionsOpen(AwsRule):
                     f"--budget-name {budget} --action-id {action['ActionId']} "
                     f"--execution-type {wish}`",
                 )
+
+
+class TagActive(AwsRule):
+    id = "MN266"
+    severity = Severity.WARNING
+    title = f"The tag `{DEPLOYMENT_TAG}` should be active for cost allocation"
+    why = (
+        "AWS Billing finds the costs of a deployment by this tag. Until the tag is active in the "
+        "account that pays, the budget stays at 0: no alert is sent, and nothing is denied."
+    )
+    remedy = f"activate it: {_ACTIVATE}"
+    source_url = "https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/activating-tags.html"
+    manual_test = f"aws ce list-cost-allocation-tags --tag-keys {DEPLOYMENT_TAG}"
+    calls = ("ce:ListCostAllocationTags",)
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        if account.cluster.spec.budget is None or account.cost_tag.denied:
+            return
+        match account.cost_tag.status:
+            case "Active":
+                return
+            case None:
+                yield Match(
+                    ("budget",),
+                    f"AWS Billing does not know the tag `{DEPLOYMENT_TAG}` yet",
+                    f"up to 24 hours after the first apply, activate it: {_ACTIVATE}",
+                    key=True,
+                )
+            case _:
+                yield Match(
+                    ("budget",),
+                    f"the tag `{DEPLOYMENT_TAG}` is not active: the budget counts nothing",
+                    key=True,
+                )
+
+
+class TagVisible(AwsRule):
+    id = "MN267"
+    severity = Severity.INFO
+    title = f"The account that pays should have activated the tag `{DEPLOYMENT_TAG}`"
+    why = (
+        "AWS Billing shows the cost allocation tags to the account that pays alone: the management "
+        "account of an organization, or an account without one."
+    )
+    remedy = f"ask the owner of the account that pays for {_ACTIVATE}"
+    source_url = "https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/activating-tags.html"
+    manual_test = f"aws ce list-cost-allocation-tags --tag-keys {DEPLOYMENT_TAG}"
+    calls = ("ce:ListCostAllocationTags",)
+
+    @classmethod
+    def matches(cls, account: Account) -> Iterator[Match]:
+        if account.cluster.spec.budget is not None and account.cost_tag.denied:
+            yield Match(
+                ("budget",),
+                "AWS does not show this account whether the budget counts anything: "
+                f"{account.cost_tag.denied}",
+                key=True,
+            )

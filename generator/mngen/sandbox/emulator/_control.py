@@ -24,6 +24,8 @@
 - `reservations`: capacity reservations by id, with any of `starts` and `ends` (in seconds since the
   epoch), `state` (one that does not follow from them), `owner` (an account that shares it) and
   `elsewhere` (instances in it that no environment of this account has);
+- `cost_tags`: the keys of tags that AWS Billing knows, each `Active` or `Inactive`; null for an
+  account for which another one pays;
 - `spent`: what budgets have spent this month, by their names, in their unit;
 - `copies`: how many jobs there are to be like one that has ended, with its tags and times, by its
   id: what takes too long to submit one by one;
@@ -57,12 +59,10 @@ def control(body: bytes) -> bytes:
         KeyError: It names a job that there is not.
     """
     from moto.batch.models import batch_backends
-    from moto.budgets.models import budgets_backends
 
     from mngen.sandbox.batch._actions import tick
     from mngen.sandbox.batch._reasons import REASONS
     from mngen.sandbox.batch._unjoined import Unjoined, drop
-    from mngen.sandbox.emulator._budget_actions import spend
     from mngen.sandbox.emulator._reservations import set_reservations
     from mngen.sandbox.emulator._zones import let_zones_lack
 
@@ -75,7 +75,7 @@ def control(body: bytes) -> bytes:
         let_zones_lack(wishes.get("region", "us-east-1"), wishes["lacking"])
     if "reservations" in wishes:
         set_reservations(backend.ec2_backend, wishes["reservations"])
-    spend(budgets_backends[ACCOUNT_ID]["aws"], ACCOUNT_ID, wishes.get("spent", {}))
+    _bill(wishes)
     if "exhausted" in wishes:
         state.exhausted = set(wishes["exhausted"])
     if "blocked" in wishes:
@@ -102,6 +102,19 @@ def _forget(jobs: dict[str, Job], identifier: str) -> None:
     for child in jobs[identifier].children:
         del jobs[child.id]
     del jobs[identifier]
+
+
+def _bill(wishes: dict[str, Any]) -> None:
+    """Sets what AWS Billing knows."""
+    from moto.budgets.models import budgets_backends
+    from moto.ce.models import ce_backends
+
+    from mngen.sandbox.emulator._budget_actions import spend
+    from mngen.sandbox.emulator._cost_tags import set_cost_tags
+
+    if "cost_tags" in wishes:
+        set_cost_tags(ce_backends[ACCOUNT_ID]["aws"], wishes["cost_tags"])
+    spend(budgets_backends[ACCOUNT_ID]["aws"], ACCOUNT_ID, wishes.get("spent", {}))
 
 
 def _copy(backend: Any, jobs: dict[str, Job], identifier: str, count: int) -> None:

@@ -14,6 +14,7 @@ not start (`_patch`). One module a service:
 - `_network`: security groups and their rules, the default VPC;
 - `_fsx`: FSx for Lustre;
 - `_budgets`, `_budget_actions`: budgets with tags, alerts and actions;
+- `_cost_tags`: cost allocation tags;
 - `_dashboards`: dashboards of CloudWatch;
 - `_sns`: subscriptions that wait for their confirmation;
 - `_zones`: VPC endpoints and mount targets, in zones that may lack their service;
@@ -39,6 +40,7 @@ def close_gaps(machines: Machines) -> None:
     from mngen.sandbox.batch import _backend
     from mngen.sandbox.emulator import (
         _budgets,
+        _cost_tags,
         _dashboards,
         _ec2,
         _fsx,
@@ -60,6 +62,7 @@ def close_gaps(machines: Machines) -> None:
     _fsx.close()
     _sns.close()
     _budgets.close()
+    _cost_tags.close()
     _dashboards.close()
     _zones.close()
     _misc.close()

@@ -1,0 +1,46 @@
+"""Whether the tag of deployments counts for costs, as AWS Billing has it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+_DENIED = "AccessDeniedException"
+
+
+class CostTag(Struct, frozen=True):
+    """The state of a tag in AWS Billing.
+
+    Attributes:
+        status: `Active` or `Inactive`; None if it knows no such tag, or does not show it.
+        denied: Why it does not show it; empty if it does.
+    """
+
+    status: str | None
+    denied: str = ""
+
+
+def read_cost_tag(ce: Any, key: str) -> CostTag:
+    """Returns the state of a tag, which Billing shows to the account that pays alone.
+
+    Source: https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_ListCostAllocationTags.html
+    and https://github.com/hashicorp/terraform-provider-aws/issues/37636
+
+    Args:
+        ce: A client of Cost Explorer, which each partition has in one region.
+        key: Key of the tag.
+
+    Raises:
+        botocore.exceptions.ClientError: AWS refused the call for another reason.
+    """
+    from botocore.exceptions import ClientError
+
+    try:
+        found = ce.list_cost_allocation_tags(TagKeys=[key])["CostAllocationTags"]
+    except ClientError as error:
+        details = error.response["Error"]
+        if details["Code"] != _DENIED:
+            raise
+        return CostTag(None, str(details.get("Message") or _DENIED).rstrip("."))
+    return CostTag(next((each["Status"] for each in found if each["TagKey"] == key), None))
