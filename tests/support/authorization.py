@@ -90,6 +90,7 @@ class Authorizer:
         readers: dict[str, Callable[[Call], Iterator[Request]]] = {
             "batch": self._batch,
             "budgets": self._budgets,
+            "kms": self._kms,
             "monitoring": self._cloudwatch,
             "ec2": self._ec2,
             "ecr": self._ecr,
@@ -432,6 +433,10 @@ class Authorizer:
         yield Request("budgets:ViewBudget" if reads else "budgets:ModifyBudget", arn)
         if values.get("ResourceTags"):
             yield Request("budgets:TagResource", arn)
+
+    def _kms(self, call: Call) -> Iterator[Request]:
+        """Read a call about a key, named by its ARN."""
+        yield Request(f"kms:{call.operation}", call.values["KeyId"])
 
     def _budget_action(self, call: Call, budget: str) -> Iterator[Request]:
         """Read a call about an action of a budget; a new one has no ID yet.

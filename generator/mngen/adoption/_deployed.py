@@ -131,12 +131,15 @@ class Deployed(msgspec.Struct, kw_only=True):
         lustre: The FSx for Lustre file system that jobs mount, as AWS describes it; under `Links`
             its links to S3, if the deployment made it. Empty if it is not known which it is.
         own_lustre: Whether the deployment made it.
+        file_system_key: Key that encrypts its own file system; None if it did not make it.
+        keys: Keys of its file systems that AWS does not manage.
         lustre_from: Security groups that take Lustre from its nodes, if it did not make it.
         job_role: Whether it made a role for jobs.
         policies: Policies of that role.
         instance_policies: Policies of the role that it made for nodes, but for the agent's own.
         boundary: Permissions boundary of the roles that were made.
         bucket: Bucket for inputs that jobs may read.
+        preload: Whether builders may pull the container images of jobs.
         efa_installer: Folder of the EFA installer that builders may read.
         mount_role: Whether nodes may mount the file system with their role.
         access_point: The access point that they may do so through.
@@ -165,12 +168,15 @@ class Deployed(msgspec.Struct, kw_only=True):
     backup: bool = True
     lustre: dict[str, Any] = {}
     own_lustre: bool = False
+    file_system_key: str | None = None
+    keys: frozenset[str] = frozenset()
     lustre_from: frozenset[str] = frozenset()
     job_role: bool = False
     policies: tuple[str, ...] = ()
     instance_policies: tuple[str, ...] = ()
     boundary: str | None = None
     bucket: str | None = None
+    preload: bool = False
     efa_installer: str | None = None
     mount_role: bool = False
     access_point: str | None = None
@@ -247,6 +253,7 @@ def read_deployed(
     if mount_of(definitions, "fsx"):
         attempt(partial(_read_lustre, found, connect("fsx", region)))
         attempt(partial(_read_lustre_groups, found, ec2))
+    attempt(partial(_read_keys, found, connect("kms", region)))
     attempt(partial(_read_roles, found, iam, region))
     attempt(partial(_read_logs, found, connect("logs", region)))
     attempt(partial(_read_notify, found, region, connect))
@@ -378,6 +385,7 @@ def _read_file_systems(found: Deployed, efs: EFSClient) -> None:
     found.file_system = near[0]
     found.own_file_system = bool(own)
     if own:
+        found.file_system_key = own[0].get("KmsKeyId")
         found.elastic = own[0].get("ThroughputMode") == "elastic"
         backup = efs.describe_backup_policy(FileSystemId=near[0].id)["BackupPolicy"]
         found.backup = backup.get("Status") in ("ENABLED", "ENABLING")
@@ -392,6 +400,21 @@ def _read_lustre(found: Deployed, fsx: Any) -> None:
         links = links_of(fsx, near[0]["FileSystemId"]) if own else []
         found.lustre = {**near[0], "Links": links}
         found.own_lustre = bool(own)
+
+
+def _read_keys(found: Deployed, kms: Any) -> None:
+    """Finds which keys of its file systems were chosen: AWS manages the default ones.
+
+    Source: https://docs.aws.amazon.com/kms/latest/APIReference/API_KeyMetadata.html (KeyManager)
+    """
+    used = {found.file_system_key, found.lustre.get("KmsKeyId") if found.own_lustre else None}
+    for key in sorted(each for each in used if each):
+        try:
+            manager = kms.describe_key(KeyId=key)["KeyMetadata"]["KeyManager"]
+        except kms.exceptions.NotFoundException:
+            continue
+        if manager == "CUSTOMER":
+            found.keys |= {key}
 
 
 def _read_lustre_groups(found: Deployed, ec2: EC2Client) -> None:
@@ -459,13 +482,15 @@ def _attached(iam: IAMClient, role: str) -> tuple[str, ...]:
 
 
 def _read_permissions(found: Deployed, policy: str, document: str) -> None:
-    """Reads the one value that each of mngen's inline policies has from the spec."""
+    """Reads the one key of the spec that each of mngen's inline policies follows from."""
     if policy == "inputs":
         bucket = re.search(rf":s3:::([^/\"]+)/{re.escape(inputs_prefix(found.name))}", document)
         found.bucket = bucket[1] if bucket else found.bucket
     elif policy == "efa-installer":
         folder = re.search(r":s3:::([^\"*]+)", document)
         found.efa_installer = f"s3://{folder[1]}" if folder else found.efa_installer
+    elif policy == "preload":
+        found.preload = True
     elif policy == "file-system":
         point = re.search(r"access-point/(fsap-[0-9a-f]+)", document)
         found.mount_role = True

@@ -390,8 +390,7 @@ def _lustre(
 ) -> dict[str, Any]:
     """Returns the section of FSx for Lustre, which jobs mount.
 
-    Its key and its maintenance window are left out: nothing shows whether AWS chose them. The
-    report has them.
+    Its maintenance window is left out: nothing shows whether AWS chose it. The report has it.
     """
     section: dict[str, Any] = {}
     if mount != _FSX.mount:
@@ -422,6 +421,8 @@ def _lustre(
     section |= {key: value for key, value in written.items() if value != getattr(_FSX, key)}
     if (throughput := settings.get("PerUnitStorageThroughput")) is not None:
         section["throughput"] = throughput
+    if found.get("KmsKeyId") in made.keys:
+        section["kms_key"] = found["KmsKeyId"]
     zone = zones.of.get(found["SubnetIds"][0])
     if zone is not None and zone != zones.all[0]:
         section["zone"] = zone
@@ -434,8 +435,7 @@ def _lustre(
         place,
         "storage.fsx",
         f"{found['FileSystemId']}: mngen's own; without its maintenance window "
-        f"({settings.get('WeeklyMaintenanceStartTime')}) and its key "
-        f"({found.get('KmsKeyId', 'none')}), which stay as they are",
+        f"({settings.get('WeeklyMaintenanceStartTime')}), which stays as it is",
     )
     return section
 
@@ -465,6 +465,8 @@ def _storage(draft: Draft, made: Deployed, zones: _Zones) -> dict[str, Any]:
             efs["throughput"] = "elastic"
         if not made.backup:
             efs["backup"] = False
+        if made.file_system_key in made.keys:
+            efs["kms_key"] = made.file_system_key
         draft.kept(place, "storage.efs", f"{made.file_system and made.file_system.id}: mngen's own")
     elif made.file_system:
         efs["id"] = made.file_system.id
@@ -499,6 +501,8 @@ def _image(draft: Draft, made: Deployed) -> dict[str, Any]:
     keys = sorted({each.kms_key for each in made.templates.values() if each.kms_key})
     if keys:
         section["kms_key"] = keys[0]
+    if made.preload:
+        section["preload"] = True
     if made.efa_installer:
         section["efa_installer"] = made.efa_installer
     return section

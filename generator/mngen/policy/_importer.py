@@ -53,6 +53,7 @@ def importer_statements(scope: Scope) -> list[Statement]:
             ),
             (scope.arn("elasticfilesystem", "file-system/*"),),
         ),
+        Statement("Keys", ("kms:DescribeKey",), (scope.arn("kms", "key/*"),)),
         Statement(
             "Messages",
             (

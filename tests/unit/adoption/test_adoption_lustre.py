@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 
-from mngen.adoption._deployed import Deployed, Vpc, _read_lustre, _read_lustre_groups
+from mngen.adoption._deployed import (
+    Deployed,
+    Vpc,
+    _read_keys,
+    _read_lustre,
+    _read_lustre_groups,
+)
 
 LINK = {"FileSystemPath": "/cases", "DataRepositoryPath": "s3://my-cases/"}
 
@@ -107,3 +115,30 @@ def test_links_are_asked_for_of_the_own_file_system_alone(
     _read_lustre(made, fsx)
     assert (made.lustre.get("FileSystemId"), made.own_lustre, fsx.asked) == (chosen, own, asked)
     assert made.lustre.get("Links", []) == ([LINK] if own else [])
+
+
+KEYS = {
+    name: f"arn:aws:kms:us-east-1:123456789012:key/{name}"
+    for name in ("of-aws", "chosen", "deleted")
+}
+
+
+@pytest.mark.parametrize(("lustre", "found"), [("chosen", {KEYS["chosen"]}), ("deleted", set())])
+def test_keys_that_someone_chose_are_those_that_aws_does_not_manage(
+    lustre: str, found: set[str]
+) -> None:
+    kms = boto3.client(
+        "kms", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x"
+    )
+    made = Deployed(name="seismic", file_system_key=KEYS["of-aws"], own_lustre=True)
+    made.lustre = system("fs-1", KmsKeyId=KEYS[lustre])
+    with Stubber(kms) as stub:
+        if lustre == "deleted":
+            stub.add_client_error("describe_key", "NotFoundException")
+        else:
+            chosen = {"KeyMetadata": {"KeyId": lustre, "KeyManager": "CUSTOMER"}}
+            stub.add_response("describe_key", chosen, {"KeyId": KEYS[lustre]})
+        of_aws = {"KeyMetadata": {"KeyId": "of-aws", "KeyManager": "AWS"}}
+        stub.add_response("describe_key", of_aws, {"KeyId": KEYS["of-aws"]})
+        _read_keys(made, kms)
+    assert made.keys == found

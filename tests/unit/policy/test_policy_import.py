@@ -46,6 +46,7 @@ def test_all_that_an_import_asks(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
     assert deployed.policies
     assert deployed.shares
     assert deployed.bucket == "waves"
+    assert deployed.keys == {deployed.file_system_key}
     assert deployed.retention == 7
     assert deployed.budget == {
         "monthly": 5000,
@@ -137,7 +138,10 @@ def _deploy(sandbox: Sandbox) -> None:
     )["LaunchTemplate"]["LaunchTemplateId"]
     image = ec2.register_image(Name="reef")["ImageId"]
     ec2.create_tags(Resources=[vpc, subnet, group["GroupId"], image], Tags=pairs)
-    system = efs.create_file_system(CreationToken="reef", Tags=pairs)["FileSystemId"]
+    key = client(sandbox, "kms", HERE).create_key()["KeyMetadata"]["Arn"]
+    system = efs.create_file_system(CreationToken="reef", Encrypted=True, KmsKeyId=key, Tags=pairs)[
+        "FileSystemId"
+    ]
     efs.create_mount_target(FileSystemId=system, SubnetId=subnet, SecurityGroups=[group["GroupId"]])
     among = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group["GroupId"]}]}
     ec2.authorize_security_group_ingress(GroupId=group["GroupId"], IpPermissions=[among])
