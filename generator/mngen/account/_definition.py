@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from mngen.cluster import (
     ECR_IMAGE,
+    FINAL_UPLOAD_EXIT_CODE,
     job_variables,
     keys_of_properties,
     repository_name,
@@ -72,6 +74,9 @@ def differences_of(target: Target) -> list[str]:
         # Terraform leaves the conditions of a protected definition as they are.
         wanted = retry_conditions(job.spec.retry, uploads=job.spec.outputs is not None)
         pairs["retry"] = (_comparable(wanted), _retried(definition))
+    elif target.account.cluster.spec.storage.bucket and job.spec.outputs and job.spec.attempts > 1:
+        # One without the condition would compute everything again if the upload alone has failed.
+        pairs["retry"] = (True, _ends_after_upload(definition))
     found = [name for name, (here, there) in pairs.items() if here != there]
     if job.groups and targets != [part.target for part in job.groups]:
         return ["groups", *found]
@@ -83,6 +88,15 @@ def differences_of(target: Target) -> list[str]:
         if wanted != there
     ]
     return list(dict.fromkeys([*of_parts, *found]))
+
+
+def _ends_after_upload(definition: dict[str, Any]) -> bool:
+    """Returns whether a job whose outputs alone could not be uploaded is not tried again."""
+    return any(
+        each["action"] == "EXIT"
+        and fnmatchcase(str(FINAL_UPLOAD_EXIT_CODE), each.get("onExitCode", ""))
+        for each in _retried(definition)
+    )
 
 
 def _retried(definition: dict[str, Any]) -> list[dict[str, str]]:

@@ -158,6 +158,42 @@ def test_a_protected_definition_differs_only_from_reasons_that_the_spec_names(
     assert not differs("plain")
 
 
+def test_a_protected_definition_without_the_condition_of_its_outputs_differs(
+    retried: Deployed, connect: Callable[[str, str], Any]
+) -> None:
+    """Another attempt would compute again what only could not be uploaded."""
+    name = f"{retried.name}-plain"
+    found = retried.batch.describe_job_definitions(jobDefinitionName=name)["jobDefinitions"]
+
+    def differs(
+        code: str, *, attempts: int = 3, bucket: str = "storage: {bucket: outputs}\n"
+    ) -> bool:
+        retried.batch.register_job_definition(
+            jobDefinitionName=name,
+            type=found[-1]["type"],
+            containerProperties=found[-1]["containerProperties"],
+            timeout=found[-1]["timeout"],
+            retryStrategy={
+                "attempts": attempts,
+                "evaluateOnExit": [{"action": "EXIT", "onExitCode": code}],
+            },
+        )
+        more = NAMED.replace(
+            "attempts: 3}", f"attempts: {attempts}, protect: true, outputs: /efs/of}}"
+        )
+        text = spec_text(retried.name, more=more) + bucket
+        jobs = Jobs(require(load_text(text.encode()), load_catalog()), connect)
+        messages = [each.message for each in jobs.prepare(Order(job="plain")).problems]
+        return any("retry" in each.partition("differs")[2] for each in messages)
+
+    assert differs("9")
+    assert not differs("9", attempts=1)
+    # They stay where they are.
+    assert not differs("9", bucket="")
+    assert not differs("71")
+    assert not differs("7*")
+
+
 # The first and the last one were decided by something that the attempt does not show.
 @pytest.mark.parametrize(
     ("status", "code", "said"),
