@@ -199,8 +199,9 @@ def _storage(spec: Spec) -> Iterator[Node]:
             lines.append(counted(len(fsx.s3), "folder") + " linked to S3")
         yield Node(kind=Kind.FSX, lines=tuple(lines))
     if spec.storage.bucket:
-        name = spec.storage.bucket
-        yield Node(kind=Kind.BUCKET, name=name, lines=("inputs of jobs",), existing=True)
+        uploads = any(job.outputs is not None for job in spec.jobs.values())
+        held = "inputs and outputs of jobs" if uploads else "inputs of jobs"
+        yield Node(kind=Kind.BUCKET, name=spec.storage.bucket, lines=(held,), existing=True)
 
 
 def _network(spec: Spec) -> Iterator[Node]:
