@@ -247,6 +247,12 @@ def test_a_key_of_a_job_does_what_it_says(key: str, plans: dict[str, Future[Plan
     assert seen == declared("jobs", ENTRY, key)
 
 
+@pytest.mark.parametrize("key", list(key_changes.GROUPS))
+def test_a_key_of_a_node_group_does_what_it_says(key: str, plans: dict[str, Future[Plan]]) -> None:
+    seen = plans["many"].result().seen(f"job_{key_changes.group_entry(key)}") or NOTHING
+    assert seen == declared("jobs", ENTRY, "groups", ENTRY, key)
+
+
 def test_more_attempts_make_a_new_revision_in_place(plans: dict[str, Future[Plan]]) -> None:
     """A definition that is replaced is deregistered first."""
     assert plans["many"].result().actions(JOB, "job_attempts") == [UPDATE]
@@ -688,6 +694,18 @@ def test_a_plan_names_the_keys_that_changed(name: str, plans: dict[str, Future[P
                 ("jobs", key_changes.entry(key), key, *(value if isinstance(value, dict) else ()))
                 for key, value in key_changes.JOBS.items()
             ),
+            *(
+                (
+                    "jobs",
+                    key_changes.group_entry(key),
+                    "groups",
+                    "main",
+                    key,
+                    *(value if isinstance(value, dict) else ()),
+                )
+                for key, value in key_changes.GROUPS.items()
+            ),
+            ("jobs", key_changes.group_entry("nodes"), "groups", "others", "nodes"),
             *((kind, "removed") for kind in ("environments", "queues", "jobs")),
             *key_changes.IN_PLACE,
             ("environments", key_changes.UNBAKED, "instance"),

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
-# What no example has: a new VPC with a NAT gateway, created roles, SSH, a boundary around a bucket.
+# What no example has: a new VPC with a NAT gateway, created roles, SSH, a boundary around a bucket,
+# container images in the AMIs.
 _NAT = """
 name: nat
 region: us-west-2
@@ -44,6 +45,7 @@ network:
   zones: [us-west-2a, us-west-2b]
   ssh: {key_pair: mine, from: [10.0.0.0/8]}
 storage: {bucket: inputs}
+image: {preload: true}
 roles:
   service: create
   spot_fleet: create

@@ -102,6 +102,23 @@ JOBS: dict[str, Any] = {
     "protect": True,
 }
 
+GROUPS: dict[str, Any] = {
+    "nodes": "0:1",
+    "command": ["true"],
+    "vcpus": 2,
+    "memory": 4096,
+    "shared_memory": 64,
+    "ranks_per_node": 2,
+    "threads_per_rank": 2,
+    "environment": {"A": "b"},
+    "registry_credentials": f"{_SECRETS}registry-AbCdEf",
+    "image": "docker.io/me/app:v2",
+}
+"""Keys of a node group: that of the main node of a job with three nodes, which bears their name.
+
+With `nodes`, the other group gives a node up.
+"""
+
 _GPUS = {"instance": "g5.12xlarge", "max_nodes": 4, "multi_node": False}
 """An environment for the one key that needs GPUs; it and its queue bear the key's name."""
 
@@ -222,6 +239,11 @@ def entry(key: str) -> str:
     return key.replace("_", "-").replace(".", "-")
 
 
+def group_entry(key: str) -> str:
+    """Name the job in which a key of a node group is changed."""
+    return f"group-{entry(key)}"
+
+
 def _network() -> Data:
     return {
         "vpc": "new",
@@ -257,6 +279,14 @@ def many() -> Data:
         # Credentials are for an image elsewhere.
         image = {"image": "docker.io/me/app:v1"} if key == "registry_credentials" else {}
         jobs[entry(key)] = {"queue": queue, "command": ["hostname"], **nodes, **image}
+    for key in GROUPS:
+        image = {"image": "docker.io/me/app:v1"} if key == "registry_credentials" else {}
+        jobs[group_entry(key)] = {
+            "queue": "plain",
+            "command": ["hostname"],
+            "nodes": 3,
+            "groups": {"main": {"nodes": "0:0", **image}, "others": {"nodes": "1:"}},
+        }
     # A definition takes the place of the other keys.
     jobs["definition"] = {"queue": "plain", "definition": str(_DEFINITIONS / "post.json")}
     return {
@@ -279,6 +309,9 @@ def many_changed() -> Data:
         _put(data["queues"][entry(path[-1])], path, value)
     for key, value in JOBS.items():
         data["jobs"][entry(key)][key] = value
+    for key, value in GROUPS.items():
+        data["jobs"][group_entry(key)]["groups"]["main"][key] = value
+    data["jobs"][group_entry("nodes")]["groups"]["others"]["nodes"] = "2:"
     data["environments"][UNBAKED]["instance"] = "r6i.32xlarge"
     for kind in ("environments", "queues", "jobs"):
         del data[kind]["removed"]

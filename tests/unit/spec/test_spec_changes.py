@@ -28,6 +28,7 @@ from tests.support.key_changes import (
     ALONE,
     COMMON,
     ENVIRONMENTS,
+    GROUPS,
     IN_PLACE,
     JOBS,
     LINKS,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 DECLARED = dict(keys())
 NAME = "<name>"
 
-GROUPS: dict[str, Any] = {
+IN_GROUP: dict[str, Any] = {
     "nodes": "0:0",
     "command": ["true"],
     "vcpus": 2,
@@ -65,9 +66,9 @@ GROUPS: dict[str, Any] = {
 """Keys of a node group with another value of each."""
 
 UNPLANNED = {
-    # They are in the job's definition as the keys of the job are.
+    # Both are in the job's definition as the other keys of groups, and those of the job, are.
     ("jobs", NAME, "groups"),
-    *(("jobs", NAME, "groups", NAME, key) for key in GROUPS),
+    ("jobs", NAME, "groups", NAME, "gpus"),
     # Terraform has another state, or none, where these change.
     ("region",),
     ("provider",),
@@ -127,6 +128,7 @@ def test_a_plan_is_made_for_every_key() -> None:
         *(("environments", NAME, *key.split(".")) for key in ENVIRONMENTS),
         *(("queues", NAME, *key) for key in QUEUES),
         *(("jobs", NAME, key) for key in JOBS),
+        *(("jobs", NAME, "groups", NAME, key) for key in GROUPS),
         *(("storage", "fsx", "s3", NAME, key) for key in LINKS),
         *(("environments",), ("queues",), ("jobs",)),
         *IN_PLACE,
@@ -242,7 +244,7 @@ CASES: dict[Key, tuple[Data, Data]] = {
     ),
     **{
         ("jobs", NAME, "groups", NAME, key): (grouped(key), grouped(key, change))
-        for key, change in GROUPS.items()
+        for key, change in IN_GROUP.items()
     },
     ("jobs", NAME, "groups"): (
         changed(grouped(""), {("jobs", "coupled", "groups"): {}}),
