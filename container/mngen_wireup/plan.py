@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ON_EACH_NODE = ("none", "torchrun")
 """Launchers whose command starts on every node, without ssh."""
 JOB = "{job}"
-"""Stands for the job's ID in the path of its outputs."""
+"""Stands for the job's ID in the path of its outputs; see `folder_name`."""
 LAUNCHERS = ("openmpi", "intelmpi", "mpich", "main", *ON_EACH_NODE)
 
 
@@ -158,7 +158,7 @@ def plan_from(environ: Mapping[str, str], command: Sequence[str]) -> Plan:
     )
     problems = seen.problems + _multi_node_problems(plan) + _input_problems(plan)
     problems += _output_problems(plan)
-    plan.outputs = plan.outputs.replace(JOB, plan.job).rstrip("/")
+    plan.outputs = plan.outputs.replace(JOB, folder_name(plan.job)).rstrip("/")
     if plan.outputs_to:
         plan.outputs_to = f"{plan.outputs_to.rstrip('/')}/{plan.job}/{plan.attempt}"
     if not command:
@@ -208,6 +208,16 @@ def _output_problems(plan: Plan) -> list[str]:
         return []
     given = f"MNGEN_OUTPUTS={plan.outputs!r} with MNGEN_OUTPUTS_TO={plan.outputs_to!r}"
     return [f"invalid {given}: expected the absolute path of a folder and an s3:// URL"]
+
+
+def folder_name(job: str) -> str:
+    """Returns a job's ID as the name of a folder.
+
+    A child of an array has the ID `<array>:<index>`. MPI-IO takes what is before a colon for the
+    type of the file system, and so do other programs for a host.
+    Source: https://github.com/pmodels/mpich/pull/5951
+    """
+    return job.replace(":", "-")
 
 
 def is_address(text: str) -> bool:

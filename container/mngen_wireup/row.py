@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import zlib
 
@@ -42,9 +43,19 @@ class Row:
     def __init__(self, number: int, index: int, values: dict[str, str]) -> None:
         self.number, self.index, self.values = number, index, values
 
-    def __str__(self) -> str:
-        values = ", ".join(f"{column}={value}" for column, value in self.values.items())
-        return f"{self.number}, index {self.index} of the array: {values}"
+    def described(self, words: Sequence[str]) -> str:
+        """Returns the row for the log, with the values of the columns that a command uses.
+
+        Others may be secrets, and are in no log so far.
+
+        Args:
+            words: The command as it was submitted.
+        """
+        columns = (
+            f"{column}={value}" if any(f"{{{column}}}" in word for word in words) else column
+            for column, value in self.values.items()
+        )
+        return f"{self.number}, index {self.index} of the array: {', '.join(columns)}"
 
     def variables(self) -> dict[str, str]:
         """Returns the values of the columns that are named as variables are."""
@@ -76,7 +87,8 @@ def take_row(environ: MutableMapping[str, str]) -> Row:
     """Returns the row of this container, and takes all rows out of its environment.
 
     Raises:
-        WireupError: They cannot be read, or there is none with the index of this job.
+        WireupError: They cannot be read, or there is none with the index of this job; or a value
+            has a character that neither a variable nor an argument can have in this container.
     """
     numbers, columns = _unpacked(environ.pop(ROWS))
     index = environ.get(INDEX, "")
@@ -88,7 +100,21 @@ def take_row(environ: MutableMapping[str, str]) -> Row:
         )
     place = int(index)
     values = {column: texts[place] for column, texts in columns.items()}
+    for column, value in values.items():
+        _check_encoding(column, value)
     return Row(numbers[place], place, values)
+
+
+def _check_encoding(column: str, value: str) -> None:
+    """Refuses a value that neither a variable nor an argument can have in this container."""
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError as error:
+        raise WireupError(
+            BAD_ENVIRONMENT,
+            f"the column {column} has a character that the locale of the container lacks: {error};"
+            " set LC_ALL=C.UTF-8 in the image or the job",
+        ) from None
 
 
 def _unpacked(text: str) -> tuple[list[int], dict[str, list[str]]]:

@@ -24,14 +24,14 @@ def run() -> int:
     index = os.environ.get("AWS_BATCH_JOB_NODE_INDEX", "0")
     log = Log(int(index) if index.isdecimal() else 0)
     try:
-        words, row = sys.argv[1:], None
+        words, guarded, row = sys.argv[1:], [], None
         if "MNGEN_ROWS" in os.environ:
             from mngen_wireup.row import (
                 take_row,
             )  # takes some milliseconds, and most jobs have none
 
             row = take_row(os.environ)
-            words = row.command(words)
+            guarded, words = words, row.command(words)
             os.environ.update(row.variables())
         plan = plan_from(os.environ, words)
         os.environ.pop("MNGEN_SECRET", None)  # no program that is started here may read it
@@ -40,7 +40,7 @@ def run() -> int:
         place = f"{kind} node of {plan.nodes}{group}"
         log.write("start", f"{place}, job {plan.job}, attempt {plan.attempt}")
         if row:
-            log.write("row", shortened(str(row)))
+            log.write("row", shortened(row.described(guarded)))
         node = _node(plan, log)
     except WireupError as error:
         log.write(error.stage, str(error))

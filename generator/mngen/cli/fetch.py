@@ -41,12 +41,14 @@ def fetch(
 
     If outputs are incomplete, what there is of them is downloaded, and the exit code is 3.
     """
+    from mngen.jobs import folder_name
+
     many = len(jobs) > 1
     found = []
     with opened_jobs(file, sandbox=sandbox) as opened, progress_of("files") as progress:
         # Nothing is downloaded before all of them are found.
         for outputs in [opened.find_outputs(job, attempt=attempt) for job in dict.fromkeys(jobs)]:
-            folder = (to or Path()) / outputs.id if many or to is None else to
+            folder = (to or Path()) / folder_name(outputs.id) if many or to is None else to
             fetched = opened.fetch(outputs, folder, force=force, progress=progress)
             found.append(fetched)
             if output_format is not Format.JSON:

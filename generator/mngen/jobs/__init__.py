@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mngen.jobs._outputs import Fetched, Outputs
     from mngen.jobs._request import with_inputs
     from mngen.jobs._retry import is_temporary
+    from mngen.jobs._shared_outputs import folder_name
     from mngen.jobs._submit import Prepared, require_all
     from mngen.jobs._sweep import read_rows
     from mngen.jobs._usage import NodeUsage, Usage
@@ -72,6 +73,7 @@ __all__ = [
     "WaitedTooLongError",
     "Watcher",
     "as_data",
+    "folder_name",
     "is_temporary",
     "read_rows",
     "require_all",
@@ -98,6 +100,7 @@ __getattr__ = later(
         "Usage": "_usage",
         "WaitedTooLongError": "_wait",
         "Watcher": "_watch",
+        "folder_name": "_shared_outputs",
         "is_temporary": "_retry",
         "read_rows": "_sweep",
         "require_all": "_submit",

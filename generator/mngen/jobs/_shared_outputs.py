@@ -52,7 +52,7 @@ def folder_of(spec: Spec, job: str, variables: Iterable[Mapping[str, str]] | Non
                 hint="add `outputs: /efs/runs/{job}` to the job in the spec, apply, and submit "
                 "again",
             )
-    folders = [each.replace(_JOB, job).rstrip("/") for each in dict.fromkeys(paths)]
+    folders = [each.replace(_JOB, folder_name(job)).rstrip("/") for each in dict.fromkeys(paths)]
     shared = {each: _mount_of(spec, each) for each in folders}
     if not any(shared.values()):
         raise InputError(
@@ -75,6 +75,11 @@ def folder_of(spec: Spec, job: str, variables: Iterable[Mapping[str, str]] | Non
         f"no folder {mounted[0]} with outputs of job `{job}`",
         hint=f"its command did not start (run mngen status {job}), or they were deleted",
     )
+
+
+def folder_name(job: str) -> str:
+    """Returns a job's ID as the name of a folder, as `container/mngen_wireup/plan.py` does."""
+    return job.replace(":", "-")
 
 
 def _mount_of(spec: Spec, path: str) -> str | None:

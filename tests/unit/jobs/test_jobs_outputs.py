@@ -509,6 +509,16 @@ class TestCommand:
         assert done.returncode == 0, done.stderr
         assert there(tmp_path / job) == FILES
 
+    def test_the_folder_of_a_row_of_a_sweep_has_no_colon(
+        self, own: Deployed, tmp_path: Path, run: Callable[..., Any]
+    ) -> None:
+        array = forgotten()
+        put(own, f"{array}:4", FILES)
+        put_record(own, f"{array}:4", 3)
+        done = run(f"{array}:4")
+        assert done.returncode == 0, done.stderr
+        assert there(tmp_path / f"{array}-4") == FILES
+
     def test_what_is_incomplete_is_downloaded_and_reported(
         self, own: Deployed, tmp_path: Path, run: Callable[..., Any]
     ) -> None:

@@ -13,10 +13,14 @@ from uuid import uuid4
 
 import pytest
 
+from mngen.catalog import load_catalog
 from mngen.errors import InputError, ToolError
 from mngen.jobs import Jobs
 from mngen.jobs._outputs import Outputs, fetch_outputs
-from mngen.jobs._shared_outputs import listed
+from mngen.jobs._shared_outputs import folder_of, listed
+from mngen.rules import require
+from mngen.spec import load_text
+from mngen_wireup.plan import plan_from
 from tests.support.batch import Deployed, hold, spec_text
 from tests.support.cli import CHECKOUT, mngen
 from tests.support.needs import skip_without
@@ -51,6 +55,16 @@ def text_of(name: str) -> str:
 @pytest.fixture
 def room(own: Deployed, state_home: Path, inside: None, connect: Any) -> Jobs:
     return Jobs(own.cluster, connect)
+
+
+def test_the_folder_of_a_row_is_the_one_that_the_wire_up_makes() -> None:
+    spec = require(load_text(text_of("lab").encode()), load_catalog()).spec
+    row = "0f3b8a52-7a3d-4bb4-8a51-0d3c5f3a9c55:4"
+    environment = {"AWS_BATCH_JOB_ID": row, "MNGEN_OUTPUTS": f"{MOUNT}/runs/{{job}}"}
+    made = plan_from(environment, ["app"]).outputs
+    assert ":" not in made
+    with pytest.raises(InputError, match=f"are in {made}, and {MOUNT} is not mounted"):
+        folder_of(spec, row, [environment])
 
 
 def ended(jobs: Jobs, job: str = "one") -> str:

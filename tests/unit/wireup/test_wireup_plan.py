@@ -104,7 +104,8 @@ def test_outputs_are_of_this_job_and_attempt() -> None:
         "MNGEN_OUTPUTS_TO": "s3://bucket/out/",
     }
     plan = plan_from(environ, ["app"])
-    assert plan.outputs == "/efs/0c3a-77:4/out-0c3a-77:4"
+    # ROMIO takes what is before a colon for a file system: https://github.com/pmodels/mpich/pull/5951
+    assert plan.outputs == "/efs/0c3a-77-4/out-0c3a-77-4"
     assert plan.outputs_to == "s3://bucket/out/0c3a-77:4/2"
     del environ["MNGEN_OUTPUTS_TO"]
     assert plan_from(environ, ["app"]).outputs_to == ""

@@ -22,7 +22,7 @@ from mngen_wireup.row import GUARD, INDEX, ROWS, take_row
 from tests.support.wireup import CONTAINER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 QUOTES = """it's "quoted", $HOME `id` {n} \\ é"""
 VALUES = ({"n": "1", "a b": QUOTES}, {"n": "{a b}", "a b": ""}, {"n": "{n}", "a b": "x\ny"})
@@ -32,11 +32,13 @@ PROGRAM = (
 )
 
 
-def run(environment: Mapping[str, str], *command: str) -> subprocess.CompletedProcess[str]:
+def run(
+    environment: Mapping[str, str], *command: str, options: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
     """Run a command as the container's entrypoint does, as a job of one node."""
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return subprocess.run(
-        [sys.executable, "-IS", str(CONTAINER / "wireup.py"), *command],
+        [sys.executable, "-IS", *options, str(CONTAINER / "wireup.py"), *command],
         env={**inherited, "MNGEN_LAUNCHER": "none", "AWS_BATCH_JOB_ID": "j", **environment},
         capture_output=True,
         text=True,
@@ -67,7 +69,33 @@ def test_a_child_runs_the_row_of_its_index(index: int) -> None:
     assert not {ROWS, "a b"} & set(names)
     number = (1, 2, 5)[index]
     [line] = [each for each in done.stderr.splitlines() if "s row: " in each]
-    assert f"row: {number}, index {index} of the array: n={row['n']}" in line
+    expected = " ".join(f"row: {number}, index {index} of the array: n={row['n']}".split())
+    assert expected in line
+    assert "a b=" in line
+
+
+def test_the_log_has_values_of_no_other_columns_than_the_command_has() -> None:
+    values = ({"n": "7", "API_TOKEN": "s3cret"}, {"n": "8", "API_TOKEN": "s3cret"})
+    text = pack(Rows("0" * 32, (1, 2), values))
+    words = (sys.executable, "-c", "import os; print(os.environ['API_TOKEN'])", "{n}")
+    done = run({ROWS: text, INDEX: "1"}, GUARD, *words)
+    assert (done.returncode, done.stdout) == (0, "s3cret\n")
+    assert "row: 2, index 1 of the array: n=8, API_TOKEN\n" in done.stderr
+    assert "s3cret" not in done.stderr
+
+
+@pytest.mark.parametrize("column", ["n", "a b"])
+def test_a_character_that_the_locale_lacks_is_no_traceback(column: str) -> None:
+    text = pack(Rows("0" * 32, (1, 2), ({column: "→"}, {column: "x"})))
+    words = (sys.executable, "-c", "print('at work')", f"{{{column}}}")
+    # As in an image with a locale of ISO 8859: this one has no character beside those of ASCII.
+    options = ("-X", "utf8=0")
+    done = run({ROWS: text, INDEX: "0", "LC_ALL": "C"}, GUARD, *words, options=options)
+    assert (done.returncode, done.stdout) == (64, "")
+    assert f"error: the column {column} has a character that the locale" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = run({ROWS: text, INDEX: "1", "LC_ALL": "C"}, GUARD, *words, options=options)
+    assert (done.returncode, done.stdout) == (0, "at work\n")
 
 
 NAMES = st.one_of(
