@@ -116,7 +116,6 @@ def make_intent(cluster: Cluster, order: Order, *, registering: bool = False) ->
         overrides=json.dumps(
             _container_overrides(order, job, queue, MASK if nodes is not None else None),
             separators=(",", ":"),
-            ensure_ascii=False,
         ),
         registering=registering,
     )
@@ -384,9 +383,18 @@ def _faults(order: Order, job: ResolvedJob | None) -> list[Problem]:
 
 
 def faults_of_words(order: Order) -> Iterator[Problem]:
-    """Yields what is wrong with the command and the variables of an order in themselves."""
+    """Yields what is wrong with the command and the variables of an order in themselves.
+
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ContainerOverrides.html
+    (`command` has no empty string)
+    """
     if order.command and not order.command[0].strip():
         yield Problem("the command has no program", hint="start it with the name of a program")
+    elif "" in order.command:
+        yield Problem(
+            "the command has an empty word, which AWS Batch does not accept",
+            hint="leave the word out, or use a value that the program takes for empty",
+        )
     if any("\0" in text for text in (*order.command, *order.environment.values())):
         yield Problem("a command or variable contains a NUL character")
 

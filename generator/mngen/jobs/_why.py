@@ -20,6 +20,7 @@ from mngen.jobs._dependencies import failed_causes, unfinished_causes
 from mngen.jobs._joining import unjoined
 from mngen.jobs._old_image import old_image_causes
 from mngen.jobs._reasons import STUCK, cause_of
+from mngen.jobs._too_long import too_long_causes
 from mngen.jobs._types import WAITING, Cause
 from mngen.rules import check_waiting
 
@@ -72,6 +73,7 @@ def end_causes(batch: BatchClient, job: JobDetailTypeDef) -> Iterator[Cause]:
     """Yields why a job failed before its command began, if it did."""
     yield from failed_causes(batch, job)
     yield from old_image_causes(job)
+    yield from too_long_causes(job)
 
 
 def _causes_of_children(account: Account, array: JobDetailTypeDef) -> tuple[Cause, ...]:

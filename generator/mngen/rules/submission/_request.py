@@ -27,8 +27,18 @@ _REGISTERED = (
 
 MOST_TAGS = 50
 """Most tags of a job, those of its definition included."""
-LARGEST_OVERRIDES = 8192
-"""Most characters of the overrides of one container, as JSON."""
+_OVERRIDES_OF_TASK = 8192
+_ADDED_BY_BATCH = 1024
+LARGEST_OVERRIDES = _OVERRIDES_OF_TASK - _ADDED_BY_BATCH
+"""Most characters of the overrides of one container, as the JSON in ASCII that is sent.
+
+ECS counts the overrides of the whole task, to which AWS Batch adds its own variables: less than
+800 characters, with a queue and an environment whose names have the 128 characters that they may
+have. SubmitJob takes more; the job fails when it is about to start. How ECS counts other than ASCII
+characters is not documented, so each is counted as its escape sequence, the longest form.
+Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html (`overrides`),
+https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html
+"""
 
 
 class CpusFitNode(SubmissionRule):
@@ -225,10 +235,12 @@ def _remedy(target: Target, first: int) -> str | None:
 
 class OverridesFit(SubmissionRule):
     id = "MN308"
-    title = "The overrides of a container must not exceed 8192 characters"
+    title = f"The overrides of a container must not exceed {LARGEST_OVERRIDES} characters"
     why = (
-        "Command, environment and resources that a submission changes are sent as one JSON text, "
-        f"and ECS takes {LARGEST_OVERRIDES} characters of it. The job fails before it starts."
+        "Command, environment and resources that a submission changes are sent as one JSON text. "
+        f"ECS takes {_OVERRIDES_OF_TASK} characters of it, in which AWS Batch also puts its own "
+        "variables, and the names of the queue and of the environment. SubmitJob accepts more; "
+        "the job fails before it starts."
     )
     remedy = (
         "put long arguments into a file on the shared file system, or into the spec: a job "
@@ -245,7 +257,7 @@ class OverridesFit(SubmissionRule):
             yield Match(
                 ("jobs", target.intent.job.name),
                 f"the command and the variables of this submission are {length} characters as "
-                f"JSON, {length - LARGEST_OVERRIDES} more than ECS takes",
+                f"JSON, {length - LARGEST_OVERRIDES} more than fit beside those of AWS Batch",
             )
 
 

@@ -97,6 +97,7 @@ class Job:
         created: When it was submitted, in seconds since the epoch.
         script: What its application does.
         depends_on: What it waits for, in the form of the API.
+        overridden: How many characters its submission overrides in a container (`_overrides`).
         parent: The array that it is a child of, or None.
         index: Its index in that array, or None.
         children: The children of an array, by index; empty for any other job.
@@ -120,6 +121,7 @@ class Job:
     created: float
     script: Script
     depends_on: list[dict[str, str]] = field(default_factory=list)
+    overridden: int = 0
     parent: Job | None = field(default=None, repr=False)
     index: int | None = None
     children: list[Job] = field(default_factory=list, repr=False)

@@ -25,6 +25,7 @@ from mngen.sandbox.batch._array import DEPENDENCY_FAILED, follow_children
 from mngen.sandbox.batch._environments import catalog, fault_of, role_fault
 from mngen.sandbox.batch._interfaces import nodes_meet, task_interface_fits
 from mngen.sandbox.batch._job import LOG_GROUP, Attempt, Job
+from mngen.sandbox.batch._overrides import TOO_LONG, is_too_long
 from mngen.sandbox.batch._reserved import (
     instances_until,
     reservation_obstacle,
@@ -191,6 +192,9 @@ def _step(backend: Any, state: State, job: Job, this: Round) -> bool:
         if environment is None:
             if array:
                 this.waiting[array] = job.status_reason
+            return False
+        if is_too_long(job, environment):
+            job.status, job.status_reason = "FAILED", TOO_LONG
             return False
         wish = state.unjoined.get(environment.name)
         if wish is not None and not scale_up(backend, environment, wish, len(job.containers)):

@@ -25,6 +25,7 @@ from moto.batch.utils import make_arn_for_job
 from mngen.sandbox.batch._array import add_children, check_array
 from mngen.sandbox.batch._definitions import check_needs, check_retries
 from mngen.sandbox.batch._job import Job, Script
+from mngen.sandbox.batch._overrides import submitted_length
 
 if TYPE_CHECKING:
     from moto.batch.models import JobDefinition, JobQueue
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _MAX_DEPENDENCIES = 20
 _MAX_NODES = 1000
-_MAX_OVERRIDES = 8192
 _MAX_PAYLOAD = 30 * 1024
 _MAX_TAGS = 50
 _MAX_ATTEMPTS = 10
@@ -82,6 +82,7 @@ def submit(backend: Any, body: str, jobs: dict[str, Job], seconds: float) -> Job
         created=time.time(),
         script=_script(containers[main], seconds),
         depends_on=request.get("dependsOn") or [],
+        overridden=submitted_length(request),
     )
     add_children(job, (request.get("arrayProperties") or {}).get("size") or 0)
     # The state of an array follows from its children's, which come first.
@@ -211,8 +212,8 @@ def _check_count(count: int, main: int, ranges: list[tuple[int, int | None]]) ->
 
 
 def _overridden(container: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    if len(json.dumps(overrides, separators=(",", ":"))) > _MAX_OVERRIDES:
-        raise ClientException(f"Container Overrides length must be at most {_MAX_OVERRIDES}")
+    if any(not word for word in overrides.get("command") or []):
+        raise ClientException("Container command cannot contain an empty string")
     result = copy.deepcopy(container)
     if overrides.get("command"):
         result["command"] = overrides["command"]
@@ -220,7 +221,8 @@ def _overridden(container: dict[str, Any], overrides: dict[str, Any]) -> dict[st
     for each in overrides.get("environment") or []:
         if each["name"].startswith("AWS_BATCH"):
             raise ClientException("Environment variables cannot start with AWS_BATCH")
-        variables[each["name"]] = each.get("value", "")
+        if each.get("value"):
+            variables[each["name"]] = each["value"]
     result["environment"] = [{"name": name, "value": value} for name, value in variables.items()]
     needs = {each["type"]: each["value"] for each in result.get("resourceRequirements") or []}
     check_needs(overrides.get("resourceRequirements") or [])
