@@ -93,9 +93,14 @@ def submit(
             "--register", help="First register the spec's job definition if it has changed"
         ),
     ] = False,
-    no_array: Annotated[
-        bool, typer.Option("--no-array", help="With --sweep, submit one job for each row")
-    ] = False,
+    array: Annotated[
+        bool | None,
+        typer.Option(
+            "--array/--no-array",
+            help="With --sweep, submit array jobs, or one job for each row; default: array jobs "
+            "if the job runs the container image of the deployment",
+        ),
+    ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Submit even if the same job was submitted before")
     ] = False,
@@ -124,8 +129,9 @@ def submit(
 
     With --sweep, one job is submitted for each row of a CSV file: its columns are environment
     variables, and replace {column} in the command. Repeating the command continues where it
-    stopped. Jobs of one node go into array jobs, with IDs such as ID:0, unless --no-array is given;
-    the container image needs the wire-up of this version of mngen. --dry-run shows the requests.
+    stopped. Jobs of one node that run the container image of the deployment go into array jobs,
+    with IDs such as ID:0; the image needs the wire-up of this version of mngen. Other images need
+    --array for it, and the wire-up as their entrypoint. --dry-run shows the requests.
     With --flow, the earlier jobs are submitted once, and the jobs of all rows wait for them.
 
     With --upload, files are copied to the shared file system if it is mounted on this machine, and
@@ -157,24 +163,23 @@ def submit(
             f"not with --sweep: run mngen jobs --name {pattern}",
             param_hint="--follow",
         )
-    if no_array and sweep is None:
-        raise typer.BadParameter("only with --sweep", param_hint="--no-array")
+    if array is not None and sweep is None:
+        option = "--array" if array else "--no-array"
+        raise typer.BadParameter("only with --sweep", param_hint=option)
     with opened_jobs(file, sandbox=sandbox) as jobs:
         inputs = None if upload is None else jobs.find_inputs(upload)
         if inputs is not None:
             order = with_inputs(order, inputs)
         prices = prices_beside(file)
         if dry_run:
-            _show_plan(
-                jobs, order, sweep, prices, register=register, flow=flow, arrays=not no_array
-            )
+            _show_plan(jobs, order, sweep, prices, register=register, flow=flow, arrays=array)
             return
         if sweep is not None:
             sweep_jobs = partial(
                 jobs.sweep,
                 register=register,
                 again=again,
-                arrays=not no_array,
+                arrays=array,
                 flow=flow,
                 inputs=inputs,
             )
@@ -395,14 +400,14 @@ def _show_plan(
     *,
     register: bool,
     flow: bool,
-    arrays: bool,
+    arrays: bool | None,
 ) -> None:
     """Shows the request, or those of a sweep or flow, and the problems found in it.
 
     Raises:
         InputError: One of the problems is an error.
     """
-    from mngen.jobs import read_rows, require_all
+    from mngen.jobs import read_rows, require_all, rows_in_words
 
     if sweep is not None:
         rows = read_rows(sweep)
@@ -417,6 +422,8 @@ def _show_plan(
     problems = dict.fromkeys(problem for each in prepared for problem in each.problems)
     if problems:
         report(format_problems(list(problems), colour=wants_colour(sys.stderr)))
+    for line in filter(None, map(rows_in_words, prepared)):
+        report(line)
     command = " ".join(shlex.quote(word) for word in order.command)
     _report_prices(prepared, prices)
     report("nothing was submitted" + (f"; command: {command}" if command else ""))

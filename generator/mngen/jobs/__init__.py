@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mngen.jobs._retry import is_temporary
     from mngen.jobs._shared_outputs import folder_name
     from mngen.jobs._submit import Prepared, require_all
-    from mngen.jobs._sweep import read_rows
+    from mngen.jobs._sweep import read_rows, rows_in_words
     from mngen.jobs._usage import NodeUsage, Usage
     from mngen.jobs._wait import WaitedTooLongError
     from mngen.jobs._watch import (
@@ -78,6 +78,7 @@ __all__ = [
     "read_rows",
     "require_all",
     "resume_command",
+    "rows_in_words",
     "with_inputs",
 ]
 
@@ -105,6 +106,7 @@ __getattr__ = later(
         "read_rows": "_sweep",
         "require_all": "_submit",
         "resume_command": "_jobs",
+        "rows_in_words": "_sweep",
         "with_inputs": "_request",
     },
 )

@@ -312,7 +312,7 @@ class Jobs:
         *,
         register: bool = False,
         again: bool = False,
-        arrays: bool = True,
+        arrays: bool | None = None,
         flow: bool = False,
         inputs: Inputs | None = None,
         on_progress: Callable[[Submission], None] | None = None,
@@ -331,8 +331,8 @@ class Jobs:
                 command; see `mngen.jobs.read_rows`.
             register: Whether to register a revision of the definition first, as in `submit`.
             again: Whether to submit all of them even so.
-            arrays: Whether jobs of one node go into arrays, which need a container image with
-                mngen's wire-up.
+            arrays: Whether jobs of one node go into arrays, which need a container image whose
+                entrypoint is mngen's wire-up; None for those that run the deployment's own image.
             flow: Whether to submit the jobs first that the job is `after` in the spec, each once;
                 see `prepare_flow`.
             inputs: Files to copy for all of them, once; the order has their place: `with_inputs`.
@@ -371,7 +371,7 @@ class Jobs:
         rows: Sequence[dict[str, str]],
         *,
         register: bool = False,
-        arrays: bool = True,
+        arrays: bool | None = None,
         flow: bool = False,
     ) -> tuple[Prepared, ...]:
         """Checks a sweep and sends nothing; see `sweep`.
@@ -394,7 +394,7 @@ class Jobs:
         rows: Sequence[dict[str, str]],
         *,
         register: bool,
-        arrays: bool,
+        arrays: bool | None,
         flow: bool,
     ) -> tuple[tuple[Prepared, ...], Sweep]:
         """Returns the jobs that come first, and the sweep, checked with its rows.

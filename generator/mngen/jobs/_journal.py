@@ -31,15 +31,34 @@ class Entry:
     Attributes:
         began: When the request was sent, in seconds since the epoch; None for never.
         job: Id of the job that came of it; None where that is not known.
+        part: Token of the request, where the record is of something that takes several: a sweep.
+        earlier: Ids of the jobs that came of the requests before it.
     """
 
     began: float | None = None
     job: str | None = None
+    part: str | None = None
+    earlier: tuple[str, ...] = ()
     _file: IO[str] | None = None
 
-    def begin(self) -> None:
-        """Notes that the request is about to be sent."""
-        self.began, self.job = time.time(), None
+    @property
+    def jobs(self) -> tuple[str, ...]:
+        """Ids of all jobs that are known to have come of it."""
+        return self.earlier if self.job is None else (*self.earlier, self.job)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether a request was begun of which it is not known what came of it."""
+        return self.began is not None and self.job is None
+
+    def begin(self, part: str | None = None) -> None:
+        """Notes that the request is about to be sent.
+
+        Args:
+            part: See the class; what came of the requests before it is kept then.
+        """
+        self.earlier = () if part is None else self.jobs
+        self.began, self.job, self.part = time.time(), None, part
         self._write()
 
     def finish(self, job: str) -> None:
@@ -54,7 +73,10 @@ class Entry:
         with suppress(OSError):
             self._file.seek(0)
             self._file.truncate()
-            json.dump({"began": self.began, "job": self.job}, self._file)
+            said: dict[str, Any] = {"began": self.began, "job": self.job}
+            if self.part is not None:
+                said |= {"part": self.part, "earlier": self.earlier}
+            json.dump(said, self._file)
             self._file.flush()
             os.fsync(self._file.fileno())
 
@@ -73,7 +95,8 @@ def recorded(token: str) -> Iterator[Entry]:
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         said = _read(file)
-        yield Entry(said.get("began"), said.get("job"), file)
+        earlier = tuple(said.get("earlier", ()))
+        yield Entry(said.get("began"), said.get("job"), said.get("part"), earlier, file)
 
 
 def _open(token: str) -> IO[str] | None:

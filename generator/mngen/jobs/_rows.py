@@ -53,7 +53,7 @@ def pack(rows: Rows) -> str:
         rows: At least one, all with the same columns.
     """
     columns = {name: [each[name] for each in rows.values] for name in rows.values[0]}
-    data = {"sweep": rows.sweep, "numbers": _runs(rows.numbers), "columns": columns}
+    data = {"sweep": rows.sweep, "numbers": runs(rows.numbers), "columns": columns}
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
     return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
@@ -125,12 +125,12 @@ def _longest(numbers: Sequence[int], fits: Callable[[Sequence[int]], bool], gues
     return known
 
 
-def _runs(numbers: Iterable[int]) -> list[list[int]]:
+def runs(numbers: Iterable[int]) -> list[list[int]]:
     """Returns numbers as the first and last ones of their runs."""
-    runs: list[list[int]] = []
+    found: list[list[int]] = []
     for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
         else:
-            runs.append([number, number])
-    return runs
+            found.append([number, number])
+    return found

@@ -30,7 +30,7 @@ from mngen.jobs._types import Order, Submission
 from mngen.rules import check_submission
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_batch.type_defs import JobDefinitionTypeDef
@@ -43,6 +43,8 @@ _ATTEMPTS = 5
 _FIRST_PAUSE = 1.0  # seconds; doubled from one attempt to the next
 LISTED_AFTER = 6.0
 """Seconds within which Batch lists a job that it took; AWS gives no figure."""
+ARRAY_LISTED_AFTER = 30.0
+"""The same for an array, which would make up to 10,000 jobs once more."""
 LOOK_SECONDS = 1.0
 
 
@@ -170,6 +172,7 @@ class Sender:
         again: bool = False,
         on_progress: Callable[[Submission], None] | None = None,
         known: dict[str, Any] | None = None,
+        rejected: Collection[str] = (),
     ) -> Submission:
         """Submits a job, unless the same request made one that still counts.
 
@@ -178,6 +181,8 @@ class Sender:
             again: Whether to submit it even so.
             on_progress: Is called with the job as soon as its id is known.
             known: Jobs that count, by token, where they were looked for already.
+            rejected: IDs of arrays that the same request may have made, and that do not count: the
+                children that it stands for have failed, which their array shows later.
 
         Raises:
             ToolError: AWS refused it or does not answer.
@@ -195,9 +200,9 @@ class Sender:
             request["tags"] |= {SUBMISSION_TAG: token, SUBMITTER_TAG: tag_value(submitter())}
             spec = prepared.target.account.cluster.spec
             with budget_named(spec), recorded(token) as entry:
-                before = None if again else self._before(request, token, entry, known)
+                before = None if again else self._before(request, token, entry, known, rejected)
                 if before is None:
-                    job, began = self._submit(request, token, entry), True
+                    job, began = self._submit(request, token, entry, rejected), True
                 else:
                     job, began = before["jobId"], False
                     entry.finish(job)
@@ -215,8 +220,9 @@ class Sender:
                 submission = as_submission(before, prepared.intent)
             if on_progress is not None:
                 on_progress(submission)
-            if began and not again and known is None:
-                submission = self._settle(prepared, request, submission, on_progress)
+            # Two who submit the same array at once would run every row twice.
+            if began and not again and (known is None or prepared.intent.size is not None):
+                submission = self._settle(prepared, request, submission, on_progress, rejected)
         return submission
 
     def _before(
@@ -225,36 +231,47 @@ class Sender:
         token: str,
         entry: Entry,
         known: dict[str, Any] | None,
+        rejected: Collection[str],
     ) -> Any:
         """Returns the job that the same request made, if one counts."""
         if known is not None and token in known:
             return known[token]
-        if entry.job is not None:
+        if entry.job is not None and entry.job not in rejected:
             for job in describe(self._batch, [entry.job]):
                 # Of another account, or of a sandbox that is gone, the ID means nothing.
                 if token_in(job) == token and counts(job):
                     return job
-        found = (self._look(request) if known is None else known).get(token)
-        lost = entry.began is not None and entry.job is None
-        if found is None and lost and time.time() - (entry.began or 0.0) < LISTED_AFTER:
-            found = self._look_until_listed(request, token)
+        found = (self._look(request, rejected) if known is None else known).get(token)
+        listed_after = _listed_after(request)
+        if found is None and entry.is_lost and time.time() - (entry.began or 0.0) < listed_after:
+            found = self._look_until_listed(request, token, rejected)
         return found
 
-    def _look(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _look(self, request: dict[str, Any], rejected: Collection[str] = ()) -> dict[str, Any]:
         found: dict[str, Any] = dict(
-            find(self._batch, request["jobQueue"], request["jobName"], [request["jobDefinition"]])
+            find(
+                self._batch,
+                request["jobQueue"],
+                request["jobName"],
+                [request["jobDefinition"]],
+                rejected=rejected,
+            )
         )
         return found
 
-    def _look_until_listed(self, request: dict[str, Any], token: str) -> Any:
-        deadline = time.monotonic() + LISTED_AFTER
+    def _look_until_listed(
+        self, request: dict[str, Any], token: str, rejected: Collection[str]
+    ) -> Any:
+        deadline = time.monotonic() + _listed_after(request)
         while True:
-            found = self._look(request).get(token)
+            found = self._look(request, rejected).get(token)
             if found is not None or time.monotonic() > deadline:
                 return found
             time.sleep(LOOK_SECONDS)
 
-    def _submit(self, request: dict[str, Any], token: str, entry: Entry) -> str:
+    def _submit(
+        self, request: dict[str, Any], token: str, entry: Entry, rejected: Collection[str]
+    ) -> str:
         """Sends the request until Batch takes it; where no answer was read, looks before."""
         pause = _FIRST_PAUSE
         for attempt in range(_ATTEMPTS):
@@ -265,7 +282,7 @@ class Sender:
             except Exception as error:
                 last = attempt == _ATTEMPTS - 1
                 if may_have_worked(error):
-                    found = self._look_until_listed(request, token)
+                    found = self._look_until_listed(request, token, rejected)
                     if found is not None:
                         entry.finish(found["jobId"])
                         return str(found["jobId"])
@@ -286,9 +303,10 @@ class Sender:
         request: dict[str, Any],
         submission: Submission,
         on_progress: Callable[[Submission], None] | None,
+        rejected: Collection[str],
     ) -> Submission:
         """Cancels our job if another user submitted the same one a moment earlier."""
-        first = self._look(request).get(submission.token)
+        first = self._look(request, rejected).get(submission.token)
         if first is None or first["jobId"] == submission.id:
             return submission
         self._batch.terminate_job(
@@ -298,6 +316,11 @@ class Sender:
         if on_progress is not None:
             on_progress(submission)
         return submission
+
+
+def _listed_after(request: dict[str, Any]) -> float:
+    """Returns within how many seconds Batch lists what a request made."""
+    return ARRAY_LISTED_AFTER if "arrayProperties" in request else LISTED_AFTER
 
 
 def submitter() -> str:

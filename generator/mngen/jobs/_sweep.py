@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import re
+import shlex
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,19 +21,21 @@ import msgspec
 
 from mngen.account import Target
 from mngen.cluster import (
+    ECR_IMAGE,
     ROWS_GUARD,
     ROWS_VARIABLE,
     SUBMISSION_TAG,
     SUBMITTER_TAG,
     VARIABLE_PREFIX,
+    repository_name,
 )
 from mngen.errors import InputError, Problem
 from mngen.jobs._journal import recorded
 from mngen.jobs._register import register
 from mngen.jobs._request import LONGEST_TAG_VALUE, faults_of_words, make_intent, token_of
-from mngen.jobs._rows import Rows, cut, pack
+from mngen.jobs._rows import Rows, cut, pack, runs, unpack
 from mngen.jobs._submit import Prepared, Sender, require_all
-from mngen.jobs._swept import child_of, find_rows
+from mngen.jobs._swept import Found, child_of, find_rows
 from mngen.rules import LARGEST_OVERRIDES, check_submission
 from mngen.spec import JobFromFile
 
@@ -55,6 +59,9 @@ Source: https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
 """
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAMED_ROWS = 5
+
+_LOG = logging.getLogger(__name__)
 
 
 def read_rows(file: Path) -> list[dict[str, str]]:
@@ -151,6 +158,14 @@ class Sweep:
         Args:
             numbers: The numbers of the rows.
         """
+        return self._all if len(numbers) == len(self.rows) else self._cut(numbers)
+
+    @cached_property
+    def _all(self) -> list[Part]:
+        """All submissions, which are checked first and sent then."""
+        return self._cut(self.numbers)
+
+    def _cut(self, numbers: Sequence[int]) -> list[Part]:
         if not self.arrays:
             return [Part(self.job(each), (each,)) for each in numbers]
         room = self._room()
@@ -165,10 +180,20 @@ class Sweep:
         return self._like_base(self._order(number))
 
     def faults(self) -> tuple[Problem, ...]:
-        """Returns what is wrong with rows in themselves, however they are sent."""
-        orders = (self._order(number) for number in self.numbers)
-        found = (problem for each in orders for problem in faults_of_words(each))
-        return tuple(dict.fromkeys(found))
+        """Returns what is wrong with rows in themselves, however they are sent.
+
+        What an array could have, a row that is left alone could not: an empty word.
+        """
+        rows: dict[Problem, list[int]] = {}
+        for number in self.numbers:
+            for problem in faults_of_words(self._order(number)):
+                rows.setdefault(problem, []).append(number)
+        return tuple(
+            problem
+            if len(numbers) == len(self.rows)
+            else replace(problem, message=f"{_in_words(numbers)}: {problem.message}")
+            for problem, numbers in rows.items()
+        )
 
     def _order(self, number: int) -> Order:
         row, order = self.rows[number - 1], self.base.order
@@ -229,7 +254,7 @@ class Sweep:
         return msgspec.structs.replace(same, problems=check_submission(judged, offline=True))
 
 
-def make_sweep(base: Prepared, rows: Sequence[Mapping[str, str]], *, arrays: bool) -> Sweep:
+def make_sweep(base: Prepared, rows: Sequence[Mapping[str, str]], *, arrays: bool | None) -> Sweep:
     """Returns a sweep whose columns are all of use.
 
     The command is taken word by word and never through a shell, so a value stays one word.
@@ -237,12 +262,14 @@ def make_sweep(base: Prepared, rows: Sequence[Mapping[str, str]], *, arrays: boo
     Args:
         base: What all rows have in common, checked; its command is the order's, or else the job's.
         rows: Values by column.
-        arrays: Whether rows may go into arrays. They do for jobs of one node whose definition is
-            mngen's own, unless a column is a variable that decides over what is sent.
+        arrays: Whether rows go into arrays; None for those of jobs that run the deployment's own
+            container image, whose entrypoint takes the row. They need jobs of one node whose
+            definition is mngen's own, and no column that decides over what is sent.
 
     Raises:
         InputError: There are no rows, or their columns differ; or a column is neither named in the
-            command nor the name of a variable, or names one that is set for all rows.
+            command nor the name of a variable, or names one that is set for all rows; or they
+            cannot go into arrays, and are to.
     """
     if not rows:
         raise InputError("the sweep has no rows")
@@ -269,12 +296,47 @@ def make_sweep(base: Prepared, rows: Sequence[Mapping[str, str]], *, arrays: boo
         )
     if ROWS_VARIABLE in (*columns, *order.environment):
         raise InputError(f"{ROWS_VARIABLE} is reserved", hint="use another name")
-    fit = (
-        base.intent.nodes is None
-        and not isinstance(base.intent.job.spec, JobFromFile)
-        and not any(each.startswith(VARIABLE_PREFIX) for each in columns)
-    )
-    return Sweep(base, tuple(rows), arrays and fit and len(rows) > 1)
+    obstacle = _obstacle(base, columns)
+    if arrays and obstacle:
+        raise InputError(
+            f"the rows cannot be an array job: {obstacle}", hint="submit without --array"
+        )
+    if arrays is None:
+        arrays = _has_wire_up(base)
+        if not arrays and not obstacle and len(rows) > 1:
+            _LOG.info(
+                "one job for each row: `%s` does not run the container image of this deployment; "
+                "with --array, rows go into array jobs, if the entrypoint of its image is the "
+                "wire-up",
+                base.intent.job.name,
+            )
+    return Sweep(base, tuple(rows), arrays and not obstacle and len(rows) > 1)
+
+
+def _obstacle(base: Prepared, columns: Sequence[str]) -> str | None:
+    """Returns why rows cannot go into arrays; None if they can."""
+    if base.intent.nodes is not None:
+        return "AWS Batch has none of multi-node jobs"
+    if isinstance(base.intent.job.spec, JobFromFile):
+        return f"`{base.intent.job.name}` has a `definition`"
+    own = next((each for each in columns if each.startswith(VARIABLE_PREFIX)), None)
+    return f"the column `{own}` decides over what is submitted" if own else None
+
+
+def _has_wire_up(base: Prepared) -> bool:
+    """Whether the entrypoint of a job's image is known to be the wire-up.
+
+    It is in the image that `mngen container build` makes. AWS Batch passes the command to the
+    entrypoint of an image, and one that ignores its arguments would run without its row.
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ContainerOverrides.html
+    """
+    spec = base.target.account.cluster.spec
+    if base.intent.job.spec.image or spec.container.image:
+        return False
+    described: Any = base.definition or {}
+    image = described.get("containerProperties", {}).get("image")
+    found = ECR_IMAGE.fullmatch(image or "")
+    return image is None or (found is not None and found["repository"] == repository_name(spec))
 
 
 def waiting_for(sweep: Sweep, ids: Mapping[str, str]) -> Sweep:
@@ -340,7 +402,8 @@ def send_sweep(
 
     # Of two that submit the same sweep on one machine, one waits.
     with recorded(sweep.token) as entry:
-        found = {} if again else find_rows(batch, sweep, entry)
+        known = Found({}, frozenset()) if again else find_rows(batch, sweep, entry)
+        found = known.rows
         parts = sweep.parts([each for each in sweep.numbers if each not in found])
         require_all(each.prepared for each in parts)
         following = {part.numbers[0]: part for part in parts}
@@ -349,7 +412,7 @@ def send_sweep(
                 report(number, found[number])
             elif number in following:
                 part = following[number]
-                submission = _send(sender, part, entry, again=again)
+                submission = _send(sender, sweep, part, entry, known, again=again)
                 for index, each in enumerate(part.numbers):
                     name = sweep.name_of(each)
                     child = child_of(submission, index, name) if part.is_array else submission
@@ -359,15 +422,17 @@ def send_sweep(
     return tuple(done[number] for number in sweep.numbers)
 
 
-def _send(sender: Sender, part: Part, entry: Entry, *, again: bool) -> Submission:
-    """Submits a part, and keeps a record of it if it is an array.
+def _send(
+    sender: Sender, sweep: Sweep, part: Part, entry: Entry, found: Found, *, again: bool
+) -> Submission:
+    """Submits a part, and keeps a record of it if there are arrays.
 
     That of the request alone would not do: once a row has failed, the next array is another one.
     """
-    if part.is_array:
-        entry.begin()
-    submission = sender.send(part.prepared, again=again, known={})
-    if part.is_array:
+    if sweep.arrays:
+        entry.begin("" if again else part.prepared.token)
+    submission = sender.send(part.prepared, again=again, known={}, rejected=found.arrays)
+    if sweep.arrays:
         entry.finish(submission.id)
     return submission
 
@@ -384,6 +449,33 @@ def _registered(sweep: Sweep) -> Sweep:
         intent=msgspec.structs.replace(base.intent, registering=False),
     )
     return replace(sweep, base=base)
+
+
+def rows_in_words(prepared: Prepared) -> str | None:
+    """Returns which rows an array carries, and the command of the first; None for no array.
+
+    The request itself has them packed.
+
+    Args:
+        prepared: A submission.
+    """
+    rows = unpack(prepared.intent.environment.get(ROWS_VARIABLE, ""))
+    if rows is None or prepared.intent.size is None:
+        return None
+    _, *words = prepared.intent.command
+    command = shlex.join(filled(word, rows.values[0]) for word in words)
+    which = _in_words(rows.numbers)
+    return f"{prepared.order.name}: {which}; row {rows.numbers[0]}" + (
+        f" runs {command}" if command else f" has {dict(rows.values[0])}"
+    )
+
+
+def _in_words(numbers: Sequence[int]) -> str:
+    """Returns numbers of rows, neighbours together."""
+    spans = [str(first) if first == last else f"{first}-{last}" for first, last in runs(numbers)]
+    more = len(spans) - _NAMED_ROWS
+    named = ", ".join(spans[:_NAMED_ROWS]) + (f" and {more} more" if more > 0 else "")
+    return f"{'row' if len(numbers) == 1 else 'rows'} {named}"
 
 
 def variables_of(row: Mapping[str, str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from mngen.jobs._dependencies import dependencies_of, was_cancelled
 from mngen.jobs._types import ENDED, Submission
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from mypy_boto3_batch.client import BatchClient
     from mypy_boto3_batch.type_defs import JobDetailTypeDef
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 
 def find(
-    batch: BatchClient, queue: str, name: str, definitions: Iterable[str] | None = None
+    batch: BatchClient,
+    queue: str,
+    name: str,
+    definitions: Iterable[str] | None = None,
+    *,
+    rejected: Collection[str] = (),
 ) -> dict[str, JobDetailTypeDef]:
     """Returns the jobs of a queue that count, by their tokens, of equal ones the first.
 
@@ -34,12 +39,15 @@ def find(
         queue: The queue's name in AWS.
         name: Name of the jobs, in any case of letters; with `*` at the end, how it begins.
         definitions: ARNs of the revisions that matter; None for all.
+        rejected: IDs of jobs that are known not to count.
     """
     wanted = None if definitions is None else set(definitions)
     ids = [
         each["jobId"]
         for each in list_filtered(batch, queue, "JOB_NAME", name)
-        if each.get("status") != "FAILED" and (wanted is None or each["jobDefinition"] in wanted)
+        if each.get("status") != "FAILED"
+        and each["jobId"] not in rejected
+        and (wanted is None or each["jobDefinition"] in wanted)
     ]
     return counting(batch, ids)
 

@@ -2,13 +2,15 @@
 
 The limits: https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html (10,000 children,
 30 KiB of a SubmitJob request),
-https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskOverride.html (8,192 characters).
+https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html (8,192 characters of the
+overrides of a task, those of JSON included).
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import logging
 import zlib
 from functools import cache
 from itertools import pairwise
@@ -23,7 +25,7 @@ from mngen.account import Account, Intent, Target
 from mngen.catalog import load_catalog
 from mngen.cluster import ROWS_GUARD, ROWS_VARIABLE, SUBMISSION_TAG, SUBMITTER_TAG
 from mngen.errors import InputError
-from mngen.jobs import Order, Prepared
+from mngen.jobs import Order, Prepared, rows_in_words
 from mngen.jobs._request import make_intent
 from mngen.jobs._rows import Rows, cut, pack, unpack
 from mngen.jobs._sweep import Sweep, make_sweep, waiting_for
@@ -42,6 +44,7 @@ ARN = "arn:aws:batch:us-east-1:123456789012:job-definition/lab-one:3"
 CHAIN = """\
   first: {queue: small, command: [a]}
   last: {queue: small, command: [b], after: first}
+  other: {queue: small, command: [c], image: "docker.io/me/app:v1"}
 """
 
 
@@ -50,8 +53,13 @@ def cluster() -> Cluster:
     return require(load_text(spec_text("lab", more=CHAIN).encode()), load_catalog())
 
 
-def base(order: Order, command: Sequence[str] = ("hostname",)) -> Prepared:
+def base(
+    order: Order, command: Sequence[str] = ("hostname",), image: str | None = None
+) -> Prepared:
     """Return a submission as it is after a check, of a definition with a command."""
+    container: dict[str, Any] = {"command": list(command)}
+    if image is not None:
+        container["image"] = image
     nodes = {
         "mpi": {
             "nodeProperties": {
@@ -64,7 +72,7 @@ def base(order: Order, command: Sequence[str] = ("hostname",)) -> Prepared:
     }
     definition: Any = {
         "jobDefinitionArn": ARN,
-        **nodes.get(order.job, {"containerProperties": {"command": list(command)}}),
+        **nodes.get(order.job, {"containerProperties": container}),
     }
     intent = make_intent(cluster(), order)
     target = Target(intent, Account(cluster(), {}), definition)
@@ -74,12 +82,13 @@ def base(order: Order, command: Sequence[str] = ("hostname",)) -> Prepared:
 def sweep_of(
     rows: Sequence[Mapping[str, str]],
     *,
-    arrays: bool = True,
+    arrays: bool | None = None,
     of: Sequence[str] = ("hostname",),
+    image: str | None = None,
     **wanted: Any,
 ) -> Sweep:
     order = Order(**{"job": "one", "name": "s", **wanted})
-    return make_sweep(base(order, of), rows, arrays=arrays)
+    return make_sweep(base(order, of, image), rows, arrays=arrays)
 
 
 def sent(prepared: Prepared) -> dict[str, Any]:
@@ -87,6 +96,34 @@ def sent(prepared: Prepared) -> dict[str, Any]:
     request, token = prepared.sent(ARN)
     request["tags"] |= {SUBMISSION_TAG: token, SUBMITTER_TAG: "u" * 256}
     return request
+
+
+def as_task(overrides: Mapping[str, Any], index: int, size: int) -> str:
+    """Return the overrides of a child's task as ECS gets them, with the longest names there are.
+
+    The variables: https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html; the names
+    have 128 characters at most: https://docs.aws.amazon.com/batch/latest/APIReference (botocore's
+    model: CreateJobQueue, CreateComputeEnvironment).
+    """
+    variables = {
+        "AWS_BATCH_CE_NAME": "e" * 128,
+        "AWS_BATCH_JOB_ARRAY_INDEX": str(index),
+        "AWS_BATCH_JOB_ARRAY_SIZE": str(size),
+        "AWS_BATCH_JOB_ATTEMPT": "10",
+        "AWS_BATCH_JOB_ID": f"0f3b8a52-7a3d-4bb4-8a51-0d3c5f3a9c55:{index}",
+        "AWS_BATCH_JQ_NAME": "q" * 128,
+    }
+    container = {
+        "name": "default",
+        "cpu": 196608,
+        "memory": 786432,
+        **overrides,
+        "environment": [
+            *overrides["environment"],
+            *({"name": name, "value": value} for name, value in variables.items()),
+        ],
+    }
+    return json.dumps({"containerOverrides": [container]}, separators=(",", ":"))
 
 
 def rows_in(request: Mapping[str, Any]) -> Rows:
@@ -179,7 +216,7 @@ class TestArrays:
             for row in range(count)
         ]
         tags = {f"{'k' * 100}{n}": "é" * 200 for n in range(tagged)}
-        command = ("run", "x" * more, "{n}")
+        command = ("run", *(["x" * more] if more else []), "{n}", "é")
         sweep = sweep_of(rows, command=command, tags=tags, environment={"FIXED": "1"})
         parts = sweep.parts(sweep.numbers)
         assert [number for part in parts for number in part.numbers] == list(sweep.numbers)
@@ -190,8 +227,8 @@ class TestArrays:
                 continue
             assert request["arrayProperties"] == {"size": len(part.numbers)}
             overrides = request["containerOverrides"]
-            text = json.dumps(overrides, separators=(",", ":"), ensure_ascii=False)
-            assert len(text) <= 8192
+            size = len(part.numbers)
+            assert len(as_task(overrides, size - 1, size)) <= 8192
             assert len(json.dumps(request)) <= 30 * 1024
             assert part.prepared.problems == ()
             assert overrides["command"] == [ROWS_GUARD, *command]
@@ -237,10 +274,18 @@ class TestArrays:
         ("rows", "wanted"),
         [
             ([{"n": "1"}], {}),
+            ([{"n": "1"}], {"arrays": True}),
             ([{"n": "1"}, {"n": "2"}], {"job": "mpi"}),
             ([{"n": "1"}, {"n": "2"}], {"arrays": False}),
             # What is sent depends on it: see `default_ranks`.
             ([{"MNGEN_THREADS_PER_RANK": "1"}, {"MNGEN_THREADS_PER_RANK": "2"}], {}),
+            # Their entrypoint gets the command, and need not look at it.
+            ([{"n": "1"}, {"n": "2"}], {"job": "other"}),
+            ([{"n": "1"}, {"n": "2"}], {"image": "docker.io/me/app:v1"}),
+            (
+                [{"n": "1"}, {"n": "2"}],
+                {"image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/lab/other:v1"},
+            ),
         ],
     )
     def test_what_is_one_job_a_row(self, rows: list[dict[str, str]], wanted: Any) -> None:
@@ -249,18 +294,77 @@ class TestArrays:
         assert [part.numbers for part in parts] == [(each,) for each in sweep.numbers]
         assert not any(part.is_array for part in parts)
 
+    @pytest.mark.parametrize(
+        "wanted",
+        [
+            {"job": "other", "arrays": True},
+            {"image": "docker.io/me/app:v1", "arrays": True},
+            {"image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/lab/mpi:v1"},
+            {"image": f"123456789012.dkr.ecr.us-east-1.amazonaws.com/lab/mpi@sha256:{'0' * 64}"},
+        ],
+    )
+    def test_what_is_an_array(self, wanted: Any) -> None:
+        sweep = sweep_of([{"n": "1"}, {"n": "2"}], **wanted)
+        assert [part.is_array for part in sweep.parts(sweep.numbers)] == [True]
+
+    def test_a_sweep_of_another_image_tells_how_to_get_arrays(self, caplog: Any) -> None:
+        caplog.set_level(logging.INFO)
+        for job in ("one", "mpi", "other"):
+            sweep_of([{"n": "1"}, {"n": "2"}], job=job)
+        [message] = caplog.messages
+        assert "`other` does not run the container image of this deployment" in message
+        assert "--array" in message
+
+    @pytest.mark.parametrize(
+        ("rows", "job", "says"),
+        [
+            ([{"n": "1"}, {"n": "2"}], "mpi", "AWS Batch has none of multi-node jobs"),
+            ([{"MNGEN_X": "1"}, {"MNGEN_X": "2"}], "one", "`MNGEN_X` decides over what is"),
+        ],
+    )
+    def test_arrays_that_cannot_be_are_refused(
+        self, rows: list[dict[str, str]], job: str, says: str
+    ) -> None:
+        with pytest.raises(InputError, match=says):
+            sweep_of(rows, job=job, arrays=True)
+
+    def test_what_is_sent_is_what_was_checked(self) -> None:
+        sweep = sweep_of([{"n": "1"}, {"n": "2"}])
+        assert sweep.parts(sweep.numbers) is sweep.parts([1, 2])
+
+    def test_an_array_in_words(self) -> None:
+        rows = [{"n": str(n), "text": "a b"} for n in range(9)]
+        sweep = sweep_of(rows, command=("run", "-n", "{n}", "{text}"))
+        [part] = sweep.parts([2, 3, 5, 9])
+        assert rows_in_words(part.prepared) == (
+            "s-0002-0009: rows 2-3, 5, 9; row 2 runs run -n 1 'a b'"
+        )
+        assert rows_in_words(sweep.parts([4])[0].prepared) is None
+
     def test_the_names_of_columns_are_checked_as_those_of_variables(self) -> None:
         rows = [{"AWS_BATCH_X": "1"}, {"AWS_BATCH_X": ""}]
         [part] = sweep_of(rows).parts([1, 2])
         assert [each.rule for each in part.prepared.problems] == ["MN309"]
 
     def test_what_is_wrong_with_a_row_is_said_of_all_rows_at_once(self) -> None:
-        rows = [{"n": "\0"}, {"n": " "}, {"n": "\0"}]
+        rows = [{"n": "\0"}, {"n": " "}, {"n": "\0"}, {"n": "x"}]
         messages = [each.message for each in sweep_of(rows, command=("{n}",)).faults()]
         assert messages == [
-            "a command or variable contains a NUL character",
-            "the command has no program",
+            "rows 1, 3: a command or variable contains a NUL character",
+            "row 2: the command has no program",
         ]
+        messages = [each.message for each in sweep_of(rows[:1], command=("{n}",)).faults()]
+        assert messages == ["a command or variable contains a NUL character"]
+
+    def test_an_empty_word_is_refused_before_the_row_is_left_alone(self) -> None:
+        """https://docs.aws.amazon.com/batch/latest/APIReference/API_ContainerOverrides.html"""
+        rows = [{"n": "" if n in (1, 2, 3, 5, 7, 9, 11, 13) else "x"} for n in range(14)]
+        [problem] = sweep_of(rows, command=("run", "{n}")).faults()
+        assert problem.message == (
+            "rows 2-4, 6, 8, 10, 12 and 1 more: the command has an empty word, which AWS Batch "
+            "does not accept"
+        )
+        assert sweep_of(rows, command=("run", "-n{n}")).faults() == ()
 
     def test_rows_are_a_table(self) -> None:
         for rows, says in (([], "has no rows"), ([{"a": "1"}, {"b": "1"}], "the same columns")):

@@ -6,6 +6,9 @@ import json
 import secrets
 import signal
 import subprocess
+import time
+from contextlib import nullcontext
+from random import Random
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -13,8 +16,9 @@ import msgspec
 import pytest
 
 from mngen.cluster import ROWS_GUARD, ROWS_VARIABLE
-from mngen.errors import InputError
-from mngen.jobs import Jobs, Order, _swept, read_rows
+from mngen.errors import InputError, ToolError
+from mngen.jobs import Jobs, Order, _sweep, _swept, read_rows
+from mngen.jobs._journal import Entry
 from mngen.jobs._rows import Rows, unpack
 from tests.support.batch import Deployed, hold, spec_text
 from tests.support.cli import CHECKOUT
@@ -361,6 +365,120 @@ class TestArrays:
         assert {each.rule for each in caught.value.problems} == {"MN309"}
         assert jobs.list(name=f"{name}*") == ()
 
+    def test_each_row_of_an_array_that_is_filled_up_runs(
+        self, deployed: Deployed, jobs: Jobs
+    ) -> None:
+        """ECS counts what Batch adds, which it does not before a child is about to start."""
+        random = Random(1)
+        rows = [{"A": random.randbytes(6).hex()} for _ in range(2000)]
+        order = Order(job="one", name=unique(), environment={"MNGEN_SANDBOX_SECONDS": "0"})
+        done = jobs.sweep(order, rows)
+        arrays = list(dict.fromkeys(each.id.partition(":")[0] for each in done))
+        assert len(arrays) > 2
+        found = deployed.reached(f"{arrays[0]}:0", "SUCCEEDED", "FAILED")
+        assert (found["status"], found.get("statusReason")) == (
+            "SUCCEEDED",
+            "Essential container in task exited",
+        )
+
+    def test_a_job_whose_overrides_are_too_long_is_explained(
+        self, deployed: Deployed, jobs: Jobs
+    ) -> None:
+        job = deployed.batch.submit_job(
+            jobName=unique(),
+            jobQueue=f"{deployed.name}-small",
+            jobDefinition=f"{deployed.name}-one",
+            containerOverrides={"command": ["x" * 8000]},
+        )["jobId"]
+        deployed.reached(job, "FAILED")
+        [cause] = jobs.status(job).causes
+        assert (cause.rule, cause.certain) == ("MN308", True)
+        assert "Container Overrides length must be at most 8192" in cause.what
+
+    def test_rows_that_failed_are_sent_while_their_array_does_not_show_it(
+        self, deployed: Deployed, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An array is PENDING until all its children have ended, and AWS shows that later."""
+        order = Order(job="one", name=unique(), environment={"MNGEN_SANDBOX_EXIT": "1"})
+        rows = [{"A": "1"}, {"A": "2"}]
+        first = jobs.sweep(order, rows)
+        array = first[0].id.partition(":")[0]
+        for each in first:
+            deployed.reached(each.id, "FAILED")
+        seen = jobs.batch.describe_jobs
+
+        def described(**asked: Any) -> Any:
+            answer = seen(**asked)
+            for each in answer["jobs"]:
+                if each["jobId"] == array:
+                    each["status"] = "PENDING"
+            return answer
+
+        monkeypatch.setattr(jobs.batch, "describe_jobs", described)
+        second = jobs.sweep(order, rows)
+        assert [each.existed for each in second] == [False, False]
+        assert second[0].id.partition(":")[0] != array
+
+    def test_an_array_that_shows_no_variables_is_read_through_its_first_child(
+        self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Published answers of AWS show its container: https://github.com/boto/boto3/issues/3719"""
+        order = Order(job="one", name=unique(), environment=HELD)
+        rows = [{"A": "1"}, {"A": "2"}]
+        first = jobs.sweep(order, rows)
+        array = first[0].id.partition(":")[0]
+        hidden = {array}
+        seen = jobs.batch.describe_jobs
+
+        def described(**asked: Any) -> Any:
+            answer = seen(**asked)
+            for each in answer["jobs"]:
+                if each["jobId"] in hidden:
+                    each["container"].pop("environment")
+            return answer
+
+        monkeypatch.setattr(jobs.batch, "describe_jobs", described)
+        assert [each.id for each in jobs.sweep(order, rows)] == [each.id for each in first]
+        # Nothing is sent twice for want of an answer.
+        hidden.add(f"{array}:0")
+        with pytest.raises(ToolError, match=f"which rows the array job {array} has"):
+            jobs.sweep(order, rows)
+
+    @pytest.mark.usefixtures("state_home")
+    def test_an_array_that_is_never_listed_counts_if_this_machine_has_sent_it(
+        self, deployed: Deployed, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        order = Order(job="one", name=unique(), environment=HELD)
+        rows = [{"number": str(n), "text": secrets.token_hex(1300)} for n in range(ROWS)]
+        first = jobs.sweep(order, rows)
+        arrays = {each.id.partition(":")[0] for each in first}
+        assert len(arrays) > 2
+        # Of several arrays any may be listed late, not only the last one.
+        monkeypatch.setattr(_swept, "list_filtered", lambda *_: [])
+        again = jobs.sweep(order, rows)
+        assert [(each.id, each.existed) for each in again] == [(each.id, True) for each in first]
+        deployed.drain()
+
+    def test_two_who_submit_a_sweep_at_once_run_it_once(
+        self, deployed: Deployed, jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        order = Order(job="one", name=unique(), environment=HELD)
+        rows = [{"A": "1"}, {"A": "2"}]
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "one"))
+        first = jobs.sweep(order, rows)
+        # Another machine looked a moment before, and found nothing.
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other"))
+        monkeypatch.setattr(_swept, "list_filtered", lambda *_: [])
+        second = jobs.sweep(order, rows)
+        assert [each.id for each in second] == [each.id for each in first]
+        states = {
+            each["jobId"]: deployed.job(each["jobId"])
+            for each in listed(deployed, order.name or "")
+        }
+        assert len(states) == 2
+        [other] = states.keys() - {first[0].id.partition(":")[0]}
+        assert states[other]["isTerminated"]
+
     @pytest.mark.usefixtures("state_home")
     def test_many_rows_take_few_calls(
         self, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
@@ -423,10 +541,15 @@ class TestArrays:
         done = jobs.sweep(order, rows)
         deployed.reached(done[0].id, "RUNNING")
         deployed.batch.terminate_job(jobId=done[0].id, reason="test")
+        # This machine was killed before it read the answer.
+        token = deployed.job(done[0].id.partition(":")[0])["tags"]["mngen:submission"]
+        entry = Entry(began=time.time(), part=token)
+        monkeypatch.setattr(_sweep, "recorded", lambda _: nullcontext(entry))
         lists = iter([[], list(listed(deployed, order.name or ""))])
         monkeypatch.setattr(_swept, "list_filtered", lambda *_: next(lists))
         monkeypatch.setattr(_swept, "LOOK_SECONDS", 0.0)
         assert [each.existed for each in jobs.sweep(order, rows)] == [False, True, True]
+        assert next(lists, None) is None
 
     def test_an_answer_that_is_lost_makes_no_second_array(
         self, deployed: Deployed, folder: Path, run: Any
@@ -617,6 +740,7 @@ class TestOptions:
         assert shown["containerOverrides"]["command"] == [ROWS_GUARD, "run", "{n}"]
         packed = rows_of({"container": shown["containerOverrides"]})
         assert packed.values == ({"A": "1", "n": "x"}, {"A": "2", "n": "y"})
+        assert f"{name}-0001-0002: rows 1-2; row 1 runs run x\n" in done.stderr
         assert "; times 2 jobs" in done.stderr
         done = run(*arguments, "--no-array", "--", "run", "{n}")
         assert [each["jobName"] for each in json.loads(done.stdout)] == [
@@ -640,8 +764,9 @@ class TestOptions:
         assert [each["id"] for each in again] == [f"{array['jobId']}:{index}" for index in range(2)]
         assert all(each["existed"] for each in again)
 
-    def test_without_a_sweep_there_is_no_array(self, run: Any) -> None:
-        done = run("submit", "one", "--no-array")
+    @pytest.mark.parametrize("option", ["--array", "--no-array"])
+    def test_without_a_sweep_there_is_no_array(self, run: Any, option: str) -> None:
+        done = run("submit", "one", option)
         assert done.returncode == 2
         assert "only with --sweep" in done.stderr
 
