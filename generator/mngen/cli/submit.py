@@ -158,9 +158,8 @@ def submit(
         priority=priority,
     )
     if sweep is not None and follow:
-        pattern = shlex.quote(f"{name or job}-*")
         raise typer.BadParameter(
-            f"not with --sweep: run mngen jobs --name {pattern}",
+            f"not with --sweep: run mngen jobs --name {_pattern(name or job)}",
             param_hint="--follow",
         )
     if array is not None and sweep is None:
@@ -256,6 +255,13 @@ def _sweep(
                 _report_how_to_continue("submit the other rows from another file", again=again)
     if json_wanted:
         print_json(done)
+    else:
+        report(f"next: mngen jobs --name {_pattern(order.name or order.job)}")
+
+
+def _pattern(name: str) -> str:
+    """Returns the pattern of the names of a sweep's jobs, as a shell takes it."""
+    return shlex.quote(f"{name}-*")
 
 
 def _flow(

@@ -760,6 +760,7 @@ class TestOptions:
             f"{array['jobId']}:{index}\t{name}-000{index + 1}" for index in range(2)
         ]
         assert "2 of 2 jobs, 0 of them submitted earlier" in done.stderr
+        assert f"next: mngen jobs --name '{name}-*'\n" in done.stderr
         again = json.loads(run(*arguments, "--format", "json").stdout)
         assert [each["id"] for each in again] == [f"{array['jobId']}:{index}" for index in range(2)]
         assert all(each["existed"] for each in again)
