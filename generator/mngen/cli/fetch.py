@@ -1,5 +1,6 @@
 """`mngen fetch`: the outputs of jobs, downloaded or copied."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,9 +10,11 @@ from mngen._text import counted
 from mngen.cli._console import print_json, progress_of, report, report_problem
 from mngen.cli._options import DEFAULT_FILE, FileOption, Format, FormatOption, SandboxOption
 from mngen.cli._session import opened_jobs
+from mngen.errors import Problem, Severity
 
 if TYPE_CHECKING:
-    from mngen.jobs import Fetched
+    from mngen.jobs import Fetched, Jobs
+    from mngen.jobs._outputs import Outputs
 
 _INCOMPLETE = 3
 
@@ -39,16 +42,15 @@ def fetch(
     default they go to a new folder named after the job ID. It appears once it is complete; to
     continue after an interruption, repeat the command.
 
+    Of an array, the folder has one for each of its jobs, named after its index.
+
     If outputs are incomplete, what there is of them is downloaded, and the exit code is 3.
     """
-    from mngen.jobs import folder_name
-
-    many = len(jobs) > 1
     found = []
     with opened_jobs(file, sandbox=sandbox) as opened, progress_of("files") as progress:
         # Nothing is downloaded before all of them are found.
-        for outputs in [opened.find_outputs(job, attempt=attempt) for job in dict.fromkeys(jobs)]:
-            folder = (to or Path()) / folder_name(outputs.id) if many or to is None else to
+        wanted, problems = _find(opened, list(dict.fromkeys(jobs)), to, attempt)
+        for outputs, folder in wanted:
             fetched = opened.fetch(outputs, folder, force=force, progress=progress)
             found.append(fetched)
             if output_format is not Format.JSON:
@@ -58,8 +60,34 @@ def fetch(
     for each in found:
         if not each.complete:
             _warn(each)
-    if not all(each.complete for each in found):
+    for problem in problems:
+        report_problem(replace(problem, severity=Severity.WARNING))
+    if problems or not all(each.complete for each in found):
         raise typer.Exit(_INCOMPLETE)
+
+
+def _find(
+    opened: "Jobs", jobs: list[str], to: Path | None, attempt: int | None
+) -> "tuple[list[tuple[Outputs, Path]], list[Problem]]":
+    """Returns all outputs with their folders, and why jobs of arrays have none."""
+    from mngen.jobs import folder_name
+
+    found: list[tuple[Outputs, Path]] = []
+    problems: list[Problem] = []
+    for job in jobs:
+        array = opened.find_array_outputs(job, attempt=attempt)
+        if array is None:
+            outputs = opened.find_outputs(job, attempt=attempt)
+            found.append((outputs, _folder(to, folder_name(outputs.id), many=len(jobs) > 1)))
+            continue
+        folder = _folder(to, array.id, many=len(jobs) > 1)
+        found += [(each, folder / each.id.rpartition(":")[2]) for each in array.jobs]
+        problems += array.problems
+    return found, problems
+
+
+def _folder(to: Path | None, name: str, *, many: bool) -> Path:
+    return (to or Path()) / name if many or to is None else to
 
 
 def _show(fetched: "Fetched", source: str | None) -> None:
@@ -72,8 +100,6 @@ def _show(fetched: "Fetched", source: str | None) -> None:
 
 
 def _warn(fetched: "Fetched") -> None:
-    from mngen.errors import Problem, Severity
-
     if fetched.missing:
         problem = Problem(
             f"{fetched.missing} files of job `{fetched.id}` are no longer in {fetched.url}",

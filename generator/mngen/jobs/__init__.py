@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mngen.jobs._cancel_many import NotCancelledError
     from mngen.jobs._inputs import Inputs
     from mngen.jobs._jobs import Jobs, resume_command
-    from mngen.jobs._outputs import Fetched, Outputs
+    from mngen.jobs._outputs import ArrayOutputs, Fetched, Outputs
     from mngen.jobs._request import with_inputs
     from mngen.jobs._retry import is_temporary
     from mngen.jobs._shared_outputs import folder_name
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 __all__ = [
     "UNFINISHED",
     "ActiveJob",
+    "ArrayOutputs",
     "Cause",
     "EnvironmentView",
     "Fetched",
@@ -88,6 +89,7 @@ __getattr__ = later(
     {
         "UNFINISHED": "_watch",
         "ActiveJob": "_watch",
+        "ArrayOutputs": "_outputs",
         "EnvironmentView": "_watch",
         "Fetched": "_outputs",
         "Inputs": "_inputs",

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from mngen.cluster import Cluster
     from mngen.errors import Problem
-    from mngen.jobs._outputs import Fetched, Outputs
+    from mngen.jobs._outputs import ArrayOutputs, Fetched, Outputs
     from mngen.jobs._plugin import Session
     from mngen.timeline import Timeline
 
@@ -262,6 +262,28 @@ class Jobs:
         with translated():
             s3 = self._account.client("s3")
             return find_outputs(s3, self.cluster.spec, job, described, attempt)
+
+    def find_array_outputs(self, job: str, *, attempt: int | None = None) -> ArrayOutputs | None:
+        """Returns what the jobs of an array have left in the bucket; downloads nothing yet.
+
+        Args:
+            job: ID of the array.
+            attempt: The attempt; None for the last one of each job, once it has ended.
+
+        Returns:
+            The outputs of each job that has any; None for a job that is not an array.
+
+        Raises:
+            InputError: None of its jobs has outputs.
+            ToolError: AWS refuses or does not answer.
+        """
+        from mngen.jobs._outputs import find_array_outputs
+
+        with translated():
+            s3 = self._account.client("s3")
+            return find_array_outputs(
+                s3, self.cluster.spec, job, lambda ids: describe(self.batch, ids), attempt
+            )
 
     def fetch(
         self,

@@ -25,13 +25,14 @@ from msgspec import Struct
 from mngen._files import locked_folder
 from mngen._text import counted
 from mngen.cluster import OUTPUTS_TO_VARIABLE, outputs_prefix
-from mngen.errors import InputError, ToolError
+from mngen.errors import InputError, Problem, ToolError
+from mngen.jobs._arrays import array_of, ids_in, require_no_array, size_of
 from mngen.jobs._batch import KEPT_DAYS, job_id
 from mngen.jobs._shared_outputs import copy_all, folder_of, listed
 from mngen.jobs._types import ENDED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_batch.type_defs import JobDetailTypeDef
     from mypy_boto3_s3.client import S3Client
@@ -81,6 +82,20 @@ class Outputs(Struct, frozen=True):
     source: str | None = None
     files: int | None = None
     left_out: int = 0
+
+
+class ArrayOutputs(Struct, frozen=True):
+    """Outputs of the jobs of an array.
+
+    Attributes:
+        id: ID of the array.
+        jobs: Those of each job that has any, by index.
+        problems: Why the others have none.
+    """
+
+    id: str
+    jobs: tuple[Outputs, ...]
+    problems: tuple[Problem, ...]
 
 
 class Fetched(Struct, frozen=True):
@@ -135,7 +150,8 @@ def find_outputs(
     if not _ID.fullmatch(wanted):
         raise InputError(f"job `{job}` not found", hint="run mngen jobs for a list")
     described = describe(wanted)
-    _refuse_array(wanted, described)
+    if described is not None:
+        require_no_array({**described, "jobId": wanted}, "which have outputs each")
     bucket = spec.storage.bucket
     if bucket is None or (described is not None and not _uploads(described)):
         return _find_shared(spec, wanted, described, attempt)
@@ -164,6 +180,71 @@ def find_outputs(
     )
 
 
+def find_array_outputs(
+    s3: S3Client,
+    spec: Spec,
+    job: str,
+    describe: Callable[[Sequence[str]], Iterable[JobDetailTypeDef]],
+    attempt: int | None = None,
+) -> ArrayOutputs | None:
+    """Returns what the jobs of an array have left; None for a job that is not an array.
+
+    The bucket shows the jobs of an array of which Batch no longer has a record.
+
+    Args:
+        s3: The client.
+        spec: The deployment.
+        job: ID of the job.
+        describe: Returns what Batch knows of jobs; those that it has no record of are left out.
+        attempt: The attempt; None for the last one of each job, once it has ended.
+
+    Raises:
+        InputError: None of its jobs has outputs.
+        ToolError: A record is damaged.
+        botocore.exceptions.ClientError: AWS refused.
+    """
+    wanted = job_id(job)
+    if not _ID.fullmatch(wanted) or array_of(wanted) is not None:
+        return None
+    array = next(iter(describe([wanted])), None)
+    if array is not None and size_of(array) is None:
+        return None
+    ids = _uploaded(s3, spec, wanted) if array is None else ids_in(array)
+    if not ids:
+        return None
+    known = {each["jobId"]: each for each in describe(ids)}
+    found: list[Outputs] = []
+    problems: list[Problem] = []
+    for each in ids:
+        try:
+            found.append(find_outputs(s3, spec, each, known.get, attempt))
+        except InputError as error:
+            problems += error.problems
+    if not found:
+        raise InputError(
+            f"none of the {len(ids)} jobs of the array `{wanted}` has outputs; the first: "
+            f"{problems[0].message}",
+            hint=problems[0].hint,
+        )
+    return ArrayOutputs(wanted, tuple(found), tuple(problems))
+
+
+def _uploaded(s3: S3Client, spec: Spec, array: str) -> list[str]:
+    """Returns the IDs of the jobs of an array that have uploaded anything, by index."""
+    bucket, prefix = spec.storage.bucket, f"{outputs_prefix(spec.name)}{array}:"
+    if bucket is None:
+        return []
+    pages = s3.get_paginator("list_objects_v2").paginate(
+        Bucket=bucket, Prefix=prefix, Delimiter="/"
+    )
+    indexes = {
+        each["Prefix"][len(prefix) :].rstrip("/")
+        for page in pages
+        for each in page.get("CommonPrefixes", ())
+    }
+    return [f"{array}:{index}" for index in sorted(int(one) for one in indexes if one.isdecimal())]
+
+
 def _uploads(described: JobDetailTypeDef) -> bool:
     """Whether a job uploads its outputs, with the settings that it was submitted with."""
     return any(OUTPUTS_TO_VARIABLE in each for each in _variables(described))
@@ -189,23 +270,6 @@ def _find_shared(
         )
     objects, left_out = listed(folder)
     return Outputs(job, None, f"{folder}/", objects, str(folder), len(objects), left_out)
-
-
-def _refuse_array(job: str, described: JobDetailTypeDef | None) -> None:
-    """Refuses an array job, whose children alone run.
-
-    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ArrayPropertiesDetail.html
-    (`size` is that of a parent)
-
-    Raises:
-        InputError: It is one.
-    """
-    size = described.get("arrayProperties", {}).get("size") if described is not None else None
-    if size is not None:
-        raise InputError(
-            f"job `{job}` is an array of {size} jobs, which have outputs each",
-            hint=f"name one of them: mngen fetch {job}:0",
-        )
 
 
 def _listed(s3: S3Client, bucket: str, prefix: str) -> tuple[dict[int, dict[str, int]], set[int]]:

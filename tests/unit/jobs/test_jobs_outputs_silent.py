@@ -58,4 +58,4 @@ def test_the_parent_of_an_array(status: str, attempt: int | None) -> None:
     described: Any = {"status": status, "arrayProperties": {"size": 3, "statusSummary": {}}}
     with pytest.raises(InputError, match="job `a-b` is an array of 3 jobs") as caught:
         find_outputs(no_s3, spec, "a-b", lambda _: described, attempt)
-    assert str(caught.value.problems[0].hint) == "name one of them: mngen fetch a-b:0"
+    assert str(caught.value.problems[0].hint) == "name one of them, from a-b:0 to a-b:2"
