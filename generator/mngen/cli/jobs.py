@@ -101,9 +101,15 @@ def _turns(opened: "Jobs", queue: str) -> "Turns | None":
 def _with_turn(job: "JobSummary", turns: "Turns") -> "JobSummary":
     from msgspec.structs import replace
 
-    if job.state != "RUNNABLE" or job.id not in turns.jobs:
+    # Of an array, the first of its jobs that is RUNNABLE.
+    places = [
+        place
+        for place, each in enumerate(turns.jobs, start=1)
+        if each == job.id or each.startswith(f"{job.id}:")
+    ]
+    if not places or (job.state != "RUNNABLE" and "RUNNABLE" not in job.children):
         return job
-    return replace(job, turn=turns.jobs.index(job.id) + 1)
+    return replace(job, turn=places[0])
 
 
 def _name(job: "JobSummary") -> str:

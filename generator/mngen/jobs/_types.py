@@ -122,8 +122,8 @@ class JobSummary(Struct, frozen=True, kw_only=True):
         reason: Why it is in its state, in Batch's words.
         awaits: The unfinished jobs that it waits for, while it is PENDING.
         share: Its share, in a queue with a fair-share scheduling policy.
-        turn: Its place among the RUNNABLE jobs of its queue, from 1; None where that was not asked,
-            or is not among the first 100.
+        turn: Its place among the RUNNABLE jobs of its queue, from 1, of an array that of the first
+            of its jobs; None where that was not asked, or is not among the first 100.
         size: How many jobs an array has, which is PENDING while they run; None for other jobs.
         children: Of an array, how many of its jobs are in each state; states without any are left
             out.
