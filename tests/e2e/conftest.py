@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from scripts.provider_mirror import CONFIG_VARIABLE, write_cli_config
 from tests.support.deployments import Deployments, deploy_all
+from tests.support.narrow_plugin import narrow_mirror
 from tests.support.stack import Stack
 from tests.support.wheel import ROOT, build_wheel, install_wheel
 
@@ -30,6 +32,28 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with the wheel, likewise."""
     return install_wheel(wheel, tmp_path_factory.mktemp("installed") / "venv")
+
+
+@pytest.fixture(scope="session")
+def narrow_env(
+    terraform_env: dict[str, str],
+    requires_provider: None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, str]:
+    """The environment for mngen where it runs Terraform in a sandbox of its own.
+
+    Terraform installs and starts the AWS provider itself; it describes only what mngen uses.
+    """
+    folder = tmp_path_factory.mktemp("narrow")
+    mirror = narrow_mirror(folder, terraform_env)
+    if mirror is None:
+        return terraform_env
+    config = folder / "terraform.rc"
+    write_cli_config(mirror, config)
+    env = {**terraform_env, CONFIG_VARIABLE: str(config)}
+    # The cache is of the provider that is under the same name elsewhere.
+    env.pop("TF_PLUGIN_CACHE_DIR", None)
+    return env
 
 
 @pytest.fixture(scope="session")

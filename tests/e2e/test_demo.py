@@ -132,19 +132,17 @@ def steps(text: str) -> dict[str, tuple[str, list[str]]]:
 
 
 @pytest.fixture
-def env(
-    terraform_env: dict[str, str], requires_provider: None, tmp_path: Path
-) -> Iterator[dict[str, str]]:
+def env(narrow_env: dict[str, str], tmp_path: Path) -> Iterator[dict[str, str]]:
     """An environment in which the container image can be built, as far as this machine can."""
     if buildah_unavailable():
-        yield terraform_env
+        yield narrow_env
         return
     with image_store(tmp_path / "store") as store:
         base = base_image(ROOT / "container")
         assert base is not None
         store.buildah("tag", BASE, base)
         names = ("BUILDAH_ISOLATION", "CONTAINERS_STORAGE_CONF")
-        yield {**terraform_env, **{name: store.env[name] for name in names}}
+        yield {**narrow_env, **{name: store.env[name] for name in names}}
 
 
 def test_the_whole_workflow_runs_and_each_step_says_where_to_look(
@@ -229,12 +227,11 @@ def check_rehearsal(kept: Path, result: str, places: list[str]) -> None:
 def test_an_interrupt_ends_it_and_leaves_nothing(
     installed: Path,
     tmp_path: Path,
-    terraform_env: dict[str, str],
-    requires_provider: None,
+    narrow_env: dict[str, str],
     start: tuple[str, ...],
     number: signal.Signals,
 ) -> None:
-    with demo(installed, tmp_path, terraform_env, start=start) as walked:
+    with demo(installed, tmp_path, narrow_env, start=start) as walked:
         wait_until(
             lambda: (
                 ": Creating..." in walked.running.text or walked.running.process.poll() is not None

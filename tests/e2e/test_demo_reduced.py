@@ -22,13 +22,11 @@ MINUTES = 1200.0
 KEPT = {"terraform", "terraform-program", "node-python", "bash", "venv"}
 
 
-def test_every_optional_part_may_be_missing(
-    tmp_path: Path, terraform_env: dict[str, str], requires_provider: None
-) -> None:
+def test_every_optional_part_may_be_missing(tmp_path: Path, narrow_env: dict[str, str]) -> None:
     skip_without("sandbox", "root", "unshare", "mount")
     # Ansible stands beside this Python, and is hidden with all else.
     command = hiding(set(PARTS) - KEPT, *CHECKOUT, "demo", "--keep", "kept")
-    with started(*command[1:], cwd=tmp_path, env=terraform_env, program=command[:1]) as running:
+    with started(*command[1:], cwd=tmp_path, env=narrow_env, program=command[:1]) as running:
         assert running.process.wait(MINUTES) == 0, running.text
         text = running.text
     plan = text[: text.index("── 1/9 ")]

@@ -48,15 +48,13 @@ output "efs_id" {
 
 
 @pytest.fixture
-def env(
-    terraform_env: dict[str, str], requires_provider: None, tmp_path: Path
-) -> Iterator[dict[str, str]]:
+def env(narrow_env: dict[str, str], tmp_path: Path) -> Iterator[dict[str, str]]:
     """An environment with a background sandbox of its own, stopped at the end."""
     if importlib.util.find_spec("moto") is None:
         pytest.skip("the extra `sandbox` is not installed")
     runtime = tmp_path / "run"
     runtime.mkdir(mode=0o700)
-    env = {**terraform_env, "XDG_RUNTIME_DIR": str(runtime)}
+    env = {**narrow_env, "XDG_RUNTIME_DIR": str(runtime)}
     yield env
     stopped = mngen("sandbox", "--stop", cwd=tmp_path, env=env)
     assert stopped.returncode == 0, stopped.stderr

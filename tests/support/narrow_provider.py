@@ -27,11 +27,12 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _ATTACH: Final = re.compile(r"\s*TF_REATTACH_PROVIDERS='(.+)'")
 _SCHEMA: Final = "/tfplugin5.Provider/GetSchema"
@@ -39,6 +40,9 @@ _SCHEMA: Final = "/tfplugin5.Provider/GetSchema"
 _MAPS: Final = frozenset({2, 3, 8})
 """The fields of the answer that map a type's name to its description: of resources, data sources
 and ephemeral resources."""
+
+# What a plugin is started with, such as the certificate that it would want of who connects.
+_OF_PLUGINS: Final = "PLUGIN_"
 
 _VARINT, _BYTES = 0, 2
 _MORE = 0x80
@@ -48,6 +52,8 @@ _CALLS = 32
 _UNLIMITED: Final = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
+    # Milliseconds; at most so many. It cannot connect a second time.
+    ("grpc.client_idle_timeout_ms", 2**31 - 1),
 ]
 
 
@@ -116,6 +122,7 @@ class Narrow:
         self._types = types
         self._kept = kept
         self._channel = grpc.insecure_channel(address, options=_UNLIMITED)
+        grpc.channel_ready_future(self._channel).result()
         self._lock = threading.Lock()
 
     def service(self, details: Any) -> Any:
@@ -149,34 +156,69 @@ class Narrow:
         return answer
 
 
-def main() -> None:
-    """Run the provider until it ends, or the process that started this."""
-    socket, kept, types, *command = sys.argv[1:]
+@contextmanager
+def running(command: Sequence[str], **options: Any) -> Iterator[tuple[IO[str], dict[str, Any]]]:
+    """Run a provider for a debugger.
+
+    Args:
+        command: What starts it so that it ends with the thread that started it.
+        options: Further ones of `subprocess.Popen`.
+
+    Yields:
+        Its output, which must be read, and what `TF_REATTACH_PROVIDERS` has to be.
+
+    Raises:
+        SystemExit: It ended before it listened.
+    """
+    env = {name: text for name, text in os.environ.items() if not name.startswith(_OF_PLUGINS)}
     with subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", *command],
+        command,
+        env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
         encoding="utf-8",
+        **options,
     ) as provider:
         assert provider.stdout is not None
         found = next(filter(None, map(_ATTACH.match, provider.stdout)), None)
         if found is None:
-            sys.exit(f"{command[0]} ended with {provider.wait()}")
-        attach = json.loads(found[1])
-        # Looked up by name: grpcio carries no types.
-        grpc: Any = importlib.import_module("grpc")
+            sys.exit(f"{command[-2]} ended with {provider.wait()}")
+        yield provider.stdout, json.loads(found[1])
+
+
+def server(attach: Mapping[str, Any], types: Iterable[str], kept: Path, *handlers: Any) -> Any:
+    """Return a server of grpc that hands calls on to a provider; it listens nowhere yet.
+
+    Args:
+        attach: What leads to the provider.
+        types: What is left of its description.
+        kept: The file of what is left.
+        handlers: What answers other calls.
+    """
+    # Looked up by name: grpcio carries no types.
+    grpc: Any = importlib.import_module("grpc")
+    (own,) = attach.values()
+    socket = own["Addr"]["String"]
+    narrow = Narrow(grpc, f"unix://{socket}", frozenset(types), kept)
+    # The provider, which is killed, would leave its file among the temporary ones.
+    Path(socket).unlink()
+    return grpc.server(ThreadPoolExecutor(_CALLS), handlers=[narrow, *handlers], options=_UNLIMITED)
+
+
+def main() -> None:
+    """Run the provider until it ends, or the process that started this."""
+    socket, kept, types, *command = sys.argv[1:]
+    command = ["setpriv", "--pdeathsig", "KILL", *command]
+    with running(command, stderr=subprocess.DEVNULL) as (output, attach):
+        serving = server(attach, types.split(","), Path(kept))
+        serving.add_insecure_port(f"unix://{socket}")
+        serving.start()
         (own,) = attach.values()
-        address = f"unix://{own['Addr']['String']}"
-        narrow = Narrow(grpc, address, frozenset(types.split(",")), Path(kept))
-        server = grpc.server(ThreadPoolExecutor(_CALLS), handlers=[narrow], options=_UNLIMITED)
-        server.add_insecure_port(f"unix://{socket}")
-        server.start()
         own["Pid"] = os.getpid()
         own["Addr"]["String"] = socket
         print(json.dumps(attach), flush=True)
         # What it writes later must not fill the pipe.
-        provider.stdout.read()
+        output.read()
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ from scripts.provider_mirror import CONFIG_VARIABLE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_ROOT = Path(__file__).resolve().parents[2]
-_TEMPLATES = _ROOT / "templates" / "terraform"
+ROOT = Path(__file__).resolve().parents[2]
+_TEMPLATES = ROOT / "templates" / "terraform"
 _CONFIG = '{"terraform": {"required_providers": {"aws": {"source": "hashicorp/aws"}}}}'
 _BINARY = ".terraform/providers/registry.terraform.io/hashicorp/aws/*/*/terraform-provider-aws*"
 _PLACES = (CONFIG_VARIABLE, "TF_PLUGIN_CACHE_DIR")
@@ -90,12 +90,13 @@ def attached(folder: Path, env: Mapping[str, str]) -> Iterator[dict[str, str]]:
     # The name of a socket must be short.
     with tempfile.TemporaryDirectory(prefix="mngen-", dir="/tmp") as sockets:
         command = [sys.executable, "-m", "tests.support.narrow_provider"]
-        types = ",".join(_types(folder))
-        command += [f"{sockets}/s", str(_kept(str(binary), types)), types, str(binary), "-debug"]
+        types = ",".join(named_types(folder))
+        kept = kept_description(Path(_folder()), str(binary), types)
+        command += [f"{sockets}/s", str(kept), types, str(binary), "-debug"]
         provider = subprocess.Popen(
             # Ends with the thread that started it.
             ["setpriv", "--pdeathsig", "KILL", *command],
-            cwd=_ROOT,
+            cwd=ROOT,
             env=dict(env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -111,20 +112,20 @@ def attached(folder: Path, env: Mapping[str, str]) -> Iterator[dict[str, str]]:
                 provider.kill()
 
 
-@cache
-def _kept(*description: str) -> Path:
-    """Return the file for a description of a provider; it ends with this process."""
-    return Path(_folder(), hashlib.sha256("\n".join(description).encode()).hexdigest())
+def kept_description(folder: Path, *described: str) -> Path:
+    """Return the file in a folder for a description of a provider: of which, and what of it."""
+    return folder / hashlib.sha256("\n".join(described).encode()).hexdigest()
 
 
 @cache
 def _folder() -> str:
+    """Return the folder of descriptions; it ends with this process."""
     folder = tempfile.mkdtemp(prefix="mngen-provider-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
-def _types(folder: Path) -> list[str]:
+def named_types(folder: Path) -> list[str]:
     """List what mngen's templates and the files of a folder name, such as `aws_vpc`."""
     files = [*_TEMPLATES.rglob("*"), *folder.rglob("*.tf")]
     texts = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
