@@ -26,6 +26,7 @@ _MAY_COMBINE = (
     "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]"
 )
 _ATTRIBUTE = re.compile(r'( *)([A-Za-z_][A-Za-z0-9_-]*|"(?:[^"\\]|\\.)*") = (.*)\Z')
+_BRACKET = re.compile(r"[()\[\]{}]")
 _STRING_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|#.*')
 _INDENT = "  "
 _LIST_WIDTH = 90
@@ -131,11 +132,13 @@ def layout(text: str) -> str:
     group: list[re.Match[str]] = []
     for line in lines:
         match = _ATTRIBUTE.match(line)
-        if match and _open_brackets(match[3]) == 0 and (not group or group[0][1] == match[1]):
+        if match and _open_brackets(match[3]):
+            match = None
+        if match and (not group or group[0][1] == match[1]):
             group.append(match)
             continue
         result.extend(_aligned(group))
-        group = [match] if match and _open_brackets(match[3]) == 0 else []
+        group = [match] if match else []
         if not group:
             result.append(line)
     result.extend(_aligned(group))
@@ -150,6 +153,8 @@ def _aligned(group: list[re.Match[str]]) -> Iterable[str]:
 
 def _open_brackets(line: str) -> int:
     """Counts the brackets that a line leaves open; negative for those that it closes."""
+    if not _BRACKET.search(line):
+        return 0
     bare = _STRING_OR_COMMENT.sub("", line)
     return sum(map(bare.count, "([{")) - sum(map(bare.count, ")]}"))
 
