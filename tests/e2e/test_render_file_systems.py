@@ -30,7 +30,7 @@ def mounted(place: Path, options: str) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", options, "tmpfs", place],
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=120,
         check=False,
     )
     if mount.returncode != 0:
@@ -38,7 +38,7 @@ def mounted(place: Path, options: str) -> Iterator[Path]:
     try:
         yield place
     finally:
-        subprocess.run(["umount", place], timeout=10, check=True)
+        subprocess.run(["umount", place], timeout=120, check=True)
 
 
 @pytest.mark.parametrize("options", ["size=128k", "nr_inodes=16"], ids=["bytes", "files"])
@@ -78,7 +78,7 @@ def test_a_read_only_disk_is_said(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", "size=1m") as disk:
         Deployment(disk / "deploy").write(OLD)
         before = read_tree(disk)
-        subprocess.run(["mount", "-o", "remount,ro", disk], timeout=10, check=True)
+        subprocess.run(["mount", "-o", "remount,ro", disk], timeout=120, check=True)
         with pytest.raises(ToolError, match="Read-only file system"):
             Deployment(disk / "deploy").write({"a.tf": "new\n"})
         assert Deployment(disk / "deploy").compare({"a.tf": "new\n"}).added == ["a.tf"]

@@ -11,7 +11,7 @@ import pexpect
 import pytest
 
 SCRIPT = """
-import logging, time
+import logging, sys, time
 from mngen.cli._log import shown_log
 from mngen.cli._demo import shown_progress, show_plan
 from mngen.demo import Clock, Plan, PlannedStep
@@ -21,12 +21,13 @@ show_plan(Plan(steps, ("run: apt-get install x",)))
 with shown_log(), shown_progress() as begin:
     begin(Clock(steps))
     logging.getLogger("mngen.demo").info("a line [red] of progress")
-    time.sleep(1)
+    time.sleep(float(sys.argv[1]))
     begin(Clock(steps, [90.0]))
-    time.sleep(1)
+    time.sleep(float(sys.argv[1]))
 print("end")
 """
-COMMAND = [sys.executable, "-c", SCRIPT]
+# A bar is drawn several times a second; lines need no time.
+BAR, LINES = ([sys.executable, "-c", SCRIPT, seconds] for seconds in ("1", "0"))
 PLAN = [
     "2 steps, about 2 min left:",
     "  1 bake",
@@ -40,7 +41,7 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 def test_on_a_terminal_there_is_a_bar_with_the_step_and_the_time_left() -> None:
     env = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
     env.pop("NO_COLOR", None)
-    with pexpect.spawn(COMMAND[0], COMMAND[1:], env=env, encoding="utf-8", timeout=SOON) as child:
+    with pexpect.spawn(BAR[0], BAR[1:], env=env, encoding="utf-8", timeout=SOON) as child:
         screen = child.read()
     text = CONTROL.sub("", screen)
     assert [line for line in text.splitlines() if line in PLAN] == PLAN
@@ -52,11 +53,11 @@ def test_on_a_terminal_there_is_a_bar_with_the_step_and_the_time_left() -> None:
 @pytest.mark.parametrize("variables", [{"TERM": "dumb"}, {"NO_COLOR": "1", "TERM": "xterm"}])
 def test_on_a_dumb_terminal_there_are_lines_alone(variables: dict[str, str]) -> None:
     env = {**os.environ, **variables}
-    with pexpect.spawn(COMMAND[0], COMMAND[1:], env=env, encoding="utf-8", timeout=SOON) as child:
+    with pexpect.spawn(LINES[0], LINES[1:], env=env, encoding="utf-8", timeout=SOON) as child:
         assert child.read().splitlines() == [*PLAN, "a line [red] of progress", "end"]
 
 
 def test_in_a_pipe_there_are_lines_alone() -> None:
-    done = subprocess.run(COMMAND, capture_output=True, text=True, timeout=SOON, check=False)
+    done = subprocess.run(LINES, capture_output=True, text=True, timeout=SOON, check=False)
     assert done.stderr.splitlines() == [*PLAN, "a line [red] of progress"]
     assert done.stdout == "end\n"

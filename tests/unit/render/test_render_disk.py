@@ -168,7 +168,7 @@ def test_the_diff_is_unified(deployment: Deployment, folder: Path) -> None:
             input=diff,
             text=True,
             check=True,
-            timeout=10,
+            timeout=120,
         )
         assert rendered_files(folder) == NEW
 
