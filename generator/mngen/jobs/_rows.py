@@ -106,7 +106,8 @@ def cut(
 def _longest(numbers: Sequence[int], fits: Callable[[Sequence[int]], bool], guess: int) -> int:
     """Returns how many of the first numbers fit, at least one.
 
-    Few more are tried than fit, since rows may be large: twice as many each time, then between.
+    Few more are tried than fit, since packing takes time: about as many as fitted into the part
+    before, then further from that each time, then between.
 
     Args:
         numbers: The numbers.
@@ -114,14 +115,20 @@ def _longest(numbers: Sequence[int], fits: Callable[[Sequence[int]], bool], gues
         guess: About how many fit, which is tried first.
     """
     known, refused = 1, len(numbers) + 1
-    tried = max(2, guess)
+    tried, step = guess, max(1, guess // 16)
     while known + 1 < refused:
-        tried = min(tried, refused - 1)
+        tried = min(max(tried, known + 1), refused - 1)
         if fits(numbers[:tried]):
             known = tried
         else:
             refused = tried
-        tried = 2 * known if refused > len(numbers) else (known + refused) // 2
+        if refused > len(numbers):
+            tried = known + step
+        elif known == 1:
+            tried = refused - step
+        else:
+            tried = (known + refused) // 2
+        step *= 2
     return known
 
 

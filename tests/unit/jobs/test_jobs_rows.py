@@ -14,6 +14,7 @@ import logging
 import zlib
 from functools import cache
 from itertools import pairwise
+from math import ceil
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -193,6 +194,18 @@ class TestCutting:
         for part, following in pairwise(parts):
             longer = [*part, following[0]]
             assert len(longer) > most or not fits(longer)
+
+    @pytest.mark.parametrize(("together", "times"), [(1, 3), (36, 4), (1700, 12), (10_000, 4)])
+    def test_a_row_is_packed_a_few_times_whatever_fits(self, together: int, times: int) -> None:
+        packed = []
+
+        def fits(part: Sequence[int]) -> bool:
+            packed.append(len(part))
+            return len(part) <= together
+
+        parts = cut(range(1, 10_001), fits)
+        assert len(parts) == ceil(10_000 / together)
+        assert sum(packed) <= times * 10_000
 
 
 class TestArrays:
