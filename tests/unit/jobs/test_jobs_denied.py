@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mngen.catalog import load_catalog
+from mngen.errors import ToolError
+from mngen.jobs import Jobs
 from mngen.jobs._denied import denial_by_budget
+from mngen.rules import require
 from mngen.spec import load_text
+from tests.support.batch import spec_text
+from tests.support.sandbox import unique
 
 if TYPE_CHECKING:
     from mngen.spec import Spec
+    from tests.support.batch import Deployed
+    from tests.support.faults import Faults
 
 # The forms of https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
 REFUSED = (
@@ -67,3 +75,14 @@ def test_the_budget_is_a_guess_where_aws_names_no_policy() -> None:
 )
 def test_another_denial_is_not_the_budgets(message: str, *, denying: bool) -> None:
     assert denial_by_budget(message, spec_of(denying=denying)) is None
+
+
+def test_submit_names_the_budget_and_asks_once(large: Deployed, faults: Faults) -> None:
+    budget = "budget: {monthly: 100, emails: [a@example.org], deny_submit: {users: [alice]}}\n"
+    text = spec_text(large.name, max_nodes=1000) + budget
+    jobs = Jobs(require(load_text(text.encode()), load_catalog()))
+    policy = POLICY.format(f"{large.name}-deny-submit-")
+    faults.fail("batch:SubmitJob", "AccessDeniedException", f"{EXPLICIT}: {policy}", status=403)
+    with pytest.raises(ToolError, match=f"budget `mngen-{large.name}-us-east-1` denies"):
+        jobs.submit("one", name=unique("n"))
+    assert faults.count("batch:SubmitJob") == 1

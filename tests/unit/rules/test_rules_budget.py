@@ -199,7 +199,7 @@ def test_submissions_that_are_denied_come_with_the_way_out(lab: Lab, sandbox: Sa
 def test_an_action_that_failed(lab: Lab, sandbox: Sandbox) -> None:
     lab.make_action("alice")
     control(sandbox, spent={BUDGET: 101})
-    found = lab.ask(users=["alice"])
+    found = sorted(lab.ask(users=["alice"]))
     assert [each[0] for each in found] == ["MN264", "MN265"]
     assert "could not attach the policy to everyone" in found[1][2]
     lab.iam.create_user(UserName="alice")
