@@ -258,6 +258,16 @@ def test_top_counts_the_jobs_of_arrays(deployed: Deployed, jobs: Jobs, run: Any)
     assert "rows[2/3]" in run("top", "--once").stdout
 
 
+def test_the_turn_of_an_array_is_that_of_its_first_job(
+    deployed: Deployed, jobs: Jobs, run: Any
+) -> None:
+    first = hold(jobs, "RUNNABLE", "one")
+    array = held(deployed, "RUNNABLE")
+    listed = json.loads(run("jobs", "--queue", "small", "--format", "json").stdout)
+    turns = {each["id"]: each["turn"] for each in listed}
+    assert (turns[first], turns[array]) == (1, 2)
+
+
 def test_a_list_without_counts_is_completed(deployed: Deployed, jobs: Jobs) -> None:
     """ListJobs has had the counts since February 2026: aws-sdk-net, release 3.7.1215.0."""
     array = half_done(deployed)

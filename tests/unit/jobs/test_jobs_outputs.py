@@ -18,7 +18,7 @@ from mngen.errors import InputError, MngenError, Severity, ToolError
 from mngen.jobs import Fetched, Jobs, Order
 from mngen.policy import Part, policy
 from mngen.sandbox import ACCOUNT_ID
-from tests.support.batch import Deployed, hold, spec_text
+from tests.support.batch import Deployed, array_of, hold, spec_text
 from tests.support.cli import mngen
 from tests.support.faults import Faults
 from tests.support.iam import Request, allows
@@ -541,6 +541,46 @@ class TestCommand:
         done = run(job)
         assert done.returncode == 0, done.stderr
         assert f"{job}: the job wrote no files to /efs/runs/x" in done.stdout + done.stderr
+
+    def test_of_an_array_a_folder_for_each_of_its_jobs(
+        self, own: Deployed, room: Jobs, tmp_path: Path, run: Callable[..., Any]
+    ) -> None:
+        array = array_of(own, 3, variables={"MNGEN_SANDBOX_SECONDS": "0"})
+        room.wait(array, timeout=180)
+        for index in range(3):
+            put(own, f"{array}:{index}", {"out.txt": b"%d" % index})
+            put_record(own, f"{array}:{index}", 1)
+        done = run(array, "--format", "json")
+        assert done.returncode == 0, done.stderr
+        assert [each["id"] for each in json.loads(done.stdout)] == [
+            f"{array}:{index}" for index in range(3)
+        ]
+        expected = {f"{index}/out.txt": b"%d" % index for index in range(3)}
+        assert there(tmp_path / array) == expected
+        # One of them, and the array again, by the name of the bucket's keys alone.
+        assert run(f"{array}:1", "--to", "one").returncode == 0
+        assert there(tmp_path / "one") == {"out.txt": b"1"}
+        own.control(forget=[array])
+        assert run(array, "--to", "again").returncode == 0
+        assert there(tmp_path / "again") == expected
+
+    def test_jobs_of_an_array_without_outputs_are_named(
+        self, own: Deployed, room: Jobs, tmp_path: Path, run: Callable[..., Any]
+    ) -> None:
+        array = array_of(own, 2, variables={"MNGEN_SANDBOX_HOLD": "RUNNING"})
+        own.reached(f"{array}:0", "RUNNING")
+        with pytest.raises(InputError, match="none of the 2 jobs of the array") as caught:
+            room.find_array_outputs(array)
+        assert f"job `{array}:0` is RUNNING" in str(caught.value)
+        own.control(jobs={f"{array}:0": {"hold": None, "seconds": 0}})
+        own.reached(f"{array}:0", "SUCCEEDED")
+        put(own, f"{array}:0", {"out.txt": b"0"})
+        put_record(own, f"{array}:0", 1)
+        done = run(array, "--to", "got")
+        assert done.returncode == 3
+        assert f"warning: job `{array}:1` is RUNNING" in done.stderr
+        assert there(tmp_path / "got") == {"0/out.txt": b"0"}
+        room.cancel(array)
 
 
 class TestRights:
