@@ -227,6 +227,7 @@ def job_report(usage: Usage, prices: Prices, region: str) -> JobReport:
                 usage,
                 id=str(node.index),
                 size=None,
+                is_forgotten=False,
                 seconds=node.seconds,
                 shares={node.instance: 1.0} if node.instance else usage.shares,
                 # What AWS Batch reports of a node is its type, wherever it ran.
@@ -241,10 +242,9 @@ def job_report(usage: Usage, prices: Prices, region: str) -> JobReport:
     place = prices.region(region)
     amounts = [each.amount for each in nodes if each.amount is not None]
     reason = next((each.reason for each in nodes if each.reason), "")
-    is_forgotten = len(usage.by_node) < (usage.size or 0)
-    if is_forgotten:
+    if usage.is_forgotten:
         reason = FORGOTTEN
-    whole = len(amounts) == len(nodes) and not is_forgotten
+    whole = len(amounts) == len(nodes) and not usage.is_forgotten
     return JobReport(
         usage=usage,
         currency=place.currency if place else None,
@@ -262,7 +262,7 @@ def job_report(usage: Usage, prices: Prices, region: str) -> JobReport:
 
 
 def spent_of(usage: Usage, prices: Prices, region: str) -> Spent:
-    """Returns what a job or a node cost; not known of an array, which its jobs stand for.
+    """Returns what a job or a node cost; not known of an array of whose jobs some are forgotten.
 
     Args:
         usage: How long it used instances.
@@ -273,7 +273,7 @@ def spent_of(usage: Usage, prices: Prices, region: str) -> Spent:
     by_type = {name: prices.hourly(name, region) for name in usage.shares}
     missing = [name for name, price in by_type.items() if price is None]
     reason = ""
-    if usage.size is not None:
+    if usage.is_forgotten:
         reason = FORGOTTEN
     elif usage.is_open:
         reason = OPEN

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from mngen.errors import InputError
 from mngen.jobs._batch import describe
-from mngen.jobs._types import STATES
+from mngen.jobs._types import ENDED, STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from mypy_boto3_batch.client import BatchClient
-    from mypy_boto3_batch.type_defs import JobSummaryTypeDef
+    from mypy_boto3_batch.type_defs import JobDetailTypeDef, JobSummaryTypeDef
 
     from mngen.jobs._types import State
 
@@ -55,6 +55,38 @@ def array_of(identifier: str) -> str | None:
 def index_of(identifier: str) -> int:
     """Returns the index of a job in its array, by its ID."""
     return int(identifier.rpartition(":")[2])
+
+
+def look_up(batch: BatchClient, identifier: str) -> JobDetailTypeDef | None:
+    """Returns what Batch knows of a job; one of an array has the tags of the array.
+
+    A job of an array that Batch has not made yet is as far as its array. When they are made for an
+    array that waits for other jobs, AWS does not state.
+    Sources: https://docs.aws.amazon.com/batch/latest/userguide/using-tags.html (jobs of an array
+    have no tags), https://docs.aws.amazon.com/batch/latest/APIReference/API_JobSummary.html
+    (`createdAt` of one is when its parent spawned it)
+
+    Args:
+        batch: The client.
+        identifier: ID of the job.
+    """
+    name = array_of(identifier)
+    found = {each["jobId"]: each for each in describe(batch, [*filter(None, (identifier, name))])}
+    job, array = found.get(identifier), found.get(name or "")
+    if array is None:
+        return job
+    if job is not None:
+        job["tags"] = {**array.get("tags", {}), **job.get("tags", {})}
+        return job
+    index = index_of(identifier)
+    if array["status"] in ENDED or index >= (size_of(array) or 0):
+        return None
+    return {
+        **array,
+        "jobId": identifier,
+        "jobArn": f"{array.get('jobArn', '')}:{index}",
+        "arrayProperties": {"index": index},
+    }
 
 
 def ids_in(job: Mapping[str, Any]) -> list[str]:

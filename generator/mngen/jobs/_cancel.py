@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mngen.cluster import DEPLOYMENT_TAG
-from mngen.errors import InputError
+from mngen.errors import InputError, ToolError
+from mngen.jobs._arrays import array_of
 from mngen.jobs._types import ENDED
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from mngen.cluster import Cluster
 
 LONGEST_REASON = 256
+_DENIED = "AccessDeniedException"
+"""Source: https://docs.aws.amazon.com/batch/latest/APIReference/CommonErrors.html"""
 
 
 def cancel(batch: BatchClient, cluster: Cluster, job: JobDetailTypeDef, reason: str) -> bool:
@@ -33,11 +36,26 @@ def cancel(batch: BatchClient, cluster: Cluster, job: JobDetailTypeDef, reason: 
 
     Raises:
         InputError: It is a job of another deployment.
+        ToolError: It is one job of an array, and AWS refuses.
+        botocore.exceptions.ClientError: AWS refuses otherwise.
     """
+    from botocore.exceptions import ClientError
+
     require_own(cluster, job)
     if job["status"] in ENDED:
         return False
-    batch.terminate_job(jobId=job["jobId"], reason=reason[:LONGEST_REASON])
+    try:
+        batch.terminate_job(jobId=job["jobId"], reason=reason[:LONGEST_REASON])
+    except ClientError as error:
+        array = array_of(job["jobId"])
+        if array is None or error.response["Error"]["Code"] != _DENIED:
+            raise
+        raise ToolError(
+            f"AWS does not let you cancel `{job['jobId']}` alone: {error}",
+            hint="one job of an array has no tags, which policies such as that of `mngen policy "
+            f"submitter` ask for: cancel the array (mngen cancel {array}), or let someone cancel "
+            "the job whose policy has no such condition",
+        ) from None
     return True
 
 

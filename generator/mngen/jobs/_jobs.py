@@ -13,7 +13,7 @@ import msgspec
 from mngen._aws import client, translated
 from mngen.account import Account
 from mngen.errors import InputError, ToolError, did_you_mean
-from mngen.jobs._arrays import counts_of, in_words, require_few, require_no_array
+from mngen.jobs._arrays import counts_of, in_words, look_up, require_few, require_no_array
 from mngen.jobs._batch import describe, job_id
 from mngen.jobs._cancel import cancel
 from mngen.jobs._cancel_many import cancel_many
@@ -257,7 +257,7 @@ class Jobs:
         from mngen.jobs._outputs import find_outputs
 
         def described(wanted: str) -> JobDetailTypeDef | None:
-            return next(describe(self.batch, [wanted]), None)
+            return look_up(self.batch, wanted)
 
         with translated():
             s3 = self._account.client("s3")

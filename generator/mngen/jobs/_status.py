@@ -17,11 +17,11 @@ from mngen.cluster import (
 )
 from mngen.errors import InputError
 from mngen.jobs._arrays import (
-    array_of,
     counts_of,
     ids_in,
     index_of,
     list_children,
+    look_up,
     size_of,
     with_counts,
 )
@@ -41,26 +41,18 @@ if TYPE_CHECKING:
 
 
 def describe_one(batch: BatchClient, identifier: str) -> JobDetailTypeDef:
-    """Returns what Batch knows of a job; one of an array has the tags of the array.
-
-    Source: https://docs.aws.amazon.com/batch/latest/userguide/using-tags.html (it has none itself)
+    """Returns what Batch knows of a job; see `look_up`.
 
     Raises:
         InputError: It knows no such job.
     """
-    wanted = job_id(identifier)
-    array = array_of(wanted)
-    ids = [each for each in (wanted, array) if each]
-    found = {each["jobId"]: each for each in describe(batch, ids)}
-    if wanted in found:
-        job = found[wanted]
-        if array in found:
-            job["tags"] = {**found[array].get("tags", {}), **job.get("tags", {})}
-        return job
-    raise InputError(
-        f"job `{identifier}` not found",
-        hint=f"run mngen jobs for a list; AWS Batch keeps jobs for {KEPT_DAYS} days",
-    )
+    found = look_up(batch, job_id(identifier))
+    if found is None:
+        raise InputError(
+            f"job `{identifier}` not found",
+            hint=f"run mngen jobs for a list; AWS Batch keeps jobs for {KEPT_DAYS} days",
+        )
+    return found
 
 
 def status_of(

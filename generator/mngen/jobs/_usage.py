@@ -21,7 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngen.cluster import SUBMITTER_TAG, definition_name, queue_name, registered_memory
-from mngen.jobs._arrays import array_of, ids_in, index_of, size_of
+from mngen.jobs._arrays import array_of, counts_of, ids_in, index_of, size_of
 from mngen.jobs._batch import describe
 from mngen.jobs._types import ENDED
 
@@ -43,6 +43,7 @@ jobs in two queues: a first attempt that starts has used nothing, and earlier on
 it runs.
 """
 _WAITING = ("PENDING", "RUNNABLE")
+_NOT_BEGUN = ("SUBMITTED", "PENDING")
 _PAGE = 1000
 
 
@@ -84,6 +85,7 @@ class Usage(Struct, frozen=True, kw_only=True):
         in_block: Whether it may have run in a capacity block.
         is_existing: Whether it may have run in an environment that the spec does not describe.
         size: How many jobs an array has; None for a job that is not an array.
+        is_forgotten: Whether AWS Batch no longer has a record of some jobs of the array that it is.
         is_open: Whether it has ended, but AWS Batch does not report when: the time is too short.
         by_node: Each node, or each job of an array of which AWS Batch has a record, on its own;
             empty where only the job as a whole was asked for.
@@ -103,6 +105,7 @@ class Usage(Struct, frozen=True, kw_only=True):
     in_block: bool = False
     is_existing: bool = False
     size: int | None = None
+    is_forgotten: bool = False
     is_open: bool = False
     by_node: tuple[NodeUsage, ...] = ()
 
@@ -133,13 +136,13 @@ def list_usage(batch: BatchClient, cluster: Cluster, since: float, now: float) -
         for each in there
         for identifier in _ids(batch, each["jobQueueName"], since)
     }
-    found = [
-        usage
-        for job in _with_children(batch, describe(batch, list(wanted)))
-        if (usage := _usage(cluster, job, now)).seconds
-        or usage.size is not None
-        or usage.state not in _WAITING
-    ]
+    found = []
+    for job in _with_children(batch, describe(batch, list(wanted))):
+        usage = _usage(cluster, job, now)
+        if usage.size is not None:
+            found.append(replace(usage, is_forgotten=True))
+        elif usage.seconds or usage.state not in _WAITING:
+            found.append(usage)
     return sorted(found, key=lambda each: (-each.created, each.id))
 
 
@@ -186,7 +189,9 @@ def usage_of(batch: BatchClient, cluster: Cluster, job: Mapping[str, Any], now: 
 
 def _usage_of_array(batch: BatchClient, whole: Usage, job: Mapping[str, Any], now: float) -> Usage:
     by_index: list[NodeUsage] = []
+    states = Counter[str]()
     for each in describe(batch, ids_in(job)):
+        states[each["status"]] += 1
         times = _attempts(each, now)
         by_index.append(
             NodeUsage(
@@ -198,6 +203,7 @@ def _usage_of_array(batch: BatchClient, whole: Usage, job: Mapping[str, Any], no
         )
     return replace(
         whole,
+        is_forgotten=_is_forgotten(job, states),
         attempts=sum(each.attempts for each in by_index),
         seconds=sum(each.seconds for each in by_index),
         is_open=any(each.is_open for each in by_index),
@@ -219,14 +225,30 @@ def _with_children(
             yield job
         else:
             arrays[job["jobId"]] = job
-    known = Counter[str]()
+    states = {name: Counter[str]() for name in arrays}
     for child in describe(batch, [each for job in arrays.values() for each in ids_in(job)]):
         array = arrays[array_of(child["jobId"]) or ""]
-        known[array["jobId"]] += 1
+        states[array["jobId"]][child["status"]] += 1
         yield {**child, "tags": array.get("tags", {})}
     for name, job in arrays.items():
-        if known[name] < (size_of(job) or 0):
+        if _is_forgotten(job, states[name]):
             yield job
+
+
+def _is_forgotten(array: Mapping[str, Any], states: Mapping[str, int]) -> bool:
+    """Returns whether AWS Batch no longer has a record of some jobs of an array that have begun.
+
+    One that waits for other jobs may have none yet, and one that failed with these none at all.
+
+    Args:
+        array: What Batch knows of the array.
+        states: How many of its jobs Batch describes, by state.
+    """
+    if sum(states.values()) >= (size_of(array) or 0):
+        return False
+    counted = sum(count for state, count in counts_of(array).items() if state not in _NOT_BEGUN)
+    known = sum(count for state, count in states.items() if state not in _NOT_BEGUN)
+    return known < counted or array["status"] == "SUCCEEDED"
 
 
 def _ids(batch: BatchClient, queue: str, since: float) -> Iterator[str]:

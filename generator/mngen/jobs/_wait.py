@@ -6,8 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from mngen.errors import ToolError
-from mngen.jobs._arrays import counts_of
-from mngen.jobs._batch import describe
+from mngen.jobs._arrays import counts_of, look_up
 from mngen.jobs._types import ENDED
 
 if TYPE_CHECKING:
@@ -72,10 +71,10 @@ def wait_for(
         left = pause if deadline is None else max(0.0, deadline - time.monotonic())
         time.sleep(min(pause, left))
         pause = min(1.5 * pause, _LONGEST_PAUSE)
-        found = retry.call(lambda: list(describe(batch, [identifier])))
-        if not found:
+        found = retry.call(lambda: look_up(batch, identifier))
+        if found is None:
             raise ToolError(
                 f"AWS Batch no longer has a record of job {identifier}",
                 hint="it keeps a job for a week after it has finished; its log may still exist",
             )
-        job = found[0]
+        job = found

@@ -100,7 +100,7 @@ def test_kept_jobs_cost_what_they_did_on_that_day(tmp_path: Path) -> None:
     assert found.total.amount == pytest.approx(6.048)
     assert found.total.unpriced == 1
     # A job that is never counted stays so, whatever the words for it are later.
-    keep(file, [finished("c", seconds=0.0, size=3)], PRICES, HERE)
+    keep(file, [finished("c", seconds=0.0, size=3, is_forgotten=True)], PRICES, HERE)
     text = file.read_text(encoding="utf-8")
     assert text.count(FORGOTTEN) == 1
     file.write_text(text.replace(FORGOTTEN, "was an array"), encoding="utf-8")

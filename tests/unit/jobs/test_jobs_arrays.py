@@ -9,9 +9,10 @@ from uuid import uuid4
 
 import pytest
 
-from mngen.errors import InputError
-from mngen.jobs import Jobs
+from mngen.errors import InputError, ToolError
+from mngen.jobs import Jobs, Order
 from tests.support.batch import Deployed, array_of, hold
+from tests.support.faults import Faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -297,3 +298,67 @@ def test_a_list_without_counts_is_completed(deployed: Deployed, jobs: Jobs) -> N
     )
     (found,) = [each for each in older.list() if each.id == array]
     assert found.children == HALF
+
+
+class TestJobsToCome:
+    """AWS Batch spawns the jobs of an array after the array was submitted.
+
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_JobSummary.html (`createdAt`)
+    """
+
+    @pytest.fixture
+    def array(self, deployed: Deployed) -> str:
+        return array_of(deployed, 3, variables={"MNGEN_SANDBOX_HOLD": "SUBMITTED"})
+
+    def test_they_are_as_far_as_their_array(
+        self, deployed: Deployed, jobs: Jobs, array: str
+    ) -> None:
+        assert deployed.batch.describe_jobs(jobs=[f"{array}:2"])["jobs"] == []
+        found = jobs.status(f"{array}:2")
+        assert (found.id, found.state, found.size) == (f"{array}:2", "SUBMITTED", None)
+
+    @pytest.mark.parametrize("index", ["3", "x"])
+    def test_an_index_that_there_will_not_be(self, jobs: Jobs, array: str, index: str) -> None:
+        with pytest.raises(InputError, match="not found"):
+            jobs.status(f"{array}:{index}")
+
+    def test_they_can_be_waited_for(self, deployed: Deployed, jobs: Jobs, array: str) -> None:
+        seen: list[str] = []
+
+        def go_on(state: str, _reason: str | None) -> None:
+            seen.append(state)
+            ids = [array, *(f"{array}:{index}" for index in range(3))]
+            deployed.control(jobs={each: {"hold": None, "seconds": 0} for each in ids})
+
+        done = jobs.wait(f"{array}:1", timeout=180, on_progress=go_on)
+        assert (done.id, done.state, seen[0]) == (f"{array}:1", "SUCCEEDED", "SUBMITTED")
+
+    def test_a_job_can_be_after_one(self, jobs: Jobs, array: str) -> None:
+        for there, wanted in (("2", []), ("3", ["MN321"])):
+            prepared = jobs.prepare(Order(job="one", after=(f"{array}:{there}",)))
+            assert [each.rule for each in prepared.problems if each.rule == "MN321"] == wanted
+
+    def test_they_cost_nothing_yet(self, jobs: Jobs, array: str) -> None:
+        assert [each for each in jobs.usage() if each.id.startswith(array)] == []
+        found = jobs.usage_of(array)
+        assert (found.is_forgotten, found.seconds, found.by_node) == (False, 0, ())
+
+
+def test_a_policy_that_asks_for_tags_keeps_one_job_of_an_array_from_being_cancelled(
+    deployed: Deployed, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Children have no tags: https://docs.aws.amazon.com/batch/latest/userguide/using-tags.html."""
+    array = held(deployed)
+    with Faults(deployed.sandbox.endpoint) as faults:
+        faults.fail("batch:TerminateJob", "AccessDeniedException", status=403)
+        faults.redirect(monkeypatch)
+        room = Jobs(deployed.cluster)
+        with pytest.raises(ToolError, match=f"does not let you cancel `{array}:1` alone") as caught:
+            room.cancel(f"{array}:1")
+        [problem] = caught.value.problems
+        assert f"mngen cancel {array})" in (problem.hint or "")
+        # That of the array as a whole is refused as AWS does.
+        with pytest.raises(ToolError) as caught:
+            room.cancel(array)
+        assert "alone" not in str(caught.value)
+    assert jobs.cancel(f"{array}:1")

@@ -272,6 +272,21 @@ def test_an_array_whose_jobs_are_forgotten_never_costs_zero(keys: dict[str, Any]
     assert (one.total.amount, one.total.reason) == (None, reason)
 
 
+@pytest.mark.parametrize("status", ["PENDING", "FAILED"])
+def test_an_array_that_has_no_jobs_yet_or_never_had_any_costs_nothing(status: str) -> None:
+    """It waits for other jobs, or has failed with them.
+
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_JobSummary.html (`createdAt`
+    of a child is when its parent spawned it)
+    """
+    waiting = job(arrayProperties={"size": 3, "statusSummary": {"PENDING": 3}}, status=status)
+    batch: Any = Batch(a=waiting)
+    batch.children = set()
+    assert list_usage(batch, CLUSTER, 0.0, NOW) == []
+    one = job_report(usage_of(batch, CLUSTER, waiting, NOW), load_prices(), "us-east-1")
+    assert (one.total.amount, one.total.reason) == (0.0, "")
+
+
 def test_a_job_of_an_array_costs_its_own_attempts() -> None:
     batch: Any = Batch()
     child = job(jobId="a:1", arrayProperties={"index": 1}, attempts=[attempt(1, 61)])

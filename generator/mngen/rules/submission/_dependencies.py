@@ -10,6 +10,8 @@ from mngen.rules.submission._rule import SubmissionRule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mypy_boto3_batch.type_defs import JobDetailTypeDef
+
     from mngen.account import Target
 
 
@@ -33,9 +35,14 @@ class DependenciesCanSucceed(SubmissionRule):
         if not wanted:
             return
         place = ("jobs", target.intent.job.name)
-        known = {each["jobId"]: each for each in target.batch.describe_jobs(jobs=wanted)["jobs"]}
+        # A job of an array that AWS Batch has not made yet is as far as its array.
+        arrays = {each: each.rpartition(":")[0] for each in wanted if ":" in each}
+        ids = [*wanted, *dict.fromkeys(arrays.values())]
+        known = {each["jobId"]: each for each in target.batch.describe_jobs(jobs=ids)["jobs"]}
         for identifier in wanted:
             job = known.get(identifier)
+            if job is None and _is_to_come(identifier, known.get(arrays.get(identifier, ""))):
+                continue
             if job is None:
                 yield Match(
                     place,
@@ -58,3 +65,14 @@ class DependenciesCanSucceed(SubmissionRule):
                 yield Match(
                     place, f"the job `{identifier}` ({job['jobName']}) to wait for was cancelled"
                 )
+
+
+def _is_to_come(identifier: str, array: JobDetailTypeDef | None) -> bool:
+    """Returns whether a job is one of an array that goes on, by its ID and what Batch knows of it.
+
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_JobSummary.html (`createdAt`)
+    """
+    if array is None or array["status"] in ("SUCCEEDED", "FAILED"):
+        return False
+    index = identifier.rpartition(":")[2]
+    return index.isdecimal() and int(index) < array.get("arrayProperties", {}).get("size", 0)

@@ -195,7 +195,7 @@ def tick(backend: Any) -> State:
 def _described(backend: Any, state: State, wanted: str) -> dict[str, Any] | None:
     identifier, _, node = wanted.rpartition(":job/")[2].partition("#")
     job = state.jobs.get(identifier)
-    if job is None:
+    if job is None or not job.is_there:
         return None
     if not node:
         tags = {} if job.parent else backend.list_tags_for_resource(job.arn)

@@ -21,9 +21,13 @@ the array depends on nothing, `"arrayProperties": {"statusSummary": {}, "index":
 log stream; a queue's list has one entry for an array; a parent fails with `Array Child Job
 failed`.
 
-Inferred: the words of all other refusals; that children exist, PENDING, as soon as their parent
-does; that a child shows what it waits for itself; that a parent ends when its last child does, has
-no start, and has the reason of its cancellation; that a job can depend on a child.
+AWS states that a parent spawns its children after it was submitted (`createdAt` in
+https://docs.aws.amazon.com/batch/latest/APIReference/API_JobSummary.html), and not when. Here they
+exist, PENDING, as soon as their parent does, unless it is held as SUBMITTED.
+
+Inferred: the words of all other refusals; that a child shows what it waits for itself; that a
+parent ends when its last child does, has no start, and has the reason of its cancellation; that a
+job can depend on a child.
 """
 
 from __future__ import annotations

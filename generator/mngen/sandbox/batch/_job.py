@@ -137,6 +137,12 @@ class Job:
         return self.status in ENDED
 
     @property
+    def is_there(self) -> bool:
+        """Whether Batch knows it: not yet where its array is held as it was submitted."""
+        array = self.parent
+        return array is None or not array.status == array.script.hold == "SUBMITTED"
+
+    @property
     def child_states(self) -> dict[str, int]:
         """How many children of an array are in each state, states without any among them."""
         found = dict.fromkeys(STATES, 0)

@@ -42,7 +42,8 @@ def list_jobs(backend: Any, state: State, request: dict[str, Any]) -> dict[str, 
     elif request.get("arrayJobId"):
         array = state.jobs.get(request["arrayJobId"])
         children = [] if array is None else array.children
-        found = [summary(each) for each in children if each.status == status]
+        there = [each for each in children if each.is_there]
+        found = [summary(each) for each in there if each.status == status]
         filters = []
     else:
         found = _jobs(backend, state, request, status)
