@@ -11,6 +11,7 @@ import subprocess
 import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,13 +48,21 @@ _MINUTES = 240.0
 
 
 class Bake:
-    """A bake in a process of its own, before a port that fails calls on demand."""
+    """A bake in a process of its own, before a port that fails calls on demand.
 
-    def __init__(self, deployed: Deployed, faults: Faults, engine: str) -> None:
+    Args:
+        deployed: What it bakes for.
+        faults: The port.
+        engine: `direct` or `packer`.
+        temporary: The folder for its temporary files, with a name as short as a socket's must be.
+    """
+
+    def __init__(self, deployed: Deployed, faults: Faults, engine: str, temporary: str) -> None:
         self.deployed = deployed
         self.faults = faults
         self._command = bake_command(deployed, engine)
         self._environment = environment(faults.environment(), deployed.folder)
+        self._environment["TMPDIR"] = self.temporary = temporary
         self._log = deployed.folder / "said.txt"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -108,8 +117,10 @@ def baking(
     text = spec_text(*(types or ONE), name=f"{name}-{uuid.uuid4().hex[:6]}", more=more)
     deployed = Deployed(folder, sandbox, text, short=True)
     granted = actions(documents(Part.BAKER, deployed.cluster, ACCOUNT_ID))
-    with Faults(sandbox.endpoint) as faults:
-        bake = Bake(deployed, faults, engine)
+    # One that is killed leaves files there; what it started may still write some.
+    sure = TemporaryDirectory(prefix="mngen-", dir="/tmp", ignore_cleanup_errors=True)
+    with Faults(sandbox.endpoint) as faults, sure as temporary:
+        bake = Bake(deployed, faults, engine, temporary)
         try:
             yield bake
         finally:
@@ -373,7 +384,7 @@ def test_a_second_bake_waits_for_the_first_and_finds_its_image(
         hold = bake.faults.hold("ec2:RunInstances", times=1)
         first = bake.start()
         assert hold.reached.wait(_MINUTES), bake.said
-        second = Bake(bake.deployed, bake.faults, "direct")
+        second = Bake(bake.deployed, bake.faults, "direct", bake.temporary)
         assert second.run() == 1
         assert f"is running (process {first.pid})" in second.said
         hold.released.set()
