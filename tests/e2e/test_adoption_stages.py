@@ -253,10 +253,10 @@ resource "aws_batch_job_definition" "hello" {
 
 
 def test_state_of_terraform_gives_the_same_as_the_account(
-    tmp_path: Path, sandbox: Sandbox, terraform_env: dict[str, str], requires_provider: None
+    tmp_path: Path, sandbox: Sandbox, narrow_env: dict[str, str]
 ) -> None:
     sandbox.reset()
-    env = sandbox.environment(HERE, terraform_env)
+    env = sandbox.environment(HERE, narrow_env)
     other, first, second = (tmp_path / name for name in ("other", "first", "second"))
     for folder in (other / "jobs", first, second):
         folder.mkdir(parents=True)
