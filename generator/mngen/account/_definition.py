@@ -91,12 +91,17 @@ def differences_of(target: Target) -> list[str]:
 
 
 def _ends_after_upload(definition: dict[str, Any]) -> bool:
-    """Returns whether a job whose outputs alone could not be uploaded is not tried again."""
-    return any(
-        each["action"] == "EXIT"
-        and fnmatchcase(str(FINAL_UPLOAD_EXIT_CODE), each.get("onExitCode", ""))
-        for each in _retried(definition)
-    )
+    """Returns whether a job whose outputs alone could not be uploaded is not tried again.
+
+    The first condition decides all of whose patterns match. Of the reasons, which are not known
+    here, `*` alone does for sure.
+    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_EvaluateOnExit.html
+    """
+    for each in _retried(definition):
+        code = fnmatchcase(str(FINAL_UPLOAD_EXIT_CODE), each.get("onExitCode", "*"))
+        if code and all(each.get(key, "*") == "*" for key in ("onReason", "onStatusReason")):
+            return each["action"] == "EXIT"
+    return False
 
 
 def _retried(definition: dict[str, Any]) -> list[dict[str, str]]:

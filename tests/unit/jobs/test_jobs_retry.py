@@ -166,17 +166,16 @@ def test_a_protected_definition_without_the_condition_of_its_outputs_differs(
     found = retried.batch.describe_job_definitions(jobDefinitionName=name)["jobDefinitions"]
 
     def differs(
-        code: str, *, attempts: int = 3, bucket: str = "storage: {bucket: outputs}\n"
+        *conditions: dict[str, str],
+        attempts: int = 3,
+        bucket: str = "storage: {bucket: outputs}\n",
     ) -> bool:
         retried.batch.register_job_definition(
             jobDefinitionName=name,
             type=found[-1]["type"],
             containerProperties=found[-1]["containerProperties"],
             timeout=found[-1]["timeout"],
-            retryStrategy={
-                "attempts": attempts,
-                "evaluateOnExit": [{"action": "EXIT", "onExitCode": code}],
-            },
+            retryStrategy={"attempts": attempts, "evaluateOnExit": list(conditions)},
         )
         more = NAMED.replace(
             "attempts: 3}", f"attempts: {attempts}, protect: true, outputs: /efs/of}}"
@@ -186,12 +185,21 @@ def test_a_protected_definition_without_the_condition_of_its_outputs_differs(
         messages = [each.message for each in jobs.prepare(Order(job="plain")).problems]
         return any("retry" in each.partition("differs")[2] for each in messages)
 
-    assert differs("9")
-    assert not differs("9", attempts=1)
+    def ends(code: str, **more: str) -> dict[str, str]:
+        return {"action": "EXIT", "onExitCode": code, **more}
+
+    assert differs(ends("9"))
+    assert not differs(ends("9"), attempts=1)
     # They stay where they are.
-    assert not differs("9", bucket="")
-    assert not differs("71")
-    assert not differs("7*")
+    assert not differs(ends("9"), bucket="")
+    assert not differs(ends("71"))
+    assert not differs(ends("7*"))
+    # The first condition decides of which every pattern matches:
+    # https://docs.aws.amazon.com/batch/latest/APIReference/API_EvaluateOnExit.html
+    assert differs({"action": "RETRY", "onExitCode": "7*"}, ends("71"))
+    assert differs(ends("71", onReason="Essential*"))
+    assert not differs({"action": "RETRY", "onStatusReason": "Host EC2*"}, ends("71"))
+    assert not differs({"action": "EXIT", "onReason": "*"})
 
 
 # The first and the last one were decided by something that the attempt does not show.
