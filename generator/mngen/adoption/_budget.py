@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mngen.cluster import names
+from mngen.cluster import DEPLOYMENT_TAG, names
 from mngen.spec import Budget, DenySubmit
 
 if TYPE_CHECKING:
@@ -54,15 +54,24 @@ def budget_of(name: str, region: str, connect: Connect) -> dict[str, Any]:
     }
     if alerts != set(_ALERTS):
         section["alerts"] = sorted(alerts)
-    if denied := _denied(name, budgets, connect("iam", region), named):
+    if denied := _denied(name, region, budgets, connect("iam", region), named):
         section["deny_submit"] = denied
     return section
 
 
-def _denied(name: str, budgets: Any, iam: Any, named: dict[str, str]) -> dict[str, Any]:
-    """Returns who may no longer submit beyond the budget; empty if no one is denied."""
+def _denied(
+    name: str, region: str, budgets: Any, iam: Any, named: dict[str, str]
+) -> dict[str, Any]:
+    """Returns who may no longer submit beyond the budget; empty if no one is denied.
+
+    The budget may have actions of others: that of the deployment has its tag.
+    """
+    arn = "arn:{}:budgets::{AccountId}:budget/{BudgetName}/action/{}"
     for action in budgets.describe_budget_actions_for_budget(**named)["Actions"]:
-        if action["ActionType"] != "APPLY_IAM_POLICY":
+        tags = budgets.list_tags_for_resource(
+            ResourceARN=arn.format(names.partition_of(region), action["ActionId"], **named)
+        )["ResourceTags"]
+        if {"Key": DEPLOYMENT_TAG, "Value": name} not in tags:
             continue
         definition, role = action["Definition"]["IamActionDefinition"], action["ExecutionRoleArn"]
         policy = definition["PolicyArn"]

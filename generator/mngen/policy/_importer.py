@@ -70,6 +70,11 @@ def importer_statements(scope: Scope) -> list[Statement]:
             (scope.account_arn("budgets", "budget/*"),),
         ),
         Statement(
+            "BudgetActions",
+            ("budgets:ListTagsForResource",),
+            (scope.account_arn("budgets", "budget/*/action/*"),),
+        ),
+        Statement(
             "Dashboards",
             ("cloudwatch:GetDashboard",),
             (scope.account_arn("cloudwatch", "dashboard/*"),),

@@ -33,6 +33,9 @@ BY_VALUES = frozenset(
 )
 """Types without a name: one is known by what it joins, which is in the state already."""
 
+_TAGGED = frozenset({"aws_budgets_budget_action"})
+"""Those of which the deployment's own has its tag: a budget may have actions of others."""
+
 _GLOBAL = frozenset({"aws_iam_instance_profile", "aws_iam_policy", "aws_iam_role"})
 
 # An interrupted apply does not get to these with a state that is still empty: Terraform saves it
@@ -181,7 +184,7 @@ def search_of(plan: Mapping[str, Any]) -> Search | None:
         plan: What `terraform show -json PLAN` prints, parsed. Its format:
             https://developer.hashicorp.com/terraform/internals/json-format
     """
-    deployment, region = constant(plan, "network", "name"), _region(plan)
+    deployment, region = constant(plan, "network", "name"), region_of(plan)
     if deployment is None or region is None:
         return None
     changes = [each for each in plan.get("resource_changes", []) if each["mode"] == "managed"]
@@ -267,7 +270,7 @@ def constant(plan: Mapping[str, Any], module: str, argument: str) -> str | None:
 
 def _is_own(found: Found, search: Search) -> bool:
     # What joins two resources has no tags, and was looked for between the deployment's own.
-    if found.type in BY_VALUES and not found.tags:
+    if found.type in BY_VALUES - _TAGGED and not found.tags:
         return True
     return found.belongs_to(search.deployment, search.region)
 
@@ -289,7 +292,12 @@ def _fits(wanted: Wanted, found: Found) -> bool:
     return found.name.startswith(prefix) and re.fullmatch(UNIQUE_SUFFIX, rest) is not None
 
 
-def _region(plan: Mapping[str, Any]) -> str | None:
+def region_of(plan: Mapping[str, Any]) -> str | None:
+    """Returns the region of the deployment that a plan is about, or None.
+
+    Args:
+        plan: As for `search_of`.
+    """
     for each in _providers(plan):
         value = each.get("expressions", {}).get("region", {}).get("constant_value")
         if each.get("name") == "aws" and isinstance(value, str):

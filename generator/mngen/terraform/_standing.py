@@ -320,7 +320,10 @@ def _budgets(connect: Connect, search: Search) -> Iterator[Found]:
 
 
 def _budget_actions(connect: Connect, search: Search) -> Iterator[Found]:
-    """Finds the actions of the budgets that are in the state."""
+    """Finds the actions of the budgets that are in the state, with their tags.
+
+    Others may have made one for the same budget.
+    """
     budgets = connect("budgets")
     account = connect("sts").get_caller_identity()["Account"]
     wanted = {
@@ -339,10 +342,13 @@ def _budget_actions(connect: Connect, search: Search) -> Iterator[Found]:
             BudgetName=name,
         ):
             identifier = f"{account}:{each['ActionId']}:{name}"
+            arn = f"arn:{partition_of(search.region)}:budgets::{account}:budget/{name}"
+            tags = budgets.list_tags_for_resource(ResourceARN=f"{arn}/action/{each['ActionId']}")
             yield Found(
                 "aws_budgets_budget_action",
                 identifier,
                 identifier,
+                tags=tags_of({"Tags": tags["ResourceTags"]}),
                 values={"action_type": each["ActionType"], "budget_name": name},
             )
 

@@ -68,6 +68,7 @@ def test_all_that_an_import_asks(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
     elsewhere = import_documents("us-west-2", ACCOUNT_ID)
     assert {each.action for each in asked if allows(elsewhere, each)} == {
         "budgets:DescribeBudgetActionsForBudget",
+        "budgets:ListTagsForResource",
         "budgets:ViewBudget",
         "cloudwatch:GetDashboard",
         "iam:GetInstanceProfile",
@@ -104,23 +105,27 @@ def _deny_submissions(sandbox: Sandbox) -> None:
         PolicyName="attach",
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": attach}),
     )
-    client(sandbox, "budgets", HERE).create_budget_action(
-        AccountId=ACCOUNT_ID,
-        BudgetName=f"mngen-reef-{HERE}",
-        NotificationType="ACTUAL",
-        ActionType="APPLY_IAM_POLICY",
-        ActionThreshold={"ActionThresholdValue": 120, "ActionThresholdType": "PERCENTAGE"},
-        Definition={
-            "IamActionDefinition": {
-                "PolicyArn": f"arn:aws:iam::{ACCOUNT_ID}:policy/reef-deny-submit-1",
-                "Roles": ["submitters"],
-                "Users": ["me"],
-            }
-        },
-        ExecutionRoleArn=role["Arn"],
-        ApprovalModel="AUTOMATIC",
-        Subscribers=[{"SubscriptionType": "EMAIL", "Address": "reef@example.org"}],
-    )
+    policy = f"arn:aws:iam::{ACCOUNT_ID}:policy"
+    # The first is another's, and has no tag.
+    for definition, tags in (
+        ({"PolicyArn": f"{policy}/AWSDenyAll", "Users": ["you"]}, []),
+        (
+            {"PolicyArn": f"{policy}/reef-deny-submit-1", "Roles": ["submitters"], "Users": ["me"]},
+            [{"Key": "mngen:deployment", "Value": "reef"}],
+        ),
+    ):
+        client(sandbox, "budgets", HERE).create_budget_action(
+            AccountId=ACCOUNT_ID,
+            BudgetName=f"mngen-reef-{HERE}",
+            NotificationType="ACTUAL",
+            ActionType="APPLY_IAM_POLICY",
+            ActionThreshold={"ActionThresholdValue": 120, "ActionThresholdType": "PERCENTAGE"},
+            Definition={"IamActionDefinition": definition},
+            ExecutionRoleArn=role["Arn"],
+            ApprovalModel="AUTOMATIC",
+            Subscribers=[{"SubscriptionType": "EMAIL", "Address": "reef@example.org"}],
+            ResourceTags=tags,
+        )
 
 
 def _deploy(sandbox: Sandbox) -> None:

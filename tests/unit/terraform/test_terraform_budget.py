@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from mngen.sandbox import ACCOUNT_ID
 from mngen.terraform._missing import Search, Wanted
 from mngen.terraform._standing import standing
-from tests.support.sandbox import NO_SUBMISSIONS, client, error_code
+from tests.support.sandbox import NO_SUBMISSIONS, client, control, error_code
 
 if TYPE_CHECKING:
     from mngen.sandbox import Sandbox
@@ -147,6 +147,27 @@ def test_what_aws_budgets_refuses_of_actions(sandbox: Sandbox) -> None:
     assert error_code(budgets.delete_budget_action, **named) == "NotFoundException"
 
 
+def test_a_changed_budget_has_spent_nothing(sandbox: Sandbox) -> None:
+    """ "When you modify a budget, the calculatedSpend drops to zero until AWS has new usage data":
+    https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_budgets_UpdateBudget.html.
+    """
+    sandbox.reset()
+    budgets: Any = client(sandbox, "budgets")
+    make(budgets, "lab")
+    control(sandbox, spent={"lab": 6000})
+    named = {"AccountId": ACCOUNT_ID, "BudgetName": "lab"}
+
+    def spent() -> float:
+        budget = budgets.describe_budget(**named)["Budget"]
+        return float(budget["CalculatedSpend"]["ActualSpend"]["Amount"])
+
+    assert spent() == 6000
+    new = budgets.describe_budget(**named)["Budget"]
+    new.pop("CalculatedSpend")
+    budgets.update_budget(AccountId=ACCOUNT_ID, NewBudget=new)
+    assert spent() == 0
+
+
 def test_iam_deletes_no_policy_that_is_attached(sandbox: Sandbox) -> None:
     sandbox.reset()
     iam = client(sandbox, "iam")
@@ -164,9 +185,12 @@ def test_an_action_and_its_policy_are_imported(region: str, sandbox: Sandbox) ->
     budgets, iam = client(sandbox, "budgets"), client(sandbox, "iam")
     name = "mngen-lab-us-east-1"
     make(budgets, name, **{"mngen:deployment": "lab"})
-    made = budgets.create_budget_action(
-        **action(make_role(iam, "budgets", "budgets.amazonaws.com"))
-    )
+    role = make_role(iam, "budgets", "budgets.amazonaws.com")
+    tag = {"Key": "mngen:deployment", "Value": "lab"}
+    # What others made for the same budget.
+    for percentage, tags in ((50.0, []), (60.0, [{**tag, "Value": "other"}])):
+        at = {"ActionThresholdValue": percentage, "ActionThresholdType": "PERCENTAGE"}
+        budgets.create_budget_action(**action(role, ActionThreshold=at), ResourceTags=tags)
     policy = iam.create_policy(
         PolicyName="lab-deny-submit-" + "0" * 26,
         PolicyDocument=NO_SUBMISSIONS,
@@ -199,5 +223,7 @@ def test_an_action_and_its_policy_are_imported(region: str, sandbox: Sandbox) ->
 
     policies = [policy] if region == REGION else []
     assert imported() == policies
+    assert imported(("aws_budgets_budget", f"{ACCOUNT_ID}:{name}")) == policies
+    made = budgets.create_budget_action(**action(role), ResourceTags=[tag])
     identifier = f"{ACCOUNT_ID}:{made['ActionId']}:{name}"
     assert imported(("aws_budgets_budget", f"{ACCOUNT_ID}:{name}")) == [identifier, *policies]

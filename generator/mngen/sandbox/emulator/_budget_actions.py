@@ -47,7 +47,11 @@ _NEXT = {
     "REVERSE_BUDGET_ACTION": ({"EXECUTION_SUCCESS", "REVERSE_FAILURE"}, "REVERSE"),
     "RESET_BUDGET_ACTION": ({"REVERSE_SUCCESS", "RESET_FAILURE"}, "RESET"),
 }
-"""What can be asked for in which states, and what its own states are called."""
+"""What can be asked for in which states, and what its own states are called.
+
+The reference names the states and what can be asked for, and not which fits which: the names
+suggest it.
+"""
 
 
 class Actions:

@@ -86,11 +86,16 @@ class Answers:
         return "{}"
 
     def update_budget(self) -> str:
-        """Replaces what a budget is, except its alerts."""
+        """Replaces what a budget is, except its alerts.
+
+        Its costs drop to 0 until AWS has new usage data (API_budgets_UpdateBudget).
+        """
         asked = json.loads(self.body)
         new = asked["NewBudget"]
         self.backend.describe_budget(asked["AccountId"], new["BudgetName"])
-        self.backend.budgets[asked["AccountId"]][new["BudgetName"]].budget |= new
+        kept = self.backend.budgets[asked["AccountId"]][new["BudgetName"]].budget
+        kept |= new
+        kept["CalculatedSpend"] = {"ActualSpend": {"Amount": "0", "Unit": _unit_of(kept)}}
         return "{}"
 
     def describe_subscribers_for_notification(self) -> str:
@@ -171,6 +176,11 @@ class Answers:
             action_of(self.backend, {"AccountId": account, "BudgetName": name, "ActionId": action})
             return tags_of_action(self.backend, account, name, action)
         return self.backend.budgets[account][name].tags
+
+
+def _unit_of(budget: dict[str, Any]) -> str:
+    unit: str = budget["BudgetLimit"]["Unit"]
+    return unit
 
 
 def _about(asked: dict[str, Any], **found: Any) -> str:
