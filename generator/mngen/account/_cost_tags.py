@@ -7,6 +7,11 @@ from typing import Any
 from msgspec import Struct
 
 _DENIED = "AccessDeniedException"
+_LINKED = "Linked account"
+"""How the refusal to an account that does not pay is worded; one by IAM has other words.
+
+Source: https://github.com/hashicorp/terraform-provider-aws/issues/37636
+"""
 
 
 class CostTag(Struct, frozen=True):
@@ -25,7 +30,6 @@ def read_cost_tag(ce: Any, key: str) -> CostTag:
     """Returns the state of a tag, which Billing shows to the account that pays alone.
 
     Source: https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_ListCostAllocationTags.html
-    and https://github.com/hashicorp/terraform-provider-aws/issues/37636
 
     Args:
         ce: A client of Cost Explorer, which each partition has in one region.
@@ -40,7 +44,8 @@ def read_cost_tag(ce: Any, key: str) -> CostTag:
         found = ce.list_cost_allocation_tags(TagKeys=[key])["CostAllocationTags"]
     except ClientError as error:
         details = error.response["Error"]
-        if details["Code"] != _DENIED:
+        message = str(details.get("Message", ""))
+        if details["Code"] != _DENIED or _LINKED not in message:
             raise
-        return CostTag(None, str(details.get("Message") or _DENIED).rstrip("."))
+        return CostTag(None, message.rstrip("."))
     return CostTag(next((each["Status"] for each in found if each["TagKey"] == key), None))

@@ -73,6 +73,8 @@ UNSEEN = {
     "budgets:DescribeBudgetActionsForBudget": (
         "`mngen check --aws`; `mngen apply` looks for what an interrupted apply has left"
     ),
+    "budgets:DescribeBudgetActionHistories": "`mngen check --aws` names it",
+    "budgets:ExecuteBudgetAction": "submissions are allowed or denied again by hand",
     "budgets:UntagResource": "a tag was taken out of the spec",
     "budgets:UpdateBudgetAction": "who is denied, the percentage or the addresses changed",
     "ce:ListCostAllocationTags": "`mngen check --aws`",
@@ -119,6 +121,11 @@ UNSEEN = {
     "iam:GetInstanceProfile": "`mngen check --aws`",
     "iam:ListAttachedGroupPolicies": "`mngen check --aws`",
     "iam:ListAttachedUserPolicies": "`mngen check --aws`",
+    "iam:GetGroup": "`mngen check --aws`",
+    "iam:GetUser": "`mngen check --aws`",
+    "iam:ListEntitiesForPolicy": (
+        "`mngen check --aws`; `mngen apply` looks before it changes an executed action"
+    ),
     "iam:ListPolicies": "`mngen apply` looks for what an interrupted apply has left",
     "iam:ListInstanceProfiles": "`mngen apply` looks for what an interrupted apply has left",
     "iam:ListRoles": "`mngen apply` looks for what an interrupted apply has left",
@@ -449,6 +456,7 @@ def _budget(spec: Spec, scope: Scope) -> list[Statement]:
     budget = scope.account_arn("budgets", f"budget/{names.budget(scope.name, scope.region)}")
     action = f"{budget}/action/*"
     denied = spec.budget.deny_submit
+    made = scope.iam_arn(f"policy/{names.deny_submit_policy(scope.name)}*")
     tags = ("budgets:ListTagsForResource", "budgets:TagResource", "budgets:UntagResource")
     statements = [
         Statement(
@@ -468,6 +476,8 @@ def _budget(spec: Spec, scope: Scope) -> list[Statement]:
                 "budgets:CreateBudgetAction",
                 "budgets:DeleteBudgetAction",
                 "budgets:DescribeBudgetAction",
+                "budgets:DescribeBudgetActionHistories",
+                "budgets:ExecuteBudgetAction",
                 "budgets:UpdateBudgetAction",
             ),
             (action,),
@@ -487,7 +497,7 @@ def _budget(spec: Spec, scope: Scope) -> list[Statement]:
                 "iam:TagPolicy",
                 "iam:UntagPolicy",
             ),
-            (scope.iam_arn(f"policy/{names.deny_submit_policy(scope.name)}*"),),
+            (made,),
         ),
         # IAM knows no resources of it, and answers in us-east-1 alone.
         Statement("DenySubmitList", () if denied.policy else ("iam:ListPolicies",), ("*",)),

@@ -152,6 +152,7 @@ def _check_denied(spec: Spec, scope: Scope) -> list[Statement]:
     if denied is None:
         return []
     budget = f"budget/{names.budget(scope.name, scope.region)}"
+    made = scope.iam_arn(f"policy/{names.deny_submit_policy(scope.name)}*")
     return [
         Statement(
             "CheckBudget",
@@ -160,10 +161,11 @@ def _check_denied(spec: Spec, scope: Scope) -> list[Statement]:
         ),
         # IAM knows no resources of it, and answers in us-east-1 alone.
         Statement("CheckAccount", ("iam:GetAccountSummary",), ("*",)),
+        Statement("CheckDenial", ("iam:ListEntitiesForPolicy",), (denied.policy or made,)),
         *(
             Statement(
                 f"CheckDenied{kind.capitalize()}s",
-                (f"iam:ListAttached{kind.capitalize()}Policies",),
+                (f"iam:Get{kind.capitalize()}", f"iam:ListAttached{kind.capitalize()}Policies"),
                 tuple(scope.iam_arn(f"{kind}/{each}") for each in given),
             )
             for kind, given in denied.by_kind.items()

@@ -2140,7 +2140,8 @@ Submitter = Annotated[
         "A role, group or user of IAM, as its name or as its path and name.",
         "a name in IAM, or its path and name, such as hpc/submitters",
         # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-        pattern=r"^([A-Za-z0-9_+=,.@-]{1,128}/){0,8}[A-Za-z0-9_+=,.@-]{1,128}\Z",
+        # A path has 512 characters, with its first slash; the longest names are those of groups.
+        pattern=r"^(?=.{1,639}\Z)([A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,128}\Z",
         examples=("submitters", "hpc/submitters"),
     ),
 ]

@@ -6,9 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from mngen.account._cost_tags import read_cost_tag
 from mngen.catalog import load_catalog
-from mngen.rules import AWS_RULES, check_aws, require
+from mngen.rules import AWS_RULES, check, check_aws, require
 from mngen.sandbox import ACCOUNT_ID
 from mngen.spec import load_text
 from tests.support.sandbox import NO_SUBMISSIONS, client, control
@@ -42,6 +44,21 @@ ATTACH = {
 }
 
 
+def spec_of(**denied: Any) -> dict[str, Any]:
+    """Return a spec with a budget."""
+    return {
+        "name": "lab",
+        "region": REGION,
+        "environments": {"r5": {"instance": "r5.12xlarge", "max_nodes": 4}},
+        "queues": {"mpi": {"environments": ["r5"]}},
+        "budget": {
+            "monthly": 100,
+            "emails": ["lab@example.org"],
+            **({"deny_submit": denied} if denied else {}),
+        },
+    }
+
+
 class Lab:
     """A deployment in an account of its own."""
 
@@ -56,18 +73,7 @@ class Lab:
 
     def ask(self, **denied: Any) -> list[tuple[str, str, str, str]]:
         """Judge a spec by the rules about the budget alone."""
-        data = {
-            "name": "lab",
-            "region": REGION,
-            "environments": {"r5": {"instance": "r5.12xlarge", "max_nodes": 4}},
-            "queues": {"mpi": {"environments": ["r5"]}},
-            "budget": {
-                "monthly": 100,
-                "emails": ["lab@example.org"],
-                **({"deny_submit": denied} if denied else {}),
-            },
-        }
-        loaded = load_text(json.dumps(data).encode())
+        loaded = load_text(json.dumps(spec_of(**denied)).encode())
         answers = check_aws(
             require(loaded, load_catalog()),
             document=loaded.document,
@@ -94,7 +100,7 @@ class Lab:
             },
         )
 
-    def make_action(self, *users: str) -> None:
+    def make_action(self, *users: str, policy: str = "lab-deny-submit-1") -> None:
         """Make the budget and its action as an apply does."""
         self.make_budget()
         role = self.iam.create_role(
@@ -111,7 +117,7 @@ class Lab:
             ActionThreshold={"ActionThresholdValue": 100, "ActionThresholdType": "PERCENTAGE"},
             Definition={
                 "IamActionDefinition": {
-                    "PolicyArn": self.make_policy("lab-deny-submit-1"),
+                    "PolicyArn": self.make_policy(policy),
                     "Users": list(users),
                 }
             },
@@ -151,6 +157,37 @@ def test_who_is_named_must_exist(lab: Lab) -> None:
     ]
 
 
+def test_who_is_named_must_have_the_path(lab: Lab) -> None:
+    """IAM authorizes by ARNs, which have the path; the names of the API have none.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-arns
+    """
+    trust = '{"Statement": []}'
+    lab.iam.create_role(RoleName="submitters", Path="/hpc/", AssumeRolePolicyDocument=trust)
+    lab.iam.create_group(GroupName="lab", Path="/hpc/ocean/")
+    lab.iam.create_user(UserName="alice")
+    given = {"roles": ["submitters"], "groups": ["hpc/lab"], "users": ["hpc/alice"]}
+    assert [each[1:] for each in lab.ask(**given)] == [
+        (
+            "budget.deny_submit.roles[0]",
+            "the role `submitters` has the path `/hpc/`, not `/`",
+            "write `hpc/submitters`",
+        ),
+        (
+            "budget.deny_submit.groups[0]",
+            "the group `lab` has the path `/hpc/ocean/`, not `/hpc/`",
+            "write `hpc/ocean/lab`",
+        ),
+        (
+            "budget.deny_submit.users[0]",
+            "the user `alice` has the path `/`, not `/hpc/`",
+            "write `alice`",
+        ),
+    ]
+    # What a role that is there may do is its own affair.
+    assert lab.ask(**given, role=f"arn:aws:iam::{ACCOUNT_ID}:role/budgets") == []
+
+
 def test_another_policy_must_fit(lab: Lab) -> None:
     """The quota is that of GetAccountSummary; the budget's own policy is not another one."""
     lab.iam.create_user(UserName="alice")
@@ -178,6 +215,30 @@ def test_a_budget_without_its_action(lab: Lab) -> None:
     assert message == f"the budget `{BUDGET}` has no action"
 
 
+def test_an_action_of_others_says_nothing(lab: Lab, sandbox: Sandbox) -> None:
+    lab.iam.create_user(UserName="alice")
+    lab.make_action("alice", policy="other-deny-submit-1")
+    control(sandbox, spent={BUDGET: 101})
+    [(rule, _, message, _)] = lab.ask(users=["alice"])
+    assert (rule, message) == ("MN265", f"the budget `{BUDGET}` has no action")
+
+
+def test_a_policy_that_something_else_detached_denies_nothing(lab: Lab, sandbox: Sandbox) -> None:
+    """Such as another Terraform, with `managed_policy_arns`: AWS Budgets executes an action once.
+
+    https://docs.aws.amazon.com/cost-management/latest/userguide/budgets-action-review.html
+    """
+    for user in ("alice", "bob"):
+        lab.iam.create_user(UserName=user)
+    lab.make_action("alice", "bob")
+    control(sandbox, spent={BUDGET: 101})
+    policy = f"arn:aws:iam::{ACCOUNT_ID}:policy/lab-deny-submit-1"
+    lab.iam.detach_user_policy(UserName="bob", PolicyArn=policy)
+    [(_, _, message, hint)] = lab.ask(users=["alice", "bob"])
+    assert message.endswith("submissions are denied; not denied: user `bob`")
+    assert hint.endswith("BUDGET_ACTION`; to deny all, execute it again with `RESET_BUDGET_ACTION`")
+
+
 def test_submissions_that_are_denied_come_with_the_way_out(lab: Lab, sandbox: Sandbox) -> None:
     lab.iam.create_user(UserName="alice")
     lab.make_action("alice")
@@ -202,10 +263,25 @@ def test_an_action_that_failed(lab: Lab, sandbox: Sandbox) -> None:
     found = sorted(lab.ask(users=["alice"]))
     assert [each[0] for each in found] == ["MN264", "MN265"]
     assert "could not attach the policy to everyone" in found[1][2]
+    assert found[1][2].endswith("; not denied: user `alice`")
     lab.iam.create_user(UserName="alice")
     lab.execute("RETRY_BUDGET_ACTION")
     [(rule, _, message, _)] = lab.ask(users=["alice"])
     assert (rule, message) == ("MN265", "costs exceeded the percentage: submissions are denied")
+
+
+def test_half_an_action_comes_with_how_to_detach(lab: Lab, sandbox: Sandbox) -> None:
+    lab.iam.create_user(UserName="alice")
+    lab.make_action("alice", "bob")
+    control(sandbox, spent={BUDGET: 101})
+    found = {each[0]: each[2:] for each in lab.ask(users=["alice", "bob"])}
+    assert set(found) == {"MN264", "MN265"}
+    message, hint = found["MN265"]
+    assert message.endswith("; not denied: user `bob`; denied: user `alice`")
+    assert hint.endswith(
+        "`; to allow them to submit: `aws iam detach-user-policy --user-name alice "
+        f"--policy-arn arn:aws:iam::{ACCOUNT_ID}:policy/lab-deny-submit-1`"
+    )
 
 
 ACTIVATE = (
@@ -247,3 +323,36 @@ def test_an_account_for_which_another_pays_is_no_error(lab: Lab, sandbox: Sandbo
     assert rule == "MN267"
     assert "Linked account doesn't have access to cost allocation tags" in message
     assert hint == f"ask the owner of the account that pays for {ACTIVATE}"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "User: arn:aws:iam::123456789012:user/me is not authorized to perform: ce:List…",
+        "Billing access is not enabled for IAM users",
+    ],
+)
+def test_a_user_without_the_permission_is_not_a_linked_account(said: str) -> None:
+    """The words of IAM: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html"""
+
+    class Refusing:
+        def list_cost_allocation_tags(self, **_: Any) -> Any:
+            error: Any = {"Error": {"Code": "AccessDeniedException", "Message": said}}
+            raise ClientError(error, "ListCostAllocationTags")
+
+    with pytest.raises(ClientError, match="AccessDeniedException"):
+        read_cost_tag(Refusing(), "mngen:deployment")
+
+
+def test_names_must_fit_into_the_policy_of_the_role() -> None:
+    """The quota: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
+
+    def judged(count: int, **more: Any) -> list[str]:
+        users = [f"hpc/people/firstname.lastname{number:03}" for number in range(count)]
+        data = spec_of(roles=users, groups=users, users=users, **more)
+        found = check(load_text(json.dumps(data).encode()), load_catalog())
+        return [str(each.rule) for each in found if each.rule == "MN529"]
+
+    assert judged(40) == []
+    assert judged(50) == ["MN529"]
+    assert judged(50, role=f"arn:aws:iam::{ACCOUNT_ID}:role/budgets") == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mngen._budget_action import attached_to, detach_command, execute_command, named_in
 from mngen.cluster import DEPLOYMENT_TAG, denied_submitters, names
 from mngen.errors import Severity
 from mngen.rules._rule import Match
@@ -21,42 +22,48 @@ _ACTIVATE = (
 _NOT_DETACHED = (
     "AWS Budgets could not detach the policy from everyone: submissions may be denied",
     "to try again",
-    "REVERSE_BUDGET_ACTION",
+    "REVERSE",
 )
 _STATES = {
     "EXECUTION_SUCCESS": (
         "costs exceeded the percentage: submissions are denied",
         "to allow them again",
-        "REVERSE_BUDGET_ACTION",
+        "REVERSE",
     ),
     "EXECUTION_FAILURE": (
         "costs exceeded the percentage, and AWS Budgets could not attach the policy to everyone",
-        "correct who is named (MN264), then try again",
-        "RETRY_BUDGET_ACTION",
+        "correct in IAM what MN264 reports, then try again",
+        "RETRY",
     ),
     "REVERSE_SUCCESS": (
         "the action was reversed: submissions are not denied for the rest of the month",
         "to deny them again above the percentage",
-        "RESET_BUDGET_ACTION",
+        "RESET",
     ),
     "REVERSE_FAILURE": _NOT_DETACHED,
     "RESET_FAILURE": _NOT_DETACHED,
 }
 """What the states of an action mean, what can be done, and how AWS Budgets calls that."""
 
+_EXECUTED = frozenset({"EXECUTION_FAILURE", "EXECUTION_SUCCESS"})
+
 
 class DeniedExist(AwsRule):
     id = "MN264"
     title = "Who `budget.deny_submit` names must exist and take another policy"
     why = (
-        "AWS Budgets attaches a policy to each role, group and user. The action fails for one that "
-        "does not exist, or that has as many managed policies as the account's quota allows."
+        "AWS Budgets attaches a policy to each role, group and user, with a role that may do so "
+        "for their paths and names alone. The action fails for one that does not exist or has "
+        "another path, or that has as many managed policies as the account's quota allows."
     )
-    remedy = "correct the name, or detach a policy from it"
+    remedy = "correct the path or the name, or detach a policy from it"
     source_url = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"
     manual_test = "aws iam list-attached-role-policies --role-name ROLE"
     calls = (
         "iam:GetAccountSummary",
+        "iam:GetGroup",
+        "iam:GetRole",
+        "iam:GetUser",
         "iam:ListAttachedGroupPolicies",
         "iam:ListAttachedRolePolicies",
         "iam:ListAttachedUserPolicies",
@@ -72,21 +79,33 @@ class DeniedExist(AwsRule):
         summary = iam.get_account_summary()["SummaryMap"]
         named = denied.policy.rpartition("/")[2] if denied.policy else ""
         own = named or names.deny_submit_policy(spec.name)
+        # IAM names a role, a group and a user without their path, and asks for their ARN.
+        readers = {"role": iam.get_role, "group": iam.get_group, "user": iam.get_user}
         for kind, given in denied.by_kind.items():
             quota = summary[f"AttachedPoliciesPer{kind.capitalize()}Quota"]
             pages = iam.get_paginator(f"list_attached_{kind}_policies")
             for index, each in enumerate(given):
                 path = ("budget", "deny_submit", f"{kind}s", index)
                 name = each.rpartition("/")[2]
+                key = kind.capitalize()
                 try:
+                    found = readers[kind](**{f"{key}Name": name})[key]
                     attached = [
                         policy["PolicyName"]
-                        for page in pages.paginate(**{f"{kind.capitalize()}Name": name})
+                        for page in pages.paginate(**{f"{key}Name": name})
                         for policy in page["AttachedPolicies"]
                     ]
                 except iam.exceptions.NoSuchEntityException:
                     yield Match(path, f"there is no {kind} `{name}` in the account")
                     continue
+                given_path = f"/{each.removesuffix(name)}"
+                # A role that the spec names may have other rights.
+                if found["Path"] != given_path and denied.role is None:
+                    yield Match(
+                        path,
+                        f"the {kind} `{name}` has the path `{found['Path']}`, not `{given_path}`",
+                        f"write `{found['Path'][1:]}{name}`",
+                    )
                 others = [policy for policy in attached if not policy.startswith(own)]
                 if len(others) >= quota:
                     yield Match(
@@ -112,12 +131,17 @@ class SubmissionsOpen(AwsRule):
         "aws budgets describe-budget-actions-for-budget --account-id ACCOUNT "
         "--budget-name mngen-NAME-REGION --query 'Actions[].[ActionId,Status]'"
     )
-    calls = ("budgets:DescribeBudgetActionsForBudget", "sts:GetCallerIdentity")
+    calls = (
+        "budgets:DescribeBudgetActionsForBudget",
+        "iam:ListEntitiesForPolicy",
+        "sts:GetCallerIdentity",
+    )
 
     @classmethod
     def matches(cls, account: Account) -> Iterator[Match]:
         spec = account.cluster.spec
-        if denied_submitters(spec) is None or spec.budget is None:
+        denied = denied_submitters(spec)
+        if denied is None:
             return
         budgets: Any = account.client("budgets")
         own = account.client("sts").get_caller_identity()["Account"]
@@ -128,18 +152,50 @@ class SubmissionsOpen(AwsRule):
             # Nothing is applied yet.
             return
         path = ("budget", "deny_submit")
-        if not found["Actions"]:
+        policy = denied.policy or f":policy/{names.deny_submit_policy(spec.name)}"
+        actions = [each for each in found["Actions"] if policy in _policy_of(each)]
+        if not actions:
             yield Match(path, f"the budget `{budget}` has no action", "run `mngen apply`")
-        for action in found["Actions"]:
-            if action["Status"] in _STATES:
-                message, hint, wish = _STATES[action["Status"]]
-                yield Match(
-                    path,
-                    message,
-                    f"{hint}: `aws budgets execute-budget-action --account-id {own} "
-                    f"--budget-name {budget} --action-id {action['ActionId']} "
-                    f"--execution-type {wish}`",
-                )
+        for action in actions:
+            if action["Status"] not in _STATES:
+                continue
+            message, hint, wish = _STATES[action["Status"]]
+            command = execute_command(own, budget, action["ActionId"], wish)
+            if action["Status"] in _EXECUTED:
+                attached = {*attached_to(account.client("iam"), _policy_of(action))}
+                more, then = _missed(action, attached)
+                message, command = message + more, command + then
+            yield Match(path, message, f"{hint}: `{command}`")
+
+
+def _policy_of(action: dict[str, Any]) -> str:
+    """Returns the policy that an action attaches; empty for one that attaches none."""
+    definition: dict[str, str] = action["Definition"].get("IamActionDefinition", {})
+    return definition.get("PolicyArn", "")
+
+
+def _missed(action: dict[str, Any], attached: set[tuple[str, str]]) -> tuple[str, str]:
+    """Returns how message and command of an executed action end if someone lacks its policy.
+
+    Args:
+        action: The action, as AWS Budgets describes it.
+        attached: Who has its policy.
+    """
+    named = named_in(action["Definition"]["IamActionDefinition"])
+    missed, denied = sorted(named - attached), sorted(named & attached)
+    if not missed:
+        return "", ""
+    message = f"; not denied: {_listed(missed)}"
+    if action["Status"] == "EXECUTION_SUCCESS":
+        return message, "`; to deny all, execute it again with `RESET_BUDGET_ACTION"
+    if not denied:
+        return message, ""
+    commands = "`, `".join(detach_command(*each, _policy_of(action)) for each in denied)
+    return f"{message}; denied: {_listed(denied)}", f"`; to allow them to submit: `{commands}"
+
+
+def _listed(principals: list[tuple[str, str]]) -> str:
+    return ", ".join(f"{kind} `{name}`" for kind, name in principals)
 
 
 class TagActive(AwsRule):

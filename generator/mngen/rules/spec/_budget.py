@@ -14,10 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mngen.rules.spec._subject import Subject
-    from mngen.spec import Spec
+    from mngen.spec import DenySubmit, Spec
 
 _LONGEST_POLICY = 6144
 """Characters of a managed policy.
+
+Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+"""
+_LONGEST_INLINE = 10_240
+"""Characters of the inline policies of a role together; the role of AWS Budgets has one.
 
 Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 """
@@ -151,12 +156,13 @@ budget:
 
 class DenialFits(SpecRule):
     id = "MN529"
-    title = "The queues of a deployment with `budget.deny_submit` must fit into a policy of IAM"
+    title = "Queues and names of `budget.deny_submit` must fit into policies of IAM"
     why = (
-        "The policy that AWS Budgets attaches names every job queue of the deployment. IAM takes "
-        f"{_LONGEST_POLICY:,} characters in a managed policy, without white space."
+        "The policy that AWS Budgets attaches names every job queue, and that of its role everyone "
+        f"whom it is attached to. IAM takes {_LONGEST_POLICY:,} characters in a managed policy and "
+        f"{_LONGEST_INLINE:,} in a role's own, without white space."
     )
-    remedy = "name a `policy` of your own, remove `deny_submit`, or split the deployment"
+    remedy = "name groups in place of users, or a `policy` or a `role` of your own"
     source_url = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"
     manual_test = "aws iam get-policy-version --policy-arn ARN --version-id v1"
     failing = """\
@@ -183,15 +189,20 @@ queues:
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
-        denied = denied_submitters(subject.spec)
-        if denied is None or denied.policy or not subject.sound("region"):
+        spec = subject.spec
+        denied = denied_submitters(spec)
+        if denied is None or not subject.sound("region"):
             return
-        length = len(json.dumps(denial(subject.spec), separators=(",", ":")))
-        if length > _LONGEST_POLICY:
+        path = ("budget", "deny_submit")
+        length = _length(denial(spec))
+        if length > _LONGEST_POLICY and not denied.policy:
+            message = f"the policy with {len(spec.queues)} queues has {length} characters"
+            yield Match(path, message, key=True)
+        length = _length(attachment(spec, denied))
+        if length > _LONGEST_INLINE and not denied.role:
+            count = sum(map(len, denied.by_kind.values()))
             yield Match(
-                ("budget", "deny_submit"),
-                f"the policy with {len(subject.spec.queues)} queues has {length} characters",
-                key=True,
+                path, f"the role's policy with {count} names has {length} characters", key=True
             )
 
 
@@ -209,3 +220,25 @@ def denial(spec: Spec) -> dict[str, object]:
             }
         ],
     }
+
+
+def attachment(spec: Spec, denied: DenySubmit) -> dict[str, object]:
+    """Returns the policy that `modules/deny_submit` gives to the role, for any account."""
+    iam = f"arn:{names.partition_of(spec.region)}:iam::{'0' * 12}"
+    policy = denied.policy or f"{iam}:policy/{names.deny_submit_policy(spec.name)}{'0' * 26}"
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Action": [f"iam:{verb}{kind.capitalize()}Policy" for verb in ("Attach", "Detach")],
+                "Condition": {"ArnEquals": {"iam:PolicyARN": policy}},
+                "Effect": "Allow",
+                "Resource": [f"{iam}:{kind}/{each}" for each in sorted({*given})],
+            }
+            for kind, given in denied.by_kind.items()
+        ],
+    }
+
+
+def _length(document: dict[str, object]) -> int:
+    return len(json.dumps(document, separators=(",", ":")))
