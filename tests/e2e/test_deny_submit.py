@@ -142,7 +142,23 @@ def test_submissions_are_denied_and_allowed_again(stack: Stack, sandbox: Sandbox
     assert "--execution-type REVERSE_BUDGET_ACTION" in str(told)
     # That it was executed is no difference to the plan.
     assert stack.unchanged()
-    # The state of a destroy that begins with the action.
+    # Nothing is touched that would leave them denied for good.
+    resources = stack.resources()
+    others = purse.spec.replace(f", users: [{purse.name}-alice]", "")
+    for spec, command in (
+        (purse.spec, "destroy"),
+        (re.sub(" *deny_submit: .*\n", "", purse.spec), "apply"),
+        (others, "apply"),
+    ):
+        stack.render(spec)
+        refused = stack.mngen(command, "--yes")
+        assert refused.returncode == 1
+        assert f"the budget denies submissions to group {purse.name}-lab" in refused.stderr
+        assert "--execution-type REVERSE_BUDGET_ACTION" in refused.stderr
+    assert stack.resources() == resources
+    assert purse.denied() == {"submitters", "lab", "alice"}
+    stack.render(purse.spec)
+    # Plain Terraform does not ask: the state of a destroy that begins with the action.
     with pytest.raises(TerraformError, match="DeleteConflict"):
         stack.destroy()
     stack.apply()
@@ -206,5 +222,13 @@ def test_a_policy_and_a_role_that_exist_are_used(stack: Stack, sandbox: Sandbox)
     attached = purse.iam.list_attached_user_policies(UserName=alice)["AttachedPolicies"]
     assert [each["PolicyArn"] for each in attached] == [policy]
     assert any("RETRY_BUDGET_ACTION" in str(each) for each in purse.told(spec))
-    stack.destroy()
-    assert purse.iam.get_policy(PolicyArn=policy)["Policy"]["AttachmentCount"] == 1
+    refused = stack.mngen("destroy", "--yes")
+    assert refused.returncode == 1
+    detach = {"UserName": alice, "PolicyArn": policy}
+    command = f"aws iam detach-user-policy --user-name {alice} --policy-arn {policy}"
+    assert command in refused.stderr
+    assert ACTION in stack.resources()
+    purse.iam.detach_user_policy(**detach)
+    gone = stack.mngen("destroy", "--yes")
+    assert gone.returncode == 0, gone.stderr
+    assert purse.iam.get_policy(PolicyArn=policy)["Policy"]["AttachmentCount"] == 0

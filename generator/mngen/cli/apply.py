@@ -19,7 +19,7 @@ def apply(
     without recording them in the state are imported. Ctrl-C lets Terraform finish its current step
     and save its state, then shows what remains.
     """
-    from mngen.terraform import healed_plan, running_jobs
+    from mngen.terraform import healed_plan, refuse_denied, running_jobs
 
     if not yes:
         require_terminal("run mngen plan to see what would change")
@@ -30,6 +30,7 @@ def apply(
         show_summary(planned.summary, err=True)
         if not planned.has_changes:
             return
+        refuse_denied(planned)
         for problem in running_jobs(planned):
             report_problem(problem)
         if not yes:

@@ -17,7 +17,7 @@ def destroy(
     commands to delete it. Ctrl-C lets Terraform finish its current step and save its state, then
     shows what remains.
     """
-    from mngen.terraform import survivors
+    from mngen.terraform import refuse_denied, survivors
 
     if not yes:
         require_terminal("everything that the tree built is deleted, its data included")
@@ -28,6 +28,7 @@ def destroy(
         show_summary(planned.summary, err=True)
         if not planned.has_changes:
             return
+        refuse_denied(planned)
         if not yes:
             loses_data = any(change.loses_data for change in planned.summary.changes)
             ask(

@@ -40,12 +40,12 @@ def plan(
     shown in red. Nothing is changed. What a job costs at most, and what is billed for while none
     runs, comes last.
     """
-    from mngen.terraform import announce, running_jobs
+    from mngen.terraform import announce, denials, running_jobs
 
     with opened_terraform(out, sandbox=sandbox) as terraform, terraform.plan() as planned:
         cluster = _cluster(planned.spec, out)
         if output_format is PlanFormat.MARKDOWN:
-            problems = [*running_jobs(planned), *announce(planned, terraform)]
+            problems = [*denials(planned), *running_jobs(planned), *announce(planned, terraform)]
             typer.echo(_markdown(planned, cluster, out, problems), nl=False)
             return
         price = _price(cluster, out)
@@ -55,7 +55,11 @@ def plan(
             show_summary(planned.summary, err=False)
             for line in price.lines() if price else ():
                 typer.echo(line)
-        for problem in (*running_jobs(planned), *announce(planned, terraform)):
+        for problem in (
+            *denials(planned),
+            *running_jobs(planned),
+            *announce(planned, terraform),
+        ):
             report_problem(problem)
 
 

@@ -13,6 +13,7 @@ know, and an interrupt that ends in a saved state and shows what is left to do.
 `sandbox_folder` makes the copy of the folder in which Terraform works against the emulated AWS.
 """
 
+from mngen.terraform._denied import denials, refuse_denied
 from mngen.terraform._heal import announce, healed_plan
 from mngen.terraform._markdown import PriceRow, render_markdown
 from mngen.terraform._missing import Import, Standing
@@ -40,7 +41,9 @@ __all__ = [
     "Terraform",
     "announce",
     "check_folder",
+    "denials",
     "healed_plan",
+    "refuse_denied",
     "render_markdown",
     "render_summary",
     "running_jobs",

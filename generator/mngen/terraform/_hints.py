@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mngen._budget_action import detach_commands
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -210,8 +212,8 @@ def _attached_hint(policy: str) -> str:
     return (
         "the policy is attached, by AWS Budgets if costs exceeded the budget. List to whom:\n"
         f"  aws iam list-entities-for-policy --policy-arn {policy}\n"
-        "detach it from each, and run the command again:\n"
-        f"  aws iam detach-role-policy --role-name ROLE --policy-arn {policy}"
+        "detach it from each (an IAM administrator can), and run the command again:\n"
+        + "\n".join(f"  {command}" for command in detach_commands(policy))
     )
 
 

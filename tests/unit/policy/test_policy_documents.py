@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.session import Session
 
+from mngen._budget_action import execute_command
 from mngen.catalog import load_catalog
 from mngen.cluster import (
     creates_execution_role,
@@ -30,6 +32,7 @@ from mngen.policy import (
     split,
 )
 from mngen.rules import aws_calls, open_cluster
+from mngen.rules.account._budget import SubmissionsOpen
 from mngen.spec import Fsx, load_text
 from tests.support.authorization import linked
 from tests.support.iam import Request, action_named, actions, allows, matches, overlap
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 
 ACCOUNT = "123456789012"
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+DOCS = EXAMPLES.with_name("docs")
 SPECS = Path(__file__).resolve().parents[2] / "specs"
 
 # Actions that the tables name as dependencies, and that nothing here asks for.
@@ -690,6 +694,19 @@ def test_partitions_are_those_that_botocore_knows() -> None:
     for region in regions:
         if not region.startswith("eusc-"):
             assert partition_of(region) == session.get_partition_for_region(region)
+
+
+def test_a_deployer_may_run_what_is_printed_about_the_budget() -> None:
+    """The actions have the names of the commands.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsbudgetservice.html
+    """
+    printed = [execute_command("a", "b", "c", "REVERSE"), SubmissionsOpen.remedy]
+    printed += [SubmissionsOpen.manual_test, (DOCS / "cost.md").read_text("utf-8")]
+    commands = set(re.findall(r"aws budgets ([a-z-]+)", " ".join(printed)))
+    assert len(commands) > 2
+    asked = {"budgets:" + each.title().replace("-", "") for each in commands}
+    assert asked <= granted(Part.DEPLOYER, example("private-network"))
 
 
 def test_every_reason_is_for_something_that_a_deployer_may_do() -> None:

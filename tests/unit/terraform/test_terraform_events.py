@@ -207,7 +207,11 @@ def test_an_attached_policy_is_named_with_how_to_detach_it() -> None:
         f"deleting IAM Policy ({arn}): operation error IAM: DeletePolicy, https response error "
         "StatusCode: 409, DeleteConflict: Cannot delete a policy attached to entities."
     )
-    assert f"list-entities-for-policy --policy-arn {arn}\n" in (hint_for(text, HERE) or "")
+    hint = hint_for(text, HERE) or ""
+    assert f"list-entities-for-policy --policy-arn {arn}\n" in hint
+    for kind in ("role", "group", "user"):
+        command = f"detach-{kind}-policy --{kind}-name {kind.upper()} --policy-arn {arn}"
+        assert command in hint
 
 
 def test_an_unknown_failure_has_none() -> None:
