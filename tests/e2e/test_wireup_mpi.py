@@ -66,7 +66,8 @@ def test_a_child_of_an_array_runs_its_row_on_every_rank() -> None:
     with job(1, *command, environment=environment) as nodes:
         assert codes(nodes) == {0: 0}
         assert said(nodes).count("<2> <it's $HOME {n}>\n") == 2
-        assert "s row: 7, index 1 of the array: n=2" in said(nodes)
+        # A value that the command does not name may be a secret.
+        assert "s row: 7, index 1 of the array: n, text=it's $HOME {n}\n" in said(nodes)
         assert_clean(nodes, 0)
 
 
