@@ -26,9 +26,8 @@ def run() -> int:
     try:
         words, guarded, row = sys.argv[1:], [], None
         if "MNGEN_ROWS" in os.environ:
-            from mngen_wireup.row import (
-                take_row,
-            )  # takes some milliseconds, and most jobs have none
+            # Takes some milliseconds, and most jobs have none.
+            from mngen_wireup.row import take_row
 
             row = take_row(os.environ)
             guarded, words = words, row.command(words)

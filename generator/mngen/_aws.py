@@ -18,6 +18,8 @@ from mngen.errors import ToolError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from botocore.exceptions import ClientError
+
 _ATTEMPTS = 5
 _CONNECT_TIMEOUT = 10  # seconds
 _READ_TIMEOUT = 60  # seconds
@@ -185,6 +187,11 @@ def was_throttled(error: Exception) -> bool:
         or response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         == HTTPStatus.TOO_MANY_REQUESTS
     )
+
+
+def was_denied(error: ClientError) -> bool:
+    """Returns whether the caller lacks the permission for a call."""
+    return error.response.get("Error", {}).get("Code") in _DENIED
 
 
 def may_have_worked(error: Exception) -> bool:

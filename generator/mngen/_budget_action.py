@@ -26,6 +26,20 @@ def execute_command(account: str, budget: str, action: str, wish: str) -> str:
     )
 
 
+def action_arn(partition: str, account: str, budget: str, action: str) -> str:
+    """Returns the ARN of an action.
+
+    Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsbudgetservice.html
+
+    Args:
+        partition: The partition of AWS.
+        account: The account of the budget.
+        budget: Name of the budget.
+        action: ID of the action.
+    """
+    return f"arn:{partition}:budgets::{account}:budget/{budget}/action/{action}"
+
+
 def detach_command(kind: str, name: str, policy: str) -> str:
     """Returns the AWS CLI's command that detaches a policy.
 

@@ -5,6 +5,7 @@ where a job would go. Rules judge by what these show; jobs are submitted and exp
 """
 
 from mngen.account._account import Account
+from mngen.account._arrays import array_of, index_of, is_to_come, size_of
 from mngen.account._definition import (
     EFA_DEVICE,
     SCRATCH_VOLUME,
@@ -29,6 +30,7 @@ __all__ = [
     "Intent",
     "Reservation",
     "Target",
+    "array_of",
     "concerns",
     "covers",
     "differences_of",
@@ -37,12 +39,15 @@ __all__ = [
     "holds",
     "image_of",
     "image_wanted",
+    "index_of",
     "instances_of",
+    "is_to_come",
     "largest_quota",
     "newest_definition",
     "principals",
     "quota_value",
     "services",
+    "size_of",
     "spot_history",
     "statements",
     "stem_of",

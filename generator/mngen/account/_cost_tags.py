@@ -6,7 +6,8 @@ from typing import Any
 
 from msgspec import Struct
 
-_DENIED = "AccessDeniedException"
+from mngen._aws import was_denied
+
 _LINKED = "Linked account"
 """How the refusal to an account that does not pay is worded; one by IAM has other words.
 
@@ -43,9 +44,8 @@ def read_cost_tag(ce: Any, key: str) -> CostTag:
     try:
         found = ce.list_cost_allocation_tags(TagKeys=[key])["CostAllocationTags"]
     except ClientError as error:
-        details = error.response["Error"]
-        message = str(details.get("Message", ""))
-        if details["Code"] != _DENIED or _LINKED not in message:
+        message = str(error.response["Error"].get("Message", ""))
+        if not was_denied(error) or _LINKED not in message:
             raise
         return CostTag(None, message.rstrip("."))
     return CostTag(next((each["Status"] for each in found if each["TagKey"] == key), None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mngen._budget_action import action_arn
 from mngen.cluster import DEPLOYMENT_TAG, names
 from mngen.spec import Budget, DenySubmit
 
@@ -66,11 +67,10 @@ def _denied(
 
     The budget may have actions of others: that of the deployment has its tag.
     """
-    arn = "arn:{}:budgets::{AccountId}:budget/{BudgetName}/action/{}"
+    partition, account, budget = names.partition_of(region), named["AccountId"], named["BudgetName"]
     for action in budgets.describe_budget_actions_for_budget(**named)["Actions"]:
-        tags = budgets.list_tags_for_resource(
-            ResourceARN=arn.format(names.partition_of(region), action["ActionId"], **named)
-        )["ResourceTags"]
+        arn = action_arn(partition, account, budget, action["ActionId"])
+        tags = budgets.list_tags_for_resource(ResourceARN=arn)["ResourceTags"]
         if {"Key": DEPLOYMENT_TAG, "Value": name} not in tags:
             continue
         definition, role = action["Definition"]["IamActionDefinition"], action["ExecutionRoleArn"]

@@ -10,12 +10,12 @@ https://docs.aws.amazon.com/batch/latest/APIReference/API_ArrayPropertiesDetail.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
+from mngen.account import array_of, index_of, is_to_come, size_of
 from mngen.errors import InputError
 from mngen.jobs._batch import describe
-from mngen.jobs._types import ENDED, STATES
+from mngen.jobs._types import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,16 +25,9 @@ if TYPE_CHECKING:
 
     from mngen.jobs._types import State
 
-_CHILD = re.compile(r"(.+):([0-9]{1,5})")
 _PAGE = 1000
 _MOST_FOLLOWED = 1000
 """As many as a job can have nodes: each look at them describes all of them."""
-
-
-def size_of(job: Mapping[str, Any]) -> int | None:
-    """Returns how many jobs an array has; None for a job that is not an array."""
-    size: int | None = job.get("arrayProperties", {}).get("size")
-    return size
 
 
 def counts_of(job: Mapping[str, Any]) -> dict[str, int]:
@@ -46,25 +39,12 @@ def counts_of(job: Mapping[str, Any]) -> dict[str, int]:
     return {state: counts[state] for state in STATES if counts.get(state)}
 
 
-def array_of(identifier: str) -> str | None:
-    """Returns the ID of the array that a job belongs to, by the job's ID; None for no array."""
-    match = _CHILD.fullmatch(identifier)
-    return match[1] if match else None
-
-
-def index_of(identifier: str) -> int:
-    """Returns the index of a job in its array, by its ID."""
-    return int(identifier.rpartition(":")[2])
-
-
 def look_up(batch: BatchClient, identifier: str) -> JobDetailTypeDef | None:
     """Returns what Batch knows of a job; one of an array has the tags of the array.
 
-    A job of an array that Batch has not made yet is as far as its array. When they are made for an
-    array that waits for other jobs, AWS does not state.
-    Sources: https://docs.aws.amazon.com/batch/latest/userguide/using-tags.html (jobs of an array
-    have no tags), https://docs.aws.amazon.com/batch/latest/APIReference/API_JobSummary.html
-    (`createdAt` of one is when its parent spawned it)
+    A job of an array that Batch has not made yet is as far as its array.
+    Source: https://docs.aws.amazon.com/batch/latest/userguide/using-tags.html (jobs of an array
+    have no tags)
 
     Args:
         batch: The client.
@@ -78,9 +58,9 @@ def look_up(batch: BatchClient, identifier: str) -> JobDetailTypeDef | None:
     if job is not None:
         job["tags"] = {**array.get("tags", {}), **job.get("tags", {})}
         return job
-    index = index_of(identifier)
-    if array["status"] in ENDED or index >= (size_of(array) or 0):
+    if not is_to_come(array, identifier):
         return None
+    index = index_of(identifier)
     return {
         **array,
         "jobId": identifier,

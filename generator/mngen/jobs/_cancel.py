@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mngen._aws import was_denied
+from mngen.account import array_of
 from mngen.cluster import DEPLOYMENT_TAG
 from mngen.errors import InputError, ToolError
-from mngen.jobs._arrays import array_of
 from mngen.jobs._types import ENDED
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from mngen.cluster import Cluster
 
 LONGEST_REASON = 256
-_DENIED = "AccessDeniedException"
-"""Source: https://docs.aws.amazon.com/batch/latest/APIReference/CommonErrors.html"""
 
 
 def cancel(batch: BatchClient, cluster: Cluster, job: JobDetailTypeDef, reason: str) -> bool:
@@ -48,7 +47,7 @@ def cancel(batch: BatchClient, cluster: Cluster, job: JobDetailTypeDef, reason: 
         batch.terminate_job(jobId=job["jobId"], reason=reason[:LONGEST_REASON])
     except ClientError as error:
         array = array_of(job["jobId"])
-        if array is None or error.response["Error"]["Code"] != _DENIED:
+        if array is None or not was_denied(error):
             raise
         raise ToolError(
             f"AWS does not let you cancel `{job['jobId']}` alone: {error}",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mngen.jobs._arrays import counts_of, list_children, size_of
+from mngen.account import size_of
+from mngen.jobs._arrays import counts_of, list_children
 from mngen.jobs._batch import describe
 from mngen.jobs._types import ENDED, WAITING, Awaited, Cause
 

@@ -24,9 +24,10 @@ from msgspec import Struct
 
 from mngen._files import locked_folder
 from mngen._text import counted
+from mngen.account import array_of, size_of
 from mngen.cluster import OUTPUTS_TO_VARIABLE, outputs_prefix
 from mngen.errors import InputError, Problem, ToolError
-from mngen.jobs._arrays import array_of, ids_in, require_no_array, size_of
+from mngen.jobs._arrays import ids_in, require_no_array
 from mngen.jobs._batch import KEPT_DAYS, job_id
 from mngen.jobs._shared_outputs import copy_all, folder_of, listed
 from mngen.jobs._types import ENDED

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from mngen.account import index_of, size_of
 from mngen.cluster import (
     BATCH_LOG_GROUP,
     DEPLOYMENT_TAG,
@@ -16,15 +17,7 @@ from mngen.cluster import (
     queue_name,
 )
 from mngen.errors import InputError
-from mngen.jobs._arrays import (
-    counts_of,
-    ids_in,
-    index_of,
-    list_children,
-    look_up,
-    size_of,
-    with_counts,
-)
+from mngen.jobs._arrays import counts_of, ids_in, list_children, look_up, with_counts
 from mngen.jobs._attempts import explain_attempts
 from mngen.jobs._batch import DESCRIBED_AT_ONCE, KEPT_DAYS, describe, job_id, list_filtered
 from mngen.jobs._dependencies import awaited_of, dependencies_of

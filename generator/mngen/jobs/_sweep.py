@@ -30,6 +30,7 @@ from mngen.cluster import (
     repository_name,
 )
 from mngen.errors import InputError, Problem
+from mngen.jobs._flow import linked
 from mngen.jobs._journal import recorded
 from mngen.jobs._register import register
 from mngen.jobs._request import LONGEST_TAG_VALUE, faults_of_words, make_intent, token_of
@@ -244,6 +245,7 @@ class Sweep:
         base = self.base
         cluster, registering = base.target.account.cluster, base.intent.registering
         intent = make_intent(cluster, order, registering=registering)
+        intent = msgspec.structs.replace(intent, after=base.intent.after)
         if size is not None:
             # The wire-up sets the columns: their names are checked as if they were sent.
             columns = dict.fromkeys(variables_of(self.rows[0]), "set")
@@ -346,14 +348,7 @@ def waiting_for(sweep: Sweep, ids: Mapping[str, str]) -> Sweep:
         sweep: The sweep.
         ids: IDs of the jobs of its flow, by their names in the spec.
     """
-    order = sweep.base.order
-    before = tuple(ids[each] for each in sweep.base.intent.job.spec.predecessors)
-    order = msgspec.structs.replace(order, after=(*order.after, *before))
-    intent = make_intent(
-        sweep.base.target.account.cluster, order, registering=sweep.base.intent.registering
-    )
-    base = msgspec.structs.replace(sweep.base, order=order, intent=intent)
-    return replace(sweep, base=base)
+    return replace(sweep, base=linked(sweep.base, ids))
 
 
 def command_in(prepared: Prepared) -> tuple[str, ...]:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mngen.account import index_of, size_of
 from mngen.cluster import ROWS_VARIABLE, queue_name
 from mngen.errors import ToolError
-from mngen.jobs._arrays import index_of, list_children, size_of
+from mngen.jobs._arrays import list_children
 from mngen.jobs._batch import describe, list_filtered
 from mngen.jobs._dependencies import was_cancelled
 from mngen.jobs._rows import unpack

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from mngen.account import array_of, index_of, size_of
 from mngen.cluster import SUBMITTER_TAG, definition_name, queue_name, registered_memory
-from mngen.jobs._arrays import array_of, counts_of, ids_in, index_of, size_of
+from mngen.jobs._arrays import counts_of, ids_in
 from mngen.jobs._batch import describe
 from mngen.jobs._types import ENDED
 

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from mngen._aws import translated
-from mngen.account import fault_of, stem_of
+from mngen._aws import translated, was_denied
+from mngen.account import fault_of, size_of, stem_of
 from mngen.cluster import SUBMITTER_TAG, aws_name, queue_name
-from mngen.jobs._arrays import counts_of, size_of
+from mngen.jobs._arrays import counts_of
 from mngen.jobs._batch import DESCRIBED_AT_ONCE, describe
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ class Watcher:
         try:
             found = _in_parts(self._client("ecs").describe_clusters, "clusters", arns)
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") != "AccessDeniedException":
+            if not was_denied(error):
                 raise
             self._may_count = False
             return {}

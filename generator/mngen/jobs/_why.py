@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mngen._aws import translated
-from mngen.account import Intent, Target
+from mngen.account import Intent, Target, array_of, size_of
 from mngen.cluster import definition_name, queue_name
 from mngen.errors import ToolError
-from mngen.jobs._arrays import array_of, counts_of, list_children, size_of, with_counts
+from mngen.jobs._arrays import counts_of, list_children, with_counts
 from mngen.jobs._batch import describe
 from mngen.jobs._dependencies import failed_causes, unfinished_causes
 from mngen.jobs._joining import unjoined

@@ -6,6 +6,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from mngen._aws import client, translate
+from mngen._budget_action import action_arn
 from mngen._tags import tags_of, with_tags
 from mngen.cluster import DEPLOYMENT_TAG
 from mngen.cluster.names import partition_of
@@ -342,8 +343,8 @@ def _budget_actions(connect: Connect, search: Search) -> Iterator[Found]:
             BudgetName=name,
         ):
             identifier = f"{account}:{each['ActionId']}:{name}"
-            arn = f"arn:{partition_of(search.region)}:budgets::{account}:budget/{name}"
-            tags = budgets.list_tags_for_resource(ResourceARN=f"{arn}/action/{each['ActionId']}")
+            arn = action_arn(partition_of(search.region), account, name, each["ActionId"])
+            tags = budgets.list_tags_for_resource(ResourceARN=arn)
             yield Found(
                 "aws_budgets_budget_action",
                 identifier,

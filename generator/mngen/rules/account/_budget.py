@@ -79,32 +79,23 @@ class DeniedExist(AwsRule):
         summary = iam.get_account_summary()["SummaryMap"]
         named = denied.policy.rpartition("/")[2] if denied.policy else ""
         own = named or names.deny_submit_policy(spec.name)
-        # IAM names a role, a group and a user without their path, and asks for their ARN.
-        readers = {"role": iam.get_role, "group": iam.get_group, "user": iam.get_user}
         for kind, given in denied.by_kind.items():
             quota = summary[f"AttachedPoliciesPer{kind.capitalize()}Quota"]
-            pages = iam.get_paginator(f"list_attached_{kind}_policies")
             for index, each in enumerate(given):
                 path = ("budget", "deny_submit", f"{kind}s", index)
                 name = each.rpartition("/")[2]
-                key = kind.capitalize()
-                try:
-                    found = readers[kind](**{f"{key}Name": name})[key]
-                    attached = [
-                        policy["PolicyName"]
-                        for page in pages.paginate(**{f"{key}Name": name})
-                        for policy in page["AttachedPolicies"]
-                    ]
-                except iam.exceptions.NoSuchEntityException:
+                found = _path_and_policies(iam, kind, name)
+                if found is None:
                     yield Match(path, f"there is no {kind} `{name}` in the account")
                     continue
+                there, attached = found
                 given_path = f"/{each.removesuffix(name)}"
                 # A role that the spec names may have other rights.
-                if found["Path"] != given_path and denied.role is None:
+                if there != given_path and denied.role is None:
                     yield Match(
                         path,
-                        f"the {kind} `{name}` has the path `{found['Path']}`, not `{given_path}`",
-                        f"write `{found['Path'][1:]}{name}`",
+                        f"the {kind} `{name}` has the path `{there}`, not `{given_path}`",
+                        f"write `{there[1:]}{name}`",
                     )
                 others = [policy for policy in attached if not policy.startswith(own)]
                 if len(others) >= quota:
@@ -113,6 +104,27 @@ class DeniedExist(AwsRule):
                         f"the {kind} `{name}` has {len(others)} managed policies, and the quota "
                         f"is {quota}",
                     )
+
+
+def _path_and_policies(iam: Any, kind: str, name: str) -> tuple[str, list[str]] | None:
+    """Returns the path of a role, group or user, and the names of its managed policies.
+
+    IAM is asked by the name without the path. None if there is no such one.
+    """
+    readers = {"role": iam.get_role, "group": iam.get_group, "user": iam.get_user}
+    key = kind.capitalize()
+    asked = {f"{key}Name": name}
+    pages = iam.get_paginator(f"list_attached_{kind}_policies")
+    try:
+        path = readers[kind](**asked)[key]["Path"]
+        policies = [
+            each["PolicyName"]
+            for page in pages.paginate(**asked)
+            for each in page["AttachedPolicies"]
+        ]
+    except iam.exceptions.NoSuchEntityException:
+        return None
+    return path, policies
 
 
 class SubmissionsOpen(AwsRule):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mngen.account import array_of, is_to_come
 from mngen.rules._rule import Match, Waiting
 from mngen.rules.submission._rule import SubmissionRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from mypy_boto3_batch.type_defs import JobDetailTypeDef
 
     from mngen.account import Target
 
@@ -36,12 +35,13 @@ class DependenciesCanSucceed(SubmissionRule):
             return
         place = ("jobs", target.intent.job.name)
         # A job of an array that AWS Batch has not made yet is as far as its array.
-        arrays = {each: each.rpartition(":")[0] for each in wanted if ":" in each}
+        arrays = {each: array for each in wanted if (array := array_of(each))}
         ids = [*wanted, *dict.fromkeys(arrays.values())]
         known = {each["jobId"]: each for each in target.batch.describe_jobs(jobs=ids)["jobs"]}
         for identifier in wanted:
             job = known.get(identifier)
-            if job is None and _is_to_come(identifier, known.get(arrays.get(identifier, ""))):
+            whole = known.get(arrays.get(identifier, ""))
+            if job is None and whole is not None and is_to_come(whole, identifier):
                 continue
             if job is None:
                 yield Match(
@@ -65,14 +65,3 @@ class DependenciesCanSucceed(SubmissionRule):
                 yield Match(
                     place, f"the job `{identifier}` ({job['jobName']}) to wait for was cancelled"
                 )
-
-
-def _is_to_come(identifier: str, array: JobDetailTypeDef | None) -> bool:
-    """Returns whether a job is one of an array that goes on, by its ID and what Batch knows of it.
-
-    Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_JobSummary.html (`createdAt`)
-    """
-    if array is None or array["status"] in ("SUCCEEDED", "FAILED"):
-        return False
-    index = identifier.rpartition(":")[2]
-    return index.isdecimal() and int(index) < array.get("arrayProperties", {}).get("size", 0)

@@ -5,8 +5,12 @@ Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
 node ranges: https://github.com/aws/aws-parallelcluster/pull/964,
 https://github.com/aws/aws-cdk/issues/29415; about too many dependencies:
 https://github.com/OpenNeuroOrg/openneuro/issues/100; about the size of a request:
-https://github.com/ASFHyP3/hyp3/issues/3041. That a dependency of which Batch has no record
-is refused, and in which words, is inferred: no public source shows it.
+https://github.com/ASFHyP3/hyp3/issues/3041.
+
+Inferred, since no public source shows it: that a dependency of which Batch has no record is
+refused, and in which words; that SubmitJob itself refuses an empty word of a command, which
+API_ContainerOverrides does not allow, and in which words; that an empty variable is ignored here as
+it is in job definitions.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ API_budgets_ExecuteBudgetAction.html, API_budgets_IamActionDefinition.html; the 
 https://docs.aws.amazon.com/cost-management/latest/userguide/budgets-action-review.html. That a role
 which cannot be assumed is answered with AccessDeniedException is known from the AWS provider, which
 waits for it (`resourceBudgetActionCreate`).
+
+Inferred: which actions are the same for DuplicateRecordException; the words of the refusals.
 """
 
 from __future__ import annotations
