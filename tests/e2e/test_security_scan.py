@@ -28,6 +28,24 @@ network:
 # What Checkov writes where a skip comment gives no reason.
 NO_REASON = "No comment provided"
 
+# So that no example passes for want of a scan.
+WRONG = "wrong"
+BAD = """
+resource "aws_ecr_repository" "images" {
+  #checkov:skip=CKV_AWS_136:the key of AWS is enough for images
+  #checkov:skip=CKV_AWS_163
+  name = "images"
+}
+"""
+
+# Each spec, under the name of its folder.
+SPECS = {path.stem: path.read_text(encoding="utf-8") for path in EXAMPLES}
+WITH_SHELL = SPECS["minimal"].replace("nodes: 2,", "nodes: 2, shell: true,")
+SPECS["a new network"] = WITH_SHELL + NEW_VPC
+
+# The scanner takes longer to start than to read a tree.
+pytestmark = pytest.mark.xdist_group("security scan")
+
 
 def scan(folder: Path) -> dict[str, Any]:
     """Scan a folder of Terraform code, with no call to anything outside this machine."""
@@ -41,7 +59,7 @@ def scan(folder: Path) -> dict[str, Any]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -49,59 +67,60 @@ def scan(folder: Path) -> dict[str, Any]:
     return report
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_nothing_fails_in_an_example(example: Path, tmp_path: Path) -> None:
-    assert_clean(example.read_text(encoding="utf-8"), tmp_path)
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    """What the scanner found in what each spec renders to, by the kind of finding."""
+    folder = tmp_path_factory.mktemp("scanned") / "all"
+    for name, spec in SPECS.items():
+        place = folder / name
+        place.mkdir(parents=True)
+        (place / "mngen.yaml").write_text(spec, encoding="utf-8")
+        rendered = mngen("render", "--file", "mngen.yaml", "--out", "deploy", cwd=place)
+        assert rendered.returncode == 0, rendered.stderr
+    (folder / WRONG).mkdir()
+    (folder / WRONG / "main.tf").write_text(BAD, encoding="utf-8")
+    found: dict[str, list[dict[str, Any]]] = scan(folder)["results"]
+    return found
 
 
-def test_nothing_fails_in_a_new_network_with_its_defaults(tmp_path: Path) -> None:
-    minimal = (ROOT / "examples" / "minimal.yaml").read_text(encoding="utf-8")
-    with_shell = minimal.replace("nodes: 2,", "nodes: 2, shell: true,")
-    assert with_shell != minimal
-    assert_clean(with_shell + NEW_VPC, tmp_path)
+def within(name: str, checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the checks of files in one of the folders."""
+    return [check for check in checks if check["file_path"].startswith(f"/{name}/")]
 
 
-def assert_clean(spec: str, folder: Path) -> None:
-    """Render a spec and scan it: nothing fails, and every skip has its reason."""
-    (folder / "mngen.yaml").write_text(spec, encoding="utf-8")
-    rendered = mngen("render", "--file", "mngen.yaml", "--out", "deploy", cwd=folder)
-    assert rendered.returncode == 0, rendered.stderr
-    report = scan(folder / "deploy")
-    results = report["results"]
+def test_every_file_can_be_read(results: dict[str, list[dict[str, Any]]]) -> None:
     assert results["parsing_errors"] == []
-    assert report["summary"]["resource_count"] > 0
+
+
+def test_the_new_network_has_shells() -> None:
+    assert SPECS["minimal"] != WITH_SHELL
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_nothing_fails_and_every_skip_has_its_reason(
+    name: str, results: dict[str, list[dict[str, Any]]]
+) -> None:
+    # The roles, the environments and the queues at least were looked at.
+    assert len({check["resource"] for check in within(name, results["passed_checks"])}) > 10
     failed = [
         f"{check['check_id']} {check['resource']} ({check['file_path']}): {check['check_name']}"
-        for check in results["failed_checks"]
+        for check in within(name, results["failed_checks"])
     ]
     assert failed == []
     unexplained = [
         f"{check['check_id']} {check['resource']} ({check['file_path']})"
-        for check in results["skipped_checks"]
+        for check in within(name, results["skipped_checks"])
         if check["check_result"]["suppress_comment"] in ("", NO_REASON)
     ]
     assert unexplained == []
 
 
-BAD = """
-resource "aws_ecr_repository" "images" {
-  #checkov:skip=CKV_AWS_136:the key of AWS is enough for images
-  #checkov:skip=CKV_AWS_163
-  name = "images"
-}
-"""
-
-
-def test_the_scanner_sees_what_is_wrong(tmp_path: Path) -> None:
-    """So that no example passes for want of a scan."""
-    folder = tmp_path / "deploy"
-    folder.mkdir()
-    (folder / "main.tf").write_text(BAD, encoding="utf-8")
-    results = scan(folder)["results"]
-    assert "CKV_AWS_51" in {check["check_id"] for check in results["failed_checks"]}
+def test_the_scanner_sees_what_is_wrong(results: dict[str, list[dict[str, Any]]]) -> None:
+    failed = within(WRONG, results["failed_checks"])
+    assert "CKV_AWS_51" in {check["check_id"] for check in failed}
     reasons = {
         check["check_id"]: check["check_result"]["suppress_comment"]
-        for check in results["skipped_checks"]
+        for check in within(WRONG, results["skipped_checks"])
     }
     assert reasons == {
         "CKV_AWS_136": "the key of AWS is enough for images",

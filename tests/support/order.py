@@ -30,6 +30,7 @@ SECONDS = {
     "test_jobs_deployed": 60,
     "test_jobs_logs": 55,
     "instances": 45,
+    "security scan": 40,
     "test_terraform_broken_off": 40,
     "test_terraform_sandbox": 30,
     "test_playbooks_lint": 20,
