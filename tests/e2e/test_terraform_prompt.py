@@ -46,6 +46,21 @@ def end(child: pexpect.spawn[str]) -> tuple[str, int | None]:
     return text, child.exitstatus
 
 
+def interrupt(child: pexpect.spawn[str]) -> None:
+    """Press Ctrl-C once mngen waits for the terminal.
+
+    A signal between the question and the wait would be seen only after the next key: on a busy
+    machine, mngen may not have come so far when the question is read here.
+    """
+
+    def waits() -> bool:
+        stat = Path(f"/proc/{child.pid}/stat").read_text(encoding="utf-8")
+        return stat.rpartition(")")[2].split()[0] == "S"
+
+    wait_until(waits, "mngen to wait for an answer")
+    child.sendintr()
+
+
 def test_yes_applies(tmp_path: Path, env: dict[str, str]) -> None:
     folder = write_tree(tmp_path, TREE)
     child = at_terminal(tmp_path, env, "apply")
@@ -86,7 +101,7 @@ def test_ctrl_c_at_the_question_changes_nothing(tmp_path: Path, env: dict[str, s
     folder = write_tree(tmp_path, TREE)
     child = at_terminal(tmp_path, env, "apply")
     child.expect(QUESTION)
-    child.sendintr()
+    interrupt(child)
     text, code = end(child)
     assert code == 130
     assert "Traceback" not in text
