@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from mngen.spec._extends import EXTENDS
-from mngen.spec._model import Spec
+from mngen.spec._model import Spec, UlimitName
 
 _FILE = {"description": "The path of a JSON file in place of a command."}
 _GROUPS = {"description": "Node groups that all have a command, in place of the job's."}
@@ -41,6 +41,9 @@ def schema() -> dict[str, Any]:
             },
         },
     ]
+    # msgspec leaves out which keys a mapping may have.
+    limits = generated["$defs"]["Job"]["properties"]["ulimits"]
+    limits["propertyNames"] = {"enum": list(get_args(UlimitName))}
     # No key of a spec: it is resolved before there is one.
     whole = generated["$defs"]["Spec"]
     whole["properties"] = {EXTENDS: _EXTENDS, **whole["properties"]}

@@ -112,7 +112,14 @@ def test_loader_and_schema_agree_on_any_value(place: int, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "section", [(), ("network",), ("environments", "mpi"), ("jobs", "all-mpi")]
+    "section",
+    [
+        (),
+        ("network",),
+        ("environments", "mpi"),
+        ("jobs", "all-mpi"),
+        ("jobs", "one-mpi", "ulimits"),
+    ],
 )
 def test_the_schema_knows_no_other_keys(section: tuple[str, ...]) -> None:
     data = copy.deepcopy(FULL)
