@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -27,6 +27,8 @@ _MAY_COMBINE = (
 )
 _ATTRIBUTE = re.compile(r'( *)([A-Za-z_][A-Za-z0-9_-]*|"(?:[^"\\]|\\.)*") = (.*)\Z')
 _BRACKET = re.compile(r"[()\[\]{}]")
+_OPENING = re.compile(r"[(\[{]")
+_CLOSING = re.compile(r"[)\]}]")
 _STRING_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|#.*')
 _INDENT = "  "
 _LIST_WIDTH = 90
@@ -127,64 +129,66 @@ def layout(text: str) -> str:
     Indents by the brackets that are open, aligns the equals signs of adjacent one-line attributes,
     and removes blank lines at the start and the end of blocks and doubled ones between.
     """
-    lines = _indented(_without_idle_blanks(text.split("\n")))
     result: list[str] = []
     group: list[re.Match[str]] = []
-    for line in lines:
-        match = _ATTRIBUTE.match(line)
-        if match and _open_brackets(match[3]):
-            match = None
+    for line, is_whole in _indented(_without_idle_blanks(text.split("\n"))):
+        match = _ATTRIBUTE.match(line) if is_whole else None
         if match and (not group or group[0][1] == match[1]):
             group.append(match)
             continue
-        result.extend(_aligned(group))
-        group = [match] if match else []
-        if not group:
+        if group:
+            result += _aligned(group)
+            group = []
+        if match:
+            group.append(match)
+        else:
             result.append(line)
-    result.extend(_aligned(group))
+    result += _aligned(group)
     return "\n".join(result).rstrip("\n") + "\n"
 
 
-def _aligned(group: list[re.Match[str]]) -> Iterable[str]:
+def _aligned(group: list[re.Match[str]]) -> list[str]:
     width = max((len(match[2]) for match in group), default=0)
-    for match in group:
-        yield f"{match[1]}{match[2]:<{width}} = {match[3]}"
+    return [f"{match[1]}{match[2]:<{width}} = {match[3]}" for match in group]
 
 
 def _open_brackets(line: str) -> int:
     """Counts the brackets that a line leaves open; negative for those that it closes."""
     if not _BRACKET.search(line):
         return 0
-    bare = _STRING_OR_COMMENT.sub("", line)
-    return sum(map(bare.count, "([{")) - sum(map(bare.count, ")]}"))
+    bare = _STRING_OR_COMMENT.sub("", line) if '"' in line or "#" in line else line
+    return len(_OPENING.findall(bare)) - len(_CLOSING.findall(bare))
 
 
-def _indented(lines: Iterable[str]) -> Iterable[str]:
+def _indented(lines: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """Yields each line with its indentation, and whether it leaves open and closes no bracket."""
     # However many brackets a line opens, what follows is one level deeper.
     levels: list[int] = []
-    for line in lines:
-        change = _open_brackets(line)
-        closed = max(0, -change)
-        while closed and levels:
+    for text in lines:
+        change = _open_brackets(text)
+        closed = -change
+        while closed > 0 and levels:
             taken = min(closed, levels[-1])
             closed -= taken
             levels[-1] -= taken
             if levels[-1]:
                 break
             levels.pop()
-        text = line.strip()
-        yield _INDENT * len(levels) + text if text else ""
+        yield _INDENT * len(levels) + text if text else "", not change
         if change > 0:
             levels.append(change)
 
 
 def _without_idle_blanks(lines: list[str]) -> list[str]:
+    """Returns the lines without their indentation, and without blank ones that part nothing."""
     kept: list[str] = []
-    for line in (line.rstrip() for line in lines):
-        opens = not kept or not kept[-1] or kept[-1].endswith(("{", "[", "("))
-        if not line and opens:
-            continue
-        if line.lstrip().startswith(("}", "]", ")")) and kept and not kept[-1]:
+    last = ""
+    for line in map(str.strip, lines):
+        if not line:
+            if not last or last.endswith(("{", "[", "(")):
+                continue
+        elif not last and kept and line.startswith(("}", "]", ")")):
             kept.pop()
         kept.append(line)
+        last = line
     return kept
