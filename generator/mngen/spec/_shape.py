@@ -8,6 +8,7 @@ still judge the rest and all problems are shown at once.
 from __future__ import annotations
 
 import types
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -49,6 +50,10 @@ class ShapeCheck:
 
     def salvage(self, value: Any, kind: Any, path: Path = ()) -> Any:
         """Returns the sound part of `value`, or a marker where nothing of it is sound."""
+        # Most of a spec with a fault has none: that is not walked through.
+        with suppress(msgspec.ValidationError):
+            msgspec.convert(value, kind)
+            return value
         kind, meta = _unwrap(kind)
         if _is_union(kind):
             members = [member for member in get_args(kind) if member is not type(None)]
