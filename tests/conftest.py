@@ -91,9 +91,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(
                 f"{item.nodeid} asks for the fixture `sandbox`, which its file does not name"
             )
-        if asks or E2E in item.path.parents:
+        if asks or is_end_to_end(item.path):
             item.add_marker(pytest.mark.e2e)
     order.arrange(items)
+
+
+@cache
+def is_end_to_end(path: Path) -> bool:
+    """Whether a file is in the folder of the end-to-end tests."""
+    return E2E in path.parents
 
 
 def pytest_collection_finish() -> None:

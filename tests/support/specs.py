@@ -597,6 +597,11 @@ def _jobs(choice: Mapping[str, str], environments: dict[str, Data]) -> dict[str,
 
 def pairwise() -> list[Choice]:
     """Returns few choices in which every option of a feature meets every option of another."""
+    return [dict(choice) for choice in _pairwise()]
+
+
+@cache
+def _pairwise() -> list[Choice]:
     keys = list(FEATURES)
     missing = {
         ((one, a), (two, b))
@@ -604,22 +609,24 @@ def pairwise() -> list[Choice]:
         for a in FEATURES[one]
         for b in FEATURES[two]
     }
+    # Each pair in both orders, so that none need be put in order to be looked up.
+    unmet = missing | {(other, one) for one, other in missing}
     choices: list[Choice] = []
     while missing:
         # The first pair still missing, then for each other feature the option that meets most.
         choice: Choice = dict(min(missing))
         for key in keys:
             if key not in choice:
-                choice[key] = max(
-                    FEATURES[key],
-                    key=lambda option, key=key: sum(  # type: ignore[misc]
-                        tuple(sorted([(key, option), pair], key=lambda p: keys.index(p[0])))
-                        in missing
-                        for pair in choice.items()
-                    ),
-                )
-        ordered = sorted(choice.items(), key=lambda pair: keys.index(pair[0]))
-        missing -= set(itertools.combinations(ordered, 2))
+                chosen = list(choice.items())
+                met = [
+                    sum(((key, option), pair) in unmet for pair in chosen)
+                    for option in FEATURES[key]
+                ]
+                choice[key] = FEATURES[key][met.index(max(met))]
+        ordered = [(key, choice[key]) for key in keys]
+        pairs = set(itertools.combinations(ordered, 2))
+        missing -= pairs
+        unmet -= pairs | {(other, one) for one, other in pairs}
         choices.append(choice)
     return choices
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mngen.cluster import Cluster
+    from mngen.render import Tree
     from tests.support.key_changes import Key
 
 DECLARED = dict(keys())
@@ -140,8 +142,23 @@ def test_a_plan_is_made_for_every_key() -> None:
 
 
 def cluster_of(data: Data) -> Cluster:
+    return _cluster(json.dumps(data))
+
+
+# Most changes begin with one of a few specs.
+@lru_cache(maxsize=16)
+def _cluster(text: str) -> Cluster:
     files = {"bake/site.yml": b"- hosts: all\n"}
-    return require(load_text(json.dumps(data).encode(), files=files), load_catalog())
+    return require(load_text(text.encode(), files=files), load_catalog())
+
+
+def tree_of(data: Data) -> Tree:
+    return _tree(json.dumps(data))
+
+
+@lru_cache(maxsize=16)
+def _tree(text: str) -> Tree:
+    return render(_cluster(text))
 
 
 NO_AMIS = {"x86_64": "", "arm64": "", "x86_64-gpu": ""}
@@ -297,7 +314,7 @@ def test_a_bake_is_asked_for_where_amis_are_made_of_something_else(key: Key) -> 
 
 @pytest.mark.parametrize("key", list(CASES), ids=".".join)
 def test_new_jobs_are_spoken_of_where_job_definitions_are_others(key: Key) -> None:
-    before, after = (render(cluster_of(data)) for data in CASES[key])
+    before, after = (tree_of(data) for data in CASES[key])
     if key == ("name",):
         return
     assert (Effect.JOBS in DECLARED[key]) is (_jobs(before) != _jobs(after))
@@ -316,7 +333,7 @@ def _jobs(tree: Mapping[str, str]) -> list[str]:
 def test_the_place_of_the_state_and_the_provider_are_a_matter_of_init(key: Key) -> None:
     value: dict[str, Any] = {"bucket": "b-1", "key": "k", "region": "us-east-2", "provider": 5}
     before = changed(few(), {("state", "bucket"): "b-0"})
-    trees = [render(cluster_of(data)) for data in (before, changed(before, {key: value[key[-1]]}))]
+    trees = [tree_of(data) for data in (before, changed(before, {key: value[key[-1]]}))]
     assert trees[0]["terraform/versions.tf"] != trees[1]["terraform/versions.tf"]
     assert DECLARED[key] == (Effect.INIT,)
 
