@@ -216,7 +216,7 @@ def test_version(here: Path) -> None:
 def test_init_writes_what_renders(tmp_path: Path) -> None:
     folder = tmp_path / "My 2nd Cluster (new)"
     folder.mkdir()
-    done = mngen("init", "--region", "eu-central-1", cwd=folder)
+    done = mngen("init", "--region", "eu-central-1", cwd=folder, program=CHECKOUT)
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.startswith("wrote mngen.yaml\nnext: ")
     data = yaml.safe_load((folder / "mngen.yaml").read_text(encoding="utf-8"))

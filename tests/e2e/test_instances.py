@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
@@ -25,6 +23,7 @@ from mngen.catalog import (
 from mngen.catalog._file import encode
 from mngen.errors import InputError, ToolError
 from mngen.sandbox import Sandbox, start_sandbox
+from tests.support import cli
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,17 +37,13 @@ def box() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def mngen(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [sys.executable, "-c", "from mngen.cli import main; main()", "instances", *arguments],
-        cwd=cwd,
-        env=env or dict(os.environ),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def mngen(
+    *arguments: str,
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    program: tuple[str, ...] | None = None,
+) -> tuple[int, str, str]:
+    done = cli.mngen("instances", *arguments, cwd=cwd, env=env, program=program)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout, done.stderr
 
@@ -82,7 +77,10 @@ def test_a_refresh_tells_what_changed_and_leaves_nothing_else(box: Sandbox, tmp_
     extra = text.splitlines()[1].replace(b"a1.medium", b"a0.medium")
     path.write_bytes(text.replace(b"[\n", b"[\n" + extra + b"\n", 1))
     code, out, err = mngen(
-        "--refresh", "--region", "eu-west-1", cwd=tmp_path, env=box.environment()
+        *("--refresh", "--region", "eu-west-1"),
+        cwd=tmp_path,
+        env=box.environment(),
+        program=cli.CHECKOUT,
     )
     assert code == 0, err
     assert "added 9: r5.large, r5.xlarge" in out

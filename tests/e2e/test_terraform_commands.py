@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mngen.terraform import Terraform
-from tests.support.cli import mngen, read_tree
+from tests.support.cli import CHECKOUT, mngen, read_tree
 from tests.support.deploy import SLOW, sleeper, started, state, wait_until, write_tree
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def test_outputs_keep_their_secrets(tmp_path: Path, env: dict[str, str]) -> None
 
     applied = mngen("apply", "--yes", cwd=tmp_path, env=env)
     planned = mngen("plan", "--format", "json", cwd=tmp_path, env=env)
-    everything = mngen("output", cwd=tmp_path, env=env)
+    everything = mngen("output", cwd=tmp_path, env=env, program=CHECKOUT)
     assert everything.stdout == (
         'efs_id = fs-12345678\nsubnets = [\n  "subnet-1",\n  "subnet-2"\n]\ntoken = (sensitive)\n'
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from mngen.cli._main import run
+from tests.support.forked import fork_server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,24 +27,29 @@ DEAF = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")
 def mngen(
     *arguments: str,
     cwd: Path,
-    program: Sequence[str] = CHECKOUT,
+    program: Sequence[str] | None = None,
     env: dict[str, str] | None = None,
     timeout: float = 180,
 ) -> subprocess.CompletedProcess[str]:
-    """Run mngen with no terminal and no standard input.
+    """Run mngen in another process, with no terminal and no standard input.
 
     Args:
         arguments: The command with its options.
         cwd: The folder to run in.
-        program: How mngen is started; from this checkout by default.
+        program: How mngen is started, such as `CHECKOUT`. By default it is forked where that is as
+            good, which takes a third of the time: see `tests.support.forked`.
         env: The whole environment; this process's own by default.
         timeout: Seconds after which it is killed.
 
     Raises:
         subprocess.TimeoutExpired: It took longer than ``timeout``.
     """
+    environment = os.environ if env is None else env
+    if program is None and (server := fork_server(environment)) is not None:
+        command = [*CHECKOUT, *arguments]
+        return server.run(command, cwd=cwd, environment=environment, timeout=timeout)
     return subprocess.run(
-        [*program, *arguments],
+        [*(program or CHECKOUT), *arguments],
         cwd=cwd,
         env=env,
         stdin=subprocess.DEVNULL,
@@ -60,8 +66,8 @@ def mngen_here(
 ) -> subprocess.CompletedProcess[str]:
     """Run mngen in this process, with no terminal and no standard input.
 
-    Starting a process takes longer than most commands. A test about signals, terminals, imports or
-    durations needs `mngen`; so does one test of each command.
+    Even a fork takes longer than most commands. A test about signals, terminals, imports or
+    durations starts `CHECKOUT`; so does one test of each command.
 
     Args:
         arguments: The command with its options.

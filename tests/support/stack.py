@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from mngen.render import Deployment, render
 from mngen.rules import open_cluster
 from mngen.terraform import Terraform
-from tests.support.cli import CHECKOUT, mngen
+from tests.support.cli import mngen
 from tests.support.provider import attached
 
 if TYPE_CHECKING:
@@ -55,11 +55,11 @@ class Stack:
     Args:
         folder: An empty folder.
         env: The environment that finds the provider and leads to the emulated AWS.
-        program: How mngen is started; from this checkout by default.
+        program: How mngen is started; by default as `tests.support.cli.mngen` does.
     """
 
     def __init__(
-        self, folder: Path, env: dict[str, str], program: Sequence[str] = CHECKOUT
+        self, folder: Path, env: dict[str, str], program: Sequence[str] | None = None
     ) -> None:
         self.folder = folder
         self.terraform_folder = folder / "deploy" / "terraform"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.cli import mngen
+from tests.support.cli import CHECKOUT, mngen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ HINTS = {
 
 @pytest.mark.parametrize("command", HINTS)
 def test_refusal_speaks_of_the_command(command: str, tmp_path: Path) -> None:
-    done = mngen(*command.split(), cwd=tmp_path)
+    done = mngen(*command.split(), cwd=tmp_path, program=CHECKOUT)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         f"error: not a terminal: pass --yes to confirm\n  help: {HINTS[command]}\n"

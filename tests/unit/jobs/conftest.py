@@ -97,8 +97,12 @@ def run(
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run mngen as a user does, inside the sandbox."""
 
-    def ran(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def ran(
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        program: tuple[str, ...] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
         environment: Any = {**deployed.sandbox.environment(), **(env or {})}
-        return mngen(*arguments, cwd=folder, env=environment)
+        return mngen(*arguments, cwd=folder, env=environment, program=program)
 
     return ran

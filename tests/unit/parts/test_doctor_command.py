@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mngen.parts import NEEDS, PARTS, all_parts_of
-from tests.support.cli import mngen, mngen_here
+from tests.support.cli import CHECKOUT, mngen, mngen_here
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ def bare(tmp_path: Path) -> dict[str, str]:
 
 
 def test_it_shows_every_part_that_a_command_uses(tmp_path: Path) -> None:
-    done = mngen("doctor", cwd=tmp_path)
+    done = mngen("doctor", cwd=tmp_path, program=CHECKOUT)
     assert (done.returncode, done.stderr) == (0, "")
     used = {name for need in NEEDS.values() if need.commands for name in all_parts_of(need.name)}
     for name in used:

@@ -11,7 +11,7 @@ import pytest
 from mngen.catalog import PRICES_NAME
 from mngen.errors import InputError, Severity
 from mngen.rules import RULES, check_file
-from tests.support.cli import mngen, mngen_here
+from tests.support.cli import CHECKOUT, mngen, mngen_here
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,7 +133,7 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_aws_without_credentials(spec: Path) -> None:
-    done = mngen("check", "--aws", cwd=spec.parent, env=dict(os.environ))
+    done = mngen("check", "--aws", cwd=spec.parent, program=CHECKOUT)
     assert done.returncode == 3
     assert "AWS credentials are missing" in done.stdout
     assert done.stdout.endswith("rules, AWS did not answer all of it\n")
