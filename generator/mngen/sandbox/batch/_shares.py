@@ -86,19 +86,23 @@ def check_policy(backend: Any, arn: str | None) -> None:
         raise ClientException(f"Scheduling policy {arn} does not exist")
 
 
-def in_turn(backend: Any, jobs: Collection[Job], now: float) -> Iterator[Job]:
+def in_turn(
+    backend: Any, open_jobs: Collection[Job], jobs: Collection[Job], now: float
+) -> Iterator[Job]:
     """Yields jobs in the order in which Batch dispatches them: as submitted, or by share.
 
     Args:
         backend: The Batch of an account and region.
-        jobs: All jobs, in the order of their submission.
+        open_jobs: Those that have not ended, in the order of their submission.
+        jobs: All, in that order: what has ended counts for the use of a share.
         now: Seconds since the epoch.
     """
+    waiting = (each.queue for each in open_jobs if _waits(each))
     fair = {
         arn: iter(front(backend, arn, jobs, now))
-        for arn in {each.queue.arn for each in jobs if _waits(each) and each.queue.schedule_policy}
+        for arn in {queue.arn for queue in waiting if queue.schedule_policy}
     }
-    for job in jobs:
+    for job in open_jobs:
         waits = _waits(job) and job.queue.arn in fair
         yield next(fair[job.queue.arn]) if waits else job
 
