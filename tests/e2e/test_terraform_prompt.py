@@ -33,7 +33,7 @@ def at_terminal(tmp_path: Path, env: dict[str, str], *arguments: str) -> pexpect
         [*CHECKOUT[1:], *arguments],
         cwd=str(tmp_path),
         env=env,
-        timeout=30,
+        timeout=120,
         encoding="utf-8",
         dimensions=(24, 80),
     )

@@ -11,13 +11,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(*command: str | Path) -> str:
-    """Run a program in the checkout, and return what it prints."""
+def run(*command: str | Path, cwd: Path = ROOT) -> str:
+    """Run a program in a folder, by default the checkout, and return what it prints."""
     # Without the variables of the test session: what is installed must not lean on them.
     env = {name: text for name, text in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(
         command,
-        cwd=ROOT,
+        cwd=cwd,
         env=env,
         stdin=subprocess.DEVNULL,
         capture_output=True,
