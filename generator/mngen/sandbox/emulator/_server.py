@@ -57,6 +57,7 @@ _REMEMBERED = 1_000
 
 _SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/(?P<region>[^/]*)/(?P<service>[^/]+)/aws4_request")
 _ACTION = re.compile(rb"(?:^|&)Action=(\w+)")
+_INSTANCE_TYPES = re.compile(rb"(?:^|&)Action=DescribeInstanceTypes(?:&|$)")
 _CLIENT_TOKEN = re.compile(rb"(?:^|&)ClientToken=([^&]+)")
 logger = logging.getLogger("mngen.sandbox")
 
@@ -226,7 +227,7 @@ def _buffer_form(environ: dict[str, Any]) -> None:
 
 
 def _token(environ: dict[str, Any]) -> str:
-    """Names a request that its client may send twice, with the same answer; "" for any other.
+    """Names a request that gets the same answer when it comes again; "" for any other.
 
     A client that lost the answer sends the request again with its token, which moto ignores.
     Source: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html
@@ -235,11 +236,16 @@ def _token(environ: dict[str, Any]) -> str:
     sends it again, with a token or without. What may be done only once, such as to revoke a rule,
     would fail the run; so its requests are known again by the id that AWS's clients give each call
     and repeat with each attempt, `amz-sdk-invocation-id`.
+
+    What moto knows of instance types never changes, and takes it two seconds to write.
     """
-    found = _CLIENT_TOKEN.search(environ.get("mngen.form", b""))
+    form = environ.get("mngen.form", b"")
+    found = _CLIENT_TOKEN.search(form)
     scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
     if scope is None:
         return ""
+    if _INSTANCE_TYPES.search(form):
+        return f"{scope['region']} {form.decode()}"
     if found is not None:
         return f"{scope['region']} {describe_request(environ)} {found[1].decode()}"
     if "Terraform/" in environ.get("HTTP_USER_AGENT", ""):
