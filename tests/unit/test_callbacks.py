@@ -26,6 +26,9 @@ TAKE_LINES = {
 
 def line_callbacks(source: str) -> Iterator[str]:
     """Parameters and attributes that are functions of a text which return nothing."""
+    # To parse a file takes long.
+    if "Callable" not in source:
+        return
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.arg) and node.annotation:
             name, annotation = node.arg, ast.unparse(node.annotation)

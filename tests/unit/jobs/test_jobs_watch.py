@@ -149,14 +149,19 @@ class Aws:
         assert asked.keys() <= {"jobQueue", "jobStatus", "maxResults", "nextToken"}
         self.asked[asked["jobQueue"], asked["jobStatus"]] += 1
         found = [
-            {key: value for key, value in job.items() if key not in ("queue", "tags", "timeout")}
+            job
             for job in self.jobs.values()
-            if (job["queue"], job["status"]) == (asked["jobQueue"], asked["jobStatus"])
+            if job["queue"] == asked["jobQueue"] and job["status"] == asked["jobStatus"]
         ]
         first = int(asked.get("nextToken", 0))
         last = first + min(asked["maxResults"], 1000)
         more = {"nextToken": str(last)} if last < len(found) else {}
-        return {"jobSummaryList": found[first:last], **more}
+        hidden = {"queue", "tags", "timeout"}
+        page = [
+            {key: value for key, value in job.items() if key not in hidden}
+            for job in found[first:last]
+        ]
+        return {"jobSummaryList": page, **more}
 
     def describe_jobs(self, *, jobs: list[str]) -> Any:
         self._answer("DescribeJobs")

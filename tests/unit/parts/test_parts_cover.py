@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 # In these, a program is the first argument, or the first word of a list that is.
 STARTERS = {"Popen", "ask", "run", "run_logged", "which", "found_program", "_answer", "_asked"}
+# Files without any of these in them need not be parsed, which takes long.
+STARTED = re.compile(rf"\b(?:{'|'.join(STARTERS)})\b")
 # What every system has: the shell, coreutils, and what comes with Debian's apt, where that is asked
 # for only to find out whether it is there.
 EVERYWHERE = {"/bin/sh", "sh", "apt-cache", "apt-config", "apt-get", "systemctl"}
@@ -44,7 +47,10 @@ def words(node: ast.expr, constants: dict[str, ast.expr]) -> str | None:
 
 def programs(path: Path) -> set[str]:
     """Return the names of the programs that a module starts or looks for."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    source = path.read_text(encoding="utf-8")
+    if not STARTED.search(source):
+        return set()
+    tree = ast.parse(source)
     constants: dict[str, ast.expr] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):

@@ -102,6 +102,8 @@ def prepare(folder: Path, case: Case) -> dict[str, Any]:
         "connection": "local",
         "gather_facts": False,
         "vars": {
+            # As in image.yml: no file is written, made executable and removed for each module.
+            "ansible_pipelining": True,
             "mngen_base": "amazon-linux-2023",
             "mngen_efa": True,
             "mngen_efa_installer": "",

@@ -91,9 +91,9 @@ def test_never_mounted_it_powers_off_and_says_why(tmp_path: Path) -> None:
 def test_of_lustre_it_speaks_of_the_ports_of_lustre(tmp_path: Path) -> None:
     script = tmp_path / "mngen-fsx-mount"
     script.write_bytes(SCRIPT.read_bytes())
-    done, _ = run(tmp_path, 1000, "/fsx", "fsx.mount", "300", script=script)
+    done, _ = run(tmp_path, 1000, "/fsx", "fsx.mount", "30", script=script)
     assert done.returncode == 1
-    assert "mngen-fsx-mount: ERROR: /fsx was not mounted within 300 s" in done.stdout
+    assert "mngen-fsx-mount: ERROR: /fsx was not mounted within 30 s" in done.stdout
     assert "ports 988 and 1018 to 1023" in done.stdout
     assert "2049" not in done.stdout
     assert mount_state(done.stdout + "mngen-efs-mount: OK: /efs is mounted\n") == "ERROR"
