@@ -37,11 +37,18 @@ _POLL_SECONDS = 0.5
 # for others: with QEMU 7.2, a second CPU in the first one's socket never starts then.
 _COUNTED = ("-icount", "shift=3")
 
-# Of an Intel type on EC2, as far as a kernel looks; all that this QEMU can emulate, but for what
-# Linux would wait with: an emulated MWAIT does not wait, so an idle CPU, and one that is offline,
-# would keep a CPU of this machine busy.
-# Source: https://github.com/qemu/qemu/blob/v7.2.0/target/i386/tcg/sysemu/misc_helper.c
-_PROCESSOR = "max,vendor=GenuineIntel,monitor=off"
+# Of an Intel type on EC2, as far as a kernel looks for its threads. Nothing that takes QEMU longer
+# to emulate than software does without: AVX, instructions that copy byte by byte, page tables of
+# five levels. Without MWAIT, which does not wait when emulated: an idle CPU, and one that is
+# offline, would keep a CPU of this machine busy. With random numbers: the boot waits without.
+# Source: https://github.com/qemu/qemu/blob/v7.2.0/target/i386/tcg/sysemu/misc_helper.c, and
+# builtin_x86_defs in target/i386/cpu.c
+_PROCESSOR = "qemu64,vendor=GenuineIntel,monitor=off,rdrand=on"
+
+# Its ACPI tables list how interrupts are routed, which those of `pc` compute for each device.
+# Source: build_prt and build_q35_pci0_prt in
+# https://github.com/qemu/qemu/blob/v7.2.0/hw/i386/acpi-build.c
+_MACHINE = "q35"
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ class Processors:
     def arguments(self) -> list[str]:
         """QEMU's arguments."""
         count = self.sockets * self.cores * 2
-        words = ["-cpu", _PROCESSOR, "-m", str(_MEMORY)]
+        words = ["-machine", _MACHINE, "-cpu", _PROCESSOR, "-m", str(_MEMORY)]
         words += ["-smp", f"{count},sockets={self.sockets},cores={self.cores},threads=2"]
         for node in range(self.sockets):
             first, each = node * self.cores * 2, self.cores * 2
