@@ -28,7 +28,6 @@ from mngen.jobs._retry import RetryPolicy
 from mngen.jobs._status import describe_one, list_array, list_jobs, status_of
 from mngen.jobs._submit import Prepared, Sender, prepare, require_all, submitter
 from mngen.jobs._sweep import Sweep, make_sweep, send_sweep, waiting_for
-from mngen.jobs._timeline import WIRE_UP_PATTERN, timeline_of
 from mngen.jobs._turns import turns_of
 from mngen.jobs._types import (
     ENDED,
@@ -724,6 +723,8 @@ class Jobs:
             InputError: Batch knows no such job, or it is an array.
             ToolError: The log is gone, or AWS does not answer.
         """
+        from mngen.jobs._timeline import WIRE_UP_PATTERN, timeline_of
+
         with translated():
             described = describe_one(self.batch, job)
             require_no_array(described, "which have a timeline each")

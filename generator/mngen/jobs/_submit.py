@@ -27,7 +27,6 @@ from mngen.jobs._request import (
 )
 from mngen.jobs._twins import as_submission, counts, find, token_in
 from mngen.jobs._types import Order, Submission
-from mngen.rules import check_submission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -129,6 +128,8 @@ def prepare(account: Account, order: Order, *, registering: bool = False) -> Pre
         target = Target(intent, account, newest)
         wanted = revision_wanted(target) if registering else newest
     judged = Target(intent, account, wanted)
+    from mngen.rules import check_submission
+
     return Prepared(order, intent, target, wanted, check_submission(judged))
 
 

@@ -37,7 +37,6 @@ from mngen.jobs._request import LONGEST_TAG_VALUE, faults_of_words, make_intent,
 from mngen.jobs._rows import Rows, cut, pack, runs, unpack
 from mngen.jobs._submit import Prepared, Sender, require_all
 from mngen.jobs._swept import Found, child_of, find_rows
-from mngen.rules import LARGEST_OVERRIDES, check_submission
 from mngen.spec import JobFromFile
 
 if TYPE_CHECKING:
@@ -225,6 +224,8 @@ class Sweep:
 
     def _room(self) -> int:
         """Returns how many characters of packed rows fit into a request, beside all else in it."""
+        from mngen.rules import LARGEST_OVERRIDES
+
         array = self._array(self.numbers, packed="")
         request = dict(array.shown)
         request["tags"] = {
@@ -242,6 +243,8 @@ class Sweep:
 
         Where it goes and what it asks for are the same, so only what needs no AWS is checked.
         """
+        from mngen.rules import check_submission
+
         base = self.base
         cluster, registering = base.target.account.cluster, base.intent.registering
         intent = make_intent(cluster, order, registering=registering)

@@ -22,7 +22,6 @@ from mngen.jobs._old_image import old_image_causes
 from mngen.jobs._reasons import STUCK, cause_of
 from mngen.jobs._too_long import too_long_causes
 from mngen.jobs._types import WAITING, Cause
-from mngen.rules import check_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +93,8 @@ def _said(job: JobDetailTypeDef) -> Iterator[Cause]:
 
 def _judged(target: Target) -> Iterator[Cause]:
     """Yields what the rules find, as if the job were about to be submitted."""
+    from mngen.rules import check_waiting
+
     for each in check_waiting(target):
         yield Cause(
             what=each.problem.message,
