@@ -16,6 +16,7 @@ import pytest
 
 from mngen.sandbox.machines._image import kernel_limit
 from mngen.sandbox.machines._root import machine_layers
+from tests.support.deploy import wait_until
 from tests.support.images import LocalRegistry, local_registry, push_layers, registry_unavailable
 from tests.support.instance import SECRET, TOKEN, serving
 from tests.support.machines import Machine, booted, copied
@@ -500,13 +501,6 @@ def test_packages_are_those_that_were_needed(baked: Baked) -> None:
         assert baked.machine.read(record).split() == ["python3.8"]
 
 
-# What the unit says of a boot, whatever comes of it.
-MODES = """
-sed -i 's/ 300$/ {seconds}/' /etc/systemd/system/mngen-efs.service
-echo '{mode}' >/srv/efs.mode
-"""
-
-
 # What a bake with scratch space has written.
 OTHER_SCRATCH = """
 printf '[Service]\\nExecStart=/bin/true\\n[Install]\\nWantedBy=multi-user.target\\n' \\
@@ -521,30 +515,37 @@ def test_a_mount_that_fails_at_boot_is_tried_again_and_then_the_power_goes_off(
     baked: Baked, tmp_path: Path
 ) -> None:
     folder = copied(baked.folder, tmp_path / "machine")
+    unit = folder / "upper/etc/systemd/system/mngen-efs.service"
+    mode = folder / "upper/srv/efs.mode"
+    written = unit.read_text(encoding="utf-8")
+    assert written.count(" 300\n") == 1
+    unit.write_text(written.replace(" 300\n", " 600\n"), encoding="utf-8")
+    mode.write_text("unreachable", encoding="utf-8")
     with booted(folder, baked.wishes.base) as machine:
-        # The kernel's clock is this computer's: the next boot begins within a minute or so.
-        up = float(Path("/proc/uptime").read_text(encoding="utf-8").split()[0])
-        machine.run(MODES.format(seconds=600, mode=f"late {up + 90:.0f}"))
-    with booted(folder, baked.wishes.base) as machine:
+        warning = "mngen-efs-mount: WARNING: /efs is not mounted: "
+        wait_until(
+            lambda: warning in machine.console.read_text(encoding="utf-8", errors="replace"),
+            "the first failure",
+        )
         assert machine.run("mountpoint /efs", check=False).returncode != 0
         assert machine.run("systemctl is-active docker ecs", check=False).stdout.split() == [
             "inactive",
             "inactive",
         ]
-        machine.run("until systemctl is-active --quiet ecs; do sleep 2; done", timeout=400)
+        machine.run("rm /srv/efs.mode; until systemctl is-active --quiet ecs; do sleep 0.2; done")
         assert machine.run("systemctl is-active docker efs.mount").stdout == "active\nactive\n"
         console = machine.console.read_text(encoding="utf-8", errors="replace")
-        assert "mngen-efs-mount: WARNING: /efs is not mounted: " in console
         assert "Connection timed out" in console
         assert "mngen-efs-mount: OK: /efs is mounted" in console
-        machine.run(MODES.format(seconds=30, mode="no-name").replace(" 300$", " 600$"))
+    unit.write_text(written.replace(" 300\n", " 20\n"), encoding="utf-8")
+    mode.write_text("no-name", encoding="utf-8")
     with booted(folder, baked.wishes.base) as machine:
         deadline = time.monotonic() + 400
         while Path(f"/proc/{machine.pid}").exists():
             assert time.monotonic() < deadline, machine.console.read_text(encoding="utf-8")
             time.sleep(0.2)
         console = machine.console.read_text(encoding="utf-8", errors="replace")
-    assert "mngen-efs-mount: ERROR: /efs was not mounted within 30 s: " in console
+    assert "mngen-efs-mount: ERROR: /efs was not mounted within 20 s: " in console
     assert 'Failed to resolve "fs-0123456789abcdef0.efs.us-east-1.amazonaws.com"' in console
     assert "powering off, so that AWS Batch replaces this instance" in console
     assert "Started ecs.service" not in console

@@ -171,6 +171,8 @@ def _play_one(
             envvars={
                 "ANSIBLE_HOST_KEY_CHECKING": "False",
                 "ANSIBLE_NOCOLOR": "1",
+                # Amazon Linux lets sudo run without a terminal.
+                "ANSIBLE_PIPELINING": "True",
                 "ANSIBLE_TIMEOUT": str(SECONDS_TO_CONNECT),
                 **LOCALE,
                 "PATH": f"{program.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",

@@ -142,6 +142,7 @@ class PackerEngine:
         environment = {
             **os.environ,
             "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_PIPELINING": "True",
             "ANSIBLE_TIMEOUT": str(SECONDS_TO_CONNECT),
             "CHECKPOINT_DISABLE": "1",
             **LOCALE,

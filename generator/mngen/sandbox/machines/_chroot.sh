@@ -98,8 +98,11 @@ kinds="ecdsa ed25519"
 # https://docs.aws.amazon.com/linux/al2023/ug/ssh-host-keys-disabled.html
 grep -q ' 2023' /etc/system-release || kinds="rsa $kinds"
 for kind in $kinds; do
+  bits=
+  # The default of OpenSSH 7.4, which Amazon Linux 2 has.
+  [ "$kind" != rsa ] || bits=2048
   [ -e "/etc/ssh/ssh_host_${kind}_key" ] ||
-    ssh-keygen -q -t "$kind" -N '' -f "/etc/ssh/ssh_host_${kind}_key"
+    ssh-keygen -q -t "$kind" ${bits:+-b "$bits"} -N '' -f "/etc/ssh/ssh_host_${kind}_key"
 done
 
 trap 'exit 0' TERM

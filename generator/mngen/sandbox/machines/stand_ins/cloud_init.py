@@ -69,7 +69,10 @@ def make_host_keys() -> None:
     for kind in ("ecdsa", "ed25519") if newer else ("rsa", "ecdsa", "ed25519"):
         file = Path(f"/etc/ssh/ssh_host_{kind}_key")
         if not file.exists():
-            subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", file], check=True)
+            # The default of OpenSSH 7.4, which Amazon Linux 2 has.
+            bits = ["-b", "2048"] if kind == "rsa" else []
+            command = ["ssh-keygen", "-q", "-t", kind, *bits, "-N", "", "-f", file]
+            subprocess.run(command, check=True)
 
 
 def authorize(home: Path, owner: int, line: str) -> None:

@@ -11,9 +11,9 @@ Unlike the real one it mounts by a bind mount in place of NFS (/proc/mounts does
 127.0.0.1:/), runs no tunnel, and does not look for a role: instances here have no metadata service.
 Not here are the options `stunnel`, `ocsp`, `netns` and `crossaccount`, which it refuses.
 
-How it behaves is chosen by a line in /srv/efs.mode: `late N` fails until /proc/uptime shows N,
-`no-name` fails as where the name does not resolve, `silent` reports success without a mount, as
-where network.target is not active.
+How it behaves is chosen by a line in /srv/efs.mode: `unreachable` fails as where no server answers,
+`no-name` as where the name does not resolve, `silent` reports success without a mount, as where
+network.target is not active.
 
 Source: github.com/aws/efs-utils 3.2.0 (def6e74), src/efs_utils_common/: config_utils.py (log),
 mount_options.py (options), proxy.py (state, watchdog, tunnel), certificate_utils.py (key,
@@ -88,9 +88,9 @@ def fail(text: str, code: int) -> int:
     return code
 
 
-def chosen_mode() -> list[str]:
-    """Returns the words that choose how it behaves; none for a file system that answers."""
-    return MODE.read_text().split() if MODE.exists() else []
+def chosen_mode() -> str:
+    """Returns the word that chooses how it behaves; empty for a file system that answers."""
+    return MODE.read_text().strip() if MODE.exists() else ""
 
 
 def wrong_options(options: Options) -> str | None:
@@ -138,11 +138,14 @@ def wrong_identity(options: Options) -> str | None:
 
 
 def make_key() -> None:
-    """Makes the private key that all mounts of a client share, once."""
+    """Makes the private key that all mounts of a client share, once.
+
+    That of amazon-efs-utils is RSA, which takes up to a second to make; nothing here uses it.
+    """
     if not KEY.exists():
         KEY.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(
-            ["ssh-keygen", "-q", "-t", "rsa", "-b", "3072", "-m", "PEM", "-N", "", "-f", KEY],
+            ["ssh-keygen", "-q", "-t", "ecdsa", "-m", "PEM", "-N", "", "-f", KEY],
             stdin=subprocess.DEVNULL,
             check=True,
         )
@@ -245,13 +248,13 @@ def main() -> int:
         return fail(f'Failed to resolve "{source.partition(":")[0]}"', 1)
     if PROGRAM == "mount.efs" and (wrong := wrong_options(options)):
         return fail(wrong, 1)
-    if mode[:1] == ["no-name"]:
+    if mode == "no-name":
         return fail(
             f'Failed to resolve "{server}" - check that your file system ID is correct, and ensure '
             "that the VPC has an EFS mount target for this file system ID.",
             1,
         )
-    if mode[:1] == ["silent"]:
+    if mode == "silent":
         return fail(
             f"Failed to mount {file_system} because the network was not yet available, add "
             '"_netdev" to your mount options',
@@ -283,8 +286,7 @@ def mount(source: str, target: str, words: list[str], options: Options, server: 
     path = source.partition(":")[2] or "/"
     command = f"/sbin/mount.nfs4 127.0.0.1:{path} {target} -o {nfs_options(options)}"
     note("INFO", f'Executing: "{command}" with 15 sec time limit.')
-    up = float(Path("/proc/uptime").read_text().split()[0])
-    if not STORE.is_dir() or (mode[:1] == ["late"] and up < float(mode[1])):
+    if not STORE.is_dir() or mode == "unreachable":
         return fail("Connection timed out", 32)
     RECORD.parent.mkdir(parents=True, exist_ok=True)
     with RECORD.open("a") as record:
