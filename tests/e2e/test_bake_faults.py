@@ -357,23 +357,22 @@ def test_packer_cleans_up_when_mngen_is_killed(tmp_path: Path, sandbox: Sandbox)
         assert deployed.left() == []
 
 
-@pytest.mark.parametrize("program", ["packer", "ansible-playbook"])
-def test_a_killed_program_fails_its_image_alone(
-    program: str, tmp_path: Path, sandbox: Sandbox
-) -> None:
-    with baking(tmp_path, sandbox, "packer", *TWO, name="kill") as bake:
-        bake.deployed.linger()
+def test_a_killed_program_fails_its_image_alone(tmp_path: Path, sandbox: Sandbox) -> None:
+    programs = {"r5.12xlarge": "packer", "r5.24xlarge": "ansible-playbook"}
+    with baking(tmp_path, sandbox, "packer", *programs, "m4.4xlarge", name="kill") as bake:
+        bake.deployed.linger(*programs)
         hold = bake.faults.hold("ec2:StopInstances")
         process = bake.start()
-        bake.reach(f"r5.12xlarge {TASK}")
-        victims = descendants(process.pid, program, "r5_12xlarge")
-        assert victims, bake.said
-        for pid in victims:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        for image, program in programs.items():
+            bake.reach(f"{image} {TASK}")
+            victims = descendants(process.pid, program, image.replace(".", "_"))
+            assert victims, bake.said
+            for pid in victims:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         hold.released.set()
         assert bake.wait() == 3, bake.said
-        assert list(bake.deployed.record.read()) == ["r5.24xlarge"], bake.said
+        assert list(bake.deployed.record.read()) == ["m4.4xlarge"], bake.said
         assert bake.deployed.left() == []
 
 

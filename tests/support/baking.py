@@ -139,11 +139,12 @@ class Deployed:
         text = playbook.read_text(encoding="utf-8")
         playbook.write_text(text.replace("default(false)", "default(true)"), encoding="utf-8")
 
-    def linger(self) -> None:
-        """Let the playbook stay in its first task on the r5.12xlarge's builder."""
+    def linger(self, *images: str) -> None:
+        """Let the playbook stay in its first task on some builders: without names r5.12xlarge's."""
         playbook = self.tree / "playbooks" / "image.yml"
         text = playbook.read_text(encoding="utf-8")
-        asleep = "sleep {{ 600 if mngen_image == 'r5.12xlarge' else 0 }}; echo"
+        named = list(images or ("r5.12xlarge",))
+        asleep = f"sleep {{{{ 600 if mngen_image in {named} else 0 }}}}; echo"
         playbook.write_text(text.replace("raw: echo", f"raw: {asleep}"), encoding="utf-8")
 
     def left(self) -> list[str]:
