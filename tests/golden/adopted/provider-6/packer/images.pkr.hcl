@@ -155,6 +155,11 @@ build {
     user          = "ec2-user"
     use_proxy     = false
 
+    # Each check takes a start of Ansible, twice for each playbook.
+    # Without one, Packer writes an inventory for Ansible 1.
+    skip_version_check      = true
+    inventory_file_template = "{{ .HostAlias }} ansible_host={{ .Host }} ansible_user={{ .User }} ansible_port={{ .Port }}\n"
+
     # A builder creates its host key at its first boot, so there is nothing to compare it with.
     ansible_env_vars = ["ANSIBLE_HOST_KEY_CHECKING=False", "ANSIBLE_SSH_ARGS=${var.ssh_arguments}"]
     extra_arguments = ["--extra-vars", jsonencode({
