@@ -1,7 +1,7 @@
 """Which end-to-end tests run first, and which in one worker.
 
 What takes longest begins first: begun last, it would keep one worker busy while the others have
-nothing left to do. Seconds are those of a run with four workers on a machine with two cores that
+nothing left to do. Seconds are those of a run with six workers on a machine with two cores that
 does nothing else, and only their order counts.
 """
 
