@@ -113,6 +113,15 @@ class Programs:
         )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def uncounted() -> Iterator[None]:
+    """Lets nothing count the lines of a process that starts here: none is forked then."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [each for each in os.environ if each.startswith("COVERAGE_PROCESS_")]:
+            patch.delenv(name)
+        yield
+
+
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
     programs = Programs(tmp_path_factory.mktemp("programs"))
