@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mngen._resources import playbooks
-from mngen.images._ansible import LOCALE
+from mngen.images._ansible import LOCALE, SECONDS_TO_CONNECT
 from mngen.sandbox.machines._root import USER
 from tests.support.machines import ssh_options
 
@@ -89,6 +89,7 @@ def play(
         "ANSIBLE_LOCALHOST_WARNING": "False",
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_SSH_ARGS": " ".join(ssh_options(machine)) if machine else "",
+        "ANSIBLE_TIMEOUT": str(SECONDS_TO_CONNECT),
     }
     address = machine.address if machine else "127.0.0.1"
     command = [str(PROGRAM), "-i", f"{address},", "-u", USER, str(playbooks() / playbook)]
