@@ -52,6 +52,8 @@ NOT_IMPLEMENTED = "SandboxNotImplemented"
 FAULT = "SandboxFault"
 """Error code for an action that the emulator has and that failed inside. No client retries it."""
 
+_BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+
 _REMEMBERED = 1_000
 """Answers kept for a client that asks again, which it does within seconds."""
 
@@ -206,10 +208,50 @@ def make_emulator(port: int, application: Application) -> BaseWSGIServer:
 
 
 class _Handler(MotoRequestHandler):
-    """Sends an answer at once, however small: a Terraform run waits for a thousand of them."""
+    """Sends an answer at once, however small, and keeps the connection for the next request.
+
+    werkzeug closes each connection, since it does not know whether an application has read all of a
+    request. Here all of it is read before the application is asked, and its answer is at hand
+    before anything is sent. A Terraform run makes a thousand requests, mostly over few connections.
+    """
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    # The head and the body of an answer leave together.
+    wbufsize = -1
+
+    def handle_expect_100(self) -> bool:
+        """Asks a client for the body that it holds back."""
+        answered = super().handle_expect_100()
+        self.wfile.flush()
+        return answered
+
+    def run_wsgi(self) -> None:
+        """Answers one request."""
+        environ = self.make_environ()
+        received = environ["wsgi.input"]
+        is_chunked = environ.get("wsgi.input_terminated", False)
+        length = -1 if is_chunked else int(environ.get("CONTENT_LENGTH") or 0)
+        environ["wsgi.input"] = BytesIO(received.read(length))
+        answer: list[Any] = []
+
+        def remember(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> Any:
+            answer[:] = [status, headers]
+            return lambda _data: None
+
+        body = b"".join(self.server.app(environ, remember))
+        status, headers = answer
+        code, _, reason = status.partition(" ")
+        self.send_response(int(code), reason)
+        for name, value in headers:
+            self.send_header(name, value)
+        # https://www.rfc-editor.org/rfc/rfc9110#section-8.6
+        has_body = self.command != "HEAD" and int(code) not in _BODILESS
+        if has_body and all(name.lower() != "content-length" for name, _ in headers):
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if has_body:
+            self.wfile.write(body)
 
 
 def _service(environ: dict[str, Any]) -> str | None:
