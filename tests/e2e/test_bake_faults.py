@@ -32,6 +32,7 @@ from tests.support.deploy import wait_until
 from tests.support.faults import Faults
 from tests.support.iam import actions
 from tests.support.needs import skip_without
+from tests.support.processes import children_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,14 +135,9 @@ def baking(
 def descendants(pid: int, *words: str) -> list[int]:
     """Find the descendants of a process whose command line holds all the words."""
     found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            command = (entry / "cmdline").read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-        if parent == pid:
-            child = int(entry.name)
+    for child in children_of(pid):
+        with suppress(OSError):
+            command = Path(f"/proc/{child}/cmdline").read_bytes().decode(errors="replace")
             # The supervisor's own command line holds that of what it watches.
             if all(word in command for word in words) and "_supervisor.py" not in command:
                 found.append(child)

@@ -19,6 +19,7 @@ import pytest
 
 from tests.support import provider6
 from tests.support.needs import skip_without
+from tests.support.processes import state_of
 from tests.support.provider6 import _schema
 
 if TYPE_CHECKING:
@@ -330,8 +331,7 @@ def is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     # A process that has ended but whose parent has not asked for its status is none.
-    status = Path(f"/proc/{pid}/stat")
-    return not status.exists() or status.read_text(encoding="utf-8").rpartition(")")[2][1] != "Z"
+    return state_of(pid) != "Z"
 
 
 def test_the_provider_ends_with_its_context() -> None:

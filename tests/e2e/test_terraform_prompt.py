@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.cli import CHECKOUT
 from tests.support.deploy import SLOW, sleeper, state, wait_until, write_tree
+from tests.support.processes import state_of
 
 TREE = """
 resource "terraform_data" "a" {
@@ -52,12 +53,9 @@ def interrupt(child: pexpect.spawn[str]) -> None:
     A signal between the question and the wait would be seen only after the next key: on a busy
     machine, mngen may not have come so far when the question is read here.
     """
-
-    def waits() -> bool:
-        stat = Path(f"/proc/{child.pid}/stat").read_text(encoding="utf-8")
-        return stat.rpartition(")")[2].split()[0] == "S"
-
-    wait_until(waits, "mngen to wait for an answer")
+    process = child.pid
+    assert process is not None
+    wait_until(lambda: state_of(process) == "S", "mngen to wait for an answer")
     child.sendintr()
 
 

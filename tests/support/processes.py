@@ -57,6 +57,30 @@ def outcome(function: Callable[[], object]) -> str:
     return text
 
 
+def state_of(process: int) -> str:
+    """Return the letter of a process's state, such as S, or Z where nothing has waited for its end.
+
+    Empty where there is none. Source: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+    """
+    return next(iter(_status(process)), "")
+
+
+def children_of(process: int) -> list[int]:
+    """Find the processes that a process began, with those that nothing has waited for yet."""
+    numbers = [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+    return [each for each in numbers if _status(each)[1:2] == [str(process)]]
+
+
+def _status(process: int) -> list[str]:
+    """Return the fields about a process, from its state and its parent on; empty where none is."""
+    try:
+        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    # The name in brackets may have anything in it.
+    return text.rpartition(")")[2].split()
+
+
 def mentioned(word: str) -> list[int]:
     """Find the processes whose command line, with a NUL after each argument, holds a word."""
     found = []

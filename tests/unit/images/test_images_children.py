@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,7 +16,10 @@ from mngen.errors import InterruptedRunError, ToolError
 from mngen.images._cancel import Cancel
 from mngen.images._children import run_logged
 from tests.support.deploy import wait_until
-from tests.support.processes import TIDY
+from tests.support.processes import TIDY, state_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def run(tmp_path: Path, code: str, cancel: Cancel | None = None) -> tuple[int, list[str]]:
@@ -33,10 +36,7 @@ def run(tmp_path: Path, code: str, cancel: Cancel | None = None) -> tuple[int, l
 
 
 def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").split()[2] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    return state_of(pid) not in ("", "Z")
 
 
 def test_output_goes_to_the_log_and_line_by_line_to_the_caller(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from mngen.cli._app import _NAMES
 from tests.support.cli import CHECKOUT, mngen
 from tests.support.deploy import wait_until
 from tests.support.forked import AT_START, ForkServer, fork_server
-from tests.support.processes import outcome
+from tests.support.processes import children_of, outcome, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,17 +128,6 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
     programs.server.close()
 
 
-def children(parent: int) -> list[int]:
-    """Find the processes that a process began, with those that nothing has waited for yet."""
-    found = []
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            # The name in brackets may have anything in it.
-            if int(file.read_text().rpartition(")")[2].split()[1]) == parent:
-                found.append(int(file.parent.name))
-    return found
-
-
 @pytest.mark.parametrize(
     "surroundings",
     [{}, {"TZ": "Asia/Kathmandu", "AWS_REGION": "eu-west-1", "COLUMNS": "20"}],
@@ -204,7 +192,7 @@ def test_what_takes_too_long_is_killed(programs: Programs) -> None:
     forever = "import signal; signal.pthread_sigmask(2, range(1, 65)); signal.pause()"
     with pytest.raises(subprocess.TimeoutExpired):
         programs.fork(forever, timeout=0.5)
-    assert children(server) == []
+    assert children_of(server) == []
 
 
 def test_nothing_is_left_of_what_has_ended(programs: Programs) -> None:
@@ -213,7 +201,7 @@ def test_nothing_is_left_of_what_has_ended(programs: Programs) -> None:
     programs.fork("")
     before = [len(list(each.iterdir())) for each in files]
     assert programs.fork("import os; print(os.getppid())").stdout == f"{server}\n"
-    assert children(server) == []
+    assert children_of(server) == []
     assert [len(list(each.iterdir())) for each in files] == before
 
 
@@ -221,7 +209,7 @@ def test_commands_run_at_the_same_time(programs: Programs) -> None:
     os.mkfifo(programs.folder / "fifo")
     with ThreadPoolExecutor() as pool:
         reads = pool.submit(programs.fork, "print(open('fifo').read())")
-        wait_until(lambda: len(children(programs.server.process.pid)) == 1, "the first command")
+        wait_until(lambda: len(children_of(programs.server.process.pid)) == 1, "the first command")
         writes = programs.fork("open('fifo', 'w').write('both')")
         assert (writes.returncode, reads.result().stdout) == (0, "both\n")
 
@@ -241,16 +229,12 @@ def test_all_ends_with_the_process_that_runs_the_tests(programs: Programs) -> No
     with subprocess.Popen(command) as worker:
         wait_until(lambda: told.is_file() and told.read_text().endswith("\n"), "the command")
         worker.kill()
-    folders = [Path("/proc", number) for number in told.read_text().split()]
-    wait_until(lambda: not any(map(running, folders)), "the end of the command and its server")
-
-
-def running(folder: Path) -> bool:
-    """Whether the process of a folder of /proc runs; what nothing waits for may stay there."""
-    try:
-        return (folder / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    both = [int(number) for number in told.read_text().split()]
+    # What nothing waits for may stay as it ended.
+    wait_until(
+        lambda: {state_of(each) for each in both} <= {"", "Z"},
+        "the end of the command and its server",
+    )
 
 
 def test_a_server_that_has_ended_is_an_error(tmp_path: Path) -> None:
