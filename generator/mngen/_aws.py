@@ -97,7 +97,7 @@ def client(
     )
     try:
         with translated(), _MAKING:
-            made = _session(frozenset(os.environ.items())).create_client(
+            made = _session().create_client(
                 service, region_name=region, endpoint_url=endpoint_url, config=config
             )
     except ValueError as error:
@@ -121,19 +121,20 @@ def region_of(region: str | None = None) -> str:
     if region:
         return region
     with translated(), _MAKING:
-        found = _session(frozenset(os.environ.items())).get_config_variable("region")
+        found = _session().get_config_variable("region")
         if not found:
             raise NoRegionError
     return str(found)
 
 
-@lru_cache(maxsize=1)
-def _session(environment: frozenset[tuple[str, str]]) -> Any:
-    """Returns the session of all clients: a role is assumed once, and its MFA code asked for once.
+def _session() -> Any:
+    """Returns the session of all clients: the MFA code of a role is asked for once."""
+    return _session_in(frozenset(os.environ.items()))
 
-    Args:
-        environment: That of this process; in another one, the session is another.
-    """
+
+@lru_cache(maxsize=1)
+def _session_in(environment: frozenset[tuple[str, str]]) -> Any:
+    """Returns the session in an environment, which is this process's."""
     import botocore.session
 
     session = botocore.session.get_session()

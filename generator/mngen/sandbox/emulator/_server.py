@@ -59,9 +59,11 @@ _REMEMBERED = 1_000
 
 _SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/(?P<region>[^/]*)/(?P<service>[^/]+)/aws4_request")
 _ACTION = re.compile(rb"(?:^|&)Action=(\w+)")
-_INSTANCE_TYPES = re.compile(rb"(?:^|&)Action=DescribeInstanceTypes(?:&|$)")
 _CLIENT_TOKEN = re.compile(rb"(?:^|&)ClientToken=([^&]+)")
 logger = logging.getLogger("mngen.sandbox")
+
+_Answer = tuple[str, list[tuple[str, str]], bytes]
+"""Status, headers and body."""
 
 
 class Application:
@@ -70,6 +72,8 @@ class Application:
     AWS clients retry on 5xx, Terraform's provider for many minutes, so a fault inside the emulator
     is answered as a client error that names the action. Requests are served one after another:
     moto's state is not made for threads, and Terraform sends ten requests at a time.
+
+    The body of each is a `BytesIO`, as `_Handler` makes it.
 
     Attributes:
         last_request: Monotonic time of the last request, in seconds.
@@ -80,7 +84,7 @@ class Application:
         self.last_request = time.monotonic()
         self._moto = _Dispatcher(create_backend_app)
         self._lock = threading.Lock()
-        self._repeatable: dict[str, tuple[str, list[tuple[str, str]], bytes]] = {}
+        self._repeatable: dict[str, _Answer] = {}
         self.machines = Machines(home)
         self._health = {
             "home": str(home),
@@ -101,24 +105,18 @@ class Application:
             return self._control(environ, start_response)
         if environ.get("PATH_INFO") == RESET_PATH:
             self._repeatable.clear()
-        _buffer_form(environ)
-        answer: list[Any] = []
-
-        def remember(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> Any:
-            answer[:] = [status, headers]
-            return lambda _data: None
-
+        _keep_form(environ)
         token = _token(environ)
         try:
             with self._lock:
                 self.machines.settle()
                 if token in self._repeatable:
-                    *answer, body = self._repeatable[token]
+                    answer = self._repeatable[token]
                 else:
                     answers = price_list if _service(environ) == PRICING else self._moto
-                    body = b"".join(answers(environ, remember))
+                    answer = _answer_of(answers, environ)
                 if token and answer[0].startswith("200"):
-                    self._repeatable[token] = (answer[0], answer[1], body)
+                    self._repeatable[token] = answer
                     if len(self._repeatable) > _REMEMBERED:
                         del self._repeatable[next(iter(self._repeatable))]
         except NotImplementedError as error:
@@ -129,7 +127,7 @@ class Application:
             return _refuse(environ, start_response, FAULT, f"{type(error).__name__}: {error}")
         finally:
             self.last_request = time.monotonic()
-        status, headers = answer
+        status, headers, body = answer
         code = int(status.split(" ", 1)[0])
         if code >= HTTPStatus.INTERNAL_SERVER_ERROR:
             logger.warning("%s -> %s %s", describe_request(environ), status, body[:2000])
@@ -233,14 +231,7 @@ class _Handler(MotoRequestHandler):
         is_chunked = environ.get("wsgi.input_terminated", False)
         length = -1 if is_chunked else int(environ.get("CONTENT_LENGTH") or 0)
         environ["wsgi.input"] = BytesIO(received.read(length))
-        answer: list[Any] = []
-
-        def remember(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> Any:
-            answer[:] = [status, headers]
-            return lambda _data: None
-
-        body = b"".join(self.server.app(environ, remember))
-        status, headers = answer
+        status, headers, body = _answer_of(self.server.app, environ)
         code, _, reason = status.partition(" ")
         self.send_response(int(code), reason)
         for name, value in headers:
@@ -254,18 +245,28 @@ class _Handler(MotoRequestHandler):
             self.wfile.write(body)
 
 
+def _answer_of(application: Callable[..., Iterable[bytes]], environ: dict[str, Any]) -> _Answer:
+    """Returns what a WSGI application answers to a request."""
+    head: list[Any] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], _fault: Any = None) -> Any:
+        head[:] = [status, headers]
+        return lambda _data: None
+
+    body = b"".join(application(environ, start_response))
+    status, headers = head
+    return status, headers, body
+
+
 def _service(environ: dict[str, Any]) -> str | None:
     match = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
     return match["service"] if match else None
 
 
-def _buffer_form(environ: dict[str, Any]) -> None:
+def _keep_form(environ: dict[str, Any]) -> None:
     """Keeps a form's body at hand: the action that an error must name stands in it."""
-    if not environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
-        return
-    form = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    environ["wsgi.input"] = BytesIO(form)
-    environ["mngen.form"] = form
+    if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+        environ["mngen.form"] = environ["wsgi.input"].getvalue()
 
 
 def _token(environ: dict[str, Any]) -> str:
@@ -282,11 +283,11 @@ def _token(environ: dict[str, Any]) -> str:
     What moto knows of instance types never changes, and takes it two seconds to write.
     """
     form = environ.get("mngen.form", b"")
-    found = _CLIENT_TOKEN.search(form)
+    action, found = _ACTION.search(form), _CLIENT_TOKEN.search(form)
     scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
     if scope is None:
         return ""
-    if _INSTANCE_TYPES.search(form):
+    if action is not None and action[1] == b"DescribeInstanceTypes":
         return f"{scope['region']} {form.decode()}"
     if found is not None:
         return f"{scope['region']} {describe_request(environ)} {found[1].decode()}"

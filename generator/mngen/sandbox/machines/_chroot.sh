@@ -99,7 +99,8 @@ kinds="ecdsa ed25519"
 grep -q ' 2023' /etc/system-release || kinds="rsa $kinds"
 for kind in $kinds; do
   bits=
-  # The default of OpenSSH 7.4, which Amazon Linux 2 has.
+  # The default of OpenSSH 7.4, which Amazon Linux 2 has:
+  # https://www.openssh.com/txt/release-8.0 raises it.
   [ "$kind" != rsa ] || bits=2048
   [ -e "/etc/ssh/ssh_host_${kind}_key" ] ||
     ssh-keygen -q -t "$kind" ${bits:+-b "$bits"} -N '' -f "/etc/ssh/ssh_host_${kind}_key"

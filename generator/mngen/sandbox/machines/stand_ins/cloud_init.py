@@ -69,7 +69,8 @@ def make_host_keys() -> None:
     for kind in ("ecdsa", "ed25519") if newer else ("rsa", "ecdsa", "ed25519"):
         file = Path(f"/etc/ssh/ssh_host_{kind}_key")
         if not file.exists():
-            # The default of OpenSSH 7.4, which Amazon Linux 2 has.
+            # The default of OpenSSH 7.4, which Amazon Linux 2 has:
+            # https://www.openssh.com/txt/release-8.0 raises it.
             bits = ["-b", "2048"] if kind == "rsa" else []
             command = ["ssh-keygen", "-q", "-t", kind, *bits, "-N", "", "-f", file]
             subprocess.run(command, check=True)
