@@ -66,14 +66,14 @@ def lacking(kind: str, data: dict[str, Any]) -> Iterator[_Path]:
         kind: `environments`, `queues` or `definitions`.
         data: An object without faults.
     """
-    shape = _model().shape_for(_INPUTS[kind])
+    shape = _shape(_INPUTS[kind])
     known = {key: value for key, value in data.items() if key in shape.members}
     yield from _lacking(shape, known, ())
 
 
 def lacking_properties(data: dict[str, Any]) -> Iterator[_Path]:
     """Yields the paths of required keys that container properties without faults do not have."""
-    yield from _lacking(_model().shape_for("ContainerProperties"), data, ())
+    yield from _lacking(_shape("ContainerProperties"), data, ())
 
 
 def members_of(kind: str) -> frozenset[str]:
@@ -111,8 +111,14 @@ def _model() -> Any:
     return ServiceModel(create_loader().load_service_model("batch", "service-2"), "batch")
 
 
+@cache
+def _shape(name: str) -> Any:
+    # One object each: botocore makes the members of each object again, with all below them.
+    return _model().shape_for(name)
+
+
 def _members(shape: str) -> dict[str, Any]:
-    return dict(_model().shape_for(shape).members)
+    return dict(_shape(shape).members)
 
 
 def _object(members: dict[str, Any], data: dict[str, Any], path: _Path) -> Iterator[Fault]:
@@ -146,7 +152,7 @@ def _value(shape: Any, value: Any, path: _Path) -> Iterator[Fault]:
     kind = shape.type_name
     if kind == "structure":
         if isinstance(value, dict):
-            yield from _object(dict(shape.members), value, path)
+            yield from _object(shape.members, value, path)
         else:
             yield Fault(path, "expected an object")
     elif kind == "list":
