@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from functools import lru_cache
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+_Attribute = tuple[str, str]
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -25,7 +24,7 @@ _MAY_COMBINE = (
     "[^\x20-\x7e\u00c0-\u02ff\u0370-\u0482\u048a-\u052f\u3041-\u3096\u30a1-\u30fa"
     "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]"
 )
-_ATTRIBUTE = re.compile(r'( *)([A-Za-z_][A-Za-z0-9_-]*|"(?:[^"\\]|\\.)*") = (.*)\Z')
+_ATTRIBUTE = re.compile(r'([A-Za-z_][A-Za-z0-9_-]*|"(?:[^"\\]|\\.)*") = (.*)\Z')
 _BRACKET = re.compile(r"[()\[\]{}]")
 _OPENING = re.compile(r"[(\[{]")
 _CLOSING = re.compile(r"[)\]}]")
@@ -130,53 +129,55 @@ def layout(text: str) -> str:
     and removes blank lines at the start and the end of blocks and doubled ones between.
     """
     result: list[str] = []
-    group: list[re.Match[str]] = []
-    for line, is_whole in _indented(_without_idle_blanks(text.split("\n"))):
-        match = _ATTRIBUTE.match(line) if is_whole else None
-        if match and (not group or group[0][1] == match[1]):
-            group.append(match)
+    attributes: list[_Attribute] = []
+    # However many brackets a line opens, what follows is one level deeper.
+    levels: list[int] = []
+    for line in _without_idle_blanks(text.split("\n")):
+        change, attribute = _read(line)
+        if attribute is not None:
+            attributes.append(attribute)
             continue
-        if group:
-            result += _aligned(group)
-            group = []
-        if match:
-            group.append(match)
-        else:
-            result.append(line)
-    result += _aligned(group)
+        if attributes:
+            result += _aligned(attributes, len(levels))
+            attributes = []
+        if change < 0:
+            _close(levels, -change)
+        result.append(_INDENT * len(levels) + line if line else "")
+        if change > 0:
+            levels.append(change)
+    result += _aligned(attributes, len(levels))
     return "\n".join(result).rstrip("\n") + "\n"
 
 
-def _aligned(group: list[re.Match[str]]) -> list[str]:
-    width = max((len(match[2]) for match in group), default=0)
-    return [f"{match[1]}{match[2]:<{width}} = {match[3]}" for match in group]
+# The same lines come in many files.
+@lru_cache(maxsize=8192)
+def _read(line: str) -> tuple[int, _Attribute | None]:
+    """Returns how many brackets a line leaves open, or minus those that it closes.
+
+    Where it does neither and is an attribute, its name and its value too.
+    """
+    change = 0
+    if _BRACKET.search(line):
+        bare = _STRING_OR_COMMENT.sub("", line)
+        change = len(_OPENING.findall(bare)) - len(_CLOSING.findall(bare))
+    found = None if change else _ATTRIBUTE.match(line)
+    return change, (found[1], found[2]) if found else None
 
 
-def _open_brackets(line: str) -> int:
-    """Counts the brackets that a line leaves open; negative for those that it closes."""
-    if not _BRACKET.search(line):
-        return 0
-    bare = _STRING_OR_COMMENT.sub("", line) if '"' in line or "#" in line else line
-    return len(_OPENING.findall(bare)) - len(_CLOSING.findall(bare))
+def _aligned(attributes: list[_Attribute], level: int) -> list[str]:
+    indent = _INDENT * level
+    width = max((len(name) for name, _ in attributes), default=0)
+    return [f"{indent}{name:<{width}} = {value}" for name, value in attributes]
 
 
-def _indented(lines: Iterable[str]) -> Iterator[tuple[str, bool]]:
-    """Yields each line with its indentation, and whether it leaves open and closes no bracket."""
-    # However many brackets a line opens, what follows is one level deeper.
-    levels: list[int] = []
-    for text in lines:
-        change = _open_brackets(text)
-        closed = -change
-        while closed > 0 and levels:
-            taken = min(closed, levels[-1])
-            closed -= taken
-            levels[-1] -= taken
-            if levels[-1]:
-                break
+def _close(levels: list[int], brackets: int) -> None:
+    """Closes brackets, innermost first; with the last of a line that opened some, its level."""
+    while brackets > 0 and levels:
+        taken = min(brackets, levels[-1])
+        brackets -= taken
+        levels[-1] -= taken
+        if not levels[-1]:
             levels.pop()
-        yield _INDENT * len(levels) + text if text else "", not change
-        if change > 0:
-            levels.append(change)
 
 
 def _without_idle_blanks(lines: list[str]) -> list[str]:
