@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -27,11 +27,17 @@ Path = tuple[str | int, ...]
 
 _MAX_DEPTH = 50
 _MAX_VALUES = 1_000_000
+_COMPOSED = 200
+"""Levels that the composer, which recurses, is trusted with in any case, also that in Python."""
 
 # What YAML counts as the end of a line, so that its line numbers are ours.
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _BRACES = re.compile(r"\{\w+\}")
 """A word in braces, such as `{job}`: outside quotes, YAML reads a mapping."""
+# What may stand in a line before a collection that begins there and is not in brackets: blanks, the
+# marks of collections around it, an anchor and a tag.
+_BEFORE_BLOCK = re.compile(r"(?:[ \t?:-]|[&!]\S*)*")
+_TEXT_TAG = "tag:yaml.org,2002:str"
 _COLLECTION_TAGS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -86,7 +92,7 @@ class Document:
         self._root = root
         self._loader = loader
         if root is not None:
-            self._refuse_multiplication(root)
+            self._refuse_multiplication(root, text)
         self.data: Any = None if root is None else self._build(root, ())
         self._own = self.data
 
@@ -178,16 +184,15 @@ class Document:
             position = _start(key_node if (key and last) or block else node)
         return position
 
-    def _refuse_multiplication(self, root: yaml.Node) -> None:
+    def _refuse_multiplication(self, root: yaml.Node, text: str) -> None:
         """Refuses aliases that multiply, before the merging of keys or the data makes them real."""
         sizes: dict[int, int] = {}
 
         def size(node: yaml.Node, depth: int) -> int:
-            if depth > _MAX_DEPTH:
-                # Deeper than the text: an alias that holds itself, or a chain of them.
-                return _MAX_VALUES + 1
             if not isinstance(node, yaml.CollectionNode):
                 return 1
+            if depth >= _MAX_DEPTH:
+                return _MAX_VALUES + 1
             if id(node) not in sizes:
                 children = node.value
                 if isinstance(node, yaml.MappingNode):
@@ -201,6 +206,8 @@ class Document:
             return sizes[id(node)]
 
         if size(root, 0) > _MAX_VALUES:
+            # Else it is deeper than the text: an alias that holds itself, or a chain of them.
+            _refuse_nesting(self.name, text)
             raise InputError(self._too_large())
 
     def _too_large(self) -> Problem:
@@ -221,6 +228,9 @@ class Document:
         return value
 
     def _scalar(self, node: yaml.Node, path: Path) -> Any:
+        # Nearly all are text, which is there already.
+        if node.tag == _TEXT_TAG:
+            return node.value
         try:
             return self._loader.construct_object(node)
         except (ValueError, LookupError, AttributeError):
@@ -340,6 +350,9 @@ def parse(name: str, raw: bytes) -> Document:
         problem = Problem("the file is not UTF-8 text", hint="save it in UTF-8")
         raise InputError(_at_offset(problem, name, raw.decode(errors="replace"), offset)) from None
     with _opened(name, text) as loader:
+        # A look at the nodes costs less than one at the text before.
+        if _most_levels(text) > _COMPOSED:
+            _refuse_nesting(name, text)
         return Document(name, text, loader.get_single_node(), loader)
 
 
@@ -354,6 +367,7 @@ def compose(name: str, text: str) -> yaml.Node | None:
         InputError: It is not YAML, nests absurdly deep, or holds more than one document.
     """
     with _opened(name, text) as loader:
+        _refuse_nesting(name, text)
         root: yaml.Node | None = loader.get_single_node()
         return root
 
@@ -363,14 +377,16 @@ def _opened(name: str, text: str) -> Iterator[Any]:
     """Gives a loader of a text, and places what it finds wrong.
 
     Raises:
-        InputError: The text is not YAML, or nests absurdly deep.
+        InputError: The text is not YAML, or nests absurdly deep as far as it is.
     """
     loader = None
     try:
-        _refuse_nesting(name, text)
         loader = _SafeLoader(text)
         yield loader
     except yaml.MarkedYAMLError as error:
+        # What nests too deep is often not closed either.
+        with suppress(yaml.YAMLError):
+            _refuse_nesting(name, text)
         raise InputError(_syntax_problem(name, text, error)) from None
     except yaml.reader.ReaderError as error:
         raise InputError(_character_problem(name, text, error)) from None
@@ -379,6 +395,16 @@ def _opened(name: str, text: str) -> Iterator[Any]:
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _most_levels(text: str) -> int:
+    """Returns a number of levels that a text cannot nest deeper than."""
+    # Without brackets, a collection begins further to the right than the one around it, or where
+    # that does: a list may stand below its key.
+    rightmost = max(
+        found.end() for found in map(_BEFORE_BLOCK.match, _LINE_BREAK.split(text)) if found
+    )
+    return text.count("[") + text.count("{") + 2 * (rightmost + 1)
 
 
 def _refuse_nesting(name: str, text: str) -> None:

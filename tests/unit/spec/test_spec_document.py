@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from mngen.errors import InputError, Problem
 from mngen.spec import load, load_text, scalar
+from mngen.spec._document import _most_levels
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -128,6 +130,35 @@ def test_what_is_wrong_with_the_text_is_said_where_it_is(
     assert (position.line, position.column) == (line, column)
     assert found[0].source_line is not None
     assert time.monotonic() - begun < 5
+
+
+NESTED: dict[str, Callable[[int], str]] = {
+    "keys": lambda levels: "\n".join(f"{' ' * level}a:" for level in range(levels)),
+    "lists below their keys": lambda levels: "\n".join(
+        f"{'  ' * (level // 2)}{'- ' if level % 2 else 'a:'}" for level in range(levels)
+    ),
+    "dashes": lambda levels: "- " * levels + "a",
+    "question marks": lambda levels: "? " * levels + "a",
+    "anchors": lambda levels: "\n".join(f"{' ' * level}a: &a{level}" for level in range(levels)),
+    "brackets": lambda levels: "[" * levels + "]" * levels,
+    "braces": lambda levels: "{a: " * levels + "}" * levels,
+    "both": lambda levels: (
+        "- " * (levels // 2) + "[" * (levels - levels // 2) + "]" * (levels - levels // 2)
+    ),
+}
+
+
+@pytest.mark.parametrize("levels", [50, 51, 90, 300])
+@pytest.mark.parametrize("form", NESTED)
+@pytest.mark.parametrize("loader", ["CSafeLoader", "SafeLoader"])
+def test_fifty_levels_are_taken_in_whatever_form(
+    form: str, levels: int, loader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mngen.spec._document._SafeLoader", getattr(yaml, loader))
+    text = NESTED[form](levels)
+    found = [each for each in problems(text.encode()) if "levels" in each.message]
+    assert len(found) == (levels > 50)
+    assert _most_levels(text) >= levels
 
 
 @pytest.mark.parametrize(
