@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from scripts.provider_mirror import CONFIG_VARIABLE, terraform_environment
-from tests.support import order, processor_time
+from tests.support import order, processor_time, worker_messages
 from tests.support.needs import skip_without
 from tests.support.provider import provider_binary
 
@@ -45,6 +45,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput") and not worker_messages.shows_all(config):
+        config.pluginmanager.register(worker_messages.FewMessages())
     if config.getoption("processor_time"):
         workers = config.getoption("numprocesses", default=None) and not hasattr(
             config, "workerinput"
