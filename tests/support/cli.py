@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -88,13 +89,34 @@ def mngen_here(
         return subprocess.CompletedProcess(["mngen", *arguments], code, out.read(), err.read())
 
 
-def loads(module: str) -> tuple[str, ...]:
-    """Return a program that runs mngen, and exits with 1 if that succeeds and loads a module."""
+def faults_without(module: str, commands: Sequence[Sequence[str]], *, cwd: Path) -> str:
+    """Run commands in turn in one process, which none of them may make load a module.
+
+    Args:
+        module: Its name.
+        commands: The arguments of each.
+        cwd: The folder to run in.
+
+    Returns:
+        The first command that fails or loads it, with standard error; nothing where none does.
+    """
     script = (
-        "import sys; from mngen.cli._main import run; code = run(sys.argv[1:]); "
-        f"sys.exit(code or {module!r} in sys.modules)"
+        "import json, sys; from mngen.cli._main import run\n"
+        "for command in json.loads(sys.argv[1]):\n"
+        "    if (code := run(command)) or sys.argv[2] in sys.modules:\n"
+        "        sys.exit(f'{command}: exit code {code}, loaded: {sys.argv[2] in sys.modules}')\n"
     )
-    return (sys.executable, "-c", script)
+    done = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(commands), module],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        timeout=180,
+        check=False,
+    )
+    return done.stderr if done.returncode else ""
 
 
 def read_tree(root: Path) -> dict[str, bytes]:
