@@ -45,7 +45,7 @@ def test_a_command_that_lacks_something_fails_and_says_how_to_get_it(
 
 
 def test_a_command_that_works_in_part_does_not_fail(tmp_path: Path, bare: dict[str, str]) -> None:
-    done = mngen("doctor", "sandbox", cwd=tmp_path, env=bare)
+    done = mngen_here("doctor", "sandbox", cwd=tmp_path, env=bare)
     assert done.returncode == 0
     assert "sandbox: emulated instances do not boot, and bakes are not emulated" in done.stdout
     assert "\nsandbox: works in part\n" in done.stdout
@@ -54,7 +54,7 @@ def test_a_command_that_works_in_part_does_not_fail(tmp_path: Path, bare: dict[s
 def test_without_a_command_nothing_that_is_missing_is_a_failure(
     tmp_path: Path, bare: dict[str, str]
 ) -> None:
-    done = mngen("doctor", cwd=tmp_path, env=bare)
+    done = mngen_here("doctor", cwd=tmp_path, env=bare)
     assert (done.returncode, done.stderr) == (0, "")
     assert "does not work" in done.stdout
 

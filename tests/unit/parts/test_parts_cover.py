@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 # In these, a program is the first argument, or the first word of a list that is.
 STARTERS = {"Popen", "ask", "run", "run_logged", "which", "found_program", "_answer", "_asked"}
-# Files without any of these in them need not be parsed, which takes long.
-STARTED = re.compile(rf"\b(?:{'|'.join(STARTERS)})\b")
+# Files without a call of any of these need not be parsed, which takes long.
+STARTED = re.compile(rf"\b(?:{'|'.join(STARTERS)})\(")
 # What every system has: the shell, coreutils, and what comes with Debian's apt, where that is asked
 # for only to find out whether it is there.
 EVERYWHERE = {"/bin/sh", "sh", "apt-cache", "apt-config", "apt-get", "systemctl"}
