@@ -107,6 +107,7 @@ class Job:
         end: What ended it from outside: `cancelled`, `terminated` or an empty string. Of a job that
             is PENDING, it takes effect later.
         end_reason: The reason that was given for it.
+        settled: Whether it has ended and all its output is in the logs.
     """
 
     id: str
@@ -130,6 +131,7 @@ class Job:
     attempts: list[Attempt] = field(default_factory=list)
     end: str = ""
     end_reason: str = ""
+    settled: bool = False
 
     @property
     def ended(self) -> bool:

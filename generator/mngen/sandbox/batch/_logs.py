@@ -24,7 +24,7 @@ BEGINNING_SECONDS = _RENDEZVOUS + _SSH
 
 def write_output(backend: Any) -> None:
     """Writes the output of the jobs since the last time."""
-    for job in state_of(backend).jobs.values():
+    for job in state_of(backend).unsettled():
         for number, attempt in enumerate(job.attempts):
             if attempt.started and attempt.written == 0:
                 for node in range(len(job.containers)):
@@ -34,6 +34,7 @@ def write_output(backend: Any) -> None:
                 for node in range(len(job.containers)):
                     put(backend, job, node, number, _end(job, node, attempt))
                 attempt.written = 2
+        job.settled = job.ended
 
 
 def put(

@@ -74,6 +74,10 @@ class State:
     start_seconds: float = 0.1
     run_seconds: float = 1.0
 
+    def unsettled(self) -> list[Job]:
+        """Returns the jobs that can still change, or have output to write: of thousands, a few."""
+        return [job for job in self.jobs.values() if not job.settled]
+
 
 @dataclass(slots=True)
 class Round:
@@ -107,8 +111,7 @@ def advance(backend: Any, now: float) -> None:
         now: Seconds since the epoch.
     """
     state = state_of(backend)
-    # Of thousands that a long test leaves behind, nearly all have ended.
-    open_jobs = [job for job in state.jobs.values() if not job.ended]
+    open_jobs = [job for job in state.unsettled() if not job.ended]
     taken: Counter[str] = Counter()
     for job in open_jobs:
         taken.update(_held(job))
