@@ -31,7 +31,7 @@ from mngen.cli._finish import finish as run_finish
 from mngen.cli._options import Format
 from mngen.errors import InputError, MngenError, Problem, ToolError
 from tests.support.adoption import ARN, DEFINITION, ENVIRONMENT, QUEUE, REGION, Account, described
-from tests.support.cli import mngen, mngen_here
+from tests.support.cli import mngen_here
 from tests.support.old_setup import OldSetup
 
 OLD = "TSUNAMI_ON_DEMAND_MAXCPU_12"
@@ -506,11 +506,11 @@ def test_options_of_an_import_are_not_for_its_end(
 
 
 def test_without_a_terminal_it_is_not_asked(file: Path) -> None:
-    done = mngen("import", "--finish", cwd=file.parent)
+    done = mngen_here("import", "--finish", cwd=file.parent)
     assert done.returncode == 1
     assert "not a terminal: pass --yes to confirm" in done.stderr
     (file.parent / RECORD).unlink()
-    done = mngen("import", "--finish", "--yes", cwd=file.parent)
+    done = mngen_here("import", "--finish", "--yes", cwd=file.parent)
     assert done.returncode == 1
     assert f"there is no {RECORD}" in done.stderr
 

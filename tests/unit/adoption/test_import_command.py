@@ -11,7 +11,7 @@ import pytest
 from mngen.adoption import Adoption, save
 from mngen.errors import InputError, ToolError
 from tests.support.adoption import DEFINITION, ENVIRONMENT, QUEUE, changed, write
-from tests.support.cli import CHECKOUT, mngen, mngen_here, read_tree
+from tests.support.cli import CHECKOUT, mngen_here, read_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,14 +29,14 @@ def setup(tmp_path: Path) -> Path:
 
 
 def test_files_become_a_spec_that_check_accepts(setup: Path) -> None:
-    done = mngen("import", "--from-json", *SOURCES, "--name", "tsunami", cwd=setup)
+    done = mngen_here("import", "--from-json", *SOURCES, "--name", "tsunami", cwd=setup)
     assert done.returncode == 0, done.stderr
     assert sorted(read_tree(setup)) == sorted([*SOURCES, *WRITTEN, FILE])
     assert f"wrote mngen.yaml\nwrote adoption.md\nwrote {FILE}\n" in done.stderr
     assert "next: read adoption.md, then mngen check --file mngen.yaml" in done.stderr
     # What breaks a job is shown at once.
     assert "jobRoleArn -> jobs.tsunami_nodes.definition: no job role" in done.stdout
-    assert mngen("check", cwd=setup).returncode == 0
+    assert mngen_here("check", cwd=setup).returncode == 0
 
 
 def test_same_files_give_the_same_bytes(setup: Path) -> None:

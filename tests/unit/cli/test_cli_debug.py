@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mngen._debug import redacted
-from tests.support.cli import mngen
+from tests.support.cli import CHECKOUT, mngen, mngen_here
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,9 +88,10 @@ def test_without_it_nothing_is_written(tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
     program.chmod(0o755)
     env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path)}
-    assert mngen("init", cwd=tmp_path).returncode == 0
-    quiet = mngen("container", "build", cwd=tmp_path, env=env)
-    loud = mngen("--debug", "container", "build", cwd=tmp_path, env=env)
+    assert mngen_here("init", cwd=tmp_path).returncode == 0
+    quiet = mngen_here("container", "build", cwd=tmp_path, env=env)
+    # A process of its own: it writes until it ends.
+    loud = mngen("--debug", "container", "build", cwd=tmp_path, env=env, program=CHECKOUT)
     assert (quiet.returncode, quiet.stdout) == (loud.returncode, loud.stdout)
     assert "debug" not in quiet.stderr
     debugged = [line for line in loud.stderr.splitlines() if line.startswith("debug ")]

@@ -14,7 +14,7 @@ from mngen import _resources
 from mngen.container import ENGINES, build_image, find_engine, next_tag, plan_image
 from mngen.container._build import CUDA_BASE
 from mngen.errors import InputError, ToolError
-from tests.support.cli import mngen
+from tests.support.cli import mngen_here
 from tests.support.programs import program, said
 from tests.support.specs import FEATURES, make_spec, to_cluster, to_yaml
 
@@ -155,12 +155,12 @@ def test_the_command_without_an_engine_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "mngen.yaml").write_bytes(to_yaml(make_spec(PLAIN)))
     empty = tmp_path / "empty"
     empty.mkdir()
-    done = mngen(
+    done = mngen_here(
         "container", "build", cwd=tmp_path, env={"PATH": str(empty), "HOME": str(tmp_path)}
     )
     assert (done.returncode, done.stdout) == (3, "")
     assert "no container engine is installed" in done.stderr
-    wrong = mngen("container", "build", "--build-arg", "x", cwd=tmp_path)
+    wrong = mngen_here("container", "build", "--build-arg", "x", cwd=tmp_path)
     assert (wrong.returncode, "NAME=VALUE" in wrong.stderr) == (2, True)
 
 

@@ -39,7 +39,7 @@ def spec(tmp_path: Path) -> Path:
 
 
 def test_sound_spec(spec: Path) -> None:
-    done = mngen("check", cwd=spec.parent)
+    done = mngen_here("check", cwd=spec.parent)
     assert (done.returncode, done.stderr) == (0, "")
     idle, summary = done.stdout.splitlines()
     # 0.045 and 0.005 USD by AWS's price list: https://aws.amazon.com/vpc/pricing/
@@ -54,18 +54,18 @@ def test_sound_spec(spec: Path) -> None:
 def test_what_jobs_cost_at_most_is_shown_with_the_date_of_the_prices(spec: Path) -> None:
     jobs = "jobs:\n  solve: {queue: mpi, nodes: 4, timeout: 7200, command: [run]}\n"
     spec.write_text(GOOD + jobs, encoding="utf-8")
-    done = mngen("check", cwd=spec.parent)
+    done = mngen_here("check", cwd=spec.parent)
     assert done.returncode == 0
     # 4 nodes, 2 hours, 3.024 USD each.
     assert done.stdout.splitlines()[0] == (
         "price: at most solve 24.19 USD (4 x r5.12xlarge x 2 h); on demand in us-east-1, 2026-07-20"
     )
-    price = json.loads(mngen("check", "--format", "json", cwd=spec.parent).stdout)["price"]
+    price = json.loads(mngen_here("check", "--format", "json", cwd=spec.parent).stdout)["price"]
     (bound,) = price["jobs"]
     assert bound["total"] == pytest.approx(4 * 2 * 3.024)
     assert (price["currency"], price["date"], bound["nodes"]) == ("USD", "2026-07-20", 4)
     (spec.parent / PRICES_NAME).write_text("<<<<<<< HEAD", encoding="utf-8")
-    done = mngen("check", cwd=spec.parent)
+    done = mngen_here("check", cwd=spec.parent)
     assert done.returncode == 1
     assert f"{PRICES_NAME}:1:1" in done.stderr
 
@@ -189,5 +189,5 @@ def test_rule_is_explained(tmp_path: Path) -> None:
 
 
 def test_pages_are_written(tmp_path: Path) -> None:
-    assert mngen("rules", "--out", "docs", cwd=tmp_path).returncode == 0
+    assert mngen_here("rules", "--out", "docs", cwd=tmp_path).returncode == 0
     assert len(list((tmp_path / "docs").glob("*.md"))) == len(RULES) + 1

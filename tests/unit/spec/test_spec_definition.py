@@ -40,7 +40,7 @@ from mngen.spec import (
     parse,
     written,
 )
-from tests.support.cli import mngen
+from tests.support.cli import CHECKOUT, mngen
 
 SPECS = Path(__file__).resolve().parents[2] / "specs"
 COUPLED = (SPECS / "definitions" / "coupled.json").read_bytes()
@@ -591,7 +591,7 @@ def test_what_is_not_a_regular_file_is_refused_unread(make: str, tmp_path: Path)
         os.mkfifo(target)
     (tmp_path / "wave.json").symlink_to(target)
     # In a process of its own: nobody writes into the pipe, so reading it would never end.
-    done = mngen("check", cwd=tmp_path, timeout=60)
+    done = mngen("check", cwd=tmp_path, program=CHECKOUT, timeout=60)
     assert done.returncode == 1
     assert "cannot read wave.json: it is not a regular file" in done.stdout
     assert "mngen.yaml:12:17 (jobs.wave.definition)" in done.stdout

@@ -20,7 +20,7 @@ from mngen.render import render
 from mngen.rules import check_file, open_cluster, require
 from mngen.spec import LoadedSpec, Spec, load, load_text, merged
 from mngen.spec._extends import NULLS
-from tests.support.cli import mngen
+from tests.support.cli import mngen_here
 from tests.support.specs import Data, specs, to_yaml
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def fields(kind: Any = Spec, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple
 def test_the_whole_spec_is_shown(tmp_path: Path) -> None:
     (tmp_path / "mngen.yaml").write_text(BASE)
     (tmp_path / "mngen.prod.yaml").write_text(PROD)
-    shown = mngen("check", "--show", "--file", "mngen.prod.yaml", cwd=tmp_path)
+    shown = mngen_here("check", "--show", "--file", "mngen.prod.yaml", cwd=tmp_path)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert yaml.safe_load(shown.stdout) == yaml.safe_load(BY_HAND)
     assert load_text(shown.stdout.encode()).require() == load_text(BY_HAND.encode()).require()
