@@ -79,8 +79,30 @@ CASES = {
 }
 
 
-def prepare(folder: Path, case: Case) -> dict[str, Any]:
-    """Make the site and the base of a case; return the play that runs the role and verifies."""
+# The first case of each base and wish: a run for each of these serves the others as well.
+BASES = {(case.there, case.wanted): name for name, case in reversed(CASES.items())}
+
+
+def play(folder: Path, **values: Any) -> dict[str, Any]:
+    """Return what all plays have."""
+    return {
+        "hosts": "localhost",
+        "connection": "local",
+        "gather_facts": False,
+        "vars": {
+            # As in image.yml: no file is written, made executable and removed for each module.
+            "ansible_pipelining": True,
+            "mngen_base": "amazon-linux-2023",
+            "mngen_efa": True,
+            "mngen_efa_installer": "",
+            "efa_environment": {"PATH": f"{folder}:{os.environ['PATH']}"},
+            **values,
+        },
+    }
+
+
+def installing(folder: Path, case: Case) -> dict[str, Any]:
+    """Make the site and the base of a case; return the play that runs the role."""
     folder.mkdir()
     version = case.wanted or DEFAULT
     script = INSTALLER.format(folder=folder, text=LIST.format(version)).encode()
@@ -95,34 +117,44 @@ def prepare(folder: Path, case: Case) -> dict[str, Any]:
     (folder / "gpg").chmod(0o755)
     if case.there is not None:
         (folder / "list").write_text(case.there, encoding="utf-8")
-    (folder / "later").write_text(case.later or "", encoding="utf-8")
+    values = {
+        "mngen_efa_version": case.wanted,
+        "efa_list": str(folder / "list"),
+        "efa_site": folder.as_uri(),
+    }
+    return {**play(folder, **values), "tasks": [{"ansible.builtin.import_role": {"name": "efa"}}]}
+
+
+def verifying(folder: Path) -> dict[str, Any]:
+    """Return the play that verifies every case, from what its base has become or was made later."""
+    cases = []
+    for name, case in CASES.items():
+        file = folder / BASES[case.there, case.wanted] / "list"
+        if case.later is not None:
+            file = folder / f"{name}.list"
+            file.write_text(case.later, encoding="utf-8")
+        cases.append({"name": name, "list": str(file), "wanted": case.wanted})
     problems = "{{ rules | selectattr('wrong') | map(attribute='problem') | to_json | quote }}"
     return {
-        "hosts": "localhost",
-        "connection": "local",
-        "gather_facts": False,
-        "vars": {
-            # As in image.yml: no file is written, made executable and removed for each module.
-            "ansible_pipelining": True,
-            "mngen_base": "amazon-linux-2023",
-            "mngen_efa": True,
-            "mngen_efa_installer": "",
-            "mngen_efa_version": case.wanted,
-            "efa_list": str(folder / "list"),
-            "efa_site": folder.as_uri(),
-            "efa_environment": {"PATH": f"{folder}:{os.environ['PATH']}"},
-        },
+        **play(folder, cases=cases),
+        "vars_files": [str(ROLES / "efa" / part / "main.yml") for part in ("defaults", "vars")],
+        # Each task is a process, which takes longer than all that it does.
         "tasks": [
-            {"ansible.builtin.import_role": {"name": "efa"}},
-            # Other modules than `raw` are programs, whose start takes half a second or more.
             {
-                "ansible.builtin.raw": f"cd {folder}; cp list after\n"
-                "[ ! -s later ] || cp later list\n{{ efa_functions }}\nefa_there",
-                "register": "verify_efa",
+                "ansible.builtin.raw": "{{ efa_functions }}\nefa_there",
+                "vars": {"efa_list": "{{ item.list }}"},
+                "loop": "{{ cases }}",
+                "register": "answers",
             },
             {
-                "ansible.builtin.raw": f"printf %s {problems} >{folder}/problems",
-                "vars": {"rules": efa_rules()},
+                "ansible.builtin.raw": f"printf %s {problems} >{folder}/{{{{ item.0.name }}}}.json",
+                "vars": {
+                    "efa_list": "{{ item.0.list }}",
+                    "mngen_efa_version": "{{ item.0.wanted }}",
+                    "verify_efa": "{{ item.1 }}",
+                    "rules": efa_rules(),
+                },
+                "loop": "{{ cases | zip(answers.results) | list }}",
             },
         ],
     }
@@ -130,10 +162,11 @@ def prepare(folder: Path, case: Case) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with one folder for each case, from one run."""
+    """The folder of one run, with one for each base, and the problems of each case in a file."""
     skip_without("curl")
     folder = tmp_path_factory.mktemp("efa")
-    plays = [prepare(folder / name, case) for name, case in CASES.items()]
+    plays = [installing(folder / name, CASES[name]) for name in BASES.values()]
+    plays.append(verifying(folder))
     (folder / "play.yml").write_text(json.dumps(plays), encoding="utf-8")
     (folder / "ansible.cfg").touch()
     settings = {
@@ -155,17 +188,17 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", list(CASES))
+@pytest.mark.parametrize("name", sorted(BASES.values()))
 def test_the_version_that_is_asked_for_is_installed(name: str, ran: Path) -> None:
     case, folder = CASES[name], ran / name
     assert (folder / "calls").read_text(encoding="utf-8").splitlines() == case.calls
     kept = case.there if not case.calls else None
-    after = (folder / "after").read_text(encoding="utf-8")
+    after = (folder / "list").read_text(encoding="utf-8")
     assert after == (kept or LIST.format(case.wanted or DEFAULT))
 
 
 @pytest.mark.parametrize("name", list(CASES))
 def test_another_version_than_was_asked_for_is_told(name: str, ran: Path) -> None:
     problem = CASES[name].problem
-    expected = [OTHER.format(ran / name / "list", problem)] if problem else []
-    assert json.loads((ran / name / "problems").read_text(encoding="utf-8")) == expected
+    expected = [OTHER.format(ran / f"{name}.list", problem)] if problem else []
+    assert json.loads((ran / f"{name}.json").read_text(encoding="utf-8")) == expected
