@@ -71,6 +71,8 @@ PATTERNS = {
     re.compile(rf"\b(?:{words})" + (r"\b" if words[-1].isalpha() else ""), re.IGNORECASE): better
     for words, better in WORDS.items()
 }
+# Most texts have none of them, which one look shows.
+ANY = re.compile("|".join(pattern.pattern for pattern in PATTERNS), re.IGNORECASE)
 # This is English; a sentence that begins with the second word is not ours.
 NEITHER = re.compile(r"\bneither\b[^.:;]{1,80}?\bnor\b", re.IGNORECASE)
 # Python's strings and comments: where one begins, the sign of the other means nothing.
@@ -85,6 +87,8 @@ CODE = re.compile(r"```.*?```|^ {4}\S.*?$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 def faults(text: str) -> list[str]:
     """What is to be said otherwise in a text, with the words around it."""
     prose = NEITHER.sub("neither", CODE.sub("`…`", text))
+    if not ANY.search(prose):
+        return []
     return [
         f"…{prose[max(0, match.start() - 40) : match.end() + 40]!r}…: {better}"
         for pattern, better in PATTERNS.items()
