@@ -184,6 +184,15 @@ def make_private(folder: Path) -> None:
 
 def is_private(folder: Path) -> bool:
     """Returns whether a folder is a real one, of this user, that no one else can enter."""
+    return _is_own(folder, without=stat.S_IRWXG | stat.S_IRWXO)
+
+
+def is_protected(folder: Path) -> bool:
+    """Returns whether a folder is a real one, of this user, that no one else can write to."""
+    return _is_own(folder, without=stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _is_own(folder: Path, *, without: int) -> bool:
     try:
         status = folder.lstat()
     except OSError:
@@ -191,5 +200,5 @@ def is_private(folder: Path) -> bool:
     return (
         stat.S_ISDIR(status.st_mode)
         and status.st_uid == os.geteuid()
-        and not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+        and not status.st_mode & without
     )

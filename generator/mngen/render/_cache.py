@@ -1,8 +1,9 @@
 """Keeps compiled templates between runs, as Python keeps compiled modules.
 
-Compiling the templates takes as long as all else that rendering does. The result lives in the
-user's cache folder; bytecode can do anything, so only a folder that is closed to all other users is
-trusted. Whatever is wrong with it, the templates are compiled again, without a message.
+Compiling the templates takes as long as all else that rendering does. The result lives in a
+separate folder in the user's cache; bytecode can do anything, so only one that is closed to all
+other users is trusted. The folder above may be open for reading: not only mngen makes it. Whatever
+is wrong with it, the templates are compiled again, without a message.
 
 A template has one file, whichever installation of mngen it belongs to: two that differ replace each
 other's. What templates of older versions left is removed, the oldest first.
@@ -19,7 +20,13 @@ import jinja2.compiler
 from jinja2 import BytecodeCache
 
 from mngen import __version__
-from mngen._files import cache_home, is_private, make_private, write_atomically
+from mngen._files import (
+    cache_home,
+    is_private,
+    is_protected,
+    make_private,
+    write_atomically,
+)
 from mngen.render import _hcl
 
 if TYPE_CHECKING:
@@ -76,11 +83,12 @@ class TemplateCache(BytecodeCache):
 def template_cache() -> TemplateCache | None:
     """Returns the user's cache, or None where there is no folder that can be trusted."""
     try:
-        folder = cache_home()
+        folder = cache_home() / "templates"
         make_private(folder)
     except (OSError, RuntimeError):
         return None
-    return TemplateCache(folder) if is_private(folder) else None
+    trusted = is_private(folder) and is_protected(folder.parent)
+    return TemplateCache(folder) if trusted else None
 
 
 def _compiler() -> str:

@@ -17,7 +17,7 @@ from mngen.render._cache import MOST_FILES, TemplateCache, template_cache
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that the cache will use, in a cache folder that does not exist yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "mngen"
+    return tmp_path / "cache" / "mngen" / "templates"
 
 
 def _render(source: str) -> str:
@@ -78,9 +78,27 @@ def test_does_not_trust_a_folder_that_others_can_open(folder: Path, mode: int) -
     assert template_cache() is None
 
 
-def test_does_not_trust_a_link(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o755, 0o711])
+def test_the_folder_above_may_be_open_for_reading(folder: Path, mode: int) -> None:
+    folder.parent.mkdir(parents=True)
+    folder.parent.chmod(mode)
+    assert _render("{{ x }}") == "2"
+    assert len(list(folder.iterdir())) == 1
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o757, 0o733])
+def test_does_not_trust_a_folder_that_others_can_replace(folder: Path, mode: int) -> None:
+    folder.mkdir(mode=0o700, parents=True)
+    folder.parent.chmod(mode)
+    assert template_cache() is None
+
+
+@pytest.mark.parametrize("part", ["folder", "above"])
+def test_does_not_trust_a_link(folder: Path, tmp_path: Path, part: str) -> None:
     (tmp_path / "elsewhere").mkdir(mode=0o700)
-    folder.parent.mkdir()
+    if part == "above":
+        folder = folder.parent
+    folder.parent.mkdir(parents=True)
     folder.symlink_to(tmp_path / "elsewhere")
     assert template_cache() is None
 
@@ -140,8 +158,9 @@ def test_there_is_room_for_all_templates() -> None:
 def test_renders_the_same_with_and_without(folder: Path, tmp_path: Path) -> None:
     """Cold, warm and without a cache, in processes of their own: the same tree to the byte."""
     example = Path(__file__).resolve().parents[3] / "examples" / "tutorial.yaml"
+    cache_home = folder.parents[1]
     trees = []
-    for number, cache in enumerate((folder.parent, folder.parent, Path("/dev/null/cache"))):
+    for number, cache in enumerate((cache_home, cache_home, Path("/dev/null/cache"))):
         out = tmp_path / f"out-{number}"
         command = ["render", "--file", str(example), "--out", str(out)]
         subprocess.run(
