@@ -113,12 +113,20 @@ class Engine:
             yield LoggedIn(self, options, environment, Path(folder))
 
     def manifest(self, reference: str) -> str:
-        """Returns the manifest of an image on this machine, as a registry would get it.
+        """Returns the manifest of an image on this machine: what docker and podman would push.
+
+        buildah has the one that it built, whose layers are not compressed: to compress a system's
+        files takes seconds.
 
         Raises:
             ToolError: The image cannot be exported.
         """
         doing = f"exporting {reference}"
+        if self.name == "buildah":
+            answer = ask([self.path, "inspect", "--type", "image", reference])
+            if answer is None:
+                raise ToolError(f"{doing} failed")
+            return str(json.loads(answer)["Manifest"])
         with tempfile.TemporaryDirectory(prefix="mngen-image-") as folder:
             if self.name == "docker":
                 archive = Path(folder, "image.tar")

@@ -102,6 +102,19 @@ def test_an_image_that_is_not_built_is_not_pushed(tmp_path: Path, registry: Regi
     assert "mngen container build" in str(caught.value.problems[0].hint)
 
 
+def test_buildah_is_asked_for_the_manifest_that_it_has(tmp_path: Path) -> None:
+    answer = (0, json.dumps({"FromImageID": LOCAL, "Manifest": manifest()}))
+    engine = program(tmp_path, "buildah", {"inspect": answer})
+    assert engine.manifest(PLAN.reference) == manifest()
+    assert [call["arguments"][0] for call in said(engine)] == ["inspect"]
+
+
+def test_an_image_that_buildah_does_not_describe_is_an_error(tmp_path: Path) -> None:
+    engine = program(tmp_path, "buildah", {"inspect": (125, "")})
+    with pytest.raises(ToolError, match=f"exporting {PLAN.reference} failed"):
+        engine.manifest(PLAN.reference)
+
+
 def test_what_is_there_already_is_not_pushed_again(tmp_path: Path, registry: Registry) -> None:
     registry.put("v1", manifest())
     engine = docker(tmp_path)
