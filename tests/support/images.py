@@ -80,7 +80,8 @@ apt-get purge --quiet=2 --yes openssh-server openssh-client openssh-sftp-server
 useradd --uid 1000 --create-home ubuntu
 rm -f /etc/passwd- /etc/shadow-
 """
-# A file's name has its version in it, of which apt would read a `%` as the start of an escape.
+# A file's name has its version in it, of which apt would read a `%` as the start of an escape. The
+# packages are packed again without compression, which each build would spend time on.
 _ARCHIVE = """\
 apt-get update --quiet=2
 apt-get install --quiet=2 --yes --no-install-recommends --download-only $PACKAGES
@@ -89,7 +90,9 @@ cd /packages
 number=0
 for file in /var/cache/apt/archives/*.deb; do
     number=$((number + 1))
-    mv "$file" "$number.deb"
+    dpkg-deb --raw-extract "$file" /tmp/package
+    dpkg-deb --build -Znone /tmp/package "$number.deb" > /dev/null
+    rm -r /tmp/package "$file"
     dpkg-deb --field "$number.deb"
     echo "Filename: ./$number.deb"
     echo "Size: $(stat --format=%s "$number.deb")"
