@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -27,7 +26,7 @@ case $1 in
     if [ "$(/bin/cat "${1%/online}/smt/control" 2>/dev/null)" = off ]; then
       exec /bin/cat "$1.after"
     fi ;;
-  */smt/control) [ -d "$1" ] && exec echo on ;;
+  */smt/control) [ -d "$1" ] && exec /bin/echo on ;;
 esac
 exec /bin/cat "$@"
 """
@@ -37,7 +36,7 @@ exec /bin/cat "$@"
 class Machine:
     """A machine as sysfs shows it: which CPUs are online, and what runs on a core with each.
 
-    The script starts programs for each CPU: where their number does not matter they are few.
+    The script starts a program for each CPU: where their number does not matter they are few.
     """
 
     online: str
@@ -94,7 +93,8 @@ def check(
     (programs / "cat").chmod(0o755)
     done = subprocess.run(
         [shell, SCRIPT, str(baked), str(tmp_path / "sys")],
-        env={"PATH": f"{programs}:{os.environ['PATH']}"},
+        # It starts no other program, of which there would be as many as CPUs.
+        env={"PATH": str(programs)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

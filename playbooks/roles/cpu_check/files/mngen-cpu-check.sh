@@ -30,15 +30,21 @@ baked=$1
 cpus=${2:-/sys}/devices/system/cpu
 control=$cpus/smt/control
 
-# Prints the numbers of a list such as 0-3,8,10-11, each after a space.
+# Sets `expanded` to the numbers of a list such as 0-3,8,10-11, each after a space. It starts no
+# program: it is called for each CPU, of which there may be hundreds.
 expand() {
-  echo "$1" | tr ',' '\n' | while IFS=- read -r first last; do
-    last=${last:-$first}
-    case $first$last in
-      '' | *[!0-9]*) continue ;;
+  expanded=''
+  rest=$1,
+  while [ -n "$rest" ]; do
+    range=${rest%%,*}
+    rest=${rest#*,}
+    first=${range%%-*}
+    last=${range#*-}
+    case $first,$last in
+      ,* | *, | *[!0-9,]*) continue ;;
     esac
     while [ "$first" -le "$last" ]; do
-      printf ' %s' "$first"
+      expanded="$expanded $first"
       first=$((first + 1))
     done
   done
@@ -50,7 +56,8 @@ expand() {
 look() {
   unreadable=$cpus/online
   online=$(cat "$unreadable" 2>/dev/null) || return 1
-  numbers=$(expand "$online")
+  expand "$online"
+  numbers=$expanded
   [ -n "$numbers" ] || return 1
   count=0
   shared=''
@@ -62,7 +69,8 @@ look() {
     siblings=$(cat "$unreadable" 2>/dev/null) || return 1
     [ -n "$siblings" ] || return 1
     running=0
-    for sibling in $(expand "$siblings"); do
+    expand "$siblings"
+    for sibling in $expanded; do
       case "$numbers " in
         *" $sibling "*) running=$((running + 1)) ;;
       esac
