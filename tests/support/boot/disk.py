@@ -54,12 +54,6 @@ _MASKED = (
     *("amazon-ecs-volume-plugin.service", "amazon-ecs-volume-plugin.socket"),
     *("amazon-ssm-agent.service", "auditd.service"),
 )
-# Each looks for something that no baked image has, and takes longer to start than to find that out.
-_GENERATORS = "etc/systemd/system-generators"
-_NO_GENERATORS = (
-    *("cryptsetup", "debug", "getty", "gpt-auto", "hibernate-resume", "integritysetup"),
-    *("rc-local", "run", "system-update", "sysv", "veritysetup"),
-)
 # Programs that the sandbox stands in for, and Debian has.
 _REAL = {"usr/sbin/mount.nfs4": "mount.nfs"}
 # Likewise, but as files: a link to itself would lead nowhere.
@@ -107,9 +101,6 @@ def _lay_rig(rig: Path, view: Path, root: Path) -> None:
         link.symlink_to(f"/{_UNITS}/{unit}" if own else f"/usr/lib/systemd/system/{unit}")
     for unit in _MASKED:
         (rig / _UNITS / unit).symlink_to("/dev/null")
-    (rig / _GENERATORS).mkdir()
-    for name in _NO_GENERATORS:
-        (rig / _GENERATORS / f"systemd-{name}-generator").symlink_to("/dev/null")
     for name in _KEYS:
         (rig / name).parent.mkdir(parents=True, exist_ok=True)
         (rig / name).write_text("no key\n", encoding="utf-8")

@@ -58,6 +58,7 @@ _PROGRAMS = {
     f"{_REPOSITORY}/lustre/usr/sbin/mount.lustre": "mount_lustre.py",
     # The root file system is XFS, so what makes one is there.
     "usr/sbin/mkfs.xfs": "no_disks.py",
+    "etc/python3.11/sitecustomize.py": "zip_imports.py",
     f"{_REPOSITORY}/mdadm/usr/sbin/mdadm": "no_disks.py",
 }
 _BASE_PROGRAMS = {
@@ -89,6 +90,12 @@ _ENABLED = (
 _MASKED = (
     *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer"),
     *("console-getty.service", "getty@tty1.service", "e2scrub_reap.service"),
+)
+# Of systemd's generators, which run at boot and whenever units are read again, those that look for
+# something that these machines do not have. Source: systemd.generator(7) and the page of each.
+_MASKED_GENERATORS = (
+    *("cryptsetup", "debug", "getty", "gpt-auto", "hibernate-resume", "integritysetup", "rc-local"),
+    *("run", "system-update", "sysv", "veritysetup"),
 )
 _MODES = {
     f"home/{USER}": 0o700,
@@ -198,6 +205,9 @@ def _lay_links(place: Path, base: str) -> None:
         for unit in _ENABLED
     }
     links |= {Path("etc/systemd/system") / unit: "/dev/null" for unit in _MASKED}
+    for generator in _MASKED_GENERATORS:
+        program = f"etc/systemd/system-generators/systemd-{generator}-generator"
+        links[Path(program)] = "/dev/null"
     links[Path("usr/bin/sh")] = "bash"
     if base == "amazon-linux-2023":
         # /tmp is in memory there. Source: docs.aws.amazon.com/linux/al2023/ug
