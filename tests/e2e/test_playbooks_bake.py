@@ -558,8 +558,8 @@ def again(baked: Baked, tmp_path: Path) -> Iterator[Machine]:
         yield machine
 
 
-def test_the_limit_survives_what_writes_the_arguments_anew(baked: Baked, again: Machine) -> None:
-    """grub2-mkconfig, to which what grubby has set is lost, and a kernel that comes later."""
+def check_the_limit_survives(baked: Baked, again: Machine) -> None:
+    """Run grub2-mkconfig, to which what grubby has set is lost, and install a newer kernel."""
     again.run("grub2-mkconfig -o /boot/grub2/grub.cfg")
     if baked.wishes.base == "amazon-linux-2":
         lines = re.findall(r"^\s*linux\s.*$", again.read("/boot/grub2/grub.cfg"), re.MULTILINE)
@@ -575,6 +575,7 @@ def test_the_limit_survives_what_writes_the_arguments_anew(baked: Baked, again: 
 def test_baking_with_other_wishes_leaves_nothing_of_the_first(
     baked: Baked, again: Machine, tmp_path: Path
 ) -> None:
+    check_the_limit_survives(baked, again)
     again.run(OTHER_SCRATCH)
     # Somebody's own limits, in quotes of the other kind, and assigned a second time.
     defaults = "GRUB_CMDLINE_LINUX='audit=0  nr_cpus=12 nr_cpus=13 x=\"y  z\"'\n"

@@ -7,6 +7,7 @@ one leaves. How it is fetched, verified, unpacked, started and removed is real.
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -19,7 +20,7 @@ import pytest
 from tests.support.instance import SECRET, TOKEN, serving
 from tests.support.machines import booted
 from tests.support.needs import lacking
-from tests.support.playbooks import play, variables
+from tests.support.playbooks import play_each, variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,56 +122,57 @@ def test_it_is_installed_if_the_signature_holds(tmp_path: Path) -> None:
     site.mkdir()
     pack(site / TARBALL, INSTALLER)
     fingerprint = sign(site / TARBALL)
+    # Signed by the right key, and then changed.
+    shutil.copytree(site, site / "changed")
+    pack(site / "changed" / TARBALL, INSTALLER + "reboot\n")
     folder = tmp_path / "machine"
     folder.mkdir()
     listed = "/opt/amazon/efa_installed_packages"
-    with booted(folder, "amazon-linux-2023") as machine, served(machine, site) as url:
+    with (
+        booted(folder, "amazon-linux-2023") as machine,
+        served(machine, site) as url,
+        running(machine, site, 8081, "-c", SILENT),
+    ):
         extra = variables("amazon-linux-2023", mngen_efa=True, efa_site=url, efa_version=VERSION)
-
-        # A site that stops answering does not keep the builder running.
-        silent = {**extra, "efa_site": "http://127.0.0.1:8081", "efa_seconds": 1}
-        with running(machine, site, 8081, "-c", SILENT):
-            done = play(tmp_path, silent, "--tags", "efa", machine=machine)
-        assert done.code == 2, done.output
-        assert "curl: (28) Operation too slow" in done.words, done.output
-
-        # Signed, but not by Amazon.
-        done = play(tmp_path, extra, "--tags", "efa", machine=machine)
-        assert done.code == 2, done.output
-        assert "is not signed by the key 4E9091BCBB97A96B26B15E59A05480B1DD2D3CCC" in done.words, (
-            done.output
-        )
-        assert not machine.exists(listed)
-
-        # Signed by the right key, and then changed.
-        extra["efa_fingerprint"] = fingerprint
-        sound = (site / TARBALL).read_bytes()
-        pack(site / TARBALL, INSTALLER + "reboot\n")
-        done = play(tmp_path, extra, "--tags", "efa", machine=machine)
-        assert done.code == 2
-        assert "so it was not run" in done.words, done.output
-        assert "BAD signature" in done.words, done.output
-        assert not machine.exists(listed)
-
-        (site / TARBALL).write_bytes(sound)
-        done = play(tmp_path, extra, "--tags", "efa", machine=machine)
-        assert done.code == 0, done.output
+        sound = {**extra, "efa_fingerprint": fingerprint}
+        hosts = {
+            # A site that stops answering does not keep the builder running.
+            "silent": {**extra, "efa_site": "http://127.0.0.1:8081", "efa_seconds": 1},
+            # Signed, but not by Amazon.
+            "another": extra,
+            "changed": {**sound, "efa_site": f"{url}/changed"},
+            "sound": sound,
+            "again": sound,
+        }
+        run, done = play_each(tmp_path, hosts, "--tags", "efa", machine=machine)
+        assert {name: (each.code, each.changed) for name, each in done.items()} == {
+            "silent": (2, 0),
+            "another": (2, 0),
+            "changed": (2, 0),
+            # It would not be if one before had installed it.
+            "sound": (0, 1),
+            "again": (0, 0),
+        }, run.output
+        assert "curl: (28) Operation too slow" in done["silent"].words
+        said = "is not signed by the key 4E9091BCBB97A96B26B15E59A05480B1DD2D3CCC"
+        assert said in done["another"].words
+        assert "so it was not run" in done["changed"].words
+        assert "BAD signature" in done["changed"].words
         assert machine.read(listed).startswith(f"# EFA installer version: {VERSION}\n")
         assert machine.read("/opt/amazon/arguments") == "-y --minimal\n"
         assert [name for name in machine.listing("/var/tmp") if "efa" in name] == []
-        again = play(tmp_path, extra, "--tags", "efa", machine=machine)
-        assert (again.code, again.changed) == (0, 0), again.output
 
         # A base AMI that has an older one keeps it, until the spec names a version.
         machine.run(f"sed -i '1s/:.*/: 1.30.0/' {listed}")
-        kept = play(tmp_path, extra, "--tags", "efa", machine=machine)
-        assert (kept.code, kept.changed) == (0, 0), kept.output
-        named = {**extra, "mngen_efa_version": VERSION}
-        done = play(tmp_path, named, "--tags", "efa", machine=machine)
-        assert (done.code, done.changed) == (0, 1), done.output
+        named = {**sound, "mngen_efa_version": VERSION}
+        hosts = {"kept": sound, "named": named, "again": named}
+        run, done = play_each(tmp_path, hosts, "--tags", "efa", machine=machine)
+        assert {name: (each.code, each.changed) for name, each in done.items()} == {
+            "kept": (0, 0),
+            "named": (0, 1),
+            "again": (0, 0),
+        }, run.output
         assert machine.read(listed).startswith(f"# EFA installer version: {VERSION}\n")
-        again = play(tmp_path, named, "--tags", "efa", machine=machine)
-        assert (again.code, again.changed) == (0, 0), again.output
 
 
 def test_it_is_copied_from_a_bucket(tmp_path: Path) -> None:
@@ -182,24 +184,25 @@ def test_it_is_copied_from_a_bucket(tmp_path: Path) -> None:
     folder.mkdir()
     with booted(folder, "amazon-linux-2") as machine, serving(machine.pid) as servers:
         url = f"http://127.0.0.1:{servers.server_port}"
+        servers.objects = {
+            f"/my-software/efa/{file.name}": file.read_bytes() for file in site.iterdir()
+        }
         extra = variables(
             "amazon-linux-2",
             mngen_efa=True,
-            mngen_efa_installer="s3://my-software/efa/",
             efa_environment={"MNGEN_METADATA": url, "MNGEN_S3": url},
             efa_site="http://127.0.0.1:9",
             efa_fingerprint=fingerprint,
         )
-        done = play(tmp_path, extra, "--tags", "efa", machine=machine)
-        assert done.code == 2, done.output
-        assert "s3://my-software/efa/aws-efa-installer.key does not exist" in done.words
-
-        servers.objects = {
-            f"/my-software/efa/{file.name}": file.read_bytes() for file in site.iterdir()
+        hosts = {
+            "absent": {**extra, "mngen_efa_installer": "s3://my-software/none/"},
+            "there": {**extra, "mngen_efa_installer": "s3://my-software/efa/"},
         }
-        done = play(tmp_path, extra, "--tags", "efa", machine=machine)
-        assert done.code == 0, done.output
+        run, done = play_each(tmp_path, hosts, "--tags", "efa", machine=machine)
+        assert (done["absent"].code, done["there"].code) == (2, 0), run.output
+        said = "s3://my-software/none/aws-efa-installer.key does not exist"
+        assert said in done["absent"].words
         assert machine.exists("/opt/amazon/efa_installed_packages")
         assert [name for name in machine.listing("/var/tmp") if "efa" in name] == []
         for secret in (SECRET, TOKEN):
-            assert secret not in done.output
+            assert secret not in run.output

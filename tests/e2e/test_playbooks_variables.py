@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
-from tests.support.playbooks import play, variables
+from tests.support.playbooks import play_each, variables
 
 MUST = {
     "mngen_base": "it must be amazon-linux-2023 or amazon-linux-2",
@@ -126,20 +125,13 @@ WRONG: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What one run says of each host, none of which it can connect to."""
-    folder = tmp_path_factory.mktemp("variables")
     hosts = {name: variables("amazon-linux-2023", **wrong) for name, wrong in WRONG.items()}
-    inventory = folder / "hosts.json"
-    inventory.write_text(json.dumps({"all": {"hosts": {**hosts, "unset": {}}}}), encoding="utf-8")
-    done = play(folder, {}, "--inventory", str(inventory), "--limit", "!127.0.0.1")
+    done, found = play_each(tmp_path_factory.mktemp("variables"), {**hosts, "unset": {}})
     assert done.code == 2, done.output
     assert "Traceback" not in done.output
-    assert "UNREACHABLE" not in done.output
-    failures = done.words.partition("PLAY RECAP")[0].split("fatal: [")[1:]
-    # Before what it says of a host, Ansible says the same without its name.
-    own = (each.partition("[ERROR]")[0] for each in failures)
-    found = {name: text for name, _, text in (each.partition("]: FAILED! ") for each in own)}
     assert found.keys() == {*WRONG, "unset"}, done.output
-    return found
+    assert all(each.output.startswith("FAILED! => ") for each in found.values()), done.output
+    return {name: each.words for name, each in found.items()}
 
 
 def test_what_is_not_set_is_named(said: dict[str, str]) -> None:

@@ -62,6 +62,15 @@ def builder(ready: Sandbox, ec2: Any, key: Path) -> Iterator[Builder]:
 
 
 @pytest.fixture(scope="module")
+def shared(ready: Sandbox, ec2: Any, key: Path) -> Iterator[Builder]:
+    """A builder that runs, and does so again after each test that it is used in."""
+    made = launch(ec2, base_ami(ready), key)
+    made.wait()
+    yield made
+    made.terminate()
+
+
+@pytest.fixture(scope="module")
 def image(ready: Sandbox, ec2: Any, key: Path) -> str:
     """An image of a machine on which files were made, changed and removed."""
     builder = launch(ec2, base_ami(ready), key)
@@ -169,9 +178,9 @@ class TestALaunch:
         assert not plain.address.startswith("127.")
         plain.terminate()
 
-    def test_it_cannot_change_the_kernel_that_it_shares(self, builder: Builder) -> None:
+    def test_it_cannot_change_the_kernel_that_it_shares(self, shared: Builder) -> None:
         for setting in ("/proc/sys/vm/swappiness", "/sys/kernel/uevent_seqnum"):
-            assert "Read-only file system" in builder.ssh(f"sudo sh -c 'echo 1 >{setting}'").stderr
+            assert "Read-only file system" in shared.ssh(f"sudo sh -c 'echo 1 >{setting}'").stderr
 
     def test_three_boot_side_by_side(self, ready: Sandbox, ec2: Any, key: Path) -> None:
         image = base_ami(ready)
@@ -190,16 +199,16 @@ class TestALaunch:
 
 
 class TestItsLife:
-    def test_stopped_and_started_it_is_the_same_machine(self, builder: Builder, ec2: Any) -> None:
-        before = builder.run("touch /kept; cat /etc/ssh/ssh_host_ed25519_key.pub /etc/machine-id")
-        address = builder.address
-        ec2.stop_instances(InstanceIds=[builder.id])
-        builder.wait("stopped")
-        assert builder.ssh("true").returncode == 255
-        ec2.start_instances(InstanceIds=[builder.id])
-        builder.wait()
-        assert builder.address == address
-        after = builder.run("ls /kept; cat /etc/ssh/ssh_host_ed25519_key.pub /etc/machine-id")
+    def test_stopped_and_started_it_is_the_same_machine(self, shared: Builder, ec2: Any) -> None:
+        before = shared.run("touch /kept; cat /etc/ssh/ssh_host_ed25519_key.pub /etc/machine-id")
+        address = shared.address
+        ec2.stop_instances(InstanceIds=[shared.id])
+        shared.wait("stopped")
+        assert shared.ssh("true").returncode == 255
+        ec2.start_instances(InstanceIds=[shared.id])
+        shared.wait()
+        assert shared.address == address
+        after = shared.run("ls /kept; cat /etc/ssh/ssh_host_ed25519_key.pub /etc/machine-id")
         assert after == f"/kept\n{before}"
 
     @pytest.mark.parametrize(
@@ -221,8 +230,8 @@ class TestItsLife:
         assert builder.described()["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
         builder.terminate()
 
-    def test_its_console_can_be_read(self, builder: Builder) -> None:
-        until(lambda: "Multi-User System" in builder.console())
+    def test_its_console_can_be_read(self, shared: Builder) -> None:
+        until(lambda: "Multi-User System" in shared.console())
 
     def test_terminated_while_it_boots_it_is_gone(
         self, ready: Sandbox, ec2: Any, key: Path
@@ -236,18 +245,18 @@ class TestItsLife:
 
 
 class TestItsInit:
-    def test_it_is_systemd_and_all_units_are_up(self, builder: Builder) -> None:
-        builder.run("systemctl is-system-running --wait")
-        assert builder.run("systemctl is-active ecs docker").split() == ["active", "active"]
+    def test_it_is_systemd_and_all_units_are_up(self, shared: Builder) -> None:
+        shared.run("systemctl is-system-running --wait")
+        assert shared.run("systemctl is-active ecs docker").split() == ["active", "active"]
         # Started by ecs.service alone.
-        assert "disabled" in builder.ssh("systemctl is-enabled docker").stdout
+        assert "disabled" in shared.ssh("systemctl is-enabled docker").stdout
 
-    def test_it_reboots_by_itself(self, builder: Builder) -> None:
-        boot = builder.run("cat /run/mngen-machine/metadata/instance-id; touch /run/before")
-        builder.ssh("sudo systemctl reboot")
-        until(lambda: builder.ssh("test ! -e /run/before").returncode == 0)
-        assert builder.state == "running"
-        assert builder.run("cat /run/mngen-machine/metadata/instance-id") == boot
+    def test_it_reboots_by_itself(self, shared: Builder) -> None:
+        boot = shared.run("cat /run/mngen-machine/metadata/instance-id; touch /run/before")
+        shared.ssh("sudo systemctl reboot")
+        until(lambda: shared.ssh("test ! -e /run/before").returncode == 0)
+        assert shared.state == "running"
+        assert shared.run("cat /run/mngen-machine/metadata/instance-id") == boot
 
     def test_it_keeps_the_agent_masked_until_it_is_off(
         self, ready: Sandbox, ec2: Any, key: Path
@@ -321,14 +330,14 @@ class TestAnImage:
         assert ready.image_folder(image).is_dir()
 
     def test_a_running_machine_is_down_for_it_and_up_again(
-        self, ready: Sandbox, builder: Builder, ec2: Any
+        self, ready: Sandbox, shared: Builder, ec2: Any
     ) -> None:
-        builder.run("echo yes >/etc/imaged-live; sleep 1000 >/dev/null 2>&1 &")
-        ami = ec2.create_image(InstanceId=builder.id, Name=unique("live"))["ImageId"]
+        shared.run("echo yes >/etc/imaged-live; sleep 1000 >/dev/null 2>&1 &")
+        ami = ec2.create_image(InstanceId=shared.id, Name=unique("live"))["ImageId"]
         ec2.get_waiter("image_available").wait(ImageIds=[ami], WaiterConfig={"Delay": 1})
         assert (ready.image_folder(ami) / "etc/imaged-live").exists()
-        until(lambda: builder.ssh("true").returncode == 0)
-        assert "sleep 1000" not in builder.run("cat /proc/[0-9]*/cmdline | tr \\\\0 \\ ")
+        until(lambda: shared.ssh("true").returncode == 0)
+        assert "sleep 1000" not in shared.run("cat /proc/[0-9]*/cmdline | tr \\\\0 \\ ")
 
     def test_one_that_cannot_boot_is_terminated_with_the_reason(
         self, builder: Builder, ec2: Any, key: Path

@@ -68,6 +68,12 @@ build {
     playbook_file = "${path.root}/image.yml"
     user          = "ec2-user"
     use_proxy     = false
+
+    # Each check takes two starts of Ansible; without one, Packer writes an inventory for Ansible 1.
+    skip_version_check      = true
+    inventory_file_template = "builder ansible_host={{ .Host }} ansible_port={{ .Port }}\\n"
+
+    extra_arguments = ["--user", "ec2-user"]
     ansible_env_vars = [
       "ANSIBLE_HOST_KEY_CHECKING=False",
       "ANSIBLE_PIPELINING=True",
@@ -80,6 +86,7 @@ build {
 PLAYBOOK = """
 - hosts: all
   become: true
+  gather_facts: false
   tasks:
     - ansible.builtin.copy:
         content: "baked\\n"

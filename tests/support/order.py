@@ -35,6 +35,7 @@ SECONDS = {
     "test_terraform_broken_off": 40,
     "test_terraform_sandbox": 30,
     "test_playbooks_lint": 20,
+    "variables": 15,
     "test_playbooks_no_init": 15,
     "test_playbooks_efa": 15,
     "container image on Debian 13": 15,
@@ -45,7 +46,11 @@ SECONDS = {
 }
 """About how long a group takes, or each test of a file that has none."""
 
-TOGETHER = {"test_instances": "instances", "test_playbooks_bake": "playbooks"}
+TOGETHER = {
+    "test_instances": "instances",
+    "test_playbooks_bake": "playbooks",
+    "test_playbooks_variables": "variables",
+}
 """Files whose tests share something that takes long to make, with their group: one worker makes
 it, and no other makes it again or waits for it."""
 

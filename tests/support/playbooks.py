@@ -17,6 +17,8 @@ from mngen.sandbox.machines._root import USER
 from tests.support.machines import ssh_options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.support.machines import Machine
 
 PROGRAM = Path(sys.executable).with_name("ansible-playbook")
@@ -106,3 +108,42 @@ def play(
     )
     recap = re.search(r"\bchanged=(\d+)", done.stdout)
     return Play(done.returncode, done.stdout, int(recap[1]) if recap else 0)
+
+
+def play_each(
+    folder: Path,
+    hosts: Mapping[str, dict[str, Any]],
+    *arguments: str,
+    machine: Machine | None = None,
+) -> tuple[Play, dict[str, Play]]:
+    """Run a playbook once for several hosts: in each task one after the other, in their order.
+
+    That takes one start of Ansible, for what would take one each.
+
+    Args:
+        folder: Where Ansible keeps its own files.
+        hosts: The variables of each host, by its name.
+        arguments: Further ones for ansible-playbook.
+        machine: What all hosts are; without one, they cannot be reached.
+
+    Returns:
+        What came out of it all, and for each, with what Ansible printed of the task that failed.
+    """
+    reached = {"ansible_host": machine.address} if machine else {}
+    inventory = folder / "hosts.json"
+    listed = {name: {**extra, **reached} for name, extra in hosts.items()}
+    inventory.write_text(json.dumps({"all": {"hosts": listed}}), encoding="utf-8")
+    address = machine.address if machine else "127.0.0.1"
+    only = ("--inventory", str(inventory), "--limit", f"!{address}", "--forks", "1")
+    done = play(folder, {}, *only, *arguments, machine=machine)
+    return done, outcomes(done.output)
+
+
+def outcomes(output: str) -> dict[str, Play]:
+    """Return what came out for each host of a run, from what Ansible printed."""
+    failed = dict(re.findall(r"^fatal: \[(.+?)\]: (.*)$", output, re.MULTILINE))
+    counts = re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+) ", output, re.MULTILINE)
+    return {
+        name: Play(2 if name in failed else 0, failed.get(name, ""), int(changed))
+        for name, changed in counts
+    }
