@@ -280,7 +280,8 @@ def _token(environ: dict[str, Any]) -> str:
     would fail the run; so its requests are known again by the id that AWS's clients give each call
     and repeat with each attempt, `amz-sdk-invocation-id`.
 
-    What moto knows of instance types never changes, and takes it two seconds to write.
+    What moto knows of instance types never changes, is the same in all regions, and takes it two
+    seconds to write.
     """
     form = environ.get("mngen.form", b"")
     action, found = _ACTION.search(form), _CLIENT_TOKEN.search(form)
@@ -288,7 +289,7 @@ def _token(environ: dict[str, Any]) -> str:
     if scope is None:
         return ""
     if action is not None and action[1] == b"DescribeInstanceTypes":
-        return f"{scope['region']} {form.decode()}"
+        return str(form.decode())
     if found is not None:
         return f"{scope['region']} {describe_request(environ)} {found[1].decode()}"
     if "Terraform/" in environ.get("HTTP_USER_AGENT", ""):
