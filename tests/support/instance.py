@@ -176,7 +176,8 @@ class Servers(ThreadingHTTPServer):
 @contextmanager
 def serving(pid: int | None = None) -> Iterator[Servers]:
     with Servers(pid) as servers:
-        threading.Thread(target=servers.serve_forever, daemon=True).start()
+        # How often it looks whether to stop, in seconds.
+        threading.Thread(target=servers.serve_forever, args=(0.05,), daemon=True).start()
         try:
             yield servers
         finally:

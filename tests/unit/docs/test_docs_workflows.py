@@ -296,7 +296,8 @@ def gitlab() -> Iterator[tuple[str, dict[str, Any]]]:
     seen: dict[str, Any] = {}
     handler = type("Seen", (Notes,), {"seen": seen})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        # How often it looks whether to stop, in seconds.
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/api/v4", seen
         server.shutdown()
 
