@@ -4,42 +4,60 @@
 
 Every command of Terraform first has the provider describe each of its 1500 resources, and reads
 that: nearly all of the processor time that a command takes. This process runs the provider, stands
-between the two, and hands on every call and every answer as they are, but for that description: of
-it only the types that are named (with commas) are left. Terraform refuses any other type as
-unknown, so none is left out unseen. The provider is asked for it once, and not at all where the
-file KEPT holds what it answered to another process for the same types: by its own declaration
-(`get_provider_schema_optional`), on which Terraform relies as well, it need not be asked.
+between the two, and hands on every call and every answer as they are, but for two.
+
+Of that description only the types that are named (with commas) are left. Terraform refuses any
+other type as unknown, so none is left out unseen. The provider is asked for it once, and not at all
+where the file KEPT holds what it answered to another process for the same types: by its own
+declaration (`get_provider_schema_optional`), on which Terraform relies as well, it need not be
+asked.
+
+Before each validation, plan and apply, Terraform has the provider check its configuration, and it
+then checks its 1500 resources as well, though they are always the same. That is a third of its
+processor time. Where it had no objection, the answer is kept beside KEPT, and given again to the
+same request. What stands in the environment is not checked here: the provider reads it when it is
+configured, and that call is handed on.
 
 It prints to standard output what `TF_REATTACH_PROVIDERS` has to be, and ends with the process that
 started it.
 
 Source: https://github.com/hashicorp/terraform/blob/v1.11.4/docs/plugin-protocol/tfplugin5.8.proto
-(GetSchema), https://protobuf.dev/programming-guides/encoding/.
+(GetSchema, PrepareProviderConfig), https://protobuf.dev/programming-guides/encoding/,
+https://github.com/hashicorp/terraform-plugin-sdk/blob/v2.36.1/helper/schema/provider.go (Validate),
+https://developer.hashicorp.com/terraform/plugin/log/managing.
 """
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import importlib
 import json
 import os
 import re
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 _ATTACH: Final = re.compile(r"\s*TF_REATTACH_PROVIDERS='(.+)'")
-_SCHEMA: Final = "/tfplugin5.Provider/GetSchema"
+_APPLY: Final = "/tfplugin5.Provider/ApplyResourceChange"
+"""The one call that can take minutes."""
 
 _MAPS: Final = frozenset({2, 3, 8})
 """The fields of the answer that map a type's name to its description: of resources, data sources
 and ephemeral resources."""
+
+_OBJECTIONS: Final = 2
+"""The field of the answer to `PrepareProviderConfig` for errors and warnings."""
+
+_NO_LOGS: Final = dict.fromkeys(("TF_LOG_SDK", "TF_LOG_PROVIDER_AWS"), "off")
+"""Terraform chooses from the logs of a provider, which therefore writes all; here none is read."""
 
 # What a plugin is started with, such as the certificate that it would want of who connects.
 _OF_PLUGINS: Final = "PLUGIN_"
@@ -78,6 +96,15 @@ def narrowed(message: bytes, types: frozenset[str]) -> bytes:
     return bytes(kept)
 
 
+def objects(message: bytes) -> bool:
+    """Return whether a provider has an error or a warning about its configuration.
+
+    Args:
+        message: The answer to `PrepareProviderConfig`.
+    """
+    return any(number == _OBJECTIONS for number, *_ in _fields(message))
+
+
 def _fields(
     message: bytes, start: int = 0, end: int | None = None
 ) -> Iterator[tuple[int, int, int, int]]:
@@ -107,23 +134,69 @@ def _varint(message: bytes, place: int) -> tuple[int, int]:
         shift += 7
 
 
+class Answers:
+    """The answers of a provider that need not be asked for again; all that serve a folder of them
+    share them.
+
+    Args:
+        types: What is left of its description.
+        kept: The file of what is left; answers about the configuration are kept beside it.
+    """
+
+    def __init__(self, types: frozenset[str], kept: Path) -> None:
+        self._types = types
+        self._kept = kept
+
+    def find(self, method: str, request: bytes, ask: Callable[[], bytes]) -> bytes:
+        """Answer a call.
+
+        Args:
+            method: The method of the protocol.
+            request: What it is called with.
+            ask: Has the provider answer.
+        """
+        match method:
+            case "/tfplugin5.Provider/GetSchema":
+                return self._once(self._kept, lambda: narrowed(ask(), self._types))
+            case "/tfplugin5.Provider/PrepareProviderConfig":
+                digest = hashlib.sha256(request).hexdigest()
+                return self._once(self._kept.with_suffix(f".{digest}"), ask, unless=objects)
+            case _:
+                return ask()
+
+    def _once(
+        self,
+        file: Path,
+        ask: Callable[[], bytes],
+        unless: Callable[[bytes], bool] = lambda _: False,
+    ) -> bytes:
+        """Read an answer, or ask for it, one process and thread at a time, and write it."""
+        with self._kept.with_suffix(".lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if file.exists():
+                return file.read_bytes()
+            answer = ask()
+            if not unless(answer):
+                making = self._kept.with_suffix(".new")
+                making.write_bytes(answer)
+                making.rename(file)
+            return answer
+
+
 class Narrow:
     """Hands calls on to a provider; what grpc asks for each method.
 
     Args:
         grpc: The library, which carries no types.
         address: Where the provider listens.
-        types: What is left of its description.
-        kept: The file of what is left.
+        answers: Those that it need not be asked for.
     """
 
-    def __init__(self, grpc: Any, address: str, types: frozenset[str], kept: Path) -> None:
+    def __init__(self, grpc: Any, address: str, answers: Answers) -> None:
         self._grpc = grpc
-        self._types = types
-        self._kept = kept
+        self._answers = answers
         self._channel = grpc.insecure_channel(address, options=_UNLIMITED)
         grpc.channel_ready_future(self._channel).result()
-        self._lock = threading.Lock()
 
     def service(self, details: Any) -> Any:
         """Return what answers a method; None for those of the plugin's own, which none needs."""
@@ -133,24 +206,30 @@ class Narrow:
         call = self._channel.unary_unary(method)
 
         def hand_on(request: bytes, context: Any) -> bytes:
-            if method != _SCHEMA:
-                return self._ask(call, request, context)
-            with self._lock:
-                if not self._kept.exists():
-                    described = narrowed(self._ask(call, request, context), self._types)
-                    making = self._kept.with_suffix(f".{os.getpid()}")
-                    making.write_bytes(described)
-                    making.rename(self._kept)
-                return self._kept.read_bytes()
+            def ask() -> bytes:
+                return self._ask(call, request, context, cancels=method == _APPLY)
+
+            return self._answers.find(method, request, ask)
 
         return self._grpc.unary_unary_rpc_method_handler(hand_on)
 
-    def _ask(self, call: Any, request: bytes, context: Any) -> bytes:
-        """Ask the provider; where Terraform goes away, the provider learns of it."""
-        asked = call.future(request)
-        context.add_callback(asked.cancel)
+    def _ask(self, call: Any, request: bytes, context: Any, *, cancels: bool) -> bytes:
+        """Ask the provider.
+
+        Args:
+            call: Calls the method.
+            request: What it is called with.
+            context: The call of Terraform.
+            cancels: Whether the provider learns of it where Terraform goes away meanwhile. That
+                takes another thread.
+        """
         try:
-            answer: bytes = asked.result()
+            if cancels:
+                asked = call.future(request)
+                context.add_callback(asked.cancel)
+                answer: bytes = asked.result()
+            else:
+                answer = call(request)
         except self._grpc.RpcError as error:
             context.abort(error.code(), error.details())
         return answer
@@ -171,6 +250,7 @@ def running(command: Sequence[str], **options: Any) -> Iterator[tuple[IO[str], d
         SystemExit: It ended before it listened.
     """
     env = {name: text for name, text in os.environ.items() if not name.startswith(_OF_PLUGINS)}
+    env |= _NO_LOGS
     with subprocess.Popen(
         command,
         env=env,
@@ -192,14 +272,14 @@ def server(attach: Mapping[str, Any], types: Iterable[str], kept: Path, *handler
     Args:
         attach: What leads to the provider.
         types: What is left of its description.
-        kept: The file of what is left.
+        kept: The file of what is left; answers about the configuration are kept beside it.
         handlers: What answers other calls.
     """
     # Looked up by name: grpcio carries no types.
     grpc: Any = importlib.import_module("grpc")
     (own,) = attach.values()
     socket = own["Addr"]["String"]
-    narrow = Narrow(grpc, f"unix://{socket}", frozenset(types), kept)
+    narrow = Narrow(grpc, f"unix://{socket}", Answers(frozenset(types), kept))
     # The provider, which is killed, would leave its file among the temporary ones.
     Path(socket).unlink()
     return grpc.server(ThreadPoolExecutor(_CALLS), handlers=[narrow, *handlers], options=_UNLIMITED)
