@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from select import select
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -51,6 +52,7 @@ class Relay:
     def __init__(self, target: str) -> None:
         parts = urlsplit(target)
         self._target = (parts.hostname or "", parts.port)
+        self._of_thread = threading.local()
         relay = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -83,6 +85,10 @@ class Relay:
 
             locals().update(dict.fromkeys(_METHODS, pass_on))
 
+            def finish(self) -> None:
+                super().finish()
+                relay._onward().close()
+
             def log_request(self, *_: object, **__: object) -> None:
                 return
 
@@ -95,14 +101,25 @@ class Relay:
         return self.forward(request)
 
     def forward(self, request: Request) -> Answer:
-        """Have the sandbox answer a request."""
-        onward = HTTPConnection(*self._target, timeout=_SECONDS)
+        """Have the sandbox answer a request; the connection serves the next of this thread."""
+        onward = self._onward()
         try:
             onward.request(request.method, request.target, request.body, request.headers)
             answer = onward.getresponse()
             return Answer(answer.status, tuple(answer.getheaders()), answer.read())
-        finally:
+        except BaseException:
             onward.close()
+            raise
+
+    def _onward(self) -> HTTPConnection:
+        """Return this thread's connection to the sandbox, without a socket that was hung up on."""
+        kept: HTTPConnection | None = getattr(self._of_thread, "connection", None)
+        if kept is None:
+            kept = self._of_thread.connection = HTTPConnection(*self._target, timeout=_SECONDS)
+        # Between an answer and the next request nothing comes but the end.
+        if kept.sock is not None and select([kept.sock], [], [], 0)[0]:
+            kept.close()
+        return kept
 
     def __enter__(self) -> Self:
         self._thread.start()
