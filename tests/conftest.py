@@ -55,6 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # What collecting makes stays until the end. Python would look through all of it for garbage
     # again and again, which takes half the time of collecting.
     gc.set_threshold(100_000, 10, 10)
+    # Terraform and its providers spend a fifth of their time on collecting garbage; here memory is
+    # spared less (https://go.dev/doc/gc-guide).
+    os.environ.setdefault("GOGC", "300")
     # In the background of a script, and in some CI systems, SIGINT is ignored from the start, and
     # every process that a test starts would inherit that. `tests.support.cli.DEAF` is for tests.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -181,9 +184,6 @@ def terraform_env(
     config = tmp_path_factory.mktemp("terraform") / "terraform.rc"
     env = terraform_environment(os.environ, config)
     env.update(TF_IN_AUTOMATION="1", TF_INPUT="0", CHECKPOINT_DISABLE="1")
-    # Terraform and the provider spend a fifth of their time on collecting garbage, mostly while
-    # they read the provider's description; here memory is spared less.
-    env.setdefault("GOGC", "300")
     if CONFIG_VARIABLE not in env and "TF_PLUGIN_CACHE_DIR" not in env:
         # Straight from the registry, the provider is some hundred MB for each `init`. Terraform's
         # cache is not safe for two at once, so every worker has its own.

@@ -34,9 +34,10 @@ def test_a_spec_applies(spec: Path, tmp_path: Path, env: dict[str, str]) -> None
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     folder = tmp_path / "terraform"
-    assert provider6.validate(folder, env) == []
     if cluster.spec.network.subnets:
+        assert provider6.validate(folder, env) == []
         return
+    # An apply begins with a validation, and returns what that finds.
     provider6.use_local_backend(folder)
     amis = {"amis": {name: {"id": "ami-0123456789abcdef0"} for name in cluster.images}}
     assert provider6.apply(folder, env, amis) == []
