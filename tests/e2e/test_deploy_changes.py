@@ -66,7 +66,7 @@ class Lab:
             self.spec = self.spec.replace(old, new)
         self.spec += more
         self.stack.render(self.spec)
-        done = self.stack.apply()
+        done = self.stack.apply(refresh=False)
         assert self.stack.unchanged()
         return done
 

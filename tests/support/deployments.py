@@ -263,7 +263,7 @@ class _Run:
         if spec.name != SECOND:
             found.amis = make_amis(self._sandbox, found.cluster)
             stack.record_amis(found.amis)
-            found.second = stack.apply()
+            found.second = stack.apply(refresh=False)
             found.unchanged = stack.unchanged()
             found.outputs = stack.outputs()
         self._meet()

@@ -105,10 +105,14 @@ class Stack:
         file = self.terraform_folder / "amis.auto.tfvars.json"
         file.write_text(json.dumps({"amis": record}), encoding="utf-8")
 
-    def apply(self) -> Changes:
+    def apply(self, *, refresh: bool = True) -> Changes:
         """Apply, and return what was planned; of a replacement, what was done in its order.
 
         The provider takes seconds to start, so this is one command: Terraform's events show both.
+
+        Args:
+            refresh: Whether Terraform first reads again what stands, as it does for a user. What
+                differs from the state is then seen; `unchanged` sees it as well.
 
         Raises:
             AssertionError: What was done is not what was planned.
@@ -116,7 +120,8 @@ class Stack:
         self._initialize()
         planned: Changes = {}
         done: Changes = {}
-        for line in self._terraform("apply", "-auto-approve", "-json").splitlines():
+        options = [] if refresh else ["-refresh=false"]
+        for line in self._terraform("apply", "-auto-approve", "-json", *options).splitlines():
             event = json.loads(line)
             if event["type"] == "planned_change" and event["change"]["action"] != "read":
                 change = event["change"]
