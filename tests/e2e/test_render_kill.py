@@ -1,8 +1,8 @@
 """Killed at any moment, a write leaves the old tree or the new one after the next write.
 
-A write is stopped at each of its system calls. All that a kill leaves behind is on the disk, so it
-is killed once after every change of the disk. Until the next write, the tree is old or new as well,
-or a file stands in it that Terraform refuses.
+A write is stopped at each of its system calls. All that a kill leaves behind is on the disk, so the
+disk is copied after every change, and each copy gets the next write. Until then, the tree is old or
+new as well, or a file stands in it that Terraform refuses.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
@@ -33,6 +33,9 @@ NEW = {"terraform/main.tf": "new\n", "terraform/modules/b/main.tf": "new b\n"}
 MINE = ("terraform/terraform.tfstate", "terraform/modules/a/mine.tf")
 GUARD = "terraform/mngen_render_unfinished.tf"
 
+State: TypeAlias = list[tuple[str, int, int, int, int]]
+"""Of each entry of a folder: path, inode, mode, links, size."""
+
 
 def prepare(root: Path, *, first: bool) -> Path:
     folder = root / "deploy"
@@ -45,7 +48,7 @@ def prepare(root: Path, *, first: bool) -> Path:
     return folder
 
 
-def state(folder: str) -> list[tuple[str, int, int, int, int]]:
+def state(folder: str) -> State:
     """Return all of a folder that a kill could leave behind, as fast as can be."""
     found = []
     for entry in os.scandir(folder):
@@ -56,30 +59,30 @@ def state(folder: str) -> list[tuple[str, int, int, int, int]]:
     return found
 
 
-def after_changes(root: Path, count: int) -> Callable[[], bool]:
-    """Return a test for the moment in which the disk has changed that many times."""
-    last, changes = state(str(root)), 0
-
-    def reached() -> bool:
-        nonlocal last, changes
-        now = state(str(root))
-        changes += now != last
-        last = now
-        return changes >= count
-
-    return reached
-
-
 def entries(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def killed(write: Callable[[], object], root: Path, changes: int) -> bool:
-    """Kill a write after a number of changes of the disk; return False if there are not as many."""
+def left_by_kills(write: Callable[[], object], root: Path) -> list[tuple[Path, State]]:
+    """Return what a write would leave if it were killed: before it, and after each change.
+
+    Each is a copy of the root with its hard links, and the state of the root itself.
+    """
+    left: list[tuple[Path, State]] = []
+
+    def copied() -> bool:
+        now = state(str(root))
+        if not left or now != left[-1][1]:
+            copy = root.with_name(f"{root.name}-{len(left)}")
+            subprocess.run(["cp", "--archive", root, copy], check=True)
+            left.append((copy, now))
+        return False
+
     try:
-        return killed_when(write, after_changes(root, changes))
+        killed_when(write, copied)
     except CannotTraceError:
         pytest.skip("tracing is not allowed here")
+    return left
 
 
 def stage_of(folder: Path, old: dict[str, bytes], new: dict[str, bytes]) -> str:
@@ -111,22 +114,27 @@ def test_killed_at_any_system_call(tmp_path: Path, *, first: bool, then: dict[st
     Deployment(complete).write(then)
     whole = read_tree(complete)
 
+    written = prepare(tmp_path / "written", first=first)
+    stays = [] if first else ["deploy", "deploy/terraform", *(f"deploy/{path}" for path in mine)]
+
+    def inodes(root: Path) -> list[int]:
+        return [(root / path).stat().st_ino for path in stays]
+
+    before = inodes(written.parent)
     stages: list[str] = []
-    while True:
-        folder = prepare(tmp_path / f"at-{len(stages)}", first=first)
-        stays = [] if first else [folder, folder / "terraform", *(folder / path for path in mine)]
-        inodes = [path.stat().st_ino for path in stays]
-        if not killed(partial(Deployment(folder).write, NEW), folder.parent, len(stages)):
-            break
+    for root, found in left_by_kills(partial(Deployment(written).write, NEW), written.parent):
+        where = {path: inode for path, inode, *_ in found}
+        assert [where[str(written.parent / path)] for path in stays] == before
+        folder = root / "deploy"
         stages.append(stage_of(folder, old, new))
 
+        copied = inodes(root)
         assert outcome(partial(Deployment(folder).write, then)).startswith("Changes(")
         assert read_tree(folder) == whole
-        assert [path.stat().st_ino for path in stays] == inodes
-        assert entries(folder.parent) == ["deploy"]
+        assert inodes(root) == copied
+        assert entries(root) == ["deploy"]
         assert entries(folder / ".mngen") == ["manifest.json"]
-        shutil.rmtree(folder.parent)
-    assert read_tree(folder) == new
+    assert read_tree(written) == new
     assert stages.count("refused") > 4
     assert [stage for stage, _ in itertools.groupby(stages)] == ["old", "refused", "new"]
 
@@ -150,16 +158,15 @@ def test_killed_while_a_failed_write_is_undone(open_folder: Path) -> None:
         with pytest.raises(ToolError, match="Permission denied"):
             Deployment(folder).write(new)
 
+    written = open_folder / "written" / "deploy"
+    Deployment(written).write(old)
+    before = read_tree(written)
+    for path in (written.parent, written, *written.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    (written / "z").chmod(0o555)
     stages: list[str] = []
-    while True:
-        folder = open_folder / f"at-{len(stages)}" / "deploy"
-        Deployment(folder).write(old)
-        before = read_tree(folder)
-        for path in (folder.parent, folder, *folder.rglob("*")):
-            os.chown(path, NOBODY, NOBODY)
-        (folder / "z").chmod(0o555)
-        if not killed(partial(fail, folder), folder.parent, len(stages)):
-            break
+    for root, _ in left_by_kills(partial(fail, written), written.parent):
+        folder = root / "deploy"
         stages.append(stage_of(folder, before, before))
 
         (folder / "z").chmod(0o755)
@@ -169,8 +176,7 @@ def test_killed_while_a_failed_write_is_undone(open_folder: Path) -> None:
             MANIFEST: (folder / MANIFEST).read_text(encoding="utf-8"),
         }
         assert entries(folder / ".mngen") == ["manifest.json"]
-        shutil.rmtree(folder.parent)
-    assert read_tree(folder) == before
+    assert read_tree(written) == before
     assert [stage for stage, _ in itertools.groupby(stages)] == ["old", "refused", "old"]
 
 
