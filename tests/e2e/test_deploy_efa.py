@@ -6,6 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from tests.support.builders import base_ami
 from tests.support.sandbox import client, control
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def test_environments_are_valid_and_their_nodes_meet(sandbox: Sandbox, stack: St
             ServiceCode="ec2", QuotaCode=code, DesiredValue=100_000
         )
     stack.render(SPEC)
-    base = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    base = base_ami(sandbox)
     images = {}
     for name in ("c5n.18xlarge-efa", "x86_64-gpu-efa", "x86_64-efa"):
         copied = ec2.copy_image(Name=name, SourceImageId=base, SourceRegion="us-east-1")["ImageId"]

@@ -10,6 +10,7 @@ import pytest
 from mngen.errors import InputError
 from mngen.jobs import Jobs, Order
 from mngen.sandbox import start_sandbox
+from tests.support.builders import base_ami
 from tests.support.cli import mngen
 from tests.support.sandbox import client
 from tests.support.stack import Stack
@@ -61,7 +62,7 @@ def test_a_job_runs_on_what_terraform_made(
         stack.render(SPEC)
         stack.apply()
         ec2, ecr = client(sandbox, "ec2"), client(sandbox, "ecr")
-        base = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+        base = base_ami(sandbox)
         image = ec2.copy_image(Name="deployed-r5", SourceImageId=base, SourceRegion="us-east-1")[
             "ImageId"
         ]

@@ -29,6 +29,7 @@ from mngen.jobs import UNFINISHED
 from mngen.rules import require
 from mngen.sandbox import ACCOUNT_ID
 from mngen.spec import JobFromFile, load_text
+from tests.support.builders import base_ami
 from tests.support.sandbox import control
 
 if TYPE_CHECKING:
@@ -50,12 +51,6 @@ def _client(endpoint: str, service: str) -> Any:
         aws_access_key_id="test",
         aws_secret_access_key="test",
     )
-
-
-@lru_cache
-def _base_image(endpoint: str) -> str:
-    found = _client(endpoint, "ec2").describe_images(Owners=["amazon"])
-    return str(found["Images"][0]["ImageId"])
 
 
 def spec_text(name: str, *, nodes: int = 2, max_nodes: int = 4, more: str = "") -> str:
@@ -301,7 +296,7 @@ class Deployed:
         self.iam.add_role_to_instance_profile(
             InstanceProfileName=self.profile, RoleName=self.profile
         )
-        base = _base_image(self.sandbox.endpoint)
+        base = base_ami(self.sandbox)
         self.images = {name: self._image(name, base) for name in self.cluster.images}
         self.push_image()
         for environment in self.cluster.environments:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mngen.sandbox import ACCOUNT_ID
 from tests.support.adoption import ACCOUNT, DEFINITION, ENVIRONMENT, QUEUE, REGION, changed
+from tests.support.builders import base_ami
 from tests.support.sandbox import client
 
 if TYPE_CHECKING:
@@ -57,7 +58,6 @@ def make(sandbox: Sandbox) -> Handmade:
     trust = {"Version": "2012-10-17", "Statement": []}
     iam.create_role(RoleName="tsunami", AssumeRolePolicyDocument=json.dumps(trust))
     profile = iam.create_instance_profile(InstanceProfileName="tsunami")["InstanceProfile"]
-    images = ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])
     environment = _here(
         changed(
             ENVIRONMENT,
@@ -65,7 +65,7 @@ def make(sandbox: Sandbox) -> Handmade:
             securityGroupIds=[group],
             ec2KeyPair=None,
             instanceRole=profile["Arn"],
-            imageId=images["Images"][0]["ImageId"],
+            imageId=base_ami(sandbox),
         )
     )
     environment.pop("serviceRole")

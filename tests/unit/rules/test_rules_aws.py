@@ -1116,10 +1116,20 @@ def test_type_is_not_offered_in_the_region(aws: Aws) -> None:
 
 
 class TestImages:
+    def newest(self, aws: Aws, architecture: str = "x86_64") -> str:
+        """Ask for one AMI: the emulated EC2 takes a second to list all."""
+        name = base_image_parameter("amazon-linux-2023", architecture)
+        ssm: Any = aws.connect("ssm", REGION)
+        return str(ssm.get_parameter(Name=name)["Parameter"]["Value"])
+
+    def with_another_disk(self, aws: Aws) -> str:
+        wanted = {"architecture": "x86_64", "root-device-name": "/dev/sda1"}
+        filters = [{"Name": name, "Values": [value]} for name, value in wanted.items()]
+        return str(aws.ec2.describe_images(Filters=filters)["Images"][0]["ImageId"])
+
     def bake(self, aws: Aws, tag: str | None, architecture: str = "x86_64") -> str:
-        some = aws.ec2.describe_images(Filters=[{"Name": "architecture", "Values": [architecture]}])
         image = aws.ec2.copy_image(
-            Name="baked", SourceImageId=some["Images"][0]["ImageId"], SourceRegion=REGION
+            Name="baked", SourceImageId=self.newest(aws, architecture), SourceRegion=REGION
         )
         if tag is not None:
             aws.ec2.create_tags(
@@ -1171,22 +1181,12 @@ class TestImages:
             own = ENVIRONMENT.replace("zones:", f"image: {image}, zones:")
             return found(aws.ask(environments=own))
 
-        images = aws.ec2.describe_images()["Images"]
-
-        def shown(architecture: str, device: str = "/dev/xvda") -> str:
-            wanted = (architecture, device)
-            return next(
-                str(each["ImageId"])
-                for each in images
-                if (each["Architecture"], each["RootDeviceName"]) == wanted
-            )
-
-        assert judged(shown("x86_64")) == []
-        other = shown("x86_64", "/dev/sda1")
+        assert judged(self.newest(aws)) == []
+        other = self.with_another_disk(aws)
         assert judged(other) == [
             ("MN236", "environments.r5.image", f"the AMI {other} has /dev/sda1")
         ]
-        [(rule, path, message)] = judged(shown("arm64"))
+        [(rule, path, message)] = judged(self.newest(aws, "arm64"))
         assert (rule, path) == ("MN213", "environments.r5.image")
         assert message.endswith("is for arm64, and `r5.12xlarge` is x86_64")
         [(_, path, message)] = judged("ami-0123456789abcdef0")
@@ -1200,9 +1200,7 @@ class TestImages:
             part = f"image: {{base_amis: {{{key}: {ami}}}}}\n"
             return found(aws.ask(part, skip=("MN433",)))
 
-        newest = base_image_parameter("amazon-linux-2023", "x86_64")
-        ssm: Any = aws.connect("ssm", REGION)
-        base = ssm.get_parameter(Name=newest)["Parameter"]["Value"]
+        base = self.newest(aws)
         assert judged(base) == []
         path = "image.base_amis.x86_64"
         assert judged(base, "arm64") == [
@@ -1211,11 +1209,7 @@ class TestImages:
         gone = "ami-0123456789abcdef0"
         missing = f"the AMI {gone} is not there, or not shared with this account"
         assert judged(gone) == [("MN255", path, missing)]
-        other = next(
-            each["ImageId"]
-            for each in aws.ec2.describe_images()["Images"]
-            if (each["Architecture"], each["RootDeviceName"]) == ("x86_64", "/dev/sda1")
-        )
+        other = self.with_another_disk(aws)
         message = f"the AMI {other} has the root device /dev/sda1, not /dev/xvda"
         assert ("MN255", path, message) in judged(other)
 
@@ -1257,10 +1251,8 @@ class TestImages:
         assert _smallest_volume(plain, "x86_64") == 30
 
     def test_has_an_old_base(self, aws: Aws) -> None:
-        ssm: Any = aws.connect("ssm", REGION)
-        newest = ssm.get_parameter(Name=base_image_parameter("amazon-linux-2023", "x86_64"))
         image = self.bake(aws, "r5.12xlarge")
-        for base in (newest["Parameter"]["Value"], "ami-0123456789abcdef0"):
+        for base in (self.newest(aws), "ami-0123456789abcdef0"):
             made_of = BakedFrom(
                 architecture="x86_64",
                 base="amazon-linux-2023",

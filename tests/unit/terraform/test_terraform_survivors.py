@@ -10,6 +10,7 @@ from uuid import uuid4
 from mngen.terraform._plan import Plan
 from mngen.terraform._summary import PlanSummary
 from mngen.terraform._survivors import survivors
+from tests.support.builders import base_ami
 from tests.support.sandbox import client
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def test_what_is_paid_for_is_named_with_its_command(sandbox: Sandbox) -> None:
     name = f"s{uuid4().hex[:10]}"
     ec2, efs = client(sandbox, "ec2"), client(sandbox, "efs")
     tags = [{"Key": "mngen:deployment", "Value": name}]
-    base = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    base = base_ami(sandbox)
     instance = ec2.run_instances(ImageId=base, MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
     image = ec2.create_image(
         InstanceId=instance,
