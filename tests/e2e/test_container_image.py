@@ -208,18 +208,21 @@ def test_two_nodes_run_the_example_in_it(root: Path, store: Store, image: str, u
     assert len(re.findall(r"rank [0-3] of 4 runs on node[01]", text)) == 4
 
 
-def with_cuda(store: Store, image: str, folder: Path) -> str:
-    """Return an image with a library where NVIDIA's images have NCCL."""
-    (folder / "libnccl.so.2").touch()
-    container = store.buildah("from", "--pull-never", image)
+@pytest.fixture(scope="module")
+def with_cuda(store: Store, with_root: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An image to build on, with a library where NVIDIA's images have NCCL."""
+    library = tmp_path_factory.mktemp("cuda") / "libnccl.so.2"
+    library.touch()
+    container = store.buildah("from", "--pull-never", with_root)
     place = "/usr/local/cuda/lib64/libnccl.so.2"
-    store.buildah("copy", "--quiet", container, str(folder / "libnccl.so.2"), place)
+    store.buildah("copy", "--quiet", container, str(library), place)
     store.buildah("commit", "--quiet", "--rm", container, "localhost/test/with-cuda:1")
     return "localhost/test/with-cuda:1"
 
 
+@pytest.fixture(scope="module")
 def with_root(store: Store, image: str) -> str:
-    """Return an image that differs from another in its user alone, to build on."""
+    """An image to build on, which differs from the one that was built in its user alone."""
     container = store.buildah("from", "--pull-never", image)
     store.buildah("config", "--user", "root", container)
     store.buildah("commit", "--quiet", "--rm", container, "localhost/test/as-root:1")
@@ -227,7 +230,7 @@ def with_root(store: Store, image: str) -> str:
 
 
 def test_with_a_bucket_it_has_the_client_that_fetches_inputs(
-    store: Store, folder: Path, image: str, emulated: Sandbox, tmp_path: Path
+    store: Store, folder: Path, with_root: str, emulated: Sandbox, tmp_path: Path
 ) -> None:
     """The distribution's own boto3, as the ranks' user, on the image's own files."""
     (tmp_path / "mngen.yaml").write_text(SPEC + "storage: {bucket: seismic-inputs}\n")
@@ -235,7 +238,7 @@ def test_with_a_bucket_it_has_the_client_that_fetches_inputs(
     (tmp_path / "deploy").mkdir()
     done = mngen(
         *("container", "build", "--engine", "buildah", *context),
-        *("--build-arg", f"BASE={with_root(store, image)}"),
+        *("--build-arg", f"BASE={with_root}"),
         cwd=tmp_path,
         env=store.env,
         timeout=400,
@@ -334,14 +337,13 @@ def served(folder: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("key", ["right", "other"])
 def test_efa_is_installed_from_what_the_right_key_has_signed(
-    store: Store, folder: Path, image: str, tmp_path: Path, key: str
+    store: Store, folder: Path, with_cuda: str, tmp_path: Path, key: str
 ) -> None:
     """Amazon's installer cannot be had here: one of ours is served, signed with a key of ours.
 
     Neither can NVIDIA's base: the base here has a file where that has NCCL.
     """
     skip_without("gpg")
-    as_root = with_cuda(store, with_root(store, image), tmp_path)
     # The very Dockerfile, but that it takes files from loopback without TLS.
     context = tmp_path / "context"
     shutil.copytree(folder / "deploy/container", context)
@@ -355,7 +357,7 @@ def test_efa_is_installed_from_what_the_right_key_has_signed(
     with served(tmp_path / "site") as site:
         done = mngen(
             *("container", "build", "--engine", "buildah", "--tag", key, "--context", str(context)),
-            *("--build-arg", f"BASE={as_root}", "--build-arg", "EFA=yes"),
+            *("--build-arg", f"BASE={with_cuda}", "--build-arg", "EFA=yes"),
             *("--build-arg", "CUDA=yes"),
             *("--build-arg", "EFA_VERSION=1.0", "--build-arg", f"EFA_SITE={site}"),
             *("--build-arg", f"EFA_KEY={fingerprint if key == 'right' else '0' * 40}"),
@@ -385,10 +387,12 @@ def test_efa_is_installed_from_what_the_right_key_has_signed(
     assert not list((root / "tmp").iterdir())
 
 
-def test_cuda_is_not_built_on_a_base_without_nccl(store: Store, folder: Path, image: str) -> None:
+def test_cuda_is_not_built_on_a_base_without_nccl(
+    store: Store, folder: Path, with_root: str
+) -> None:
     done = mngen(
         *("container", "build", "--engine", "buildah", "--tag", "cuda"),
-        *("--build-arg", f"BASE={with_root(store, image)}", "--build-arg", "CUDA=yes"),
+        *("--build-arg", f"BASE={with_root}", "--build-arg", "CUDA=yes"),
         cwd=folder,
         env=store.env,
         timeout=400,
