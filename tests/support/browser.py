@@ -42,6 +42,10 @@ _FLAGS = (
     "--disable-sync",
     "--disable-default-apps",
     "--disable-extensions",
+    # One process for all pages: they are of one site.
+    "--disable-site-isolation-trials",
+    "--process-per-site",
+    "--renderer-process-limit=1",
     "--disable-features=AutofillServerCommunication,OptimizationHints,MediaRouter,Translate",
 )
 
