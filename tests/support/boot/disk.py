@@ -141,5 +141,8 @@ def contents(image: Path, *folders: str) -> dict[str, str]:
             digest = hashlib.sha256(file.read()).hexdigest() if file else member.linkname
             facts = f"{member.type!r} {member.mode:o} {member.uid}:{member.gid}"
             found[member.name] = f"{facts} {digest}"
+        # tar fills its last record after the end that `tarfile` stops at.
+        while process.stdout and process.stdout.read(tarfile.RECORDSIZE):
+            pass
     assert process.returncode == 0, process.returncode
     return found
