@@ -60,9 +60,12 @@ lint: venv
 types: venv
 	$(BIN)/mypy
 
+# What a passed test wrote is removed at once, by each worker. Else one process would remove it all
+# at the end of a later run, while the cores have nothing to do.
 unit: venv
 	$(if $(COVERAGE),@rm -rf $(MEASURED_DATA))
-	$(if $(COVERAGE),$(MEASURED),$(BIN)/pytest) -m "not e2e" -n $(JOBS) $(PYTEST)
+	$(if $(COVERAGE),$(MEASURED),$(BIN)/pytest) -m "not e2e" -n $(JOBS) \
+	  -o tmp_path_retention_policy=failed $(PYTEST)
 
 e2e: venv scanner
 	$(WITH_PROVIDER) $(if $(filter-out unit,$(COVERAGE)),$(MEASURED),$(BIN)/pytest) -m e2e \
