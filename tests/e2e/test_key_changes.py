@@ -176,7 +176,7 @@ def plans(
     """Deploy both at the same time, which mostly wait; then plan one change after the other."""
     sandbox.reset()
     other = client(sandbox, "efs").create_file_system(CreationToken="other")["FileSystemId"]
-    for bucket in ("few-cases", "few-results"):
+    for bucket in ("few-cases", "few-results", key_changes.MANY_STATES):
         client(sandbox, "s3").create_bucket(Bucket=bucket)
     elsewhere: dict[Key, Any] = {
         ("storage", "efs", "id"): other,

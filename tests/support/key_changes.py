@@ -127,6 +127,9 @@ _WITH_JOBS = frozenset({"alternatives", "instance", "hyperthreading", "cpus", "e
 
 _BLOCK = "capacity.block"
 
+MANY_STATES = "many-states"
+"""The bucket of the state of `many`."""
+
 UNBAKED = "unbaked"
 """An environment of `many` that gets an instance type whose AMI is not baked."""
 
@@ -292,6 +295,8 @@ def many() -> Data:
     return {
         "name": "many",
         "region": "us-east-1",
+        # A state in a file is written again for each of the 200 resources.
+        "state": {"bucket": MANY_STATES},
         "network": _network(),
         "storage": {"bucket": "many-inputs"},
         "environments": environments,
