@@ -292,7 +292,9 @@ class _Run:
         return adopt(inventory, Wishes(name=spec.name), load_catalog())
 
     def _environments(self, spec: Spec) -> list[str]:
-        names = everything(self._sandbox, spec.region)["environments"]
+        batch = client(self._sandbox, "batch", spec.region)
+        found = batch.describe_compute_environments()["computeEnvironments"]
+        names = sorted(each["computeEnvironmentName"] for each in found)
         return [name for name in names if name.startswith(f"{spec.name}-")]
 
     def _meet(self) -> None:
