@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from scripts.provider_mirror import CONFIG_VARIABLE, terraform_environment
 from tests.support import order, processor_time, worker_messages
 from tests.support.needs import skip_without
-from tests.support.provider import provider_binary
+from tests.support.provider import SHARED, provider_binary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,6 +184,9 @@ def terraform_env(
     config = tmp_path_factory.mktemp("terraform") / "terraform.rc"
     env = terraform_environment(os.environ, config)
     env.update(TF_IN_AUTOMATION="1", TF_INPUT="0", CHECKPOINT_DISABLE="1")
+    # Folders of all workers are in one.
+    own = tmp_path_factory.getbasetemp()
+    env[SHARED] = str(own if worker_id == "master" else own.parent)
     if CONFIG_VARIABLE not in env and "TF_PLUGIN_CACHE_DIR" not in env:
         # Straight from the registry, the provider is some hundred MB for each `init`. Terraform's
         # cache is not safe for two at once, so every worker has its own.

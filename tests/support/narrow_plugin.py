@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.provider_mirror import PROVIDER, Mirror, terraform_platform
 from tests.support.narrow_provider import running, server
-from tests.support.provider import ROOT, kept_description, named_types, provider_binary
+from tests.support.provider import ROOT, SHARED, kept_file, named_types, provider_binary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +63,7 @@ def narrow_mirror(folder: Path, env: Mapping[str, str]) -> Mirror | None:
     version = binary.parent.parent.name
     program = folder / PROVIDER / version / terraform_platform() / binary.name
     program.parent.mkdir(parents=True)
-    words = shlex.join([str(ROOT), str(folder), str(binary)])
+    words = shlex.join([str(ROOT), str(folder), str(binary), env[SHARED]])
     program.write_text(
         _PROGRAM.format(python=shlex.quote(sys.executable), words=words), encoding="utf-8"
     )
@@ -76,14 +76,14 @@ def narrow_mirror(folder: Path, env: Mapping[str, str]) -> Mirror | None:
 
 def main() -> None:
     """Serve until Terraform has had enough, or the provider ends."""
-    folder, binary = Path(sys.argv[1]), sys.argv[2]
+    folder, binary, shared = Path(sys.argv[1]), *sys.argv[2:]
     # As every plugin does: Ctrl-C at a terminal is for Terraform, which then asks for an end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The provider, run for a debugger, would heed it.
     command = [str(folder / _SETPRIV), "--pdeathsig", "KILL", binary, "-debug"]
     with running(command, start_new_session=True) as (output, attach):
         types = named_types(Path.cwd())
-        kept = kept_description(folder, binary, *types)
+        kept = kept_file({SHARED: shared}, binary, *types)
         serving = server(attach, types, kept, _Controller())
         grpc: Any = importlib.import_module("grpc")
         certificate = (folder / _CERTIFICATE).read_bytes()

@@ -157,30 +157,36 @@ class Answers:
         """
         match method:
             case "/tfplugin5.Provider/GetSchema":
-                return self._once(self._kept, lambda: narrowed(ask(), self._types))
+                return once(self._kept, lambda: narrowed(ask(), self._types))
             case "/tfplugin5.Provider/PrepareProviderConfig":
                 digest = hashlib.sha256(request).hexdigest()
-                return self._once(self._kept.with_suffix(f".{digest}"), ask, unless=objects)
+                return once(
+                    self._kept.with_name(f"{self._kept.name}-{digest}"), ask, unless=objects
+                )
             case _:
                 return ask()
 
-    def _once(
-        self,
-        file: Path,
-        ask: Callable[[], bytes],
-        unless: Callable[[bytes], bool] = lambda _: False,
-    ) -> bytes:
-        """Read an answer, or ask for it, one process and thread at a time, and write it."""
-        with self._kept.with_suffix(".lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if file.exists():
-                return file.read_bytes()
-            answer = ask()
-            if not unless(answer):
-                making = self._kept.with_suffix(".new")
-                making.write_bytes(answer)
-                making.rename(file)
-            return answer
+
+def once(
+    file: Path, make: Callable[[], bytes], unless: Callable[[bytes], bool] = lambda _: False
+) -> bytes:
+    """Read a file, or make and write it; one process and thread at a time makes it.
+
+    Args:
+        file: The file.
+        make: Returns what it holds.
+        unless: Whether that is not to be written.
+    """
+    with file.with_suffix(".lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if file.exists():
+            return file.read_bytes()
+        made = make()
+        if not unless(made):
+            making = file.with_suffix(".new")
+            making.write_bytes(made)
+            making.rename(file)
+        return made
 
 
 class Narrow:

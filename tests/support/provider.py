@@ -11,7 +11,6 @@ name (`narrow_provider`).
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import os
 import re
@@ -20,11 +19,11 @@ import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.provider_mirror import CONFIG_VARIABLE
+from tests.support.narrow_provider import once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,6 +32,8 @@ ROOT = Path(__file__).resolve().parents[2]
 _TEMPLATES = ROOT / "templates" / "terraform"
 _CONFIG = '{"terraform": {"required_providers": {"aws": {"source": "hashicorp/aws"}}}}'
 _BINARY = ".terraform/providers/registry.terraform.io/hashicorp/aws/*/*/terraform-provider-aws*"
+SHARED = "MNGEN_TESTS_SHARED"
+"""The variable for the folder of a run of tests, in which their processes share answers."""
 _PLACES = (CONFIG_VARIABLE, "TF_PLUGIN_CACHE_DIR")
 _TYPE = re.compile(r"\baws_[a-z0-9_]+")
 
@@ -42,14 +43,17 @@ def provider_binary(env: Mapping[str, str]) -> Path | None:
 
     Args:
         env: The environment of the commands. It names a mirror or Terraform's cache, so that the
-            file stays.
+            file stays, and `SHARED`.
     """
-    return _binary(*((name, env.get(name, "")) for name in _PLACES))
+    places = {name: env[name] for name in _PLACES if env.get(name)}
+    found = once(
+        kept_file(env, *map("=".join, places.items())), lambda: _installed({**os.environ, **places})
+    )
+    return Path(os.fsdecode(found)) if found else None
 
 
-@cache
-def _binary(*places: tuple[str, str]) -> Path | None:
-    env = {**os.environ, **{name: value for name, value in places if value}}
+def _installed(env: Mapping[str, str]) -> bytes:
+    """Have Terraform install the provider, which reads all of it, and return its path, if any."""
     with tempfile.TemporaryDirectory(prefix="mngen-provider-") as name:
         folder = Path(name)
         (folder / "main.tf.json").write_text(_CONFIG, encoding="utf-8")
@@ -63,9 +67,9 @@ def _binary(*places: tuple[str, str]) -> Path | None:
             check=False,
         )
         if init.returncode != 0:
-            return None
+            return b""
         [binary] = folder.glob(_BINARY)
-        return binary.resolve()
+        return os.fsencode(binary.resolve())
 
 
 @contextmanager
@@ -90,9 +94,9 @@ def attached(folder: Path, env: Mapping[str, str]) -> Iterator[dict[str, str]]:
     # The name of a socket must be short.
     with tempfile.TemporaryDirectory(prefix="mngen-", dir="/tmp") as sockets:
         command = [sys.executable, "-m", "tests.support.narrow_provider"]
-        types = ",".join(named_types(folder))
-        kept = kept_description(Path(_folder()), str(binary), types)
-        command += [f"{sockets}/s", str(kept), types, str(binary), "-debug"]
+        types = named_types(folder)
+        kept = kept_file(env, str(binary), *types)
+        command += [f"{sockets}/s", str(kept), ",".join(types), str(binary), "-debug"]
         provider = subprocess.Popen(
             # Ends with the thread that started it.
             ["setpriv", "--pdeathsig", "KILL", *command],
@@ -112,17 +116,15 @@ def attached(folder: Path, env: Mapping[str, str]) -> Iterator[dict[str, str]]:
                 provider.kill()
 
 
-def kept_description(folder: Path, *described: str) -> Path:
-    """Return the file in a folder for a description of a provider: of which, and what of it."""
-    return folder / hashlib.sha256("\n".join(described).encode()).hexdigest()
+def kept_file(env: Mapping[str, str], *what: str) -> Path:
+    """Return the file that holds an answer for all processes of a run.
 
-
-@cache
-def _folder() -> str:
-    """Return the folder of descriptions; it ends with this process."""
-    folder = tempfile.mkdtemp(prefix="mngen-provider-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    Args:
+        env: The environment of the commands, with `SHARED`.
+        what: What was asked.
+    """
+    digest = hashlib.sha256("\n".join(what).encode()).hexdigest()
+    return Path(env[SHARED], f"kept-{digest}")
 
 
 def named_types(folder: Path) -> list[str]:

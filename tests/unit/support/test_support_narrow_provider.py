@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 from tf.gen import tfplugin_pb2 as pb
 
-from tests.support.narrow_provider import Answers, narrowed
+from tests.support.narrow_provider import Answers, narrowed, once
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,3 +103,17 @@ def test_every_other_call_is_handed_on(tmp_path: Path) -> None:
     provider = Provider(tmp_path / "kept", b"")
     assert [provider.asked(CONFIGURE, REGION) for _ in range(2)] == [b"", b""]
     assert provider.calls == [(CONFIGURE, REGION)] * 2
+
+
+def test_one_process_makes_a_file_and_others_wait(tmp_path: Path) -> None:
+    file = tmp_path / "kept"
+
+    def make() -> bytes:
+        raise AssertionError("another one makes it")
+
+    with ThreadPoolExecutor(1) as pool, file.with_suffix(".lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting = pool.submit(once, file, make)
+        file.write_bytes(b"made")
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        assert waiting.result() == b"made"
