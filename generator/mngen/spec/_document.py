@@ -34,9 +34,10 @@ _COMPOSED = 200
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _BRACES = re.compile(r"\{\w+\}")
 """A word in braces, such as `{job}`: outside quotes, YAML reads a mapping."""
-# What may stand in a line before a collection that begins there and is not in brackets: blanks, the
-# marks of collections around it, an anchor and a tag.
-_BEFORE_BLOCK = re.compile(r"(?:[ \t?:-]|[&!]\S*)*")
+# What may stand in a line before a collection that begins there and is not in brackets: blanks, a
+# mark of byte order, which libyaml takes in each line, the marks of collections around it, an
+# anchor and a tag.
+_BEFORE_BLOCK = re.compile(r"(?:[\ufeff \t?:-]|[&!]\S*)*")
 _TEXT_TAG = "tag:yaml.org,2002:str"
 _COLLECTION_TAGS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 
@@ -404,7 +405,8 @@ def _most_levels(text: str) -> int:
     rightmost = max(
         found.end() for found in map(_BEFORE_BLOCK.match, _LINE_BREAK.split(text)) if found
     )
-    return text.count("[") + text.count("{") + 2 * (rightmost + 1)
+    # In square brackets, each item may be a mapping of one key: `[a: [b: 1]]`.
+    return 2 * text.count("[") + text.count("{") + 2 * (rightmost + 1)
 
 
 def _refuse_nesting(name: str, text: str) -> None:

@@ -142,6 +142,9 @@ NESTED: dict[str, Callable[[int], str]] = {
     "anchors": lambda levels: "\n".join(f"{' ' * level}a: &a{level}" for level in range(levels)),
     "brackets": lambda levels: "[" * levels + "]" * levels,
     "braces": lambda levels: "{a: " * levels + "}" * levels,
+    "mappings of one key": lambda levels: (
+        "- " * (levels % 2) + "[a: " * (levels // 2) + "]" * (levels // 2)
+    ),
     "both": lambda levels: (
         "- " * (levels // 2) + "[" * (levels - levels // 2) + "]" * (levels - levels // 2)
     ),
@@ -159,6 +162,12 @@ def test_fifty_levels_are_taken_in_whatever_form(
     found = [each for each in problems(text.encode()) if "levels" in each.message]
     assert len(found) == (levels > 50)
     assert _most_levels(text) >= levels
+
+
+# libyaml passes over one at the start of each line; the composer would exhaust the C stack.
+def test_marks_of_byte_order_hide_no_levels() -> None:
+    (problem,) = problems(("a:\n\ufeff" + "- " * 200_000 + "a").encode())
+    assert "levels" in problem.message
 
 
 @pytest.mark.parametrize(
