@@ -98,13 +98,16 @@ def faults_without(module: str, commands: Sequence[Sequence[str]], *, cwd: Path)
         cwd: The folder to run in.
 
     Returns:
-        The first command that fails or loads it, with standard error; nothing where none does.
+        The first command that fails or loads it, with standard error; nothing where all ran and
+        none does.
     """
+    done_word = "all ran"
     script = (
         "import json, sys; from mngen.cli._main import run\n"
         "for command in json.loads(sys.argv[1]):\n"
         "    if (code := run(command)) or sys.argv[2] in sys.modules:\n"
         "        sys.exit(f'{command}: exit code {code}, loaded: {sys.argv[2] in sys.modules}')\n"
+        f"sys.exit({done_word!r})\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, json.dumps(commands), module],
@@ -116,7 +119,10 @@ def faults_without(module: str, commands: Sequence[Sequence[str]], *, cwd: Path)
         timeout=180,
         check=False,
     )
-    return done.stderr if done.returncode else ""
+    # A command that stops the process itself keeps the others from running.
+    if done.stderr.splitlines()[-1:] == [done_word]:
+        return ""
+    return f"exit code {done.returncode}: {done.stderr}"
 
 
 def read_tree(root: Path) -> dict[str, bytes]:

@@ -46,8 +46,11 @@ def provider_binary(env: Mapping[str, str]) -> Path | None:
             file stays, and `SHARED`.
     """
     places = {name: env[name] for name in _PLACES if env.get(name)}
+    # What failed may not fail in another process.
     found = once(
-        kept_file(env, *map("=".join, places.items())), lambda: _installed({**os.environ, **places})
+        kept_file(env, *map("=".join, places.items())),
+        lambda: _installed({**os.environ, **places}),
+        unless=lambda found: not found,
     )
     return Path(os.fsdecode(found)) if found else None
 

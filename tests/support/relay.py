@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from select import select
+from select import POLLIN, poll
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -117,8 +117,11 @@ class Relay:
         if kept is None:
             kept = self._of_thread.connection = HTTPConnection(*self._target, timeout=_SECONDS)
         # Between an answer and the next request nothing comes but the end.
-        if kept.sock is not None and select([kept.sock], [], [], 0)[0]:
-            kept.close()
+        if kept.sock is not None:
+            waiting = poll()
+            waiting.register(kept.sock, POLLIN)
+            if waiting.poll(0):
+                kept.close()
         return kept
 
     def __enter__(self) -> Self:

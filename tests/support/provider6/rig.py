@@ -101,8 +101,6 @@ def provider6() -> Iterator[dict[str, str]]:
                         if not name.startswith(("AWS_", "TF_"))
                     },
                     "CHECKPOINT_DISABLE": "1",
-                    # As in `terraform_env` of tests/conftest.py.
-                    "GOGC": "300",
                     "TF_CLI_CONFIG_FILE": str(cli_config),
                     "TF_INPUT": "0",
                     "TF_IN_AUTOMATION": "1",

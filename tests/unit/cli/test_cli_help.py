@@ -43,7 +43,9 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_what_is_not_logged_does_not_load_logging(tmp_path: Path) -> None:
     """Nothing that these commands load may log: no handler would show it."""
-    commands = [["--help"], ["init"], ["render"], ["render", "--check"], ["rules"], ["schema"]]
+    (tmp_path / "mngen.yaml").write_bytes((ROOT / "examples" / "tutorial.yaml").read_bytes())
+    commands = [["--help"], ["init", "--file", "begun.yaml"], ["render"], ["render", "--check"]]
+    commands += [["rules"], ["schema"]]
     assert faults_without("logging", commands, cwd=tmp_path) == ""
 
 
