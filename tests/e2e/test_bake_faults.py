@@ -163,9 +163,7 @@ def test_one_that_fails_stops_no_other(engine: str, tmp_path: Path, sandbox: San
             "problem: the playbook failed: Ask the licence server (bake/site.yml:12): no answer"
         ]
         if keeps:
-            left = find_leftovers(bake.deployed.ec2, bake.deployed.cluster.spec.name)
-            assert [each.kind for each in left].count("instance") == 1
-            end_leftovers(bake.deployed.ec2, left)
+            assert sweep(bake.deployed).count("instance") == 1
         assert bake.deployed.left() == []
         baked = {}
         for name, record in bake.deployed.record.read().items():
@@ -258,16 +256,16 @@ def test_credentials_that_expire_leave_what_sweep_finds(tmp_path: Path, sandbox:
         assert "may still run, and cost money" in bake.said
         assert bake.deployed.record.read() == {}
         bake.faults.clear()
-        sweep(bake.deployed)
+        assert "instance" in sweep(bake.deployed)
 
 
-def sweep(deployed: Deployed) -> None:
-    """End what a bake left, as `mngen ami cleanup` does; there must be something."""
+def sweep(deployed: Deployed) -> list[str]:
+    """End what a bake left, as `mngen ami cleanup` does, and return the kinds of it, in order."""
     name = deployed.cluster.spec.name
     left = find_leftovers(deployed.ec2, name)
-    assert "instance" in {each.kind for each in left}
     end_leftovers(deployed.ec2, left)
     assert find_leftovers(deployed.ec2, name) == []
+    return sorted(each.kind for each in left)
 
 
 @pytest.mark.parametrize(
@@ -333,7 +331,7 @@ def test_what_a_killed_bake_left_is_found_and_ended(tmp_path: Path, sandbox: San
         bake.reach(TASK)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        sweep(bake.deployed)
+        assert "instance" in sweep(bake.deployed)
         # Nothing of it stands in the way of the next.
         assert bake.run() == 0, bake.said
         assert list(bake.deployed.record.read()) == ["r5.12xlarge"]
@@ -353,10 +351,7 @@ def test_packer_cleans_up_when_mngen_is_killed(tmp_path: Path, sandbox: Sandbox)
 
         wait_until(ended, "the builder's end", _MINUTES)
         # The security group is mngen's own.
-        left = find_leftovers(deployed.ec2, deployed.cluster.spec.name)
-        assert {each.kind for each in left} == {"security group"}
-        end_leftovers(deployed.ec2, left)
-        assert deployed.left() == []
+        assert set(sweep(deployed)) == {"security group"}
 
 
 def test_a_killed_program_fails_its_image_alone(tmp_path: Path, sandbox: Sandbox) -> None:

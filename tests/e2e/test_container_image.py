@@ -10,7 +10,6 @@ import shutil
 import signal
 import ssl
 import subprocess
-import threading
 import time
 import urllib.request
 from contextlib import contextmanager
@@ -36,6 +35,7 @@ from tests.support.mpi_image import NAME, SOON, SPEC, build, nodes_of, rendered,
 from tests.support.needs import skip_without
 from tests.support.processes import mentioned
 from tests.support.sandbox import client
+from tests.support.serving import serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -326,8 +326,7 @@ def signed_installer(folder: Path) -> str:
 def served(folder: Path) -> Iterator[str]:
     handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
+        thread = serve(server)
         try:
             yield f"http://127.0.0.1:{server.server_port}"
         finally:

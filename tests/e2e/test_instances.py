@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ from mngen.catalog._file import encode
 from mngen.errors import InputError, ToolError
 from mngen.sandbox import Sandbox, start_sandbox
 from tests.support import cli
+from tests.support.serving import serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -223,8 +223,7 @@ class _Ec2(HTTPServer):
 @pytest.fixture
 def ec2(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Ec2]:
     with _Ec2(("127.0.0.1", 0), _Answers) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+        thread = serve(server)
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")

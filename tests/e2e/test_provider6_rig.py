@@ -6,20 +6,19 @@ Real Terraform core throughout; `tests.support.provider6` serves the schema of p
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support import provider6
+from tests.support.deploy import wait_until
 from tests.support.needs import skip_without
-from tests.support.processes import state_of
+from tests.support.processes import has_ended
 from tests.support.provider6 import _schema
 
 if TYPE_CHECKING:
@@ -325,20 +324,11 @@ def test_an_unreadable_configuration_is_reported(tmp_path: Path, env: dict[str, 
     assert found[0].file == "main.tf"
 
 
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    # A process that has ended but whose parent has not asked for its status is none.
-    return state_of(pid) != "Z"
-
-
 def test_the_provider_ends_with_its_context() -> None:
     with provider6.provider6() as environment:
         (reattach,) = json.loads(environment["TF_REATTACH_PROVIDERS"]).values()
-        assert is_running(reattach["Pid"])
-    assert not is_running(reattach["Pid"])
+        assert not has_ended(reattach["Pid"])
+    assert has_ended(reattach["Pid"])
     assert not Path(reattach["Addr"]["String"]).exists()
 
 
@@ -356,10 +346,7 @@ def test_the_provider_ends_when_its_user_is_killed() -> None:
         assert user.stdout is not None
         (reattach,) = json.loads(user.stdout.readline()).values()
         user.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while is_running(reattach["Pid"]) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not is_running(reattach["Pid"])
+    wait_until(lambda: has_ended(reattach["Pid"]), "the provider's end")
     shutil.rmtree(Path(reattach["Addr"]["String"]).parent)
 
 

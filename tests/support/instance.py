@@ -24,6 +24,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from mngen.rehearsal._linux import NEW_NETWORK
+from tests.support.serving import serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,8 +177,7 @@ class Servers(ThreadingHTTPServer):
 @contextmanager
 def serving(pid: int | None = None) -> Iterator[Servers]:
     with Servers(pid) as servers:
-        # How often it looks whether to stop, in seconds.
-        threading.Thread(target=servers.serve_forever, args=(0.05,), daemon=True).start()
+        serve(servers)
         try:
             yield servers
         finally:

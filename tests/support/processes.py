@@ -65,6 +65,11 @@ def state_of(process: int) -> str:
     return next(iter(_status(process)), "")
 
 
+def has_ended(process: int) -> bool:
+    """Whether a process has ended, or never was; what nothing waits for may stay as it ended."""
+    return state_of(process) in {"", "Z"}
+
+
 def children_of(process: int) -> list[int]:
     """Find the processes that a process began, with those that nothing has waited for yet."""
     numbers = [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]

@@ -11,6 +11,8 @@ from select import POLLIN, poll
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from tests.support.serving import serve
+
 _METHODS = tuple(f"do_{verb}" for verb in ("GET", "POST", "PUT", "DELETE", "HEAD", "PATCH"))
 _OF_THE_CONNECTION = ("content-length", "transfer-encoding", "connection")
 _SECONDS = 60
@@ -94,7 +96,6 @@ class Relay:
 
         self._server = _Server(("127.0.0.1", 0), Handler)
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def handle(self, request: Request) -> Answer | None:
         """Answer a request, in a thread of its connection's own; None hangs up instead."""
@@ -125,7 +126,7 @@ class Relay:
         return kept
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._thread = serve(self._server)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -27,7 +27,7 @@ from mngen.container._process import run
 from mngen.errors import InputError, InterruptedRunError, ToolError
 from tests.support.deploy import wait_until
 from tests.support.logs import logged
-from tests.support.processes import state_of
+from tests.support.processes import has_ended
 from tests.support.programs import program, said
 from tests.support.sandbox import client
 
@@ -216,11 +216,9 @@ def test_the_list_shows_the_newest_first_and_who_runs_it(
     )
 
 
-def has_ended(file: Path) -> bool:
-    """Whether the process that a file names has ended, or was never started."""
-    number = int(file.read_text() or 0) if file.is_file() else 0
-    # What nothing waits for may stay as it ended.
-    return state_of(number) in {"", "Z"}
+def named_in(file: Path) -> int:
+    """Return the process that a file names; 0, which none has, where it was never started."""
+    return int(file.read_text() or 0) if file.is_file() else 0
 
 
 class TestProcess:
@@ -243,7 +241,7 @@ class TestProcess:
         thread.join()
 
         assert signal.getsignal(signal.SIGTERM) is before
-        wait_until(lambda: has_ended(file), "the end of the child")
+        wait_until(lambda: has_ended(named_in(file)), "the end of the child")
 
     def test_an_interrupt_while_it_starts_loses_nothing(self, tmp_path: Path) -> None:
         file = tmp_path / "pid"
@@ -266,7 +264,7 @@ class TestProcess:
         script = f"trap '' INT; sleep 600 & echo $! > {file}; trap 'exit 1' INT; wait"
         with pytest.raises(ToolError, match=r"^sleeping took longer than 1 s$"):
             run(["sh", "-c", script], doing="sleeping", seconds=1)
-        wait_until(lambda: has_ended(file), "the end of the child")
+        wait_until(lambda: has_ended(named_in(file)), "the end of the child")
 
     def test_what_ends_in_time_is_not_touched(self) -> None:
         with logged() as lines:

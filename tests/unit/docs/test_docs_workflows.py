@@ -14,7 +14,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,7 @@ from mngen.rules import require
 from mngen.spec import load_text, written
 from tests.support.cli import mngen_here
 from tests.support.needs import lacking
+from tests.support.serving import serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -299,8 +299,7 @@ def gitlab() -> Iterator[tuple[str, dict[str, Any]]]:
     seen: dict[str, Any] = {}
     handler = type("Seen", (Notes,), {"seen": seen})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        # How often it looks whether to stop, in seconds.
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        serve(server)
         yield f"http://127.0.0.1:{server.server_port}/api/v4", seen
         server.shutdown()
 

@@ -16,7 +16,7 @@ from mngen.errors import InterruptedRunError, ToolError
 from mngen.images._cancel import Cancel
 from mngen.images._children import run_logged
 from tests.support.deploy import wait_until
-from tests.support.processes import TIDY, state_of
+from tests.support.processes import TIDY, has_ended
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,10 +33,6 @@ def run(tmp_path: Path, code: str, cancel: Cancel | None = None) -> tuple[int, l
         on_line=lines.append,
     )
     return ended, lines
-
-
-def is_alive(pid: int) -> bool:
-    return state_of(pid) not in ("", "Z")
 
 
 def test_output_goes_to_the_log_and_line_by_line_to_the_caller(tmp_path: Path) -> None:
@@ -96,7 +92,7 @@ def test_a_program_that_ignores_everything_is_killed_when_the_user_insists(tmp_p
     )
     interrupter.join()
     assert ended == 128 + signal.SIGKILL
-    wait_until(lambda: not is_alive(int(lines[0])), "the program's end")
+    wait_until(lambda: has_ended(int(lines[0])), "the program's end")
 
 
 def test_a_killed_program_takes_its_helpers_with_it(tmp_path: Path) -> None:
@@ -108,7 +104,7 @@ def test_a_killed_program_takes_its_helpers_with_it(tmp_path: Path) -> None:
     )
     ended, lines = run(tmp_path, code)
     assert ended == 128 + signal.SIGKILL
-    wait_until(lambda: not is_alive(int(lines[0])), "the helper's end")
+    wait_until(lambda: has_ended(int(lines[0])), "the helper's end")
 
 
 @pytest.mark.skipif(
@@ -130,7 +126,7 @@ def test_when_mngen_is_killed_the_program_still_cleans_up(tmp_path: Path) -> Non
     program = int(log.read_text())
     parent.kill()
     parent.wait()
-    wait_until(lambda: not is_alive(program), "the program's end")
+    wait_until(lambda: has_ended(program), "the program's end")
     assert log.read_text().splitlines() == [str(program), "tidying"]
 
 

@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import tokenize
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,6 +29,7 @@ from tests.support.selftest import (
     OTHER_NFS,
     write_cpus,
 )
+from tests.support.serving import serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,8 +183,7 @@ class _Metadata(BaseHTTPRequestHandler):
 def metadata(request: pytest.FixtureRequest) -> Iterator[tuple[int, type[_Metadata]]]:
     handler = type("Handler", (_Metadata,), {"asked": []})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
+        thread = serve(server)
         yield server.server_port, handler
         server.shutdown()
         thread.join()

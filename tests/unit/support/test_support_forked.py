@@ -19,7 +19,7 @@ from mngen.cli._app import _NAMES
 from tests.support.cli import CHECKOUT, mngen
 from tests.support.deploy import wait_until
 from tests.support.forked import AT_START, ForkServer, fork_server
-from tests.support.processes import children_of, outcome, state_of
+from tests.support.processes import children_of, has_ended, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -230,11 +230,7 @@ def test_all_ends_with_the_process_that_runs_the_tests(programs: Programs) -> No
         wait_until(lambda: told.is_file() and told.read_text().endswith("\n"), "the command")
         worker.kill()
     both = [int(number) for number in told.read_text().split()]
-    # What nothing waits for may stay as it ended.
-    wait_until(
-        lambda: {state_of(each) for each in both} <= {"", "Z"},
-        "the end of the command and its server",
-    )
+    wait_until(lambda: all(map(has_ended, both)), "the end of the command and its server")
 
 
 def test_a_server_that_has_ended_is_an_error(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 Ansible sends each module of a playbook as a zip file with some 30 files that all modules share.
 Python would compile them again for each: half of what a module takes. The code is the same. It is
-kept in memory, so nothing of it gets into an image.
+kept in memory, so nothing of it gets into an image. A traceback names the zip file in which a
+source came first.
 
 Source: zipimport.py of Python 3.11, which Debian 12 has (_get_module_code).
 """
