@@ -11,7 +11,7 @@ from mngen.rules._rule import Match
 from mngen.rules.spec._rule import SpecRule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mngen.rules.spec._subject import Subject
     from mngen.spec import Job, Path
@@ -104,14 +104,14 @@ jobs:
 
     @classmethod
     def matches(cls, subject: Subject) -> Iterator[Match]:
-        jobs = subject.spec.jobs
+        earlier_jobs = _after_circles(subject.spec.jobs)
         shown: set[tuple[str, str]] = set()
-        for name, job in jobs.items():
-            for path, earlier in _named(name, job):
+        for name in earlier_jobs:
+            for path, earlier in _named(name, subject.spec.jobs[name]):
                 # A job that waits for itself is the other rule's.
-                if earlier == name or (name, earlier) in shown:
+                if earlier not in earlier_jobs[name] or (name, earlier) in shown:
                     continue
-                back = _way(jobs, earlier, name)
+                back = _way(earlier_jobs, earlier, name)
                 if back is None:
                     continue
                 shown.update(pairwise((name, *back)))
@@ -129,14 +129,43 @@ def _named(name: str, job: Job) -> Iterator[tuple[Path, str]]:
             yield ("jobs", name, "after", number), each
 
 
-def _way(jobs: Mapping[str, Job], start: str, end: str) -> tuple[str, ...] | None:
+def _after_circles(jobs: Mapping[str, Job]) -> dict[str, list[str]]:
+    """Returns the jobs that wait for each other, or for such ones, with those that each is after.
+
+    It takes as long as there are names in `after`: a way back is then sought from few jobs, if any.
+    """
+    earlier = {
+        name: [each for each in job.predecessors if each in jobs and each != name]
+        for name, job in jobs.items()
+    }
+    later: dict[str, list[str]] = {name: [] for name in jobs}
+    for name, names in earlier.items():
+        for each in names:
+            later[each].append(name)
+    waits_for = {name: len(names) for name, names in earlier.items()}
+    ready = [name for name, count in waits_for.items() if count == 0]
+    while ready:
+        done = ready.pop()
+        del waits_for[done]
+        for name in later[done]:
+            waits_for[name] -= 1
+            if waits_for[name] == 0:
+                ready.append(name)
+    return {
+        name: [each for each in names if each in waits_for]
+        for name, names in earlier.items()
+        if name in waits_for
+    }
+
+
+def _way(jobs: Mapping[str, Sequence[str]], start: str, end: str) -> tuple[str, ...] | None:
     """Returns a shortest way from a job to another that it is after, both included, or None."""
     later = {start: ""}
-    front = deque([start] if start in jobs else ())
+    front = deque([start])
     while front and end not in later:
         name = front.popleft()
-        for each in jobs[name].predecessors:
-            if each in jobs and each not in later:
+        for each in jobs[name]:
+            if each not in later:
                 later[each] = name
                 front.append(each)
     if end not in later:
