@@ -99,7 +99,7 @@ def make_client(region: str | None, attempts: int) -> Any:
         config=Config(
             connect_timeout=10,
             max_pool_connections=CONNECTIONS,
-            retries={"mode": "standard", "max_attempts": attempts},
+            retries={"mode": "standard", "total_max_attempts": attempts},
         ),
     )
 

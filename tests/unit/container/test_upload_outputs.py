@@ -73,9 +73,9 @@ def test_a_file_in_place_of_the_folder_is_a_problem(tmp_path: Path) -> None:
 
 
 @contextmanager
-def _server(says: bytes) -> Iterator[str]:
+def _server(says: bytes) -> Iterator[tuple[str, list[socket.socket]]]:
     """A port that answers every connection with some bytes and keeps it open, or with nothing."""
-    kept = []
+    kept: list[socket.socket] = []
 
     def serve(listening: socket.socket) -> None:
         while True:
@@ -90,7 +90,7 @@ def _server(says: bytes) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=serve, args=(listening,))
         thread.start()
-        yield f"127.0.0.1:{listening.getsockname()[1]}"
+        yield f"127.0.0.1:{listening.getsockname()[1]}", kept
         listening.shutdown(socket.SHUT_RDWR)
         thread.join()
     for each in kept:
@@ -126,7 +126,7 @@ def test_an_error_of_the_network_is_not_one_of_the_folder(
     Source: https://github.com/boto/botocore/blob/develop/botocore/exceptions.py
     """
     (tmp_path / "file").write_bytes(b"x")
-    with _server(says) as address:
+    with _server(says) as (address, connections):
         once.setenv("AWS_ENDPOINT_URL_S3", f"{scheme}://{address}")
         with pytest.raises(TransferError) as caught:
             upload(str(tmp_path), "s3://bucket/out/1")
@@ -134,6 +134,7 @@ def test_an_error_of_the_network_is_not_one_of_the_folder(
     assert caught.value.code == 70, said
     assert said.startswith("cannot upload to s3://bucket/out/1: no response from S3: "), said
     assert reason in said
+    assert len(connections) == 1
 
 
 def test_a_proxy_that_refuses_is_not_an_error_of_the_folder(
