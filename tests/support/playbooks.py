@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mngen._resources import playbooks
 from mngen.images._ansible import LOCALE, SECONDS_TO_CONNECT
-from mngen.sandbox.machines._root import USER
+from mngen.sandbox.machines._root import _SOURCES, USER
 from tests.support.machines import ssh_options
 
 if TYPE_CHECKING:
@@ -22,6 +22,23 @@ if TYPE_CHECKING:
     from tests.support.machines import Machine
 
 PROGRAM = Path(sys.executable).with_name("ansible-playbook")
+
+
+def keep_code(folder: Path) -> Path:
+    """Have Python keep what it compiles of zip files, as emulated instances do.
+
+    Args:
+        folder: Where to write what does that, to be named in ``PYTHONPATH``.
+
+    Returns:
+        The folder with what it keeps, made when there is something.
+    """
+    kept = folder / "kept"
+    text = (_SOURCES / "zip_imports.py").read_text(encoding="utf-8")
+    assert text.count('"/run/mngen-compiled"') == 1
+    text = text.replace('"/run/mngen-compiled"', repr(str(kept)))
+    (folder / "sitecustomize.py").write_text(text, encoding="utf-8")
+    return kept
 
 
 @dataclass(frozen=True)

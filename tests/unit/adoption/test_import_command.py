@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import multiprocessing
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from mngen.adoption import Adoption, save
 from mngen.errors import InputError, ToolError
 from tests.support.adoption import DEFINITION, ENVIRONMENT, QUEUE, changed, write
-from tests.support.cli import CHECKOUT, mngen_here, read_tree
+from tests.support.cli import mngen_here, read_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,18 +121,19 @@ def test_definition_of_another_is_not_overwritten(setup: Path) -> None:
     assert sorted(read_tree(setup)) == sorted([*SOURCES, FILE])
 
 
+def import_as(folder: Path, name: str) -> None:
+    sys.exit(mngen_here("import", "--from-json", *SOURCES, "--name", name, cwd=folder).returncode)
+
+
 def test_of_two_imports_at_once_one_is_written_whole(setup: Path) -> None:
-    runs = [
-        subprocess.Popen(
-            [*CHECKOUT, "import", "--from-json", *SOURCES, "--name", name],
-            cwd=setup,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for name in ("first", "second")
-    ]
-    assert sorted(run.wait(timeout=300) for run in runs) == [0, 1]
-    winner = ["first", "second"][[run.returncode for run in runs].index(0)]
+    forks = multiprocessing.get_context("fork")
+    runs = [forks.Process(target=import_as, args=(setup, name)) for name in ("first", "second")]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join(300)
+    assert {run.exitcode for run in runs} == {0, 1}
+    winner = ["first", "second"][[run.exitcode for run in runs].index(0)]
     assert f"name: {winner}\n" in (setup / "mngen.yaml").read_text(encoding="utf-8")
 
 

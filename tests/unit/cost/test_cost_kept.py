@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import multiprocessing
 import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +19,8 @@ from mngen.errors import InputError, ToolError
 from tests.unit.cost.test_cost_spent import HOUR, usage
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mngen.jobs import Usage
 
 PRICES = load_prices()
@@ -239,26 +239,20 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
     assert file.read_bytes() == before
 
 
-_TWO = """
-import sys
-from pathlib import Path
-from mngen.cost import keep
-from tests.unit.cost.test_cost_kept import HERE, PRICES, finished
-for number in range(20):
-    jobs = [finished(f"{name}{number}") for name in ("x", sys.argv[2])]
-    keep(Path(sys.argv[1]), jobs, PRICES, HERE)
-"""
+def keep_one_by_one(file: Path, name: str) -> None:
+    for number in range(20):
+        keep(file, [finished(f"{each}{number}") for each in ("x", name)], PRICES, HERE)
 
 
 def test_two_at_a_time_lose_nothing(tmp_path: Path) -> None:
     file = tmp_path / "jobs.csv"
-    root = Path(__file__).resolve().parents[3]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    both = [
-        subprocess.Popen([sys.executable, "-c", _TWO, str(file), name], cwd=root, env=environment)
-        for name in "ab"
-    ]
-    assert [each.wait(180) for each in both] == [0, 0]
+    forks = multiprocessing.get_context("fork")
+    both = [forks.Process(target=keep_one_by_one, args=(file, name)) for name in "ab"]
+    for each in both:
+        each.start()
+    for each in both:
+        each.join(180)
+    assert [each.exitcode for each in both] == [0, 0]
     ids = [each.usage.id for each in keep(file, [], PRICES, HERE).jobs]
     expected = {f"{name}{number}" for name in "abx" for number in range(20)}
     assert (len(ids), {*ids}) == (60, expected)

@@ -1,9 +1,10 @@
 """The workflows of docs/pull-requests.md do what the page says: each of their lines is run.
 
-mngen is the real one. Stand-ins take the place of what is not here: pip, Terraform (by the format
-of its JSON plan, https://developer.hashicorp.com/terraform/internals/json-format), gh (by the
-options of gh-api(1) and the routes of https://docs.github.com/en/rest/issues/comments; jq runs its
-filter), and, for curl, an HTTP server with the one route of GitLab
+mngen is the real one; the job for GitLab starts it as a runner does. Stand-ins take the place of
+what is not here: pip, Terraform (by the format of its JSON plan,
+https://developer.hashicorp.com/terraform/internals/json-format), gh (by the options of gh-api(1)
+and the routes of https://docs.github.com/en/rest/issues/comments; jq runs its filter), and, for
+curl, an HTTP server with the one route of GitLab
 (https://docs.gitlab.com/api/notes/#create-new-merge-request-note).
 """
 
@@ -160,6 +161,17 @@ def environment(tmp_path: Path) -> dict[str, str]:
     }
 
 
+def run_here(line: str, folder: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a line as `run` does. One of mngen alone runs in this process, without its start."""
+    plain = re.fullmatch(r"mngen ([\w -]+?)(?: > ([\w.]+))?", line)
+    if plain is None:
+        return run(line, folder, env)
+    done = mngen_here(*plain[1].split(), cwd=folder, env=env)
+    if plain[2]:
+        (folder / plain[2]).write_text(done.stdout, encoding="utf-8")
+    return done
+
+
 def run(line: str, folder: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run a line as the runners do: `bash -e`."""
     return subprocess.run(
@@ -203,7 +215,7 @@ def on_github(
             continue
         own = {name: values[value] for name, value in step.get("env", {}).items()}
         given = {**environment, "GITHUB_REPOSITORY": "lab/hpc", **own}
-        done = run(step["run"], repository, given)
+        done = run_here(step["run"], repository, given)
         if done.returncode:
             failed.append(step["run"] + done.stderr)
     return failed
@@ -268,7 +280,7 @@ def test_a_pull_request_that_is_wrong_fails(
     for job in (blocks()["GitHub"]["jobs"]["plan"]["steps"], blocks()["GitLab"]["mngen"]["script"]):
         lines = [each.get("run", "") if isinstance(each, dict) else each for each in job]
         for line in [each for each in lines if each.startswith("mngen ")]:
-            done = run(line, repository, environment)
+            done = run_here(line, repository, environment)
             if done.returncode:
                 assert line == failing
                 break

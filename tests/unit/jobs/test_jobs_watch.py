@@ -9,7 +9,7 @@ https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Cluster.html
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -60,6 +60,7 @@ class Aws:
     def __init__(self, cluster: Cluster) -> None:
         self.queues = [f"lab-{each.name}" for each in cluster.queues]
         self.jobs: dict[str, dict[str, Any]] = {}
+        self._lists: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
         self.calls: Counter[str] = Counter()
         self.asked: Counter[tuple[str, str]] = Counter()
         self.described: list[str] = []
@@ -76,6 +77,9 @@ class Aws:
                 "queue": f"lab-{queue}",
                 **keys,
             }
+        self._lists.clear()
+        for job in self.jobs.values():
+            self._lists[job["queue"], job["status"]].append(job)
 
     def _answer(self, operation: str) -> None:
         self.calls[operation] += 1
@@ -148,11 +152,7 @@ class Aws:
         self._answer("ListJobs")
         assert asked.keys() <= {"jobQueue", "jobStatus", "maxResults", "nextToken"}
         self.asked[asked["jobQueue"], asked["jobStatus"]] += 1
-        found = [
-            job
-            for job in self.jobs.values()
-            if job["queue"] == asked["jobQueue"] and job["status"] == asked["jobStatus"]
-        ]
+        found = self._lists[asked["jobQueue"], asked["jobStatus"]]
         first = int(asked.get("nextToken", 0))
         last = first + min(asked["maxResults"], 1000)
         more = {"nextToken": str(last)} if last < len(found) else {}
