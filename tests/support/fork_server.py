@@ -1,6 +1,7 @@
 """The program that forks for each command of mngen; `tests.support.forked` starts and asks it.
 
-It imports nothing of the tests, and starts no thread.
+It imports nothing of the tests, and starts no thread. `tests.support.fork_ansible` is its twin for
+Ansible.
 """
 
 from __future__ import annotations
@@ -19,10 +20,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
-
-import mngen
-from mngen import _aws
-from mngen.cli import main
 
 _FILES = 5
 """A request comes as files: its text, its folder, standard output, standard error, and a socket.
@@ -54,6 +51,9 @@ def load() -> None:
     Nothing is called that would keep anything else: a command must not find what its own
     environment, folder or account does not have.
     """
+    import mngen
+    from mngen import _aws
+
     root = Path(mngen.__file__).parent
     for file in sorted(root.rglob("*.py")):
         name = ".".join(("mngen", *file.relative_to(root).with_suffix("").parts))
@@ -217,4 +217,6 @@ if __name__ == "__main__":
     load()
     serve(int(sys.argv[1]))
     # As the console script does.
+    from mngen.cli import main
+
     main()

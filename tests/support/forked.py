@@ -52,17 +52,21 @@ class ForkServer:
 
     Args:
         program: What it runs, with the file descriptor of a socket as its argument.
+        environment: The environment that it starts with; this process's own by default.
     """
 
-    def __init__(self, program: Path = _SERVER) -> None:
+    def __init__(
+        self, program: Path = _SERVER, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._owner = os.getpid()
-        self._environment = at_start(os.environ)
+        self._environment = at_start(os.environ if environment is None else environment)
         with theirs:
             self.process = subprocess.Popen(
                 # What is beside the program must not be found by imports.
                 [sys.executable, "-P", program, str(theirs.fileno())],
                 cwd="/",
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 # Pipes, as a command has them: Python makes its streams for what it finds.
                 stdout=subprocess.PIPE,
@@ -87,7 +91,7 @@ class ForkServer:
         """Run a command as `subprocess.run` does, with no terminal and no standard input.
 
         Args:
-            command: mngen's console script and its arguments.
+            command: The console script of what the server runs, such as mngen's, and its arguments.
             cwd: The folder to run in.
             environment: All of its environment.
             timeout: Seconds after which it is killed.

@@ -1,19 +1,24 @@
-"""Runs the playbooks as a user does: ansible-playbook, in a separate process."""
+"""Runs the playbooks as a user does: ansible-playbook, in a separate process.
+
+That is forked from one that has Ansible loaded. Tests of baking start the program itself.
+"""
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mngen._resources import playbooks
 from mngen.images._ansible import LOCALE, SECONDS_TO_CONNECT
 from mngen.sandbox.machines._root import _SOURCES, USER
+from tests.support.forked import ForkServer
 from tests.support.machines import ssh_options
 
 if TYPE_CHECKING:
@@ -21,7 +26,12 @@ if TYPE_CHECKING:
 
     from tests.support.machines import Machine
 
+_SERVER = Path(__file__).with_name("fork_ansible.py")
+
 PROGRAM = Path(sys.executable).with_name("ansible-playbook")
+
+# Ansible looks each millisecond whether a task is done, which takes 2 % of a processor.
+_CONFIG = "[defaults]\ninternal_poll_interval = 0.01\n"
 
 
 def keep_code(folder: Path) -> Path:
@@ -47,7 +57,7 @@ class Play:
 
     Attributes:
         code: The exit code.
-        output: What it printed, both streams.
+        output: What it printed: standard output, then standard error.
         changed: How many tasks changed something; 0 where it reached no machine.
     """
 
@@ -80,6 +90,14 @@ def variables(base: str, **others: Any) -> dict[str, Any]:
     }
 
 
+@cache
+def server() -> ForkServer:
+    """Return what forks for each run; the first call starts it."""
+    started = ForkServer(_SERVER, {**os.environ, **LOCALE})
+    atexit.register(started.close)
+    return started
+
+
 def play(
     folder: Path,
     extra: dict[str, Any],
@@ -99,7 +117,7 @@ def play(
     file = folder / "vars.json"
     file.write_text(json.dumps(extra), encoding="utf-8")
     config = folder / "ansible.cfg"
-    config.touch()
+    config.write_text(_CONFIG, encoding="utf-8")
     env = {name: text for name, text in os.environ.items() if not name.startswith("ANSIBLE_")}
     env |= LOCALE | {
         "ANSIBLE_CONFIG": str(config),
@@ -112,19 +130,12 @@ def play(
     }
     address = machine.address if machine else "127.0.0.1"
     command = [str(PROGRAM), "-i", f"{address},", "-u", USER, str(playbooks() / playbook)]
-    done = subprocess.run(
-        [*command, "-e", f"@{file}", *arguments],
-        cwd=folder,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=900,
-        check=False,
+    done = server().run(
+        [*command, "-e", f"@{file}", *arguments], cwd=folder, environment=env, timeout=900
     )
-    recap = re.search(r"\bchanged=(\d+)", done.stdout)
-    return Play(done.returncode, done.stdout, int(recap[1]) if recap else 0)
+    output = done.stdout + done.stderr
+    recap = re.search(r"\bchanged=(\d+)", output)
+    return Play(done.returncode, output, int(recap[1]) if recap else 0)
 
 
 def play_each(
