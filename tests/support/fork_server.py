@@ -1,6 +1,6 @@
 """The program that forks for each command of mngen; `tests.support.forked` starts and asks it.
 
-It imports nothing of the tests, and starts no thread. `tests.support.fork_ansible` is its twin for
+It imports nothing of the tests, and starts no thread. `tests.support.fork_ansible` does this for
 Ansible.
 """
 
