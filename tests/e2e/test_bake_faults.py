@@ -21,6 +21,7 @@ from mngen.cluster import IMAGE_TAG
 from mngen.images import end_leftovers, find_leftovers
 from mngen.policy import Part, documents
 from mngen.sandbox import ACCOUNT_ID
+from tests.support.bake_deployment import bake_deployment
 from tests.support.baking import (
     Deployed,
     bake_command,
@@ -44,13 +45,13 @@ pytestmark = pytest.mark.xdist_group("bake")
 
 ENGINES = ["direct", "packer"]
 ONE, TWO = ("r5.12xlarge",), ("r5.12xlarge", "r5.24xlarge")
-LIMITS = {"r5.12xlarge": 24, "r5.24xlarge": 48}
+LIMITS = {"r5.12xlarge": 24, "m4.4xlarge": 8}
 TASK = "Write what was asked for"
 _MINUTES = 240.0
 
 
 class Bake:
-    """A bake in a process of its own, before a port that fails calls on demand.
+    """A bake before a port that fails calls on demand, in a separate process if it is started.
 
     Args:
         deployed: What it bakes for.
@@ -62,7 +63,7 @@ class Bake:
     def __init__(self, deployed: Deployed, faults: Faults, engine: str, temporary: str) -> None:
         self.deployed = deployed
         self.faults = faults
-        self._command = bake_command(deployed, engine)
+        self._engine = engine
         self._environment = environment(faults.environment(), deployed.folder)
         self._environment["TMPDIR"] = self.temporary = temporary
         self._log = deployed.folder / "said.txt"
@@ -77,7 +78,7 @@ class Bake:
         """Start it, by another command where one is given."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*by, *self._command],
+                [*by, *bake_command(self.deployed, self._engine)],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -92,9 +93,13 @@ class Bake:
         return self.process.wait(_MINUTES)
 
     def run(self) -> int:
-        """Run it to its end and return its exit code."""
-        self.start()
-        return self.wait()
+        """Bake in this process to the end, which takes no start, and return the exit code."""
+        with pytest.MonkeyPatch.context() as patch, self._log.open("a", encoding="utf-8") as log:
+            for name in os.environ.keys() - self._environment.keys():
+                patch.delenv(name)
+            for name, text in self._environment.items():
+                patch.setenv(name, text)
+            return bake_deployment(self.deployed.parts, self._engine, log)
 
     def reach(self, stage: str) -> None:
         """Wait until an image has come to a stage."""
@@ -148,29 +153,30 @@ def descendants(pid: int, *words: str) -> list[int]:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_one_that_fails_stops_no_other(engine: str, tmp_path: Path, sandbox: Sandbox) -> None:
-    others = TWO if engine == "direct" else ONE
     own = "image: {playbooks: [bake/site.yml]}\n"
-    types = (*others, "m4.4xlarge")
-    with baking(tmp_path, sandbox, engine, *types, name="one-fails", more=own) as bake:
+    with baking(tmp_path, sandbox, engine, *ONE, "m4.4xlarge", name="one-fails", more=own) as bake:
         # With one engine, the builder is kept to look at.
         keeps = engine == "direct"
         if keeps:
             bake.deployed.options = replace(bake.deployed.options, keep=True)
-            bake_command(bake.deployed, engine)
         assert bake.run() == 3, bake.said
         problems = [line for line in bake.said.splitlines() if line.startswith("problem:")]
         assert problems == [
             "problem: the playbook failed: Ask the licence server (bake/site.yml:12): no answer"
         ]
+        baked = {}
+        if keeps:
+            [kept] = [each for each in bake.deployed.left() if each.startswith("i-")]
+            baked["m4.4xlarge"] = sandbox.home / "machines" / kept / "upper"
+        for name, record in bake.deployed.record.read().items():
+            baked[name] = sandbox.image_folder(record.id)
+        # Each with its own values, though they were baked at the same time.
+        assert {name: root.joinpath("etc/baked").read_text() for name, root in baked.items()} == {
+            name: f"{name} {LIMITS[name]}\n" for name in (*ONE, *["m4.4xlarge"] * keeps)
+        }
         if keeps:
             assert sweep(bake.deployed).count("instance") == 1
         assert bake.deployed.left() == []
-        baked = {}
-        for name, record in bake.deployed.record.read().items():
-            with sandbox.image_root(record.id) as root:
-                baked[name] = (root / "etc/baked").read_text(encoding="utf-8")
-        # Each with its own values, though they were baked at the same time.
-        assert baked == {name: f"{name} {LIMITS[name]}\n" for name in others}
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -213,7 +219,6 @@ def test_ssh_that_never_comes_up_ends_the_builder(
     with baking(tmp_path, sandbox, engine, name="no-ssh") as bake:
         deployed = bake.deployed
         deployed.options = replace(deployed.options, ssh_port=9, ssh_seconds=6)
-        bake_command(deployed, engine)
         assert bake.run() == 3
         expected = (
             "timed out after 0.1 min waiting for sshd"
@@ -381,7 +386,8 @@ def test_a_second_bake_waits_for_the_first_and_finds_its_image(
         first = bake.start()
         assert hold.reached.wait(_MINUTES), bake.said
         second = Bake(bake.deployed, bake.faults, "direct", bake.temporary)
-        assert second.run() == 1
+        second.start()
+        assert second.wait() == 1
         assert f"is running (process {first.pid})" in second.said
         hold.released.set()
         assert first.wait(_MINUTES) == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import textwrap
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from mngen.render import Deployment, render
 from mngen.rules import require
 from mngen.spec import load_text
 from tests.support.needs import skip_without
+from tests.support.playbooks import CONFIG
 from tests.support.sandbox import client
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from mngen.cluster import Cluster
     from mngen.sandbox import Sandbox
+
+_PROGRAM = Path(__file__).with_name("bake_deployment.py")
 
 REGION = "us-east-1"
 EFS = "fs-0123456789abcdef0"
@@ -127,6 +129,11 @@ class Deployed:
             instance_profile=name,
         )
 
+    @property
+    def parts(self) -> tuple[Cluster, Site, Path, Path, Options]:
+        """What `bake_deployment` takes."""
+        return self.cluster, self.site, self.tree, self.record.path, self.options
+
     def linger(self, *images: str) -> None:
         """Let the playbook stay in its first task on some builders: without names r5.12xlarge's."""
         playbook = self.tree / "playbooks" / "image.yml"
@@ -150,46 +157,22 @@ def private_state(folder: Path) -> Iterator[None]:
         yield
 
 
-# Bakes as `mngen bake` does, without Terraform: what is killed or interrupted is a real process.
-_SCRIPT = """
-import pickle, sys
-from pathlib import Path
-from mngen.cluster import AmiFile
-from mngen.images import Cancel, bake, choose_engine, look
-from mngen.cli._bake import _interrupts
-cluster, site, tree, record, options = pickle.loads(Path(sys.argv[1]).read_bytes())
-record = AmiFile(record)
-cancel = Cancel()
-survey = look(cluster, site, tree=tree, record=record)
-with _interrupts(cancel):
-    result = bake(survey, record=record, engine=choose_engine(sys.argv[2]), options=options,
-                  cancel=cancel, on_progress=lambda name, stage: print(name, stage, flush=True))
-for problem in [*result.problems, *(p for o in result.outcomes for p in o.problems)]:
-    print("problem:", problem.message, flush=True)
-sys.exit(130 if result.interrupted else 3 if any(o.id is None for o in result.outcomes) else 0)
-"""
-
-
 def bake_command(deployed: Deployed, engine: str) -> list[str]:
     """Return a command that bakes a deployment in a separate process."""
     import pickle
 
-    parts = (
-        deployed.cluster,
-        deployed.site,
-        deployed.tree,
-        deployed.record.path,
-        deployed.options,
-    )
     file = deployed.folder / "deployed.pickle"
-    file.write_bytes(pickle.dumps(parts))
-    return [sys.executable, "-c", textwrap.dedent(_SCRIPT), str(file), engine]
+    file.write_bytes(pickle.dumps(deployed.parts))
+    return [sys.executable, "-P", str(_PROGRAM), str(file), engine]
 
 
 def environment(sandbox_environment: dict[str, str], folder: Path) -> dict[str, str]:
     """Return the environment for such a command."""
+    config = folder / "ansible.cfg"
+    config.write_text(CONFIG, encoding="utf-8")
     return {
         **sandbox_environment,
+        "ANSIBLE_CONFIG": str(config),
         "HOME": str(folder),
         # Ansible itself refuses to run in it.
         "LC_ALL": "C",
