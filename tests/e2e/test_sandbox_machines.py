@@ -9,6 +9,7 @@ import stat
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,11 +121,17 @@ def mentioned(word: str) -> list[str]:
     return found
 
 
+def unmentioned(word: str) -> bool:
+    """Return whether no process holds a word so."""
+    return not mentioned(word)
+
+
 class TestALaunch:
     def test_it_is_pending_then_running_at_an_address_of_its_own(
-        self, ready: Sandbox, ec2: Any, key: Path
+        self, ready: Sandbox, ec2: Any, tmp_path: Path
     ) -> None:
-        builder = launch(ec2, base_ami(ready), key)
+        # An RSA key that EC2 made opens it.
+        builder = launch(ec2, base_ami(ready), new_key(ec2, tmp_path, unique("rsa"), "rsa"))
         assert builder.state == "pending"
         builder.wait()
         described = builder.described()
@@ -164,14 +171,6 @@ class TestALaunch:
         refused = builder.ssh("id", user="root")
         assert "ec2-user" in refused.stdout
         assert "uid=" not in refused.stdout
-        builder.terminate()
-
-    def test_an_rsa_key_that_ec2_made_opens_it(
-        self, ready: Sandbox, ec2: Any, tmp_path: Path
-    ) -> None:
-        builder = launch(ec2, base_ami(ready), new_key(ec2, tmp_path, unique("rsa"), "rsa"))
-        builder.wait()
-        assert builder.ssh("true").returncode == 0
         builder.terminate()
 
     def test_without_the_tag_it_is_metadata(self, ready: Sandbox, ec2: Any, key: Path) -> None:
@@ -242,7 +241,7 @@ class TestItsLife:
         name = on_host(builder)
         builder.terminate()
         assert builder.state == "terminated"
-        until(lambda: not mentioned(name))
+        until(partial(unmentioned, name))
         until(lambda: not (ready.home / "machines" / builder.id).exists())
 
 
@@ -362,24 +361,25 @@ class TestAnImage:
 
 
 class TestTheEnd:
-    @pytest.mark.parametrize("how", ["stop", "kill", "reset"])
+    @pytest.mark.parametrize("ways", [("reset", "stop"), ("kill",)], ids=["stop", "kill"])
     def test_nothing_of_a_machine_outlives_its_emulator(
-        self, own: Sandbox, tmp_path: Path, how: str
+        self, own: Sandbox, tmp_path: Path, ways: tuple[str, ...]
     ) -> None:
         ec2 = client(own, "ec2")
-        builder = launch(ec2, base_ami(own), new_key(ec2, tmp_path, "key"))
-        builder.wait()
-        builder.run("nohup setsid sleep 1000 >/dev/null 2>&1 &")
-        name = on_host(builder)
-        assert mentioned(name)
-        if how == "stop":
-            own.stop()
-        elif how == "kill":
-            os.kill(own.pid, signal.SIGKILL)
-        else:
-            own.reset()
-            assert ec2.describe_instances()["Reservations"] == []
-        until(lambda: not mentioned(name))
-        until(lambda: not mentioned(str(own.home)))
+        for how in ways:
+            builder = launch(ec2, base_ami(own), new_key(ec2, tmp_path, f"key-{how}"))
+            builder.wait()
+            builder.run("nohup setsid sleep 1000 >/dev/null 2>&1 &")
+            name = on_host(builder)
+            assert mentioned(name)
+            if how == "stop":
+                own.stop()
+            elif how == "kill":
+                os.kill(own.pid, signal.SIGKILL)
+            else:
+                own.reset()
+                assert ec2.describe_instances()["Reservations"] == []
+            for word in (name, str(own.home)):
+                until(partial(unmentioned, word))
         own.stop()
         assert not own.home.exists()

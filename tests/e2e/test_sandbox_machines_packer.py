@@ -88,10 +88,7 @@ PLAYBOOK = """
   become: true
   gather_facts: false
   tasks:
-    - ansible.builtin.copy:
-        content: "baked\\n"
-        dest: /etc/baked
-        mode: "0644"
+    - ansible.builtin.raw: echo baked >/etc/baked
 """
 
 

@@ -145,9 +145,9 @@ def booted(
         console = (instance / "console.log").read_text(encoding="utf-8", errors="replace")
         assert running.state == RUNNING, (running.failure, console)
         machine.pid = _init(group_name(address.ip)) if init else 0
-        _wait_for_ssh(machine)
         if shared:
             machine.socket = Path(sockets.name) / "s"
+        _wait_for_ssh(machine, Path(sockets.name) / "errors")
         machine.console = instance / "console.log"
         yield machine
     finally:
@@ -205,14 +205,22 @@ def ssh_options(machine: Machine) -> list[str]:
     ]
 
 
-def _wait_for_ssh(machine: Machine) -> None:
+def _wait_for_ssh(machine: Machine, errors: Path) -> None:
+    """Wait until a login succeeds, whose connection is then there where all commands share one."""
     command = ["ssh", *ssh_options(machine), f"{USER}@{machine.address}", "true"]
     deadline = time.monotonic() + _START_SECONDS
     while True:
-        attempt = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
-        )
+        # Not a pipe, which the process that keeps the connection would hold open.
+        with errors.open("wb") as file:
+            attempt = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=file,
+                timeout=60,
+                check=False,
+            )
         if attempt.returncode == 0:
             return
-        assert time.monotonic() < deadline, attempt.stderr
+        assert time.monotonic() < deadline, errors.read_text(encoding="utf-8")
         time.sleep(0.1)

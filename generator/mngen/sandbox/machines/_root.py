@@ -89,7 +89,7 @@ _ENABLED = (
 # Units of Debian that have nothing to do on these machines.
 _MASKED = (
     *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer"),
-    *("console-getty.service", "getty@tty1.service", "e2scrub_reap.service"),
+    *("console-getty.service", "getty@tty1.service", "e2scrub_reap.service", "user@.service"),
 )
 # Of systemd's generators, which run at boot and whenever units are read again, those that look for
 # something that these machines do not have. Source: systemd.generator(7) and the page of each.
