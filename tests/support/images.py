@@ -86,6 +86,7 @@ echo 'no key' > /etc/ssh/ssh_host_rsa_key
 # packages are packed again without compression, which each build would spend time on.
 _ARCHIVE = """\
 apt-get update --quiet=2
+apt-get install --quiet=2 --yes --no-install-recommends $AT_HAND
 apt-get install --quiet=2 --yes --no-install-recommends --download-only $PACKAGES
 mkdir /packages
 cd /packages
@@ -104,6 +105,9 @@ done > Packages
 rm -rf /etc/apt/sources.list.d/* /var/lib/apt/lists/* /var/cache/apt/*.bin /var/log/apt/*
 echo 'deb [trusted=yes] file:/packages ./' > /etc/apt/sources.list
 """
+# Installed in a base, so that no build unpacks it again: most of what Open MPI and boto3 depend on.
+# The Dockerfile names the certificates itself, but linking them takes a thousand processes.
+_AT_HAND = {BASE: ("ca-certificates", "libopenmpi3", "python3-s3transfer"), BASE_13: ()}
 _DOCKERFILE = Path(__file__).resolve().parents[2] / "container" / "Dockerfile"
 _INSTALLED = re.compile(r"apt-get install ([^;]+);")
 
@@ -185,7 +189,7 @@ def _kept_base(name: str) -> Path:
     """Return the folder of a base's store; the first call makes it. Nothing may write to it."""
     debian = debian13() if name == BASE_13 else machine_layers("amazon-linux-2023")[1]
     version = subprocess.run(["buildah", "--version"], capture_output=True, text=True, check=True)
-    made_of = (_STORAGE, _MAKE_BASE, _LIKE_UBUNTU, _ARCHIVE, *_packages())
+    made_of = (_STORAGE, _MAKE_BASE, _LIKE_UBUNTU, _ARCHIVE, *_AT_HAND[name], *_packages())
     return kept_folder(
         "images",
         name.partition(":")[2],
@@ -204,7 +208,8 @@ def _packages() -> list[str]:
 
 
 def _make_base(folder: Path, debian: Path, name: str) -> None:
-    variables = {**_proxies(), "PACKAGES": " ".join(_packages())}
+    packages = {"AT_HAND": " ".join(_AT_HAND[name]), "PACKAGES": " ".join(_packages())}
+    variables = {**_proxies(), **packages}
     options = [f"--env={name}={value}" for name, value in variables.items()]
     done = subprocess.run(
         [
