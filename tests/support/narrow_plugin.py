@@ -16,21 +16,20 @@ https://github.com/hashicorp/go-plugin/blob/v1.6.0/internal/plugin/grpc_controll
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import datetime as dt
-import importlib
 import os
 import shlex
 import shutil
 import signal
 import ssl
 import sys
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from scripts.provider_mirror import PROVIDER, Mirror, terraform_platform
-from tests.support.narrow_provider import running, server
+from tests.support.narrow_provider import Relay, running, serving
 from tests.support.provider import ROOT, SHARED, kept_file, named_types, provider_binary
 
 if TYPE_CHECKING:
@@ -84,36 +83,27 @@ def main() -> None:
     with running(command, start_new_session=True) as (output, attach):
         types = named_types(Path.cwd())
         kept = kept_file({SHARED: shared}, binary, *types)
-        serving = server(attach, types, kept, _Controller())
-        grpc: Any = importlib.import_module("grpc")
-        certificate = (folder / _CERTIFICATE).read_bytes()
-        credentials = grpc.ssl_server_credentials([((folder / _KEY).read_bytes(), certificate)])
-        # A name without a file, as Go writes it: nothing is left of a plugin that is killed.
-        name = f"mngen-narrow-{os.getpid()}"
-        serving.add_secure_port(f"unix-abstract:{name}", credentials)
-        serving.start()
-        encoded = base64.b64encode(ssl.PEM_cert_to_DER_cert(certificate.decode())).decode()
-        print(f"1|5|unix|@{name}|grpc|{encoded.rstrip('=')}", flush=True)
-        # What it writes later must not fill the pipe.
-        output.read()
+        relay = Relay(attach, types, kept, {_SHUTDOWN: _shut_down})
+        asyncio.run(_serve(relay, folder, output))
     sys.exit(1)
 
 
-class _Controller:
-    """Answers Terraform's call to exit; what grpc asks for each method."""
+async def _serve(relay: Relay, folder: Path, output: IO[str]) -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(folder / _CERTIFICATE, folder / _KEY)
+    tls.set_alpn_protocols(["h2"])
+    # A name without a file, as Go writes it: nothing is left of a plugin that is killed.
+    name = f"mngen-narrow-{os.getpid()}"
+    server = await asyncio.start_unix_server(relay, f"\0{name}", ssl=tls)
+    certificate = (folder / _CERTIFICATE).read_text(encoding="utf-8")
+    encoded = base64.b64encode(ssl.PEM_cert_to_DER_cert(certificate)).decode()
+    await serving(server, output, f"1|5|unix|@{name}|grpc|{encoded.rstrip('=')}")
 
-    def service(self, details: Any) -> Any:
-        """Return what answers a method; None for every other."""
-        if details.method != _SHUTDOWN:
-            return None
-        grpc: Any = importlib.import_module("grpc")
 
-        def shut_down(_: bytes, context: Any) -> bytes:
-            # Once the answer is on its way. The kernel kills the provider then.
-            context.add_callback(lambda: threading.Timer(0, os._exit, [0]).start())
-            return b""
-
-        return grpc.unary_unary_rpc_method_handler(shut_down)
+def _shut_down(_: bytes) -> bytes:
+    """Exit once the answer is on its way; the kernel kills the provider then."""
+    asyncio.get_running_loop().call_soon(os._exit, 0)
+    return b""
 
 
 def _make_certificate(folder: Path) -> None:

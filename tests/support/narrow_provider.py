@@ -4,7 +4,7 @@
 
 Every command of Terraform first has the provider describe each of its 1500 resources, and reads
 that: nearly all of the processor time that a command takes. This process runs the provider, stands
-between the two, and hands on every call and every answer as they are, but for two.
+between the two, and hands on every call and every answer as they are, but for two (`frames`).
 
 Of that description only the types that are named (with commas) are left. Terraform refuses any
 other type as unknown, so none is left out unseen. The provider is asked for it once, and not at all
@@ -29,6 +29,7 @@ https://developer.hashicorp.com/terraform/plugin/log/managing.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import hashlib
 import importlib
@@ -37,17 +38,21 @@ import os
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from tests.support.frames import serve_connection
+
 if TYPE_CHECKING:
+    from asyncio import StreamReader, StreamWriter
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 _ATTACH: Final = re.compile(r"\s*TF_REATTACH_PROVIDERS='(.+)'")
-_APPLY: Final = "/tfplugin5.Provider/ApplyResourceChange"
-"""The one call that can take minutes."""
+_DESCRIBE: Final = "/tfplugin5.Provider/GetSchema"
+_CHECK: Final = "/tfplugin5.Provider/PrepareProviderConfig"
 
 _MAPS: Final = frozenset({2, 3, 8})
 """The fields of the answer that map a type's name to its description: of resources, data sources
@@ -65,14 +70,7 @@ _OF_PLUGINS: Final = "PLUGIN_"
 _VARINT, _BYTES = 0, 2
 _MORE = 0x80
 
-# Terraform works on ten resources at a time, and stops them from beside.
-_CALLS = 32
-_UNLIMITED: Final = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    # Milliseconds; at most so many. It cannot connect a second time.
-    ("grpc.client_idle_timeout_ms", 2**31 - 1),
-]
+_UNLIMITED: Final = [("grpc.max_receive_message_length", -1)]
 
 
 def narrowed(message: bytes, types: frozenset[str]) -> bytes:
@@ -151,20 +149,14 @@ class Answers:
         """Answer a call.
 
         Args:
-            method: The method of the protocol.
+            method: `GetSchema` or `PrepareProviderConfig`, with its path.
             request: What it is called with.
             ask: Has the provider answer.
         """
-        match method:
-            case "/tfplugin5.Provider/GetSchema":
-                return once(self._kept, lambda: narrowed(ask(), self._types))
-            case "/tfplugin5.Provider/PrepareProviderConfig":
-                digest = hashlib.sha256(request).hexdigest()
-                return once(
-                    self._kept.with_name(f"{self._kept.name}-{digest}"), ask, unless=objects
-                )
-            case _:
-                return ask()
+        if method == _DESCRIBE:
+            return once(self._kept, lambda: narrowed(ask(), self._types))
+        digest = hashlib.sha256(request).hexdigest()
+        return once(self._kept.with_name(f"{self._kept.name}-{digest}"), ask, unless=objects)
 
 
 def once(
@@ -187,58 +179,6 @@ def once(
             making.write_bytes(made)
             making.rename(file)
         return made
-
-
-class Narrow:
-    """Hands calls on to a provider; what grpc asks for each method.
-
-    Args:
-        grpc: The library, which carries no types.
-        address: Where the provider listens.
-        answers: Those that it need not be asked for.
-    """
-
-    def __init__(self, grpc: Any, address: str, answers: Answers) -> None:
-        self._grpc = grpc
-        self._answers = answers
-        self._channel = grpc.insecure_channel(address, options=_UNLIMITED)
-        grpc.channel_ready_future(self._channel).result()
-
-    def service(self, details: Any) -> Any:
-        """Return what answers a method; None for those of the plugin's own, which none needs."""
-        method: str = details.method
-        if not method.startswith("/tfplugin5."):
-            return None
-        call = self._channel.unary_unary(method)
-
-        def hand_on(request: bytes, context: Any) -> bytes:
-            def ask() -> bytes:
-                return self._ask(call, request, context, cancels=method == _APPLY)
-
-            return self._answers.find(method, request, ask)
-
-        return self._grpc.unary_unary_rpc_method_handler(hand_on)
-
-    def _ask(self, call: Any, request: bytes, context: Any, *, cancels: bool) -> bytes:
-        """Ask the provider.
-
-        Args:
-            call: Calls the method.
-            request: What it is called with.
-            context: The call of Terraform.
-            cancels: Whether the provider learns of it where Terraform goes away meanwhile. That
-                takes another thread.
-        """
-        try:
-            if cancels:
-                asked = call.future(request)
-                context.add_callback(asked.cancel)
-                answer: bytes = asked.result()
-            else:
-                answer = call(request)
-        except self._grpc.RpcError as error:
-            context.abort(error.code(), error.details())
-        return answer
 
 
 @contextmanager
@@ -272,23 +212,69 @@ def running(command: Sequence[str], **options: Any) -> Iterator[tuple[IO[str], d
         yield provider.stdout, json.loads(found[1])
 
 
-def server(attach: Mapping[str, Any], types: Iterable[str], kept: Path, *handlers: Any) -> Any:
-    """Return a server of grpc that hands calls on to a provider; it listens nowhere yet.
+class Relay:
+    """Hands connections of Terraform on to a provider, and answers the calls that it can.
 
     Args:
         attach: What leads to the provider.
         types: What is left of its description.
         kept: The file of what is left; answers about the configuration are kept beside it.
-        handlers: What answers other calls.
+        answers: What answers further methods.
     """
-    # Looked up by name: grpcio carries no types.
-    grpc: Any = importlib.import_module("grpc")
+
+    def __init__(
+        self,
+        attach: Mapping[str, Any],
+        types: Iterable[str],
+        kept: Path,
+        answers: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType({}),
+    ) -> None:
+        (own,) = attach.values()
+        socket = Path(own["Addr"]["String"])
+        # The provider, which is killed, would leave its file among the temporary ones.
+        self._address = f"/proc/self/fd/{os.open(socket, os.O_PATH)}"
+        socket.unlink()
+        known = Answers(frozenset(types), kept)
+        self._answers: dict[str, Callable[[bytes], bytes]] = {
+            **answers,
+            **{method: partial(self._find, known, method) for method in (_DESCRIBE, _CHECK)},
+        }
+
+    async def __call__(self, reader: StreamReader, writer: StreamWriter) -> None:
+        """Serve a connection to its end."""
+        await serve_connection(reader, writer, self._address, self._answers)
+
+    def _find(self, known: Answers, method: str, request: bytes) -> bytes:
+        """Answer a call. Nothing else is handed on meanwhile: a command begins with these calls."""
+        return known.find(method, request, lambda: self._ask(method, request))
+
+    def _ask(self, method: str, request: bytes) -> bytes:
+        # Looked up by name: grpcio carries no types. Mostly there is nothing to ask for.
+        grpc: Any = importlib.import_module("grpc")
+        with grpc.insecure_channel(f"unix:{self._address}", options=_UNLIMITED) as channel:
+            answer: bytes = channel.unary_unary(method)(request)
+        return answer
+
+
+async def serving(server: asyncio.Server, output: IO[str], announcement: str) -> None:
+    """Announce a server, and wait until the provider behind it ends.
+
+    Args:
+        server: What listens already.
+        output: The output of the provider; what it writes later must not fill the pipe.
+        announcement: What is printed.
+    """
+    async with server:
+        print(announcement, flush=True)
+        await asyncio.to_thread(output.read)
+
+
+async def _serve(relay: Relay, attach: dict[str, Any], socket: str, output: IO[str]) -> None:
+    server = await asyncio.start_unix_server(relay, socket)
     (own,) = attach.values()
-    socket = own["Addr"]["String"]
-    narrow = Narrow(grpc, f"unix://{socket}", Answers(frozenset(types), kept))
-    # The provider, which is killed, would leave its file among the temporary ones.
-    Path(socket).unlink()
-    return grpc.server(ThreadPoolExecutor(_CALLS), handlers=[narrow, *handlers], options=_UNLIMITED)
+    own["Pid"] = os.getpid()
+    own["Addr"]["String"] = socket
+    await serving(server, output, json.dumps(attach))
 
 
 def main() -> None:
@@ -296,15 +282,8 @@ def main() -> None:
     socket, kept, types, *command = sys.argv[1:]
     command = ["setpriv", "--pdeathsig", "KILL", *command]
     with running(command, stderr=subprocess.DEVNULL) as (output, attach):
-        serving = server(attach, types.split(","), Path(kept))
-        serving.add_insecure_port(f"unix://{socket}")
-        serving.start()
-        (own,) = attach.values()
-        own["Pid"] = os.getpid()
-        own["Addr"]["String"] = socket
-        print(json.dumps(attach), flush=True)
-        # What it writes later must not fill the pipe.
-        output.read()
+        relay = Relay(attach, types.split(","), Path(kept))
+        asyncio.run(_serve(relay, attach, socket, output))
 
 
 if __name__ == "__main__":

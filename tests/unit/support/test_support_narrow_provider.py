@@ -14,9 +14,7 @@ from tests.support.narrow_provider import Answers, narrowed, once
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA, PREPARE, CONFIGURE = (
-    f"/tfplugin5.Provider/{name}" for name in ("GetSchema", "PrepareProviderConfig", "Configure")
-)
+SCHEMA, PREPARE = (f"/tfplugin5.Provider/{name}" for name in ("GetSchema", "PrepareProviderConfig"))
 REGION, OTHER = b"us-east-1", b"eu-west-1"
 
 
@@ -97,12 +95,6 @@ def test_an_objection_is_asked_for_again(tmp_path: Path) -> None:
     for _ in range(2):
         assert provider.asked(PREPARE, REGION) == answer.SerializeToString()
     assert provider.calls == [(PREPARE, REGION)] * 2
-
-
-def test_every_other_call_is_handed_on(tmp_path: Path) -> None:
-    provider = Provider(tmp_path / "kept", b"")
-    assert [provider.asked(CONFIGURE, REGION) for _ in range(2)] == [b"", b""]
-    assert provider.calls == [(CONFIGURE, REGION)] * 2
 
 
 def test_one_process_makes_a_file_and_others_wait(tmp_path: Path) -> None:
