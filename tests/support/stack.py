@@ -12,13 +12,13 @@ from mngen.render import Deployment, render
 from mngen.rules import open_cluster
 from mngen.terraform import Terraform
 from tests.support.cli import mngen
+from tests.support.initialized import is_initialized
 from tests.support.provider import attached
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-_MODULE = re.compile(r'^module "[^"]+" {\n  source = .+', re.MULTILINE)
 _SECONDS = 900
 """How long a command may take on a busy machine."""
 
@@ -65,7 +65,6 @@ class Stack:
         self.terraform_folder = folder / "deploy" / "terraform"
         self._env = dict(env)
         self._program = program
-        self._installed: list[str] = []
         self._provider = ExitStack()
 
     def __enter__(self) -> Self:
@@ -194,14 +193,8 @@ class Stack:
         return [address for address in addresses if "data." not in address]
 
     def _initialize(self) -> None:
-        modules = self._modules()
-        if modules != self._installed:
+        if not is_initialized(self.terraform_folder, self._env):
             self._terraform("init")
-            self._installed = modules
-
-    def _modules(self) -> list[str]:
-        files = sorted(self.terraform_folder.glob("*.tf"))
-        return [name for file in files for name in _MODULE.findall(file.read_text("utf-8"))]
 
     def _terraform(self, *arguments: str, changes: bool = False) -> str:
         """Run a command; with `changes`, return nothing if there are none."""

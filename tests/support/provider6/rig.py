@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.support.initialized import is_initialized
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -124,13 +126,13 @@ def use_local_backend(folder: Path) -> None:
 
 
 def validate(folder: Path, env: Mapping[str, str]) -> list[Diagnostic]:
-    """Runs `init -backend=false` where it has not run, then `validate`; returns what it reports.
+    """Runs `init -backend=false` if needed, then `validate`; returns what it reports.
 
     Raises:
         RigError: Terraform could not start, or `init` failed for another reason than the
             configuration's own errors.
     """
-    problems = _init(folder, env, "-backend=false")
+    problems = _init(folder, env, backend=False)
     if problems:
         return problems
     result = _terraform(folder, env, "validate", "-json")
@@ -144,7 +146,7 @@ def validate(folder: Path, env: Mapping[str, str]) -> list[Diagnostic]:
 def plan(
     folder: Path, env: Mapping[str, str], variables: Mapping[str, object] | None = None
 ) -> Plan:
-    """Runs `init` and `plan`; the state is the one in `folder`, where `apply` keeps it.
+    """Runs `init` if needed and `plan`; the state is in `folder`, where `apply` keeps it.
 
     Args:
         folder: The root module, a copy that may be written to.
@@ -190,7 +192,7 @@ def plan(
 def apply(
     folder: Path, env: Mapping[str, str], variables: Mapping[str, object] | None = None
 ) -> list[Diagnostic]:
-    """Runs `init` and `apply`, with nothing asked; returns what Terraform reports.
+    """Runs `init` if needed and `apply`, with nothing asked; returns what Terraform reports.
 
     Args:
         folder: The root module, a copy that may be written to; it holds the state afterwards.
@@ -206,7 +208,7 @@ def apply(
 def destroy(
     folder: Path, env: Mapping[str, str], variables: Mapping[str, object] | None = None
 ) -> list[Diagnostic]:
-    """Runs `init` and `destroy`, with nothing asked; arguments and errors are those of `apply`."""
+    """Runs `init` if needed and `destroy`, with nothing asked; the rest is as for `apply`."""
     return _change(folder, env, variables, "destroy")
 
 
@@ -238,8 +240,10 @@ def _change(
     return diagnostics
 
 
-def _init(folder: Path, env: Mapping[str, str], *options: str) -> list[Diagnostic]:
-    result = _terraform(folder, env, "init", "-json", *options)
+def _init(folder: Path, env: Mapping[str, str], *, backend: bool = True) -> list[Diagnostic]:
+    if is_initialized(folder, env, backend=backend):
+        return []
+    result = _terraform(folder, env, "init", "-json", *([] if backend else ["-backend=false"]))
     if result.returncode == 0:
         return []
     diagnostics = _streamed(result)

@@ -103,13 +103,16 @@ class Provider:
 
     def __init__(self) -> None:
         self._schema = load_schema()
+        self._description = self._describe()
         self._tokens = itertools.count(1)
         self._region = _DEFAULT_REGION
         self._default_tags: dict[str, Any] = {}
 
     def get_provider_schema(self, _request: Any, _context: Any) -> Any:
-        """Serves the schema."""
+        """Serves the schema, which need not be asked for again: the real one declares it, too."""
+        return self._description
 
+    def _describe(self) -> Any:
         def schemas(section: str) -> dict[str, Any]:
             return {
                 name: pb.Schema(block=to_message(block))
@@ -120,6 +123,7 @@ class Provider:
             provider=pb.Schema(block=to_message(self._schema["provider"])),
             resource_schemas=schemas("resources"),
             data_source_schemas=schemas("data_sources"),
+            server_capabilities=pb.ServerCapabilities(get_provider_schema_optional=True),
         )
 
     def validate_provider_config(self, _request: Any, _context: Any) -> Any:
