@@ -162,7 +162,7 @@ def test_one_that_fails_stops_no_other(engine: str, tmp_path: Path, sandbox: San
         assert bake.run() == 3, bake.said
         problems = [line for line in bake.said.splitlines() if line.startswith("problem:")]
         assert problems == [
-            "problem: the playbook failed: Ask the licence server (bake/site.yml:12): no answer"
+            "problem: the playbook failed: Ask the licence server (bake/site.yml:6): no answer"
         ]
         baked = {}
         if keeps:

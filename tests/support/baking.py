@@ -52,16 +52,16 @@ OWN_PLAYBOOK = b"""\
   become: true
   gather_facts: false
   tasks:
+    - name: Ask the licence server
+      ansible.builtin.command: sh -c "echo no answer >&2; exit 3"
+      when: mngen_image == "m4.4xlarge"
+      changed_when: false
+
     - name: Write the message
       ansible.builtin.template:
         src: motd.j2
         dest: /etc/motd
         mode: "0644"
-
-    - name: Ask the licence server
-      ansible.builtin.command: sh -c "echo no answer >&2; exit 3"
-      when: mngen_image == "m4.4xlarge"
-      changed_when: false
 """
 OWN_FILES = {
     "bake/site.yml": OWN_PLAYBOOK,
