@@ -146,14 +146,15 @@ class ExecActions:
         return {
             task["taskArn"].rpartition("/")[2]: (task, role)
             for job in state.jobs.values()
-            for task, role in _tasks_of(job)
-            if task["clusterArn"].endswith(f":cluster/{cluster}")
+            for task, role in _tasks_of(job, cluster)
         }
 
 
-def _tasks_of(job: Job) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yields the tasks of a job in its attempts so far, each with the role of its container."""
+def _tasks_of(job: Job, cluster: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yields the tasks of a job in a cluster so far, each with the role of its container."""
     for number, attempt in enumerate(job.attempts):
+        if not attempt.environment.ecs_arn.endswith(f":cluster/{cluster}"):
+            continue
         state = "STOPPED" if attempt.stopped else "RUNNING" if attempt.started else "PENDING"
         for node, container in enumerate(job.containers):
             # A node that ends before the main one.

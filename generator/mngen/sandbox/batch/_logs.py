@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mngen.sandbox.batch._schedule import state_of
+from mngen.sandbox.batch._schedule import WAITING, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +25,8 @@ BEGINNING_SECONDS = _RENDEZVOUS + _SSH
 def write_output(backend: Any) -> None:
     """Writes the output of the jobs since the last time."""
     for job in state_of(backend).unsettled():
+        if job.status in WAITING and not job.attempts:
+            continue
         for number, attempt in enumerate(job.attempts):
             if attempt.started and attempt.written == 0:
                 for node in range(len(job.containers)):

@@ -24,7 +24,7 @@ from mngen.sandbox.batch import _reasons as reasons
 from mngen.sandbox.batch._array import DEPENDENCY_FAILED, follow_children
 from mngen.sandbox.batch._environments import catalog, fault_of, role_fault
 from mngen.sandbox.batch._interfaces import nodes_meet, task_interface_fits
-from mngen.sandbox.batch._job import LOG_GROUP, Attempt, Job
+from mngen.sandbox.batch._job import ENDED, LOG_GROUP, Attempt, Job
 from mngen.sandbox.batch._overrides import TOO_LONG, is_too_long
 from mngen.sandbox.batch._reserved import (
     instances_until,
@@ -47,6 +47,7 @@ _EXITED = "Essential container in task exited"
 _KILLED = 137
 _RESERVED_MEMORY = 32
 WAITING = ("SUBMITTED", "PENDING", "RUNNABLE")
+_PLACED = ("STARTING", "RUNNING")
 _NEVER_MET = 66
 """What the wire-up exits with where nodes are missing (MISSING of mngen_wireup.errors)."""
 
@@ -111,12 +112,15 @@ def advance(backend: Any, now: float) -> None:
         now: Seconds since the epoch.
     """
     state = state_of(backend)
-    open_jobs = [job for job in state.unsettled() if not job.ended]
+    open_jobs = [job for job in state.unsettled() if job.status not in ENDED]
     taken: Counter[str] = Counter()
     for job in open_jobs:
-        taken.update(_held(job))
+        if job.status in _PLACED:
+            taken.update(_held(job))
     this = Round(now, taken)
     for job in list(in_turn(backend, open_jobs, state.jobs.values(), now)):
+        if _stays(job):
+            continue
         before = _held(job)
         while not job.ended and _step(backend, state, job, this):
             taken.subtract(before)
@@ -150,9 +154,14 @@ def stop(job: Job, reason: str, how: str, now: float) -> None:
         attempt.exit_code = _KILLED if attempt.started else None
 
 
+def _stays(job: Job) -> bool:
+    """Whether a job is held in its state, and no other one has to wait for it."""
+    return job.script.hold == job.status and not job.children and not job.multi_node
+
+
 def _held(job: Job) -> dict[str, int]:
     """Returns the nodes that a job has, by the ARN of their environment; empty for none."""
-    if job.status not in ("STARTING", "RUNNING"):
+    if job.status not in _PLACED:
         return {}
     return {job.attempts[-1].environment.arn: len(job.containers)}
 
@@ -169,7 +178,8 @@ def scaled(
     vcpus = sum(
         found.vcpus * len(job.containers)
         for job in state_of(backend).jobs.values()
-        if environment.arn in _held(job)
+        if job.status in _PLACED
+        and environment.arn in _held(job)
         and (found := catalog().get(job.attempts[-1].instance_type)) is not None
     )
     resources = described.get("computeResources")

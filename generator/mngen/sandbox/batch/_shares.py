@@ -97,11 +97,14 @@ def in_turn(
         jobs: All, in that order: what has ended counts for the use of a share.
         now: Seconds since the epoch.
     """
-    waiting = (each.queue for each in open_jobs if _waits(each))
+    with_shares = (each for each in open_jobs if each.queue.schedule_policy)
     fair = {
         arn: iter(front(backend, arn, jobs, now))
-        for arn in {queue.arn for queue in waiting if queue.schedule_policy}
+        for arn in {each.queue.arn for each in with_shares if _waits(each)}
     }
+    if not fair:
+        yield from open_jobs
+        return
     for job in open_jobs:
         waits = _waits(job) and job.queue.arn in fair
         yield next(fair[job.queue.arn]) if waits else job
