@@ -36,6 +36,25 @@ def test_a_request_that_is_sent_again_with_its_token_does_nothing_twice(ec2: Any
     )
 
 
+def test_a_resource_has_its_tags_and_is_found_by_them(ec2: Any) -> None:
+    vpc = ec2.create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
+    names = [unique("g") for _ in range(3)]
+    ids = [
+        ec2.create_security_group(GroupName=name, Description="x", VpcId=vpc)["GroupId"]
+        for name in names
+    ]
+    for group, name in zip(ids[:2], names, strict=False):
+        ec2.create_tags(Resources=[group], Tags=[{"Key": "Name", "Value": name}])
+    ec2.delete_tags(Resources=[ids[0]], Tags=[{"Key": "Name"}])
+    found = ec2.describe_security_groups(GroupIds=ids)["SecurityGroups"]
+    told = {each["GroupId"]: each.get("Tags", []) for each in found}
+    assert told == {ids[0]: [], ids[1]: [{"Key": "Name", "Value": names[1]}], ids[2]: []}
+    for name, expected in ((names[0], []), (names[1], [ids[1]])):
+        filters = [{"Name": "tag:Name", "Values": [name]}]
+        groups = ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
+        assert [each["GroupId"] for each in groups] == expected
+
+
 @pytest.mark.parametrize(("agent", "lenient"), [("Terraform/1.11.4", True), ("Boto3/1", False)])
 def test_a_call_that_terraform_attempts_again_is_made_once(
     sandbox: Sandbox, agent: str, lenient: bool

@@ -1,4 +1,4 @@
-"""The gaps of the emulated EC2: placement groups and launch templates."""
+"""The gaps of the emulated EC2: placement groups, launch templates, tags."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from moto.ec2.utils import (
     EC2_PREFIX_TO_RESOURCE,
     EC2_RESOURCE_TO_PREFIX,
     generic_filter,
+    get_prefix,
     parse_user_data,
 )
 from moto.moto_api._internal import mock_random
@@ -23,6 +24,25 @@ from mngen.sandbox.emulator._patch import patch, patch_attribute, patch_table
 
 _MAKE_ID: Any = utils.random_resource_id
 _STRATEGIES = ("cluster", "spread", "partition")
+
+
+class ResourceTags:
+    """The tags of a resource, by its id. moto looks for them among those of all resources."""
+
+    id: str
+    ec2_backend: Any
+
+    def get_tags(self) -> list[dict[str, str]]:
+        """Returns the tags, as `describe_tags` of moto does."""
+        # The ones of a resource that has none are not made by looking.
+        tags = self.ec2_backend.tags.get(self.id) if self.id else None
+        if not tags:
+            return []
+        kind = EC2_PREFIX_TO_RESOURCE.get(get_prefix(self.id), "")
+        return [
+            {"resource_id": self.id, "key": key, "value": value, "resource_type": kind}
+            for key, value in tags.items()
+        ]
 
 
 class PlacementGroup(TaggedEC2Resource):
@@ -270,6 +290,7 @@ def close() -> None:
     patch_table(EC2_RESOURCE_TO_PREFIX, "placement-group", "pg")
     patch_table(EC2_PREFIX_TO_RESOURCE, "pg", "placement-group")
     patch_attribute(utils, "random_resource_id", _MAKE_ID, _random_digits)
+    patch(TaggedEC2Resource, ResourceTags)
     patch(
         EC2Response,
         PlacementGroupActions,
