@@ -39,6 +39,14 @@ _REMOVED = (
     "usr/share/initramfs-tools/scripts/local-block/mdadm",
     "usr/share/initramfs-tools/scripts/local-bottom/mdadm",
 )
+# It has udev process all devices and subsystems of the kernel, some hundreds. The disk and the
+# network are on PCI; their events follow from the modules that are loaded for that.
+_UDEV = "usr/share/initramfs-tools/scripts/init-top/udev"
+_TRIGGERS = """\
+udevadm trigger --type=subsystems --action=add
+udevadm trigger --type=devices --action=add
+"""
+_FEWER = "udevadm trigger --type=devices --action=add --subsystem-match=pci\n"
 
 
 def boot_root() -> Path:
@@ -52,7 +60,7 @@ def boot_root() -> Path:
     """
     recipe = (
         *(_debian.RECIPE, *_PACKAGES, *_SETTINGS, *_SETTINGS.values()),
-        *(*UNREAD, *_REMOVED),
+        *(*UNREAD, *_REMOVED, _TRIGGERS, _FEWER),
     )
     return kept_folder("boot", "debian", recipe, _build)
 
@@ -74,6 +82,9 @@ def _build(place: Path) -> None:
         module.write_bytes(lightened(module.read_bytes()))
     for name in _REMOVED:
         (place / name).unlink()
+    script = (place / _UDEV).read_text(encoding="utf-8")
+    assert _TRIGGERS in script, script
+    (place / _UDEV).write_text(script.replace(_TRIGGERS, _FEWER), encoding="utf-8")
     alone = ("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--root", str(place))
     subprocess.run(
         [*alone, "update-initramfs", "-u"],
