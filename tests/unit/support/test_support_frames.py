@@ -223,3 +223,27 @@ def test_the_server_is_told_of_no_window_that_the_client_lent_to_an_answer_from_
     assert to_server == []
     connection.from_client(frame(8, 0, 0, (60).to_bytes(4, "big")))
     assert to_server == [frame(8, 0, 0, (20).to_bytes(4, "big"))]
+
+
+def test_no_more_is_sent_than_the_client_takes() -> None:
+    to_client: list[bytes] = []
+
+    def sent() -> int:
+        # The kind of a frame is its fourth byte; DATA is 0.
+        return sum(len(each) - 9 for each in to_client if each[3] == 0)
+
+    connection = Connection({OWN: lambda _: bytes(99_995)}, to_client.append, lambda _: None)
+    connection.from_client(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(1, 4, 1, OWN.encode()))
+    connection.from_client(frame(0, 1, 1, bytes(5)))
+    assert sent() == 65_535
+    # Both the connection and the stream have a window.
+    for stream, more, total in (
+        (1, 10_000, 65_535),
+        (0, 4_000, 69_535),
+        (0, 50_000, 75_535),
+        (1, 50_000, 100_000),
+    ):
+        connection.from_client(frame(8, 0, stream, more.to_bytes(4, "big")))
+        assert sent() == total
+    # Trailers, with the end of the stream.
+    assert to_client[-1][3:5] == bytes([1, 5])
