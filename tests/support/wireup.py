@@ -23,7 +23,7 @@ SECRET = "0123456789abcdef" * 2
 PYTHON = "/usr/bin/python3"
 EXAMPLE = (PYTHON, "/mngen/mpi_example.py")
 # First process of a node: runs the wire-up and reports what it leaves behind.
-WITNESS = (PYTHON, "/support/witness.py")
+WITNESS = (PYTHON, "-IS", "/support/witness.py")
 WIREUP = (PYTHON, "-IS", "/mngen/wireup.py")
 FACTS = {
     "MNGEN_SECRET": SECRET,
