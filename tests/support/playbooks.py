@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mngen._resources import playbooks
 from mngen.images._ansible import LOCALE, SECONDS_TO_CONNECT
-from mngen.sandbox.machines._root import USER
+from mngen.sandbox.machines._root import _SOURCES, USER
 from tests.support.forked import ForkServer
 from tests.support.machines import ssh_options
 
@@ -33,6 +33,23 @@ PROGRAM = Path(sys.executable).with_name("ansible-playbook")
 CONFIG = "[defaults]\ninternal_poll_interval = 0.01\n"
 """A configuration for Ansible, which looks each millisecond whether a task is done: that takes 2 %
 of a processor."""
+
+
+def keep_code(folder: Path) -> Path:
+    """Have Python keep what it compiles of zip files, as emulated instances do.
+
+    Args:
+        folder: Where to write what does that, to be named in ``PYTHONPATH``.
+
+    Returns:
+        The folder with what it keeps, made when there is something.
+    """
+    kept = folder / "kept"
+    text = (_SOURCES / "zip_imports.py").read_text(encoding="utf-8")
+    assert text.count('"/run/mngen-compiled"') == 1
+    text = text.replace('"/run/mngen-compiled"', repr(str(kept)))
+    (folder / "sitecustomize.py").write_text(text, encoding="utf-8")
+    return kept
 
 
 @dataclass(frozen=True)

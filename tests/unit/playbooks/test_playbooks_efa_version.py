@@ -21,7 +21,7 @@ import yaml
 from mngen._resources import playbooks
 from mngen.images._ansible import LOCALE
 from tests.support.needs import skip_without
-from tests.support.playbooks import PROGRAM
+from tests.support.playbooks import PROGRAM, keep_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,6 +90,8 @@ def play(folder: Path, **values: Any) -> dict[str, Any]:
         "connection": "local",
         "gather_facts": False,
         "vars": {
+            # As in image.yml: no file is written, made executable and removed for each module.
+            "ansible_pipelining": True,
             "mngen_base": "amazon-linux-2023",
             "mngen_efa": True,
             "mngen_efa_installer": "",
@@ -167,7 +169,10 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plays.append(verifying(folder))
     (folder / "play.yml").write_text(json.dumps(plays), encoding="utf-8")
     (folder / "ansible.cfg").touch()
+    # Each task would compile the same modules.
+    keep_code(folder)
     settings = {
+        "PYTHONPATH": str(folder),
         "ANSIBLE_CONFIG": "ansible.cfg",
         "ANSIBLE_HOME": str(folder / "home"),
         "ANSIBLE_ROLES_PATH": str(ROLES),

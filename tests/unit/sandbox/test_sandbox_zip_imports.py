@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mngen.sandbox.machines._root import _SOURCES
+from tests.support.playbooks import keep_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,12 +19,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def kept(tmp_path: Path) -> Path:
     """A folder, and beside it the program that keeps code there."""
-    folder = tmp_path / "kept"
-    text = (_SOURCES / "zip_imports.py").read_text(encoding="utf-8")
-    assert text.count('"/run/mngen-compiled"') == 1
-    text = text.replace('"/run/mngen-compiled"', repr(str(folder)))
-    (tmp_path / "sitecustomize.py").write_text(text, encoding="utf-8")
-    return folder
+    return keep_code(tmp_path)
 
 
 def said(kept: Path, source: str) -> str:
