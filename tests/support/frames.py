@@ -3,6 +3,8 @@
 To take each call apart and make it again, as a library for gRPC does, takes several times as long
 as to hand its frames on. Only the first bytes of a frame are looked at, and the path of each call:
 with the server's settings, the client keeps no table of headers, so that each stands for itself.
+A call is answered here if its path is in one frame, as it is where the headers are few, and if the
+request fits into the first window of its stream.
 
 Source: https://www.rfc-editor.org/rfc/rfc9113 (4.1 frames, 5.2 and 6.9 flow control, 6.5 settings),
 https://www.rfc-editor.org/rfc/rfc7541 (6.2.2, 6.3 headers; Appendix B: the Huffman code),
@@ -14,6 +16,7 @@ calls nothing before it has the server's settings).
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -148,8 +151,10 @@ class Connection:
         self._settled = False
         self._calls: dict[int, _Call | None] = {}
         self._initial = self._window = _WINDOW
-        # What the client took of answers from here it will allow the server again.
+        # What the client took of answers from here it will allow the server again. Until then, the
+        # server may send more than the client takes, which waits here with all that comes after.
         self._owed = 0
+        self._held: deque[tuple[int, bytes]] = deque()
 
     def from_client(self, data: bytes) -> None:
         """Hand on what came from the client, and answer what is answered here.
@@ -177,20 +182,31 @@ class Connection:
                 on += frame
         if on:
             self._to_server(bytes(on))
+        self._release()
         self._send()
 
     def from_server(self, data: bytes) -> None:
-        """Hand on what came from the server."""
-        on = bytearray()
+        """Hand on what came from the server, as far as the client takes it."""
         for kind, flags, _, frame in self._of_server.read(data):
-            if kind == _DATA:
-                self._window -= len(frame) - _HEAD
-            elif kind == _SETTINGS and not flags & _ACK and not self._settled:
+            if kind == _SETTINGS and not flags & _ACK and not self._settled:
                 self._settled = True
                 no_table = _TABLE_SIZE.to_bytes(2, "big") + bytes(4)
-                on += _frame(_SETTINGS, flags, 0, frame[_HEAD:] + no_table)
-                continue
+                self._held.append((kind, _frame(kind, flags, 0, frame[_HEAD:] + no_table)))
+            else:
+                self._held.append((kind, frame))
+        self._release()
+
+    def _release(self) -> None:
+        """Hand on in its order what came from the server."""
+        on = bytearray()
+        while self._held:
+            kind, frame = self._held[0]
+            size = len(frame) - _HEAD if kind == _DATA else 0
+            if size > self._window:
+                break
+            self._window -= size
             on += frame
+            self._held.popleft()
         if on:
             self._to_client(bytes(on))
 

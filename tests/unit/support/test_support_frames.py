@@ -247,3 +247,19 @@ def test_no_more_is_sent_than_the_client_takes() -> None:
         assert sent() == total
     # Trailers, with the end of the stream.
     assert to_client[-1][3:5] == bytes([1, 5])
+
+
+def test_answers_of_the_server_wait_for_what_the_client_lent_to_one_from_here() -> None:
+    to_client: list[bytes] = []
+    connection = Connection({OWN: lambda _: bytes(59_995)}, to_client.append, lambda _: None)
+    connection.from_client(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(1, 4, 1, OWN.encode()))
+    connection.from_client(frame(0, 1, 1, bytes(5)))
+    del to_client[:]
+    # The server knows of nothing that the client has taken.
+    answer = [frame(1, 4, 3, b"headers"), frame(0, 0, 3, bytes(6_000)), frame(1, 5, 3, b"trailers")]
+    connection.from_server(b"".join(answer))
+    assert to_client == answer[:1]
+    connection.from_client(frame(8, 0, 0, (400).to_bytes(4, "big")))
+    assert to_client == answer[:1]
+    connection.from_client(frame(8, 0, 0, (65).to_bytes(4, "big")))
+    assert b"".join(to_client) == b"".join(answer)
