@@ -103,6 +103,13 @@ def test_nodes_have_ids_streams_and_addresses_of_their_own(deployed: Deployed, s
     deployed.batch.terminate_job(jobId=job, reason="test")
 
 
+def test_a_job_of_one_container_has_no_nodes(deployed: Deployed, submit: Any) -> None:
+    job = submit("one")
+    deployed.reached(job, *ENDED)
+    found = deployed.batch.describe_jobs(jobs=[job, f"{job}#0"])["jobs"]
+    assert [each["jobId"] for each in found] == [job]
+
+
 def counted(ecs: Any, cluster: str) -> tuple[int, int]:
     """Returns how many machines a cluster has, and how many tasks run on them."""
     answer = ecs.describe_clusters(clusters=[cluster, "nowhere"])
