@@ -127,7 +127,10 @@ def import_as(folder: Path, name: str) -> None:
 
 def test_of_two_imports_at_once_one_is_written_whole(setup: Path) -> None:
     forks = multiprocessing.get_context("fork")
-    runs = [forks.Process(target=import_as, args=(setup, name)) for name in ("first", "second")]
+    runs = [
+        forks.Process(target=import_as, args=(setup, name), daemon=True)
+        for name in ("first", "second")
+    ]
     for run in runs:
         run.start()
     for run in runs:

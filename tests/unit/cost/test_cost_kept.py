@@ -247,7 +247,7 @@ def keep_one_by_one(file: Path, name: str) -> None:
 def test_two_at_a_time_lose_nothing(tmp_path: Path) -> None:
     file = tmp_path / "jobs.csv"
     forks = multiprocessing.get_context("fork")
-    both = [forks.Process(target=keep_one_by_one, args=(file, name)) for name in "ab"]
+    both = [forks.Process(target=keep_one_by_one, args=(file, name), daemon=True) for name in "ab"]
     for each in both:
         each.start()
     for each in both:
