@@ -200,11 +200,6 @@ def _described(backend: Any, state: State, wanted: str) -> dict[str, Any] | None
     if not node:
         tags = {} if job.parent else backend.list_tags_for_resource(job.arn)
         return job_model.detail(job, tags)
-    if (
-        not job.multi_node
-        or not job.attempts
-        or not node.isdigit()
-        or int(node) >= len(job.containers)
-    ):
-        return None
-    return job_model.node_detail(job, int(node))
+    if job.multi_node and job.attempts and node.isdigit() and int(node) < len(job.containers):
+        return job_model.node_detail(job, int(node))
+    return None

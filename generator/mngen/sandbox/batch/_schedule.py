@@ -24,7 +24,7 @@ from mngen.sandbox.batch import _reasons as reasons
 from mngen.sandbox.batch._array import DEPENDENCY_FAILED, follow_children
 from mngen.sandbox.batch._environments import catalog, fault_of, role_fault
 from mngen.sandbox.batch._interfaces import nodes_meet, task_interface_fits
-from mngen.sandbox.batch._job import ENDED, LOG_GROUP, Attempt, Job
+from mngen.sandbox.batch._job import LOG_GROUP, Attempt, Job
 from mngen.sandbox.batch._overrides import TOO_LONG, is_too_long
 from mngen.sandbox.batch._reserved import (
     instances_until,
@@ -47,7 +47,6 @@ _EXITED = "Essential container in task exited"
 _KILLED = 137
 _RESERVED_MEMORY = 32
 WAITING = ("SUBMITTED", "PENDING", "RUNNABLE")
-_PLACED = ("STARTING", "RUNNING")
 _NEVER_MET = 66
 """What the wire-up exits with where nodes are missing (MISSING of mngen_wireup.errors)."""
 
@@ -112,11 +111,11 @@ def advance(backend: Any, now: float) -> None:
         now: Seconds since the epoch.
     """
     state = state_of(backend)
-    open_jobs = [job for job in state.unsettled() if job.status not in ENDED]
+    open_jobs = [job for job in state.unsettled() if not job.ended]
     taken: Counter[str] = Counter()
     for job in open_jobs:
-        if job.status in _PLACED:
-            taken.update(_held(job))
+        if nodes := _held(job):
+            taken.update(nodes)
     this = Round(now, taken)
     for job in list(in_turn(backend, open_jobs, state.jobs.values(), now)):
         if _stays(job):
@@ -161,7 +160,7 @@ def _stays(job: Job) -> bool:
 
 def _held(job: Job) -> dict[str, int]:
     """Returns the nodes that a job has, by the ARN of their environment; empty for none."""
-    if job.status not in _PLACED:
+    if job.status not in ("STARTING", "RUNNING"):
         return {}
     return {job.attempts[-1].environment.arn: len(job.containers)}
 
@@ -178,8 +177,7 @@ def scaled(
     vcpus = sum(
         found.vcpus * len(job.containers)
         for job in state_of(backend).jobs.values()
-        if job.status in _PLACED
-        and environment.arn in _held(job)
+        if environment.arn in _held(job)
         and (found := catalog().get(job.attempts[-1].instance_type)) is not None
     )
     resources = described.get("computeResources")
