@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +12,7 @@ from mngen.adoption import Adoption, save
 from mngen.errors import InputError, ToolError
 from tests.support.adoption import DEFINITION, ENVIRONMENT, QUEUE, changed, write
 from tests.support.cli import mngen_here, read_tree
+from tests.support.processes import outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,22 +121,16 @@ def test_definition_of_another_is_not_overwritten(setup: Path) -> None:
     assert sorted(read_tree(setup)) == sorted([*SOURCES, FILE])
 
 
-def import_as(folder: Path, name: str) -> None:
-    sys.exit(mngen_here("import", "--from-json", *SOURCES, "--name", name, cwd=folder).returncode)
-
-
 def test_of_two_imports_at_once_one_is_written_whole(setup: Path) -> None:
-    forks = multiprocessing.get_context("fork")
-    runs = [
-        forks.Process(target=import_as, args=(setup, name), daemon=True)
-        for name in ("first", "second")
-    ]
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join(300)
-    assert {run.exitcode for run in runs} == {0, 1}
-    winner = ["first", "second"][[run.exitcode for run in runs].index(0)]
+    def run(name: str) -> str:
+        wanted = ("import", "--from-json", *SOURCES, "--name", name)
+        return outcome(lambda: mngen_here(*wanted, cwd=setup).returncode)
+
+    names = ["first", "second"]
+    with ThreadPoolExecutor() as pool:
+        codes = [*pool.map(run, names)]
+    assert sorted(codes) == ["0", "1"]
+    winner = names[codes.index("0")]
     assert f"name: {winner}\n" in (setup / "mngen.yaml").read_text(encoding="utf-8")
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-import multiprocessing
 import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ from mngen.catalog import PricedRegion, Prices, load_prices
 from mngen.cost import By, Origin, keep, spent_when_kept, summed
 from mngen.cost._spent import FORGOTTEN, IN_BLOCK, spent_of
 from mngen.errors import InputError, ToolError
+from tests.support.processes import outcome
 from tests.unit.cost.test_cost_spent import HOUR, usage
 
 if TYPE_CHECKING:
@@ -239,20 +241,16 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
     assert file.read_bytes() == before
 
 
-def keep_one_by_one(file: Path, name: str) -> None:
-    for number in range(20):
-        keep(file, [finished(f"{each}{number}") for each in ("x", name)], PRICES, HERE)
-
-
 def test_two_at_a_time_lose_nothing(tmp_path: Path) -> None:
     file = tmp_path / "jobs.csv"
-    forks = multiprocessing.get_context("fork")
-    both = [forks.Process(target=keep_one_by_one, args=(file, name), daemon=True) for name in "ab"]
-    for each in both:
-        each.start()
-    for each in both:
-        each.join(180)
-    assert [each.exitcode for each in both] == [0, 0]
+
+    def keep_one_by_one(name: str) -> None:
+        for number in range(20):
+            keep(file, [finished(f"{each}{number}") for each in ("x", name)], PRICES, HERE)
+
+    with ThreadPoolExecutor() as pool:
+        both = [*pool.map(outcome, [partial(keep_one_by_one, name) for name in "ab"])]
+    assert both == ["None", "None"]
     ids = [each.usage.id for each in keep(file, [], PRICES, HERE).jobs]
     expected = {f"{name}{number}" for name in "abx" for number in range(20)}
     assert (len(ids), {*ids}) == (60, expected)
