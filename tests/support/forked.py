@@ -179,20 +179,30 @@ def _text(output: bytes) -> str:
 
 
 _starting = threading.Lock()
-_servers: list[ForkServer] = []
+_servers: dict[Path, ForkServer] = {}
 
 
 def fork_server(environment: Mapping[str, str]) -> ForkServer | None:
     """Return the server of this process, if a fork is as good as a start with an environment.
 
-    The first call starts it. Where lines are counted, nothing is forked: that is prepared when
-    Python starts. See https://coverage.readthedocs.io/en/latest/subprocess.html.
+    Where lines are counted, nothing is forked: that is prepared when Python starts. See
+    https://coverage.readthedocs.io/en/latest/subprocess.html.
     """
     if any(name.startswith("COVERAGE_PROCESS_") for name in os.environ):
         return None
-    with _starting:
-        if not _servers:
-            _servers.append(ForkServer())
-            atexit.register(_servers[0].close)
-    [server] = _servers
+    server = server_of(_SERVER)
     return server if server.can_run(environment) else None
+
+
+def server_of(program: Path, environment: Mapping[str, str] | None = None) -> ForkServer:
+    """Return the server of this process that runs a program; the first call starts it.
+
+    Args:
+        program: As for `ForkServer`.
+        environment: Likewise; only the first call's counts.
+    """
+    with _starting:
+        if program not in _servers:
+            _servers[program] = ForkServer(program, environment)
+            atexit.register(_servers[program].close)
+    return _servers[program]

@@ -5,25 +5,24 @@ That is forked from one that has Ansible loaded. Tests of baking start the progr
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import re
 import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mngen._resources import playbooks
 from mngen.images._ansible import LOCALE, SECONDS_TO_CONNECT
 from mngen.sandbox.machines._root import _SOURCES, USER
-from tests.support.forked import ForkServer
+from tests.support.forked import server_of
 from tests.support.machines import ssh_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tests.support.forked import ForkServer
     from tests.support.machines import Machine
 
 _SERVER = Path(__file__).with_name("fork_ansible.py")
@@ -91,12 +90,9 @@ def variables(base: str, **others: Any) -> dict[str, Any]:
     }
 
 
-@cache
 def server() -> ForkServer:
-    """Return what forks for each run; the first call starts it."""
-    started = ForkServer(_SERVER, {**os.environ, **LOCALE})
-    atexit.register(started.close)
-    return started
+    """Return what forks for each run."""
+    return server_of(_SERVER, {**os.environ, **LOCALE})
 
 
 def play(
