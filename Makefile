@@ -17,6 +17,8 @@ PYTEST ?=
 COVERAGE ?=
 # What `make coverage` must find at least, in percent of the lines.
 LEAST ?=
+# What runs beside `make unit`, and is measured with it.
+ALSO :=
 # Further arguments for `make lock`.
 UPGRADE ?=
 
@@ -46,7 +48,11 @@ demo: parts-demo venv ## Run the whole workflow against an emulated AWS, with re
 	@rm -rf $(DEMO)
 	@$(WITH_PROVIDER) $(BIN)/mngen demo --keep $(DEMO)
 
-test: parts-tests check e2e ## Run `check` and the end-to-end tests; list what was skipped and why
+# Side by side: the end-to-end tests wait a good part of their time. What both need is made before.
+test: parts-tests venv scanner ## Run `check` and the end-to-end tests; list what was skipped and why
+	$(if $(COVERAGE),@rm -rf $(MEASURED_DATA))
+	@$(BIN)/python scripts/side_by_side.py $(MAKE) --no-print-directory check ALSO=e2e \
+	  -- $(MAKE) --no-print-directory e2e
 
 # mypy keeps one core busy and the tests two, for a longer time: together they take as long as the
 # tests alone, or little more.
@@ -63,7 +69,7 @@ types: venv
 # What a passed test wrote is removed at once, by each worker. Else one process would remove it all
 # at the end of a later run, while the cores have nothing to do.
 unit: venv
-	$(if $(COVERAGE),@rm -rf $(MEASURED_DATA))
+	$(if $(COVERAGE),$(if $(ALSO),,@rm -rf $(MEASURED_DATA)))
 	$(if $(COVERAGE),$(MEASURED),$(BIN)/pytest) -m "not e2e" -n $(JOBS) \
 	  -o tmp_path_retention_policy=failed $(PYTEST)
 
