@@ -157,11 +157,11 @@ def _loader(path: str | None) -> Any:
     """
     from botocore.loaders import create_loader
 
-    from mngen._descriptions import Descriptions
+    from mngen._descriptions import Catalog, Descriptions
 
-    loader = create_loader(path)
-    loader.file_loader = Descriptions()
-    return loader
+    return Catalog(
+        create_loader(path).search_paths, Descriptions(), include_default_search_paths=False
+    )
 
 
 @contextmanager

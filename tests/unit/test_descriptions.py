@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from botocore import BOTOCORE_ROOT
-from botocore.loaders import JSONFileLoader
+from botocore.exceptions import UnknownServiceError
+from botocore.loaders import JSONFileLoader, Loader
 
-from mngen._descriptions import Descriptions
+from mngen._descriptions import Catalog, Descriptions
 
 DATA = Path(BOTOCORE_ROOT, "data")
 
@@ -55,3 +56,36 @@ def test_every_session_of_a_process_reads_a_file_once(tmp_path: Path) -> None:
         command, env=dict(os.environ), cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["service-2", "endpoint-rule-set-1", "paginators-1"])
+def test_a_service_is_found_where_botocore_finds_it(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = Loader(file_loader=Descriptions()).load_service_model("efs", kind)
+    listed: list[object] = []
+    listdir = os.listdir
+
+    def listing(folder: str) -> list[str]:
+        listed.append(folder)
+        return listdir(folder)
+
+    monkeypatch.setattr(os, "listdir", listing)
+    assert Catalog(file_loader=Descriptions()).load_service_model("efs", kind) == expected
+    assert listed == [str(DATA / "efs")]
+
+
+def test_all_services_are_listed_on_request() -> None:
+    assert list(Catalog().list_available_services("waiters-2")) == (
+        Loader().list_available_services("waiters-2")
+    )
+
+
+@pytest.mark.parametrize(("service", "kind"), [("efz", "service-2"), ("efs", "waiters-2")])
+def test_one_that_is_not_there_is_reported_as_botocore_does(service: str, kind: str) -> None:
+    messages = []
+    for loader in (Catalog(), Loader()):
+        with pytest.raises(UnknownServiceError) as raised:
+            loader.load_service_model(service, kind)
+        messages.append(str(raised.value))
+    assert messages[0] == messages[1]
