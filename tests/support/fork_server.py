@@ -51,8 +51,11 @@ def load() -> None:
     Nothing is called that would keep anything else: a command must not find what its own
     environment, folder or account does not have.
     """
+    import msgspec
+
     import mngen
     from mngen import _aws
+    from mngen.spec import Spec
 
     root = Path(mngen.__file__).parent
     for file in sorted(root.rglob("*.py")):
@@ -67,6 +70,9 @@ def load() -> None:
     for service in _SERVICES:
         loader.load_service_model(service, "service-2")
         loader.load_service_model(service, "endpoint-rule-set-1")
+    # The first spec that msgspec converts has it look at the types of all keys.
+    with suppress(msgspec.ValidationError):
+        msgspec.convert({}, Spec)
 
 
 def keep_loaded() -> None:
