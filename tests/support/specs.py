@@ -602,32 +602,28 @@ def pairwise() -> list[Choice]:
 
 @cache
 def _pairwise() -> list[Choice]:
-    keys = list(FEATURES)
-    missing = {
-        ((one, a), (two, b))
-        for one, two in itertools.combinations(keys, 2)
-        for a in FEATURES[one]
-        for b in FEATURES[two]
-    }
-    # Each pair in both orders, so that none need be put in order to be looked up.
-    unmet = missing | {(other, one) for one, other in missing}
+    # A feature with many options leaves least to choose, and goes first.
+    keys = sorted(FEATURES, key=lambda key: -len(FEATURES[key]))
+    options = [(key, option) for key in keys for option in FEATURES[key]]
+    of = {key: [n for n, (other, _) in enumerate(options) if other == key] for key in keys}
+    # For each option, a number with a bit for each one that it has yet to meet.
+    unmet = [
+        sum(1 << n for n, (other, _) in enumerate(options) if other != key) for key, _ in options
+    ]
     choices: list[Choice] = []
-    while missing:
-        # The first pair still missing, then for each other feature the option that meets most.
-        choice: Choice = dict(min(missing))
+    while any(unmet):
+        # The option that has most to meet, then of each other feature the one that meets most.
+        first = max(range(len(options)), key=lambda n: unmet[n].bit_count())
+        chosen = {options[first][0]: first}
+        bits = 1 << first
         for key in keys:
-            if key not in choice:
-                chosen = list(choice.items())
-                met = [
-                    sum(((key, option), pair) in unmet for pair in chosen)
-                    for option in FEATURES[key]
-                ]
-                choice[key] = FEATURES[key][met.index(max(met))]
-        ordered = [(key, choice[key]) for key in keys]
-        pairs = set(itertools.combinations(ordered, 2))
-        missing -= pairs
-        unmet -= pairs | {(other, one) for one, other in pairs}
-        choices.append(choice)
+            if key not in chosen:
+                met = {n: (unmet[n] & bits).bit_count() for n in of[key]}
+                chosen[key] = max(met, key=met.__getitem__)
+                bits |= 1 << chosen[key]
+        for option in chosen.values():
+            unmet[option] &= ~bits
+        choices.append({key: options[chosen[key]][1] for key in FEATURES})
     return choices
 
 
