@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.provider_mirror import CONFIG_VARIABLE, write_cli_config
 from tests.support.deployments import Deployments, deploy_all
-from tests.support.narrow_plugin import narrow_mirror
+from tests.support.narrow_plugin import narrow_environment
 from tests.support.stack import Stack
 from tests.support.wheel import ROOT, build_wheel, install_wheel
 
@@ -39,21 +38,13 @@ def narrow_env(
     terraform_env: dict[str, str],
     requires_provider: None,
     tmp_path_factory: pytest.TempPathFactory,
-) -> dict[str, str]:
+) -> Iterator[dict[str, str]]:
     """The environment for mngen where it runs Terraform in a sandbox of its own.
 
     Terraform installs and starts the AWS provider itself; it describes only what mngen uses.
     """
-    folder = tmp_path_factory.mktemp("narrow")
-    mirror = narrow_mirror(folder, terraform_env)
-    if mirror is None:
-        return terraform_env
-    config = folder / "terraform.rc"
-    write_cli_config(mirror, config)
-    env = {**terraform_env, CONFIG_VARIABLE: str(config)}
-    # The cache is of the provider that is under the same name elsewhere.
-    env.pop("TF_PLUGIN_CACHE_DIR", None)
-    return env
+    with narrow_environment(tmp_path_factory.mktemp("narrow"), terraform_env) as env:
+        yield env
 
 
 @pytest.fixture(scope="session")

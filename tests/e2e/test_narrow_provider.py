@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import time
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.narrow_plugin import narrow_environment
 from tests.support.needs import skip_without
 from tests.support.provider import attached
 from tests.support.sandbox import client
@@ -63,7 +65,6 @@ def with_environment(text: str) -> list[str]:
 @pytest.mark.parametrize("way", ["installed", "attached"])
 def test_the_provider_answers_through_it_and_nothing_is_left(
     sandbox: Sandbox,
-    narrow_env: dict[str, str],
     terraform_env: dict[str, str],
     requires_provider: None,
     tmp_path: Path,
@@ -71,16 +72,18 @@ def test_the_provider_answers_through_it_and_nothing_is_left(
 ) -> None:
     # Without it the real provider serves, since nothing else would surely end it.
     skip_without("setpriv")
-    folder, temporary = tmp_path / "deployment", tmp_path / "temporary"
-    folder.mkdir()
-    temporary.mkdir()
+    folder, temporary, plugin = (tmp_path / each for each in ("deployment", "temporary", "plugin"))
+    for each in (folder, temporary, plugin):
+        each.mkdir()
     name = f"narrow-{way}"
     (folder / "main.tf").write_text(CONFIGURATION.replace("NAME", name), encoding="utf-8")
-    base = narrow_env if way == "installed" else terraform_env
-    env = {**sandbox.environment("us-east-1", base), "TMPDIR": str(temporary)}
+    env = {**sandbox.environment("us-east-1", terraform_env), "TMPDIR": str(temporary)}
     with ExitStack() as provider:
-        if way == "attached":
-            env |= provider.enter_context(attached(folder, env))
+        ways = {
+            "installed": partial(narrow_environment, plugin),
+            "attached": partial(attached, folder),
+        }
+        env |= provider.enter_context(ways[way](env))
         initialized = terraform(folder, env, "init")
         assert ("Installed hashicorp/aws" in initialized) == (way == "installed"), initialized
         # The provider's own check of an argument.

@@ -64,8 +64,8 @@ _OBJECTIONS: Final = 2
 _NO_LOGS: Final = dict.fromkeys(("TF_LOG_SDK", "TF_LOG_PROVIDER_AWS"), "off")
 """Terraform chooses from the logs of a provider, which therefore writes all; here none is read."""
 
-# What a plugin is started with, such as the certificate that it would want of who connects.
-_OF_PLUGINS: Final = "PLUGIN_"
+OF_PLUGINS: Final = "PLUGIN_"
+"""What a plugin is started with, such as the certificate that it would want of who connects."""
 
 _VARINT, _BYTES = 0, 2
 _MORE = 0x80
@@ -182,11 +182,14 @@ def once(
 
 
 @contextmanager
-def running(command: Sequence[str], **options: Any) -> Iterator[tuple[IO[str], dict[str, Any]]]:
-    """Run a provider for a debugger.
+def running(
+    command: Sequence[str], env: Mapping[str, str], **options: Any
+) -> Iterator[tuple[IO[str], dict[str, Any]]]:
+    """Run a provider for a debugger, and kill it at the end.
 
     Args:
         command: What starts it so that it ends with the thread that started it.
+        env: The environment of what starts it elsewhere.
         options: Further ones of `subprocess.Popen`.
 
     Yields:
@@ -195,11 +198,10 @@ def running(command: Sequence[str], **options: Any) -> Iterator[tuple[IO[str], d
     Raises:
         SystemExit: It ended before it listened.
     """
-    env = {name: text for name, text in os.environ.items() if not name.startswith(_OF_PLUGINS)}
-    env |= _NO_LOGS
+    own = {name: text for name, text in env.items() if not name.startswith(OF_PLUGINS)}
     with subprocess.Popen(
         command,
-        env=env,
+        env=own | _NO_LOGS,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         encoding="utf-8",
@@ -209,14 +211,17 @@ def running(command: Sequence[str], **options: Any) -> Iterator[tuple[IO[str], d
         found = next(filter(None, map(_ATTACH.match, provider.stdout)), None)
         if found is None:
             sys.exit(f"{command[-2]} ended with {provider.wait()}")
-        yield provider.stdout, json.loads(found[1])
+        try:
+            yield provider.stdout, json.loads(found[1])
+        finally:
+            provider.kill()
 
 
 class Relay:
     """Hands connections of Terraform on to a provider, and answers the calls that it can.
 
     Args:
-        attach: What leads to the provider.
+        address: The socket of the provider.
         types: What is left of its description.
         kept: The file of what is left; answers about the configuration are kept beside it.
         answers: What answers further methods.
@@ -224,16 +229,12 @@ class Relay:
 
     def __init__(
         self,
-        attach: Mapping[str, Any],
+        address: str,
         types: Iterable[str],
         kept: Path,
         answers: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType({}),
     ) -> None:
-        (own,) = attach.values()
-        socket = Path(own["Addr"]["String"])
-        # The provider, which is killed, would leave its file among the temporary ones.
-        self._address = f"/proc/self/fd/{os.open(socket, os.O_PATH)}"
-        socket.unlink()
+        self._address = address
         known = Answers(frozenset(types), kept)
         self._answers: dict[str, Callable[[bytes], bytes]] = {
             **answers,
@@ -256,33 +257,44 @@ class Relay:
         return answer
 
 
-async def serving(server: asyncio.Server, output: IO[str], announcement: str) -> None:
-    """Announce a server, and wait until the provider behind it ends.
+@contextmanager
+def hidden_socket(attach: Mapping[str, Any]) -> Iterator[str]:
+    """Remove the file of a provider's socket, and yield the address that is left to this process.
+
+    The provider, which is killed, would leave its file among the temporary ones.
 
     Args:
-        server: What listens already.
-        output: The output of the provider; what it writes later must not fill the pipe.
-        announcement: What is printed.
+        attach: What leads to the provider.
     """
-    async with server:
-        print(announcement, flush=True)
-        await asyncio.to_thread(output.read)
+    (own,) = attach.values()
+    socket = Path(own["Addr"]["String"])
+    descriptor = os.open(socket, os.O_PATH)
+    socket.unlink()
+    try:
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
 
 
 async def _serve(relay: Relay, attach: dict[str, Any], socket: str, output: IO[str]) -> None:
-    server = await asyncio.start_unix_server(relay, socket)
+    """Serve until the provider ends, and read what it writes, which must not fill the pipe."""
     (own,) = attach.values()
     own["Pid"] = os.getpid()
     own["Addr"]["String"] = socket
-    await serving(server, output, json.dumps(attach))
+    async with await asyncio.start_unix_server(relay, socket):
+        print(json.dumps(attach), flush=True)
+        await asyncio.to_thread(output.read)
 
 
 def main() -> None:
     """Run the provider until it ends, or the process that started this."""
     socket, kept, types, *command = sys.argv[1:]
     command = ["setpriv", "--pdeathsig", "KILL", *command]
-    with running(command, stderr=subprocess.DEVNULL) as (output, attach):
-        relay = Relay(attach, types.split(","), Path(kept))
+    with (
+        running(command, os.environ, stderr=subprocess.DEVNULL) as (output, attach),
+        hidden_socket(attach) as address,
+    ):
+        relay = Relay(address, types.split(","), Path(kept))
         asyncio.run(_serve(relay, attach, socket, output))
 
 
