@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import provider6
 from tests.support.deployments import Deployments, deploy_all
 from tests.support.narrow_plugin import narrow_environment
+from tests.support.needs import skip_without
 from tests.support.stack import Stack
 from tests.support.wheel import ROOT, build_wheel, install_wheel
 
@@ -44,6 +46,14 @@ def narrow_env(
     Terraform installs and starts the AWS provider itself; it describes only what mngen uses.
     """
     with narrow_environment(tmp_path_factory.mktemp("narrow"), terraform_env) as env:
+        yield env
+
+
+@pytest.fixture(scope="session")
+def provider6_env() -> Iterator[dict[str, str]]:
+    """The environment for Terraform with the stand-in of provider 6, one for all tests."""
+    skip_without("terraform-program")
+    with provider6.provider6() as env:
         yield env
 
 

@@ -10,11 +10,10 @@ import pytest
 from mngen.cluster import DIGESTS_FILE, DigestFile
 from mngen.render import Deployment, render
 from tests.support import provider6
-from tests.support.needs import skip_without
 from tests.support.specs import FEATURES, make_spec, to_cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
 PLAIN = {name: options[0] for name, options in FEATURES.items()}
@@ -22,11 +21,9 @@ JOBS = {"machines": "mpi", "container": "named"}
 DIGEST = f"sha256:{'d' * 64}"
 
 
-@pytest.fixture(scope="module")
-def env() -> Iterator[dict[str, str]]:
-    skip_without("terraform-program")
-    with provider6.provider6() as environment:
-        yield environment
+@pytest.fixture
+def env(provider6_env: dict[str, str]) -> dict[str, str]:
+    return provider6_env
 
 
 def write(out: Path, tag: str) -> Path:
@@ -43,7 +40,7 @@ def image(folder: Path, env: Mapping[str, str]) -> str:
     assert provider6.apply(folder, env) == []
     (values,) = [
         each
-        for address, each in provider6.plan(folder, env).values.items()
+        for address, each in provider6.made(folder).items()
         if "aws_batch_job_definition" in address
     ]
     (ranges,) = json.loads(values["node_properties"])["nodeRangeProperties"]

@@ -13,18 +13,14 @@ from mngen.render import render
 from mngen.rules import open_cluster
 from tests.support import provider6
 from tests.support.golden import SPECS
-from tests.support.needs import skip_without
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
-@pytest.fixture(scope="module")
-def env() -> Iterator[dict[str, str]]:
-    skip_without("terraform-program")
-    with provider6.provider6() as environment:
-        yield environment
+@pytest.fixture
+def env(provider6_env: dict[str, str]) -> dict[str, str]:
+    return provider6_env
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda path: path.stem)
@@ -41,14 +37,14 @@ def test_a_spec_applies(spec: Path, tmp_path: Path, env: dict[str, str]) -> None
     provider6.use_local_backend(folder)
     amis = {"amis": {name: {"id": "ami-0123456789abcdef0"} for name in cluster.images}}
     assert provider6.apply(folder, env, amis) == []
-    after = provider6.plan(folder, env, amis)
-    assert (after.diagnostics, after.changes) == ([], {})
-    environments = [each for each in after.values if "aws_batch_compute_environment" in each]
+    assert provider6.pending(folder, env, amis) == []
+    made = provider6.made(folder)
+    environments = [each for each in made if "aws_batch_compute_environment" in each]
     assert len(environments) == len(cluster.environments)
     efs = cluster.spec.storage.efs
     allowed = [
         values["policy"]
-        for address, values in after.values.items()
+        for address, values in made.items()
         if address.startswith("module.identity.aws_iam_role_policy.")
         and "elasticfilesystem:ClientMount" in values.get("policy", "")
     ]

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).resolve().parents[3]
 _TIMEOUT = 120.0
+_CHANGES = 2
+"""What `terraform plan -detailed-exitcode` exits with where something would change."""
+
 _LOCAL_BACKEND = 'terraform {\n  backend "local" {}\n}\n'
 
 
@@ -212,6 +215,53 @@ def destroy(
     return _change(folder, env, variables, "destroy")
 
 
+def pending(
+    folder: Path, env: Mapping[str, str], variables: Mapping[str, object] | None = None
+) -> list[str]:
+    """Plans after an apply; returns what Terraform reports or would change, which must be nothing.
+
+    The arguments are those of `apply`.
+
+    Raises:
+        RigError: Terraform failed without saying why.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        options = _variable_file(scratch, variables)
+        result = _terraform(folder, env, "plan", "-json", "-detailed-exitcode", *options)
+    found = [str(each) for each in _streamed(result)]
+    found += [
+        f"{event['change']['action']} {event['change']['resource']['addr']}"
+        for event in _events(result)
+        if event["type"] == "planned_change"
+    ]
+    if result.returncode == _CHANGES and not found:
+        found.append("outputs change")
+    if result.returncode != 0 and not found:
+        raise _failure(result)
+    return found
+
+
+def made(folder: Path) -> dict[str, dict[str, Any]]:
+    """Returns the attributes of each resource and data source in the state that `apply` left.
+
+    Its file has the addresses in parts:
+    https://github.com/hashicorp/terraform/blob/v1.11.4/internal/states/statefile/version4.go.
+    """
+    state = json.loads((folder / "terraform.tfstate").read_text(encoding="utf-8"))
+    return {
+        _address(resource, instance): instance["attributes"]
+        for resource in state["resources"]
+        for instance in resource["instances"]
+    }
+
+
+def _address(resource: Mapping[str, Any], instance: Mapping[str, Any]) -> str:
+    data = ["data"] if resource["mode"] == "data" else []
+    module = [resource["module"]] if "module" in resource else []
+    index = f"[{json.dumps(instance['index_key'])}]" if "index_key" in instance else ""
+    return ".".join([*module, *data, resource["type"], resource["name"]]) + index
+
+
 def outputs(folder: Path, env: Mapping[str, str]) -> dict[str, Any]:
     """Returns the outputs of what was applied in `folder`: {name: value}.
 
@@ -281,15 +331,17 @@ def _failure(result: subprocess.CompletedProcess[str]) -> RigError:
 
 def _streamed(result: subprocess.CompletedProcess[str]) -> list[Diagnostic]:
     """Returns the diagnostics among the JSON lines that `init`, `plan` and `apply` print."""
-    found = []
+    return [
+        _diagnostic(event["diagnostic"])
+        for event in _events(result)
+        if event["type"] == "diagnostic"
+    ]
+
+
+def _events(result: subprocess.CompletedProcess[str]) -> Iterator[dict[str, Any]]:
     for line in result.stdout.splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if event.get("type") == "diagnostic":
-            found.append(_diagnostic(event["diagnostic"]))
-    return found
+        with contextlib.suppress(ValueError):
+            yield json.loads(line)
 
 
 def _diagnostic(entry: dict[str, Any]) -> Diagnostic:
