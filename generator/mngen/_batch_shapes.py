@@ -105,10 +105,12 @@ def empty_values(data: Any, path: _Path = ()) -> Iterator[_Path]:
 
 @cache
 def _model() -> Any:
-    from botocore.loaders import create_loader
     from botocore.model import ServiceModel
 
-    return ServiceModel(create_loader().load_service_model("batch", "service-2"), "batch")
+    from mngen._descriptions import Catalog, Descriptions
+
+    loader = Catalog(file_loader=Descriptions())
+    return ServiceModel(loader.load_service_model("batch", "service-2"), "batch")
 
 
 @cache

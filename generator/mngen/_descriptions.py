@@ -14,6 +14,9 @@ from botocore.loaders import JSONFileLoader, Loader
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# What `read_once` replaces.
+_list_services = Loader.list_available_services
+
 
 class Descriptions(JSONFileLoader):
     """Reads each file once in a process, into plain dictionaries.
@@ -51,24 +54,26 @@ class Catalog(Loader):
 
 
 class _Services:
-    def __init__(self, catalog: Catalog, type_name: str) -> None:
-        self._catalog = catalog
+    def __init__(self, loader: Loader, type_name: str) -> None:
+        self._loader = loader
         self._type_name = type_name
 
     def __contains__(self, service: str) -> bool:
         try:
-            self._catalog.determine_latest_version(service, self._type_name)
+            self._loader.determine_latest_version(service, self._type_name)
         except DataNotFoundError:
             return False
         return True
 
     def __iter__(self) -> Iterator[str]:
-        return iter(Loader.list_available_services(self._catalog, self._type_name))
+        return iter(_list_services(self._loader, self._type_name))
 
 
 def read_once() -> None:
-    """Has all that loads descriptions from here on in this process read each file once."""
-    Loader.FILE_LOADER_CLASS = Descriptions
+    """Has all loaders of this process, from here on, find and read files as these do."""
+    replaced: Any = Loader
+    replaced.FILE_LOADER_CLASS = Descriptions
+    replaced.list_available_services = Catalog.list_available_services
 
 
 @cache

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import json
 import time
-from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -30,7 +28,7 @@ from mngen.rules import require
 from mngen.sandbox import ACCOUNT_ID
 from mngen.spec import JobFromFile, load_text
 from tests.support.builders import base_ami
-from tests.support.sandbox import control
+from tests.support.sandbox import client, control
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,19 +36,6 @@ if TYPE_CHECKING:
     from mngen.cluster import Cluster, ResolvedEnvironment, ResolvedJob
     from mngen.jobs import Jobs
     from mngen.sandbox import Sandbox
-
-
-@lru_cache
-def _client(endpoint: str, service: str) -> Any:
-    """Make a client once: to read a service's description takes longer than most calls."""
-    session: Any = boto3.session.Session()
-    return session.client(
-        service,
-        region_name="us-east-1",
-        endpoint_url=endpoint,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
 
 
 def spec_text(name: str, *, nodes: int = 2, max_nodes: int = 4, more: str = "") -> str:
@@ -197,10 +182,10 @@ class Deployed:
         loaded = load_text(text.encode(), files=files)
         self.cluster: Cluster = require(loaded, load_catalog())
         self.name = self.cluster.spec.name
-        self.batch = _client(sandbox.endpoint, "batch")
-        self.ec2 = _client(sandbox.endpoint, "ec2")
-        self.iam = _client(sandbox.endpoint, "iam")
-        self.logs = _client(sandbox.endpoint, "logs")
+        self.batch = client(sandbox, "batch")
+        self.ec2 = client(sandbox, "ec2")
+        self.iam = client(sandbox, "iam")
+        self.logs = client(sandbox, "logs")
         self.environments: dict[str, str] = {}
         self._make()
 
@@ -242,7 +227,7 @@ class Deployed:
             computeEnvironments=[self.environments[environment]]
         )["computeEnvironments"]
         cluster = described[0]["ecsClusterArn"]
-        ecs = _client(self.sandbox.endpoint, "ecs")
+        ecs = client(self.sandbox, "ecs")
         arns = ecs.list_container_instances(cluster=cluster)["containerInstanceArns"]
         found = ecs.describe_container_instances(cluster=cluster, containerInstances=arns)
         return {each["ec2InstanceId"] for each in found["containerInstances"]}
@@ -283,7 +268,7 @@ class Deployed:
 
     def _make(self) -> None:
         # Another test of the session may have lowered a quota for good.
-        quotas = _client(self.sandbox.endpoint, "service-quotas")
+        quotas = client(self.sandbox, "service-quotas")
         for code in ("L-1216C47A", "L-34B43A08"):
             quotas.request_service_quota_increase(
                 ServiceCode="ec2", QuotaCode=code, DesiredValue=4096
@@ -381,7 +366,7 @@ class Deployed:
         container = self.cluster.spec.container
         if container.image:
             return
-        ecr = _client(self.sandbox.endpoint, "ecr")
+        ecr = client(self.sandbox, "ecr")
         name = f"{self.name}/{container.repository}"
         made = ecr.create_repository(repositoryName=name)["repository"]
         self.repository = str(made["repositoryUri"])
@@ -389,7 +374,7 @@ class Deployed:
 
     def put_image(self, repository: str, tag: str) -> None:
         """Put an image of the deployment's own into a repository."""
-        _client(self.sandbox.endpoint, "ecr").put_image(
+        client(self.sandbox, "ecr").put_image(
             repositoryName=repository,
             imageManifest=json.dumps({"schemaVersion": 2, "config": {"digest": self.name}}),
             imageManifestMediaType="application/vnd.docker.distribution.manifest.v2+json",
@@ -398,7 +383,7 @@ class Deployed:
 
     def client(self, service: str) -> Any:
         """Return a client of a service."""
-        return _client(self.sandbox.endpoint, service)
+        return client(self.sandbox, service)
 
     def _image(self, name: str, base: str) -> str:
         made = self.ec2.copy_image(

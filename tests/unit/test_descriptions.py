@@ -44,12 +44,18 @@ def test_a_broken_one_is_reported_as_botocore_does(tmp_path: Path) -> None:
             loader.load_file(str(tmp_path / "broken"))
 
 
-def test_every_session_of_a_process_reads_a_file_once(tmp_path: Path) -> None:
+def test_every_session_of_a_process_reads_a_file_once_and_lists_few_folders(tmp_path: Path) -> None:
     script = (
+        "import sys\n"
         "from mngen._descriptions import read_once; read_once()\n"
-        "import boto3\n"
+        "import boto3, botocore\n"
+        "listed = []\n"
+        "sys.addaudithook(lambda what, found: what == 'os.listdir' and listed.append(found[0]))\n"
         "one, two = (boto3.Session().client('ec2', 'us-east-1').meta for _ in range(2))\n"
         "assert one.service_model.metadata is two.service_model.metadata\n"
+        "assert len([each for each in listed if each.startswith(botocore.BOTOCORE_ROOT)]) < 9\n"
+        "assert 'ec2' in boto3.Session().get_available_services()\n"
+        "assert len(list(boto3.Session().get_available_services())) > 300\n"
     )
     command = [sys.executable, "-c", script]
     done = subprocess.run(
