@@ -18,14 +18,19 @@ are watched, and killed, cut off or frozen. `unavailable` returns why that canno
         print(nodes.exit_codes, nodes.lines)
 """
 
-from mngen.rehearsal._containers import ContainerEngine
-from mngen.rehearsal._faults import Fault, FaultKind, check_faults, parse_fault
-from mngen.rehearsal._nodes import Line, Nodes
-from mngen.rehearsal._plan import Rehearsal, RehearsedGroup, image_of, rehearsal_of
-from mngen.rehearsal._rehearse import Engine, Outcome, rehearse
-from mngen.rehearsal._request import Bind, MemoryFiles, NodesRequest
-from mngen.rehearsal._start import NetworkNamespaces, start_nodes, unavailable
-from mngen.rehearsal._watch import RunningNodes
+from typing import TYPE_CHECKING
+
+from mngen._later import later
+
+if TYPE_CHECKING:
+    from mngen.rehearsal._containers import ContainerEngine
+    from mngen.rehearsal._faults import Fault, FaultKind, check_faults, parse_fault
+    from mngen.rehearsal._nodes import Line, Nodes
+    from mngen.rehearsal._plan import Rehearsal, RehearsedGroup, image_of, rehearsal_of
+    from mngen.rehearsal._rehearse import Engine, Outcome, rehearse
+    from mngen.rehearsal._request import Bind, MemoryFiles, NodesRequest
+    from mngen.rehearsal._start import NetworkNamespaces, start_nodes, unavailable
+    from mngen.rehearsal._watch import RunningNodes
 
 __all__ = [
     "Bind",
@@ -50,3 +55,31 @@ __all__ = [
     "start_nodes",
     "unavailable",
 ]
+
+# The keeper, in which every node starts, needs none of these.
+__getattr__ = later(
+    __name__,
+    {
+        "Bind": "_request",
+        "ContainerEngine": "_containers",
+        "Engine": "_rehearse",
+        "Fault": "_faults",
+        "FaultKind": "_faults",
+        "Line": "_nodes",
+        "MemoryFiles": "_request",
+        "NetworkNamespaces": "_start",
+        "Nodes": "_nodes",
+        "NodesRequest": "_request",
+        "Outcome": "_rehearse",
+        "Rehearsal": "_plan",
+        "RehearsedGroup": "_plan",
+        "RunningNodes": "_watch",
+        "check_faults": "_faults",
+        "image_of": "_plan",
+        "parse_fault": "_faults",
+        "rehearsal_of": "_plan",
+        "rehearse": "_rehearse",
+        "start_nodes": "_start",
+        "unavailable": "_start",
+    },
+)

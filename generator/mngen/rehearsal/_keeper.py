@@ -67,6 +67,7 @@ class _Keeper:
         self._control = control
         self._rest = b""
         self._alive: dict[int, int] = {}
+        self._ip = ""
 
     def run(self) -> int:
         """Starts the nodes and serves; returns the exit code."""
@@ -88,7 +89,9 @@ class _Keeper:
         _linux.make_private("/")
         _linux.mount("proc", "/proc", "proc")
         roots = Roots(message["root"], message["binds"], message["unshared"], message["files"])
-        _network.run(_network.bridge())
+        habits = Habits(**message["habits"])
+        self._ip = habits.ip
+        _network.run(self._ip, _network.bridge())
         gates = Gates.create()
         for node in nodes:
             _linux.unshare(_linux.NEW_PIDS)
@@ -96,14 +99,14 @@ class _Keeper:
             if pid == 0:
                 # Never returns.
                 others = [each.pipe for each in nodes if each is not node]
-                live(node, others, gates, roots, Habits(**message["habits"]))
+                live(node, others, gates, roots, habits)
             self._alive[node.index] = pid
             _linux.leave_pids_to_own()
         for node in nodes:
             os.close(node.pipe)
         gates.keep()
         gates.await_reports(len(nodes))
-        _network.run(_network.attach(self._alive.items()))
+        _network.run(self._ip, _network.attach(self._alive.items()))
         gates.open_network()
         gates.await_reports(len(nodes))
         processes = list(self._alive.items())
@@ -146,7 +149,7 @@ class _Keeper:
     def _do(self, order: dict[str, Any]) -> None:
         index = order["node"]
         if order["do"] == "cut":
-            _network.run(_network.cut(index))
+            _network.run(self._ip, _network.cut(index))
         elif index not in self._alive:
             # It may have ended in the meantime: there is nothing left to signal.
             return

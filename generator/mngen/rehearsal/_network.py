@@ -9,8 +9,6 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-from mngen import parts
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -20,11 +18,6 @@ _BRIDGE = "br0"
 # Source: https://github.com/aws/amazon-ecs-cni-plugins
 _ECS_INTERFACE = "ecs-eth0"
 _ECS_ADDRESS = "169.254.172.2/22"
-
-
-def find_ip() -> str | None:
-    """Returns where the program `ip` is, or None."""
-    return parts.find(parts.PARTS["ip"]).where or None
 
 
 def bridge() -> list[str]:
@@ -72,15 +65,16 @@ def cut(index: int) -> list[str]:
     return [f"link set n{index} nomaster"]
 
 
-def run(commands: Sequence[str]) -> None:
+def run(program: str, commands: Sequence[str]) -> None:
     """Runs commands in this process's network namespace.
 
+    Args:
+        program: Where `ip` is.
+        commands: What it reads.
+
     Raises:
-        OSError: One of them failed, or there is no `ip`.
+        OSError: One of them failed, or there is no such program.
     """
-    program = find_ip()
-    if program is None:
-        raise FileNotFoundError("the program `ip` (iproute2) is missing")
     done = subprocess.run(
         [program, "-batch", "-"],
         input="\n".join(commands) + "\n",

@@ -8,9 +8,8 @@ import signal
 import socket
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from mngen.rehearsal import _linux, _network
 
@@ -43,31 +42,44 @@ _LIMITS = {
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
-@dataclass(frozen=True, slots=True)
+# No dataclass, whose module takes longer to import than all of this.
 class Node:
     """What one node is to be; see `mngen.rehearsal._request.as_message`."""
 
-    index: int
-    pipe: int
-    command: Sequence[str]
-    environment: Mapping[str, str]
-    hostname: str
-    address: str
-    late: float
+    def __init__(
+        self,
+        index: int,
+        pipe: int,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        hostname: str,
+        address: str,
+        late: float,
+    ) -> None:
+        self.index = index
+        self.pipe = pipe
+        self.command = command
+        self.environment = environment
+        self.hostname = hostname
+        self.address = address
+        self.late = late
 
 
-@dataclass(frozen=True, slots=True)
-class Habits:
-    """What all nodes do alike; see `mngen.rehearsal.NodesRequest`."""
+class Habits(NamedTuple):
+    """What all nodes do alike; see `mngen.rehearsal.NodesRequest`.
+
+    Attributes:
+        ip: Where the program `ip` is, which gives them their addresses.
+    """
 
     workdir: str
     user: Sequence[int] | None
     init: bool
     limits: Mapping[str, Sequence[int]]
+    ip: str
 
 
-@dataclass(frozen=True, slots=True)
-class Gates:
+class Gates(NamedTuple):
     """Where nodes report, and the two gates that all of them wait at.
 
     A gate is the reading end of a pipe that nothing is ever written to: when its only writer
@@ -135,7 +147,7 @@ def live(
         gates.join()
         for descriptor in others:
             os.close(descriptor)
-        _settle(node, gates, roots)
+        _settle(node, gates, roots, habits.ip)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         message = f"node {node.index}: {place}{error.strerror or error}"
@@ -152,7 +164,7 @@ def live(
         os._exit(1)
 
 
-def _settle(node: Node, gates: Gates, roots: Roots) -> None:
+def _settle(node: Node, gates: Gates, roots: Roots, ip: str) -> None:
     """Makes all that is the node's own; ends when it is ready to run."""
     os.setsid()
     os.umask(0o022)
@@ -164,7 +176,7 @@ def _settle(node: Node, gates: Gates, roots: Roots) -> None:
         Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1", "ascii")
     os.write(gates.reports[1], _READY)
     _wait(gates.network[0])
-    _network.run(_network.configure(node.address))
+    _network.run(ip, _network.configure(node.address))
     socket.sethostname(node.hostname)
     roots.enter(node.index, node.hostname, node.address.partition("/")[0])
     null = os.open(os.devnull, os.O_RDONLY)

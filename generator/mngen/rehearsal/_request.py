@@ -175,12 +175,13 @@ def environment_of(request: NodesRequest, index: int) -> dict[str, str]:
     }
 
 
-def as_message(request: NodesRequest, pipes: Mapping[int, int]) -> dict[str, Any]:
+def as_message(request: NodesRequest, pipes: Mapping[int, int], ip: str) -> dict[str, Any]:
     """Returns the message to the keeper, as JSON-ready data.
 
     Args:
         request: The job.
         pipes: The descriptor that takes a node's output, by index.
+        ip: Where the program `ip` is.
     """
     return {
         "nodes": [
@@ -207,5 +208,6 @@ def as_message(request: NodesRequest, pipes: Mapping[int, int]) -> dict[str, Any
             "user": request.user,
             "init": request.init,
             "limits": dict(request.limits),
+            "ip": ip,
         },
     }

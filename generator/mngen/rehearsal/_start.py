@@ -161,8 +161,9 @@ def _started(request: NodesRequest, on_line: Callable[[Line], None] | None) -> I
             os.close(descriptor)
         nodes = Nodes(request, control, readers, process.pid, on_line)
         stack.callback(nodes.close)
+        message = as_message(request, writers, parts.find(parts.PARTS["ip"]).where)
         # A keeper that could not start is found out by waiting for it.
         with suppress(BrokenPipeError, ConnectionResetError):
-            control.sendall(json.dumps(as_message(request, writers)).encode() + b"\n")
+            control.sendall(json.dumps(message).encode() + b"\n")
         nodes.await_start()
         yield nodes
