@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from scripts.provider_mirror import CONFIG_VARIABLE, terraform_environment
 from tests.support import order, processor_time, worker_messages
+from tests.support.asking import asks, with_askers
 from tests.support.needs import skip_without
 from tests.support.provider import SHARED, provider_binary
 
@@ -74,16 +75,24 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         case "not e2e" if collection_path == E2E:
             return True
         case "e2e" if collection_path.name.startswith("test_") and UNIT in collection_path.parents:
-            return None if names_sandbox(collection_path) else True
+            return None if may_ask_sandbox(collection_path) else True
     return None
 
 
 @cache
-def names_sandbox(path: Path) -> bool:
-    """Whether a file, or a conftest.py that holds for it, names the fixture `sandbox`."""
-    folders = [folder for folder in path.parents if folder.is_relative_to(UNIT)]
-    files = [path, *(folder / "conftest.py" for folder in folders)]
-    return any("sandbox" in file.read_text(encoding="utf-8") for file in files if file.exists())
+def may_ask_sandbox(path: Path) -> bool:
+    """Whether a file of unit tests may ask for the fixture `sandbox`, also by another fixture."""
+    return asks(path.read_text(encoding="utf-8"), sandbox_fixtures(path.parent))
+
+
+@cache
+def sandbox_fixtures(folder: Path) -> frozenset[str]:
+    """The fixtures for a folder that are `sandbox`, or ask for it, by name."""
+    if not folder.is_relative_to(UNIT):
+        return frozenset({"sandbox"})
+    known = sandbox_fixtures(folder.parent)
+    file = folder / "conftest.py"
+    return with_askers(file.read_text(encoding="utf-8"), known) if file.exists() else known
 
 
 # Before xdist reads the groups.
@@ -91,12 +100,13 @@ def names_sandbox(path: Path) -> bool:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the end-to-end tests: those in their folder, and all that ask an emulated AWS."""
     for item in items:
-        asks = "sandbox" in getattr(item, "fixturenames", ())
-        if asks and UNIT in item.path.parents and not names_sandbox(item.path):
+        asking = "sandbox" in getattr(item, "fixturenames", ())
+        if asking and UNIT in item.path.parents and not may_ask_sandbox(item.path):
             raise pytest.UsageError(
-                f"{item.nodeid} asks for the fixture `sandbox`, which its file does not name"
+                f"{item.nodeid} asks for the fixture `sandbox` in a way that is not found in its"
+                " file: name it as an annotated parameter, or in quotes"
             )
-        if asks or is_end_to_end(item.path):
+        if asking or is_end_to_end(item.path):
             item.add_marker(pytest.mark.e2e)
     order.arrange(items)
 

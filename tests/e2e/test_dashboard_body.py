@@ -13,7 +13,6 @@ import pytest
 
 from mngen.render import render
 from mngen.rules.spec import _observed
-from mngen.sandbox.emulator._dashboards import faults
 from tests.support.needs import skip_without
 from tests.support.published_metrics import PUBLISHED
 from tests.support.specs import to_cluster
@@ -181,6 +180,9 @@ def test_widgets_neither_overlap_nor_leave_the_grid(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_aws_takes_the_body(kind: str, bodies: dict[str, dict[str, Any]]) -> None:
+    # It loads moto, which no process that collects tests needs otherwise.
+    from mngen.sandbox.emulator._dashboards import faults
+
     assert list(faults(bodies[kind])) == []
     # What AWS does not take for granted: a region of each, and a graph without any metric.
     for graph in graphs(bodies[kind]):

