@@ -63,6 +63,9 @@ _THROTTLES = {
 _SKEWED = {"RequestTimeTooSkewed", "RequestInTheFuture"}
 _NOT_OPTED_IN = {"OptInRequired", "SubscriptionRequiredException"}
 
+# How the variables begin that decide what a session is.
+# Source: https://github.com/boto/botocore (configprovider.py, session.py, credentials.py)
+_READ = ("AWS_", "BOTO_CONFIG", "HOME")
 # A session does not bear two threads that make clients.
 _MAKING = threading.Lock()
 
@@ -129,12 +132,17 @@ def region_of(region: str | None = None) -> str:
 
 def _session() -> Any:
     """Returns the session of all clients: the MFA code of a role is asked for once."""
-    return _session_in(frozenset(os.environ.items()))
+    read = (each for each in os.environ.items() if each[0].startswith(_READ))
+    return _session_in(frozenset(read))
 
 
 @lru_cache(maxsize=1)
 def _session_in(environment: frozenset[tuple[str, str]]) -> Any:
-    """Returns the session in an environment, which is this process's."""
+    """Returns the session in an environment, which is this process's.
+
+    Args:
+        environment: What botocore reads of it.
+    """
     import botocore.session
 
     session = botocore.session.get_session()

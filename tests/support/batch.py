@@ -209,12 +209,17 @@ class Deployed:
     def drain(self) -> None:
         """Terminate every job of the deployment, and wait until its instances are free again."""
         queues = [each.spec.aws_name or f"{self.name}-{each.name}" for each in self.cluster.queues]
+        # With a filter, one listing has jobs in all states.
+        # Source: https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html (filters)
+        everything = [{"name": "AFTER_CREATED_AT", "values": ["0"]}]
+        pages = self.batch.get_paginator("list_jobs")
         deadline = time.monotonic() + 180
         while left := [
             each["jobId"]
             for queue in queues
-            for state in UNFINISHED
-            for each in self.batch.list_jobs(jobQueue=queue, jobStatus=state)["jobSummaryList"]
+            for page in pages.paginate(jobQueue=queue, filters=everything)
+            for each in page["jobSummaryList"]
+            if each["status"] in UNFINISHED
         ]:
             assert time.monotonic() < deadline, left
             for identifier in left:
@@ -284,8 +289,10 @@ class Deployed:
         base = base_ami(self.sandbox)
         self.images = {name: self._image(name, base) for name in self.cluster.images}
         self.push_image()
+        subnets = self.ec2.describe_subnets()["Subnets"]
+        groups = self.ec2.describe_security_groups()["SecurityGroups"]
         for environment in self.cluster.environments:
-            self._environment(environment)
+            self._environment(environment, subnets, groups)
         for queue in self.cluster.queues:
             policy = self._policy(queue.name)
             self.batch.create_job_queue(
@@ -396,13 +403,12 @@ class Deployed:
                 self.control(nr_cpus={made: each.nr_cpus})
         return str(made)
 
-    def _environment(self, each: ResolvedEnvironment) -> None:
-        subnets = self.ec2.describe_subnets()["Subnets"]
+    def _environment(
+        self, each: ResolvedEnvironment, subnets: list[Any], groups: list[Any]
+    ) -> None:
         zones = each.zones or ("us-east-1a",)
         subnet = next(one for one in subnets if one["AvailabilityZone"] in zones)
-        group = self.ec2.describe_security_groups(
-            Filters=[{"Name": "vpc-id", "Values": [subnet["VpcId"]]}]
-        )["SecurityGroups"][0]["GroupId"]
+        group = next(one["GroupId"] for one in groups if one["VpcId"] == subnet["VpcId"])
         name = f"{self.name}-{each.name}-00000000000000000000000000"
         spot = each.spec.purchase == "spot"
         role = self.cluster.spec.roles.service

@@ -61,3 +61,13 @@ def test_another_environment_has_another_session(
         made = client("ec2")
         assert made.meta.region_name == region
         assert made._request_signer._credentials.access_key == key
+
+
+def test_what_botocore_does_not_read_keeps_the_session(
+    process: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "process")
+    for name in ("XDG_STATE_HOME", "COLUMNS"):
+        monkeypatch.setenv(name, "80")
+        assert client("ec2")._request_signer._credentials.access_key == "AKIAPROCESS"
+    assert process.with_name("credentials.log").read_text(encoding="utf-8") == "asked\n"

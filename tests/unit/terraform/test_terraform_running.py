@@ -63,7 +63,7 @@ def test_only_a_replacement_of_instances_under_running_jobs_is_warned_of(sandbox
         jobDefinition=f"{deployed.name}-mpi",
         nodeOverrides={"nodePropertyOverrides": [override]},
     )["jobId"]
-    assert deployed.job(job)["status"] in ("STARTING", "RUNNING")
+    deployed.reached(job, "STARTING", "RUNNING")
     [warning] = warned(sandbox, deployed, image_id="ami-2")
     assert warning.message.startswith("1 job is STARTING or RUNNING in the queues of this")
     assert "its instances are replaced" in warning.message
