@@ -50,7 +50,7 @@ def main(control: int) -> None:
         control: The file descriptor of a socket; see `tests.support.fork_server.Server`.
     """
     sys.path.insert(0, str(Path(__file__).parents[2]))
-    from tests.support.fork_server import serve
+    from tests.support.fork_server import end, serve
 
     del sys.path[0]
     load()
@@ -59,7 +59,7 @@ def main(control: int) -> None:
     constants = import_module("ansible.constants")
     # With the configuration of the fork's environment.
     reload(constants)
-    import_module("ansible.cli.playbook").main()
+    end(import_module("ansible.cli.playbook").main)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Ansible.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import json
@@ -14,12 +15,16 @@ import select
 import signal
 import socket
 import sys
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _FILES = 5
 """A request comes as files: its text, its folder, standard output, standard error, and a socket.
@@ -46,7 +51,7 @@ _SERVICES = ("batch", "ec2", "ecr", "ecs", "iam", "logs", "s3", "service-quotas"
 
 
 def load() -> None:
-    """Import all that commands import, and read what most of them read of botocore's files.
+    """Import all that commands import, and read what most read of botocore's files and mngen's own.
 
     Nothing is called that would keep anything else: a command must not find what its own
     environment, folder or account does not have.
@@ -55,6 +60,7 @@ def load() -> None:
 
     import mngen
     from mngen import _aws
+    from mngen.catalog import load_catalog, load_prices
     from mngen.spec import Spec
 
     root = Path(mngen.__file__).parent
@@ -70,6 +76,8 @@ def load() -> None:
     for service in _SERVICES:
         loader.load_service_model(service, "service-2")
         loader.load_service_model(service, "endpoint-rule-set-1")
+    load_catalog()
+    load_prices()
     # The first spec that msgspec converts has it look at the types of all keys.
     with suppress(msgspec.ValidationError):
         msgspec.convert({}, Spec)
@@ -219,10 +227,36 @@ def serve(control: int) -> None:
     become(Server(socket.socket(fileno=control)).serve())
 
 
+def end(run: Callable[[], object]) -> NoReturn:
+    """Run a program in a fork, and end as Python does, but for freeing what the server has loaded.
+
+    That would copy all of it, which takes longer than most commands.
+
+    Args:
+        run: The program.
+    """
+    code: Any = None
+    try:
+        run()
+    except SystemExit as ended:
+        code = ended.code
+    if not isinstance(code, int | None):
+        sys.exit(code)
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except (OSError, ValueError):
+        # Python reports it.
+        sys.exit(code)
+    os._exit(code or 0)
+
+
 if __name__ == "__main__":
     load()
     serve(int(sys.argv[1]))
     # As the console script does.
     from mngen.cli import main
 
-    main()
+    end(main)

@@ -7,7 +7,8 @@ started with, and is in the process group and session of the tests. Then it runs
 script runs, and ends as Python does. What differs from a start:
 
 - All that any command imports is there already: an import that is missing is not noticed. So is
-  what botocore reads from its own files.
+  what botocore and mngen read from their own files.
+- What it leaves open is not closed: a file that it did not close may lack what was written last.
 - What Python and libraries take from the environment when they start is that of the server, such as
   the encoding of its streams. With another `AT_START`, there is no fork.
 - The seed of `hash()` is the same for all forks of one server.

@@ -30,10 +30,10 @@ ROOT = Path(__file__).parents[3]
 SERVER = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from tests.support.fork_server import serve
+from tests.support.fork_server import end, serve
 del sys.path[0]
 serve(int(sys.argv[1]))
-exec(open(sys.argv[0]).read())
+end(lambda: exec(open(sys.argv[0]).read(), globals()))
 """
 
 FACTS = """
@@ -155,14 +155,22 @@ def test_a_fork_finds_what_a_start_finds(
     [
         "import sys; print('out'); print('é\\r', file=sys.stderr); sys.exit(3)",
         "import sys; sys.exit('a message')",
+        "import sys; print('out', end=''); sys.exit(None)",
+        "import sys; sys.exit(-2)",
         "import os; print('lost', end=''); os._exit(4)",
         "import atexit; atexit.register(print, 'last'); print('first')",
         "import os; print('lost', end=''); os.kill(os.getpid(), 9)",
         "import os, signal; signal.raise_signal(signal.SIGTERM)",
         "import threading, time; threading.Timer(0.1, print, ['late']).start()",
         "import sys; sys.stdout.write('x' * 1_000_000); sys.stderr.write('y' * 1_000_000)",
+        "import weakref; kept = set(); weakref.finalize(kept, print, 'gone')",
+        "import os, sys; sys.stdout = open(os.dup(1), 'w'); print('lost'); os.close(3)",
+        "import sys; sys.stderr.close(); print('out')",
     ],
-    ids=["code", "message", "exit", "atexit", "kill", "signal", "thread", "much"],
+    ids=[
+        *("code", "message", "nothing", "negative", "exit", "atexit", "kill", "signal", "thread"),
+        *("much", "finalizer", "closed", "no errors"),
+    ],
 )
 def test_a_fork_ends_as_a_start_ends(text: str, programs: Programs) -> None:
     found = programs.fork(text)
@@ -291,7 +299,12 @@ def test_what_a_server_has_loaded() -> None:
     )
     found: dict[str, Any] = json.loads(done.stdout)
     assert [name for name in found["names"] if not name.startswith(AT_START)] == []
-    assert found["kept"] == ["mngen._aws._loader", "mngen._descriptions._read"]
+    assert found["kept"] == [
+        "mngen._aws._loader",
+        "mngen._descriptions._read",
+        "mngen.catalog._load._shipped",
+        "mngen.catalog._prices._shipped",
+    ]
     assert (found["threads"], len(found["children"])) == (1, 1)
     assert not found["emulator"]
     assert found["temporary"] is None
