@@ -55,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(processor_time.plugin(runs_tests=not workers))
     # What collecting makes stays until the end. Python would look through all of it for garbage
     # again and again, which takes half the time of collecting.
-    gc.set_threshold(100_000, 10, 10)
+    gc.disable()
     # Terraform and its providers spend a fifth of their time on collecting garbage; here memory is
     # spared less (https://go.dev/doc/gc-guide).
     os.environ.setdefault("GOGC", "300")
@@ -118,8 +118,19 @@ def is_end_to_end(path: Path) -> bool:
 
 
 def pytest_collection_finish() -> None:
-    gc.collect()
     gc.freeze()
+    # Most of what tests make stays as well: what they read once.
+    gc.set_threshold(1_000_000, 10, 10)
+    gc.enable()
+
+
+# Before pytest fails the test for what was not closed. At the end of a session it looks five times
+# through all that is not frozen, and no process sees what a worker of pytest-xdist finds then.
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    if nextitem is None:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)

@@ -11,7 +11,7 @@ import pexpect
 import pytest
 
 SCRIPT = """
-import logging, sys, time
+import logging, sys
 from mngen.cli._log import shown_log
 from mngen.cli._demo import shown_progress, show_plan
 from mngen.demo import Clock, Plan, PlannedStep
@@ -21,13 +21,13 @@ show_plan(Plan(steps, ("run: apt-get install x",)))
 with shown_log(), shown_progress() as begin:
     begin(Clock(steps))
     logging.getLogger("mngen.demo").info("a line [red] of progress")
-    time.sleep(float(sys.argv[1]))
+    sys.stdin.read(int(sys.argv[1]))
     begin(Clock(steps, [90.0]))
-    time.sleep(float(sys.argv[1]))
+    sys.stdin.read(int(sys.argv[1]))
 print("end")
 """
-# A bar is drawn several times a second; lines need no time.
-BAR, LINES = ([sys.executable, "-c", SCRIPT, seconds] for seconds in ("1", "0"))
+# A bar is drawn several times a second: it stays until a line is sent. Lines need no time.
+BAR, LINES = ([sys.executable, "-c", SCRIPT, characters] for characters in ("1", "0"))
 PLAN = [
     "2 steps, about 2 min left:",
     "  1 bake",
@@ -42,12 +42,15 @@ def test_on_a_terminal_there_is_a_bar_with_the_step_and_the_time_left() -> None:
     env = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
     env.pop("NO_COLOR", None)
     with pexpect.spawn(BAR[0], BAR[1:], env=env, encoding="utf-8", timeout=SOON) as child:
-        screen = child.read()
+        screen = ""
+        for bar in (r"1/2 bake .*about 2 min left", r"2/2 destroy .*about 1 min left"):
+            while not re.search(bar, CONTROL.sub("", screen)):
+                screen += child.read_nonblocking(10_000, timeout=SOON)
+            child.sendline()
+        screen += child.read()
     text = CONTROL.sub("", screen)
     assert [line for line in text.splitlines() if line in PLAN] == PLAN
     assert "a line [red] of progress" in text
-    assert re.search(r"1/2 bake .*about 2 min left", text)
-    assert re.search(r"2/2 destroy .*about 1 min left", text)
 
 
 @pytest.mark.parametrize("variables", [{"TERM": "dumb"}, {"NO_COLOR": "1", "TERM": "xterm"}])
