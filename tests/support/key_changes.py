@@ -181,11 +181,6 @@ ALONE: dict[str, dict[Key, Any]] = {
         ("container", "repository"): "other",
         ("logs", "retention"): 7,
     },
-    "zones": {
-        ("network", "zones"): ["us-east-1c", "us-east-1b"],
-        ("storage", "efs", "tls"): False,
-    },
-    "vpc": {("network", "vpc"): "default"},
     "name": {("name",): "other"},
     "aws_name": {
         ("container", "aws_name"): "lab/app",
@@ -194,6 +189,8 @@ ALONE: dict[str, dict[Key, Any]] = {
     },
     "execution": {
         ("roles", "execution"): _ROLE,
+        ("network", "zones"): ["us-east-1c", "us-east-1b"],
+        ("storage", "efs", "tls"): False,
         ("notify", "events"): ["blocked"],
         ("notify", "emails"): ["other@example.org"],
         ("notify", "webhooks"): ["https://hooks.example.org/few"],
@@ -212,14 +209,15 @@ ALONE: dict[str, dict[Key, Any]] = {
     "jobs": {
         ("roles", "job"): _ROLE,
         ("logs", "group"): "/aws/batch/job",
-        ("storage", "efs", "kms_key"): _KEY,
+        ("network", "vpc"): "default",
         ("storage", "fsx", "type"): "persistent-1",
     },
     "lustre": {
+        ("storage", "efs", "kms_key"): _KEY,
         ("storage", "fsx", "size"): 2400,
         ("storage", "fsx", "throughput"): 250,
         ("storage", "fsx", "compression"): False,
-        ("storage", "fsx", "zone"): "us-east-1b",
+        ("storage", "fsx", "zone"): "us-east-1a",
         ("storage", "fsx", "s3"): {},
         ("storage", "fsx", "kms_key"): _KEY,
         ("storage", "fsx", "backup_days"): 7,
@@ -333,6 +331,8 @@ def few() -> Data:
             "bucket": "few-inputs",
             "fsx": {
                 "type": "persistent-2",
+                # That of the two which stays where the other gives way to a third.
+                "zone": "us-east-1b",
                 "s3": {
                     "cases": {"path": "s3://few-cases/a/"},
                     "results": {"path": "s3://few-results/", "import": [], "export": ["new"]},
@@ -359,11 +359,9 @@ def few() -> Data:
     }
 
 
-def links_changed() -> Data:
-    """Return `few` with every change of a link."""
-    return changed(
-        few(), {("storage", "fsx", "s3", name, key): value for key, (name, value) in LINKS.items()}
-    )
+def links() -> dict[Key, Any]:
+    """Return every change of a link, for `few`."""
+    return {("storage", "fsx", "s3", name, key): value for key, (name, value) in LINKS.items()}
 
 
 def links_exchanged() -> Data:
