@@ -193,8 +193,18 @@ def no_aws_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The folder of a run of tests, for what all its workers use."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session")
 def terraform_env(
-    no_aws_account: None, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+    no_aws_account: None,
+    tmp_path_factory: pytest.TempPathFactory,
+    shared_folder: Path,
+    worker_id: str,
 ) -> dict[str, str]:
     """The environment for running the real Terraform, with the AWS provider where it can be had.
 
@@ -205,9 +215,7 @@ def terraform_env(
     config = tmp_path_factory.mktemp("terraform") / "terraform.rc"
     env = terraform_environment(os.environ, config)
     env.update(TF_IN_AUTOMATION="1", TF_INPUT="0", CHECKPOINT_DISABLE="1")
-    # Folders of all workers are in one.
-    own = tmp_path_factory.getbasetemp()
-    env[SHARED] = str(own if worker_id == "master" else own.parent)
+    env[SHARED] = str(shared_folder)
     if CONFIG_VARIABLE not in env and "TF_PLUGIN_CACHE_DIR" not in env:
         # Straight from the registry, the provider is some hundred MB for each `init`. Terraform's
         # cache is not safe for two at once, so every worker has its own.

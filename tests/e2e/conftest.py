@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,30 +11,31 @@ import pytest
 from tests.support import provider6
 from tests.support.deployments import Deployments, deploy_all
 from tests.support.narrow_plugin import narrow_environment
+from tests.support.narrow_provider import once
 from tests.support.needs import skip_without
 from tests.support.stack import Stack
 from tests.support.wheel import ROOT, build_wheel, install_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from mngen.sandbox import Sandbox
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout, built once by each worker that asks for it.
-
-    Tests of the group `wheel` share one; a long test by itself is quicker with its own.
-    """
-    return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
+def wheel(shared_folder: Path) -> Path:
+    """The wheel of this checkout; the first worker that asks for it builds it."""
+    folder = shared_folder / "wheel"
+    file = once(shared_folder / "kept-wheel", lambda: os.fsencode(build_wheel(ROOT, folder)))
+    return Path(os.fsdecode(file))
 
 
 @pytest.fixture(scope="session")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the wheel, likewise."""
-    return install_wheel(wheel, tmp_path_factory.mktemp("installed") / "venv")
+def installed(shared_folder: Path, wheel: Path) -> Path:
+    """An environment with the wheel, likewise. Nothing may write to it."""
+    folder = shared_folder / "installed"
+    once(shared_folder / "kept-installed", lambda: os.fsencode(install_wheel(wheel, folder)))
+    return folder
 
 
 @pytest.fixture(scope="session")
