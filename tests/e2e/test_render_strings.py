@@ -100,8 +100,13 @@ def test_literals_and_keys_evaluate_to_themselves(tmp_path: Path, env: dict[str,
     strings = list(nasty())
     # Keys meet their values, so that one cannot be taken for another.
     keyed = {text: f"{index}:{text}" for index, text in enumerate(dict.fromkeys(strings))}
+    # Beside a long key, every other one would be followed by as many spaces.
+    short = {key: value for key, value in keyed.items() if len(key) < LONG}
+    long = {key: value for key, value in keyed.items() if key not in short}
+    maps = {"short": short, "long": long}
     source = f'output "list" {{\nvalue = {_hcl.expression(strings)}\n}}\n'
-    source += f'output "map" {{\nvalue = {_hcl.expression(keyed)}\n}}\n'
+    for name, entries in maps.items():
+        source += f'output "{name}" {{\nvalue = {_hcl.expression(entries)}\n}}\n'
     inside = [text for text in strings if len(text) < LONG]
     source += 'locals {\nprefix = "a"\n}\noutput "inside" {\nvalue = [\n'
     source += "".join(f'"${{local.prefix}}:{_hcl.quoted(text)[1:-1]}",\n' for text in inside)
@@ -114,7 +119,7 @@ def test_literals_and_keys_evaluate_to_themselves(tmp_path: Path, env: dict[str,
     found = json.loads((tmp_path / "terraform.tfstate").read_text(encoding="utf-8"))["outputs"]
 
     assert found["list"]["value"] == strings
-    assert found["map"]["value"] == keyed
+    assert {name: found[name]["value"] for name in maps} == maps
     assert found["inside"]["value"] == [f"a:{text}" for text in inside]
 
 
