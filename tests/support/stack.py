@@ -14,6 +14,7 @@ from mngen.terraform import Terraform
 from tests.support.cli import mngen
 from tests.support.initialized import is_initialized
 from tests.support.provider import attached
+from tests.support.states import attributes, outputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -172,25 +173,26 @@ class Stack:
 
     def values(self, address: str) -> dict[str, Any]:
         """Return the attributes that the state has of a resource."""
-        state = json.loads(self._terraform("show", "-json"))
-        modules = [state["values"]["root_module"]]
-        while modules:
-            module = modules.pop()
-            modules += module.get("child_modules", [])
-            for each in module.get("resources", []):
-                if each["address"] == address:
-                    return dict(each["values"])
-        raise AssertionError(f"{address} is not in the state")
+        return attributes(self._state())[address]
 
     def outputs(self) -> dict[str, Any]:
-        """Read the outputs."""
-        outputs = json.loads(self._terraform("output", "-json"))
-        return {name: output["value"] for name, output in outputs.items()}
+        """Return the outputs that the state has."""
+        return outputs(self._state())
 
     def resources(self) -> list[str]:
         """List what is in the state, without data sources."""
-        addresses = self._terraform("state", "list").splitlines()
-        return [address for address in addresses if "data." not in address]
+        return [address for address in attributes(self._state()) if "data." not in address]
+
+    def _state(self) -> dict[str, Any]:
+        """Read the state: its file, or what Terraform has of it in a bucket."""
+        folder = self.terraform_folder
+        if workspace := self._env.get("TF_WORKSPACE"):
+            folder = folder / "terraform.tfstate.d" / workspace
+        file = folder / "terraform.tfstate"
+        is_local = file.exists()
+        text = file.read_text(encoding="utf-8") if is_local else self._terraform("state", "pull")
+        state: dict[str, Any] = json.loads(text)
+        return state
 
     def _initialize(self) -> None:
         if not is_initialized(self.terraform_folder, self._env):

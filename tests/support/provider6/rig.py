@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support.initialized import is_initialized
+from tests.support.states import attributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -242,24 +243,8 @@ def pending(
 
 
 def made(folder: Path) -> dict[str, dict[str, Any]]:
-    """Returns the attributes of each resource and data source in the state that `apply` left.
-
-    Its file has the addresses in parts:
-    https://github.com/hashicorp/terraform/blob/v1.11.4/internal/states/statefile/version4.go.
-    """
-    state = json.loads((folder / "terraform.tfstate").read_text(encoding="utf-8"))
-    return {
-        _address(resource, instance): instance["attributes"]
-        for resource in state["resources"]
-        for instance in resource["instances"]
-    }
-
-
-def _address(resource: Mapping[str, Any], instance: Mapping[str, Any]) -> str:
-    data = ["data"] if resource["mode"] == "data" else []
-    module = [resource["module"]] if "module" in resource else []
-    index = f"[{json.dumps(instance['index_key'])}]" if "index_key" in instance else ""
-    return ".".join([*module, *data, resource["type"], resource["name"]]) + index
+    """Returns the attributes that the state has of each resource and data source, by address."""
+    return attributes(json.loads((folder / "terraform.tfstate").read_text(encoding="utf-8")))
 
 
 def outputs(folder: Path, env: Mapping[str, str]) -> dict[str, Any]:
