@@ -204,8 +204,16 @@ class ImageBackend:
 
         One that was deregistered is left out without a word. Source:
         https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImages.html
+
+        moto compares all of a region's thousands of images, also to find one by its id, which it
+        does for each instance that is launched.
         """
-        images: list[Any] = _moto_describe_images(self, ami_ids, filters, exec_users, owners)
+        if ami_ids and self.amis.keys() >= set(ami_ids):
+            images: list[Any] = [self.amis[each] for each in dict.fromkeys(ami_ids)]
+        elif not owners and not exec_users and (image := self._image_asked_for(filters)):
+            return [image]
+        else:
+            images = _moto_describe_images(self, ami_ids, filters, exec_users, owners)
         if not ami_ids:
             return images
         unknown = [each for each in ami_ids if each not in {*self.amis, *self.deleted_amis}]
@@ -215,6 +223,14 @@ class ImageBackend:
             names = {self.account_id if owner == "self" else owner for owner in owners}
             images = [each for each in images if {each.owner_id, each.owner_alias} & names]
         return generic_filter(filters or {}, images)
+
+    def _image_asked_for(self, filters: dict[str, Any] | None) -> Any:
+        """Returns the image of which filters give the id and nothing else; None if they do not."""
+        if not filters or [*filters] != ["image-id"]:
+            return None
+        wanted = filters["image-id"]
+        ids = [wanted] if isinstance(wanted, str) else wanted
+        return self.amis.get(ids[0]) if len(ids) == 1 else None
 
     def create_image_of(
         self,
@@ -347,6 +363,7 @@ def close() -> None:
         adds=(
             "usable_image",
             "create_image_of",
+            "_image_asked_for",
             "_check_new_image",
             "_keep",
         ),
