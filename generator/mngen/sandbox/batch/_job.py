@@ -235,6 +235,29 @@ class Job:
         return self.log_options(node).get("awslogs-group") or LOG_GROUP
 
 
+class Jobs(dict[str, Job]):
+    """The jobs of a Batch by id, in the order of submission."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._unsettled: dict[str, Job] = {}
+
+    def __setitem__(self, identifier: str, job: Job) -> None:
+        super().__setitem__(identifier, job)
+        self._unsettled[identifier] = job
+
+    def __delitem__(self, identifier: str) -> None:
+        super().__delitem__(identifier)
+        self._unsettled.pop(identifier, None)
+
+    def unsettled(self) -> list[Job]:
+        """Returns the jobs that can still change, or have output to write: of thousands, a few."""
+        found = [job for job in self._unsettled.values() if not job.settled]
+        if len(found) < len(self._unsettled):
+            self._unsettled = {job.id: job for job in found}
+        return found
+
+
 def summary(job: Job) -> dict[str, Any]:
     """Returns the structure that ListJobs holds."""
     found: dict[str, Any] = {

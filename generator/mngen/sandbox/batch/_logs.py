@@ -24,7 +24,7 @@ BEGINNING_SECONDS = _RENDEZVOUS + _SSH
 
 def write_output(backend: Any) -> None:
     """Writes the output of the jobs since the last time."""
-    for job in state_of(backend).unsettled():
+    for job in state_of(backend).jobs.unsettled():
         if job.status in WAITING and not job.attempts:
             continue
         for number, attempt in enumerate(job.attempts):

@@ -24,7 +24,7 @@ from mngen.sandbox.batch import _reasons as reasons
 from mngen.sandbox.batch._array import DEPENDENCY_FAILED, follow_children
 from mngen.sandbox.batch._environments import catalog, fault_of, role_fault
 from mngen.sandbox.batch._interfaces import nodes_meet, task_interface_fits
-from mngen.sandbox.batch._job import LOG_GROUP, Attempt, Job
+from mngen.sandbox.batch._job import LOG_GROUP, Attempt, Job, Jobs
 from mngen.sandbox.batch._overrides import TOO_LONG, is_too_long
 from mngen.sandbox.batch._reserved import (
     instances_until,
@@ -66,17 +66,13 @@ class State:
         run_seconds: How long a job runs that does not set it itself.
     """
 
-    jobs: dict[str, Job] = field(default_factory=dict)
+    jobs: Jobs = field(default_factory=Jobs)
     exhausted: set[str] = field(default_factory=set)
     kernel_limits: dict[str, int] = field(default_factory=dict)
     blocked: dict[str, str] = field(default_factory=dict)
     unjoined: dict[str, Unjoined] = field(default_factory=dict)
     start_seconds: float = 0.1
     run_seconds: float = 1.0
-
-    def unsettled(self) -> list[Job]:
-        """Returns the jobs that can still change, or have output to write: of thousands, a few."""
-        return [job for job in self.jobs.values() if not job.settled]
 
 
 @dataclass(slots=True)
@@ -111,7 +107,7 @@ def advance(backend: Any, now: float) -> None:
         now: Seconds since the epoch.
     """
     state = state_of(backend)
-    open_jobs = [job for job in state.unsettled() if not job.ended]
+    open_jobs = [job for job in state.jobs.unsettled() if not job.ended]
     taken: Counter[str] = Counter()
     for job in open_jobs:
         if nodes := _held(job):
@@ -176,7 +172,7 @@ def scaled(
     """
     vcpus = sum(
         found.vcpus * len(job.containers)
-        for job in state_of(backend).jobs.values()
+        for job in state_of(backend).jobs.unsettled()
         if environment.arn in _held(job)
         and (found := catalog().get(job.attempts[-1].instance_type)) is not None
     )

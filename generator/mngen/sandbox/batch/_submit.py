@@ -90,7 +90,8 @@ def submit(backend: Any, body: str, jobs: dict[str, Job], seconds: float) -> Job
     )
     add_children(job, (request.get("arrayProperties") or {}).get("size") or 0)
     # The state of an array follows from its children's, which come first.
-    jobs |= {each.id: each for each in (*job.children, job)}
+    for each in (*job.children, job):
+        jobs[each.id] = each
     backend.tag_resource(job.arn, request.get("tags") or {})
     return job
 
