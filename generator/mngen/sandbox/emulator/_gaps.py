@@ -20,7 +20,8 @@ not start (`_patch`). One module a service:
 - `_zones`: VPC endpoints and mount targets, in zones that may lack their service;
 - `_misc`: EFS, Service Quotas, IAM.
 
-AWS's price list, which moto does not have at all, is in `_pricing`.
+AWS's price list, which moto does not have at all, is in `_pricing`. What only speeds moto up is in
+`_server` and `_serialize`.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from werkzeug.serving import make_server
 
 from mngen import __version__
 from mngen.sandbox._process import HEALTH_PATH, RESET_PATH
+from mngen.sandbox.emulator import _serialize
 from mngen.sandbox.emulator._control import PATH as CONTROL_PATH
 from mngen.sandbox.emulator._control import control
 from mngen.sandbox.emulator._gaps import close_gaps
@@ -82,7 +83,7 @@ class Application:
 
     def __init__(self, home: Path, instance: str) -> None:
         self.last_request = time.monotonic()
-        self._moto = _Dispatcher(create_backend_app)
+        self._moto = _Dispatcher(_make_app)
         self._lock = threading.Lock()
         self._repeatable: dict[str, _Answer] = {}
         self.machines = Machines(home)
@@ -152,6 +153,17 @@ class Application:
         return [answer]
 
 
+def _make_app(service: Any) -> Any:
+    """Makes the application of a service, whose faults reach who calls it.
+
+    moto has Flask debug them, which makes a class for each request that has a form.
+    """
+    app = create_backend_app(service)
+    app.debug = False
+    app.config.update(PROPAGATE_EXCEPTIONS=True, TRAP_BAD_REQUEST_ERRORS=True)
+    return app
+
+
 class _Dispatcher(DomainDispatcherApplication):
     """Finds a service's backend once; moto lists its own folders for every request."""
 
@@ -192,6 +204,7 @@ def make_emulator(port: int, application: Application) -> BaseWSGIServer:
     """
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     close_gaps(application.machines)
+    _serialize.close()
     patch_attribute(responses, "method_names_from_class", method_names_from_class, _actions)
     # werkzeug exits if it cannot bind itself.
     with socket.create_server((HOST, port)) as listening:
@@ -280,8 +293,8 @@ def _token(environ: dict[str, Any]) -> str:
     would fail the run; so its requests are known again by the id that AWS's clients give each call
     and repeat with each attempt, `amz-sdk-invocation-id`.
 
-    What moto knows of instance types never changes, is the same in all regions, and takes it two
-    seconds to write.
+    What moto knows of instance types, and of the zones that have them, never changes, and takes it
+    up to two seconds to write. Of types it is the same in all regions.
     """
     form = environ.get("mngen.form", b"")
     action, found = _ACTION.search(form), _CLIENT_TOKEN.search(form)
@@ -290,6 +303,8 @@ def _token(environ: dict[str, Any]) -> str:
         return ""
     if action is not None and action[1] == b"DescribeInstanceTypes":
         return str(form.decode())
+    if action is not None and action[1] == b"DescribeInstanceTypeOfferings":
+        return f"{scope['region']} {form.decode()}"
     if found is not None:
         return f"{scope['region']} {describe_request(environ)} {found[1].decode()}"
     if "Terraform/" in environ.get("HTTP_USER_AGENT", ""):
