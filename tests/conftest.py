@@ -124,15 +124,6 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-# Before pytest fails the test for what was not closed. At the end of a session it looks five times
-# through all that is not frozen, and no process sees what a worker of pytest-xdist finds then.
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
-    if nextitem is None:
-        gc.collect()
-        gc.freeze()
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail a session that skipped a test, where the environment says that all of them can run."""
@@ -177,6 +168,18 @@ def hang_ups() -> Iterator[None]:
     before = signal.signal(signal.SIGHUP, lambda *_: None)
     yield
     signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def collected_garbage() -> Iterator[None]:
+    """Find what was never closed while the last test is torn down, which pytest then fails for it.
+
+    At the end of a session pytest looks five times through all that is not frozen, and a worker of
+    pytest-xdist shows to no process what it finds then.
+    """
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
