@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
 import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ import yaml
 from mngen._resources import playbooks
 from mngen.images._ansible import LOCALE
 from tests.support.needs import skip_without
-from tests.support.playbooks import PROGRAM, keep_code
+from tests.support.playbooks import CONFIG, PROGRAM, keep_code, server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -168,7 +167,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plays = [installing(folder / name, CASES[name]) for name in BASES.values()]
     plays.append(verifying(folder))
     (folder / "play.yml").write_text(json.dumps(plays), encoding="utf-8")
-    (folder / "ansible.cfg").touch()
+    (folder / "ansible.cfg").write_text(CONFIG, encoding="utf-8")
     # Each task would compile the same modules.
     keep_code(folder)
     settings = {
@@ -177,15 +176,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "ANSIBLE_HOME": str(folder / "home"),
         "ANSIBLE_ROLES_PATH": str(ROLES),
     }
-    done = subprocess.run(
-        [PROGRAM, folder / "play.yml"],
+    done = server().run(
+        [str(PROGRAM), str(folder / "play.yml")],
         cwd=folder,
-        env=os.environ | LOCALE | settings,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
+        environment=os.environ | LOCALE | settings,
         timeout=300,
-        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder

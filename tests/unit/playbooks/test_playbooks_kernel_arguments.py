@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from dataclasses import dataclass
 
 import pytest
 
 from mngen._resources import playbooks
 from mngen.images._ansible import LOCALE
-from tests.support.playbooks import PROGRAM
+from tests.support.playbooks import CONFIG, PROGRAM, server
 
 ENTRY = "/boot/loader/entries/one.conf"
 
@@ -117,16 +116,14 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, s
         ],
     }
     (folder / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
-    (folder / "ansible.cfg").touch()
-    done = subprocess.run(
-        [PROGRAM, folder / "play.yml"],
+    (folder / "ansible.cfg").write_text(CONFIG, encoding="utf-8")
+    done = server().run(
+        [str(PROGRAM), str(folder / "play.yml")],
         cwd=folder,
-        env=os.environ | LOCALE | {"ANSIBLE_CONFIG": "ansible.cfg", "ANSIBLE_HOME": str(folder)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
+        environment=os.environ
+        | LOCALE
+        | {"ANSIBLE_CONFIG": "ansible.cfg", "ANSIBLE_HOME": str(folder)},
         timeout=300,
-        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found: dict[str, dict[str, str]] = json.loads((folder / "evaluated.json").read_text())
