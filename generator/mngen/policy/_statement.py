@@ -123,7 +123,7 @@ def document(statements: Iterable[Statement]) -> dict[str, Any]:
 
 
 def characters(policy: Mapping[str, Any]) -> int:
-    """Returns the length of a document as IAM counts it: white space left out."""
+    """Returns the length of a document, or a statement, as IAM counts it: without white space."""
     return len(json.dumps(policy, separators=(",", ":"), ensure_ascii=False))
 
 
@@ -140,14 +140,17 @@ def split(policy: Mapping[str, Any], limit: int = MAX_CHARACTERS) -> list[dict[s
         ValueError: One statement alone is too long.
     """
     documents: list[dict[str, Any]] = []
+    around = characters({**policy, "Statement": []})
+    length = limit
     for statement in policy["Statement"]:
-        if documents:
-            longer = {**policy, "Statement": [*documents[-1]["Statement"], statement]}
-            if characters(longer) <= limit:
-                documents[-1] = longer
-                continue
-        alone = {**policy, "Statement": [statement]}
-        if characters(alone) > limit:
+        added = characters(statement)
+        if around + added > limit:
             raise ValueError(f"statement {statement['Sid']} alone is longer than {limit}")
-        documents.append(alone)
+        # A comma is between two.
+        if length + 1 + added > limit:
+            documents.append({**policy, "Statement": [statement]})
+            length = around + added
+        else:
+            documents[-1]["Statement"].append(statement)
+            length += 1 + added
     return documents
