@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from mngen.sandbox import Sandbox
 
 
-# To make a client takes longer than most calls, so each is made once, and a service's description
-# is read once for all regions. What leads it to the sandbox is in the environment meanwhile: one
-# thread at a time.
+# To make a client takes longer than most calls, so each is made once, in one session for a region;
+# a service's description is read once for all. What leads it to the sandbox is in the environment
+# meanwhile: one thread at a time.
 _MAKING = threading.Lock()
 _made: dict[tuple[str, str, str], Any] = {}
+_sessions: dict[tuple[str, str], Any] = {}
 
 
 def client(sandbox: Sandbox, service: str, region: str = "us-east-1") -> Any:
@@ -38,7 +39,9 @@ def client(sandbox: Sandbox, service: str, region: str = "us-east-1") -> Any:
         if key not in _made:
             read_once()
             with sandbox.applied(region):
-                session: Any = boto3.session.Session()
+                place = (sandbox.endpoint, region)
+                session: Any = _sessions.get(place) or boto3.session.Session()
+                _sessions[place] = session
                 # botocore makes up its own for each request, a tenth of a call's time.
                 config = Config(user_agent="mngen-tests")
                 _made[key] = session.client(service, config=config)
