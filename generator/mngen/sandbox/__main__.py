@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from mngen import __version__
 from mngen._signals import pay_no_attention
 from mngen.sandbox._home import made_home
+from mngen.sandbox.emulator._http import HOST, make_http_server
+from mngen.sandbox.emulator._server import Application
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,17 +44,10 @@ def _serve(arguments: argparse.Namespace, home: Path) -> int:
     # while they are made takes a fifth of the start.
     gc.set_threshold(100_000, 10, 10)
 
-    from mngen._descriptions import read_once
-
-    # moto makes a session for each of its tables of regions.
-    read_once()
-
-    from mngen.sandbox.emulator import _server
-
     instance = secrets.token_hex(16)
-    application = _server.Application(home, instance)
+    application = Application(home, instance)
     try:
-        server = _server.make_emulator(arguments.port, application)
+        server = make_http_server(arguments.port, application)
     except OSError as error:
         _announce({"error": f"port {arguments.port}: {error.strerror}"})
         return 1
@@ -73,13 +68,15 @@ def _serve(arguments: argparse.Namespace, home: Path) -> int:
         ).start()
     _announce(
         {
-            "endpoint": f"http://{_server.HOST}:{server.port}",
+            "endpoint": f"http://{HOST}:{server.port}",
             "home": str(home),
             "instance": instance,
             "pid": os.getpid(),
             "version": __version__,
         }
     )
+    # Who started this need not wait for it, and may not ask anything.
+    threading.Thread(target=application.load, daemon=True).start()
     server.serve_forever(poll_interval=0.1)
     application.machines.end()
     return 0

@@ -77,7 +77,7 @@ def require_moto() -> None:
 def launch(
     *, port: int = 0, idle: float | None = None, log: Path | None = None
 ) -> tuple[Emulator, subprocess.Popen[bytes] | None]:
-    """Starts an emulator and waits until it serves.
+    """Starts an emulator, and waits until it takes requests; it answers them once it is loaded.
 
     Args:
         port: Loopback port; 0 takes a free one.

@@ -32,12 +32,21 @@ class Subnet(dict[str, Any]):
     """A mapping with a name of its own."""
 
 
+@dataclass
+class Owner:
+    """One whose `id` is what a member calls `OwnerId`."""
+
+    id: str = "123"
+
+
 VALUES = [
     Vpc(),
     Vpc(state="available"),
     {"VpcId": "vpc-2", "cidr_block": "10.1.0.0/16", "Tags": [{"Key": "a"}], "state": None},
     {"vpcId": "vpc-3", "ownerId": "1", "tagSet": []},
     Subnet(id="subnet-1", VpcId="vpc-4"),
+    Owner(),
+    {"id": "of what it is depends on the class"},
     {},
 ]
 CHANGED = {

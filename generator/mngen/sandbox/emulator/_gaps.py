@@ -3,8 +3,8 @@
 moto emulates most of what mngen needs. Where it answers unlike AWS, the difference is closed here,
 in the process that serves it, so that no fault of the emulator ever shapes what mngen renders. Each
 closure is a method that takes the place of moto's own, or is added beside it; its docstring names
-which behaviour of AWS it restores. With a version of moto that they do not fit, the emulator does
-not start (`_patch`). One module a service:
+which behaviour of AWS it restores. With a version of moto that they do not fit, the emulator
+answers each request with that (`_patch`). One module a service:
 
 - `mngen.sandbox.batch`: all of Batch;
 - `_ec2`: placement groups, launch templates;
@@ -21,7 +21,7 @@ not start (`_patch`). One module a service:
 - `_misc`: EFS, Service Quotas, IAM.
 
 AWS's price list, which moto does not have at all, is in `_pricing`. What only speeds moto up is in
-`_server` and `_serialize`.
+`_moto` and `_serialize`.
 """
 
 from __future__ import annotations

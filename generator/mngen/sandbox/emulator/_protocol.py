@@ -1,11 +1,22 @@
-"""How each service of AWS writes an error."""
+"""For which service of AWS a request is, and how each writes an error."""
 
 from __future__ import annotations
 
 import json
+import re
+from typing import Any
 from xml.sax.saxutils import escape
 
 _QUERY_SERVICES = frozenset({"autoscaling", "iam", "sts", "sns", "sqs", "cloudformation"})
+
+SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/(?P<region>[^/]*)/(?P<service>[^/]+)/aws4_request")
+"""For which region and service a request is signed."""
+
+
+def service_of(environ: dict[str, Any]) -> str | None:
+    """Returns the name of the service that a request is signed for; None where it is not."""
+    match = SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
+    return match["service"] if match else None
 
 
 def error_document(service: str | None, code: str, message: str) -> tuple[str, bytes]:

@@ -1,7 +1,8 @@
-"""Serves moto on loopback, with its gaps closed and its faults reported as AWS reports them.
+"""Has moto answer, with its gaps closed and its faults reported as AWS reports them.
 
-This module runs in a separate process (`python -m mngen.sandbox`): moto keeps its state in
-globals, reads settings from the environment as it is imported, and takes a second to import.
+This runs in a separate process (`python -m mngen.sandbox`): moto keeps its state in globals, reads
+settings from the environment as it is imported, and takes half a second to import. Nothing here
+imports it but `_moto`, which is loaded while the process already takes requests.
 """
 
 from __future__ import annotations
@@ -10,42 +11,24 @@ import json
 import logging
 import os
 import re
-import socket
 import threading
 import time
-from functools import cache
 from http import HTTPStatus
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
-
-from moto.core import responses
-from moto.core.utils import method_names_from_class
-from moto.moto_server.werkzeug_app import (
-    DomainDispatcherApplication,
-    MotoRequestHandler,
-    create_backend_app,
-)
-from werkzeug.serving import make_server
 
 from mngen import __version__
 from mngen.sandbox._process import HEALTH_PATH, RESET_PATH
-from mngen.sandbox.emulator import _serialize
 from mngen.sandbox.emulator._control import PATH as CONTROL_PATH
 from mngen.sandbox.emulator._control import control
-from mngen.sandbox.emulator._gaps import close_gaps
-from mngen.sandbox.emulator._patch import patch_attribute
-from mngen.sandbox.emulator._pricing import SERVICE as PRICING
-from mngen.sandbox.emulator._pricing import price_list
-from mngen.sandbox.emulator._protocol import error_document
+from mngen.sandbox.emulator._http import answer_of
+from mngen.sandbox.emulator._protocol import SCOPE, error_document, service_of
 from mngen.sandbox.machines._machines import Machines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from werkzeug.serving import BaseWSGIServer
-
-HOST = "127.0.0.1"
+    from mngen.sandbox.emulator._http import Answer
 
 NOT_IMPLEMENTED = "SandboxNotImplemented"
 """Error code for an action that the emulator does not have. No AWS client retries it."""
@@ -53,18 +36,12 @@ NOT_IMPLEMENTED = "SandboxNotImplemented"
 FAULT = "SandboxFault"
 """Error code for an action that the emulator has and that failed inside. No client retries it."""
 
-_BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
-
 _REMEMBERED = 1_000
 """Answers kept for a client that asks again, which it does within seconds."""
 
-_SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/(?P<region>[^/]*)/(?P<service>[^/]+)/aws4_request")
 _ACTION = re.compile(rb"(?:^|&)Action=(\w+)")
 _CLIENT_TOKEN = re.compile(rb"(?:^|&)ClientToken=([^&]+)")
 logger = logging.getLogger("mngen.sandbox")
-
-_Answer = tuple[str, list[tuple[str, str]], bytes]
-"""Status, headers and body."""
 
 
 class Application:
@@ -74,7 +51,7 @@ class Application:
     is answered as a client error that names the action. Requests are served one after another:
     moto's state is not made for threads, and Terraform sends ten requests at a time.
 
-    The body of each is a `BytesIO`, as `_Handler` makes it.
+    The body of each is a `BytesIO`, as `_http` makes it.
 
     Attributes:
         last_request: Monotonic time of the last request, in seconds.
@@ -83,9 +60,9 @@ class Application:
 
     def __init__(self, home: Path, instance: str) -> None:
         self.last_request = time.monotonic()
-        self._moto = _Dispatcher(_make_app)
+        self._answers: Callable[..., Iterable[bytes]] | None = None
         self._lock = threading.Lock()
-        self._repeatable: dict[str, _Answer] = {}
+        self._repeatable: dict[str, Answer] = {}
         self.machines = Machines(home)
         self._health = {
             "home": str(home),
@@ -93,6 +70,11 @@ class Application:
             "pid": os.getpid(),
             "version": __version__,
         }
+
+    def load(self) -> None:
+        """Loads what answers, unless it is there; requests wait for it meanwhile."""
+        with self._lock:
+            self._loaded()
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -114,8 +96,7 @@ class Application:
                 if token in self._repeatable:
                     answer = self._repeatable[token]
                 else:
-                    answers = price_list if _service(environ) == PRICING else self._moto
-                    answer = _answer_of(answers, environ)
+                    answer = answer_of(self._loaded(), environ)
                 if token and answer[0].startswith("200"):
                     self._repeatable[token] = answer
                     if len(self._repeatable) > _REMEMBERED:
@@ -138,6 +119,24 @@ class Application:
         start_response(status, headers)
         return [body]
 
+    def _loaded(self) -> Callable[..., Iterable[bytes]]:
+        """Returns what answers; where that could not be loaded, what fails with the reason."""
+        if self._answers is None:
+            try:
+                from mngen._descriptions import read_once
+
+                # moto makes a session for each of its tables of regions.
+                read_once()
+
+                from mngen.sandbox.emulator import _moto
+
+                self._answers = _moto.load(self.machines)
+            # Of a moto that does not fit, anything may fail.
+            except Exception as error:
+                logger.exception("the emulator cannot be loaded")
+                self._answers = _failing(f"it could not be loaded: {error}")
+        return self._answers
+
     def _control(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
@@ -145,6 +144,7 @@ class Application:
         status = "200 OK"
         try:
             with self._lock:
+                self._loaded()
                 answer = control(body)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             status, answer = "400 Bad Request", json.dumps({"error": repr(error)}).encode()
@@ -153,40 +153,16 @@ class Application:
         return [answer]
 
 
-def _make_app(service: Any) -> Any:
-    """Makes the application of a service, whose faults reach who calls it.
+def _failing(reason: str) -> Callable[..., Iterable[bytes]]:
+    def answer(_environ: dict[str, Any], _start_response: Callable[..., Any]) -> Iterable[bytes]:
+        raise RuntimeError(reason)
 
-    moto has Flask debug them, which makes a class for each request that has a form.
-    """
-    app = create_backend_app(service)
-    app.debug = False
-    app.config.update(PROPAGATE_EXCEPTIONS=True, TRAP_BAD_REQUEST_ERRORS=True)
-    return app
-
-
-class _Dispatcher(DomainDispatcherApplication):
-    """Finds a service's backend once; moto lists its own folders for every request."""
-
-    def __init__(self, create_app: Any) -> None:
-        super().__init__(create_app)
-        self._backends: dict[str | None, Any] = {}
-
-    def get_backend_for_host(self, host: str | None) -> Any:
-        """Returns the name of a backend, such as `ec2`, None for no service of moto's."""
-        if host not in self._backends:
-            self._backends[host] = super().get_backend_for_host(host)
-        return self._backends[host]
-
-
-@cache
-def _actions(service: type) -> frozenset[str]:
-    """Returns the actions of a service; moto inspects its whole class for every request."""
-    return frozenset(method_names_from_class(service))
+    return answer
 
 
 def describe_request(environ: dict[str, Any]) -> str:
     """Names a request for a person: `ec2 DescribeVpcs` or `efs PUT /2015-02-01/file-systems/x`."""
-    service = _service(environ) or "unsigned"
+    service = service_of(environ) or "unsigned"
     target = environ.get("HTTP_X_AMZ_TARGET")
     if target:
         return f"{service} {target.rsplit('.', 1)[-1]}"
@@ -194,86 +170,6 @@ def describe_request(environ: dict[str, Any]) -> str:
     if action:
         return f"{service} {action[1].decode()}"
     return f"{service} {environ.get('REQUEST_METHOD')} {environ.get('PATH_INFO')}"
-
-
-def make_emulator(port: int, application: Application) -> BaseWSGIServer:
-    """Binds the emulator to a loopback port; port 0 takes a free one.
-
-    Raises:
-        OSError: The port is taken.
-    """
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    close_gaps(application.machines)
-    _serialize.close()
-    patch_attribute(responses, "method_names_from_class", method_names_from_class, _actions)
-    # werkzeug exits if it cannot bind itself.
-    with socket.create_server((HOST, port)) as listening:
-        return make_server(
-            HOST,
-            listening.getsockname()[1],
-            application,
-            threaded=True,
-            request_handler=_Handler,
-            fd=listening.fileno(),
-        )
-
-
-class _Handler(MotoRequestHandler):
-    """Sends an answer at once, however small, and keeps the connection for the next request.
-
-    werkzeug closes each connection, since it does not know whether an application has read all of a
-    request. Here all of it is read before the application is asked, and its answer is at hand
-    before anything is sent. A Terraform run makes a thousand requests, mostly over few connections.
-    """
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    # The head and the body of an answer leave together.
-    wbufsize = -1
-
-    def handle_expect_100(self) -> bool:
-        """Asks a client for the body that it holds back."""
-        answered = super().handle_expect_100()
-        self.wfile.flush()
-        return answered
-
-    def run_wsgi(self) -> None:
-        """Answers one request."""
-        environ = self.make_environ()
-        received = environ["wsgi.input"]
-        is_chunked = environ.get("wsgi.input_terminated", False)
-        length = -1 if is_chunked else int(environ.get("CONTENT_LENGTH") or 0)
-        environ["wsgi.input"] = BytesIO(received.read(length))
-        status, headers, body = _answer_of(self.server.app, environ)
-        code, _, reason = status.partition(" ")
-        self.send_response(int(code), reason)
-        for name, value in headers:
-            self.send_header(name, value)
-        # https://www.rfc-editor.org/rfc/rfc9110#section-8.6
-        has_body = self.command != "HEAD" and int(code) not in _BODILESS
-        if has_body and all(name.lower() != "content-length" for name, _ in headers):
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if has_body:
-            self.wfile.write(body)
-
-
-def _answer_of(application: Callable[..., Iterable[bytes]], environ: dict[str, Any]) -> _Answer:
-    """Returns what a WSGI application answers to a request."""
-    head: list[Any] = []
-
-    def start_response(status: str, headers: list[tuple[str, str]], _fault: Any = None) -> Any:
-        head[:] = [status, headers]
-        return lambda _data: None
-
-    body = b"".join(application(environ, start_response))
-    status, headers = head
-    return status, headers, body
-
-
-def _service(environ: dict[str, Any]) -> str | None:
-    match = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
-    return match["service"] if match else None
 
 
 def _keep_form(environ: dict[str, Any]) -> None:
@@ -298,7 +194,7 @@ def _token(environ: dict[str, Any]) -> str:
     """
     form = environ.get("mngen.form", b"")
     action, found = _ACTION.search(form), _CLIENT_TOKEN.search(form)
-    scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
+    scope = SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
     if scope is None:
         return ""
     if action is not None and action[1] == b"DescribeInstanceTypes":
@@ -321,7 +217,7 @@ def _is_unrouted(
     """
     if code not in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
         return False
-    if _service(environ) in (None, "s3"):
+    if service_of(environ) in (None, "s3"):
         return False
     kind = dict(headers).get("Content-Type", "")
     return not body or (kind.startswith("text/html") and body.startswith(b"<!doctype html"))
@@ -333,7 +229,7 @@ def _refuse(
     request = describe_request(environ)
     message = f"the sandbox's emulator cannot answer {request}: {reason}"
     logger.warning("%s", message)
-    kind, body = error_document(_service(environ), code, message)
+    kind, body = error_document(service_of(environ), code, message)
     headers = [("Content-Type", kind), ("x-amzn-ErrorType", code)]
     start_response("400 Bad Request", [*headers, ("Content-Length", str(len(body)))])
     return [body]
