@@ -56,16 +56,17 @@ def terraform(
 
 
 def test_a_hostile_environment_leads_nowhere_else(
-    sandbox: Sandbox, narrow_env: dict[str, str], tmp_path: Path
+    sandbox: Sandbox, terraform_env: dict[str, str], tmp_path: Path
 ) -> None:
+    """Terraform starts the provider as released here; nearly everywhere else it is narrowed."""
     folder, home = tmp_path / "tf", tmp_path / "home"
     folder.mkdir()
     (folder / "main.tf").write_text(SMALL, encoding="utf-8")
     # What downloads the provider is not what is under test, and may need the real environment.
-    terraform(folder, {**narrow_env, "TF_WORKSPACE": WORKSPACE}, "init")
+    terraform(folder, {**terraform_env, "TF_WORKSPACE": WORKSPACE}, "init")
     with Trap() as trap, Recorder(sandbox.endpoint) as recorder:
         base = {
-            **{name: narrow_env[name] for name in narrow_env if name.startswith("TF_")},
+            **{name: terraform_env[name] for name in terraform_env if name.startswith("TF_")},
             **hostile_environment(home, trap),
             "CHECKPOINT_DISABLE": "1",
             "TF_CLI_ARGS_apply": f"-state={folder}/real.tfstate",
