@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from mngen import __version__
 from mngen._signals import pay_no_attention
 from mngen.sandbox._home import made_home
-from mngen.sandbox.emulator._http import HOST, make_http_server
+from mngen.sandbox.emulator import _http
 from mngen.sandbox.emulator._server import Application
 
 if TYPE_CHECKING:
@@ -47,14 +47,14 @@ def _serve(arguments: argparse.Namespace, home: Path) -> int:
     instance = secrets.token_hex(16)
     application = Application(home, instance)
     try:
-        server = make_http_server(arguments.port, application)
+        server = _http.make_http_server(arguments.port, application)
     except OSError as error:
         _announce({"error": f"port {arguments.port}: {error.strerror}"})
         return 1
 
     def stop(*_: object) -> None:
-        # shutdown() waits for serve_forever(), which runs in the thread that takes signals.
-        threading.Thread(target=server.shutdown, daemon=True).start()
+        # It waits for what runs in the thread that takes signals.
+        threading.Thread(target=_http.stop, args=(server,), daemon=True).start()
 
     signal.signal(signal.SIGTERM, stop)
     # The processes of its machines do not inherit this, however the emulator was started.
@@ -68,7 +68,7 @@ def _serve(arguments: argparse.Namespace, home: Path) -> int:
         ).start()
     _announce(
         {
-            "endpoint": f"http://{HOST}:{server.port}",
+            "endpoint": f"http://{_http.HOST}:{server.port}",
             "home": str(home),
             "instance": instance,
             "pid": os.getpid(),
@@ -77,7 +77,7 @@ def _serve(arguments: argparse.Namespace, home: Path) -> int:
     )
     # Who started this need not wait for it, and may not ask anything.
     threading.Thread(target=application.load, daemon=True).start()
-    server.serve_forever(poll_interval=0.1)
+    _http.serve(server)
     application.machines.end()
     return 0
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
+from contextlib import suppress
 from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,8 @@ and values."""
 Answer = tuple[str, list[tuple[str, str]], bytes]
 """Status, headers and body."""
 
+_IDLE_SECONDS = 3600.0
+_AGAIN_SECONDS = 0.05
 _BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 
 
@@ -61,6 +65,26 @@ def make_http_server(port: int, application: Callable[..., Iterable[bytes]]) -> 
             request_handler=_Handler,
             fd=listening.fileno(),
         )
+
+
+def serve(server: BaseWSGIServer) -> None:
+    """Answers until `stop`.
+
+    A server looks after each connection, and after some time, whether it is to stop. To do that ten
+    times a second, as is usual, takes more processor time than all else while nothing is asked.
+    """
+    server.serve_forever(poll_interval=_IDLE_SECONDS)
+
+
+def stop(server: BaseWSGIServer) -> None:
+    """Has `serve` return, and waits for that; to be called in another thread."""
+    ending = threading.Thread(target=server.shutdown, daemon=True)
+    ending.start()
+    while ending.is_alive():
+        # Wakes it. One may come before it is to stop.
+        with suppress(OSError):
+            socket.create_connection((HOST, server.port), _AGAIN_SECONDS).close()
+        ending.join(_AGAIN_SECONDS)
 
 
 class _Handler(WSGIRequestHandler):
