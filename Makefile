@@ -5,7 +5,7 @@
 # `make help` lists the rest.
 
 PYTHON ?= python3
-# Tests run side by side. The end-to-end ones mostly wait, so more of them than cores pays.
+# Tests run in parallel. The end-to-end ones mostly wait, so more of them than cores pays.
 JOBS ?= 2
 E2E_JOBS ?= 8
 # What the demo writes, to be looked at afterwards.
@@ -48,10 +48,10 @@ demo: parts-demo venv ## Run the whole workflow against an emulated AWS, with re
 	@rm -rf $(DEMO)
 	@$(WITH_PROVIDER) $(BIN)/mngen demo --keep $(DEMO)
 
-# Side by side: the end-to-end tests wait a good part of their time. What both need is made before.
+# In parallel: the end-to-end tests wait a good part of their time. What both need is made before.
 test: parts-tests venv scanner ## Run `check` and the end-to-end tests; list what was skipped and why
 	$(if $(COVERAGE),@rm -rf $(MEASURED_DATA))
-	@$(BIN)/python scripts/side_by_side.py $(MAKE) --no-print-directory check ALSO=e2e \
+	@$(PYTHON) scripts/in_parallel.py $(MAKE) --no-print-directory check ALSO=e2e \
 	  -- $(MAKE) --no-print-directory e2e
 
 # mypy keeps one core busy and the tests two, for a longer time: together they take as long as the
@@ -73,9 +73,10 @@ unit: venv
 	$(if $(COVERAGE),$(MEASURED),$(BIN)/pytest) -m "not e2e" -n $(JOBS) \
 	  -o tmp_path_retention_policy=failed $(PYTEST)
 
+# With a cache of what failed that is not the other tests': the last to end would write over it.
 e2e: venv scanner
 	$(WITH_PROVIDER) $(if $(filter-out unit,$(COVERAGE)),$(MEASURED),$(BIN)/pytest) -m e2e \
-	  -n $(E2E_JOBS) --dist loadgroup --no-loadscope-reorder \
+	  -o cache_dir=.cache/pytest-e2e -n $(E2E_JOBS) --dist loadgroup --no-loadscope-reorder \
 	  --durations=10 --durations-min=1 $(PYTEST)
 
 coverage: venv ## Report which lines `make test COVERAGE=1` or `COVERAGE=unit` ran

@@ -63,9 +63,10 @@ _THROTTLES = {
 _SKEWED = {"RequestTimeTooSkewed", "RequestInTheFuture"}
 _NOT_OPTED_IN = {"OptInRequired", "SubscriptionRequiredException"}
 
-# How the variables begin that decide what a session is.
-# Source: https://github.com/boto/botocore (configprovider.py, session.py, credentials.py)
+# How the variables begin, and end, that decide what a session is.
+# Source: https://github.com/boto/botocore (configprovider.py, session.py, credentials.py, utils.py)
 _READ = ("AWS_", "BOTO_CONFIG", "HOME")
+_READ_TOO = "_PROXY"
 # A session does not bear two threads that make clients.
 _MAKING = threading.Lock()
 
@@ -132,8 +133,12 @@ def region_of(region: str | None = None) -> str:
 
 def _session() -> Any:
     """Returns the session of all clients: the MFA code of a role is asked for once."""
-    read = (each for each in os.environ.items() if each[0].startswith(_READ))
-    return _session_in(frozenset(read))
+    read = frozenset(
+        (name, text)
+        for name, text in os.environ.items()
+        if name.startswith(_READ) or name.upper().endswith(_READ_TOO)
+    )
+    return _session_in(read)
 
 
 @lru_cache(maxsize=1)

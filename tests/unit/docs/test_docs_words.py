@@ -72,7 +72,7 @@ WHOLE = {
     for words, better in WORDS.items()
 }
 PATTERNS = {re.compile(rf"\b{words}", re.IGNORECASE): better for words, better in WHOLE.items()}
-# Most texts have none of them, which one look shows: at the begin of each word, with its case
+# Most texts have none of them, which one look shows: at the beginning of each word, with its case
 # folded, as a pattern that ignores case is slow to tell that a word is another.
 ANY = re.compile(rf"\b(?:{'|'.join(WHOLE)})")
 # This is English; a sentence that begins with the second word is not ours.
@@ -84,6 +84,11 @@ STRING_OR_COMMENT = re.compile(
     re.DOTALL,
 )
 CODE = re.compile(r"```.*?```|^ {4}\S.*?$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
+
+
+def test_words_are_in_lower_case() -> None:
+    """As one look expects them."""
+    assert [words for words in WHOLE if re.search(r"(?<!\\)[A-Z]", words)] == []
 
 
 def faults(text: str) -> list[str]:
