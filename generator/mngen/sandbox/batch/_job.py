@@ -7,10 +7,13 @@ state it has reached follows from the time that has passed (`_schedule`).
 from __future__ import annotations
 
 import time
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, ValuesView
+
     from moto.batch.models import ComputeEnvironment, JobDefinition, JobQueue
 
 ENDED = ("SUCCEEDED", "FAILED")
@@ -235,20 +238,36 @@ class Job:
         return self.log_options(node).get("awslogs-group") or LOG_GROUP
 
 
-class Jobs(dict[str, Job]):
-    """The jobs of a Batch by id, in the order of submission."""
+class Jobs(MutableMapping[str, Job]):
+    """The jobs of a Batch by id, in the order of submission.
+
+    Whatever changes it sets or deletes one item at a time, which a subclass of dict does not.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
+        self._all: dict[str, Job] = {}
         self._unsettled: dict[str, Job] = {}
 
+    def __getitem__(self, identifier: str) -> Job:
+        return self._all[identifier]
+
     def __setitem__(self, identifier: str, job: Job) -> None:
-        super().__setitem__(identifier, job)
+        self._all[identifier] = job
         self._unsettled[identifier] = job
 
     def __delitem__(self, identifier: str) -> None:
-        super().__delitem__(identifier)
+        del self._all[identifier]
         self._unsettled.pop(identifier, None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def values(self) -> ValuesView[Job]:
+        """Returns the jobs, without looking up each of thousands."""
+        return self._all.values()
 
     def unsettled(self) -> list[Job]:
         """Returns the jobs that can still change, or have output to write: of thousands, a few."""

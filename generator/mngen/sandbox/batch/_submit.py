@@ -28,7 +28,7 @@ from moto.batch.utils import make_arn_for_job
 
 from mngen.sandbox.batch._array import add_children, check_array
 from mngen.sandbox.batch._definitions import check_needs, check_retries
-from mngen.sandbox.batch._job import Job, Script
+from mngen.sandbox.batch._job import Job, Jobs, Script
 from mngen.sandbox.batch._overrides import submitted_length
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ _EXIT = "MNGEN_SANDBOX_EXIT"
 _HOLD = "MNGEN_SANDBOX_HOLD"
 
 
-def submit(backend: Any, body: str, jobs: dict[str, Job], seconds: float) -> Job:
+def submit(backend: Any, body: str, jobs: Jobs, seconds: float) -> Job:
     """Submits a job from a SubmitJob request; an array with its children.
 
     Args:

@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, Any
 from mngen.sandbox._environment import ACCOUNT_ID
 
 if TYPE_CHECKING:
-    from mngen.sandbox.batch._job import Job
+    from mngen.sandbox.batch._job import Job, Jobs
 
 PATH = "/_mngen/batch"
 
@@ -98,7 +98,7 @@ def control(body: bytes) -> bytes:
     return b"{}"
 
 
-def _forget(jobs: dict[str, Job], identifier: str) -> None:
+def _forget(jobs: Jobs, identifier: str) -> None:
     for child in jobs[identifier].children:
         del jobs[child.id]
     del jobs[identifier]
@@ -117,7 +117,7 @@ def _bill(wishes: dict[str, Any]) -> None:
     spend(budgets_backends[ACCOUNT_ID]["aws"], ACCOUNT_ID, wishes.get("spent", {}))
 
 
-def _copy(backend: Any, jobs: dict[str, Job], identifier: str, count: int) -> None:
+def _copy(backend: Any, jobs: Jobs, identifier: str, count: int) -> None:
     """Adds jobs that are like one that has ended; not for arrays."""
     from dataclasses import replace
     from uuid import uuid4
