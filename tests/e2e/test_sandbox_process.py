@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import pty
@@ -21,6 +22,7 @@ from mngen import __version__
 from mngen.errors import InputError, MngenError, ToolError
 from mngen.sandbox import (
     Sandbox,
+    _process,
     open_sandbox,
     sandbox_environment,
     sandbox_status,
@@ -253,6 +255,56 @@ class TestOwned:
             check=False,
         )
         assert run.stdout.strip() == "run: pip install 'mngen[sandbox]'", run.stderr
+
+
+# Signals are none of moto's concern, which takes half a second to load.
+UNLOADED = """
+from mngen.sandbox import __main__
+__main__.Application.load = lambda _: None
+raise SystemExit(__main__.main())
+"""
+
+
+@pytest.fixture
+def idle() -> Iterator[subprocess.Popen[bytes]]:
+    """An emulator's process that waits for requests."""
+    with subprocess.Popen(
+        [sys.executable, "-c", UNLOADED, "--lifeline"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        endpoint = json.loads(process.stdout.readline())["endpoint"]
+        # Afterwards its main thread waits, or is about to.
+        until(lambda: _process.probe(endpoint))
+        yield process
+        process.stdin.close()
+        if process.poll() is None:
+            process.kill()
+
+
+class TestSignals:
+    def test_it_ends_whichever_of_its_threads_takes_one(
+        self, idle: subprocess.Popen[bytes]
+    ) -> None:
+        threads = {int(each.name) for each in Path(f"/proc/{idle.pid}/task").iterdir()}
+        send = ctypes.CDLL(None).tgkill
+        # One that has answered a request may be gone.
+        assert 0 in [send(idle.pid, each, signal.SIGTERM) for each in threads - {idle.pid}]
+        assert idle.wait(SOON) == 0
+
+    @pytest.mark.parametrize("attempt", range(4))
+    @pytest.mark.parametrize(
+        "numbers", [(signal.SIGTERM, signal.SIGHUP), (signal.SIGHUP, signal.SIGTERM)]
+    )
+    def test_it_ends_when_two_come_at_once(
+        self, numbers: tuple[int, int], attempt: int, idle: subprocess.Popen[bytes]
+    ) -> None:
+        # Then the kernel may give either to any thread, so one attempt shows little.
+        for number in numbers:
+            idle.send_signal(number)
+        assert idle.wait(SOON) == 0, attempt
 
 
 @pytest.fixture

@@ -12,15 +12,17 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mngen import __version__
-from mngen._signals import pay_no_attention
+from mngen._signals import ENDINGS, pay_no_attention
 from mngen.sandbox._home import made_home
 from mngen.sandbox.emulator import _http
 from mngen.sandbox.emulator._server import Application
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -41,7 +43,7 @@ def main() -> int:
 
 def _serve(arguments: argparse.Namespace, home: Path) -> int:
     # moto's tables are hundreds of thousands of objects that stay: to look through them for garbage
-    # while they are made takes a fifth of the start.
+    # while they are made takes a fifth of the load.
     gc.set_threshold(100_000, 10, 10)
 
     instance = secrets.token_hex(16)
@@ -52,14 +54,9 @@ def _serve(arguments: argparse.Namespace, home: Path) -> int:
         _announce({"error": f"port {arguments.port}: {error.strerror}"})
         return 1
 
-    def stop(*_: object) -> None:
-        # It waits for what runs in the thread that takes signals.
-        threading.Thread(target=_http.stop, args=(server,), daemon=True).start()
-
-    signal.signal(signal.SIGTERM, stop)
-    # The processes of its machines do not inherit this, however the emulator was started.
-    signal.signal(signal.SIGINT, pay_no_attention)
-    signal.signal(signal.SIGHUP, pay_no_attention)
+    stop = partial(_http.stop, server)
+    signals = _taken_signals()
+    threading.Thread(target=_wait_for_termination, args=(signals, stop), daemon=True).start()
     if arguments.lifeline:
         threading.Thread(target=_wait_for_end_of_input, args=(stop,), daemon=True).start()
     if arguments.idle:
@@ -75,7 +72,7 @@ def _serve(arguments: argparse.Namespace, home: Path) -> int:
             "version": __version__,
         }
     )
-    # Who started this need not wait for it, and may not ask anything.
+    # The starter does not wait for this, and may send no request.
     threading.Thread(target=application.load, daemon=True).start()
     _http.serve(server)
     application.machines.end()
@@ -91,23 +88,41 @@ def _announce(line: dict[str, object]) -> None:
     os.close(null)
 
 
-def _wait_for_end_of_input(stop: object) -> None:
+def _taken_signals() -> int:
+    """Takes the signals that ask a process to end; returns a pipe with the number of each.
+
+    Python calls a handler in the main thread alone, and nothing wakes that one if the kernel gives
+    the signal to another thread, as it does with one of two that come at once. The number is
+    written in whichever thread it is.
+    Source: https://docs.python.org/3.11/library/signal.html#signal.set_wakeup_fd
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in ENDINGS:
+        # The processes of its machines do not inherit this, however the emulator was started.
+        signal.signal(number, pay_no_attention)
+    return reader
+
+
+def _wait_for_termination(signals: int, stop: Callable[[], None]) -> None:
+    """Stops the emulator at SIGTERM. Others are its parent's or a terminal's affair."""
+    while signal.SIGTERM not in os.read(signals, 4096):
+        pass
+    stop()
+
+
+def _wait_for_end_of_input(stop: Callable[[], None]) -> None:
     """Stops the emulator with its parent, however that one ended: the kernel closes its pipe."""
     while os.read(sys.stdin.fileno(), 4096):
         pass
-    if callable(stop):
-        stop()
+    stop()
 
 
-def _wait_for_idleness(application: object, idle: float, stop: object) -> None:
-    while True:
-        last: float = getattr(application, "last_request", 0.0)
-        left = last + idle - time.monotonic()
-        if left <= 0:
-            break
+def _wait_for_idleness(application: Application, idle: float, stop: Callable[[], None]) -> None:
+    while (left := application.last_request + idle - time.monotonic()) > 0:
         time.sleep(left)
-    if callable(stop):
-        stop()
+    stop()
 
 
 def _parse(words: list[str]) -> argparse.Namespace:
