@@ -111,7 +111,7 @@ class Sandbox:
         left as it is.
 
         Raises:
-            ToolError: The emulator does not answer.
+            ToolError: The emulator does not answer, or refuses.
         """
         _process.reset(self.endpoint)
 

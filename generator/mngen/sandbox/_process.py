@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import IO, Any
@@ -133,8 +134,8 @@ def end(process: subprocess.Popen[bytes]) -> None:
 def probe(endpoint: str) -> Emulator | None:
     """Asks the emulator at an endpoint who it is; None where none answers."""
     try:
-        health = json.loads(_ask(endpoint, "GET", HEALTH_PATH, _HEALTH_SECONDS))
-        return Emulator.from_json(health, endpoint)
+        _, health = _ask(endpoint, "GET", HEALTH_PATH, _HEALTH_SECONDS)
+        return Emulator.from_json(json.loads(health), endpoint)
     except (OSError, HTTPException, ValueError):
         return None
 
@@ -143,21 +144,40 @@ def reset(endpoint: str) -> None:
     """Empties the emulator: everything that was made in it is gone, the default VPC is back.
 
     Raises:
-        ToolError: No emulator answers.
+        ToolError: No emulator answers, or it refuses.
     """
     try:
-        _ask(endpoint, "POST", RESET_PATH, _RESET_SECONDS)
+        status, body = _ask(endpoint, "POST", RESET_PATH, _RESET_SECONDS)
     except (OSError, HTTPException) as error:
         raise ToolError(f"the sandbox at {endpoint} does not answer: {error}") from error
+    if status != HTTPStatus.OK:
+        raise ToolError(
+            f"cannot reset the sandbox at {endpoint}: {_reason(status, body)}",
+            hint="stop it and start another one; if that fails too, run: "
+            "pip install 'mngen[sandbox]'",
+        )
 
 
-def _ask(endpoint: str, method: str, path: str, seconds: float) -> bytes:
-    """Sends a request to loopback itself: a proxy named in the environment is not asked."""
+def _reason(status: int, body: bytes) -> str:
+    """Returns why the emulator refuses, in its own words where there are any."""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP status {status}"
+
+
+def _ask(endpoint: str, method: str, path: str, seconds: float) -> tuple[int, bytes]:
+    """Sends a request to loopback itself: a proxy named in the environment is not asked.
+
+    Returns:
+        Status and body.
+    """
     parts = urlsplit(endpoint)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=seconds)
     try:
         connection.request(method, path, headers={"Content-Length": "0"})
-        return connection.getresponse().read(_MAX_ANSWER)
+        answer = connection.getresponse()
+        return answer.status, answer.read(_MAX_ANSWER)
     finally:
         connection.close()
 

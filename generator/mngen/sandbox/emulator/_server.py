@@ -1,8 +1,8 @@
-"""Has moto answer, with its gaps closed and its faults reported as AWS reports them.
+"""Answers with moto, with its gaps closed and its faults reported as AWS reports them.
 
 This runs in a separate process (`python -m mngen.sandbox`): moto keeps its state in globals, reads
-settings from the environment as it is imported, and takes half a second to import. Nothing here
-imports it but `_moto`, which is loaded while the process already takes requests.
+settings from the environment as it is imported, and takes half a second to import. So it is loaded
+while the process already takes requests: what imports it is imported when `_moto` is, or later.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import re
 import threading
 import time
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,10 @@ _CLIENT_TOKEN = re.compile(rb"(?:^|&)ClientToken=([^&]+)")
 logger = logging.getLogger("mngen.sandbox")
 
 
+class LoadError(Exception):
+    """What answers cannot be loaded, such as a moto that its patches do not fit."""
+
+
 class Application:
     """A WSGI application around moto's that never answers with a server error.
 
@@ -61,6 +66,7 @@ class Application:
     def __init__(self, home: Path, instance: str) -> None:
         self.last_request = time.monotonic()
         self._answers: Callable[..., Iterable[bytes]] | None = None
+        self._fault: str | None = None
         self._lock = threading.Lock()
         self._repeatable: dict[str, Answer] = {}
         self.machines = Machines(home)
@@ -72,8 +78,11 @@ class Application:
         }
 
     def load(self) -> None:
-        """Loads what answers, unless it is there; requests wait for it meanwhile."""
-        with self._lock:
+        """Loads what answers, unless it is there; requests wait for it meanwhile.
+
+        Where that fails, each request is answered with the reason.
+        """
+        with self._lock, suppress(LoadError):
             self._loaded()
 
     def __call__(
@@ -120,7 +129,13 @@ class Application:
         return [body]
 
     def _loaded(self) -> Callable[..., Iterable[bytes]]:
-        """Returns what answers; where that could not be loaded, what fails with the reason."""
+        """Returns what answers.
+
+        Raises:
+            LoadError: It cannot be loaded, now or before.
+        """
+        if self._fault is not None:
+            raise LoadError(self._fault)
         if self._answers is None:
             try:
                 from mngen._descriptions import read_once
@@ -134,7 +149,8 @@ class Application:
             # Of a moto that does not fit, anything may fail.
             except Exception as error:
                 logger.exception("the emulator cannot be loaded")
-                self._answers = _failing(f"it could not be loaded: {error}")
+                self._fault = f"it could not be loaded: {error}"
+                raise LoadError(self._fault) from error
         return self._answers
 
     def _control(
@@ -146,18 +162,11 @@ class Application:
             with self._lock:
                 self._loaded()
                 answer = control(body)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (LoadError, ValueError, KeyError, TypeError, AttributeError) as error:
             status, answer = "400 Bad Request", json.dumps({"error": repr(error)}).encode()
         kind = ("Content-Type", "application/json")
         start_response(status, [kind, ("Content-Length", str(len(answer)))])
         return [answer]
-
-
-def _failing(reason: str) -> Callable[..., Iterable[bytes]]:
-    def answer(_environ: dict[str, Any], _start_response: Callable[..., Any]) -> Iterable[bytes]:
-        raise RuntimeError(reason)
-
-    return answer
 
 
 def describe_request(environ: dict[str, Any]) -> str:
