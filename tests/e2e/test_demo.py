@@ -28,8 +28,7 @@ from tests.support.needs import lacking, skip_without
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# The wheel is built and installed once, by one worker.
-pytestmark = [pytest.mark.xdist_group("wheel"), pytest.mark.timeout(1500)]
+pytestmark = pytest.mark.timeout(1500)
 
 MINUTES = 1200.0
 STEPS = [

@@ -13,9 +13,6 @@ from tests.support.wheel import ROOT, build_wheel, run
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 
-# Built and installed once, by one worker.
-pytestmark = pytest.mark.xdist_group("wheel")
-
 
 def test_the_installed_package_is_not_the_checkout(installed: Path) -> None:
     found = run(installed / "bin" / "python", "-c", "import mngen; print(mngen.__file__)")
