@@ -443,11 +443,25 @@ def test_another_name_of_the_repository_deletes_the_former_one(
     assert declared("container", "aws_name") == {Effect.REPOSITORY, Effect.JOBS}
 
 
+def changed_properties(plan: Plan) -> set[str]:
+    """Return which properties of the container of `few`'s job change."""
+    [job] = (each["change"] for each in plan.changes("job_hello", JOB))
+    before, after = (
+        json.loads(job[side]["node_properties"])["nodeRangeProperties"][0]["container"]
+        for side in ("before", "after")
+    )
+    # An empty list is no list.
+    return {
+        name for name in {*before, *after} if (before.get(name) or []) != (after.get(name) or [])
+    }
+
+
 def test_a_role_and_a_log_group_that_exist_delete_those_of_the_deployment(
     plans: dict[str, Future[Plan]],
 ) -> None:
     plan = plans["execution"].result()
     assert plan.actions(JOB) == [UPDATE]
+    assert changed_properties(plan) == {"executionRoleArn"}
     # That of AWS Budgets goes as well: see `test_who_is_denied_submissions_is_changed_in_place`.
     assert {each["address"] for each in plan.changes(kind="aws_iam_role")} == {
         "module.identity.aws_iam_role.execution",
@@ -458,6 +472,7 @@ def test_a_role_and_a_log_group_that_exist_delete_those_of_the_deployment(
 
     plan = plans["jobs"].result()
     assert plan.actions(JOB) == [UPDATE]
+    assert changed_properties(plan) == {"jobRoleArn", "logConfiguration"}
     assert [each["name"] for each in plan.changes(kind="aws_iam_role")] == ["job"]
     assert plan.actions("aws_iam_role") == plan.actions("aws_cloudwatch_log_group") == [DELETE]
     assert declared("roles", "job") == {Effect.JOBS}
@@ -642,7 +657,8 @@ def test_another_network_replaces_all_in_it(
     assert plan.actions("aws_vpc") == ([REPLACE] if key == "cidr" else [DELETE])
     assert REPLACE in plan.actions("aws_efs_mount_target")
     assert plan.actions("aws_efs_file_system") == []
-    assert plan.actions(LUSTRE) == [REPLACE]
+    # Another type in the same plan replaces it as well.
+    assert "subnet_ids" in replaced_by(plan)
     assert declared("network", key) == {Effect.NETWORK}
 
 
@@ -658,6 +674,9 @@ def test_other_zones_keep_what_they_have(plans: dict[str, Future[Plan]]) -> None
         }
         assert found == {"us-east-1a": ["delete"], "us-east-1c": ["create"]}, kind
     assert plan.seen("environment_mpi", "environment_spot") == {Effect.INSTANCES}
+    for name in ("mpi", "spot"):
+        [environment] = plan.changes(f"environment_{name}", ENVIRONMENT)
+        assert parameters(environment["change"]) == {"subnets"}
     assert declared("network", "zones") == {Effect.SUBNETS, Effect.INSTANCES}
     # How nodes mount is in the AMI alone.
     assert DECLARED["storage", "efs", "tls"] == {Effect.BAKE}
