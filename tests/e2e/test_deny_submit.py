@@ -117,6 +117,7 @@ def test_submissions_are_denied_and_allowed_again(stack: Stack, sandbox: Sandbox
     purse = Purse(sandbox)
     stack.render(purse.spec)
     stack.apply()
+    assert stack.unchanged()
     [action] = purse.actions()
     output = stack.outputs()["deny_submit"]
     assert output["action_id"] == action["ActionId"]
