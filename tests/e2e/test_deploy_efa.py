@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tests.support.builders import base_ami
+from tests.support.deployments import everything
 from tests.support.sandbox import client, control
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def test_environments_are_valid_and_their_nodes_meet(sandbox: Sandbox, stack: St
     record = stack.terraform_folder / "amis.auto.tfvars.json"
     record.write_text(json.dumps({"amis": images}), encoding="utf-8")
     stack.apply()
+    # Resources by count and by keys, modules and data sources.
+    assert stack.attributes() == stack.printed_attributes()
     assert stack.unchanged()
 
     found = {
@@ -135,7 +138,7 @@ def test_environments_are_valid_and_their_nodes_meet(sandbox: Sandbox, stack: St
     submitted = batch.submit_job(jobName="mpi", jobQueue="efa-c5n", jobDefinition="efa-mpi")
     assert ended(batch, submitted["jobId"])["status"] == "FAILED"
 
-    # What a destroy leaves of such deployments is looked at where all examples are deployed.
+    # What a destroy leaves of such a deployment is looked at with the example `private-network`.
     sandbox.reset()
 
 
@@ -158,6 +161,7 @@ def test_a_vpc_with_a_second_range_and_other_hosts(sandbox: Sandbox, stack: Stac
     file_system = efs.create_file_system(CreationToken="existing")["FileSystemId"]
     efs.create_mount_target(FileSystemId=file_system, SubnetId=subnet)
     point = efs.create_access_point(ClientToken="existing", FileSystemId=file_system)
+    before = everything(sandbox, "us-east-1")
     stack.render(
         "name: shared\nregion: us-east-1\n"
         f"network: {{vpc: {vpc}, subnets: [{subnet}, {apart}], endpoints: [s3, logs, ecs]}}\n"
@@ -198,5 +202,7 @@ def test_a_vpc_with_a_second_range_and_other_hosts(sandbox: Sandbox, stack: Stac
         assert statement["Condition"] == {
             "StringEquals": {"elasticfilesystem:AccessPointArn": point["AccessPointArn"]}
         }
-    # What a destroy leaves of such deployments is looked at where all examples are deployed.
-    sandbox.reset()
+    # No other deployment has endpoints, with their group and its rules, in a VPC that stays.
+    stack.destroy()
+    assert stack.resources() == []
+    assert everything(sandbox, "us-east-1") == before

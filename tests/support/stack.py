@@ -14,11 +14,13 @@ from mngen.terraform import Terraform
 from tests.support.cli import mngen
 from tests.support.initialized import is_initialized
 from tests.support.provider import attached
-from tests.support.states import attributes, outputs
+from tests.support.states import attributes, outputs, printed_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from tests.support.states import Attributes
 
 _SECONDS = 900
 """How long a command may take on a busy machine."""
@@ -171,9 +173,18 @@ class Stack:
                 raise
             self._terraform("destroy", "-auto-approve")
 
+    def attributes(self) -> Attributes:
+        """Return the attributes that the state has."""
+        return attributes(self._state())
+
     def values(self, address: str) -> dict[str, Any]:
         """Return the attributes that the state has of a resource."""
-        return attributes(self._state())[address]
+        return self.attributes()[address]
+
+    def printed_attributes(self) -> Attributes:
+        """Have Terraform print the attributes that the state has."""
+        shown = json.loads(self._terraform("show", "-json"))
+        return printed_attributes(shown["values"]["root_module"])
 
     def outputs(self) -> dict[str, Any]:
         """Return the outputs that the state has."""
@@ -181,7 +192,7 @@ class Stack:
 
     def resources(self) -> list[str]:
         """List what is in the state, without data sources."""
-        return [address for address in attributes(self._state()) if "data." not in address]
+        return [address for address in self.attributes() if "data." not in address]
 
     def _state(self) -> dict[str, Any]:
         """Read the state: its file, or what Terraform has of it in a bucket."""
