@@ -10,7 +10,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from tests.support.needs import skip_without
-from tests.support.states import attributes, outputs, printed_attributes
+from tests.support.states import attributes, outputs, printed_attributes, resources
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,5 +81,6 @@ def test_attributes_and_outputs_are_those_that_terraform_prints(
     found = attributes(state)
     assert found == printed_attributes(printed["root_module"])
     assert len(found) == 2 + len(KEYS) + 2
+    assert {*found} - {*resources(state)} == {"module.a.data.terraform_remote_state.this"}
     assert found["terraform_data.replaced[0]"]["id"] == "1"
     assert outputs(state) == {name: each["value"] for name, each in printed["outputs"].items()}

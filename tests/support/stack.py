@@ -14,7 +14,7 @@ from mngen.terraform import Terraform
 from tests.support.cli import mngen
 from tests.support.initialized import is_initialized
 from tests.support.provider import attached
-from tests.support.states import attributes, outputs, printed_attributes
+from tests.support.states import attributes, outputs, printed_attributes, resources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -192,7 +192,7 @@ class Stack:
 
     def resources(self) -> list[str]:
         """List what is in the state, without data sources."""
-        return [address for address in self.attributes() if "data." not in address]
+        return resources(self._state())
 
     def _state(self) -> dict[str, Any]:
         """Read the state: its file, or what Terraform has of it in a bucket."""

@@ -29,6 +29,12 @@ def attributes(state: Mapping[str, Any]) -> Attributes:
     }
 
 
+def resources(state: Mapping[str, Any]) -> list[str]:
+    """List the addresses of what is in a state, without data sources."""
+    managed = [each for each in state["resources"] if each["mode"] == "managed"]
+    return list(attributes({"resources": managed}))
+
+
 def outputs(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return the outputs by name."""
     return {name: output["value"] for name, output in state["outputs"].items()}
