@@ -23,54 +23,38 @@ SECONDS = {
     "test_demo_reduced": 115,
     "machines": 75,
     "test_outputs_uploaded": 70,
-    "test_jobs_logs": 60,
     "test_jobs_deployed": 57,
     "test_deploy_efa": 56,
     "instances": 54,
-    "test_jobs_outputs": 50,
     "test_wireup_faults": 50,
-    "test_jobs_status": 45,
-    "test_jobs_cost": 43,
     "container image": 40,
     "container image on Debian 13": 40,
-    "test_jobs_sweep": 38,
-    "test_jobs_submit": 36,
     "security scan": 35,
-    "test_jobs_retry": 34,
-    "test_jobs_top": 32,
-    "test_jobs_many": 30,
+    "test_jobs_outputs": 30,
     "test_terraform_broken_off": 30,
-    "test_jobs_arrays": 28,
-    "test_jobs_terminal": 28,
-    "test_jobs_joining": 27,
-    "test_jobs_shared_outputs": 26,
     "test_inputs_fetched": 25,
     "test_playbooks_efa": 25,
     "test_render_strings": 25,
     "test_sandbox_terraform": 25,
-    "test_jobs_shell": 24,
-    "test_jobs_after": 22,
     "docs site": 20,
     "hostile environment": 20,
-    "test_jobs_flow": 20,
+    "test_jobs_cost": 20,
+    "test_jobs_many": 20,
     "test_playbooks_no_init": 20,
     "test_terraform_sandbox": 20,
-    "test_jobs_policy": 16,
+    "test_jobs_policy": 15,
+    "test_jobs_terminal": 15,
     "test_rehearse_command": 15,
-    "test_jobs_cancel": 12,
+    "test_jobs_arrays": 12,
     "test_narrow_provider": 12,
     "test_playbooks_lint": 12,
     "test_provider6_rig": 12,
-    "test_jobs_shares": 10,
+    "test_jobs_submit": 10,
     "wheel": 8,
     "variables": 5,
     "dashboard": 4,
 }
 """How long a group takes, or the longest test of a file that has none."""
-
-BY_FILE = ("jobs",)
-"""Folders in which each file is a group: its tests mostly wait, for jobs, and share a deployment.
-In one worker they wait while others compute."""
 
 TOGETHER = {
     "test_instances": "instances",
@@ -89,9 +73,8 @@ def group(item: pytest.Item) -> str:
 
 
 def arrange(items: list[pytest.Item]) -> None:
-    """Put the tests in their order, those of `TOGETHER` and `BY_FILE` into their groups."""
+    """Put the tests in their order, those of `TOGETHER` into their groups."""
     for item in items:
-        stem = item.path.stem
-        if name := TOGETHER.get(stem, stem if item.path.parent.name in BY_FILE else None):
+        if name := TOGETHER.get(item.path.stem):
             item.add_marker(pytest.mark.xdist_group(name))
     items.sort(key=lambda item: -SECONDS.get(group(item), 0))

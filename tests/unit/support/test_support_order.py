@@ -21,7 +21,6 @@ def test_what_is_put_in_order_is_there() -> None:
     assert order.SECONDS.keys() <= groups | stems | set(order.TOGETHER.values())
     assert order.TOGETHER.keys() <= stems
     assert set(order.TOGETHER.values()) <= order.SECONDS.keys()
-    assert {*order.BY_FILE} <= {path.parent.name for path in files}
 
 
 def test_what_takes_longest_is_first(request: pytest.FixtureRequest) -> None:
