@@ -7,7 +7,7 @@
 PYTHON ?= python3
 # Tests run in parallel. The end-to-end ones mostly wait, so more of them than cores pays.
 JOBS ?= 2
-E2E_JOBS ?= 8
+E2E_JOBS ?= 10
 # What the demo writes, to be looked at afterwards.
 DEMO := .cache/demo
 # Further arguments for pytest, such as `make test PYTEST='-k network -x'`.
