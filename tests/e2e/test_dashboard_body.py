@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from mngen.rules.spec import _observed
 from tests.support.needs import skip_without
 from tests.support.published_metrics import PUBLISHED
 from tests.support.specs import to_cluster
+from tests.support.terraform_program import terraform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,22 +82,14 @@ def body_of(folder: Path, further: dict[str, Any], values: dict[str, Any]) -> di
     (folder / "output.tf").write_text(output, encoding="utf-8")
     given = json.dumps(VARIABLES | values)
     (folder / "terraform.tfvars.json").write_text(given, encoding="utf-8")
-    terraform(folder, "apply", "-auto-approve", "-no-color")
-    body: dict[str, Any] = json.loads(terraform(folder, "output", "-json", "body"))
+    printed(folder, "apply", "-auto-approve", "-no-color")
+    body: dict[str, Any] = json.loads(printed(folder, "output", "-json", "body"))
     return body
 
 
-def terraform(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["terraform", *arguments],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def printed(folder: Path, *arguments: str) -> str:
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    done = terraform(folder, env, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -21,6 +21,7 @@ from tests.support.deploy import wait_until
 from tests.support.processes import has_ended
 from tests.support.provider import attached, provider_binary
 from tests.support.provider6 import _schema
+from tests.support.terraform_program import terraform
 
 ROOT = Path(__file__).resolve().parents[2]
 RIG = ROOT / "tests" / "support" / "provider6"
@@ -365,25 +366,16 @@ def test_the_schema_differs_from_the_real_5_100_where_6_changed(
     text = f"# {types}\nterraform {{\n  required_providers {{\n    aws = {wanted}\n  }}\n}}\n"
     (tmp_path / "main.tf").write_text(text, encoding="utf-8")
 
-    def terraform(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["terraform", *arguments],
-            cwd=tmp_path,
-            env={**terraform_env, **env},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+    def run(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+        return terraform(tmp_path, {**terraform_env, **env}, *arguments, seconds=300)
 
     binary = provider_binary(terraform_env)
     is_real = binary is not None and binary.parent.parent.name == REAL
     with ExitStack() as stack:
         provider = stack.enter_context(attached(tmp_path, terraform_env)) if is_real else {}
-        if not provider and terraform({}, "init", "-no-color").returncode != 0:
+        if not provider and run({}, "init", "-no-color").returncode != 0:
             pytest.skip(f"provider {REAL} cannot be had here")
-        shown = terraform(provider, "providers", "schema", "-json")
+        shown = run(provider, "providers", "schema", "-json")
     assert shown.returncode == 0, shown.stderr
     (real,) = json.loads(shown.stdout)["provider_schemas"].values()
     lines = _schema.differences(

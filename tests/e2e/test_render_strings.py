@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import subprocess
 import unicodedata
 from functools import cache
 from pathlib import Path
@@ -29,6 +28,7 @@ from tests.support.specs import (
     texts,
     to_cluster,
 )
+from tests.support.terraform_program import terraform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -66,21 +66,6 @@ def write(tree: Mapping[str, str], folder: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(text.encode())
     return folder
-
-
-def terraform(
-    folder: Path, env: Mapping[str, str], *arguments: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["terraform", *arguments],
-        cwd=folder,
-        env=dict(env),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 @pytest.fixture

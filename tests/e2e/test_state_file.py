@@ -6,11 +6,11 @@ A real deployment is compared in `tests/e2e/test_deploy_efa.py`.
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 from tests.support.needs import skip_without
 from tests.support.states import attributes, outputs, printed_attributes, resources
+from tests.support.terraform_program import terraform
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,16 +66,7 @@ def test_attributes_and_outputs_are_those_that_terraform_prints(
     }
     file = tmp_path / "terraform.tfstate"
     file.write_text(json.dumps(state), encoding="utf-8")
-    done = subprocess.run(
-        ["terraform", "show", "-json", file],
-        cwd=tmp_path,
-        env=terraform_env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = terraform(tmp_path, terraform_env, "show", "-json", str(file), seconds=300)
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)["values"]
     found = attributes(state)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,8 +14,10 @@ from tests.support.cli import mngen
 from tests.support.initialized import is_initialized
 from tests.support.provider import attached
 from tests.support.states import attributes, outputs, printed_attributes, resources
+from tests.support.terraform_program import terraform
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
@@ -211,18 +212,8 @@ class Stack:
 
     def _terraform(self, *arguments: str, changes: bool = False) -> str:
         """Run a command; with `changes`, return nothing if there are none."""
-        done = subprocess.run(
-            ["terraform", *arguments]
-            if "-json" in arguments or arguments[0] == "state"
-            else ["terraform", *arguments, "-no-color"],
-            cwd=self.terraform_folder,
-            env=self._env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
+        plain = () if "-json" in arguments or arguments[0] == "state" else ("-no-color",)
+        done = terraform(self.terraform_folder, self._env, *arguments, *plain, seconds=_SECONDS)
         if done.returncode not in ((0, _CHANGES) if changes else (0,)):
             raise TerraformError(done.stdout[-2000:] + done.stderr[-6000:])
         return "" if changes and done.returncode == 0 else done.stdout

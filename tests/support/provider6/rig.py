@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.initialized import is_initialized
 from tests.support.states import attributes
+from tests.support.terraform_program import terraform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -298,16 +299,7 @@ def _variable_file(scratch: str, variables: Mapping[str, object] | None) -> list
 def _terraform(
     folder: Path, env: Mapping[str, str], *arguments: str
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["terraform", *arguments, "-no-color"],
-        cwd=folder,
-        env=dict(env),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT,
-        check=False,
-    )
+    return terraform(folder, env, *arguments, "-no-color", seconds=_TIMEOUT)
 
 
 def _failure(result: subprocess.CompletedProcess[str]) -> RigError:
