@@ -11,8 +11,8 @@ import pytest
 from tests.support import provider6
 from tests.support.deployments import Deployments, deploy_all
 from tests.support.narrow_plugin import narrow_environment
-from tests.support.narrow_provider import once
 from tests.support.needs import skip_without
+from tests.support.once import once
 from tests.support.stack import Stack
 from tests.support.wheel import ROOT, build_wheel, install_wheel
 

@@ -30,7 +30,6 @@ https://developer.hashicorp.com/terraform/plugin/log/managing.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
 import importlib
 import json
@@ -45,6 +44,7 @@ from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from tests.support.frames import serve_connection
+from tests.support.once import once
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
@@ -157,28 +157,6 @@ class Answers:
             return once(self._kept, lambda: narrowed(ask(), self._types))
         digest = hashlib.sha256(request).hexdigest()
         return once(self._kept.with_name(f"{self._kept.name}-{digest}"), ask, unless=objects)
-
-
-def once(
-    file: Path, make: Callable[[], bytes], unless: Callable[[bytes], bool] = lambda _: False
-) -> bytes:
-    """Read a file, or make and write it; one process and thread at a time makes it.
-
-    Args:
-        file: The file.
-        make: Returns what it holds.
-        unless: Whether that is not to be written.
-    """
-    with file.with_suffix(".lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if file.exists():
-            return file.read_bytes()
-        made = make()
-        if not unless(made):
-            making = file.with_suffix(".new")
-            making.write_bytes(made)
-            making.rename(file)
-        return made
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.provider_mirror import CONFIG_VARIABLE
-from tests.support.narrow_provider import once
+from tests.support.once import once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

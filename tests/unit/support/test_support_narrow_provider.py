@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 from tf.gen import tfplugin_pb2 as pb
 
-from tests.support.narrow_provider import Answers, narrowed, once
+from tests.support.narrow_provider import Answers, narrowed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,17 +93,3 @@ def test_an_objection_is_asked_for_again(tmp_path: Path) -> None:
     for _ in range(2):
         assert provider.asked(PREPARE, REGION) == answer.SerializeToString()
     assert provider.calls == [(PREPARE, REGION)] * 2
-
-
-def test_one_process_makes_a_file_and_others_wait(tmp_path: Path) -> None:
-    file = tmp_path / "kept"
-
-    def make() -> bytes:
-        raise AssertionError("another one makes it")
-
-    with ThreadPoolExecutor(1) as pool, file.with_suffix(".lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        waiting = pool.submit(once, file, make)
-        file.write_bytes(b"made")
-        fcntl.flock(lock, fcntl.LOCK_UN)
-        assert waiting.result() == b"made"
