@@ -170,11 +170,9 @@ def _loader(path: str | None) -> Any:
     """
     from botocore.loaders import create_loader
 
-    from mngen._descriptions import Catalog, Descriptions
+    from mngen._descriptions import Catalog
 
-    return Catalog(
-        create_loader(path).search_paths, Descriptions(), include_default_search_paths=False
-    )
+    return Catalog(create_loader(path).search_paths, include_default_search_paths=False)
 
 
 @contextmanager

@@ -107,10 +107,9 @@ def empty_values(data: Any, path: _Path = ()) -> Iterator[_Path]:
 def _model() -> Any:
     from botocore.model import ServiceModel
 
-    from mngen._descriptions import Catalog, Descriptions
+    from mngen._descriptions import Catalog
 
-    loader = Catalog(file_loader=Descriptions())
-    return ServiceModel(loader.load_service_model("batch", "service-2"), "batch")
+    return ServiceModel(Catalog().load_service_model("batch", "service-2"), "batch")
 
 
 @cache

@@ -44,6 +44,8 @@ class Catalog(Loader):
     for each kind of description.
     """
 
+    FILE_LOADER_CLASS = Descriptions
+
     def list_available_services(self, type_name: str) -> Any:
         """Returns the services that have a kind of description; they are listed on iteration.
 

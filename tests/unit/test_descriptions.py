@@ -77,7 +77,7 @@ def test_a_service_is_found_where_botocore_finds_it(
         return listdir(folder)
 
     monkeypatch.setattr(os, "listdir", listing)
-    assert Catalog(file_loader=Descriptions()).load_service_model("efs", kind) == expected
+    assert Catalog().load_service_model("efs", kind) == expected
     assert listed == [str(DATA / "efs")]
 
 
