@@ -10,6 +10,8 @@ Usage::
 
 Exits as the first command does if that fails, else as the second does. SIGINT, SIGTERM and SIGHUP
 interrupt both commands and all that they started; the exit code is 130 then.
+
+Only the standard library is used, so that the script also runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -112,10 +114,11 @@ def _both(commands: _Commands, first: Sequence[str], second: Sequence[str]) -> i
 
 def _show(file: Path, child: subprocess.Popen[bytes]) -> None:
     """Show what a command writes to a file until it has ended."""
-    with file.open("rb") as text, open(1, "wb", buffering=0, closefd=False) as output:
+    with file.open("rb") as text, open(1, "wb", closefd=False) as output:
         while True:
             has_ended = child.poll() is not None
             shutil.copyfileobj(text, output)
+            output.flush()
             if has_ended:
                 return
             with suppress(subprocess.TimeoutExpired):
