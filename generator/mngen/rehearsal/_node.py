@@ -42,7 +42,8 @@ _LIMITS = {
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
-# No dataclass, whose module takes longer to import than all of this.
+# No dataclass, whose module takes longer to import than all of this, and no tuple, in which `index`
+# is a method.
 class Node:
     """What one node is to be; see `mngen.rehearsal._request.as_message`."""
 

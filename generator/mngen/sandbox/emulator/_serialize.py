@@ -23,7 +23,6 @@ class Serializer:
     """Finds the members of a structure in what a backend holds of it."""
 
     path: list[str]
-    operation_model: Any
     _value_picker: Any
 
     def get_value(self, value: Any, key: str, shape: Any) -> Any:
