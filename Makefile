@@ -5,8 +5,9 @@
 # `make help` lists the rest.
 
 PYTHON ?= python3
-# Tests run in parallel. The end-to-end ones mostly wait, so more of them than cores pays.
-JOBS ?= 2
+# Tests run in parallel. The end-to-end ones mostly wait, so more of them than cores pays; of the
+# unit tests, enough wait for one more.
+JOBS ?= 3
 E2E_JOBS ?= 10
 # What the demo writes, to be looked at afterwards.
 DEMO := .cache/demo
@@ -66,12 +67,9 @@ lint: venv
 types: venv
 	$(BIN)/mypy
 
-# What a passed test wrote is removed at once, by each worker. Else one process would remove it all
-# at the end of a later run, while the cores have nothing to do.
 unit: venv
 	$(if $(COVERAGE),$(if $(ALSO),,@rm -rf $(MEASURED_DATA)))
-	$(if $(COVERAGE),$(MEASURED),$(BIN)/pytest) -m "not e2e" -n $(JOBS) \
-	  -o tmp_path_retention_policy=failed $(PYTEST)
+	$(if $(COVERAGE),$(MEASURED),$(BIN)/pytest) -m "not e2e" -n $(JOBS) $(PYTEST)
 
 # With a cache of what failed that is not the other tests': the last to end would write over it.
 e2e: venv scanner

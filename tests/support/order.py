@@ -50,6 +50,7 @@ SECONDS = {
     "test_playbooks_lint": 12,
     "test_provider6_rig": 12,
     "test_jobs_submit": 10,
+    "ansible": 8,
     "wheel": 8,
     "variables": 5,
     "dashboard": 4,
@@ -59,6 +60,9 @@ SECONDS = {
 TOGETHER = {
     "test_instances": "instances",
     "test_playbooks_bake": "playbooks",
+    "test_playbooks_efa_version": "ansible",
+    "test_playbooks_forked": "ansible",
+    "test_playbooks_kernel_arguments": "ansible",
     "test_playbooks_variables": "variables",
     "test_wheel": "wheel",
 }
