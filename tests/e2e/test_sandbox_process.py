@@ -306,6 +306,11 @@ class TestSignals:
             idle.send_signal(number)
         assert idle.wait(SOON) == 0, attempt
 
+    def test_it_ends_well_however_often_it_is_asked(self, idle: subprocess.Popen[bytes]) -> None:
+        while idle.poll() is None:
+            idle.send_signal(signal.SIGTERM)
+        assert idle.returncode == 0
+
 
 @pytest.fixture
 def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
