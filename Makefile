@@ -50,6 +50,8 @@ demo: parts-demo venv ## Run the whole workflow against an emulated AWS, with re
 	@$(WITH_PROVIDER) $(BIN)/mngen demo --keep $(DEMO)
 
 # In parallel: the end-to-end tests wait a good part of their time. What both need is made before.
+# Between them, they keep two cores busy as it is.
+test: export JOBS := 2
 test: parts-tests venv scanner ## Run `check` and the end-to-end tests; list what was skipped and why
 	$(if $(COVERAGE),@rm -rf $(MEASURED_DATA))
 	@$(PYTHON) scripts/in_parallel.py $(MAKE) --no-print-directory check ALSO=e2e \
