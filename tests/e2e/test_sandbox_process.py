@@ -257,11 +257,13 @@ class TestOwned:
         assert run.stdout.strip() == "run: pip install 'mngen[sandbox]'", run.stderr
 
 
-# Signals are none of moto's concern, which takes half a second to load.
+# Signals are none of moto's concern, which takes half a second to load. The end is that of the
+# module itself: a Python that ends gives up its handlers first, and another signal would kill it.
 UNLOADED = """
-from mngen.sandbox import __main__
-__main__.Application.load = lambda _: None
-raise SystemExit(__main__.main())
+import runpy
+from mngen.sandbox.emulator._server import Application
+Application.load = lambda _: None
+runpy.run_module("mngen.sandbox", run_name="__main__")
 """
 
 

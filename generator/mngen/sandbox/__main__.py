@@ -38,12 +38,7 @@ def main() -> int:
     os.umask(0o022)
     logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
     with made_home() as home:
-        code = _serve(arguments, home)
-    # Python gives up its handlers before its process has ended, and the next signal would kill it.
-    # What is ignored stays so.
-    for number in ENDINGS:
-        signal.signal(number, signal.SIG_IGN)
-    return code
+        return _serve(arguments, home)
 
 
 def _serve(arguments: argparse.Namespace, home: Path) -> int:
