@@ -6,8 +6,11 @@
 
 PYTHON ?= python3
 # Tests run in parallel. The end-to-end ones mostly wait, so more of them than cores pays; of the
-# unit tests, enough wait for one more.
-JOBS ?= 3
+# unit tests, enough wait for one more, but not beside the others, which keep two cores busy.
+ifeq ($(origin JOBS),undefined)
+JOBS := 3
+test: export JOBS := 2
+endif
 E2E_JOBS ?= 10
 # What the demo writes, to be looked at afterwards.
 DEMO := .cache/demo
@@ -50,14 +53,12 @@ demo: parts-demo venv ## Run the whole workflow against an emulated AWS, with re
 	@$(WITH_PROVIDER) $(BIN)/mngen demo --keep $(DEMO)
 
 # In parallel: the end-to-end tests wait a good part of their time. What both need is made before.
-# Between them, they keep two cores busy as it is.
-test: export JOBS := 2
 test: parts-tests venv scanner ## Run `check` and the end-to-end tests; list what was skipped and why
 	$(if $(COVERAGE),@rm -rf $(MEASURED_DATA))
 	@$(PYTHON) scripts/in_parallel.py $(MAKE) --no-print-directory check ALSO=e2e \
 	  -- $(MAKE) --no-print-directory e2e
 
-# mypy keeps one core busy and the tests two, for a longer time: together they take as long as the
+# mypy keeps one core busy and the tests all, for a longer time: together they take as long as the
 # tests alone, or little more.
 check: lint ## Lint, types, unit and golden tests, in under a minute
 	@$(MAKE) --no-print-directory --jobs=2 types unit
@@ -69,9 +70,12 @@ lint: venv
 types: venv
 	$(BIN)/mypy
 
+# What a passed test wrote is removed at once, by each worker. Else one process would remove it all
+# at the end of a later run, while the cores have nothing to do.
 unit: venv
 	$(if $(COVERAGE),$(if $(ALSO),,@rm -rf $(MEASURED_DATA)))
-	$(if $(COVERAGE),$(MEASURED),$(BIN)/pytest) -m "not e2e" -n $(JOBS) $(PYTEST)
+	$(if $(COVERAGE),$(MEASURED),$(BIN)/pytest) -m "not e2e" -n $(JOBS) \
+	  -o tmp_path_retention_policy=failed $(PYTEST)
 
 # With a cache of what failed that is not the other tests': the last to end would write over it.
 e2e: venv scanner
