@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from mngen._aws import translate
 from mngen.errors import Problem, ToolError
+from mngen.jobs import _clock
 from mngen.jobs._cancel import LONGEST_REASON
 from mngen.jobs._types import WAITING
 
@@ -55,7 +55,6 @@ def cancel_many(
     reason: str,
     *,
     progress: Callable[[int, int], None] | None = None,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Cancels jobs in any state, those that wait first, so that none starts as others end.
 
@@ -68,7 +67,6 @@ def cancel_many(
         jobs: The jobs.
         reason: What Batch records.
         progress: Is called with how many jobs are done, and of how many.
-        sleep: How to wait for a number of seconds.
 
     Raises:
         NotCancelledError: Some could not be cancelled; carries one problem for each that was
@@ -81,7 +79,7 @@ def cancel_many(
     for first in range(0, len(ordered), at_once):
         part = ordered[first : first + at_once]
         try:
-            refused |= _cancel(batch, [each.id for each in part], reason, sleep)
+            refused |= _cancel(batch, [each.id for each in part], reason)
         # What was cancelled before stays so, and the user must know what was not.
         except Exception as error:
             raise _left(ordered, first, refused, translate(error)) from error
@@ -99,9 +97,7 @@ def cancel_many(
         )
 
 
-def _cancel(
-    batch: BatchClient, ids: list[str], reason: str, sleep: Callable[[float], None]
-) -> dict[str, str]:
+def _cancel(batch: BatchClient, ids: list[str], reason: str) -> dict[str, str]:
     """Returns the jobs of one call that could not be cancelled, with the reason."""
     refused: dict[str, str] = {}
     pause = _FIRST_PAUSE
@@ -116,7 +112,7 @@ def _cancel(
         ids = [each["job"] for each in errors if each["code"] in _PASSING]
         if not ids or last:
             break
-        sleep(pause)
+        _clock.sleep(pause)
         pause *= 2
     return refused
 

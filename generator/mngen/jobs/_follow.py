@@ -8,11 +8,11 @@ rounds.
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from mngen.jobs import _clock
 from mngen.jobs._logs import STREAMS_AT_ONCE, gone, in_groups, is_stream_missing, streams_of
 from mngen.jobs._status import attempt_of
 from mngen.jobs._tail import Bundle, Stream, regrouped
@@ -90,7 +90,7 @@ class Follower:
             ToolError: The log is gone, the job is gone, or AWS does not answer.
         """
         seen(status)
-        quiet, looked, described = 0, time.monotonic(), time.monotonic()
+        quiet, looked, described = 0, _clock.monotonic(), _clock.monotonic()
         self._add(status)
         while True:
             lines = self._round(status)
@@ -98,8 +98,8 @@ class Follower:
             quiet = 0 if lines else quiet + 1
             if status.ended and quiet >= _QUIET_ROUNDS and self._all_silent():
                 return
-            time.sleep(_ROUND_SECONDS)
-            now = time.monotonic()
+            _clock.sleep(_ROUND_SECONDS)
+            now = _clock.monotonic()
             if not status.ended and (quiet or now - looked > _LOOK_SECONDS):
                 looked, before = now, status.state
                 job = self._retry.call(self._look)

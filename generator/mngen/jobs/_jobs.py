@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import msgspec
 from mngen._aws import client, translated
 from mngen.account import Account
 from mngen.errors import InputError, ToolError, did_you_mean
+from mngen.jobs import _clock
 from mngen.jobs._arrays import counts_of, in_words, look_up, require_few, require_no_array
 from mngen.jobs._batch import describe, job_id
 from mngen.jobs._cancel import cancel
@@ -587,7 +587,7 @@ class Jobs:
             ToolError: AWS does not answer.
         """
         with translated():
-            return tuple(list_usage(self.batch, self.cluster, since or 0.0, time.time()))
+            return tuple(list_usage(self.batch, self.cluster, since or 0.0, _clock.now()))
 
     def usage_of(self, job: str) -> Usage:
         """Returns how long each node of a job, or each job of an array, used its instance.
@@ -601,7 +601,7 @@ class Jobs:
         """
         with translated():
             found = describe_one(self.batch, job)
-            return usage_of(self.batch, self.cluster, found, time.time())
+            return usage_of(self.batch, self.cluster, found, _clock.now())
 
     def wait(
         self,

@@ -21,13 +21,13 @@ two consoles: 26 calls at most for 1,000 nodes in one environment.
 from __future__ import annotations
 
 import re
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mngen._text import counted
 from mngen.account import image_of, stem_of
 from mngen.cluster import DEPLOYMENT_TAG, aws_name, queue_name
+from mngen.jobs import _clock
 from mngen.jobs._console import mount_state, telling_lines
 from mngen.jobs._reasons import STUCK
 from mngen.jobs._types import Cause
@@ -181,7 +181,7 @@ def _running(
     missing = sorted(
         (each for each in instances if each["InstanceId"] not in members), key=_started
     )
-    late = [each for each in missing if time.time() - _started(each) > _JOINS_WITHIN]
+    late = [each for each in missing if _clock.now() - _started(each) > _JOINS_WITHIN]
     if late:
         yield _never_joined(account, environment, late, of=len(instances))
     elif missing:
@@ -199,7 +199,7 @@ def _never_joined(
     account: Account, environment: Any, late: list[dict[str, Any]], *, of: int
 ) -> Cause:
     ids = [each["InstanceId"] for each in late]
-    minutes = (time.time() - _started(late[0])) / 60
+    minutes = (_clock.now() - _started(late[0])) / 60
     text = _console(account, late[0])
     why, remedy = _judged(late[0], environment, text)
     return Cause(

@@ -10,12 +10,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from mngen._files import make_private, state_home
+from mngen.jobs import _clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ class Entry:
             part: See the class; what came of the requests before it is kept then.
         """
         self.earlier = () if part is None else self.jobs
-        self.began, self.job, self.part = time.time(), None, part
+        self.began, self.job, self.part = _clock.now(), None, part
         self._write()
 
     def finish(self, job: str) -> None:
@@ -113,7 +113,7 @@ def _open(token: str) -> IO[str] | None:
 
 
 def _forget_old(folder: Path) -> None:
-    before = time.time() - _KEPT_SECONDS
+    before = _clock.now() - _KEPT_SECONDS
     for path in folder.glob("*.json"):
         with suppress(OSError):
             if path.stat().st_mtime < before:

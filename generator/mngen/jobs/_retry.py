@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING, TypeVar
 
 from mngen._aws import may_have_worked, translated, was_throttled
 from mngen.errors import Problem, ToolError
+from mngen.jobs import _clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,16 +28,10 @@ class RetryPolicy:
 
     Args:
         resume: What to run in order to go on, for a failure that does not pass.
-        sleep: How to wait for a number of seconds.
     """
 
-    def __init__(
-        self,
-        resume: Callable[[], str],
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
+    def __init__(self, resume: Callable[[], str]) -> None:
         self._resume = resume
-        self._sleep = sleep
 
     def call(self, what: Callable[[], _T]) -> _T:
         """Returns what a call returns, however often it takes.
@@ -53,14 +47,14 @@ class RetryPolicy:
                     result = what()
             except ToolError as error:
                 cause = error.__cause__
-                since = time.monotonic() if since is None else since
+                since = _clock.monotonic() if since is None else since
                 if not is_temporary(error):
                     raise self._ended(error) from cause
-                if time.monotonic() - since > _GIVE_UP_AFTER:
+                if _clock.monotonic() - since > _GIVE_UP_AFTER:
                     raise self._ended(error) from cause
                 if pause == _FIRST_PAUSE:
                     _LOG.warning("%s; trying again; the job continues", error)
-                self._sleep(pause)
+                _clock.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 if since is not None:

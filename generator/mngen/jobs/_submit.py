@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import secrets
-import time
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -13,6 +12,7 @@ from mngen._aws import may_have_worked, translate, translated, was_throttled
 from mngen.account import Intent, Target, newest_definition
 from mngen.cluster import SUBMISSION_TAG, SUBMITTER_TAG, definition_name
 from mngen.errors import InputError, Severity
+from mngen.jobs import _clock
 from mngen.jobs._batch import describe
 from mngen.jobs._denied import budget_named
 from mngen.jobs._journal import recorded
@@ -244,7 +244,7 @@ class Sender:
                     return job
         found = (self._look(request, rejected) if known is None else known).get(token)
         listed_after = _listed_after(request)
-        if found is None and entry.is_lost and time.time() - (entry.began or 0.0) < listed_after:
+        if found is None and entry.is_lost and _clock.now() - (entry.began or 0.0) < listed_after:
             found = self._look_until_listed(request, token, rejected)
         return found
 
@@ -263,12 +263,12 @@ class Sender:
     def _look_until_listed(
         self, request: dict[str, Any], token: str, rejected: Collection[str]
     ) -> Any:
-        deadline = time.monotonic() + _listed_after(request)
+        deadline = _clock.monotonic() + _listed_after(request)
         while True:
             found = self._look(request, rejected).get(token)
-            if found is not None or time.monotonic() > deadline:
+            if found is not None or _clock.monotonic() > deadline:
                 return found
-            time.sleep(LOOK_SECONDS)
+            _clock.sleep(LOOK_SECONDS)
 
     def _submit(
         self, request: dict[str, Any], token: str, entry: Entry, rejected: Collection[str]
@@ -291,7 +291,7 @@ class Sender:
                     raise
                 if last:
                     raise translate(error) from error
-                time.sleep(pause)
+                _clock.sleep(pause)
                 pause *= 2
             else:
                 entry.finish(job)

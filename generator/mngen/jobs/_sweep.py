@@ -12,7 +12,6 @@ import json
 import logging
 import re
 import shlex
-import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ from mngen.cluster import (
     repository_name,
 )
 from mngen.errors import InputError, Problem
+from mngen.jobs import _clock
 from mngen.jobs._flow import linked
 from mngen.jobs._journal import recorded
 from mngen.jobs._register import register
@@ -416,7 +416,7 @@ def send_sweep(
                     child = child_of(submission, index, name) if part.is_array else submission
                     report(each, child)
                 if not submission.existed:
-                    time.sleep(_PAUSE)
+                    _clock.sleep(_PAUSE)
     return tuple(done[number] for number in sweep.numbers)
 
 

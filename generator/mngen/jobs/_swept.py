@@ -8,7 +8,6 @@ own child waits, runs or has succeeded.
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ import msgspec
 from mngen.account import index_of, size_of
 from mngen.cluster import ROWS_VARIABLE, queue_name
 from mngen.errors import ToolError
+from mngen.jobs import _clock
 from mngen.jobs._arrays import list_children
 from mngen.jobs._batch import describe, list_filtered
 from mngen.jobs._dependencies import was_cancelled
@@ -108,7 +108,7 @@ def _submitted(
         is_there = any(
             token_in(each) == entry.part and each["jobId"] not in entry.jobs for each in described
         )
-        waits = entry.is_lost and time.time() - (entry.began or 0.0) <= ARRAY_LISTED_AFTER
+        waits = entry.is_lost and _clock.now() - (entry.began or 0.0) <= ARRAY_LISTED_AFTER
         if is_there or not waits:
             alone = [
                 each["jobId"]
@@ -119,7 +119,7 @@ def _submitted(
         if not is_told:
             _LOG.info("the last submission of this sweep got no answer: looking for what it made")
             is_told = True
-        time.sleep(LOOK_SECONDS)
+        _clock.sleep(LOOK_SECONDS)
 
 
 def _rows_of(

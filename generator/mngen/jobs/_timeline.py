@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from mngen.jobs import _clock
 from mngen.timeline import NodeRecord, Phase, Segment, Timeline, build, clock_of, parse_line
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def timeline_of(status: JobStatus, lines: Iterable[LogLine]) -> Timeline:
         # A rank may print what its wire-up wrote elsewhere.
         if parsed is not None and parsed.node == line.node:
             written[line.node].append((line.time / 1000 - status.created, parsed))
-    now = (status.stopped if status.ended and status.stopped else time.time()) - status.created
+    now = (status.stopped if status.ended and status.stopped else _clock.now()) - status.created
     main = next((each.index for each in status.nodes if each.main), 0)
     records = [_record(status, each, written[each.index], now) for each in status.nodes]
     return build(f"{status.name} {status.id}", records, main=main, now=now)

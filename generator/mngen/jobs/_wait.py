@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from mngen.errors import ToolError
+from mngen.jobs import _clock
 from mngen.jobs._arrays import counts_of, look_up
 from mngen.jobs._types import ENDED
 
@@ -49,7 +49,7 @@ def wait_for(
         WaitedTooLongError: It had not ended in time.
         ToolError: Batch no longer has a record of it, or does not answer.
     """
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = None if timeout is None else _clock.monotonic() + timeout
     pause = _FIRST_PAUSE
     identifier = job["jobId"]
     seen = None
@@ -63,13 +63,13 @@ def wait_for(
             look(job)
         if state in ENDED:
             return job
-        if deadline is not None and time.monotonic() >= deadline:
+        if deadline is not None and _clock.monotonic() >= deadline:
             raise WaitedTooLongError(
                 f"the job is {state} after {timeout:g} seconds",
                 hint="the job continues; wait longer, or run mngen cancel",
             )
-        left = pause if deadline is None else max(0.0, deadline - time.monotonic())
-        time.sleep(min(pause, left))
+        left = pause if deadline is None else max(0.0, deadline - _clock.monotonic())
+        _clock.sleep(min(pause, left))
         pause = min(1.5 * pause, _LONGEST_PAUSE)
         found = retry.call(lambda: look_up(batch, identifier))
         if found is None:

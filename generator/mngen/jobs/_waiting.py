@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mngen._aws import translated
 from mngen.errors import ToolError
+from mngen.jobs import _clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -43,7 +43,7 @@ class Explainer:
                     if each.certain:
                         _LOG.info("PENDING: %s", each.what)
             return
-        age = time.time() - job.get("createdAt", 0) / 1000
+        age = _clock.now() - job.get("createdAt", 0) / 1000
         if job["status"] != "RUNNABLE" or age < self._next:
             return
         self._next = 2 * max(age, 1.0)

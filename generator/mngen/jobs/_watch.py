@@ -16,7 +16,6 @@ https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeClusters.h
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from msgspec import Struct
 from mngen._aws import translated, was_denied
 from mngen.account import fault_of, size_of, stem_of
 from mngen.cluster import SUBMITTER_TAG, aws_name, queue_name
+from mngen.jobs import _clock
 from mngen.jobs._arrays import counts_of
 from mngen.jobs._batch import DESCRIBED_AT_ONCE, describe
 
@@ -195,7 +195,7 @@ class _Listing:
         self.pages = [*so_far, *answer["jobSummaryList"]]
         self.token = answer.get("nextToken")
         if self.token is None:
-            self.jobs, self.pages, self.read = self.pages, [], time.time()
+            self.jobs, self.pages, self.read = self.pages, [], _clock.now()
 
 
 class Watcher:
@@ -345,8 +345,8 @@ class Watcher:
         return Overview(
             deployment=self._cluster.spec.name,
             region=self._cluster.spec.region,
-            time=time.time(),
-            oldest_figure=min((each.read for each in self._turn), default=time.time()),
+            time=_clock.now(),
+            oldest_figure=min((each.read for each in self._turn), default=_clock.now()),
             complete=all(each.read for each in self._turn),
             queues=tuple(
                 self._queue(aws, name, there.get(aws), jobs) for aws, name in self._names.items()

@@ -5,7 +5,6 @@ Of a job that failed before it ran: which job that it depends on failed.
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from mngen._aws import translated
 from mngen.account import Intent, Target, array_of, size_of
 from mngen.cluster import definition_name, queue_name
 from mngen.errors import ToolError
+from mngen.jobs import _clock
 from mngen.jobs._arrays import counts_of, list_children, with_counts
 from mngen.jobs._batch import describe
 from mngen.jobs._dependencies import failed_causes, unfinished_causes
@@ -212,7 +212,7 @@ def _busy(account: Account, job: JobDetailTypeDef) -> Iterator[Cause]:
 
 
 def _unknown(job: JobDetailTypeDef) -> Cause:
-    age = time.time() - job.get("createdAt", 0) / 1000
+    age = _clock.now() - job.get("createdAt", 0) / 1000
     if age < _SOON or job["status"] != "RUNNABLE":
         return Cause(
             what="nothing is wrong as far as can be seen: Batch looks at the job within a minute, "

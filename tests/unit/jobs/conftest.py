@@ -9,9 +9,10 @@ from uuid import uuid4
 import pytest
 
 from mngen._aws import client as connected_client
-from mngen.jobs import Jobs
+from mngen.jobs import Jobs, _clock
 from tests.support.batch import Deployed, spec_text
 from tests.support.cli import mngen
+from tests.support.clock import MovedClock
 from tests.support.faults import Faults
 from tests.support.sandbox import client
 
@@ -60,7 +61,20 @@ def connect(sandbox: Sandbox) -> Callable[[str, str], Any]:
 
 
 @pytest.fixture
-def inside(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def clock(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[MovedClock]:
+    """The clock of `mngen.jobs` in this process: its pauses move Batch's clock, and take no time.
+
+    A process that a test starts has the real clock and real pauses.
+    """
+    moved = MovedClock(sandbox)
+    for name in ("now", "monotonic", "sleep"):
+        monkeypatch.setattr(_clock, name, getattr(moved, name))
+    yield moved
+    moved.return_to_present()
+
+
+@pytest.fixture
+def inside(sandbox: Sandbox, clock: MovedClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process see the sandbox; by the test's own patches, which may go further."""
     for name, value in sandbox.environment().items():
         monkeypatch.setenv(name, value)
@@ -93,7 +107,7 @@ def folder(tmp_path: Path, deployed: Deployed) -> Path:
 
 @pytest.fixture
 def run(
-    deployed: Deployed, folder: Path, state_home: Path
+    deployed: Deployed, folder: Path, state_home: Path, clock: MovedClock
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run mngen as a user does, inside the sandbox."""
 
@@ -102,6 +116,8 @@ def run(
         env: dict[str, str] | None = None,
         program: tuple[str, ...] | None = None,
     ) -> subprocess.CompletedProcess[str]:
+        # Its clock is the real one: nothing that it sees may lie ahead of that.
+        clock.return_to_present()
         environment: Any = {**deployed.sandbox.environment(), **(env or {})}
         return mngen(*arguments, cwd=folder, env=environment, program=program)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from types import SimpleNamespace
 from typing import Any, cast
 from uuid import uuid4
 
@@ -14,7 +13,7 @@ from botocore.loaders import JSONFileLoader
 
 from mngen.account import Target
 from mngen.errors import InputError, ToolError
-from mngen.jobs import Jobs, JobSummary, Order
+from mngen.jobs import Jobs, JobSummary, Order, _clock
 from mngen.jobs._cancel_many import NotCancelledError, cancel_many
 from mngen.rules import check_submission
 from tests.support.batch import Deployed, hold
@@ -147,18 +146,22 @@ class TestMany:
         assert batch.asked[0] == [each.id for each in waiting]
         assert seen == [(50, 120), (100, 120), (120, 120)]
 
-    def test_single_jobs_are_tried_again_while_batch_is_busy(self) -> None:
+    def test_single_jobs_are_tried_again_while_batch_is_busy(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         batch: Any = Refusing({"i1": "ThrottlingException", "i2": "ServerException"}, {})
         pauses: list[float] = []
-        cancel_many(batch, summaries(3), "x", sleep=pauses.append)
+        monkeypatch.setattr(_clock, "sleep", pauses.append)
+        cancel_many(batch, summaries(3), "x")
         assert batch.asked == [["i0", "i1", "i2"], ["i1", "i2"]]
         assert pauses == [1.0]
 
-    def test_what_was_refused_is_named(self) -> None:
+    def test_what_was_refused_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         throttled = {"i1": "ThrottlingException"}
         batch: Any = Refusing({"i0": "AccessDenied", **throttled}, *[throttled] * 4)
+        monkeypatch.setattr(_clock, "sleep", lambda _: None)
         with pytest.raises(ToolError) as caught:
-            cancel_many(batch, summaries(3), "x", sleep=lambda _: None)
+            cancel_many(batch, summaries(3), "x")
         first, *others = [each.message for each in caught.value.problems]
         assert first == "2 of 3 jobs could not be cancelled"
         assert others == [
@@ -270,7 +273,7 @@ class TestCommand:
         name, ids = self.sweep(jobs)
         later = time.time() + 30 * 86_400
         with monkeypatch.context() as patch:
-            patch.setattr("mngen.jobs._jobs.time", SimpleNamespace(time=lambda: later))
+            patch.setattr(_clock, "now", lambda: later)
             assert {each.id for each in jobs.list(name=f"{name}-*")} == set(ids)
         jobs.cancel_many(jobs.list(name=f"{name}-*"))
 

@@ -22,6 +22,7 @@ from tests.support.batch import Deployed, array_of, hold
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.support.clock import MovedClock
     from tests.support.faults import Faults
 
 JOBS = 10_000
@@ -70,9 +71,8 @@ def test_a_job_costs_the_attempts_of_its_nodes(deployed: Deployed, jobs: Jobs, r
 
 
 def test_jobs_are_summed_by_user_job_and_queue(
-    deployed: Deployed, jobs: Jobs, run: Any, folder: Path
+    deployed: Deployed, jobs: Jobs, run: Any, folder: Path, clock: MovedClock
 ) -> None:
-    since = f"{time.time() - 1:.3f}"
     many = [ended(jobs), ended(jobs, nodes=3)]
     one = ended(jobs, "one", vcpus=2, memory=1000)
     running = hold(jobs, "RUNNING")
@@ -85,6 +85,8 @@ def test_jobs_are_summed_by_user_job_and_queue(
     deployed.control(jobs={running: {"hold": None, "seconds": 0}})
     jobs.wait(running, timeout=180)
     expected["mpi"] += 2 * seconds_of(deployed, running) * R5_12XLARGE / 3600
+    clock.return_to_present()
+    since = f"{deployed.job(many[0])['createdAt'] / 1000 - 0.001:.3f}"
     read = csv.DictReader(io.StringIO(run("cost", "--since", since, "--format", "csv").stdout))
     rows = {each["job"]: each for each in read}
     assert {name: float(each["amount"]) for name, each in rows.items()} == {
@@ -142,14 +144,17 @@ def test_ten_thousand_jobs_take_at_most_120_calls(large: Deployed, faults: Fault
     assert found.rows[0].name
 
 
-def test_an_array_costs_what_its_jobs_do(deployed: Deployed, jobs: Jobs, run: Any) -> None:
-    since = f"{time.time() - 1:.3f}"
+def test_an_array_costs_what_its_jobs_do(
+    deployed: Deployed, jobs: Jobs, run: Any, clock: MovedClock
+) -> None:
     variables = {"MNGEN_SANDBOX_HOLD": "RUNNABLE", "MNGEN_SANDBOX_SECONDS": "0.3"}
     array = array_of(deployed, 3, variables=variables, tags={"mngen:submitter": "ada"})
     failing = {"hold": None, "exits": [1]}
     deployed.control(jobs={f"{array}:{index}": {"hold": None} for index in (0, 2)})
     deployed.control(jobs={f"{array}:1": failing})
     jobs.wait(array, timeout=180)
+    clock.return_to_present()
+    since = f"{deployed.job(array)['createdAt'] / 1000 - 0.001:.3f}"
     ids = [f"{array}:{index}" for index in range(3)]
     # A job of an array has the whole instance, as the definition has it.
     expected = seconds_of(deployed, *ids) * M4_4XLARGE / 3600

@@ -161,7 +161,10 @@ class TestFollow:
         assert len([each for each in texts if "does not run" in each]) == 2
 
     def test_submitting_and_following(self, run: Any) -> None:
+        """In real seconds: three rounds without a line after the last one."""
+        began = time.monotonic()
         done = run("submit", "mpi", "--name", unique(), "--follow", "-e", "MNGEN_SANDBOX_EXIT=4")
+        assert time.monotonic() - began > 3
         assert done.returncode == 1
         assert len(done.stdout.splitlines()[0]) == 36
         assert "end: exit 4" in done.stdout

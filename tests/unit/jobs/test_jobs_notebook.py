@@ -1,4 +1,4 @@
-"""The notebook in docs/jobs.md runs, cell by cell."""
+"""The notebook in docs/jobs.md runs, cell by cell, and waits as it does for a user."""
 
 from __future__ import annotations
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
-import time
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -93,6 +94,22 @@ def ended(jobs: Jobs, job: str = "one", **wanted: Any) -> str:
     identifier = jobs.submit(job, name=f"n{uuid4().hex[:8]}", **wanted).id
     jobs.wait(identifier)
     return identifier
+
+
+def waits_for_lock(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Return what is set once a thread has to wait for a lock that another one holds."""
+    waits = threading.Event()
+    lock = fcntl.flock
+
+    def flock(descriptor: int, operation: int) -> None:
+        try:
+            lock(descriptor, operation | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waits.set()
+            lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    return waits
 
 
 def forgotten() -> str:
@@ -351,8 +368,9 @@ class TestFetch:
             hold = faults.hold("s3:GetObject")
             first = pool.submit(one.fetch, found, tmp_path / "got")
             assert hold.reached.wait(60)
+            waits = waits_for_lock(monkeypatch)
             second = pool.submit(two.fetch, found, tmp_path / "got", force=force)
-            time.sleep(0.5)
+            assert waits.wait(60)
             started = faults.count("s3:HeadObject")
             hold.released.set()
             assert first.result(60).complete

@@ -35,7 +35,7 @@ def running_one(jobs: Jobs) -> str:
     return hold(jobs, "RUNNING", "one")
 
 
-@pytest.mark.usefixtures("state_home")
+@pytest.mark.usefixtures("state_home", "clock")
 def test_all_that_a_submitter_asks(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     with Faults(deployed.sandbox.endpoint) as faults:
         faults.redirect(monkeypatch)
@@ -117,6 +117,7 @@ def test_the_clusters_of_any_service_role(
             assert not allows([document], Request(action, arn.replace(name, f"x{name}")))
 
 
+@pytest.mark.usefixtures("clock")
 def test_the_example_is_the_tutorials_script(
     sandbox: Sandbox,
     state_home: Path,

@@ -409,7 +409,10 @@ class TestEnd:
         identifier = hold(jobs, "RUNNABLE", "one")
         with pytest.raises(WaitedTooLongError, match="RUNNABLE"):
             jobs.wait(identifier, timeout=0)
-        assert run("wait", identifier, "--timeout", "0.1").returncode == 3
+        # In real seconds: two pauses.
+        began = time.monotonic()
+        assert run("wait", identifier, "--timeout", "1.2").returncode == 3
+        assert time.monotonic() - began > 1.2
         jobs.cancel(identifier)
 
     @pytest.mark.parametrize(

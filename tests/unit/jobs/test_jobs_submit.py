@@ -249,7 +249,7 @@ class TestRepeated:
         assert "was submitted earlier" in done.stderr
 
 
-@pytest.mark.usefixtures("state_home")
+@pytest.mark.usefixtures("state_home", "clock")
 class TestFaults:
     @pytest.fixture
     def faults(self, deployed: Deployed) -> Iterator[Faults]:

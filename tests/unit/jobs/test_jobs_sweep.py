@@ -130,7 +130,7 @@ class TestOneByOne:
         with pytest.raises(InputError, match="the column `a b`"):
             jobs.sweep(Order(job="one"), [{"a b": "1"}])
 
-    @pytest.mark.usefixtures("state_home")
+    @pytest.mark.usefixtures("state_home", "clock")
     def test_many_rows_take_few_calls_beside_the_submissions(
         self, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -551,7 +551,6 @@ class TestArrays:
         monkeypatch.setattr(_sweep, "recorded", lambda _: nullcontext(entry))
         lists = iter([[], list(listed(deployed, order.name or ""))])
         monkeypatch.setattr(_swept, "list_filtered", lambda *_: next(lists))
-        monkeypatch.setattr(_swept, "LOOK_SECONDS", 0.0)
         assert [each.existed for each in jobs.sweep(order, rows)] == [False, True, True]
         assert next(lists, None) is None
 

@@ -29,7 +29,7 @@ def test_a_line_is_later_than_those_of_the_start(ago: float, monkeypatch: Any) -
     monkeypatch.setattr(_logs, "put", put)
     started = time.time() - ago
     job: Any = SimpleNamespace(script=Script(), attempts=[SimpleNamespace(started=started)])
-    _control._direct(None, job, {"log": {1: ["first", "second"]}})
+    _control._direct(SimpleNamespace(), job, {"log": {1: ["first", "second"]}})
     # The last line of the start, as `_beginning` writes it.
     beginning = started + 0.03
     assert len(times) == 2

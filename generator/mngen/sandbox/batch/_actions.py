@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,6 +14,7 @@ from moto.logs.models import logs_backends
 from moto.logs.responses import LogsResponse
 
 from mngen.sandbox.batch import _job as job_model
+from mngen.sandbox.batch._clock import clock_of
 from mngen.sandbox.batch._list import list_jobs
 from mngen.sandbox.batch._logs import write_output
 from mngen.sandbox.batch._schedule import WAITING, State, advance, state_of, stop
@@ -64,14 +64,14 @@ class JobActions:
         queue = self.batch_backend.get_job_queue(name)
         if queue is None:
             raise ClientException(f"Job queue {name} does not exist")
-        jobs = tick(self.batch_backend).jobs.values()
-        return json.dumps(snapshot(self.batch_backend, queue, jobs, time.time()))
+        jobs, now = tick(self.batch_backend).jobs.values(), clock_of(self.batch_backend).now()
+        return json.dumps(snapshot(self.batch_backend, queue, jobs, now))
 
     def canceljob(self) -> str:
         """Cancels a job that is not yet placed; silently leaves any other as it is."""
         job, _, reason = self._target()
         if job is not None and job.status in WAITING:
-            stop(job, reason, "cancelled", time.time())
+            stop(job, reason, "cancelled", clock_of(self.batch_backend).now())
         return "{}"
 
     def terminatejob(self) -> str:
@@ -80,7 +80,7 @@ class JobActions:
         if job is not None and node is not None and node != job.main:
             job.script.node_exits[node] = _KILLED
         elif job is not None:
-            stop(job, reason, "terminated", time.time())
+            stop(job, reason, "terminated", clock_of(self.batch_backend).now())
             write_output(self.batch_backend)
         return "{}"
 
@@ -96,10 +96,10 @@ class JobActions:
             raise ClientException("'reason' is a required field (cannot be an empty string)")
         if not 1 <= len(wanted) <= _MAX_TERMINATED:
             raise ClientException(f"Expected between 1 and {_MAX_TERMINATED} job ids")
-        state = tick(self.batch_backend)
+        state, now = tick(self.batch_backend), clock_of(self.batch_backend).now()
         for each in wanted:
             if each in state.jobs:
-                stop(state.jobs[each], request["reason"], "terminated", time.time())
+                stop(state.jobs[each], request["reason"], "terminated", now)
         write_output(self.batch_backend)
         return json.dumps({"successful": wanted, "errors": []})
 
@@ -187,7 +187,7 @@ _DESCRIBE: Any = LogsResponse.describe_log_streams
 
 def tick(backend: Any) -> State:
     """Updates all jobs and their output to the present; returns them."""
-    advance(backend, time.time())
+    advance(backend, clock_of(backend).now())
     write_output(backend)
     return state_of(backend)
 

@@ -6,10 +6,11 @@ state it has reached follows from the time that has passed (`_schedule`).
 
 from __future__ import annotations
 
-import time
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from mngen.sandbox.batch._clock import clock_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, ValuesView
@@ -339,7 +340,7 @@ def _array(job: Job) -> dict[str, Any]:
     return {
         "size": len(job.children),
         "statusSummary": job.child_states,
-        "statusSummaryLastUpdatedAt": _ms(time.time()),
+        "statusSummaryLastUpdatedAt": _ms(clock_of(job.queue.backend).now()),
     }
 
 

@@ -14,7 +14,6 @@ capacity-blocks-launch.html
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING, Any
 
 from mngen.sandbox.batch import _reasons as reasons
@@ -42,7 +41,7 @@ def reservation_fault(ec2: Any, resources: Mapping[str, Any]) -> str | None:
 
 
 def reservation_obstacle(
-    ec2: Any, found: Reservation, resources: Mapping[str, Any], nodes: int, taken: int
+    ec2: Any, found: Reservation, resources: Mapping[str, Any], nodes: int, taken: int, now: float
 ) -> str | None:
     """Returns the code of why EC2 starts no instances in a reservation; None if it does.
 
@@ -52,6 +51,7 @@ def reservation_obstacle(
         resources: The environment's compute resources.
         nodes: Instances that a job needs.
         taken: Instances that other jobs have in the reservation.
+        now: Seconds since the epoch.
     """
     market = template_data(ec2, resources).get("InstanceMarketOptions", {}).get("MarketType")
     options = found.options
@@ -67,7 +67,7 @@ def reservation_obstacle(
         return reasons.UNSUPPORTED
     group = options.get("PlacementGroupArn", "").rpartition("/")[2]
     left = options["TotalInstanceCount"] - found.elsewhere - taken
-    over = time.time() >= found.instances_until
+    over = now >= found.instances_until
     if (
         found.now != "active"
         or over

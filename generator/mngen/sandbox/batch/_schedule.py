@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from mngen.catalog import vcpu_quota
 from mngen.sandbox.batch import _reasons as reasons
 from mngen.sandbox.batch._array import DEPENDENCY_FAILED, follow_children
+from mngen.sandbox.batch._clock import clock_of
 from mngen.sandbox.batch._environments import catalog, fault_of, role_fault
 from mngen.sandbox.batch._interfaces import nodes_meet, task_interface_fits
 from mngen.sandbox.batch._job import LOG_GROUP, Attempt, Job, Jobs
@@ -453,7 +454,8 @@ def _type_obstacle(
     reservation = reservation_of(ec2, resources)
     if reservation is not None:
         others = started(backend, state.jobs.values(), reservation.id)
-        if code := reservation_obstacle(ec2, reservation, resources, nodes, others):
+        now = clock_of(backend).now()
+        if code := reservation_obstacle(ec2, reservation, resources, nodes, others, now):
             return code
     total = (taken + nodes) * instance.vcpus
     if total > resources["maxvCpus"]:

@@ -19,7 +19,6 @@ import copy
 import json
 import math
 import re
-import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from moto.batch.exceptions import ClientException
 from moto.batch.utils import make_arn_for_job
 
 from mngen.sandbox.batch._array import add_children, check_array
+from mngen.sandbox.batch._clock import clock_of
 from mngen.sandbox.batch._definitions import check_needs, check_retries
 from mngen.sandbox.batch._job import Job, Jobs, Script
 from mngen.sandbox.batch._overrides import submitted_length
@@ -83,7 +83,7 @@ def submit(backend: Any, body: str, jobs: Jobs, seconds: float) -> Job:
         containers=containers,
         main=main,
         multi_node=definition.type == "multinode",
-        created=time.time(),
+        created=clock_of(backend).now(),
         script=_script(containers[main], seconds),
         depends_on=request.get("dependsOn") or [],
         overridden=submitted_length(request),

@@ -3,6 +3,10 @@
 `POST /_mngen/batch` with a JSON object sets it; every key is optional:
 
 - `region`: whose jobs, `us-east-1` by default;
+- `forward`: by how many seconds Batch's clock moves forward at once, so that jobs which take that
+  long end: it is ahead of the real one from then on (see `batch/_clock`);
+- `present`: true: it shows the real time again, and all that has happened moves into the past by as
+  much as it was ahead, up to the next quarter of a second: before a look by the real clock;
 - `exhausted`: instance types of which EC2 has none left, or names of environments that get none;
 - `blocked`: why a queue is blocked, by its name: a code of the guide's, such as `UNDETERMINED`;
 - `unjoined`: environments whose instances are started for a job and do not join its cluster, by
@@ -39,7 +43,6 @@ A job's own environment can set `MNGEN_SANDBOX_HOLD`, `MNGEN_SANDBOX_SECONDS` an
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 from mngen.sandbox._environment import ACCOUNT_ID
@@ -69,6 +72,7 @@ def control(body: bytes) -> bytes:
     wishes: dict[str, Any] = json.loads(body)
     backend: Any = batch_backends[ACCOUNT_ID][wishes.get("region", "us-east-1")]
     state = tick(backend)
+    _move_clock(backend, state.jobs, wishes)
     if "nr_cpus" in wishes:
         state.kernel_limits |= {ami: int(limit) for ami, limit in wishes["nr_cpus"].items()}
     if "lacking" in wishes:
@@ -96,6 +100,17 @@ def control(body: bytes) -> bytes:
     for identifier in wishes.get("forget", ()):
         _forget(state.jobs, identifier)
     return b"{}"
+
+
+def _move_clock(backend: Any, jobs: Jobs, wishes: dict[str, Any]) -> None:
+    from mngen.sandbox.batch._actions import tick
+    from mngen.sandbox.batch._clock import clock_of, return_to_present
+
+    if "forward" in wishes:
+        clock_of(backend).forward(float(wishes["forward"]))
+        tick(backend)
+    if wishes.get("present"):
+        return_to_present(backend, jobs.values())
 
 
 def _forget(jobs: Jobs, identifier: str) -> None:
@@ -136,9 +151,10 @@ def _copy(backend: Any, jobs: Jobs, identifier: str, count: int) -> None:
 
 
 def _direct(backend: Any, job: Job, wish: dict[str, Any]) -> None:
+    from mngen.sandbox.batch._clock import clock_of
     from mngen.sandbox.batch._logs import BEGINNING_SECONDS, put
 
-    script, now = job.script, time.time()
+    script, now = job.script, clock_of(backend).now()
     if "hold" in wish:
         script.hold, script.released = wish["hold"], now
     script.seconds = float(wish.get("seconds", script.seconds))
