@@ -70,12 +70,9 @@ lint: venv
 types: venv
 	$(BIN)/mypy
 
-# What a passed test wrote is removed at once, by each worker. Else one process would remove it all
-# at the end of a later run, while the cores have nothing to do.
 unit: venv
 	$(if $(COVERAGE),$(if $(ALSO),,@rm -rf $(MEASURED_DATA)))
-	$(if $(COVERAGE),$(MEASURED),$(BIN)/pytest) -m "not e2e" -n $(JOBS) \
-	  -o tmp_path_retention_policy=failed $(PYTEST)
+	$(if $(COVERAGE),$(MEASURED),$(BIN)/pytest) -m "not e2e" -n $(JOBS) $(PYTEST)
 
 # With a cache of what failed that is not the other tests': the last to end would write over it.
 e2e: venv scanner

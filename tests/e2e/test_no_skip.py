@@ -29,13 +29,15 @@ def session(
     (folder / "test_inner.py").write_text(TESTS.format(skipped=skipped), encoding="utf-8")
     env = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")}
     arguments = ["-p", "tests.conftest", *(["-n", "1"] if xdist else []), str(folder)]
+    # Else it would remove what sessions before have left, which can take minutes.
+    arguments.append(f"--basetemp={folder / 'temporary'}")
     return subprocess.run(
         [sys.executable, "-m", "pytest", "--config-file", str(ROOT / "pyproject.toml"), *arguments],
         cwd=ROOT,
         env={**env, "MNGEN_NO_SKIP": no_skip},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 
