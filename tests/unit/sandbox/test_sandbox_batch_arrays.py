@@ -11,28 +11,15 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.batch import Deployed, refused, spec_text
+from tests.support.batch import Deployed, refused
 from tests.support.sandbox import client
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mngen.sandbox import Sandbox
 
 ENDED = ("SUCCEEDED", "FAILED")
 STATES = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", *ENDED)
 NAME = "rows"
-
-
-@pytest.fixture(scope="module")
-def shared(sandbox: Sandbox) -> Deployed:
-    return Deployed(sandbox, spec_text(f"a{uuid4().hex[:10]}"))
-
-
-@pytest.fixture
-def deployed(shared: Deployed) -> Iterator[Deployed]:
-    yield shared
-    shared.drain()
 
 
 def submit(deployed: Deployed, size: int | None = 3, **changes: Any) -> str:
