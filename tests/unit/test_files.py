@@ -23,6 +23,7 @@ from mngen._files import (
     state_home,
     write_atomically,
 )
+from tests.support.locks import waits_for_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,29 +74,30 @@ def test_what_cannot_be_written_leaves_the_old_file_alone(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def waits(lock: Callable[[], AbstractContextManager[None]]) -> bool:
+def waits(
+    monkeypatch: pytest.MonkeyPatch, lock: Callable[[], AbstractContextManager[None]]
+) -> bool:
     """Tell whether a second one waits for the first."""
     order: list[str] = []
-    asked = threading.Event()
 
     def second() -> None:
-        asked.set()
         with lock():
             order.append("second")
 
     other = threading.Thread(target=second)
-    with lock():
-        other.start()
-        assert asked.wait(60)
-        other.join(0.2)
-        order.append("first")
-    other.join(60)
+    with monkeypatch.context() as patch:
+        waiting = waits_for_lock(patch)
+        with lock():
+            other.start()
+            assert waiting.wait(60)
+            order.append("first")
+        other.join(60)
     return order == ["first", "second"]
 
 
-def test_of_two_one_waits(tmp_path: Path) -> None:
-    assert waits(lambda: locked_file(tmp_path / "lock"))
-    assert waits(lambda: locked_folder(tmp_path, "deploy"))
+def test_of_two_one_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert waits(monkeypatch, lambda: locked_file(tmp_path / "lock"))
+    assert waits(monkeypatch, lambda: locked_folder(tmp_path, "deploy"))
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
@@ -111,7 +113,7 @@ def test_a_folder_that_cannot_be_locked_gets_a_file(
         flock(descriptor, operation)
 
     monkeypatch.setattr(fcntl, "flock", over_nfs)
-    assert waits(lambda: locked_folder(tmp_path, "deploy"))
+    assert waits(monkeypatch, lambda: locked_folder(tmp_path, "deploy"))
     assert [path.name for path in tmp_path.iterdir()] == [".deploy.mngen-lock"]
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
-import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -24,6 +22,7 @@ from tests.support.batch import Deployed, array_of, hold, spec_text
 from tests.support.cli import mngen
 from tests.support.faults import Faults
 from tests.support.iam import Request, allows
+from tests.support.locks import waits_for_lock
 from tests.support.sandbox import client
 
 if TYPE_CHECKING:
@@ -94,22 +93,6 @@ def ended(jobs: Jobs, job: str = "one", **wanted: Any) -> str:
     identifier = jobs.submit(job, name=f"n{uuid4().hex[:8]}", **wanted).id
     jobs.wait(identifier)
     return identifier
-
-
-def waits_for_lock(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Return what is set once a thread has to wait for a lock that another one holds."""
-    waits = threading.Event()
-    lock = fcntl.flock
-
-    def flock(descriptor: int, operation: int) -> None:
-        try:
-            lock(descriptor, operation | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waits.set()
-            lock(descriptor, operation)
-
-    monkeypatch.setattr(fcntl, "flock", flock)
-    return waits
 
 
 def forgotten() -> str:
