@@ -29,7 +29,7 @@ def session(
     (folder / "test_inner.py").write_text(TESTS.format(skipped=skipped), encoding="utf-8")
     env = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")}
     arguments = ["-p", "tests.conftest", *(["-n", "1"] if xdist else []), str(folder)]
-    # Else it would remove what sessions before have left, which can take minutes.
+    # Else it would remove at its end what earlier sessions have left, however much that is.
     arguments.append(f"--basetemp={folder / 'temporary'}")
     return subprocess.run(
         [sys.executable, "-m", "pytest", "--config-file", str(ROOT / "pyproject.toml"), *arguments],

@@ -1,3 +1,5 @@
+"""How the kernel schedules the tests, and all that they start."""
+
 from __future__ import annotations
 
 import os
