@@ -15,6 +15,7 @@ from mngen.cluster import AmiFile
 from mngen.images import Options, Site
 from mngen.render import Deployment, render
 from mngen.rules import require
+from mngen.sandbox import prepare_machines
 from mngen.spec import load_text
 from tests.support.needs import skip_without
 from tests.support.playbooks import CONFIG
@@ -81,8 +82,12 @@ def spec_text(*types: str, name: str = "seismic", more: str = "") -> str:
 
 
 def require_machines() -> None:
-    """Skip where the sandbox can have no machines, or there is no Ansible."""
+    """Skip where the sandbox can have no machines, or there is no Ansible.
+
+    Else make what they start from: a bake waits less long for an instance than that may take.
+    """
     skip_without("demo-bake")
+    prepare_machines()
 
 
 class Deployed:
