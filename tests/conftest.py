@@ -33,6 +33,10 @@ UNIT = ROOT / "tests" / "unit"
 
 NO_SKIP = "MNGEN_NO_SKIP"
 
+# Each change of a queue takes the provider half a minute, and the first test that needs a Debian
+# waits for debootstrap, which many others run beside.
+E2E_SECONDS = 1800
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -123,6 +127,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             )
         if asking or is_end_to_end(item.path):
             item.add_marker(pytest.mark.e2e)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(E2E_SECONDS))
     order.arrange(items)
 
 

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
     from mngen.sandbox import Sandbox
 
-# Five applies; each change of a queue takes the provider half a minute.
-pytestmark = pytest.mark.timeout(1800)
-
 NAME = "TsunamiQueue_MAX_12"
 QUEUE = "module.queue_TsunamiQueue_MAX_12[0].aws_batch_job_queue.this"
 JOB = "module.job_tsunami_nodes.aws_batch_job_definition.this"

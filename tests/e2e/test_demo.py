@@ -28,8 +28,6 @@ from tests.support.needs import lacking, skip_without
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.timeout(1500)
-
 MINUTES = 1200.0
 STEPS = [
     "check the spec",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from mngen.parts import PARTS
 from tests.support.cli import CHECKOUT
 from tests.support.deploy import started
@@ -14,8 +12,6 @@ from tests.support.needs import skip_without
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-pytestmark = pytest.mark.timeout(1500)
 
 MINUTES = 1200.0
 # Without these there is no demo, or no Python to run it with.

@@ -22,8 +22,6 @@ from tests.support.stack import Stack, TerraformError
 if TYPE_CHECKING:
     from mngen.sandbox import Sandbox
 
-pytestmark = pytest.mark.timeout(1800)
-
 REGION = "us-east-1"
 ACTION = "module.deny_submit.aws_budgets_budget_action.this"
 SPEC = """

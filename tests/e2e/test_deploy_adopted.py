@@ -21,8 +21,6 @@ from tests.support.stack import Stack, TerraformError, changes, only
 if TYPE_CHECKING:
     from mngen.sandbox import Sandbox
 
-pytestmark = pytest.mark.timeout(1800)
-
 REGION = "ap-southeast-2"
 BATCH = f"arn:aws:batch:{REGION}:{ACCOUNT_ID}"
 QUEUE = "module.queue_mpi[0].aws_batch_job_queue.this"

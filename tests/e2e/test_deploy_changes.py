@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mngen.sandbox import Sandbox
 
 # One worker starts them all, at the same time.
-pytestmark = [pytest.mark.xdist_group("changes"), pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.xdist_group("changes")
 
 SPEC = """
 name: lab

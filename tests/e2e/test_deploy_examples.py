@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mngen.spec import Spec
 
 # They are deployed once, by one worker.
-pytestmark = [pytest.mark.xdist_group("deployments"), pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.xdist_group("deployments")
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates" / "terraform"
 

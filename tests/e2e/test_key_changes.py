@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mngen.sandbox import Sandbox
     from tests.support.key_changes import Data, Key
 
-pytestmark = [pytest.mark.xdist_group("key changes"), pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.xdist_group("key changes")
 
 DECLARED = {path: set(effects) for path, effects in keys()}
 ENTRY = "<name>"

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.support.recording import Call
 
 # One recording serves all tests here, so one worker runs them all.
-pytestmark = [pytest.mark.xdist_group("deployments"), pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.xdist_group("deployments")
 
 
 @dataclass

@@ -6,8 +6,6 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
-import pytest
-
 from mngen.catalog import load_catalog
 from mngen.policy import Part, documents
 from mngen.rules import require
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mngen.sandbox import Sandbox
-
-# Four applies and as many plans: minutes on a busy machine.
-pytestmark = pytest.mark.timeout(1800)
 
 # Without a baked image there is neither environment nor queue, whose creation takes half a minute.
 # `benchmarks/broken_off.py` kills at 30 moments of a whole deployment.
