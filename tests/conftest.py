@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
+import re
+import shutil
 import signal
 import sys
 from contextlib import suppress
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +39,8 @@ NO_SKIP = "MNGEN_NO_SKIP"
 # Each change of a queue takes the provider half a minute, and the first test that needs a Debian
 # waits for debootstrap, which many others run beside.
 E2E_SECONDS = 1800
+
+_folder_numbers = count()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -214,6 +219,24 @@ def no_aws_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(absent))
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         yield
+
+
+@pytest.fixture
+def tmp_path(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """A folder of the test's own, removed when it has passed; pytest's is that too, but slower.
+
+    For a free name, pytest reads all that are there each time, also those of the links that it
+    makes and leaves.
+    """
+    failed = request.session.testsfailed
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    folder = tmp_path_factory.getbasetemp() / f"{name}{next(_folder_numbers)}"
+    folder.mkdir(mode=0o700)
+    yield folder
+    if request.session.testsfailed == failed:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
