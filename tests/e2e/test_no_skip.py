@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.inner_session import inner_session
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TESTS = """
 import pytest
@@ -23,40 +23,22 @@ def test_may_be_skipped() -> None:
 """
 
 
-def session(
-    folder: Path, *, skipped: bool, no_skip: str, xdist: bool
-) -> subprocess.CompletedProcess[str]:
-    (folder / "test_inner.py").write_text(TESTS.format(skipped=skipped), encoding="utf-8")
-    env = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")}
-    arguments = ["-p", "tests.conftest", *(["-n", "1"] if xdist else []), str(folder)]
-    # Else it would remove at its end what earlier sessions have left, however much that is.
-    arguments.append(f"--basetemp={folder / 'temporary'}")
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "--config-file", str(ROOT / "pyproject.toml"), *arguments],
-        cwd=ROOT,
-        env={**env, "MNGEN_NO_SKIP": no_skip},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
-@pytest.mark.parametrize("xdist", [False, True])
-def test_a_skipped_test_fails_the_session_and_is_named(xdist: bool, tmp_path: Path) -> None:
-    done = session(tmp_path, skipped=True, no_skip="1", xdist=xdist)
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_skipped_test_fails_the_session_and_is_named(workers: str, tmp_path: Path) -> None:
+    text = TESTS.format(skipped=True)
+    done = inner_session(tmp_path, text, "-n", workers, MNGEN_NO_SKIP="1")
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "test_inner.py::test_may_be_skipped: no such tool here" in done.stdout
     assert "1 passed, 1 skipped" in done.stdout
 
 
 def test_a_session_without_skips_passes(tmp_path: Path) -> None:
-    done = session(tmp_path, skipped=False, no_skip="1", xdist=False)
+    done = inner_session(tmp_path, TESTS.format(skipped=False), MNGEN_NO_SKIP="1")
     assert (done.returncode, done.stderr) == (0, "")
     assert "2 passed" in done.stdout
 
 
 def test_elsewhere_a_skip_is_only_listed(tmp_path: Path) -> None:
-    done = session(tmp_path, skipped=True, no_skip="", xdist=False)
+    done = inner_session(tmp_path, TESTS.format(skipped=True), MNGEN_NO_SKIP="")
     assert done.returncode == 0
     assert "no such tool here" in done.stdout
