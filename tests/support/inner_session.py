@@ -28,7 +28,7 @@ def inner_session(
     (folder / "test_inner.py").write_text(text, encoding="utf-8")
     outer = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     command = [sys.executable, "-m", "pytest", f"--config-file={_ROOT / 'pyproject.toml'}"]
-    # Else it would remove at its end what earlier sessions have left, however much that is.
+    # In the common folder it would at last remove what earlier sessions have left, however much.
     command += ["-p", "tests.conftest", f"--basetemp={folder / 'temporary'}"]
     return subprocess.run(
         [*command, *arguments, str(folder)],
