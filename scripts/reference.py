@@ -55,10 +55,11 @@ holds. The end-to-end tests compare them with what the AWS provider plans for ea
 _PARTS_HEAD = """\
 # Required programs
 
-`check`, `render`, `submit` and all other commands that are not listed here need only mngen. The
-commands below also run programs that are not installed with mngen. `mngen doctor` shows which of
-them your machine has, what does not work without the others, and one command that installs what is
-missing. `mngen doctor rehearse` fails if a program is missing that `mngen rehearse` needs.
+`check`, `render`, `submit` and all other commands that are not listed here need only mngen, and
+the emulated AWS (moto) if you use `--sandbox`. The commands below also run programs that are not
+installed with mngen. `mngen doctor` shows which of them your machine has, what does not work
+without the others, and one command that installs what is missing. `mngen doctor rehearse` fails if
+a program is missing that `mngen rehearse` needs.
 
 `make docs` generates this page from the table of programs.
 """
@@ -103,7 +104,8 @@ def parts_page() -> str:
         if not names:
             continue
         used.update(dict.fromkeys(all_parts_of(need.name)))
-        lines = [f"- needs {_titles(parts_of(need.name))}"]
+        parts = parts_of(need.name)
+        lines = [f"- needs {_titles(parts)}"] if parts else []
         lines += [
             f"- without {_titles(parts_of(each.name))}: {each.left_out}" for each in need.without
         ]

@@ -580,6 +580,18 @@ _NEEDS = (
         without=(Without("taskset", "faults of CPUs and pinning cannot be made"),),
     ),
     Need(
+        name="selftest",
+        title="check and measure the nodes",
+        commands=("selftest",),
+        without=(Without("selftest-rehearse", "--rehearse is not available"),),
+    ),
+    Need(
+        name="import",
+        title="import an existing setup",
+        commands=("import",),
+        without=(Without("terraform", "--from-terraform reads files with a state, no folders"),),
+    ),
+    Need(
         name="machines",
         title="boot emulated instances that can be baked",
         parts=(
@@ -613,7 +625,8 @@ _NEEDS = (
         name="bake",
         title="bake AMIs",
         commands=("bake",),
-        parts=("playbook", "bake-engine", "ssh-keygen"),
+        # What the first apply made is among Terraform's outputs.
+        parts=("terraform", "playbook", "bake-engine", "ssh-keygen"),
         without=(
             Without("packer", "--engine packer is not available"),
             Without("ansible-runner", "--engine direct is not available"),
@@ -625,6 +638,7 @@ _NEEDS = (
         title="build and push the container image",
         commands=("container",),
         parts=("engine",),
+        without=(Without("terraform", "images are neither pushed nor listed"),),
     ),
     Need(
         name="sandbox",

@@ -5,7 +5,7 @@ wire-up, and with `Fault`s on demand; its `Outcome` has the exit codes and the t
 starts the nodes is an engine: `NetworkNamespaces`, or a `ContainerEngine` (Docker, Podman).
 
     outcome = rehearse(
-        Rehearsal(name="try", command=("./app",), nodes=4),
+        Rehearsal(name="try", command=("/efs/app",), nodes=4),
         NetworkNamespaces(), on_line=print, shared=Path("."),
     )
 

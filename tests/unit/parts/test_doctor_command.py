@@ -71,6 +71,32 @@ def test_json_has_the_same(tmp_path: Path, bare: dict[str, str]) -> None:
     assert (part["name"], part["found"], part["where"]) == ("terraform", False, None)
 
 
+@pytest.mark.parametrize("command", ["apply", "bake", "demo"])
+def test_commands_that_read_what_was_deployed_need_terraform(
+    command: str, tmp_path: Path, bare: dict[str, str]
+) -> None:
+    done = mngen_here("doctor", command, "--format", "json", cwd=tmp_path, env=bare)
+    (judged,) = json.loads(done.stdout)["commands"]
+    assert "terraform" in judged["missing"]
+    assert done.returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("command", "left_out"),
+    [
+        ("container", "images are neither pushed nor listed"),
+        ("import", "--from-terraform reads files with a state, no folders"),
+        ("selftest", "--rehearse is not available"),
+    ],
+)
+def test_some_work_in_part_without_what_only_an_option_uses(
+    command: str, left_out: str, tmp_path: Path, bare: dict[str, str]
+) -> None:
+    done = mngen_here("doctor", command, "--format", "json", cwd=tmp_path, env=bare)
+    (judged,) = json.loads(done.stdout)["commands"]
+    assert left_out in [each["what"] for each in judged["left_out"]]
+
+
 def test_a_command_of_mngen_that_needs_nothing_else(tmp_path: Path) -> None:
     done = mngen_here("doctor", "render", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "render needs nothing but mngen.\n")

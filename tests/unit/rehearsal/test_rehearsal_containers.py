@@ -169,3 +169,20 @@ def test_a_missing_engine_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (problem,) = caught.value.problems
     assert problem.message == "docker is not on PATH"
     assert problem.hint == "install docker, or run as root: --engine netns needs none"
+
+
+def test_one_that_does_not_answer_is_to_be_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "docker"
+    program.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    docker = ContainerEngine("docker", "image:1")
+    with (
+        pytest.raises(ToolError, match="docker is installed, but its daemon does not") as caught,
+        docker.start(NodesRequest(command=("app",), count=2), lambda _: None),
+    ):
+        pass
+    (problem,) = caught.value.problems
+    assert problem.hint == "start docker, or run as root: --engine netns needs none"
