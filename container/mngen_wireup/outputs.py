@@ -120,7 +120,8 @@ class Outputs:
     def _wait(self, pid: int) -> bool:
         """Waits until a program has ended; returns whether it did in time."""
         while pid not in self._loop.exits:
-            if time.monotonic() >= self._loop.signalled + CANCEL_SECONDS:
+            left = self._loop.signalled + CANCEL_SECONDS - time.monotonic()
+            if left <= 0:
                 return False
-            self._loop.step(1.0)
+            self._loop.step(min(1.0, left))
         return True
