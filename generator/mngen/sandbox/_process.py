@@ -23,9 +23,9 @@ HEALTH_PATH = "/_mngen/health"
 RESET_PATH = "/moto-api/reset"
 """What empties an emulator."""
 
-_HEALTH_SECONDS = 5.0
+_HEALTH_SECONDS = 30.0
 _END_SECONDS = 5.0
-_RESET_SECONDS = 60.0
+_RESET_SECONDS = 300.0
 _MAX_ANSWER = 65536
 
 

@@ -21,7 +21,7 @@ _PACKAGES = (
     *("python3", "sudo", "systemd", "systemd-sysv"),
 )
 _SCHEMES = ("http://", "https://", "file:/")
-_SECONDS = 1200.0
+_SECONDS = 3600.0
 _LAST_LINES = 6
 
 # A cache can be made again after a crash, so nothing waits for the disk; manuals are not needed.
@@ -145,6 +145,6 @@ def _asked(*command: str) -> list[str]:
             timeout=60,
             check=False,
         )
-    except OSError:
+    except (OSError, subprocess.TimeoutExpired):
         return []
     return answer.stdout.splitlines()
