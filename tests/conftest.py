@@ -38,7 +38,7 @@ NO_SKIP = "MNGEN_NO_SKIP"
 
 # Each change of a queue takes the provider half a minute, and the first test that needs a Debian
 # waits for debootstrap, which many others run beside.
-E2E_SECONDS = 1800
+E2E_SECONDS = 3600
 
 _folder_numbers = count()
 

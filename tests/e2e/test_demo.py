@@ -28,7 +28,7 @@ from tests.support.needs import lacking, skip_without
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MINUTES = 1200.0
+MINUTES = 2400.0
 STEPS = [
     "check the spec",
     "render it, fetch the AWS provider",

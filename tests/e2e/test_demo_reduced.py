@@ -13,7 +13,7 @@ from tests.support.needs import skip_without
 if TYPE_CHECKING:
     from pathlib import Path
 
-MINUTES = 1200.0
+MINUTES = 2400.0
 # Without these there is no demo, or no Python to run it with.
 KEPT = {"terraform", "terraform-program", "node-python", "bash", "venv"}
 

@@ -86,7 +86,7 @@ class Started:
 
     def end(self) -> int:
         """Wait for its end and return its exit code."""
-        return self.process.wait(30)
+        return self.process.wait(120)
 
 
 @contextmanager

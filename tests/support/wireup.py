@@ -85,7 +85,7 @@ def assert_clean(nodes: Nodes, *indexes: int) -> None:
         assert re.search(r"^left: nothing$", said(nodes, index), re.MULTILINE), said(nodes)
 
 
-def codes(nodes: Nodes, timeout: float = 120) -> dict[int, int]:
+def codes(nodes: Nodes, timeout: float = 240) -> dict[int, int]:
     """Waits for the end of all nodes; returns their exit codes in order."""
     assert nodes.wait(timeout), said(nodes)
     return dict(sorted(nodes.exit_codes.items()))
