@@ -39,9 +39,8 @@ LACKING = lacking("boots", "nspawn", "playbook")
 
 pytestmark = [
     pytest.mark.skipif(LACKING is not None, reason=str(LACKING)),
-    # The boots are one fixture's, and take minutes on a busy computer.
+    # The boots are one fixture's.
     pytest.mark.xdist_group("boot"),
-    pytest.mark.timeout(3600),
 ]
 
 BASE = "amazon-linux-2023"

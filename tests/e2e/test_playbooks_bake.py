@@ -59,11 +59,7 @@ BLS = "/boot/loader/entries"
 LIMIT = re.compile(r"(?<!\S)nr_cpus=\S+")
 
 LACKING = lacking("machines", "nspawn", "playbook")
-pytestmark = [
-    pytest.mark.skipif(LACKING is not None, reason=str(LACKING)),
-    # The first test waits for two bakes, each of which has its own limit.
-    pytest.mark.timeout(2400),
-]
+pytestmark = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
 
 
 @dataclass(frozen=True)

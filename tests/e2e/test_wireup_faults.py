@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mngen.rehearsal import Bind, NodesRequest, start_nodes
+from tests.support.container import SOON
 from tests.support.wireup import (
     CONTAINER,
     EXAMPLE,
@@ -41,7 +42,7 @@ def _programs() -> None:
 
 
 def await_ranks(nodes: Nodes, pattern: str = ALL_RUN) -> None:
-    assert nodes.wait_for_line(pattern, 240), said(nodes)
+    assert nodes.wait_for_line(pattern, SOON), said(nodes)
 
 
 # --- the application and the launcher ---

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mngen.rehearsal import Bind
+from tests.support.container import SOON
 from tests.support.wireup import (
     PYTHON,
     WIREUP,
@@ -120,7 +121,7 @@ def test_sigterm_reaches_the_command_and_what_it_has_started(node: int) -> None:
     )
     script = f'{PYTHON} -c "$CHILD"; echo never'
     with job(2, "sh", "-c", script, environment={**MAIN, "CHILD": child}) as nodes:
-        assert nodes.wait_for_line("^computes", 240), said(nodes)
+        assert nodes.wait_for_line("^computes", SOON), said(nodes)
         nodes.kill(node, signal.SIGTERM)
         assert codes(nodes) == {0: 143, 1: 143}
         assert "saved" in said(nodes, 0)
@@ -133,7 +134,7 @@ def test_node_that_dies_ends_the_job() -> None:
     needs()
     script = 'ssh "$(tail -n 1 "$MNGEN_HOSTFILE_PLAIN")" "echo computes; sleep 600"; sleep 600'
     with job(3, "sh", "-c", script, environment=MAIN) as nodes:
-        assert nodes.wait_for_line("^computes", 240), said(nodes)
+        assert nodes.wait_for_line("^computes", SOON), said(nodes)
         nodes.kill(2)
         assert codes(nodes) == {0: 67, 1: 67, 2: 137}
         assert "lost: node 2 (10.0.0.12) closed its connection" in said(nodes, 0)

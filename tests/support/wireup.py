@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mngen.rehearsal import Bind, NodesRequest, start_nodes, unavailable
+from tests.support.container import SOON
 from tests.support.needs import skip_without
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def assert_clean(nodes: Nodes, *indexes: int) -> None:
         assert re.search(r"^left: nothing$", said(nodes, index), re.MULTILINE), said(nodes)
 
 
-def codes(nodes: Nodes, timeout: float = 240) -> dict[int, int]:
+def codes(nodes: Nodes, timeout: float = SOON) -> dict[int, int]:
     """Waits for the end of all nodes; returns their exit codes in order."""
     assert nodes.wait(timeout), said(nodes)
     return dict(sorted(nodes.exit_codes.items()))
