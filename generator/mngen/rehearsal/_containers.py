@@ -224,10 +224,10 @@ class ContainerEngine:
         """
         found = parts.try_program(parts.ENGINES[self.program])
         if not found.found:
-            get = f"start {self.program}" if found.trouble else f"install {self.program}"
+            mend = "start" if found.trouble else "install"
             raise ToolError(
                 found.trouble or f"{self.program} is not on PATH",
-                hint=f"{get}, or run as root: --engine netns needs none",
+                hint=f"{mend} {self.program}, or run as root: --engine netns needs none",
             )
         if request.count > MOST_CONTAINERS:
             raise ToolError(
